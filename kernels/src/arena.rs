@@ -1,0 +1,106 @@
+//! The one block of memory that everything which changes lives in.
+
+use core::mem::{align_of, size_of};
+
+use crate::BlockQ8;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Types that any bytes are a valid value of, so that a part of an arena may be seen as a slice of them.
+///
+/// Sealed: the list below is all of it.
+pub trait Plain: sealed::Sealed + Copy + 'static {}
+
+macro_rules! plain {
+    ($($ty:ty),*) => { $(impl sealed::Sealed for $ty {} impl Plain for $ty {})* };
+}
+plain!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, BlockQ8);
+
+/// 64 bytes, aligned: one cache line. Arenas are made of whole lines.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Line([u8; 64]);
+
+impl Line {
+    /// Bytes of a line, and its alignment.
+    pub const BYTES: usize = 64;
+    /// A line of zeros.
+    pub const ZERO: Self = Self([0; 64]);
+}
+
+/// Hands out the parts of one buffer, in order, each aligned to a [`Line`].
+#[derive(Debug)]
+pub struct Arena<'a> {
+    free: &'a mut [Line],
+}
+
+impl<'a> Arena<'a> {
+    /// An arena over `lines`; what they held does not matter.
+    pub fn new(lines: &'a mut [Line]) -> Self {
+        Self { free: lines }
+    }
+
+    /// Bytes not yet handed out.
+    pub fn free_bytes(&self) -> usize {
+        self.free.len() * Line::BYTES
+    }
+
+    /// Bytes that [`take`](Self::take) will use for `len` elements of `T`; `None` if that overflows.
+    pub const fn bytes_of<T>(len: usize) -> Option<usize> {
+        match len.checked_mul(size_of::<T>()) {
+            Some(bytes) => bytes.checked_next_multiple_of(Line::BYTES),
+            None => None,
+        }
+    }
+
+    /// The next `len` elements, with whatever values the memory held; `None` if they do not fit.
+    pub fn take<T: Plain>(&mut self, len: usize) -> Option<&'a mut [T]> {
+        const { assert!(align_of::<T>() <= Line::BYTES) };
+        let n_lines = Self::bytes_of::<T>(len)? / Line::BYTES;
+        if n_lines > self.free.len() {
+            return None;
+        }
+        let (taken, free) = core::mem::take(&mut self.free).split_at_mut(n_lines);
+        self.free = free;
+        // SAFETY: `len * size_of::<T>() <= taken` bytes, aligned to 64 >= align_of::<T>(), borrowed alone for 'a,
+        // and any bytes are a valid `T` (`Plain`).
+        Some(unsafe { core::slice::from_raw_parts_mut(taken.as_mut_ptr().cast::<T>(), len) })
+    }
+}
+
+/// `bytes` as numbers, in place; `None` if they are not aligned or not a whole number of them.
+pub fn view<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
+    // SAFETY: any bytes are a valid `T` (`Plain`), and `align_to` finds the aligned middle.
+    let (before, middle, after) = unsafe { bytes.align_to::<T>() };
+    (before.is_empty() && after.is_empty()).then_some(middle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_disjoint_aligned_and_bounded() {
+        let mut lines = [Line::ZERO; 3];
+        let mut arena = Arena::new(&mut lines);
+        let a = arena.take::<f32>(17).unwrap();
+        let b = arena.take::<u8>(64).unwrap();
+        a.fill(1.0);
+        b.fill(7);
+        assert!(a.iter().all(|&x| x == 1.0));
+        assert_eq!(a.as_ptr() as usize % 64, 0);
+        assert_eq!(arena.free_bytes(), 0);
+        assert!(arena.take::<u8>(1).is_none());
+        assert!(arena.take::<u8>(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn misaligned_bytes_are_not_viewed() {
+        let lines = [Line::ZERO];
+        assert!(view::<f32>(&lines[0].0[..8]).is_some());
+        assert!(view::<f32>(&lines[0].0[1..9]).is_none());
+        assert!(view::<f32>(&lines[0].0[..7]).is_none());
+    }
+}

@@ -1,0 +1,143 @@
+//! GGUF weight types and their blocks, byte for byte as they lie in the file.
+//!
+//! Every struct has alignment 1, so a tensor is a slice of blocks wherever it lies in the file.
+//! Source of the layouts: ggml, `ggml-common.h` (`block_q4_0` ... `block_q6_K`) and `ggml.h` (type numbers).
+
+use core::fmt;
+
+/// Weights of a block of the 32-element formats.
+pub const QK: usize = 32;
+/// Weights of a super-block of the K formats.
+pub const QK_K: usize = 256;
+
+macro_rules! weight_types {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $block_len:expr, $block_bytes:literal;)*) => {
+        /// How the numbers of a tensor are stored. Named exactly as GGUF names them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(non_camel_case_types)]
+        #[repr(u8)]
+        pub enum WeightType { $($(#[$doc])* $name = $number,)* }
+
+        impl WeightType {
+            /// All types that the runtime reads, in the order of their GGUF numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The type with this number in a GGUF file; `None` if the runtime cannot read it.
+            pub const fn from_gguf(number: u32) -> Option<Self> {
+                match number { $($number => Some(Self::$name),)* _ => None }
+            }
+
+            /// GGUF's name for the type.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+
+            /// Weights in one block: a row holds a whole number of blocks.
+            pub const fn block_len(self) -> usize {
+                match self { $(Self::$name => $block_len,)* }
+            }
+
+            /// Bytes of one block.
+            pub const fn block_bytes(self) -> usize {
+                match self { $(Self::$name => $block_bytes,)* }
+            }
+        }
+    };
+}
+
+weight_types! {
+    /// IEEE 754 single precision.
+    F32 = 0, "F32", 1, 4;
+    /// IEEE 754 half precision.
+    F16 = 1, "F16", 1, 2;
+    /// 4-bit, scale.
+    Q4_0 = 2, "Q4_0", QK, 18;
+    /// 4-bit, scale and minimum.
+    Q4_1 = 3, "Q4_1", QK, 20;
+    /// 5-bit, scale.
+    Q5_0 = 6, "Q5_0", QK, 22;
+    /// 5-bit, scale and minimum.
+    Q5_1 = 7, "Q5_1", QK, 24;
+    /// 8-bit, scale.
+    Q8_0 = 8, "Q8_0", QK, 34;
+    /// 2-bit super-blocks, 4-bit scales and minimums of 16 weights.
+    Q2_K = 10, "Q2_K", QK_K, 84;
+    /// 3-bit super-blocks, 6-bit scales of 16 weights.
+    Q3_K = 11, "Q3_K", QK_K, 110;
+    /// 4-bit super-blocks, 6-bit scales and minimums of 32 weights.
+    Q4_K = 12, "Q4_K", QK_K, 144;
+    /// 5-bit super-blocks, 6-bit scales and minimums of 32 weights.
+    Q5_K = 13, "Q5_K", QK_K, 176;
+    /// 6-bit super-blocks, 8-bit scales of 16 weights.
+    Q6_K = 14, "Q6_K", QK_K, 210;
+    /// The upper half of a single: 8 exponent bits, 7 of mantissa.
+    BF16 = 30, "BF16", 1, 2;
+}
+
+impl WeightType {
+    /// Whether activations are quantized to int8 blocks before they meet weights of this type.
+    pub const fn is_quantized(self) -> bool {
+        self.block_len() > 1
+    }
+
+    /// Bytes of a row of `n_cols` weights; `None` if it is not a whole number of blocks or overflows.
+    pub const fn row_bytes(self, n_cols: usize) -> Option<usize> {
+        if !n_cols.is_multiple_of(self.block_len()) {
+            return None;
+        }
+        (n_cols / self.block_len()).checked_mul(self.block_bytes())
+    }
+}
+
+impl fmt::Display for WeightType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// GGUF's name of any type number, also of those the runtime cannot read (for error messages).
+///
+/// Source: ggml, `enum ggml_type`.
+pub const fn gguf_type_name(number: u32) -> &'static str {
+    match number {
+        4 => "Q4_2",
+        5 => "Q4_3",
+        9 => "Q8_1",
+        15 => "Q8_K",
+        16 => "IQ2_XXS",
+        17 => "IQ2_XS",
+        18 => "IQ3_XXS",
+        19 => "IQ1_S",
+        20 => "IQ4_NL",
+        21 => "IQ3_S",
+        22 => "IQ2_S",
+        23 => "IQ4_XS",
+        24 => "I8",
+        25 => "I16",
+        26 => "I32",
+        27 => "I64",
+        28 => "F64",
+        29 => "IQ1_M",
+        34 => "TQ1_0",
+        35 => "TQ2_0",
+        39 => "MXFP4",
+        _ => match WeightType::from_gguf(number) {
+            Some(ty) => ty.name(),
+            None => "unknown",
+        },
+    }
+}
+
+/// Activations of 32 columns: `x[i] ≈ d * qs[i]`.
+///
+/// Made by [`crate::Kernels::quantize_q8`], so `qs` lies in ±127 and `d` is zero, normal or NaN (when an input was not finite).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+pub struct BlockQ8 {
+    /// Scale.
+    pub d: f32,
+    /// Sum of the first and of the last 16 quants: what a weight's minimum is multiplied with.
+    pub sums: [i16; 2],
+    /// Quants.
+    pub qs: [i8; QK],
+}

@@ -1,0 +1,137 @@
+//! The arithmetic of nearfield.
+//!
+//! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the file of that
+//! ISA. All versions give the same bits (`==`, no tolerance); [`conformance`] holds the properties that say so.
+//!
+//! Three rules make that cheap:
+//! 1. Integer sums are exact, so they may run in any order. A block of quantized weights contributes one
+//!    `acc += (d_w * d_x) * sum as f32`; blocks are added in order.
+//! 2. Where a float reduction cannot be avoided, it runs in 16 strided partial sums and then a fixed tree.
+//! 3. Multiply, then add, each rounded; never fused.
+#![no_std]
+
+pub mod arena;
+pub mod block;
+pub mod matrix;
+
+pub use arena::{Arena, Line};
+pub use block::{BlockQ8, QK, QK_K, WeightType};
+pub use matrix::{Activations, ColumnTiles, ColumnsMut, Matrix};
+
+/// Keys or values of one KV head at consecutive positions, oldest first: `[n, head_dim]`.
+#[derive(Clone, Copy, Debug)]
+pub enum KvRows<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Half precision, as bits.
+    F16(&'a [u16]),
+    /// int8 with a half-precision scale (as bits) for each 32 columns of a row; the last group of a row may be shorter.
+    Q8_0 {
+        /// `[n, head_dim]`
+        qs: &'a [i8],
+        /// `[n, head_dim.div_ceil(32)]`
+        d: &'a [u16],
+    },
+}
+
+/// The same, to be written.
+#[derive(Debug)]
+pub enum KvRowsMut<'a> {
+    /// Single precision.
+    F32(&'a mut [f32]),
+    /// Half precision, as bits.
+    F16(&'a mut [u16]),
+    /// See [`KvRows::Q8_0`].
+    Q8_0 {
+        /// `[n, head_dim]`
+        qs: &'a mut [i8],
+        /// `[n, head_dim.div_ceil(32)]`
+        d: &'a mut [u16],
+    },
+}
+
+/// One query head: as floats for F32 and F16 keys, and as int8 groups of up to 32 columns for Q8_0 keys.
+#[derive(Clone, Copy, Debug)]
+pub enum Query<'a> {
+    /// `[head_dim]`
+    F32(&'a [f32]),
+    /// `[head_dim.div_ceil(32)]`; quants past `head_dim` are zero.
+    Q8(&'a [BlockQ8]),
+}
+
+/// Keys that share one step of the online softmax.
+pub const KV_BLOCK: usize = 32;
+
+/// The operations that a forward pass is made of, for one ISA.
+///
+/// Each method's default is the definition (`scalar`); an ISA overrides what it does faster, with the same bits.
+/// Lengths that do not belong together are a bug of the caller and panic; the values of weights and activations never do.
+pub trait Kernels: Sync {
+    /// The word for this ISA in `--isa`, benches and reports.
+    fn name(&self) -> &'static str;
+
+    /// Quantizes `x` (any length) to int8 blocks of 32; a last partial block is filled up with zeros.
+    ///
+    /// A block: `amax` = largest |x| (taken as the integer maximum of the bits without sign, so a NaN counts as largest).
+    /// `amax` not finite: `d = NaN`, all quants 0. `amax < 2^-100`: `d = 0`, all quants 0. Else `d = amax / 127`,
+    /// `id = 127 / amax`, `q = round half to even(x * id)`.
+    ///
+    /// - `out`: `[x.len().div_ceil(32)]`
+    fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]);
+
+    /// `out[t, r] = Σ_c w[r, c] · x[t, c]` for the rows `out.start()..out.end()` of `w` and all tokens.
+    ///
+    /// Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16.
+    fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>);
+
+    /// Row `row` of `w` as floats: what an embedding looks up. `out`: `[n_cols]`.
+    fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]);
+
+    /// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`, for one token.
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]);
+
+    /// `out = x / sqrt(mean(x²) + eps) * weight`, for one token.
+    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]);
+
+    /// `x += y`, element by element.
+    fn add(&self, x: &mut [f32], y: &[f32]);
+
+    /// `x = x * y`, element by element (the gate of a gated feed-forward).
+    fn multiply(&self, x: &mut [f32], y: &[f32]);
+
+    /// `x = min(max(x, -limit), limit)` (MPT's `clip_qkv`). A NaN stays a NaN.
+    fn clamp(&self, x: &mut [f32], limit: f32);
+
+    /// GELU, tanh form: `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`. Source: Hendrycks & Gimpel 2016; BLOOM.
+    fn gelu_tanh(&self, x: &mut [f32]);
+
+    /// GELU, exact form: `x/2 · (1 + erf(x/√2))`. MPT, Falcon-RW.
+    fn gelu_erf(&self, x: &mut [f32]);
+
+    /// `x / (1 + exp(-x))`.
+    fn silu(&self, x: &mut [f32]);
+
+    /// Stores one row (`[head_dim]`) of keys or values; `out` is exactly one row.
+    ///
+    /// F16 rounds half to even; Q8_0 quantizes each 32 columns as [`quantize_q8`](Self::quantize_q8) does, with `d` rounded to f16
+    /// after the quants are made.
+    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>);
+
+    /// `Σ x²` of one stored row (as it will be read back), in 16 strided sums and the fixed tree.
+    fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32;
+
+    /// `scores[j] = (q · k_j) * scale - slope * distance_j` for `scores.len()` keys, oldest first; returns their maximum.
+    ///
+    /// The newest key (the last) lies at `distance` from the query, the one before it at `distance + 1`, and so on.
+    /// F32 and F16 keys: dot product in 16 strided sums and the fixed tree. Q8_0 keys: integer sums of 32 columns, groups added in order.
+    fn score_block(&self, q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, distance: u32, scores: &mut [f32]) -> f32;
+
+    /// `scores[j] = exp(scores[j] - max)`; returns their sum, in 16 strided sums and the fixed tree.
+    fn exp_block(&self, scores: &mut [f32], max: f32) -> f32;
+
+    /// `acc[i] += probs[j] * v_j[i]` for each key, newest (last) to oldest. Q8_0 values: `acc[i] += (probs[j] * d) * q as f32`.
+    fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]);
+
+    /// `x *= factor`.
+    fn scale(&self, x: &mut [f32], factor: f32);
+}

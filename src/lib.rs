@@ -1,0 +1,3 @@
+//! nearfield: quantized ALiBi transformers without a heap.
+#![no_std]
+#![forbid(unsafe_code)]
