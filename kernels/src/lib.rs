@@ -124,7 +124,15 @@ pub trait Kernels: Sync {
     ///
     /// The newest key (the last) lies at `distance` from the query, the one before it at `distance + 1`, and so on.
     /// F32 and F16 keys: dot product in 16 strided sums and the fixed tree. Q8_0 keys: integer sums of 32 columns, groups added in order.
-    fn score_block(&self, q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, distance: u32, scores: &mut [f32]) -> f32;
+    fn score_block(
+        &self,
+        q: Query<'_>,
+        keys: KvRows<'_>,
+        scale: f32,
+        slope: f32,
+        distance: u32,
+        scores: &mut [f32],
+    ) -> f32;
 
     /// `scores[j] = exp(scores[j] - max)`; returns their sum, in 16 strided sums and the fixed tree.
     fn exp_block(&self, scores: &mut [f32], max: f32) -> f32;

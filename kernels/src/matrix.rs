@@ -117,7 +117,9 @@ impl<'a> ColumnsMut<'a> {
         assert!(token < self.n_tokens);
         // SAFETY: `token * stride + start..end` lies in the buffer (token < n_tokens, start <= end <= stride),
         // and no other part holds these columns.
-        unsafe { core::slice::from_raw_parts_mut(self.base.add(token * self.stride + self.start), self.end - self.start) }
+        unsafe {
+            core::slice::from_raw_parts_mut(self.base.add(token * self.stride + self.start), self.end - self.start)
+        }
     }
 }
 

@@ -1,0 +1,90 @@
+//! Reading little-endian values from bytes that may end at any point.
+//!
+//! Everything here is a `const fn`, so that a board can read its model's shape at compile time.
+
+use super::GgufError;
+
+/// `?` for `const fn`, where the operator is not stable.
+macro_rules! attempt {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => return Err(error),
+        }
+    };
+}
+pub(crate) use attempt;
+
+/// A position in the file; every read is checked and moves it forward.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'f> {
+    file: &'f [u8],
+    at: usize,
+}
+
+impl<'f> Cursor<'f> {
+    pub(crate) const fn new(file: &'f [u8], at: usize) -> Self {
+        Self { file, at }
+    }
+
+    /// Byte offset in the file.
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    const fn remaining(&self) -> usize {
+        self.file.len().saturating_sub(self.at)
+    }
+
+    /// The next `n` bytes; `what` names them in the error.
+    pub(crate) const fn take(&mut self, n: u64, what: &'static str) -> Result<&'f [u8], GgufError> {
+        let has = self.remaining();
+        if n > has as u64 {
+            return Err(GgufError::Truncated { what, at: self.at as u64, needs: n, has: has as u64 });
+        }
+        // `n <= has <= usize::MAX`, and `at + n <= file.len()`.
+        let (_, rest) = self.file.split_at(self.at);
+        let (bytes, _) = rest.split_at(n as usize);
+        self.at += n as usize;
+        Ok(bytes)
+    }
+
+    const fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], GgufError> {
+        let bytes = attempt!(self.take(N as u64, what));
+        match bytes.first_chunk::<N>() {
+            Some(chunk) => Ok(*chunk),
+            None => Err(GgufError::Truncated { what, at: self.at as u64, needs: N as u64, has: 0 }),
+        }
+    }
+
+    pub(crate) const fn u8(&mut self, what: &'static str) -> Result<u8, GgufError> {
+        Ok(attempt!(self.array::<1>(what))[0])
+    }
+
+    pub(crate) const fn u16(&mut self, what: &'static str) -> Result<u16, GgufError> {
+        Ok(u16::from_le_bytes(attempt!(self.array(what))))
+    }
+
+    pub(crate) const fn u32(&mut self, what: &'static str) -> Result<u32, GgufError> {
+        Ok(u32::from_le_bytes(attempt!(self.array(what))))
+    }
+
+    pub(crate) const fn u64(&mut self, what: &'static str) -> Result<u64, GgufError> {
+        Ok(u64::from_le_bytes(attempt!(self.array(what))))
+    }
+
+    /// A string: u64 length, then bytes, which need not be UTF-8.
+    pub(crate) const fn string(&mut self, what: &'static str) -> Result<&'f [u8], GgufError> {
+        let len = attempt!(self.u64(what));
+        self.take(len, what)
+    }
+
+    /// A string that has to be UTF-8: a key or a tensor's name.
+    pub(crate) const fn name(&mut self, what: &'static str) -> Result<&'f str, GgufError> {
+        let at = self.at as u64;
+        match core::str::from_utf8(attempt!(self.string(what))) {
+            Ok(name) => Ok(name),
+            Err(_) => Err(GgufError::NotUtf8 { what, at }),
+        }
+    }
+}
