@@ -2,6 +2,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod alibi;
+pub mod architecture;
 pub mod gguf;
+mod shape;
 
 pub use gguf::{Gguf, GgufError};
+pub use shape::{Shape, ShapeError};

@@ -1,0 +1,63 @@
+//! Attention with Linear Biases: the slope of each head.
+//!
+//! Source: Press, Smith & Lewis 2021, arXiv 2108.12409, and its reference code for head counts that are no power of two.
+
+/// Slope of `head`: `2^(-B (h+1) / p)` for the first `p` heads, `2^(-B/2 (2 (h-p) + 1) / p)` for the rest, where `p` is the
+/// largest power of two up to `n_head` and `B` is `max_bias` (8 in the paper).
+///
+/// A `max_bias` of 0 means no bias at all: every slope is 0.
+pub fn slope(head: usize, n_head: usize, max_bias: f32) -> f32 {
+    if max_bias == 0.0 {
+        return 0.0;
+    }
+    let p = if n_head.is_power_of_two() { n_head } else { n_head.next_power_of_two() / 2 };
+    let exponent = if head < p {
+        f64::from(max_bias) * (head + 1) as f64 / p as f64
+    } else {
+        f64::from(max_bias) / 2.0 * (2 * (head - p) + 1) as f64 / p as f64
+    };
+    libm::exp2(-exponent) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slope;
+
+    fn slopes<const N: usize>(max_bias: f32) -> [f32; N] {
+        core::array::from_fn(|head| slope(head, N, max_bias))
+    }
+
+    #[test]
+    fn eight_heads_have_the_slopes_of_the_paper() {
+        assert_eq!(slopes(8.0), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
+    }
+
+    #[test]
+    fn twelve_heads_take_every_second_slope_of_sixteen_for_the_rest() {
+        let got = slopes::<12>(8.0);
+        let sixteen = slopes::<16>(8.0);
+        assert_eq!(got[..8], slopes::<8>(8.0));
+        assert_eq!(got[8..], [sixteen[0], sixteen[2], sixteen[4], sixteen[6]]);
+        assert!((got[8] - core::f32::consts::FRAC_1_SQRT_2).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_double_max_bias_squares_the_slopes() {
+        assert_eq!(slopes::<8>(16.0)[0], 0.25);
+        assert_eq!(slopes::<8>(0.0), [0.0; 8]);
+    }
+
+    #[test]
+    fn every_head_count_has_falling_slopes_in_each_half() {
+        for n_head in 1..=256usize {
+            let p = if n_head.is_power_of_two() { n_head } else { n_head.next_power_of_two() / 2 };
+            for head in 0..n_head {
+                let m = slope(head, n_head, 8.0);
+                assert!(m > 0.0 && m < 1.0, "{n_head} heads, head {head}: {m}");
+                if head != 0 && head != p {
+                    assert!(m < slope(head - 1, n_head, 8.0), "{n_head} heads, head {head}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The numbers that a model's memory and loops depend on, read from the GGUF header.
+
+use core::fmt;
+
+use crate::architecture::{Architecture, AttentionScale, MaxBias};
+use crate::gguf::{Gguf, GgufError, Value, attempt};
+
+/// Layers, heads and widths that are accepted; far above any model, low enough that no product of a few overflows `u64`.
+const MAX_LAYERS: u64 = 512;
+const MAX_HEADS: u64 = 1024;
+/// A head's width. Also bounds the scratch of one query.
+pub(crate) const MAX_HEAD_DIM: u64 = 1024;
+const MAX_WIDTH: u64 = 1 << 20;
+const MAX_VOCAB: u64 = 1 << 24;
+const MAX_CONTEXT: u64 = 1 << 24;
+
+/// The shape of a model. All counts are at least 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Shape {
+    /// The family.
+    pub arch: Architecture,
+    /// Rows of the embedding and of the output matrix; may be padded beyond the tokenizer's tokens.
+    pub n_vocab: usize,
+    /// Context that the model was trained for. ALiBi does not end there.
+    pub n_ctx_train: usize,
+    /// Width of the residual stream.
+    pub n_embd: usize,
+    /// Layers.
+    pub n_layer: usize,
+    /// Query heads.
+    pub n_head: usize,
+    /// Key and value heads; divides `n_head`.
+    pub n_head_kv: usize,
+    /// Width of a head; a multiple of 8.
+    pub head_dim: usize,
+    /// Width of the feed-forward.
+    pub n_ff: usize,
+    /// Epsilon of the norms.
+    pub norm_eps: f32,
+    /// Largest exponent of the ALiBi slopes (see [`crate::alibi::slope`]).
+    pub max_alibi_bias: f32,
+    /// Queries, keys and values are clamped to ± this, if at all.
+    pub clamp_kqv: Option<f32>,
+    /// Tokens of the file's tokenizer; 0 when it has none.
+    pub n_tokens: usize,
+    /// Merges of the file's tokenizer; 0 when it has none.
+    pub n_merges: usize,
+}
+
+/// Why the header does not describe a model that can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// Not a readable GGUF file.
+    Gguf(GgufError),
+    /// `general.architecture` is missing or not a supported family.
+    Architecture,
+    /// A key is missing. Keys that begin with a dot stand after the architecture's name.
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// A value is of the wrong type.
+    Type {
+        /// The key.
+        key: &'static str,
+        /// The type in the file.
+        found: &'static str,
+    },
+    /// A value is outside what can run.
+    Range {
+        /// The key.
+        key: &'static str,
+        /// The value in the file.
+        found: u64,
+        /// Smallest accepted.
+        min: u64,
+        /// Largest accepted.
+        max: u64,
+    },
+    /// A float that is not finite, or negative where it must not be.
+    Float {
+        /// The key.
+        key: &'static str,
+    },
+    /// `n_embd` is not `n_head * head_dim`, or `n_head` not a multiple of `n_head_kv`.
+    Heads {
+        /// Width of the model.
+        n_embd: u64,
+        /// Query heads.
+        n_head: u64,
+        /// KV heads.
+        n_head_kv: u64,
+    },
+    /// The width of a head is not a multiple of 8.
+    HeadDim {
+        /// The width.
+        found: u64,
+    },
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Gguf(error) => error.fmt(f),
+            Self::Architecture => {
+                f.write_str("general.architecture is missing or not one of:")?;
+                crate::architecture::ARCHITECTURES.iter().try_for_each(|arch| write!(f, " {}", arch.name))
+            }
+            Self::Missing { key } => write!(f, "the metadata has no {key}"),
+            Self::Type { key, found } => write!(f, "{key} has the wrong type {found}"),
+            Self::Range { key, found, min, max } => write!(f, "{key} is {found}: {min} to {max} can run"),
+            Self::Float { key } => write!(f, "{key} is not a usable number"),
+            Self::Heads { n_embd, n_head, n_head_kv } => {
+                write!(f, "width {n_embd} does not divide into {n_head} heads, or these not among {n_head_kv} KV heads")
+            }
+            Self::HeadDim { found } => write!(f, "a head is {found} wide: multiples of 8 can run"),
+        }
+    }
+}
+
+impl core::error::Error for ShapeError {}
+
+impl Shape {
+    /// The shape in the header of a GGUF file. A `const fn`: a board knows its model's memory at compile time.
+    ///
+    /// # Errors
+    /// [`ShapeError`] names the key at fault.
+    pub const fn from_bytes(file: &[u8]) -> Result<Self, ShapeError> {
+        match Gguf::parse(file) {
+            Ok(gguf) => Self::from_gguf(&gguf),
+            Err(error) => Err(ShapeError::Gguf(error)),
+        }
+    }
+
+    /// The shape that the metadata and the embedding tensor tell.
+    ///
+    /// # Errors
+    /// [`ShapeError`] names the key at fault.
+    pub const fn from_gguf(gguf: &Gguf<'_>) -> Result<Self, ShapeError> {
+        let arch = match gguf.get("general.architecture") {
+            Some(Value::String(name)) => match Architecture::find(name) {
+                Some(arch) => *arch,
+                None => return Err(ShapeError::Architecture),
+            },
+            _ => return Err(ShapeError::Architecture),
+        };
+        let keys = Keys { gguf, prefix: arch.name };
+        let n_embd = attempt!(keys.count(".embedding_length", MAX_WIDTH));
+        let n_layer = attempt!(keys.count(".block_count", MAX_LAYERS));
+        let n_head = attempt!(keys.count(".attention.head_count", MAX_HEADS));
+        let n_head_kv = match attempt!(keys.optional_count(".attention.head_count_kv", MAX_HEADS)) {
+            Some(n) => n,
+            None => n_head,
+        };
+        let head_dim = n_embd / n_head;
+        if !n_embd.is_multiple_of(n_head) || !n_head.is_multiple_of(n_head_kv) {
+            return Err(ShapeError::Heads {
+                n_embd: n_embd as u64,
+                n_head: n_head as u64,
+                n_head_kv: n_head_kv as u64,
+            });
+        }
+        if !head_dim.is_multiple_of(8) || head_dim as u64 > MAX_HEAD_DIM {
+            return Err(ShapeError::HeadDim { found: head_dim as u64 });
+        }
+        let norm_eps = match attempt!(keys.float(arch.norm_eps_key)) {
+            Some(eps) => eps,
+            None => return Err(ShapeError::Missing { key: arch.norm_eps_key }),
+        };
+        let max_alibi_bias = match (attempt!(keys.float(".attention.max_alibi_bias")), arch.max_bias) {
+            (Some(bias), _) => bias,
+            (None, MaxBias::Default(bias)) => bias,
+            (None, MaxBias::Required) => return Err(ShapeError::Missing { key: ".attention.max_alibi_bias" }),
+        };
+        let clamp_kqv = match attempt!(keys.float(".attention.clamp_kqv")) {
+            // Converters write 0 for "no clamp".
+            Some(limit) if limit > 0.0 => Some(limit),
+            _ => None,
+        };
+        let n_vocab = match gguf.tensor("token_embd", ".weight") {
+            Some(tensor) => {
+                attempt!(in_range("token_embd.weight rows", tensor.dims[1], 1, MAX_VOCAB))
+            }
+            None => return Err(ShapeError::Missing { key: "token_embd.weight" }),
+        };
+        Ok(Self {
+            arch,
+            n_vocab,
+            n_ctx_train: attempt!(keys.count(".context_length", MAX_CONTEXT)),
+            n_embd,
+            n_layer,
+            n_head,
+            n_head_kv,
+            head_dim,
+            n_ff: attempt!(keys.count(".feed_forward_length", MAX_WIDTH)),
+            norm_eps,
+            max_alibi_bias,
+            clamp_kqv,
+            n_tokens: attempt!(array_len(gguf, "tokenizer.ggml.tokens")),
+            n_merges: attempt!(array_len(gguf, "tokenizer.ggml.merges")),
+        })
+    }
+
+    /// Query heads that share one KV head.
+    pub const fn heads_per_kv(&self) -> usize {
+        self.n_head / self.n_head_kv
+    }
+
+    /// Width of all keys (or values) of one position.
+    pub const fn n_embd_kv(&self) -> usize {
+        self.n_head_kv * self.head_dim
+    }
+
+    /// Width of a row of queries, keys and values together.
+    pub const fn n_qkv(&self) -> usize {
+        self.n_embd + 2 * self.n_embd_kv()
+    }
+
+    /// What `q · k` is multiplied with.
+    pub fn attention_scale(&self) -> f32 {
+        match self.arch.scale {
+            AttentionScale::InvSqrtHeadDim => 1.0 / libm::sqrtf(self.head_dim as f32),
+            AttentionScale::InvHeadDim => 1.0 / self.head_dim as f32,
+        }
+    }
+}
+
+const fn in_range(key: &'static str, found: u64, min: u64, max: u64) -> Result<usize, ShapeError> {
+    if found < min || found > max {
+        return Err(ShapeError::Range { key, found, min, max });
+    }
+    Ok(found as usize)
+}
+
+const fn array_len(gguf: &Gguf<'_>, key: &'static str) -> Result<usize, ShapeError> {
+    match gguf.get(key) {
+        None => Ok(0),
+        Some(Value::Array(array)) => in_range(key, array.len, 0, MAX_VOCAB),
+        Some(value) => Err(ShapeError::Type { key, found: value.ty().name() }),
+    }
+}
+
+/// The keys of one architecture.
+struct Keys<'a, 'f> {
+    gguf: &'a Gguf<'f>,
+    prefix: &'static str,
+}
+
+impl Keys<'_, '_> {
+    const fn optional_count(&self, key: &'static str, max: u64) -> Result<Option<usize>, ShapeError> {
+        let Some(value) = self.gguf.get_joined(self.prefix, key) else { return Ok(None) };
+        let Some(found) = value.as_u64() else { return Err(ShapeError::Type { key, found: value.ty().name() }) };
+        Ok(Some(attempt!(in_range(key, found, 1, max))))
+    }
+
+    const fn count(&self, key: &'static str, max: u64) -> Result<usize, ShapeError> {
+        match attempt!(self.optional_count(key, max)) {
+            Some(n) => Ok(n),
+            None => Err(ShapeError::Missing { key }),
+        }
+    }
+
+    /// A finite float that is not negative.
+    const fn float(&self, key: &'static str) -> Result<Option<f32>, ShapeError> {
+        let Some(value) = self.gguf.get_joined(self.prefix, key) else { return Ok(None) };
+        match value.as_f32() {
+            Some(x) if x >= 0.0 && x < f32::INFINITY => Ok(Some(x)),
+            Some(_) => Err(ShapeError::Float { key }),
+            None => Err(ShapeError::Type { key, found: value.ty().name() }),
+        }
+    }
+}
