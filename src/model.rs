@@ -1,0 +1,444 @@
+//! A model: proof that every tensor of a GGUF file is there, of the right shape and of a type that can run.
+//!
+//! The weights stay where they are. A `Model` borrows the file; its layers are found again through [`LayerTable`], which
+//! a session keeps in its arena.
+
+use core::fmt;
+use core::fmt::Write as _;
+
+use nearfield_kernels::arena::view;
+use nearfield_kernels::block::gguf_type_name;
+use nearfield_kernels::{Matrix, WeightType};
+
+use crate::gguf::{Gguf, GgufError, TensorInfo};
+use crate::shape::{Shape, ShapeError};
+use crate::tensor::{Form, GlobalSlot, LayerSlot, Presence};
+
+/// `y = W x + b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'f> {
+    /// W, `[n_rows, n_cols]`.
+    pub weight: Matrix<'f>,
+    /// b, `[n_rows]`.
+    pub bias: Option<&'f [f32]>,
+}
+
+/// Scale and shift of a norm, each `[n_embd]`.
+#[derive(Clone, Copy, Debug)]
+pub struct NormWeights<'f> {
+    /// Scale.
+    pub weight: &'f [f32],
+    /// Shift.
+    pub bias: Option<&'f [f32]>,
+}
+
+/// The three projections of attention.
+#[derive(Clone, Copy, Debug)]
+pub enum Qkv<'f> {
+    /// One matrix: the rows of Q, then K, then V.
+    Fused(Linear<'f>),
+    /// Three matrices.
+    Split([Linear<'f>; 3]),
+}
+
+/// The weights of one layer.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Layer<'f> {
+    pub attn_norm: NormWeights<'f>,
+    pub qkv: Qkv<'f>,
+    pub attn_output: Linear<'f>,
+    pub ffn_norm: NormWeights<'f>,
+    pub ffn_gate: Option<Linear<'f>>,
+    pub ffn_up: Linear<'f>,
+    pub ffn_down: Linear<'f>,
+}
+
+/// Why a file is no model that can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The header does not describe one.
+    Shape(ShapeError),
+    /// A tensor is missing.
+    MissingTensor {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+    },
+    /// A tensor that this family does not use: running without it would give wrong answers.
+    UnusedTensor {
+        /// Its name (cut off when very long).
+        name: heapless::String<48>,
+    },
+    /// A tensor has other dimensions than the header says.
+    TensorShape {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+        /// `[n_cols, n_rows]`, GGUF's order.
+        want: [u64; 2],
+        /// The first two dimensions in the file.
+        found: [u64; 2],
+    },
+    /// A tensor's weight type cannot run.
+    TensorType {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+        /// What can.
+        want: &'static str,
+        /// GGUF's name of the type in the file.
+        found: &'static str,
+        /// GGUF's number of it.
+        number: u32,
+    },
+    /// A vector of floats is not aligned to 4 bytes in memory: the file has to be loaded at such an address.
+    Misaligned {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+    },
+}
+
+impl From<ShapeError> for LoadError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
+}
+
+impl From<GgufError> for LoadError {
+    fn from(error: GgufError) -> Self {
+        Self::Shape(ShapeError::Gguf(error))
+    }
+}
+
+/// A tensor's full name.
+struct TensorName(Option<usize>, &'static str);
+
+impl fmt::Display for TensorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(layer) => write!(f, "blk.{layer}.{}", self.1),
+            None => f.write_str(self.1),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Shape(ref error) => error.fmt(f),
+            Self::MissingTensor { layer, name } => write!(f, "the tensor {} is missing", TensorName(layer, name)),
+            Self::UnusedTensor { ref name } => {
+                write!(f, "the tensor {name} is not part of this architecture as it is supported")
+            }
+            Self::TensorShape { layer, name, want, found } => {
+                let name = TensorName(layer, name);
+                write!(f, "the tensor {name} is {} x {}, not {} x {}", found[0], found[1], want[0], want[1])
+            }
+            Self::TensorType { layer, name, want, found, number } => {
+                let name = TensorName(layer, name);
+                write!(f, "the tensor {name} has type {found} ({number}): {want} can run")
+            }
+            Self::Misaligned { layer, name } => {
+                write!(f, "the tensor {} is not aligned to 4 bytes in memory", TensorName(layer, name))
+            }
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+/// A checked model, borrowed from the bytes of its file.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'f> {
+    gguf: Gguf<'f>,
+    shape: Shape,
+    /// Embedding of each token, `[n_vocab, n_embd]`.
+    pub(crate) token_embd: Matrix<'f>,
+    /// Norm after the embedding.
+    pub(crate) token_embd_norm: Option<NormWeights<'f>>,
+    /// Norm before the output.
+    pub(crate) output_norm: NormWeights<'f>,
+    /// `[n_vocab, n_embd]`; the embedding again when the file has no `output.weight`.
+    pub(crate) output: Matrix<'f>,
+}
+
+impl<'f> Model<'f> {
+    /// Checks the file and borrows it. Looks at the tables only, never at the weights.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the key or tensor at fault, what was expected and what was found.
+    pub fn from_gguf(file: &'f [u8]) -> Result<Self, LoadError> {
+        let gguf = Gguf::parse(file)?;
+        let shape = Shape::from_gguf(&gguf)?;
+        let finder = Finder { gguf, shape };
+        let mut n_used = 0;
+        let mut global = |slot: GlobalSlot| -> Result<Option<Found<'f>>, LoadError> {
+            let found = finder.find(None, slot.name(), slot.form(&shape), slot.presence(&shape))?;
+            n_used += u64::from(found.is_some());
+            Ok(found)
+        };
+        let token_embd = required(None, GlobalSlot::TokenEmbd.name(), global(GlobalSlot::TokenEmbd)?)?;
+        let token_embd = token_embd.matrix(GlobalSlot::TokenEmbd.form(&shape));
+        let mut norm = |weight: GlobalSlot, bias: GlobalSlot| -> Result<Option<NormWeights<'f>>, LoadError> {
+            let bias = global(bias)?.map(Found::vector);
+            Ok(global(weight)?.map(|weight| NormWeights { weight: weight.vector(), bias }))
+        };
+        let token_embd_norm = norm(GlobalSlot::TokenEmbdNorm, GlobalSlot::TokenEmbdNormBias)?;
+        let output_norm = norm(GlobalSlot::OutputNorm, GlobalSlot::OutputNormBias)?;
+        let output_norm = required(None, GlobalSlot::OutputNorm.name(), output_norm)?;
+        let output = match global(GlobalSlot::Output)? {
+            Some(found) => found.matrix(GlobalSlot::Output.form(&shape)),
+            None => token_embd,
+        };
+        for layer in 0..shape.n_layer {
+            n_used += finder.check_layer(layer)?;
+        }
+        if n_used != gguf.n_tensors() {
+            return Err(finder.unused());
+        }
+        Ok(Self { gguf, shape, token_embd, token_embd_norm, output_norm, output })
+    }
+
+    /// The model's numbers.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The file's tables: metadata and tensors.
+    pub fn gguf(&self) -> &Gguf<'f> {
+        &self.gguf
+    }
+
+    /// Bytes of weights that one new token reads: every matrix once, and one row of the embedding.
+    pub fn bytes_per_token(&self) -> u64 {
+        let tied = self.gguf.tensor(GlobalSlot::Output.name(), "").is_none();
+        let is_embedding = |tensor: &TensorInfo<'_>| tensor.name == GlobalSlot::TokenEmbd.name() && !tied;
+        self.gguf.tensors().filter(|tensor| !is_embedding(tensor)).filter_map(|tensor| tensor.n_bytes()).sum()
+    }
+}
+
+fn required<T>(layer: Option<usize>, name: &'static str, found: Option<T>) -> Result<T, LoadError> {
+    found.ok_or(LoadError::MissingTensor { layer, name })
+}
+
+/// A tensor that has the form it should.
+#[derive(Clone, Copy, Debug)]
+struct Found<'f> {
+    ty: WeightType,
+    offset: u64,
+    bytes: &'f [u8],
+}
+
+impl<'f> Found<'f> {
+    /// The bytes as floats: `find` saw that they are F32 and aligned.
+    fn vector(self) -> &'f [f32] {
+        view(self.bytes).unwrap_or_default()
+    }
+
+    fn matrix(self, form: Form) -> Matrix<'f> {
+        let [n_cols, n_rows] = form.dims();
+        Matrix::new(self.ty, n_rows as usize, n_cols as usize, self.bytes)
+            .expect("`find` checked the dimensions against the bytes")
+    }
+}
+
+/// Looks tensors up and checks them.
+struct Finder<'f> {
+    gguf: Gguf<'f>,
+    shape: Shape,
+}
+
+impl<'f> Finder<'f> {
+    fn find(
+        &self,
+        layer: Option<usize>,
+        name: &'static str,
+        form: Form,
+        presence: Presence,
+    ) -> Result<Option<Found<'f>>, LoadError> {
+        let tensor = match layer {
+            None => self.gguf.tensor("", name),
+            Some(layer) => self.gguf.tensor(&layer_prefix(layer), name),
+        };
+        match (tensor, presence) {
+            (None, Presence::Required) => Err(LoadError::MissingTensor { layer, name }),
+            // A forbidden tensor that is there is not counted as used, which `from_gguf` reports.
+            (None, _) | (_, Presence::Forbidden) => Ok(None),
+            (Some(tensor), _) => self.check(layer, name, form, tensor).map(Some),
+        }
+    }
+
+    fn check(
+        &self,
+        layer: Option<usize>,
+        name: &'static str,
+        form: Form,
+        tensor: TensorInfo<'f>,
+    ) -> Result<Found<'f>, LoadError> {
+        let want = form.dims();
+        let found = [tensor.dims[0], tensor.dims[1]];
+        if want != found || tensor.dims[2..] != [1, 1] {
+            return Err(LoadError::TensorShape { layer, name, want, found });
+        }
+        let type_error =
+            |want| LoadError::TensorType { layer, name, want, found: gguf_type_name(tensor.ty), number: tensor.ty };
+        let ty = WeightType::from_gguf(tensor.ty)
+            .ok_or(type_error("F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K"))?;
+        let bytes = tensor.n_bytes().and_then(|n| self.gguf.data(tensor.offset, n));
+        // `Gguf::parse` saw that tensors of known types lie in the file.
+        let bytes = bytes.ok_or(LoadError::MissingTensor { layer, name })?;
+        if matches!(form, Form::Vector(_)) {
+            if ty != WeightType::F32 {
+                return Err(type_error("F32"));
+            }
+            view::<f32>(bytes).ok_or(LoadError::Misaligned { layer, name })?;
+        }
+        Ok(Found { ty, offset: tensor.offset, bytes })
+    }
+
+    fn find_in_layer(&self, layer: usize, slot: LayerSlot, fused: bool) -> Result<Option<Found<'f>>, LoadError> {
+        let presence = slot.presence(&self.shape, fused);
+        self.find(Some(layer), slot.name(), slot.form(&self.shape), presence)
+    }
+
+    fn is_fused(&self, layer: usize) -> bool {
+        self.gguf.tensor(&layer_prefix(layer), LayerSlot::AttnQkv.name()).is_some()
+    }
+
+    /// Number of tensors the layer uses.
+    fn check_layer(&self, layer: usize) -> Result<u64, LoadError> {
+        let fused = self.is_fused(layer);
+        LayerSlot::ALL
+            .iter()
+            .try_fold(0, |n, &slot| Ok(n + u64::from(self.find_in_layer(layer, slot, fused)?.is_some())))
+    }
+
+    /// The error for the first tensor that no slot takes.
+    fn unused(&self) -> LoadError {
+        let is_used = |name: &str| match split_layer(name) {
+            Some((layer, name)) => {
+                layer < self.shape.n_layer
+                    && LayerSlot::ALL.iter().any(|slot| {
+                        slot.name() == name && slot.presence(&self.shape, self.is_fused(layer)) != Presence::Forbidden
+                    })
+            }
+            None => GlobalSlot::ALL
+                .iter()
+                .any(|slot| slot.name() == name && slot.presence(&self.shape) != Presence::Forbidden),
+        };
+        let tensor = self.gguf.tensors().find(|tensor| !is_used(tensor.name));
+        let mut name = heapless::String::new();
+        // Without such a tensor, a name must stand twice. Names that are too long are cut.
+        for c in tensor.map_or("(a name that stands twice)", |tensor| tensor.name).chars() {
+            if name.push(c).is_err() {
+                break;
+            }
+        }
+        LoadError::UnusedTensor { name }
+    }
+}
+
+/// `blk.N.`
+fn layer_prefix(layer: usize) -> heapless::String<16> {
+    let mut prefix = heapless::String::new();
+    // 16 characters hold any layer up to the limit of `Shape`.
+    let _ = write!(prefix, "blk.{layer}.");
+    prefix
+}
+
+/// `blk.N.rest` as `(N, rest)`.
+fn split_layer(name: &str) -> Option<(usize, &str)> {
+    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+    Some((layer.parse().ok()?, rest))
+}
+
+/// Where the tensors of each layer lie: `[n_layer, LayerSlot::N]` words in a session's arena, so that a step need not
+/// search the file's tables.
+#[derive(Debug)]
+pub(crate) struct LayerTable<'a> {
+    words: &'a mut [u64],
+}
+
+/// A slot without a tensor.
+const ABSENT: u64 = u64::MAX;
+
+impl<'a> LayerTable<'a> {
+    /// Words of the table.
+    pub(crate) const fn len(shape: &Shape) -> Option<usize> {
+        shape.n_layer.checked_mul(LayerSlot::N)
+    }
+
+    /// Fills `words` (of [`len`](Self::len)) for the model.
+    pub(crate) fn new(model: &Model<'_>, words: &'a mut [u64]) -> Result<Self, LoadError> {
+        let finder = Finder { gguf: model.gguf, shape: model.shape };
+        for (layer, words) in words.chunks_exact_mut(LayerSlot::N).enumerate() {
+            let fused = finder.is_fused(layer);
+            for (&slot, word) in LayerSlot::ALL.iter().zip(words) {
+                *word = match finder.find_in_layer(layer, slot, fused)? {
+                    // Offsets are below 2^56: they lie in a slice.
+                    Some(found) => found.offset << 8 | found.ty as u64,
+                    None => ABSENT,
+                };
+            }
+        }
+        Ok(Self { words })
+    }
+
+    fn find<'f>(&self, model: &Model<'f>, layer: usize, slot: LayerSlot) -> Option<Found<'f>> {
+        let word = self.words[layer * LayerSlot::N + slot as usize];
+        if word == ABSENT {
+            return None;
+        }
+        let ty = WeightType::from_gguf((word & 0xff) as u32)?;
+        let offset = word >> 8;
+        let [n_cols, n_rows] = slot.form(&model.shape).dims();
+        let n_bytes = ty.row_bytes(n_cols as usize)? as u64 * n_rows;
+        Some(Found { ty, offset, bytes: model.gguf.data(offset, n_bytes)? })
+    }
+
+    /// The weights of `layer`.
+    ///
+    /// # Panics
+    /// When the table was not made from this model.
+    pub(crate) fn layer<'f>(&self, model: &Model<'f>, layer: usize) -> Layer<'f> {
+        let found = |slot: LayerSlot| self.find(model, layer, slot);
+        let vector = |slot| found(slot).map(Found::vector);
+        let matrix = |slot: LayerSlot| found(slot).map(|found| found.matrix(slot.form(&model.shape)));
+        let linear = |weight, bias| matrix(weight).map(|weight| Linear { weight, bias: vector(bias) });
+        let norm = |weight, bias| vector(weight).map(|weight| NormWeights { weight, bias: vector(bias) });
+        self.assemble(norm, linear).expect("the table holds what `Model::from_gguf` checked")
+    }
+
+    fn assemble<'f>(
+        &self,
+        norm: impl Fn(LayerSlot, LayerSlot) -> Option<NormWeights<'f>>,
+        linear: impl Fn(LayerSlot, LayerSlot) -> Option<Linear<'f>>,
+    ) -> Option<Layer<'f>> {
+        use LayerSlot as S;
+        let qkv = match linear(S::AttnQkv, S::AttnQkvBias) {
+            Some(fused) => Qkv::Fused(fused),
+            None => Qkv::Split([
+                linear(S::AttnQ, S::AttnQBias)?,
+                linear(S::AttnK, S::AttnKBias)?,
+                linear(S::AttnV, S::AttnVBias)?,
+            ]),
+        };
+        Some(Layer {
+            attn_norm: norm(S::AttnNorm, S::AttnNormBias)?,
+            qkv,
+            attn_output: linear(S::AttnOutput, S::AttnOutputBias)?,
+            ffn_norm: norm(S::FfnNorm, S::FfnNormBias)?,
+            ffn_gate: linear(S::FfnGate, S::FfnGateBias),
+            ffn_up: linear(S::FfnUp, S::FfnUpBias)?,
+            ffn_down: linear(S::FfnDown, S::FfnDownBias)?,
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! The tensors of a model: their names, and the shapes they must have.
+
+use crate::shape::Shape;
+
+/// What a tensor has to look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// F32, this long.
+    Vector(usize),
+    /// Any weight type.
+    Matrix { n_rows: usize, n_cols: usize },
+}
+
+impl Form {
+    /// GGUF dimensions, fastest first.
+    pub(crate) fn dims(self) -> [u64; 2] {
+        match self {
+            Self::Vector(n) => [n as u64, 1],
+            Self::Matrix { n_rows, n_cols } => [n_cols as u64, n_rows as u64],
+        }
+    }
+}
+
+/// Whether the file has to have a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Required,
+    Optional,
+    /// Left out together with all its kind, or there with all of them (fused or split QKV).
+    Forbidden,
+}
+
+macro_rules! slots {
+    ($(#[$doc:meta])* $kind:ident { $($slot:ident = $name:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub(crate) enum $kind { $($slot,)* }
+
+        impl $kind {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$slot,)*];
+
+            /// The tensor's name in the file.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$slot => $name,)* }
+            }
+        }
+    };
+}
+
+slots! {
+    /// Tensors outside the layers.
+    GlobalSlot {
+        TokenEmbd = "token_embd.weight",
+        TokenEmbdNorm = "token_embd_norm.weight",
+        TokenEmbdNormBias = "token_embd_norm.bias",
+        OutputNorm = "output_norm.weight",
+        OutputNormBias = "output_norm.bias",
+        Output = "output.weight",
+    }
+}
+
+slots! {
+    /// Tensors of a layer; the name follows `blk.N.`.
+    LayerSlot {
+        AttnNorm = "attn_norm.weight",
+        AttnNormBias = "attn_norm.bias",
+        AttnQkv = "attn_qkv.weight",
+        AttnQkvBias = "attn_qkv.bias",
+        AttnQ = "attn_q.weight",
+        AttnQBias = "attn_q.bias",
+        AttnK = "attn_k.weight",
+        AttnKBias = "attn_k.bias",
+        AttnV = "attn_v.weight",
+        AttnVBias = "attn_v.bias",
+        AttnOutput = "attn_output.weight",
+        AttnOutputBias = "attn_output.bias",
+        FfnNorm = "ffn_norm.weight",
+        FfnNormBias = "ffn_norm.bias",
+        FfnGate = "ffn_gate.weight",
+        FfnGateBias = "ffn_gate.bias",
+        FfnUp = "ffn_up.weight",
+        FfnUpBias = "ffn_up.bias",
+        FfnDown = "ffn_down.weight",
+        FfnDownBias = "ffn_down.bias",
+    }
+}
+
+impl GlobalSlot {
+    pub(crate) fn form(self, s: &Shape) -> Form {
+        match self {
+            Self::TokenEmbd | Self::Output => Form::Matrix { n_rows: s.n_vocab, n_cols: s.n_embd },
+            _ => Form::Vector(s.n_embd),
+        }
+    }
+
+    pub(crate) fn presence(self, s: &Shape) -> Presence {
+        match self {
+            Self::TokenEmbd | Self::OutputNorm => Presence::Required,
+            Self::TokenEmbdNorm if s.arch.embedding_norm => Presence::Required,
+            Self::TokenEmbdNorm | Self::TokenEmbdNormBias if !s.arch.embedding_norm => Presence::Forbidden,
+            _ => Presence::Optional,
+        }
+    }
+}
+
+impl LayerSlot {
+    pub(crate) const N: usize = Self::ALL.len();
+
+    pub(crate) fn form(self, s: &Shape) -> Form {
+        let matrix = |n_rows, n_cols| Form::Matrix { n_rows, n_cols };
+        match self {
+            Self::AttnNorm | Self::AttnNormBias | Self::FfnNorm | Self::FfnNormBias => Form::Vector(s.n_embd),
+            Self::AttnQkv => matrix(s.n_qkv(), s.n_embd),
+            Self::AttnQkvBias => Form::Vector(s.n_qkv()),
+            Self::AttnQ => matrix(s.n_embd, s.n_embd),
+            Self::AttnQBias => Form::Vector(s.n_embd),
+            Self::AttnK | Self::AttnV => matrix(s.n_embd_kv(), s.n_embd),
+            Self::AttnKBias | Self::AttnVBias => Form::Vector(s.n_embd_kv()),
+            Self::AttnOutput => matrix(s.n_embd, s.n_embd),
+            Self::AttnOutputBias | Self::FfnDownBias => Form::Vector(s.n_embd),
+            Self::FfnUp | Self::FfnGate => matrix(s.n_ff, s.n_embd),
+            Self::FfnUpBias | Self::FfnGateBias => Form::Vector(s.n_ff),
+            Self::FfnDown => matrix(s.n_embd, s.n_ff),
+        }
+    }
+
+    /// `fused`: whether the layer has one tensor for Q, K and V.
+    pub(crate) fn presence(self, s: &Shape, fused: bool) -> Presence {
+        match self {
+            Self::AttnNorm | Self::AttnOutput | Self::FfnNorm | Self::FfnUp | Self::FfnDown => Presence::Required,
+            Self::AttnQkv if fused => Presence::Required,
+            Self::AttnQ | Self::AttnK | Self::AttnV if !fused => Presence::Required,
+            Self::AttnQkv | Self::AttnQkvBias if !fused => Presence::Forbidden,
+            Self::AttnQ | Self::AttnQBias | Self::AttnK | Self::AttnKBias | Self::AttnV | Self::AttnVBias if fused => {
+                Presence::Forbidden
+            }
+            Self::FfnGate if s.arch.gated => Presence::Required,
+            Self::FfnGate | Self::FfnGateBias if !s.arch.gated => Presence::Forbidden,
+            _ => Presence::Optional,
+        }
+    }
+}
