@@ -1,6 +1,7 @@
 //! The one block of memory that everything which changes lives in.
 
 use core::mem::{align_of, size_of};
+use core::sync::atomic::AtomicU32;
 
 use crate::BlockQ8;
 
@@ -11,12 +12,12 @@ mod sealed {
 /// Types that any bytes are a valid value of, so that a part of an arena may be seen as a slice of them.
 ///
 /// Sealed: the list below is all of it.
-pub trait Plain: sealed::Sealed + Copy + 'static {}
+pub trait Plain: sealed::Sealed + 'static {}
 
 macro_rules! plain {
     ($($ty:ty),*) => { $(impl sealed::Sealed for $ty {} impl Plain for $ty {})* };
 }
-plain!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, BlockQ8);
+plain!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, BlockQ8, AtomicU32);
 
 /// 64 bytes, aligned: one cache line. Arenas are made of whole lines.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +72,9 @@ impl<'a> Arena<'a> {
 }
 
 /// `bytes` as numbers, in place; `None` if they are not aligned or not a whole number of them.
-pub fn view<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
-    // SAFETY: any bytes are a valid `T` (`Plain`), and `align_to` finds the aligned middle.
+pub fn view<T: Plain + Copy>(bytes: &[u8]) -> Option<&[T]> {
+    // SAFETY: any bytes are a valid `T` (`Plain`), none of which changes behind a shared reference (`Copy`), and `align_to`
+    // finds the aligned middle.
     let (before, middle, after) = unsafe { bytes.align_to::<T>() };
     (before.is_empty() && after.is_empty()).then_some(middle)
 }

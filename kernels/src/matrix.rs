@@ -1,6 +1,7 @@
 //! A weight matrix as a view into the file, and the views through which products are written.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::WeightType;
@@ -83,15 +84,17 @@ impl<'a> ColumnsMut<'a> {
     /// # Panics
     /// When the length of `buffer` is not a multiple of `stride`.
     pub fn new(buffer: &'a mut [f32], stride: usize) -> Self {
+        Self::of(buffer, stride, 0..stride)
+    }
+
+    /// The given columns of `buffer`, counted from 0 again.
+    fn of(buffer: &'a mut [f32], stride: usize, columns: Range<usize>) -> Self {
         assert!(stride > 0 && buffer.len().is_multiple_of(stride));
-        Self {
-            n_tokens: buffer.len() / stride,
-            base: buffer.as_mut_ptr(),
-            stride,
-            start: 0,
-            end: stride,
-            buffer: PhantomData,
-        }
+        assert!(columns.start <= columns.end && columns.end <= stride);
+        let n_tokens = buffer.len() / stride;
+        // An empty buffer has no column to point at.
+        let base = buffer.get_mut(columns.start..).map_or(core::ptr::dangling_mut(), <[f32]>::as_mut_ptr);
+        Self { base, n_tokens, stride, start: 0, end: columns.len(), buffer: PhantomData }
     }
 
     /// Rows of the buffer.
@@ -99,7 +102,7 @@ impl<'a> ColumnsMut<'a> {
         self.n_tokens
     }
 
-    /// First column of the part, counted in the whole buffer.
+    /// First column of the part: the first row of the weights that it is the product of.
     pub fn start(&self) -> usize {
         self.start
     }
@@ -115,8 +118,9 @@ impl<'a> ColumnsMut<'a> {
     /// When `token >= n_tokens`.
     pub fn row(&mut self, token: usize) -> &mut [f32] {
         assert!(token < self.n_tokens);
-        // SAFETY: `token * stride + start..end` lies in the buffer (token < n_tokens, start <= end <= stride),
-        // and no other part holds these columns.
+        // SAFETY: `base` points at column `c` of the first token, and `c + end <= stride` (`of` and `take` keep it so), so
+        // `token * stride + start..end` from there lies in the buffer for every `token < n_tokens`; no other part holds
+        // these columns.
         unsafe {
             core::slice::from_raw_parts_mut(self.base.add(token * self.stride + self.start), self.end - self.start)
         }
@@ -142,17 +146,51 @@ impl<'a> ColumnTiles<'a> {
     /// # Panics
     /// When `tile` is zero or the length of `buffer` is not a multiple of `stride`.
     pub fn new(buffer: &'a mut [f32], stride: usize, tile: usize) -> Self {
+        Self::of_columns(buffer, stride, 0..stride, tile)
+    }
+
+    /// Tiles of the given columns only; their [`start`](ColumnsMut::start) counts from the first of these.
+    ///
+    /// # Panics
+    /// When `tile` is zero, the length of `buffer` is not a multiple of `stride`, or the columns are not in it.
+    pub fn of_columns(buffer: &'a mut [f32], stride: usize, columns: Range<usize>, tile: usize) -> Self {
         assert!(tile > 0);
-        Self { whole: ColumnsMut::new(buffer, stride), tile, next: AtomicUsize::new(0) }
+        Self { whole: ColumnsMut::of(buffer, stride, columns), tile, next: AtomicUsize::new(0) }
     }
 
     /// The next tile and its index; `None` when all are given out.
     pub fn take(&self) -> Option<(usize, ColumnsMut<'a>)> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let start = index.checked_mul(self.tile).filter(|&start| start < self.whole.stride)?;
-        let end = self.whole.stride.min(start + self.tile);
+        let start = index.checked_mul(self.tile).filter(|&start| start < self.whole.end)?;
+        let end = self.whole.end.min(start + self.tile);
         let ColumnsMut { base, n_tokens, stride, .. } = self.whole;
         // Tiles with different indices share no column, and `fetch_add` gives every index once.
         Some((index, ColumnsMut { base, n_tokens, stride, start, end, buffer: PhantomData }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_the_columns_once() {
+        let mut buffer = [0.0; 3 * 10];
+        let tiles = ColumnTiles::of_columns(&mut buffer, 10, 2..9, 3);
+        while let Some((index, mut tile)) = tiles.take() {
+            for token in 0..tile.n_tokens() {
+                let start = tile.start();
+                for (i, x) in tile.row(token).iter_mut().enumerate() {
+                    *x += (100 * token + 10 * index + start + i) as f32;
+                }
+            }
+        }
+        let want = [0.0, 0.0, 0.0, 1.0, 2.0, 13.0, 14.0, 15.0, 26.0, 0.0];
+        for (token, row) in buffer.chunks_exact(10).enumerate() {
+            for (column, (&got, &want)) in row.iter().zip(&want).enumerate() {
+                let offset = if (2..9).contains(&column) { 100.0 * token as f32 } else { 0.0 };
+                assert_eq!(got, want + offset, "token {token}, column {column}");
+            }
+        }
     }
 }
