@@ -4,11 +4,22 @@
 
 pub mod alibi;
 pub mod architecture;
+mod attention;
+mod cache;
+mod executor;
+mod forward;
 pub mod gguf;
 mod model;
+mod plan;
+mod session;
 mod shape;
 mod tensor;
 
+pub use executor::{Executor, Inline};
 pub use gguf::{Gguf, GgufError};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
+pub use nearfield_kernels as kernels;
+pub use nearfield_kernels::{Arena, Line};
+pub use plan::{KvType, MemoryPlan, PlanError, SessionConfig};
+pub use session::{KeyStats, RunError, Session, SessionError};
 pub use shape::{Shape, ShapeError};

@@ -1,0 +1,310 @@
+//! The forward pass: embedding, layers, output. Read top to bottom.
+//!
+//! ```text
+//!   x = embed(tokens)                      [n_tokens, n_embd]
+//!   for each layer:
+//!     q, k, v = W_qkv norm(x)              [n_tokens, n_qkv]      k, v go to the cache
+//!     x += W_o attention(q, cache)         [n_tokens, n_embd]     bias -slope * distance, made on the fly
+//!     x += W_down f(W_up norm(x))          [n_tokens, n_ff] between
+//!   logits = W_out norm(x)                 [n_vocab], of one token
+//! ```
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use nearfield_kernels::{Activations, BlockQ8, ColumnTiles, Kernels, QK, Query};
+
+use crate::alibi;
+use crate::architecture::{Activation, Norm};
+use crate::attention::{HeadBias, attend};
+use crate::cache::KvCache;
+use crate::executor::Executor;
+use crate::model::{Layer, LayerTable, Linear, Model, NormWeights, Qkv};
+use crate::plan::KvType;
+use crate::shape::Shape;
+
+/// The activations, in the arena. Each holds `n_batch` rows.
+#[derive(Debug)]
+pub(crate) struct Activity<'a> {
+    /// Residual stream: `[n_batch, n_embd]`.
+    pub(crate) x: &'a mut [f32],
+    /// Normalised stream, then attention's output: `[n_batch, n_embd]`.
+    pub(crate) h: &'a mut [f32],
+    /// `[n_batch, n_qkv]`
+    pub(crate) qkv: &'a mut [f32],
+    /// `[n_batch, n_ff]`
+    pub(crate) ffn: &'a mut [f32],
+    /// `[n_batch, n_ff]`, empty unless gated.
+    pub(crate) gate: &'a mut [f32],
+    /// Quantized input of the next matrix, or quantized queries.
+    pub(crate) q8: &'a mut [BlockQ8],
+    /// `[n_vocab]`
+    pub(crate) logits: &'a mut [f32],
+    /// Keys visited in this step: `[n_head]`.
+    pub(crate) visited: &'a mut [AtomicU32],
+    /// Keys visited since the session began: `[n_layer, n_head]`.
+    pub(crate) visited_total: &'a mut [u64],
+}
+
+/// What a forward pass works with.
+pub(crate) struct Forward<'s, 'f, 'a> {
+    pub(crate) model: &'s Model<'f>,
+    pub(crate) layers: &'s LayerTable<'a>,
+    pub(crate) kernels: &'s dyn Kernels,
+    pub(crate) executor: &'s dyn Executor,
+    pub(crate) kv: KvType,
+    pub(crate) horizon_eps: f32,
+}
+
+impl Forward<'_, '_, '_> {
+    fn shape(&self) -> &Shape {
+        self.model.shape()
+    }
+
+    /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds
+    /// the residual stream.
+    pub(crate) fn layers(&self, tokens: &[u32], pos: usize, cache: &mut KvCache<'_>, act: &mut Activity<'_>) {
+        self.embed(tokens, act);
+        for i in 0..self.shape().n_layer {
+            let layer = self.layers.layer(self.model, i);
+            self.attention(&layer, i, tokens.len(), pos, cache, act);
+            self.feed_forward(&layer, tokens.len(), act);
+        }
+    }
+
+    /// Logits (`act.logits`) of the token in row `row` of `act.x`.
+    pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) {
+        let n_embd = self.shape().n_embd;
+        let h = &mut act.h[..n_embd];
+        self.norm(&self.model.output_norm, &act.x[row * n_embd..][..n_embd], h);
+        let output = Linear { weight: self.model.output, bias: None };
+        let input = Input::new(self.kernels, h, n_embd, act.q8, &[&output]);
+        self.linear(&output, &input, ColumnsOf::whole(act.logits, self.shape().n_vocab), |_| ());
+    }
+
+    fn embed(&self, tokens: &[u32], act: &mut Activity<'_>) {
+        let n_embd = self.shape().n_embd;
+        for (&token, x) in tokens.iter().zip(act.x.chunks_exact_mut(n_embd)) {
+            match &self.model.token_embd_norm {
+                None => self.kernels.dequantize_row(&self.model.token_embd, token as usize, x),
+                Some(norm) => {
+                    let h = &mut act.h[..n_embd];
+                    self.kernels.dequantize_row(&self.model.token_embd, token as usize, h);
+                    self.norm(norm, h, x);
+                }
+            }
+        }
+    }
+
+    /// `x += W_o attention(W_qkv norm(x))`
+    fn attention(
+        &self,
+        layer: &Layer<'_>,
+        index: usize,
+        n_tokens: usize,
+        pos: usize,
+        cache: &mut KvCache<'_>,
+        act: &mut Activity<'_>,
+    ) {
+        let s = self.shape();
+        let x = &mut act.x[..n_tokens * s.n_embd];
+        let h = &mut act.h[..n_tokens * s.n_embd];
+        let qkv = &mut act.qkv[..n_tokens * s.n_qkv()];
+        self.norm_rows(&layer.attn_norm, x, h);
+        self.project_qkv(&layer.qkv, h, qkv, act.q8);
+
+        for (i, row) in qkv.chunks_exact(s.n_qkv()).enumerate() {
+            let (keys, values) = row[s.n_embd..].split_at(s.n_embd_kv());
+            cache.store(self.kernels, index, pos + i, keys, values);
+        }
+        self.attend_heads(index, pos, cache, qkv, h, act.q8, act.visited);
+        for (total, step) in act.visited_total[index * s.n_head..].iter_mut().zip(act.visited.iter_mut()) {
+            *total += u64::from(core::mem::take(step.get_mut()));
+        }
+
+        // The queries are done with: their rows take the product.
+        let product = &mut act.qkv[..n_tokens * s.n_embd];
+        let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.attn_output]);
+        self.linear(&layer.attn_output, &input, ColumnsOf::whole(product, s.n_embd), |_| ());
+        self.kernels.add(x, product);
+    }
+
+    /// Queries, keys and values of all tokens, clamped if the model wants it.
+    fn project_qkv(&self, weights: &Qkv<'_>, h: &[f32], qkv: &mut [f32], q8: &mut [BlockQ8]) {
+        let s = self.shape();
+        let clamp = |row: &mut [f32]| {
+            if let Some(limit) = s.clamp_kqv {
+                self.kernels.clamp(row, limit);
+            }
+        };
+        match weights {
+            Qkv::Fused(fused) => {
+                let input = Input::new(self.kernels, h, s.n_embd, q8, &[fused]);
+                self.linear(fused, &input, ColumnsOf::whole(qkv, s.n_qkv()), clamp);
+            }
+            Qkv::Split([q, k, v]) => {
+                let input = Input::new(self.kernels, h, s.n_embd, q8, &[q, k, v]);
+                let mut first = 0;
+                for linear in [q, k, v] {
+                    let n = linear.weight.n_rows();
+                    self.linear(linear, &input, ColumnsOf { buffer: qkv, stride: s.n_qkv(), first, n }, clamp);
+                    first += n;
+                }
+            }
+        }
+    }
+
+    /// Attention of every head for every token: heads are the parts that workers take.
+    #[allow(clippy::too_many_arguments)]
+    fn attend_heads(
+        &self,
+        layer: usize,
+        pos: usize,
+        cache: &KvCache<'_>,
+        qkv: &[f32],
+        out: &mut [f32],
+        q8: &mut [BlockQ8],
+        visited: &[AtomicU32],
+    ) {
+        let s = self.shape();
+        let n_blocks = s.head_dim.div_ceil(QK);
+        if self.kv == KvType::Q8_0 {
+            let queries = qkv.chunks_exact(s.n_qkv()).flat_map(|row| row[..s.n_embd].chunks_exact(s.head_dim));
+            for (query, blocks) in queries.zip(q8.chunks_exact_mut(n_blocks)) {
+                self.kernels.quantize_q8(query, blocks);
+            }
+        }
+        let q8 = &*q8;
+        let tiles = ColumnTiles::new(out, s.n_embd, s.head_dim);
+        self.executor.run(&|| {
+            while let Some((head, mut out)) = tiles.take() {
+                let slope = alibi::slope(head, s.n_head, s.max_alibi_bias);
+                let bias = HeadBias { scale: s.attention_scale(), slope, eps: self.horizon_eps };
+                let head_cache = cache.head(layer, head / s.heads_per_kv());
+                let mut n = 0;
+                for (token, row) in qkv.chunks_exact(s.n_qkv()).enumerate() {
+                    let query = match self.kv {
+                        KvType::Q8_0 => Query::Q8(&q8[(token * s.n_head + head) * n_blocks..][..n_blocks]),
+                        KvType::F32 | KvType::F16 => Query::F32(&row[head * s.head_dim..][..s.head_dim]),
+                    };
+                    n += attend(self.kernels, head_cache, query, bias, pos + token, out.row(token));
+                }
+                visited[head].store(n, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`
+    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) {
+        let s = self.shape();
+        let x = &mut act.x[..n_tokens * s.n_embd];
+        let h = &mut act.h[..n_tokens * s.n_embd];
+        let ffn = &mut act.ffn[..n_tokens * s.n_ff];
+        self.norm_rows(&layer.ffn_norm, x, h);
+        match &layer.ffn_gate {
+            None => {
+                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.ffn_up]);
+                self.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |row| self.activate(row));
+            }
+            Some(gate_weights) => {
+                let gate = &mut act.gate[..n_tokens * s.n_ff];
+                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[gate_weights, &layer.ffn_up]);
+                self.linear(gate_weights, &input, ColumnsOf::whole(gate, s.n_ff), |row| self.activate(row));
+                self.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |_| ());
+                self.kernels.multiply(ffn, gate);
+            }
+        }
+        let input = Input::new(self.kernels, ffn, s.n_ff, act.q8, &[&layer.ffn_down]);
+        self.linear(&layer.ffn_down, &input, ColumnsOf::whole(h, s.n_embd), |_| ());
+        self.kernels.add(x, h);
+    }
+
+    fn activate(&self, x: &mut [f32]) {
+        match self.shape().arch.activation {
+            Activation::GeluTanh => self.kernels.gelu_tanh(x),
+            Activation::GeluErf => self.kernels.gelu_erf(x),
+            Activation::Silu => self.kernels.silu(x),
+        }
+    }
+
+    fn norm_rows(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
+        let n_embd = self.shape().n_embd;
+        for (x, out) in x.chunks_exact(n_embd).zip(out.chunks_exact_mut(n_embd)) {
+            self.norm(weights, x, out);
+        }
+    }
+
+    fn norm(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
+        let s = self.shape();
+        match s.arch.norm {
+            Norm::Layer => self.kernels.layer_norm(x, weights.weight, weights.bias, s.norm_eps, out),
+            Norm::Rms => self.kernels.rms_norm(x, weights.weight, s.norm_eps, out),
+        }
+    }
+
+    /// `out = then(W x + b)`; `then` works element by element, on any part of a row.
+    fn linear(&self, linear: &Linear<'_>, input: &Input<'_>, out: ColumnsOf<'_>, then: impl Fn(&mut [f32]) + Sync) {
+        let ColumnsOf { buffer, stride, first, n } = out;
+        let tiles = ColumnTiles::of_columns(buffer, stride, first..first + n, self.tile_len(n));
+        self.executor.run(&|| {
+            while let Some((_, mut tile)) = tiles.take() {
+                self.kernels.matmul(&linear.weight, input.of(linear), &mut tile);
+                let columns = tile.start()..tile.end();
+                for token in 0..tile.n_tokens() {
+                    let row = tile.row(token);
+                    if let Some(bias) = linear.bias {
+                        self.kernels.add(row, &bias[columns.clone()]);
+                    }
+                    then(row);
+                }
+            }
+        });
+    }
+
+    /// Outputs that a worker takes at a time: whole for one worker, else four parts each, in groups of 16 rows.
+    fn tile_len(&self, n: usize) -> usize {
+        match self.executor.n_workers() {
+            0 | 1 => n,
+            workers => n.div_ceil(4 * workers).next_multiple_of(16).max(64),
+        }
+    }
+}
+
+/// Columns `first..first + n` of a buffer `[n_tokens, stride]`.
+struct ColumnsOf<'b> {
+    buffer: &'b mut [f32],
+    stride: usize,
+    first: usize,
+    n: usize,
+}
+
+impl<'b> ColumnsOf<'b> {
+    fn whole(buffer: &'b mut [f32], n: usize) -> Self {
+        Self { buffer, stride: n, first: 0, n }
+    }
+}
+
+/// The rows that matrices are multiplied with, quantized once if any of them wants it.
+struct Input<'b> {
+    x: &'b [f32],
+    q8: &'b [BlockQ8],
+}
+
+impl<'b> Input<'b> {
+    /// `x`: rows of `n_cols`.
+    fn new(kernels: &dyn Kernels, x: &'b [f32], n_cols: usize, q8: &'b mut [BlockQ8], users: &[&Linear<'_>]) -> Self {
+        if users.iter().any(|user| user.weight.ty().is_quantized()) {
+            let n_blocks = n_cols.div_ceil(QK);
+            for (x, blocks) in x.chunks_exact(n_cols).zip(q8.chunks_exact_mut(n_blocks)) {
+                kernels.quantize_q8(x, blocks);
+            }
+            let n = x.len() / n_cols * n_blocks;
+            return Self { x, q8: &q8[..n] };
+        }
+        Self { x, q8: &[] }
+    }
+
+    /// The form that goes with the weights.
+    fn of(&self, linear: &Linear<'_>) -> Activations<'b> {
+        if linear.weight.ty().is_quantized() { Activations::Q8(self.q8) } else { Activations::F32(self.x) }
+    }
+}

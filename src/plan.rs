@@ -1,0 +1,288 @@
+//! How many bytes a session needs, before it runs: a `const fn` of the model's shape and the session's configuration.
+
+use core::fmt;
+use core::mem::size_of;
+
+use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, QK};
+
+use crate::gguf::attempt;
+use crate::model::LayerTable;
+use crate::shape::Shape;
+
+/// How keys and values are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[allow(non_camel_case_types)]
+pub enum KvType {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// int8 with a half-precision scale for each 32 columns of a head.
+    Q8_0,
+}
+
+impl KvType {
+    /// All types.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Q8_0];
+
+    /// The word for it on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+        }
+    }
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a session is to hold. Everything here may change the memory it takes; only `kv` and `horizon_eps` change bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SessionConfig {
+    /// Positions in the KV cache: prompt and generated text together.
+    pub n_ctx: usize,
+    /// Tokens that go through a layer together in prefill.
+    pub n_batch: usize,
+    /// How keys and values are stored.
+    pub kv: KvType,
+    /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
+    pub horizon_eps: f32,
+}
+
+impl SessionConfig {
+    /// 2^-24: what is left out is less than a float's rounding.
+    pub const HORIZON_EPS: f32 = 1.0 / (1u32 << 24) as f32;
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { n_ctx: 2048, n_batch: 64, kv: KvType::F16, horizon_eps: Self::HORIZON_EPS }
+    }
+}
+
+/// Why no plan can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum PlanError {
+    /// `n_ctx` is 0 or beyond what a distance counts exactly in a float (2^24).
+    Context {
+        /// The `n_ctx` asked for.
+        found: usize,
+    },
+    /// `n_batch` is 0.
+    Batch,
+    /// `horizon_eps` is negative or not a number.
+    HorizonEps,
+    /// More bytes than this machine can address.
+    TooLarge,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Context { found } => {
+                write!(f, "a context of {found} tokens: 1 to {} can run", SessionConfig::MAX_CONTEXT)
+            }
+            Self::Batch => f.write_str("a batch of 0 tokens"),
+            Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
+            Self::TooLarge => f.write_str("the session needs more memory than this machine can address"),
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+impl SessionConfig {
+    /// Distances up to here are exact in a float.
+    pub const MAX_CONTEXT: usize = 1 << 24;
+
+    const fn check(&self) -> Result<(), PlanError> {
+        if self.n_ctx == 0 || self.n_ctx > Self::MAX_CONTEXT {
+            return Err(PlanError::Context { found: self.n_ctx });
+        }
+        if self.n_batch == 0 {
+            return Err(PlanError::Batch);
+        }
+        // Written so that a NaN fails too.
+        if !(self.horizon_eps >= 0.0) {
+            return Err(PlanError::HorizonEps);
+        }
+        Ok(())
+    }
+}
+
+/// Lengths, in elements, of everything in a session's arena. The one place where they are computed: the plan adds them
+/// up, and the session takes them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths {
+    /// Elements of all keys (or all values).
+    pub(crate) kv: usize,
+    /// Scales of all keys (or all values), for Q8_0.
+    pub(crate) kv_scales: usize,
+    /// Running maximum of the key norms: one each KV head and block.
+    pub(crate) key_norms: usize,
+    pub(crate) layer_table: usize,
+    /// `[n_batch, n_embd]`
+    pub(crate) residual: usize,
+    /// `[n_batch, n_qkv]`
+    pub(crate) qkv: usize,
+    /// `[n_batch, n_ff]`
+    pub(crate) ffn: usize,
+    /// `[n_batch, n_ff]` if gated
+    pub(crate) gate: usize,
+    /// Quantized activations, or quantized queries.
+    pub(crate) q8: usize,
+    pub(crate) logits: usize,
+    pub(crate) n_head: usize,
+    /// Keys visited: one each layer and head.
+    pub(crate) visited: usize,
+}
+
+/// `a * b`, or the error.
+const fn times(a: usize, b: usize) -> Result<usize, PlanError> {
+    match a.checked_mul(b) {
+        Some(n) => Ok(n),
+        None => Err(PlanError::TooLarge),
+    }
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+impl Lengths {
+    pub(crate) const fn new(s: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
+        attempt!(config.check());
+        let batch = if config.n_batch < config.n_ctx { config.n_batch } else { config.n_ctx };
+        // No factor is above 2^24, and those of the layers below 2^20: single products of two cannot overflow 64 bits, but
+        // they can overflow 32.
+        let kv_rows = attempt!(times(attempt!(times(s.n_layer, s.n_head_kv)), config.n_ctx));
+        let kv_blocks = attempt!(times(attempt!(times(s.n_layer, s.n_head_kv)), config.n_ctx.div_ceil(KV_BLOCK)));
+        let query_blocks = attempt!(times(s.n_head, s.head_dim.div_ceil(QK)));
+        let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
+        Ok(Self {
+            kv: attempt!(times(kv_rows, s.head_dim)),
+            kv_scales: match config.kv {
+                KvType::Q8_0 => attempt!(times(kv_rows, s.head_dim.div_ceil(QK))),
+                KvType::F32 | KvType::F16 => 0,
+            },
+            key_norms: kv_blocks,
+            layer_table: match LayerTable::len(s) {
+                Some(n) => n,
+                None => return Err(PlanError::TooLarge),
+            },
+            residual: attempt!(times(batch, s.n_embd)),
+            qkv: attempt!(times(batch, s.n_qkv())),
+            ffn: attempt!(times(batch, s.n_ff)),
+            gate: if s.arch.gated { attempt!(times(batch, s.n_ff)) } else { 0 },
+            q8: attempt!(times(batch, q8_row)),
+            logits: s.n_vocab,
+            n_head: s.n_head,
+            visited: attempt!(times(s.n_layer, s.n_head)),
+        })
+    }
+}
+
+/// Bytes of each part of a session's arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct MemoryPlan {
+    /// Keys and values, with their scales.
+    pub kv_cache: usize,
+    /// Norms of the keys, for the horizon.
+    pub key_norms: usize,
+    /// Where the layers' tensors lie.
+    pub layer_table: usize,
+    /// Residual stream, projections, feed-forward, their quantized forms, and what attention counts.
+    pub activations: usize,
+    /// Logits of one position.
+    pub logits: usize,
+}
+
+/// Bytes of `$len` elements of `$ty` in an arena.
+macro_rules! bytes {
+    ($ty:ty, $len:expr) => {
+        match Arena::bytes_of::<$ty>($len) {
+            Some(bytes) => bytes,
+            None => return Err(PlanError::TooLarge),
+        }
+    };
+}
+
+/// The sum, or the error.
+const fn sum<const N: usize>(parts: [usize; N]) -> Result<usize, PlanError> {
+    let mut total: usize = 0;
+    let mut i = 0;
+    while i < N {
+        total = match total.checked_add(parts[i]) {
+            Some(n) => n,
+            None => return Err(PlanError::TooLarge),
+        };
+        i += 1;
+    }
+    Ok(total)
+}
+
+impl MemoryPlan {
+    /// The plan for a model of this shape.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
+    pub const fn new(shape: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
+        let n = attempt!(Lengths::new(shape, config));
+        let kv = match config.kv {
+            KvType::F32 => bytes!(f32, n.kv),
+            KvType::F16 => bytes!(u16, n.kv),
+            KvType::Q8_0 => attempt!(sum([bytes!(i8, n.kv), bytes!(u16, n.kv_scales)])),
+        };
+        let plan = Self {
+            kv_cache: attempt!(times(2, kv)),
+            key_norms: bytes!(f32, n.key_norms),
+            layer_table: bytes!(u64, n.layer_table),
+            activations: attempt!(sum([
+                bytes!(f32, n.residual),
+                bytes!(f32, n.residual),
+                bytes!(f32, n.qkv),
+                bytes!(f32, n.ffn),
+                bytes!(f32, n.gate),
+                bytes!(BlockQ8, n.q8),
+                bytes!(u32, n.n_head),
+                bytes!(u64, n.visited),
+            ])),
+            logits: bytes!(f32, n.logits),
+        };
+        attempt!(sum(plan.parts()));
+        Ok(plan)
+    }
+
+    const fn parts(&self) -> [usize; 5] {
+        [self.kv_cache, self.key_norms, self.layer_table, self.activations, self.logits]
+    }
+
+    /// Bytes of the whole arena: a multiple of [`Line::BYTES`](nearfield_kernels::Line::BYTES).
+    pub const fn total(&self) -> usize {
+        let mut total = 0;
+        let mut i = 0;
+        let parts = self.parts();
+        while i < parts.len() {
+            // `new` saw that the sum does not overflow.
+            total += parts[i];
+            i += 1;
+        }
+        total
+    }
+
+    /// Lines of the arena.
+    pub const fn n_lines(&self) -> usize {
+        self.total() / size_of::<nearfield_kernels::Line>()
+    }
+}

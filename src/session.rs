@@ -1,0 +1,262 @@
+//! A session: a model, an arena, and how far the text has come.
+
+use core::fmt;
+use core::sync::atomic::AtomicU32;
+
+use nearfield_kernels::{Arena, Kernels};
+
+use crate::cache::KvCache;
+use crate::executor::Executor;
+use crate::forward::{Activity, Forward};
+use crate::model::{LayerTable, LoadError, Model};
+use crate::plan::{Lengths, MemoryPlan, PlanError, SessionConfig};
+
+/// Why a session cannot begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The configuration makes no sense.
+    Plan(PlanError),
+    /// The arena is smaller than the plan.
+    ArenaTooSmall {
+        /// Bytes of the plan.
+        need: usize,
+        /// Bytes that are free in the arena.
+        have: usize,
+    },
+    /// The model's tables changed since it was checked, which only a file written to meanwhile can do.
+    Load(LoadError),
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Plan(ref error) => error.fmt(f),
+            Self::ArenaTooSmall { need, have } => {
+                write!(f, "the session needs an arena of {need} bytes, it has {have}")
+            }
+            Self::Load(ref error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SessionError {}
+
+impl From<PlanError> for SessionError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+/// Why tokens cannot be run. The session is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RunError {
+    /// No tokens were given.
+    NoTokens,
+    /// A token that is not in the model's vocabulary.
+    Token {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        n_vocab: usize,
+    },
+    /// The KV cache has no room for them.
+    ContextFull {
+        /// Tokens given.
+        n_tokens: usize,
+        /// Positions in use.
+        pos: usize,
+        /// Positions there are.
+        n_ctx: usize,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NoTokens => f.write_str("no tokens to run"),
+            Self::Token { token, n_vocab } => write!(f, "token {token} is not below the vocabulary's size {n_vocab}"),
+            Self::ContextFull { n_tokens, pos, n_ctx } => {
+                write!(f, "{n_tokens} tokens after {pos} do not fit a context of {n_ctx}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for RunError {}
+
+/// Keys that attention visited and held, since the session began.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyStats<'s> {
+    /// Keys visited: `[n_layer, n_head]`.
+    pub visited: &'s [u64],
+    /// Keys that each head of each layer held when it was asked, added up: what a full walk would have visited.
+    pub held: u64,
+}
+
+/// A running text.
+pub struct Session<'m, 'f, 'a> {
+    model: &'m Model<'f>,
+    kernels: &'m dyn Kernels,
+    executor: &'m dyn Executor,
+    config: SessionConfig,
+    layers: LayerTable<'a>,
+    cache: KvCache<'a>,
+    act: Activity<'a>,
+    pos: usize,
+    held: u64,
+}
+
+impl fmt::Debug for Session<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("config", &self.config).field("pos", &self.pos).finish_non_exhaustive()
+    }
+}
+
+impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
+    /// A session at position 0, with its memory from `arena`, which has to have [`MemoryPlan::total`] bytes free.
+    ///
+    /// # Errors
+    /// [`SessionError::ArenaTooSmall`] says what is needed in all and what there was.
+    pub fn new(
+        model: &'m Model<'f>,
+        config: SessionConfig,
+        kernels: &'m dyn Kernels,
+        executor: &'m dyn Executor,
+        arena: &mut Arena<'a>,
+    ) -> Result<Self, SessionError> {
+        let s = model.shape();
+        let need = MemoryPlan::new(s, &config)?.total();
+        let n = Lengths::new(s, &config)?;
+        let have = arena.free_bytes();
+        let too_small = SessionError::ArenaTooSmall { need, have };
+        if need > have {
+            return Err(too_small);
+        }
+        let (cache, words, act) = take_parts(arena, model, &config, &n).ok_or(too_small)?;
+        let layers = LayerTable::new(model, words).map_err(SessionError::Load)?;
+        Ok(Self { model, kernels, executor, config, layers, cache, act, pos: 0, held: 0 })
+    }
+
+    /// Runs `tokens` at the next positions and returns the logits (`[n_vocab]`) after the last of them.
+    ///
+    /// However the tokens are cut into calls, the logits are the same, bit for bit.
+    ///
+    /// # Errors
+    /// [`RunError`]; then nothing was run.
+    pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
+        self.check(tokens)?;
+        let mut last = 0;
+        for chunk in tokens.chunks(self.config.n_batch) {
+            self.run_layers(chunk);
+            last = chunk.len() - 1;
+        }
+        self.forward(|forward, _, act| forward.output(last, act));
+        Ok(self.act.logits)
+    }
+
+    /// Runs `tokens` and hands the logits after each of them to `each`.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    pub fn prefill_each(&mut self, tokens: &[u32], mut each: impl FnMut(&[f32])) -> Result<(), RunError> {
+        self.check(tokens)?;
+        for chunk in tokens.chunks(self.config.n_batch) {
+            self.run_layers(chunk);
+            for row in 0..chunk.len() {
+                self.forward(|forward, _, act| forward.output(row, act));
+                each(self.act.logits);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one token and returns the logits (`[n_vocab]`) after it.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    pub fn decode(&mut self, token: u32) -> Result<&[f32], RunError> {
+        self.prefill(&[token])
+    }
+
+    /// Begins a new text; the memory stays.
+    pub fn reset(&mut self) {
+        self.pos = 0;
+    }
+
+    /// Positions in use.
+    pub fn pos(&self) -> usize {
+        self.pos
+    }
+
+    /// Positions there are.
+    pub fn n_ctx(&self) -> usize {
+        self.config.n_ctx
+    }
+
+    /// What attention has visited so far.
+    pub fn key_stats(&self) -> KeyStats<'_> {
+        KeyStats { visited: self.act.visited_total, held: self.held }
+    }
+
+    fn check(&self, tokens: &[u32]) -> Result<(), RunError> {
+        let n_vocab = self.model.shape().n_vocab;
+        if tokens.is_empty() {
+            return Err(RunError::NoTokens);
+        }
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= n_vocab) {
+            return Err(RunError::Token { token, n_vocab });
+        }
+        if tokens.len() > self.config.n_ctx - self.pos {
+            return Err(RunError::ContextFull { n_tokens: tokens.len(), pos: self.pos, n_ctx: self.config.n_ctx });
+        }
+        Ok(())
+    }
+
+    fn run_layers(&mut self, chunk: &[u32]) {
+        let pos = self.pos;
+        self.forward(|forward, cache, act| forward.layers(chunk, pos, cache, act));
+        self.held += (pos + 1..=pos + chunk.len()).map(|n| n as u64).sum::<u64>();
+        self.pos += chunk.len();
+    }
+
+    fn forward(&mut self, run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>)) {
+        let forward = Forward {
+            model: self.model,
+            layers: &self.layers,
+            kernels: self.kernels,
+            executor: self.executor,
+            kv: self.config.kv,
+            horizon_eps: self.config.horizon_eps,
+        };
+        run(&forward, &mut self.cache, &mut self.act);
+    }
+}
+
+/// The parts of the arena, in the order of the plan.
+fn take_parts<'a>(
+    arena: &mut Arena<'a>,
+    model: &Model<'_>,
+    config: &SessionConfig,
+    n: &Lengths,
+) -> Option<(KvCache<'a>, &'a mut [u64], Activity<'a>)> {
+    let cache = KvCache::take(arena, model.shape(), config, n)?;
+    let words = arena.take(n.layer_table)?;
+    let act = Activity {
+        x: arena.take(n.residual)?,
+        h: arena.take(n.residual)?,
+        qkv: arena.take(n.qkv)?,
+        ffn: arena.take(n.ffn)?,
+        gate: arena.take(n.gate)?,
+        q8: arena.take(n.q8)?,
+        logits: arena.take(n.logits)?,
+        visited: arena.take::<AtomicU32>(n.n_head)?,
+        visited_total: arena.take(n.visited)?,
+    };
+    act.visited.iter_mut().for_each(|n| *n.get_mut() = 0);
+    act.visited_total.fill(0);
+    Some((cache, words, act))
+}
