@@ -1,7 +1,7 @@
 //! The arithmetic of nearfield.
 //!
 //! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the file of that
-//! ISA. All versions give the same bits (`==`, no tolerance); [`conformance`] holds the properties that say so.
+//! ISA. All versions give the same bits (`==`, no tolerance; which NaN a NaN is, is left open).
 //!
 //! Three rules make that cheap:
 //! 1. Integer sums are exact, so they may run in any order. A block of quantized weights contributes one
@@ -10,57 +10,34 @@
 //! 3. Multiply, then add, each rounded; never fused.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod arena;
 pub mod block;
+pub mod kv;
 pub mod matrix;
+pub mod scalar;
 
 pub use arena::{Arena, Line};
 pub use block::{BlockQ8, QK, QK_K, WeightType};
+pub use kv::{KV_BLOCK, KvRows, KvRowsMut, Query};
 pub use matrix::{Activations, ColumnTiles, ColumnsMut, Matrix};
 
-/// Keys or values of one KV head at consecutive positions, oldest first: `[n, head_dim]`.
-#[derive(Clone, Copy, Debug)]
-pub enum KvRows<'a> {
-    /// Single precision.
-    F32(&'a [f32]),
-    /// Half precision, as bits.
-    F16(&'a [u16]),
-    /// int8 with a half-precision scale (as bits) for each 32 columns of a row; the last group of a row may be shorter.
-    Q8_0 {
-        /// `[n, head_dim]`
-        qs: &'a [i8],
-        /// `[n, head_dim.div_ceil(32)]`
-        d: &'a [u16],
-    },
+/// The ISAs that this machine can run, from the plainest to the fastest.
+pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
+    [scalar::detect()].into_iter().flatten()
 }
 
-/// The same, to be written.
-#[derive(Debug)]
-pub enum KvRowsMut<'a> {
-    /// Single precision.
-    F32(&'a mut [f32]),
-    /// Half precision, as bits.
-    F16(&'a mut [u16]),
-    /// See [`KvRows::Q8_0`].
-    Q8_0 {
-        /// `[n, head_dim]`
-        qs: &'a mut [i8],
-        /// `[n, head_dim.div_ceil(32)]`
-        d: &'a mut [u16],
-    },
+/// The fastest ISA that this machine can run.
+pub fn best() -> &'static dyn Kernels {
+    available().last().expect("scalar is always available")
 }
 
-/// One query head: as floats for F32 and F16 keys, and as int8 groups of up to 32 columns for Q8_0 keys.
-#[derive(Clone, Copy, Debug)]
-pub enum Query<'a> {
-    /// `[head_dim]`
-    F32(&'a [f32]),
-    /// `[head_dim.div_ceil(32)]`; quants past `head_dim` are zero.
-    Q8(&'a [BlockQ8]),
+/// The ISA with this [`Kernels::name`], if this machine can run it.
+pub fn by_name(name: &str) -> Option<&'static dyn Kernels> {
+    available().find(|isa| isa.name() == name)
 }
-
-/// Keys that share one step of the online softmax.
-pub const KV_BLOCK: usize = 32;
 
 /// The operations that a forward pass is made of, for one ISA.
 ///
@@ -73,52 +50,78 @@ pub trait Kernels: Sync {
     /// Quantizes `x` (any length) to int8 blocks of 32; a last partial block is filled up with zeros.
     ///
     /// A block: `amax` = largest |x| (taken as the integer maximum of the bits without sign, so a NaN counts as largest).
-    /// `amax` not finite: `d = NaN`, all quants 0. `amax < 2^-100`: `d = 0`, all quants 0. Else `d = amax / 127`,
+    /// `amax` not finite: `d = NaN`, all quants 0. `amax < 2^-64`: `d = 0`, all quants 0. Else `d = amax / 127`,
     /// `id = 127 / amax`, `q = round half to even(x * id)`.
     ///
     /// - `out`: `[x.len().div_ceil(32)]`
-    fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]);
+    fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
+        scalar::quantize_q8(x, out)
+    }
 
     /// `out[t, r] = Σ_c w[r, c] · x[t, c]` for the rows `out.start()..out.end()` of `w` and all tokens.
     ///
     /// Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16.
-    fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>);
+    fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
+        scalar::matmul(w, x, out)
+    }
 
     /// Row `row` of `w` as floats: what an embedding looks up. `out`: `[n_cols]`.
-    fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]);
+    fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]) {
+        scalar::dequantize_row(w, row, out)
+    }
 
     /// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`, for one token.
-    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]);
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+        scalar::layer_norm(x, weight, bias, eps, out)
+    }
 
     /// `out = x / sqrt(mean(x²) + eps) * weight`, for one token.
-    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]);
+    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        scalar::rms_norm(x, weight, eps, out)
+    }
 
     /// `x += y`, element by element.
-    fn add(&self, x: &mut [f32], y: &[f32]);
+    fn add(&self, x: &mut [f32], y: &[f32]) {
+        scalar::add(x, y)
+    }
 
     /// `x = x * y`, element by element (the gate of a gated feed-forward).
-    fn multiply(&self, x: &mut [f32], y: &[f32]);
+    fn multiply(&self, x: &mut [f32], y: &[f32]) {
+        scalar::multiply(x, y)
+    }
 
     /// `x = min(max(x, -limit), limit)` (MPT's `clip_qkv`). A NaN stays a NaN.
-    fn clamp(&self, x: &mut [f32], limit: f32);
+    fn clamp(&self, x: &mut [f32], limit: f32) {
+        scalar::clamp(x, limit)
+    }
 
     /// GELU, tanh form: `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`. Source: Hendrycks & Gimpel 2016; BLOOM.
-    fn gelu_tanh(&self, x: &mut [f32]);
+    fn gelu_tanh(&self, x: &mut [f32]) {
+        scalar::gelu_tanh(x)
+    }
 
     /// GELU, exact form: `x/2 · (1 + erf(x/√2))`. MPT, Falcon-RW.
-    fn gelu_erf(&self, x: &mut [f32]);
+    fn gelu_erf(&self, x: &mut [f32]) {
+        scalar::gelu_erf(x)
+    }
 
     /// `x / (1 + exp(-x))`.
-    fn silu(&self, x: &mut [f32]);
+    fn silu(&self, x: &mut [f32]) {
+        scalar::silu(x)
+    }
 
     /// Stores one row (`[head_dim]`) of keys or values; `out` is exactly one row.
     ///
     /// F16 rounds half to even; Q8_0 quantizes each 32 columns as [`quantize_q8`](Self::quantize_q8) does, with `d` rounded to f16
     /// after the quants are made.
-    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>);
+    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
+        scalar::store_kv(x, out)
+    }
 
-    /// `Σ x²` of one stored row (as it will be read back), in 16 strided sums and the fixed tree.
-    fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32;
+    /// `Σ x²` of one stored row of `head_dim` columns (as it will be read back), in 16 strided sums and the fixed tree.
+    fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
+        scalar::sum_squares(row, head_dim)
+    }
 
     /// `scores[j] = (q · k_j) * scale - slope * distance_j` for `scores.len()` keys, oldest first; returns their maximum.
     ///
@@ -132,14 +135,22 @@ pub trait Kernels: Sync {
         slope: f32,
         distance: u32,
         scores: &mut [f32],
-    ) -> f32;
+    ) -> f32 {
+        scalar::score_block(q, keys, scale, slope, distance, scores)
+    }
 
     /// `scores[j] = exp(scores[j] - max)`; returns their sum, in 16 strided sums and the fixed tree.
-    fn exp_block(&self, scores: &mut [f32], max: f32) -> f32;
+    fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
+        scalar::exp_block(scores, max)
+    }
 
     /// `acc[i] += probs[j] * v_j[i]` for each key, newest (last) to oldest. Q8_0 values: `acc[i] += (probs[j] * d) * q as f32`.
-    fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]);
+    fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
+        scalar::accumulate_block(probs, values, acc)
+    }
 
     /// `x *= factor`.
-    fn scale(&self, x: &mut [f32], factor: f32);
+    fn scale(&self, x: &mut [f32], factor: f32) {
+        scalar::scale(x, factor)
+    }
 }

@@ -1,14 +1,8 @@
-//! GGUF weight types and their blocks, byte for byte as they lie in the file.
-//!
-//! Every struct has alignment 1, so a tensor is a slice of blocks wherever it lies in the file.
-//! Source of the layouts: ggml, `ggml-common.h` (`block_q4_0` ... `block_q6_K`) and `ggml.h` (type numbers).
+//! GGUF weight types: their numbers, names and sizes. Source: ggml, `ggml.h` (`enum ggml_type`).
 
 use core::fmt;
 
-/// Weights of a block of the 32-element formats.
-pub const QK: usize = 32;
-/// Weights of a super-block of the K formats.
-pub const QK_K: usize = 256;
+use super::{QK, QK_K};
 
 macro_rules! weight_types {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $block_len:expr, $block_bytes:literal;)*) => {
@@ -126,18 +120,4 @@ pub const fn gguf_type_name(number: u32) -> &'static str {
             None => "unknown",
         },
     }
-}
-
-/// Activations of 32 columns: `x[i] ≈ d * qs[i]`.
-///
-/// Made by [`crate::Kernels::quantize_q8`], so `qs` lies in ±127 and `d` is zero, normal or NaN (when an input was not finite).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(C)]
-pub struct BlockQ8 {
-    /// Scale.
-    pub d: f32,
-    /// Sum of the first and of the last 16 quants: what a weight's minimum is multiplied with.
-    pub sums: [i16; 2],
-    /// Quants.
-    pub qs: [i8; QK],
 }

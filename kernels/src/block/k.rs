@@ -1,0 +1,156 @@
+//! The K formats: super-blocks of 256 weights, whose scales are themselves quantized.
+
+use super::{F16, QK, QK_K};
+
+/// 256 weights of 2 bits: `w = d * sc * q - dmin * mn`, `sc` and `mn` of 16 columns.
+#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BlockQ2_K {
+    /// Of each 16 columns `sc` in the low half and `mn` in the high half.
+    pub scales: [u8; QK_K / 16],
+    /// Columns `128 n + 32 k + l`: bits `2 k` and `2 k + 1` of byte `32 n + l`.
+    pub qs: [u8; QK_K / 4],
+    /// Scale of the scales.
+    pub d: F16,
+    /// Scale of the minimums.
+    pub dmin: F16,
+}
+
+impl BlockQ2_K {
+    /// `q` of the 32 columns of a group, in 0..=3.
+    pub fn quants(&self, group: usize) -> [i8; QK] {
+        two_bits(&self.qs, group).map(|q| q as i8)
+    }
+
+    /// `[sc, mn]` of the two halves of a group, in 0..=15.
+    pub fn scales_and_minimums(&self, group: usize) -> [[u8; 2]; 2] {
+        [2 * group, 2 * group + 1].map(|i| [self.scales[i] & 15, self.scales[i] >> 4])
+    }
+}
+
+/// 256 weights of 3 bits: `w = d * (sc - 32) * (q - 4)`, `sc` of 16 columns.
+#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BlockQ3_K {
+    /// Bit `g` of byte `l`: the third bit of column `32 g + l`.
+    pub hmask: [u8; QK_K / 8],
+    /// The other two, as in [`BlockQ2_K`].
+    pub qs: [u8; QK_K / 4],
+    /// Sixteen 6-bit numbers, see [`BlockQ3_K::scale`].
+    pub scales: [u8; 12],
+    /// Scale of the scales.
+    pub d: F16,
+}
+
+impl BlockQ3_K {
+    /// `q - 4` of the 32 columns of a group, in -4..=3.
+    pub fn quants(&self, group: usize) -> [i8; QK] {
+        let low = two_bits(&self.qs, group);
+        core::array::from_fn(|l| (low[l] | (self.hmask[l] >> group & 1) << 2) as i8 - 4)
+    }
+
+    /// `sc - 32` of columns `16 i..16 i + 16`, in -32..=31.
+    ///
+    /// Low four bits: bytes 0..8, low halves first. High two: bytes 8..12, bits 0 and 1 first.
+    pub fn scale(&self, i: usize) -> i8 {
+        let low = self.scales[i % 8] >> (4 * (i / 8)) & 15;
+        let high = self.scales[8 + i % 4] >> (2 * (i / 4)) & 3;
+        (low | high << 4) as i8 - 32
+    }
+}
+
+/// 256 weights of 4 bits: `w = d * sc * q - dmin * mn`, `sc` and `mn` of 32 columns.
+#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BlockQ4_K {
+    /// Scale of the scales.
+    pub d: F16,
+    /// Scale of the minimums.
+    pub dmin: F16,
+    /// Sixteen 6-bit numbers, see [`scale_and_minimum`].
+    pub scales: [u8; 12],
+    /// Columns `64 n + l` in the low half of byte `32 n + l`, columns `64 n + 32 + l` in the high half.
+    pub qs: [u8; QK_K / 2],
+}
+
+impl BlockQ4_K {
+    /// `q` of the 32 columns of a group, in 0..=15.
+    pub fn quants(&self, group: usize) -> [i8; QK] {
+        core::array::from_fn(|l| (self.qs[group / 2 * 32 + l] >> (4 * (group % 2)) & 15) as i8)
+    }
+}
+
+/// 256 weights of 5 bits: `w = d * sc * q - dmin * mn`, `sc` and `mn` of 32 columns.
+#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BlockQ5_K {
+    /// Scale of the scales.
+    pub d: F16,
+    /// Scale of the minimums.
+    pub dmin: F16,
+    /// Sixteen 6-bit numbers, see [`scale_and_minimum`].
+    pub scales: [u8; 12],
+    /// Bit `g` of byte `l`: the fifth bit of column `32 g + l`.
+    pub qh: [u8; QK_K / 8],
+    /// The other four, as in [`BlockQ4_K`].
+    pub qs: [u8; QK_K / 2],
+}
+
+impl BlockQ5_K {
+    /// `q` of the 32 columns of a group, in 0..=31.
+    pub fn quants(&self, group: usize) -> [i8; QK] {
+        core::array::from_fn(|l| {
+            let low = self.qs[group / 2 * 32 + l] >> (4 * (group % 2)) & 15;
+            (low | (self.qh[l] >> group & 1) << 4) as i8
+        })
+    }
+}
+
+/// 256 weights of 6 bits: `w = d * sc * (q - 32)`, `sc` of 16 columns.
+#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BlockQ6_K {
+    /// Low four bits. Columns `128 n + 32 k + l`: byte `64 n + 32 (k % 2) + l`, low half for `k < 2`.
+    pub ql: [u8; QK_K / 2],
+    /// High two bits, as in [`BlockQ2_K`].
+    pub qh: [u8; QK_K / 4],
+    /// Of each 16 columns.
+    pub scales: [i8; QK_K / 16],
+    /// Scale of the scales.
+    pub d: F16,
+}
+
+impl BlockQ6_K {
+    /// `q - 32` of the 32 columns of a group, in -32..=31.
+    pub fn quants(&self, group: usize) -> [i8; QK] {
+        let (n, k) = (group / 4, group % 4);
+        let high = two_bits(&self.qh, group);
+        core::array::from_fn(|l| {
+            let low = self.ql[64 * n + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15;
+            (low | high[l] << 4) as i8 - 32
+        })
+    }
+}
+
+/// `(sc, mn)` of group `j` of a Q4_K or Q5_K super-block, in 0..=63.
+///
+/// The first four of each lie in the low 6 bits of bytes 0..4 and 4..8; of the last four, the low 4 bits lie in bytes
+/// 8..12 (`mn` in the high half) and the high 2 bits on top of the first four. Source: ggml, `get_scale_min_k4`.
+pub fn scale_and_minimum(scales: &[u8; 12], j: usize) -> (u8, u8) {
+    if j < 4 {
+        (scales[j] & 63, scales[j + 4] & 63)
+    } else {
+        let sc = scales[j + 4] & 15 | scales[j - 4] >> 6 << 4;
+        let mn = scales[j + 4] >> 4 | scales[j] >> 6 << 4;
+        (sc, mn)
+    }
+}
+
+fn two_bits(qs: &[u8; QK_K / 4], group: usize) -> [u8; QK] {
+    core::array::from_fn(|l| qs[group / 4 * 32 + l] >> (2 * (group % 4)) & 3)
+}

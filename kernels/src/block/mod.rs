@@ -1,0 +1,95 @@
+//! Blocks of weights, byte for byte as they lie in the file, and the blocks of activations they are multiplied with.
+//!
+//! Every weight block has alignment 1, so a tensor is a slice of blocks wherever it lies in the file.
+//! Fields are named as in their source: ggml, `ggml-common.h` (`block_q4_0` ... `block_q6_K`).
+//!
+//! Each block unpacks 32 columns at a time, in column order: [`BlockQ4_0::quants`], [`BlockQ4_K::quants`] (of one of
+//! its eight groups) and so on. Any bytes are a valid block.
+
+mod floats;
+mod k;
+mod q;
+mod weight_type;
+
+use core::mem::{align_of, size_of};
+
+pub use floats::{BF16, F16, F32};
+pub use k::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, scale_and_minimum};
+pub use q::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+pub use weight_type::{WeightType, gguf_type_name};
+
+/// Weights of a block of the 32-element formats.
+pub const QK: usize = 32;
+/// Weights of a super-block of the K formats.
+pub const QK_K: usize = 256;
+/// Groups of 32 columns in a super-block.
+pub const GROUPS: usize = QK_K / QK;
+
+/// Activations of 32 columns: `x[i] ≈ d * qs[i]`.
+///
+/// Made by [`crate::Kernels::quantize_q8`], so `qs` lies in ±127 and `d` is zero, normal or NaN (when an input was not finite).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+pub struct BlockQ8 {
+    /// Scale.
+    pub d: f32,
+    /// Sum of the first and of the last 16 quants: what a weight's minimum is multiplied with.
+    pub sums: [i16; 2],
+    /// Quants.
+    pub qs: [i8; QK],
+}
+
+impl BlockQ8 {
+    /// Sum of all 32 quants, in ±4064.
+    pub fn sum(&self) -> i32 {
+        i32::from(self.sums[0]) + i32::from(self.sums[1])
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The unit that rows of one weight type are made of.
+///
+/// Sealed: every implementor has alignment 1, no padding, and any bytes are a value of it.
+pub trait Block: sealed::Sealed + Copy + Sync + 'static {
+    /// The type whose rows are made of this block.
+    const TYPE: WeightType;
+}
+
+macro_rules! blocks {
+    ($($block:ident $ty:ident;)*) => { $(
+        impl sealed::Sealed for $block {}
+        impl Block for $block {
+            const TYPE: WeightType = WeightType::$ty;
+        }
+        const _: () = assert!(align_of::<$block>() == 1 && size_of::<$block>() == WeightType::$ty.block_bytes());
+    )* };
+}
+
+blocks! {
+    F32 F32;
+    F16 F16;
+    BF16 BF16;
+    BlockQ4_0 Q4_0;
+    BlockQ4_1 Q4_1;
+    BlockQ5_0 Q5_0;
+    BlockQ5_1 Q5_1;
+    BlockQ8_0 Q8_0;
+    BlockQ2_K Q2_K;
+    BlockQ3_K Q3_K;
+    BlockQ4_K Q4_K;
+    BlockQ5_K Q5_K;
+    BlockQ6_K Q6_K;
+}
+
+/// Bytes of a file as blocks, in place.
+///
+/// # Panics
+/// When `bytes` is not a whole number of blocks.
+pub fn blocks_of<B: Block>(bytes: &[u8]) -> &[B] {
+    assert!(bytes.len().is_multiple_of(size_of::<B>()));
+    // SAFETY: the slice covers exactly `bytes`; `B` has alignment 1 and any bytes are a value of it (`Block`).
+    unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), bytes.len() / size_of::<B>()) }
+}

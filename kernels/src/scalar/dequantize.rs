@@ -1,0 +1,88 @@
+//! One row of weights as floats.
+
+use crate::block::*;
+use crate::{Matrix, WeightType};
+
+/// See [`crate::Kernels::dequantize_row`]. The formulas are those of the block types, multiplied from the left, each
+/// operation rounded. Source: ggml, `ggml-quants.c` (`dequantize_row_*`).
+///
+/// # Panics
+/// When `row` or the length of `out` does not belong to `w`.
+pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
+    assert_eq!(out.len(), w.n_cols());
+    let row = w.row(row);
+    match w.ty() {
+        WeightType::F32 => each(row, out, |w: &F32, out| out[0] = w.to_f32()),
+        WeightType::F16 => each(row, out, |w: &F16, out| out[0] = w.to_f32()),
+        WeightType::BF16 => each(row, out, |w: &BF16, out| out[0] = w.to_f32()),
+        WeightType::Q4_0 => each(row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
+        WeightType::Q4_1 => each(row, out, |w: &BlockQ4_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out)),
+        WeightType::Q5_0 => each(row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
+        WeightType::Q5_1 => each(row, out, |w: &BlockQ5_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out)),
+        WeightType::Q8_0 => each(row, out, |w: &BlockQ8_0, out| scaled(&w.qs, w.d.to_f32(), out)),
+        WeightType::Q2_K => each(row, out, q2_k),
+        WeightType::Q3_K => each(row, out, q3_k),
+        WeightType::Q4_K => each(row, out, q4_k),
+        WeightType::Q5_K => each(row, out, q5_k),
+        WeightType::Q6_K => each(row, out, q6_k),
+    }
+}
+
+fn each<B: Block>(row: &[u8], out: &mut [f32], dequantize: impl Fn(&B, &mut [f32])) {
+    for (w, out) in blocks_of(row).iter().zip(out.chunks_exact_mut(B::TYPE.block_len())) {
+        dequantize(w, out);
+    }
+}
+
+/// `d * q`
+fn scaled(qs: &[i8], d: f32, out: &mut [f32]) {
+    for (out, &q) in out.iter_mut().zip(qs) {
+        *out = d * f32::from(q);
+    }
+}
+
+/// `d * q + m`
+fn shifted(qs: &[i8], d: f32, m: f32, out: &mut [f32]) {
+    for (out, &q) in out.iter_mut().zip(qs) {
+        *out = d * f32::from(q) + m;
+    }
+}
+
+fn q2_k(w: &BlockQ2_K, out: &mut [f32]) {
+    let (d, dmin) = (w.d.to_f32(), w.dmin.to_f32());
+    for (g, out) in out.chunks_exact_mut(QK).enumerate() {
+        let halves = w.quants(g);
+        for (h, [sc, mn]) in w.scales_and_minimums(g).into_iter().enumerate() {
+            let columns = 16 * h..16 * h + 16;
+            shifted(&halves[columns.clone()], d * f32::from(sc), -(dmin * f32::from(mn)), &mut out[columns]);
+        }
+    }
+}
+
+fn q3_k(w: &BlockQ3_K, out: &mut [f32]) {
+    for (i, out) in out.chunks_exact_mut(16).enumerate() {
+        scaled(&w.quants(i / 2)[16 * (i % 2)..], w.d.to_f32() * f32::from(w.scale(i)), out);
+    }
+}
+
+fn q4_k(w: &BlockQ4_K, out: &mut [f32]) {
+    let (d, dmin) = (w.d.to_f32(), w.dmin.to_f32());
+    for (g, out) in out.chunks_exact_mut(QK).enumerate() {
+        let (sc, mn) = scale_and_minimum(&w.scales, g);
+        shifted(&w.quants(g), d * f32::from(sc), -(dmin * f32::from(mn)), out);
+    }
+}
+
+fn q5_k(w: &BlockQ5_K, out: &mut [f32]) {
+    let (d, dmin) = (w.d.to_f32(), w.dmin.to_f32());
+    for (g, out) in out.chunks_exact_mut(QK).enumerate() {
+        let (sc, mn) = scale_and_minimum(&w.scales, g);
+        shifted(&w.quants(g), d * f32::from(sc), -(dmin * f32::from(mn)), out);
+    }
+}
+
+fn q6_k(w: &BlockQ6_K, out: &mut [f32]) {
+    for (i, out) in out.chunks_exact_mut(16).enumerate() {
+        scaled(&w.quants(i / 2)[16 * (i % 2)..], w.d.to_f32() * f32::from(w.scales[i]), out);
+    }
+}

@@ -1,0 +1,181 @@
+//! Dot product of one row of weights with the activations of one token: one definition each weight type.
+//!
+//! Quantized weights: inside 32 columns everything is integer (ranges below show that 32 bits hold it, and that 24 bits
+//! do, so the conversion to a float is exact); then one `acc += (scale * d_x) * integer as f32`, blocks in column order.
+//! Formats with a minimum add a second such term for each 32 columns, from the sums in the activation block.
+//! Nothing is fused. Scales are whatever the file holds: zero, subnormal, huge, infinite or NaN.
+
+use super::reduce::strided_sum;
+use crate::block::*;
+
+/// `Σ_c w[c] · x[c]`, in 16 strided sums and the tree.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_f32(w: &[F32], x: &[f32]) -> f32 {
+    assert_eq!(w.len(), x.len());
+    strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
+}
+
+/// As [`dot_f32`], after the exact conversion of each weight.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_f16(w: &[F16], x: &[f32]) -> f32 {
+    assert_eq!(w.len(), x.len());
+    strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
+}
+
+/// As [`dot_f32`], after the exact conversion of each weight.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_bf16(w: &[BF16], x: &[f32]) -> f32 {
+    assert_eq!(w.len(), x.len());
+    strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
+}
+
+/// Each block: `acc += (d · d_x) · Σ_j (q[j] − 8) · x[j]`; the sum lies in ±8·127·32 = ±32 512.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_q4_0(w: &[BlockQ4_0], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(0.0, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
+}
+
+/// Each block: `acc += (d · d_x) · Σ_j q[j] · x[j]`, in ±15·127·32 = ±60 960; then `acc += (m · d_x) · Σ_j x[j]`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_q4_1(w: &[BlockQ4_1], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(0.0, |acc, (w, x)| {
+        let acc = acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32;
+        acc + (w.m.to_f32() * x.d) * x.sum() as f32
+    })
+}
+
+/// Each block: `acc += (d · d_x) · Σ_j (q[j] − 16) · x[j]`; the sum lies in ±16·127·32 = ±65 024.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_q5_0(w: &[BlockQ5_0], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(0.0, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
+}
+
+/// Each block: `acc += (d · d_x) · Σ_j q[j] · x[j]`, in ±31·127·32 = ±125 984; then `acc += (m · d_x) · Σ_j x[j]`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_q5_1(w: &[BlockQ5_1], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(0.0, |acc, (w, x)| {
+        let acc = acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32;
+        acc + (w.m.to_f32() * x.d) * x.sum() as f32
+    })
+}
+
+/// Each block: `acc += (d · d_x) · Σ_j q[j] · x[j]`; the sum lies in ±128·127·32 = ±520 192.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_q8_0(w: &[BlockQ8_0], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(0.0, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.qs, &x.qs) as f32)
+}
+
+/// Each 32 columns, with `sc` and `mn` of each half h: `acc += (d · d_x) · Σ_h sc_h · Σ_j q[j] · x[j]`, in
+/// ±15·3·127·32 = ±182 880; then `acc -= (dmin · d_x) · Σ_h mn_h · Σ_j x[j]`, in ±15·4064.
+///
+/// # Panics
+/// When `x` does not have eight blocks for each of `w`.
+pub fn dot_q2_k(w: &[BlockQ2_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = 0.0;
+    for (w, g, x) in groups(w, x) {
+        let [[sc0, mn0], [sc1, mn1]] = w.scales_and_minimums(g).map(|pair| pair.map(i32::from));
+        let [sum0, sum1] = half_products(&w.quants(g), &x.qs);
+        acc += (w.d.to_f32() * x.d) * (sc0 * sum0 + sc1 * sum1) as f32;
+        let minimums = mn0 * i32::from(x.sums[0]) + mn1 * i32::from(x.sums[1]);
+        acc -= (w.dmin.to_f32() * x.d) * minimums as f32;
+    }
+    acc
+}
+
+/// Each 32 columns, with `sc` of each half h: `acc += (d · d_x) · Σ_h (sc_h − 32) · Σ_j (q[j] − 4) · x[j]`, in
+/// ±32·4·127·32 = ±520 192.
+///
+/// # Panics
+/// When `x` does not have eight blocks for each of `w`.
+pub fn dot_q3_k(w: &[BlockQ3_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = 0.0;
+    for (w, g, x) in groups(w, x) {
+        let [sc0, sc1] = [2 * g, 2 * g + 1].map(|i| i32::from(w.scale(i)));
+        let [sum0, sum1] = half_products(&w.quants(g), &x.qs);
+        acc += (w.d.to_f32() * x.d) * (sc0 * sum0 + sc1 * sum1) as f32;
+    }
+    acc
+}
+
+/// Each 32 columns: `acc += (d · d_x) · (sc · Σ_j q[j] · x[j])`, in ±63·15·127·32 = ±3 840 480; then
+/// `acc -= (dmin · d_x) · (mn · Σ_j x[j])`, in ±63·4064.
+///
+/// # Panics
+/// When `x` does not have eight blocks for each of `w`.
+pub fn dot_q4_k(w: &[BlockQ4_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = 0.0;
+    for (w, g, x) in groups(w, x) {
+        let (sc, mn) = scale_and_minimum(&w.scales, g);
+        acc += (w.d.to_f32() * x.d) * (i32::from(sc) * product(&w.quants(g), &x.qs)) as f32;
+        acc -= (w.dmin.to_f32() * x.d) * (i32::from(mn) * x.sum()) as f32;
+    }
+    acc
+}
+
+/// Each 32 columns: `acc += (d · d_x) · (sc · Σ_j q[j] · x[j])`, in ±63·31·127·32 = ±7 936 992; then
+/// `acc -= (dmin · d_x) · (mn · Σ_j x[j])`, in ±63·4064.
+///
+/// # Panics
+/// When `x` does not have eight blocks for each of `w`.
+pub fn dot_q5_k(w: &[BlockQ5_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = 0.0;
+    for (w, g, x) in groups(w, x) {
+        let (sc, mn) = scale_and_minimum(&w.scales, g);
+        acc += (w.d.to_f32() * x.d) * (i32::from(sc) * product(&w.quants(g), &x.qs)) as f32;
+        acc -= (w.dmin.to_f32() * x.d) * (i32::from(mn) * x.sum()) as f32;
+    }
+    acc
+}
+
+/// Each 32 columns, with `sc` of each half h: `acc += (d · d_x) · Σ_h sc_h · Σ_j (q[j] − 32) · x[j]`, in
+/// ±128·32·127·32 = ±16 646 144, below 2^24.
+///
+/// # Panics
+/// When `x` does not have eight blocks for each of `w`.
+pub fn dot_q6_k(w: &[BlockQ6_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = 0.0;
+    for (w, g, x) in groups(w, x) {
+        let [sc0, sc1] = [2 * g, 2 * g + 1].map(|i| i32::from(w.scales[i]));
+        let [sum0, sum1] = half_products(&w.quants(g), &x.qs);
+        acc += (w.d.to_f32() * x.d) * (sc0 * sum0 + sc1 * sum1) as f32;
+    }
+    acc
+}
+
+/// Blocks of 32 weights with the activations of the same columns.
+fn pairs<'a, B>(w: &'a [B], x: &'a [BlockQ8]) -> impl Iterator<Item = (&'a B, &'a BlockQ8)> {
+    assert_eq!(w.len(), x.len());
+    w.iter().zip(x)
+}
+
+/// Super-blocks with the number of a group and its activations, in column order.
+fn groups<'a, B>(w: &'a [B], x: &'a [BlockQ8]) -> impl Iterator<Item = (&'a B, usize, &'a BlockQ8)> {
+    assert_eq!(w.len() * GROUPS, x.len());
+    x.iter().enumerate().map(move |(i, x)| (&w[i / GROUPS], i % GROUPS, x))
+}
+
+/// `Σ_j w[j] · x[j]`: at most 32 products in ±2^14.
+pub(crate) fn product(w: &[i8], x: &[i8]) -> i32 {
+    w.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum()
+}
+
+/// The same for each half of 16.
+fn half_products(w: &[i8; QK], x: &[i8; QK]) -> [i32; 2] {
+    [product(&w[..16], &x[..16]), product(&w[16..], &x[16..])]
+}

@@ -1,0 +1,38 @@
+//! Element by element.
+
+/// `x += y`
+///
+/// # Panics
+/// When the lengths differ.
+pub fn add(x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len());
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// `x = x * y`
+///
+/// # Panics
+/// When the lengths differ.
+pub fn multiply(x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len());
+    for (x, y) in x.iter_mut().zip(y) {
+        *x *= y;
+    }
+}
+
+/// `x *= factor`
+pub fn scale(x: &mut [f32], factor: f32) {
+    for x in x {
+        *x *= factor;
+    }
+}
+
+/// First up to `-limit`, then down to `limit`; what does not compare (NaN) stays.
+pub fn clamp(x: &mut [f32], limit: f32) {
+    for x in x {
+        let raised = if -limit > *x { -limit } else { *x };
+        *x = if limit < raised { limit } else { raised };
+    }
+}

@@ -1,0 +1,44 @@
+//! Products of a weight matrix with the activations of some tokens.
+
+use super::dot::*;
+use crate::block::{Block, BlockQ8, blocks_of};
+use crate::{Activations, ColumnsMut, Matrix, WeightType};
+
+/// See [`crate::Kernels::matmul`]: `out[t, r]` is the `dot_*` of row r and token t.
+///
+/// # Panics
+/// When the shapes or the kind of activations do not belong together.
+pub fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
+    match (w.ty(), x) {
+        (WeightType::F32, Activations::F32(x)) => each(w, x, w.n_cols(), out, dot_f32),
+        (WeightType::F16, Activations::F32(x)) => each(w, x, w.n_cols(), out, dot_f16),
+        (WeightType::BF16, Activations::F32(x)) => each(w, x, w.n_cols(), out, dot_bf16),
+        (WeightType::Q4_0, Activations::Q8(x)) => quantized(w, x, out, dot_q4_0),
+        (WeightType::Q4_1, Activations::Q8(x)) => quantized(w, x, out, dot_q4_1),
+        (WeightType::Q5_0, Activations::Q8(x)) => quantized(w, x, out, dot_q5_0),
+        (WeightType::Q5_1, Activations::Q8(x)) => quantized(w, x, out, dot_q5_1),
+        (WeightType::Q8_0, Activations::Q8(x)) => quantized(w, x, out, dot_q8_0),
+        (WeightType::Q2_K, Activations::Q8(x)) => quantized(w, x, out, dot_q2_k),
+        (WeightType::Q3_K, Activations::Q8(x)) => quantized(w, x, out, dot_q3_k),
+        (WeightType::Q4_K, Activations::Q8(x)) => quantized(w, x, out, dot_q4_k),
+        (WeightType::Q5_K, Activations::Q8(x)) => quantized(w, x, out, dot_q5_k),
+        (WeightType::Q6_K, Activations::Q8(x)) => quantized(w, x, out, dot_q6_k),
+        (ty, _) => panic!("{ty} weights meet the wrong kind of activations"),
+    }
+}
+
+fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, dot: fn(&[B], &[BlockQ8]) -> f32) {
+    each(w, x, w.n_cols() / crate::QK, out, dot);
+}
+
+/// All products; `x` is `[n_tokens, stride]`.
+fn each<B: Block, X>(w: &Matrix<'_>, x: &[X], stride: usize, out: &mut ColumnsMut<'_>, dot: fn(&[B], &[X]) -> f32) {
+    assert_eq!(x.len(), out.n_tokens() * stride);
+    for token in 0..out.n_tokens() {
+        let x = &x[token * stride..][..stride];
+        let start = out.start();
+        for (r, out) in out.row(token).iter_mut().enumerate() {
+            *out = dot(blocks_of(w.row(start + r)), x);
+        }
+    }
+}

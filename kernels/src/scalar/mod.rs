@@ -1,0 +1,42 @@
+//! The definition of every kernel, one function each. Never tuned: everything else is compared with it.
+//!
+//! Two results are the same when their bits are, or when both are NaN (which NaN is left to the machine).
+
+mod activation;
+mod attention;
+mod dequantize;
+mod dot;
+mod elementwise;
+mod math;
+mod matmul;
+mod norm;
+mod quantize;
+mod reduce;
+
+pub use activation::{gelu_erf, gelu_tanh, silu};
+pub use attention::{accumulate_block, exp_block, score_block, sum_squares};
+pub use dequantize::dequantize_row;
+pub use dot::*;
+pub use elementwise::{add, clamp, multiply, scale};
+pub use math::{exp, normal_cdf};
+pub use matmul::matmul;
+pub use norm::{layer_norm, rms_norm};
+pub use quantize::{quantize_block, quantize_q8, store_kv};
+pub use reduce::{LANES, strided_sum, tree};
+
+use crate::Kernels;
+
+/// The definitions themselves, as an ISA: what any processor can run.
+struct Scalar(());
+
+static SCALAR: Scalar = Scalar(());
+
+pub(crate) fn detect() -> Option<&'static dyn Kernels> {
+    Some(&SCALAR)
+}
+
+impl Kernels for Scalar {
+    fn name(&self) -> &'static str {
+        "scalar"
+    }
+}

@@ -1,0 +1,26 @@
+//! The one order in which floats are summed.
+
+/// Partial sums of a float reduction.
+pub const LANES: usize = 16;
+
+/// Sums `terms` in 16 strided partial sums, each starting at zero (lane `i` takes terms `i`, `i + 16`, ... in order),
+/// then the [`tree`].
+///
+/// A partial sum is never -0, so a machine may fill up the last lanes with zeros.
+pub fn strided_sum(terms: impl Iterator<Item = f32>) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for (i, term) in terms.enumerate() {
+        lanes[i % LANES] += term;
+    }
+    tree(lanes)
+}
+
+/// Adds the upper half of the lanes to the lower half: 8, 4, 2, 1.
+pub fn tree(mut lanes: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}
