@@ -111,11 +111,11 @@ impl SessionConfig {
         if self.n_batch == 0 {
             return Err(PlanError::Batch);
         }
-        // Written so that a NaN fails too.
-        if !(self.horizon_eps >= 0.0) {
-            return Err(PlanError::HorizonEps);
+        // A NaN is not in the range either.
+        match self.horizon_eps {
+            0.0.. => Ok(()),
+            _ => Err(PlanError::HorizonEps),
         }
-        Ok(())
     }
 }
 
