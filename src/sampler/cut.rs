@@ -1,0 +1,113 @@
+//! The best candidates without sorting them: the key at which they end, found digit by digit.
+
+use core::cmp::Ordering;
+
+/// A float as an integer of the same order; -0 and 0 are one float and have to be made equal before.
+pub(super) fn key_of(logit: f32) -> u32 {
+    let bits = logit.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
+
+/// The float of a key.
+pub(super) fn logit_of(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
+}
+
+/// The first candidates in the order "higher logit first, equal logits by their index": all above a key, and some at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Key of the last candidate.
+    key: u32,
+    /// Candidates with this very key: the first ones.
+    n_equal: u64,
+}
+
+/// Bits of a digit. A pass over the candidates finds one, with a sum for each of its values (2 KiB) on the stack.
+const DIGIT: u32 = 8;
+
+impl Cut {
+    /// Every candidate.
+    pub(super) const ALL: Self = Self { key: 0, n_equal: u64::MAX };
+
+    /// The fewest candidates whose masses add up to `target`; all, if together they do not.
+    ///
+    /// - `keys`: of the candidates, in the order of their index
+    /// - `mass`: of a candidate with this key
+    /// - `target`: at least 1
+    pub(super) fn reach(keys: impl Iterator<Item = u32> + Clone, mass: impl Fn(u32) -> u64, target: u64) -> Self {
+        // Digits found so far, and the mass of all candidates above them.
+        let mut found = 0;
+        let mut above = 0;
+        for shift in (0..u32::BITS).step_by(DIGIT as usize).rev() {
+            let mut sums = [0u64; 1 << DIGIT];
+            // Two shifts: the first digit has nothing before it, and one shift by 32 is not defined.
+            for key in keys.clone().filter(|key| (key ^ found) >> shift >> DIGIT == 0) {
+                let sum = &mut sums[(key >> shift) as usize % sums.len()];
+                *sum = sum.saturating_add(mass(key));
+            }
+            match last_digit(&sums, &mut above, target) {
+                Some(digit) => found |= digit << shift,
+                None => return Self::ALL,
+            }
+        }
+        // The candidates at `found` have a mass, since the last of them reached the target.
+        Self { key: found, n_equal: (target - above).div_ceil(mass(found).max(1)) }
+    }
+
+    /// The candidates that are kept, of those in the order of their index.
+    pub(super) fn keep<T>(
+        self,
+        candidates: impl Iterator<Item = T> + Clone,
+        key: impl Fn(&T) -> u32 + Clone,
+    ) -> impl Iterator<Item = T> + Clone {
+        let mut n_equal = self.n_equal;
+        candidates.filter(move |candidate| match key(candidate).cmp(&self.key) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal if n_equal == 0 => false,
+            Ordering::Equal => {
+                n_equal -= 1;
+                true
+            }
+        })
+    }
+}
+
+/// The digit at which the sums, from the highest on, reach `target`; `above` gets what lies above it.
+fn last_digit(sums: &[u64], above: &mut u64, target: u64) -> Option<u32> {
+    for (digit, &sum) in sums.iter().enumerate().rev() {
+        let with = above.saturating_add(sum);
+        if with >= target {
+            return Some(digit as u32);
+        }
+        *above = with;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_keep_the_order_and_come_back() {
+        let floats = [f32::NEG_INFINITY, f32::MIN, -1.5, -1e-40, 0.0, 1e-40, f32::MIN_POSITIVE, 1.0, f32::MAX];
+        assert!(floats.is_sorted_by_key(|&x| key_of(x)));
+        assert!(floats.iter().all(|&x| logit_of(key_of(x)).to_bits() == x.to_bits()));
+    }
+
+    #[test]
+    fn a_target_that_is_out_of_reach_keeps_all() {
+        let keys = [3, 1, 2];
+        assert_eq!(Cut::reach(keys.into_iter(), |_| 1, 4), Cut::ALL);
+        assert_eq!(Cut::reach([].into_iter(), |_| 1, 1), Cut::ALL);
+    }
+
+    #[test]
+    fn equal_keys_are_kept_from_the_first_on() {
+        let candidates = [(7, 'a'), (9, 'b'), (7, 'c'), (7, 'd'), (1, 'e')];
+        let cut = Cut::reach(candidates.iter().map(|c| c.0), |_| 1, 3);
+        let mut kept = cut.keep(candidates.iter(), |c| c.0).map(|c| c.1);
+        assert_eq!([kept.next(), kept.next(), kept.next(), kept.next()], [Some('a'), Some('b'), Some('c'), None]);
+    }
+}

@@ -1,0 +1,296 @@
+//! From logits to the next token.
+//!
+//! The chain, in llama.cpp's order: repetition penalty, top-k, top-p, min-p, temperature, draw.
+//! 1. **Penalty.** The logits of the last `repeat_last_n` tokens, each once: divided by the penalty if positive, else multiplied.
+//! 2. **Top-k.** The k highest logits.
+//! 3. **Top-p.** Of these the fewest highest whose probabilities (at temperature 1) add up to p; at least one.
+//! 4. **Min-p.** Of these the ones with at least p times the highest probability (at temperature 1).
+//! 5. **Temperature.** Logits are divided by it; at 0, the highest logit is taken without a draw.
+//! 6. **Draw.**
+//!
+//! Where logits are equal, the lower token comes first. A NaN counts as -∞, and +∞ as the largest float.
+//!
+//! Same seed, same text, on every machine: a probability is an integer weight (the kernels' `exp` of the distance to the highest
+//! logit, in 2^-39ths), so sums are exact in any order, and the random numbers are integers too.
+//!
+//! The logits are only read. Nothing is sorted and no memory grows with the vocabulary: each filter keeps the first candidates
+//! of one order, so together they are described by where it is cut. A token takes a dozen passes over the logits.
+
+mod cut;
+mod rng;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+
+use cut::{Cut, key_of, logit_of};
+use heapless::{Deque, Vec};
+use nearfield_kernels::scalar::exp;
+use rng::Rng;
+
+/// How tokens are chosen. See the [module](self) for the order in which these act.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SamplerConfig {
+    /// Divides the logits: below 1 the likely becomes likelier. 0 takes the likeliest token always.
+    pub temp: f32,
+    /// Tokens that stay in the draw; 0 for all.
+    pub top_k: usize,
+    /// Share of the probability that stays in the draw; 1 for all.
+    pub top_p: f32,
+    /// Share of the highest probability that a token needs to stay; 0 for all.
+    pub min_p: f32,
+    /// What recent tokens are made less likely by; 1 for nothing.
+    pub repeat_penalty: f32,
+    /// Tokens that count as recent, at most [`MAX_LAST_N`](Self::MAX_LAST_N).
+    pub repeat_last_n: usize,
+    /// Of the random numbers.
+    pub seed: u64,
+}
+
+impl SamplerConfig {
+    /// The longest memory for repetitions.
+    pub const MAX_LAST_N: usize = 64;
+
+    /// Always the likeliest token.
+    pub const GREEDY: Self =
+        Self { temp: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repeat_penalty: 1.0, repeat_last_n: 0, seed: 0 };
+
+    fn check(&self) -> Result<(), SamplerError> {
+        let share = |x: f32| (0.0..=1.0).contains(&x);
+        if !(self.temp >= 0.0 && self.temp.is_finite()) {
+            return Err(SamplerError::Temp { found: self.temp });
+        }
+        if !share(self.top_p) {
+            return Err(SamplerError::TopP { found: self.top_p });
+        }
+        if !share(self.min_p) {
+            return Err(SamplerError::MinP { found: self.min_p });
+        }
+        if !(self.repeat_penalty > 0.0 && self.repeat_penalty.is_finite()) {
+            return Err(SamplerError::RepeatPenalty { found: self.repeat_penalty });
+        }
+        if self.repeat_last_n > Self::MAX_LAST_N {
+            return Err(SamplerError::RepeatLastN { found: self.repeat_last_n });
+        }
+        Ok(())
+    }
+}
+
+impl Default for SamplerConfig {
+    /// llama.cpp's defaults; no penalty.
+    fn default() -> Self {
+        Self {
+            temp: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repeat_penalty: 1.0,
+            repeat_last_n: Self::MAX_LAST_N,
+            seed: 0,
+        }
+    }
+}
+
+/// Why a configuration makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum SamplerError {
+    /// The temperature is negative or not finite.
+    Temp { found: f32 },
+    /// Top-p is no share.
+    TopP { found: f32 },
+    /// Min-p is no share.
+    MinP { found: f32 },
+    /// The penalty is not a positive finite number.
+    RepeatPenalty { found: f32 },
+    /// More recent tokens than are remembered.
+    RepeatLastN { found: usize },
+}
+
+impl fmt::Display for SamplerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Temp { found } => write!(f, "a temperature of {found}: it has to be finite and at least 0"),
+            Self::TopP { found } => write!(f, "a top-p of {found}: it has to lie between 0 and 1"),
+            Self::MinP { found } => write!(f, "a min-p of {found}: it has to lie between 0 and 1"),
+            Self::RepeatPenalty { found } => {
+                write!(f, "a repetition penalty of {found}: it has to be finite and above 0 (1 for none)")
+            }
+            Self::RepeatLastN { found } => {
+                write!(f, "a penalty on the last {found} tokens: {} are remembered", SamplerConfig::MAX_LAST_N)
+            }
+        }
+    }
+}
+
+impl core::error::Error for SamplerError {}
+
+/// Chooses tokens.
+///
+/// ```
+/// use nearfield::{Sampler, SamplerConfig};
+///
+/// let mut sampler = Sampler::new(SamplerConfig { temp: 0.5, seed: 1, ..SamplerConfig::default() })?;
+/// let token = sampler.sample(&[0.1, 2.5, 1.0]);
+/// sampler.accept(token);
+/// # Ok::<(), nearfield::SamplerError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    config: SamplerConfig,
+    /// `ln(min_p)`.
+    ln_min_p: f32,
+    recent: Deque<u32, { SamplerConfig::MAX_LAST_N }>,
+    rng: Rng,
+}
+
+impl Sampler {
+    /// A sampler that remembers no tokens yet.
+    ///
+    /// # Errors
+    /// [`SamplerError`] names the number that makes no sense.
+    pub fn new(config: SamplerConfig) -> Result<Self, SamplerError> {
+        config.check()?;
+        let ln_min_p = if config.min_p > 0.0 { libm::logf(config.min_p) } else { f32::NEG_INFINITY };
+        Ok(Self { config, ln_min_p, recent: Deque::new(), rng: Rng::new(config.seed) })
+    }
+
+    /// The next token after these logits. It is not remembered before [`accept`](Self::accept).
+    ///
+    /// Any floats are fine; without any (or if all are -∞ or NaN) the answer is 0.
+    pub fn sample(&mut self, logits: &[f32]) -> u32 {
+        let recent = self.recent_in_order();
+        let candidates = Candidates { logits, recent: &recent, penalty: self.config.repeat_penalty };
+        let best = candidates.best();
+        if self.config.temp == 0.0 || best.logit == f32::NEG_INFINITY {
+            return best.token;
+        }
+        let cut = self.cut(&candidates, best.logit);
+        let kept = candidates.first(cut).filter(|c| c.logit - best.logit >= self.ln_min_p);
+        let temp = self.config.temp;
+        let weights = kept.map(|c| (c.token, weight((c.logit - best.logit) / temp)));
+        draw(weights, &mut self.rng).unwrap_or(best.token)
+    }
+
+    /// Remembers a token of the text, for the repetition penalty.
+    pub fn accept(&mut self, token: u32) {
+        if self.config.repeat_last_n == 0 {
+            return;
+        }
+        if self.recent.len() >= self.config.repeat_last_n {
+            self.recent.pop_front();
+        }
+        // There is room: `repeat_last_n` is at most the capacity.
+        let _ = self.recent.push_back(token);
+    }
+
+    /// Where top-k and top-p end.
+    fn cut(&self, candidates: &Candidates<'_>, highest: f32) -> Cut {
+        let SamplerConfig { top_k, top_p, .. } = self.config;
+        let mut cut = Cut::ALL;
+        if 0 < top_k && top_k < candidates.logits.len() {
+            cut = Cut::reach(candidates.keys(cut), |_| 1, top_k as u64);
+        }
+        if top_p < 1.0 {
+            let mass = |key| weight(logit_of(key) - highest);
+            let total = candidates.keys(cut).map(mass).fold(0, u64::saturating_add);
+            cut = Cut::reach(candidates.keys(cut), mass, share_of(total, top_p).max(1));
+        }
+        cut
+    }
+
+    /// The tokens under penalty, lowest first.
+    fn recent_in_order(&self) -> Vec<u32, { SamplerConfig::MAX_LAST_N }> {
+        let mut recent = Vec::new();
+        if self.config.repeat_penalty != 1.0 {
+            recent.extend(self.recent.iter().copied());
+            recent.sort_unstable();
+        }
+        recent
+    }
+}
+
+/// One token that may come next.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    token: u32,
+    /// After the penalty; no NaN, not +∞, and no -0.
+    logit: f32,
+}
+
+/// All tokens, with the penalty on those in `recent` (in order; some may be there twice).
+struct Candidates<'s> {
+    logits: &'s [f32],
+    recent: &'s [u32],
+    penalty: f32,
+}
+
+impl Candidates<'_> {
+    fn iter(&self) -> impl Iterator<Item = Candidate> + Clone {
+        let mut recent = self.recent;
+        (0..).zip(self.logits).map(move |(token, &logit)| {
+            let mut logit = logit;
+            if recent.first() == Some(&token) {
+                logit = penalized(logit, self.penalty);
+                recent = &recent[recent.iter().take_while(|&&other| other == token).count()..];
+            }
+            Candidate { token, logit: ordinary(logit) }
+        })
+    }
+
+    /// The candidates that a cut leaves.
+    fn first(&self, cut: Cut) -> impl Iterator<Item = Candidate> + Clone {
+        cut.keep(self.iter(), |c| key_of(c.logit))
+    }
+
+    fn keys(&self, cut: Cut) -> impl Iterator<Item = u32> + Clone {
+        self.first(cut).map(|c| key_of(c.logit))
+    }
+
+    fn best(&self) -> Candidate {
+        let lowest = Candidate { token: 0, logit: f32::NEG_INFINITY };
+        self.iter().fold(lowest, |best, c| if c.logit > best.logit { c } else { best })
+    }
+}
+
+fn penalized(logit: f32, penalty: f32) -> f32 {
+    if logit > 0.0 { logit / penalty } else { logit * penalty }
+}
+
+/// A NaN as -∞, +∞ as the largest float, -0 as 0.
+fn ordinary(logit: f32) -> f32 {
+    if logit.is_nan() { f32::NEG_INFINITY } else { logit.min(f32::MAX) + 0.0 }
+}
+
+/// Weight of the highest logit.
+const ONE: f32 = (1u64 << 39) as f32;
+
+/// `exp(distance)` in 2^-39ths, rounded down: below 2^24 of them add up without overflow.
+///
+/// - `distance`: to the highest logit, at most 0
+fn weight(distance: f32) -> u64 {
+    // exp(-27.04) is 2^-39: less is no weight, and needs no `exp`.
+    if distance < -28.0 { 0 } else { (exp(distance) * ONE) as u64 }
+}
+
+/// `share` (0 to 1) of `total`, rounded up.
+fn share_of(total: u64, share: f32) -> u64 {
+    // Exact: a float times a power of two. What lies below 2^-40 is dropped.
+    let share = (share * (1u64 << 40) as f32) as u128;
+    ((u128::from(total) * share).div_ceil(1 << 40)) as u64
+}
+
+/// A token, each with the chance that its weight is of all weights; none if there are no weights.
+fn draw(mut weights: impl Iterator<Item = (u32, u64)> + Clone, rng: &mut Rng) -> Option<u32> {
+    let total = weights.clone().map(|(_, weight)| weight).fold(0, u64::saturating_add);
+    let mut rest = rng.below(total.max(1));
+    let (token, _) = weights.find(|&(_, weight)| {
+        let found = rest < weight;
+        rest = rest.saturating_sub(weight);
+        found
+    })?;
+    Some(token)
+}
