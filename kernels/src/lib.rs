@@ -1,7 +1,8 @@
 //! The arithmetic of nearfield.
 //!
 //! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the file of that
-//! ISA. All versions give the same bits (`==`, no tolerance; which NaN a NaN is, is left open).
+//! ISA. All versions give the same bits (`==`, no tolerance; which NaN a NaN is, is left open);
+//! [`conformance`] holds the properties that say so.
 //!
 //! Three rules make that cheap:
 //! 1. Integer sums are exact, so they may run in any order. A block of quantized weights contributes one
@@ -15,6 +16,7 @@ extern crate std;
 
 pub mod arena;
 pub mod block;
+pub mod conformance;
 pub mod kv;
 pub mod matrix;
 pub mod scalar;

@@ -1,0 +1,183 @@
+//! Numbers for the cases: lengths around tiles, values at both ends.
+
+use crate::block::{BlockQ8, WeightType};
+
+/// A small generator (SplitMix64: Steele, Lea & Flood 2014); the same numbers everywhere.
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The generator of this seed.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 32 random bits.
+    pub fn bits(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ z >> 31) >> 32) as u32
+    }
+
+    /// A number in `0..n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((u64::from(self.bits()) * n as u64) >> 32) as usize
+    }
+
+    /// One of `choices`.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    /// In -1..1.
+    pub fn unit(&mut self) -> f32 {
+        self.bits() as i32 as f32 / (1u32 << 31) as f32
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    /// 0, 1, around the tiles that an ISA may use, and primes.
+    pub fn length(&mut self) -> usize {
+        self.pick(&[0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 47, 61, 63, 64, 65, 80, 96, 101, 127, 128, 129])
+    }
+}
+
+/// Floats that each fill one operand.
+#[derive(Clone, Copy)]
+enum Floats {
+    /// In -4..4.
+    Near,
+    /// In -120..120.
+    Far,
+    /// Any finite number.
+    Finite,
+    /// Zeros, subnormals and the largest numbers, among near ones.
+    Ends,
+    /// Any bits: also infinities and NaN.
+    Any,
+}
+
+impl Floats {
+    fn draw(self, rng: &mut Rng) -> f32 {
+        match self {
+            Self::Near => 4.0 * rng.unit(),
+            Self::Far => 120.0 * rng.unit(),
+            Self::Finite => finite(f32::from_bits(rng.bits())),
+            Self::Ends => match rng.below(12) {
+                0 => 0.0,
+                1 => -0.0,
+                2 => f32::from_bits(rng.bits() & 0x807f_ffff),
+                3 => f32::MAX * rng.unit(),
+                4 => f32::MIN_POSITIVE * rng.unit(),
+                _ => 4.0 * rng.unit(),
+            },
+            Self::Any => f32::from_bits(rng.bits()),
+        }
+    }
+}
+
+fn finite(x: f32) -> f32 {
+    if x.is_finite() { x } else { 1.0 }
+}
+
+/// Fills `out` with floats of one kind, mostly a harmless one.
+pub fn floats(rng: &mut Rng, out: &mut [f32]) {
+    let kind = rng.pick(&[Floats::Near, Floats::Near, Floats::Near, Floats::Far, Floats::Finite, Floats::Ends]);
+    let kind = if rng.one_in(16) { Floats::Any } else { kind };
+    out.fill_with(|| kind.draw(rng));
+}
+
+/// Fills `out` with floats in -1..1.
+pub fn units(rng: &mut Rng, out: &mut [f32]) {
+    out.fill_with(|| rng.unit());
+}
+
+/// A half as bits: mostly in ±1, else zero, subnormal, the largest; anything once in 64 times.
+pub fn half(rng: &mut Rng) -> u16 {
+    let sign = (rng.bits() & 0x8000) as u16;
+    match rng.below(64) {
+        0 => rng.bits() as u16,
+        1..=3 => sign,
+        4..=7 => sign | (rng.bits() & 0x03ff) as u16,
+        8..=10 => sign | 0x7bff,
+        _ => half::f16::from_f32(rng.unit()).to_bits(),
+    }
+}
+
+/// Quants: all of one end, a mix of both and zero, or anything.
+pub fn quants(rng: &mut Rng, ends: [i8; 2], out: &mut [i8]) {
+    let choice = rng.below(8);
+    out.fill_with(|| match choice {
+        0 | 1 => ends[choice],
+        2 => rng.pick(&ends),
+        3 => rng.pick(&[0, ends[0], ends[1]]),
+        _ => (rng.bits() as i8).clamp(ends[0], ends[1]),
+    });
+}
+
+/// Activations as [`crate::Kernels::quantize_q8`] may make them.
+pub fn activations(rng: &mut Rng, out: &mut [BlockQ8]) {
+    let hostile = rng.one_in(16);
+    for block in out {
+        quants(rng, [-127, 127], &mut block.qs);
+        let sum = |qs: &[i8]| qs.iter().map(|&q| i16::from(q)).sum();
+        block.sums = [sum(&block.qs[..16]), sum(&block.qs[16..])];
+        block.d = match rng.below(16) {
+            0 => 0.0,
+            1 => 1.0 / (1u128 << 70) as f32,
+            2 => f32::MAX / 127.0,
+            3 if hostile => f32::NAN,
+            _ => rng.unit().abs() + 1e-3,
+        };
+        if block.d.is_nan() || block.d == 0.0 {
+            *block = BlockQ8 { d: block.d, ..BlockQ8::default() };
+        }
+    }
+}
+
+/// Rows of weights: quants at the ends or anywhere, scales from [`half`].
+pub fn weights(rng: &mut Rng, ty: WeightType, out: &mut [u8]) {
+    let byte = rng.pick(&[0x00, 0xff, 0x80, 0x7f]);
+    let random = !rng.one_in(5);
+    out.fill_with(|| if random { rng.bits() as u8 } else { byte });
+    for block in out.chunks_exact_mut(ty.block_bytes()) {
+        match ty {
+            WeightType::F32 => {
+                let mut x = [0.0];
+                if rng.one_in(64) {
+                    floats(rng, &mut x)
+                } else {
+                    units(rng, &mut x)
+                }
+                block.copy_from_slice(&x[0].to_le_bytes());
+            }
+            WeightType::BF16 => {
+                let any = (rng.bits() >> 16) as u16;
+                let near = (rng.unit().to_bits() >> 16) as u16;
+                let x = if rng.one_in(256) { any } else { near };
+                block.copy_from_slice(&x.to_le_bytes());
+            }
+            _ => {
+                for &offset in scale_offsets(ty) {
+                    block[offset..offset + 2].copy_from_slice(&half(rng).to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Where the half-precision numbers of a block lie.
+fn scale_offsets(ty: WeightType) -> &'static [usize] {
+    match ty {
+        WeightType::F32 | WeightType::BF16 => &[],
+        WeightType::F16 | WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => &[0],
+        WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q4_K | WeightType::Q5_K => &[0, 2],
+        WeightType::Q2_K => &[80, 82],
+        WeightType::Q3_K => &[108],
+        WeightType::Q6_K => &[208],
+    }
+}

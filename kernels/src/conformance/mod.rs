@@ -1,0 +1,174 @@
+//! Says whether an ISA gives the bits of the definitions: one property each kernel, on inputs drawn from a seed.
+//!
+//! No allocation and no test harness, so that a host, a board and an emulator run the same text:
+//!
+//! ```
+//! use nearfield_kernels::{available, conformance};
+//!
+//! let mut scratch = conformance::Scratch::new();
+//! for isa in available() {
+//!     for seed in 0..3 {
+//!         conformance::check(isa, seed, &mut scratch).unwrap();
+//!     }
+//! }
+//! ```
+//!
+//! A mismatch names its seed; [`check`] with that seed alone finds it again.
+
+mod attention;
+mod draw;
+mod matrix;
+mod vector;
+
+use core::fmt;
+
+pub use draw::Rng;
+
+use crate::block::BlockQ8;
+use crate::{Kernels, WeightType};
+
+/// The first number in which an ISA differs from the definition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mismatch {
+    /// The kernel, as the trait calls it.
+    pub kernel: &'static str,
+    /// The weights, for kernels that have some.
+    pub weights: Option<WeightType>,
+    /// [`Kernels::name`].
+    pub isa: &'static str,
+    /// Of the case: see [`check`].
+    pub seed: u64,
+    /// Lengths of the case, outermost first; 0 where there are fewer.
+    pub shape: [usize; 3],
+    /// Where in the output (a returned number counts as the last).
+    pub index: usize,
+    /// By the definition.
+    pub want: f32,
+    /// By the ISA.
+    pub got: f32,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel, weights, isa, seed, shape, index, want, got } = self;
+        write!(f, "{kernel}")?;
+        if let Some(weights) = weights {
+            write!(f, " of {weights}")?;
+        }
+        let (want_bits, got_bits) = (want.to_bits(), got.to_bits());
+        write!(f, " by {isa}: number {index} is {got:e} ({got_bits:#010x}), not {want:e} ({want_bits:#010x})")?;
+        write!(f, ", for lengths {shape:?} and seed {seed}")
+    }
+}
+
+impl core::error::Error for Mismatch {}
+
+/// Bytes of weights in a [`Scratch`].
+const WEIGHT_BYTES: usize = 20 * 1024;
+/// Floats of one operand.
+const FLOATS: usize = 33 * 130 + 16;
+/// Blocks of activations.
+const BLOCKS: usize = 17 * 18 + 4;
+
+/// The memory of the checks: about 120 KiB. A board puts it in a `static`.
+#[derive(Debug)]
+pub struct Scratch {
+    weights: [u8; WEIGHT_BYTES],
+    x: [f32; FLOATS],
+    y: [f32; FLOATS],
+    want: [f32; FLOATS],
+    got: [f32; FLOATS],
+    blocks: [BlockQ8; BLOCKS],
+    quants: [i8; FLOATS],
+    halves: [u16; FLOATS],
+}
+
+impl Scratch {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self {
+            weights: [0; WEIGHT_BYTES],
+            x: [0.0; FLOATS],
+            y: [0.0; FLOATS],
+            want: [0.0; FLOATS],
+            got: [0.0; FLOATS],
+            blocks: [BlockQ8 { d: 0.0, sums: [0; 2], qs: [0; 32] }; BLOCKS],
+            quants: [0; FLOATS],
+            halves: [0; FLOATS],
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a property is given: the ISA, the seed of the case and the numbers drawn from it.
+struct Case<'a> {
+    isa: &'a dyn Kernels,
+    seed: u64,
+    rng: Rng,
+    scratch: &'a mut Scratch,
+}
+
+type Property = fn(&mut Case<'_>) -> Result<(), Mismatch>;
+
+/// One property each kernel.
+const PROPERTIES: &[Property] = &[
+    matrix::quantize_q8,
+    matrix::matmul,
+    matrix::dequantize_row,
+    vector::layer_norm,
+    vector::rms_norm,
+    vector::add,
+    vector::multiply,
+    vector::clamp,
+    vector::gelu_tanh,
+    vector::gelu_erf,
+    vector::silu,
+    vector::scale,
+    attention::store_kv,
+    attention::sum_squares,
+    attention::score_block,
+    attention::exp_block,
+    attention::accumulate_block,
+];
+
+/// One case of every property.
+pub fn check(isa: &dyn Kernels, seed: u64, scratch: &mut Scratch) -> Result<(), Mismatch> {
+    PROPERTIES.iter().try_for_each(|property| property(&mut Case { isa, seed, rng: Rng::new(seed), scratch }))
+}
+
+/// What a mismatch says besides the two numbers.
+struct Subject {
+    kernel: &'static str,
+    weights: Option<WeightType>,
+    isa: &'static str,
+    seed: u64,
+    shape: [usize; 3],
+}
+
+impl Case<'_> {
+    fn subject(&self, kernel: &'static str, shape: [usize; 3]) -> Subject {
+        Subject { kernel, weights: None, isa: self.isa.name(), seed: self.seed, shape }
+    }
+}
+
+impl Subject {
+    /// Both outputs have the same bits, or NaN at the same places.
+    fn compare(&self, want: &[f32], got: &[f32]) -> Result<(), Mismatch> {
+        assert_eq!(want.len(), got.len());
+        let same = |want: f32, got: f32| want.to_bits() == got.to_bits() || want.is_nan() && got.is_nan();
+        match want.iter().zip(got).position(|(&want, &got)| !same(want, got)) {
+            None => Ok(()),
+            Some(index) => Err(self.mismatch(index, want[index], got[index])),
+        }
+    }
+
+    fn mismatch(&self, index: usize, want: f32, got: f32) -> Mismatch {
+        let &Self { kernel, weights, isa, seed, shape } = self;
+        Mismatch { kernel, weights, isa, seed, shape, index, want, got }
+    }
+}

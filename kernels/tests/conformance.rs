@@ -1,0 +1,26 @@
+//! Every ISA of this machine gives the bits of the definitions.
+
+use nearfield_kernels::{available, best, by_name, conformance};
+
+/// Cases of each property: the definitions are slow without optimization.
+const N_CASES: u64 = if cfg!(debug_assertions) { 100 } else { 4000 };
+
+#[test]
+fn every_isa_equals_the_definitions() {
+    let mut scratch = Box::new(conformance::Scratch::new());
+    for isa in available() {
+        for seed in 0..N_CASES {
+            conformance::check(isa, seed, &mut scratch).unwrap_or_else(|mismatch| panic!("{mismatch}"));
+        }
+    }
+}
+
+#[test]
+fn isas_are_found_by_their_names() {
+    for isa in available() {
+        assert_eq!(by_name(isa.name()).unwrap().name(), isa.name());
+    }
+    assert_eq!(available().last().unwrap().name(), best().name());
+    assert_eq!(available().next().unwrap().name(), "scalar");
+    assert!(by_name("abacus").is_none());
+}

@@ -1,0 +1,9 @@
+//! The definitions against literal, slow references that share nothing with them.
+
+mod attention;
+mod dequantize;
+mod halves;
+mod matmul;
+mod norm;
+mod quantize;
+mod reference;
