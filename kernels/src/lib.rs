@@ -15,6 +15,8 @@
 extern crate std;
 
 pub mod arena;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub mod block;
 pub mod conformance;
 pub mod kv;
@@ -28,7 +30,12 @@ pub use matrix::{Activations, ColumnTiles, ColumnsMut, Matrix};
 
 /// The ISAs that this machine can run, from the plainest to the fastest.
 pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
-    [scalar::detect()].into_iter().flatten()
+    let isas = [
+        scalar::detect(),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detect(),
+    ];
+    isas.into_iter().flatten()
 }
 
 /// The fastest ISA that this machine can run.

@@ -3,12 +3,8 @@
 //! Each is `x` times a number in 0..=1 that is computed without cancellation, so large negative inputs end in (minus)
 //! zero smoothly. Infinities of the wrong sign give NaN, as the formulas say.
 
+use super::math::constants::{GELU_CUBIC, GELU_SLOPE};
 use super::math::{exp, normal_cdf};
-
-/// `2 √(2/π)`
-pub(crate) const GELU_SLOPE: f32 = 1.595_769;
-/// The cubic term of the tanh form.
-pub(crate) const GELU_CUBIC: f32 = 0.044_715;
 
 /// GELU, tanh form: `x/2 · (1 + tanh u)` with `u = √(2/π) (x + 0.044715 x³)`, computed as the equal `x / (1 + exp(-2u))`.
 ///

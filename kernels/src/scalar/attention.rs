@@ -40,6 +40,7 @@ pub fn score_block(q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, dista
 }
 
 /// How far key `j` of `n` lies from the query.
+#[inline]
 pub(crate) fn distance_of(newest: u32, n: usize, j: usize) -> f32 {
     newest.saturating_add((n - 1 - j) as u32) as f32
 }

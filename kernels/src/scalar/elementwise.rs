@@ -4,6 +4,7 @@
 ///
 /// # Panics
 /// When the lengths differ.
+#[inline]
 pub fn add(x: &mut [f32], y: &[f32]) {
     assert_eq!(x.len(), y.len());
     for (x, y) in x.iter_mut().zip(y) {
@@ -15,6 +16,7 @@ pub fn add(x: &mut [f32], y: &[f32]) {
 ///
 /// # Panics
 /// When the lengths differ.
+#[inline]
 pub fn multiply(x: &mut [f32], y: &[f32]) {
     assert_eq!(x.len(), y.len());
     for (x, y) in x.iter_mut().zip(y) {
@@ -23,6 +25,7 @@ pub fn multiply(x: &mut [f32], y: &[f32]) {
 }
 
 /// `x *= factor`
+#[inline]
 pub fn scale(x: &mut [f32], factor: f32) {
     for x in x {
         *x *= factor;
@@ -30,6 +33,7 @@ pub fn scale(x: &mut [f32], factor: f32) {
 }
 
 /// First up to `-limit`, then down to `limit`; what does not compare (NaN) stays.
+#[inline]
 pub fn clamp(x: &mut [f32], limit: f32) {
     for x in x {
         let raised = if -limit > *x { -limit } else { *x };

@@ -29,6 +29,11 @@ pub(crate) mod constants {
         -0.075_948_29,
         0.021_242_153,
     ];
+
+    /// `2 √(2/π)`
+    pub const GELU_SLOPE: f32 = 1.595_769;
+    /// The cubic term of GELU's tanh form.
+    pub const GELU_CUBIC: f32 = 0.044_715;
 }
 
 use constants::{CDF, CDF_T, EXP, EXP_MAX, EXP_MIN, LN_2_HIGH, LN_2_LOW, ROUND};

@@ -24,6 +24,11 @@ pub use norm::{layer_norm, rms_norm};
 pub use quantize::{quantize_block, quantize_q8, store_kv};
 pub use reduce::{LANES, strided_sum, tree};
 
+pub(crate) use attention::{assert_query, assert_rows, distance_of};
+pub(crate) use math::constants;
+pub(crate) use norm::{inverse_root, rescale, standardize};
+pub(crate) use quantize::AMAX_MIN;
+
 use crate::Kernels;
 
 /// The definitions themselves, as an ISA: what any processor can run.

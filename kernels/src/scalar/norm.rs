@@ -9,15 +9,10 @@ use super::reduce::strided_sum;
 /// # Panics
 /// When the lengths differ.
 pub fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-    assert_norm_lengths(x, weight, bias, out);
     let n = x.len() as f32;
     let mean = strided_sum(x.iter().copied()) / n;
     let var = strided_sum(x.iter().map(|x| (x - mean) * (x - mean))) / n;
-    let inv = 1.0 / libm::sqrtf(var + eps);
-    for (i, out) in out.iter_mut().enumerate() {
-        let y = ((x[i] - mean) * inv) * weight[i];
-        *out = bias.map_or(y, |bias| y + bias[i]);
-    }
+    standardize(x, mean, inverse_root(var + eps), weight, bias, out);
 }
 
 /// `out = (x * inv) * weight`, with `inv = 1 / sqrt(strided_sum(x²) / n + eps)`.
@@ -25,16 +20,32 @@ pub fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out
 /// # Panics
 /// When the lengths differ.
 pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    assert_norm_lengths(x, weight, None, out);
     let mean_square = strided_sum(x.iter().map(|x| x * x)) / x.len() as f32;
-    let inv = 1.0 / libm::sqrtf(mean_square + eps);
+    rescale(x, inverse_root(mean_square + eps), weight, out);
+}
+
+/// `1 / sqrt(x)`, both correctly rounded.
+pub(crate) fn inverse_root(x: f32) -> f32 {
+    1.0 / libm::sqrtf(x)
+}
+
+/// The element-wise half of [`layer_norm`].
+#[inline]
+pub(crate) fn standardize(x: &[f32], mean: f32, inv: f32, weight: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+    assert!(x.len() == weight.len() && x.len() == out.len());
     for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
-        *out = (x * inv) * weight;
+        *out = ((x - mean) * inv) * weight;
+    }
+    if let Some(bias) = bias {
+        super::add(out, bias);
     }
 }
 
-/// The lengths of a norm's operands are one length.
-pub(crate) fn assert_norm_lengths(x: &[f32], weight: &[f32], bias: Option<&[f32]>, out: &[f32]) {
+/// The element-wise half of [`rms_norm`].
+#[inline]
+pub(crate) fn rescale(x: &[f32], inv: f32, weight: &[f32], out: &mut [f32]) {
     assert!(x.len() == weight.len() && x.len() == out.len());
-    assert!(bias.is_none_or(|bias| bias.len() == x.len()));
+    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+        *out = (x * inv) * weight;
+    }
 }

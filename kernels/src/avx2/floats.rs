@@ -1,0 +1,261 @@
+//! Rows of floats: two registers hold the 16 partial sums of a dot product.
+
+use core::arch::x86_64::*;
+
+use crate::block::{BF16, Block, F16, F32, blocks_of};
+use crate::scalar::{LANES, tree};
+use crate::{ColumnsMut, Matrix};
+
+/// A float of any kind, eight of which can be loaded as singles.
+pub(super) trait Element: Copy {
+    /// Eight of them.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and F16C.
+    unsafe fn widen(x: &[Self; 8]) -> __m256;
+
+    /// One of them.
+    fn value(self) -> f32;
+}
+
+impl Element for f32 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn widen(x: &[Self; 8]) -> __m256 {
+        // SAFETY: eight readable floats; `loadu` needs no alignment.
+        unsafe { _mm256_loadu_ps(x.as_ptr()) }
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self
+    }
+}
+
+impl Element for F32 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn widen(x: &[Self; 8]) -> __m256 {
+        // SAFETY: 32 readable bytes; `loadu` needs no alignment.
+        unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Element for F16 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn widen(x: &[Self; 8]) -> __m256 {
+        // SAFETY: 16 readable bytes; `loadu` needs no alignment.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Element for BF16 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn widen(x: &[Self; 8]) -> __m256 {
+        // SAFETY: 16 readable bytes; `loadu` needs no alignment.
+        let bits = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(x.as_ptr().cast()) });
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// A half as bits, as the KV cache holds it.
+impl Element for u16 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn widen(x: &[Self; 8]) -> __m256 {
+        // SAFETY: 16 readable bytes; `loadu` needs no alignment.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        half::f16::from_bits(self).to_f32()
+    }
+}
+
+/// Rows whose products stay in L2 while the tokens pass by.
+const ROW_BLOCK: usize = 16;
+
+/// See [`crate::Kernels::matmul`]. Two rows with two tokens at a time, or four rows with one: eight registers of sums.
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+    let n_tokens = out.n_tokens();
+    assert_eq!(x.len(), n_tokens * w.n_cols());
+    let n_rows = out.end() - out.start();
+    for first in (0..n_rows).step_by(ROW_BLOCK) {
+        let end = n_rows.min(first + ROW_BLOCK);
+        let paired = n_tokens - n_tokens % 2;
+        for token in (0..paired).step_by(2) {
+            (first..end).step_by(2).for_each(|row| tile::<B, 2, 2>(w, x, out, row, token));
+        }
+        for token in paired..n_tokens {
+            (first..end).step_by(4).for_each(|row| tile::<B, 4, 1>(w, x, out, row, token));
+        }
+    }
+}
+
+/// Products of `R` rows (counted from `out.start()`; fewer at the end) with `T` tokens, `R · T = 4`.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn tile<B: Block + Element, const R: usize, const T: usize>(
+    w: &Matrix<'_>,
+    x: &[f32],
+    out: &mut ColumnsMut<'_>,
+    row: usize,
+    token: usize,
+) {
+    let (start, n_cols) = (out.start(), w.n_cols());
+    let last = out.end() - 1;
+    // The last row stands in for rows that do not exist; their sums are dropped.
+    let rows: [&[B]; R] = core::array::from_fn(|r| blocks_of(w.row((start + row + r).min(last))));
+    let tokens: [&[f32]; T] = core::array::from_fn(|t| &x[(token + t) * n_cols..][..n_cols]);
+    let sums = dots(rows, tokens);
+    for t in 0..T {
+        let out = &mut out.row(token + t)[row..];
+        for r in 0..R.min(out.len()) {
+            out[r] = sums[r * T + t];
+        }
+    }
+}
+
+/// `Σ_c rows[r][c] · x[t][c]`, for `R · T = 4`; all of one length.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
+    const { assert!(R * T == 4) };
+    let n = x[0].len();
+    assert!(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n));
+    // Of each row and token, the first and the last eight partial sums.
+    let mut lanes = [[_mm256_setzero_ps(); 4]; 2];
+    for i in 0..n / LANES {
+        for (half, lanes) in lanes.iter_mut().enumerate() {
+            let at = i * LANES + half * 8;
+            // SAFETY: `at + 8 <= n`, the length of every row and token.
+            let x: [__m256; T] = core::array::from_fn(|t| unsafe { f32::widen(eight(x[t], at)) });
+            for (r, row) in rows.iter().enumerate() {
+                // SAFETY: as above.
+                let w = unsafe { E::widen(eight(row, at)) };
+                for t in 0..T {
+                    lanes[r * T + t] = _mm256_add_ps(lanes[r * T + t], _mm256_mul_ps(w, x[t]));
+                }
+            }
+        }
+    }
+    let done = n / LANES * LANES;
+    if done < n {
+        for (r, row) in rows.iter().enumerate() {
+            for (t, x) in x.iter().enumerate() {
+                let products = row[done..].iter().zip(&x[done..]).map(|(w, x)| w.value() * x);
+                let i = r * T + t;
+                [lanes[0][i], lanes[1][i]] = add_tail([lanes[0][i], lanes[1][i]], products);
+            }
+        }
+    }
+    trees(lanes)
+}
+
+/// Elements `at..at + 8`.
+///
+/// # Safety
+/// `at + 8 <= x.len()`.
+#[inline]
+unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
+    debug_assert!(at + 8 <= x.len());
+    // SAFETY: the elements exist (above), and an array of them lies as they do.
+    unsafe { &*x.as_ptr().add(at).cast() }
+}
+
+/// `Σ f(x)`, in 16 strided sums and the tree; `f(0) = 0` is not needed.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(__m256) -> __m256) -> f32 {
+    let mut sums = [_mm256_setzero_ps(); 2];
+    let (sixteens, rest) = x.as_chunks::<LANES>();
+    for sixteen in sixteens {
+        for (sum, eight) in sums.iter_mut().zip(sixteen.as_chunks().0) {
+            // SAFETY: this function has the features, too.
+            *sum = _mm256_add_ps(*sum, f(unsafe { E::widen(eight) }));
+        }
+    }
+    let (eights, last) = rest.as_chunks();
+    for (sum, eight) in sums.iter_mut().zip(eights) {
+        // SAFETY: this function has the features, too.
+        *sum = _mm256_add_ps(*sum, f(unsafe { E::widen(eight) }));
+    }
+    let terms = to_lanes([f(values(last)), _mm256_setzero_ps()]);
+    let lanes = to_lanes(sums);
+    let done = rest.len() - last.len();
+    tree(core::array::from_fn(|i| if (done..rest.len()).contains(&i) { lanes[i] + terms[i - done] } else { lanes[i] }))
+}
+
+/// Up to eight elements; the lanes behind them are zero.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn values<E: Element>(x: &[E]) -> __m256 {
+    let mut all = [0.0; 8];
+    all.iter_mut().zip(x).for_each(|(all, x)| *all = x.value());
+    // SAFETY: this function has the features, too.
+    unsafe { f32::widen(&all) }
+}
+
+/// Adds up to 15 last terms to the partial sums.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] {
+    let mut lanes = to_lanes(sums);
+    for (lane, term) in lanes.iter_mut().zip(terms) {
+        *lane += term;
+    }
+    // SAFETY: 16 readable floats; `loadu` needs no alignment.
+    unsafe { [_mm256_loadu_ps(lanes.as_ptr()), _mm256_loadu_ps(lanes.as_ptr().add(8))] }
+}
+
+/// The 16 partial sums.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    // SAFETY: 16 writable floats; `storeu` needs no alignment.
+    unsafe {
+        _mm256_storeu_ps(lanes.as_mut_ptr(), sums[0]);
+        _mm256_storeu_ps(lanes.as_mut_ptr().add(8), sums[1]);
+    }
+    lanes
+}
+
+/// The trees (8, 4, 2, 1) of four dot products.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn trees([low, high]: [[__m256; 4]; 2]) -> [f32; 4] {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| _mm256_add_ps(low[i], high[i]));
+    // Four lanes of a and of b; of c and of d.
+    let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+    let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));
+    // Two lanes of a and of c; of b and of d.
+    let twos = _mm256_add_ps(_mm256_shuffle_ps::<0b01_00_01_00>(ab, cd), _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd));
+    let ones = _mm256_add_ps(twos, _mm256_movehdup_ps(twos));
+    let (ac, bd) = (_mm256_castps256_ps128(ones), _mm256_extractf128_ps::<1>(ones));
+    let mut out = [0.0; 4];
+    // a, b, c, d from the even lanes.
+    let all = _mm_unpacklo_ps(_mm_shuffle_ps::<0b10_00_10_00>(ac, ac), _mm_shuffle_ps::<0b10_00_10_00>(bd, bd));
+    // SAFETY: four writable floats; `storeu` needs no alignment.
+    unsafe { _mm_storeu_ps(out.as_mut_ptr(), all) };
+    out
+}

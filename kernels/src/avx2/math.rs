@@ -1,0 +1,113 @@
+//! Elementary functions of eight numbers: the operations of `scalar::math`, with its constants.
+
+use core::arch::x86_64::*;
+use core::f32::consts::LOG2_E;
+
+use crate::scalar::constants::*;
+
+/// See [`crate::scalar::exp`].
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn exp(x: __m256) -> __m256 {
+    let set = |x| _mm256_set1_ps(x);
+    let rounded = _mm256_add_ps(_mm256_mul_ps(x, set(LOG2_E)), set(ROUND));
+    let n = _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_castps_si256(set(ROUND)));
+    let steps = _mm256_sub_ps(rounded, set(ROUND));
+    let r = _mm256_sub_ps(x, _mm256_mul_ps(steps, set(LN_2_HIGH)));
+    let r = _mm256_sub_ps(r, _mm256_mul_ps(steps, set(LN_2_LOW)));
+    let y = _mm256_mul_ps(_mm256_mul_ps(r, r), polynomial(&EXP, r));
+    let y = _mm256_add_ps(set(1.0), _mm256_add_ps(r, y));
+    let half = _mm256_srai_epi32::<1>(n);
+    let y = _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_epi32(n, half)));
+    // Outside of the range, and for NaN, the above is arbitrary.
+    let y = _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, set(EXP_MIN)), y);
+    let y = _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)));
+    _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
+}
+
+/// Horner's rule.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
+    let mut y = _mm256_set1_ps(c[N - 1]);
+    for k in (0..N - 1).rev() {
+        y = _mm256_add_ps(_mm256_mul_ps(y, x), _mm256_set1_ps(c[k]));
+    }
+    y
+}
+
+/// `2^n` for n in -126..=127.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn power_of_two(n: __m256i) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
+}
+
+/// See [`crate::scalar::normal_cdf`].
+#[target_feature(enable = "avx2")]
+#[inline]
+fn normal_cdf(x: __m256) -> __m256 {
+    let set = |x| _mm256_set1_ps(x);
+    let a = _mm256_andnot_ps(set(-0.0), x);
+    let t = _mm256_div_ps(set(1.0), _mm256_add_ps(set(1.0), _mm256_mul_ps(set(CDF_T), a)));
+    let density = exp(_mm256_mul_ps(_mm256_mul_ps(a, a), set(-0.5)));
+    let tail = _mm256_mul_ps(density, _mm256_mul_ps(t, polynomial(&CDF, t)));
+    let upper = _mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps());
+    _mm256_blendv_ps(tail, _mm256_sub_ps(set(1.0), tail), upper)
+}
+
+/// `x = f(x)`, eight at a time.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn map(x: &mut [f32], f: impl Fn(__m256) -> __m256) {
+    let (eights, rest) = x.as_chunks_mut();
+    eights.iter_mut().for_each(|x| map_eight(x, &f));
+    let mut last = [0.0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    map_eight(&mut last, &f);
+    rest.copy_from_slice(&last[..rest.len()]);
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn map_eight(x: &mut [f32; 8], f: impl Fn(__m256) -> __m256) {
+    // SAFETY: eight readable and writable floats; neither needs alignment.
+    unsafe { _mm256_storeu_ps(x.as_mut_ptr(), f(_mm256_loadu_ps(x.as_ptr()))) };
+}
+
+/// See [`crate::scalar::gelu_tanh`].
+#[target_feature(enable = "avx2")]
+pub(super) fn gelu_tanh(x: &mut [f32]) {
+    let one = _mm256_set1_ps(1.0);
+    map(x, |x| {
+        let cubic = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(GELU_CUBIC), x), x);
+        let u2 = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(GELU_SLOPE), x), _mm256_add_ps(one, cubic));
+        _mm256_div_ps(x, _mm256_add_ps(one, exp(negative(u2))))
+    });
+}
+
+/// See [`crate::scalar::gelu_erf`].
+#[target_feature(enable = "avx2")]
+pub(super) fn gelu_erf(x: &mut [f32]) {
+    map(x, |x| _mm256_mul_ps(x, normal_cdf(x)));
+}
+
+/// See [`crate::scalar::silu`].
+#[target_feature(enable = "avx2")]
+pub(super) fn silu(x: &mut [f32]) {
+    map(x, |x| _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative(x)))));
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn negative(x: __m256) -> __m256 {
+    _mm256_xor_ps(x, _mm256_set1_ps(-0.0))
+}
+
+/// See [`crate::Kernels::exp_block`].
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
+    let shift = _mm256_set1_ps(max);
+    map(scores, |score| exp(_mm256_sub_ps(score, shift)));
+    super::floats::sum(scores, |x| x)
+}

@@ -1,0 +1,70 @@
+//! Activations to int8.
+
+use core::arch::x86_64::*;
+
+use crate::scalar::constants::ROUND;
+use crate::scalar::{AMAX_MIN, quantize_block};
+use crate::{BlockQ8, QK};
+
+/// See [`crate::Kernels::quantize_q8`].
+#[target_feature(enable = "avx2")]
+pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
+    assert_eq!(out.len(), x.len().div_ceil(QK));
+    let (full, rest) = x.as_chunks();
+    for (x, out) in full.iter().zip(out.iter_mut()) {
+        *out = quantize_full(x);
+    }
+    if let (Some(last), false) = (out.last_mut(), rest.is_empty()) {
+        *last = quantize_block(rest);
+    }
+}
+
+/// See [`quantize_block`].
+#[target_feature(enable = "avx2")]
+#[inline]
+fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
+    // SAFETY: four times eight readable floats; `loadu` needs no alignment.
+    let x = [0, 8, 16, 24].map(|at| unsafe { _mm256_loadu_ps(x.as_ptr().add(at)) });
+    let amax = largest(x);
+    if !amax.is_finite() || amax < AMAX_MIN {
+        let d = if amax.is_finite() { 0.0 } else { f32::NAN };
+        return BlockQ8 { d, ..BlockQ8::default() };
+    }
+    let id = _mm256_set1_ps(127.0 / amax);
+    let round = _mm256_set1_ps(ROUND);
+    let [a, b, c, d] = x.map(|x| {
+        let rounded = _mm256_add_ps(_mm256_mul_ps(x, id), round);
+        _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_castps_si256(round))
+    });
+    // Packing works on each half alone: words 0..4 8..12 4..8 12..16, then bytes in fours of a, b, c, d twice.
+    let (ab, cd) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
+    let mut block = BlockQ8 { d: amax / 127.0, sums: [total(ab), total(cd)], qs: [0; QK] };
+    // SAFETY: 32 writable bytes; `storeu` needs no alignment.
+    unsafe { _mm256_storeu_si256(block.qs.as_mut_ptr().cast(), bytes) };
+    block
+}
+
+/// The largest magnitude, by its bits.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn largest(x: [__m256; 4]) -> f32 {
+    let [a, b, c, d] = x.map(|x| _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fff_ffff)));
+    let all = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
+    let four = _mm_max_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all));
+    let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
+    f32::from_bits(_mm_cvtsi128_si32(one) as u32)
+}
+
+/// The sum of sixteen numbers in ±127.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn total(x: __m256i) -> i16 {
+    let pairs = _mm256_madd_epi16(x, _mm256_set1_epi16(1));
+    let four = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs));
+    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
+    _mm_cvtsi128_si32(one) as i16
+}
