@@ -1,0 +1,44 @@
+"""Byte-level BPE trained on the corpus.
+
+    python tokenizer.py --corpus DIR --shape pocket --out tokenizer.json
+
+Token 0 is <|endoftext|>: it starts every document and ends every generation.
+The GPT-2 pre-tokenizer and no prefix space make it what GGUF calls model `gpt2`, pre `gpt-2`.
+"""
+
+import argparse
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from model import SHAPES
+
+MARKER = "<|endoftext|>"
+
+
+def train(files: list[Path], n_vocab: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=n_vocab,
+        special_tokens=[MARKER],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),  # all 256 bytes: any text has a spelling
+        show_progress=False,
+    )
+    tokenizer.train([str(f) for f in files], trainer)
+    return tokenizer
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    # The stories decide the vocabulary also where tales are mixed in: it is their bytes that are scored.
+    train([args.corpus / "tinystories.txt"], SHAPES[args.shape].n_vocab).save(str(args.out))
+
+
+if __name__ == "__main__":
+    main()
