@@ -153,7 +153,10 @@ pub trait Kernels: Sync {
         scalar::exp_block(scores, max)
     }
 
-    /// `acc[i] += probs[j] * v_j[i]` for each key, newest (last) to oldest. Q8_0 values: `acc[i] += (probs[j] * d) * q as f32`.
+    /// `acc[i] += Σ_j probs[j] * v_j[i]`, the sum begun at zero and taken from the newest key (the last) to the oldest.
+    /// Q8_0 values: `(probs[j] * d) * q as f32`.
+    ///
+    /// A sum for each block, and not one over all keys, keeps the rounding of a walk over n keys at that of n / 32.
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         scalar::accumulate_block(probs, values, acc)
     }

@@ -208,9 +208,8 @@ fn accumulate(probs: &[f32], values: impl Values, acc: &mut [f32]) {
         at += 8;
     }
     for (c, acc) in acc.iter_mut().enumerate().skip(at) {
-        for (key, &p) in probs.iter().enumerate().rev() {
-            *acc += values.weighted_one(p, key, c);
-        }
+        let weighted = probs.iter().enumerate().rev().map(|(key, &p)| values.weighted_one(p, key, c));
+        *acc += weighted.fold(0.0, |sum, x| sum + x);
     }
 }
 
@@ -219,8 +218,7 @@ fn accumulate(probs: &[f32], values: impl Values, acc: &mut [f32]) {
 #[inline]
 fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &mut [f32]) {
     let acc = &mut acc[at..][..8 * N];
-    // SAFETY: `8 N` readable floats; `loadu` needs no alignment.
-    let mut sums: [__m256; N] = core::array::from_fn(|i| unsafe { _mm256_loadu_ps(acc.as_ptr().add(8 * i)) });
+    let mut sums = [_mm256_setzero_ps(); N];
     for (key, &p) in probs.iter().enumerate().rev() {
         for (i, sum) in sums.iter_mut().enumerate() {
             // SAFETY: this function has the features, too.
@@ -228,7 +226,8 @@ fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &
         }
     }
     for (i, sum) in sums.into_iter().enumerate() {
-        // SAFETY: `8 N` writable floats; `storeu` needs no alignment.
-        unsafe { _mm256_storeu_ps(acc.as_mut_ptr().add(8 * i), sum) };
+        let eight: &mut [f32] = &mut acc[8 * i..][..8];
+        // SAFETY: eight readable and writable floats; `loadu` and `storeu` need no alignment.
+        unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), _mm256_add_ps(_mm256_loadu_ps(eight.as_ptr()), sum)) };
     }
 }

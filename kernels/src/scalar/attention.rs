@@ -68,15 +68,14 @@ pub fn exp_block(scores: &mut [f32], max: f32) -> f32 {
 pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     assert_rows(values, probs.len(), acc.len());
     let head_dim = acc.len();
-    for (j, &p) in probs.iter().enumerate().rev() {
-        for (c, acc) in acc.iter_mut().enumerate() {
-            *acc += match values {
-                KvRows::Q8_0 { qs, d } => {
-                    (p * f16(d[j * head_dim.div_ceil(QK) + c / QK])) * f32::from(qs[j * head_dim + c])
-                }
-                _ => p * element(values, head_dim, j, c),
-            };
-        }
+    for (c, acc) in acc.iter_mut().enumerate() {
+        let weighted = probs.iter().enumerate().rev().map(|(j, &p)| match values {
+            KvRows::Q8_0 { qs, d } => {
+                (p * f16(d[j * head_dim.div_ceil(QK) + c / QK])) * f32::from(qs[j * head_dim + c])
+            }
+            _ => p * element(values, head_dim, j, c),
+        });
+        *acc += weighted.fold(0.0, |sum, x| sum + x);
     }
 }
 
