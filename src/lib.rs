@@ -15,6 +15,7 @@ pub mod sampler;
 mod session;
 mod shape;
 mod tensor;
+pub mod tokenizer;
 
 pub use executor::{Executor, Inline};
 pub use gguf::{Gguf, GgufError};

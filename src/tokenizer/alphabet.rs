@@ -1,0 +1,120 @@
+//! How byte-level vocabularies spell bytes: one printable character for each, so that a token is readable text.
+//!
+//! Bytes that are printable in Latin-1 stand for themselves; the 68 others are, in order, U+0100 to U+0143, so a space
+//! is `Ġ` and a line feed `Ċ`. Source: `bytes_to_unicode` in OpenAI's GPT-2 `encoder.py`.
+
+use super::unicode::first_char;
+
+/// The character that spells `byte`.
+pub(super) const fn letter(byte: u8) -> char {
+    let code = match byte {
+        0x00..=0x20 => 0x100 + byte as u32,
+        0x7f..=0xa0 => 0x121 + (byte - 0x7f) as u32,
+        0xad => 0x143,
+        _ => byte as u32,
+    };
+    match char::from_u32(code) {
+        Some(letter) => letter,
+        None => unreachable!(),
+    }
+}
+
+/// The byte that `letter` spells; `None` if it is not of the alphabet.
+const fn byte(letter: char) -> Option<u8> {
+    match letter as u32 {
+        code @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => Some(code as u8),
+        code @ 0x100..=0x120 => Some((code - 0x100) as u8),
+        code @ 0x121..=0x142 => Some((code - 0x121) as u8 + 0x7f),
+        0x143 => Some(0xad),
+        _ => None,
+    }
+}
+
+/// The byte that the first letter of `spelled` stands for, and what follows that letter.
+fn split_byte(spelled: &[u8]) -> Option<(u8, &[u8])> {
+    let (letter, len) = first_char(spelled)?;
+    Some((byte(letter)?, &spelled[len..]))
+}
+
+/// The bytes that a token stands for.
+#[derive(Clone, Debug)]
+pub struct TokenBytes<'f> {
+    rest: &'f [u8],
+    spelled: bool,
+}
+
+impl<'f> TokenBytes<'f> {
+    /// The bytes of a token that is text as it is.
+    pub(super) fn plain(text: &'f [u8]) -> Self {
+        Self { rest: text, spelled: false }
+    }
+
+    /// The bytes of a token in the alphabet. A token with any character outside it is taken as it is, as Hugging Face's
+    /// decoder does.
+    pub(super) fn spelled(text: &'f [u8]) -> Self {
+        let mut rest = text;
+        while let Some((_, after)) = split_byte(rest) {
+            rest = after;
+        }
+        Self { rest: text, spelled: rest.is_empty() }
+    }
+}
+
+impl Iterator for TokenBytes<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (byte, rest) =
+            if self.spelled { split_byte(self.rest)? } else { self.rest.split_first().map(|(b, r)| (*b, r))? };
+        self.rest = rest;
+        Some(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::String;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn letters_are_those_of_gpt_2() {
+        for (byte, wanted) in [
+            (b' ', 'Ġ'),
+            (b'\n', 'Ċ'),
+            (0, 'Ā'),
+            (b'!', '!'),
+            (b'~', '~'),
+            (0x7f, 'ġ'),
+            (0xa0, 'ł'),
+            (0xad, 'Ń'),
+            (0xff, 'ÿ'),
+        ] {
+            assert_eq!(letter(byte), wanted, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn each_byte_has_its_own_letter() {
+        let letters: Vec<char> = (0..=255).map(letter).collect();
+        for (i, &letter) in letters.iter().enumerate() {
+            assert_eq!(byte(letter), Some(i as u8));
+            assert!(!letters[..i].contains(&letter));
+        }
+        assert_eq!(('\0'..=char::MAX).filter(|&c| byte(c).is_some()).count(), 256);
+    }
+
+    #[test]
+    fn a_token_with_a_foreign_letter_is_taken_as_it_is() {
+        let bytes = |token: &str| String::from_utf8(TokenBytes::spelled(token.as_bytes()).collect()).unwrap();
+        assert_eq!(bytes("Ġhello"), " hello");
+        assert_eq!(bytes("æĪĳ"), "我");
+        assert_eq!(bytes("Ġ我"), "Ġ我");
+        assert_eq!(bytes(""), "");
+        assert_eq!(TokenBytes::spelled(b"a\xff").collect::<Vec<u8>>(), b"a\xff");
+        assert_eq!(TokenBytes::plain("Ġ".as_bytes()).collect::<Vec<u8>>(), "Ġ".as_bytes());
+    }
+}

@@ -1,0 +1,161 @@
+//! Byte-pair encoding of one piece: while any two neighbors merge, the pair of lowest rank does, the first one of
+//! equals.
+//!
+//! Source: Sennrich et al. 2016 (arXiv 1508.07909); the order is that of Hugging Face's `tokenizers` and of llama.cpp.
+//! Short pieces keep their ranks on the stack and look at all of them for each merge. Long ones, which an input may
+//! make as long as it likes, keep a tree of minima beside the tokens: n merges in time n log n.
+
+use super::merges::{MergeTable, NEVER};
+use super::min_tree::MinTree;
+
+/// Tokens of the longest piece that is merged on the stack.
+const SHORT: usize = 64;
+/// Slots under one leaf of a long piece's tree; their ranks are looked up anew when one of them changes.
+const BLOCK: usize = 16;
+
+/// Slots that [`merge`] needs for `n` tokens: `n`, and a fifteenth more for a long piece.
+pub(super) const fn len_of(n: usize) -> usize {
+    if n <= SHORT { n } else { n.saturating_add(MinTree::len_of(n.div_ceil(BLOCK))) }
+}
+
+/// Merges the first `n` tokens of `slots` in place; returns how many are left. `slots`: at least [`len_of`]`(n)`.
+pub(super) fn merge(merges: &MergeTable<'_>, slots: &mut [u32], n: usize) -> usize {
+    if n <= SHORT {
+        merge_short(merges, &mut slots[..n])
+    } else {
+        let (slots, words) = slots.split_at_mut(n);
+        LongPiece::new(merges, slots, words).merge()
+    }
+}
+
+/// [`merge`], for up to `SHORT` tokens.
+fn merge_short(merges: &MergeTable<'_>, tokens: &mut [u32]) -> usize {
+    let mut n = tokens.len();
+    let mut ranks = [NEVER; SHORT];
+    for (rank, pair) in ranks.iter_mut().zip(tokens.windows(2)) {
+        *rank = merges.rank(pair[0], pair[1]);
+    }
+    while let Some((at, rank)) = first_least(&ranks[..n.saturating_sub(1)]) {
+        tokens[at] = merges.product(rank);
+        tokens.copy_within(at + 2..n, at + 1);
+        ranks.copy_within(at + 2..n, at + 1);
+        n -= 1;
+        ranks[n - 1] = NEVER;
+        if at + 1 < n {
+            ranks[at] = merges.rank(tokens[at], tokens[at + 1]);
+        }
+        if at > 0 {
+            ranks[at - 1] = merges.rank(tokens[at - 1], tokens[at]);
+        }
+    }
+    n
+}
+
+/// The first of the lowest ranks and its place; `None` if nothing merges.
+fn first_least(ranks: &[u32]) -> Option<(usize, u32)> {
+    let least = ranks.iter().copied().min().filter(|&rank| rank != NEVER)?;
+    Some((ranks.iter().position(|&rank| rank == least)?, least))
+}
+
+/// A piece of any length.
+///
+/// A token that was made of `len` slots begins in the first of them. So that both neighbors are found without a list,
+/// its second and its last slot hold `INSIDE | len`, and whatever lies between is `INSIDE` too. A token of one slot is
+/// its id, a longer one `LONG | id`.
+struct LongPiece<'p, 'a> {
+    merges: &'p MergeTable<'a>,
+    slots: &'p mut [u32],
+    /// The lowest rank of the pairs whose left token begins in each `BLOCK` slots.
+    ranks: MinTree<'p>,
+}
+
+const LONG: u32 = 1 << 31;
+const INSIDE: u32 = 1 << 30;
+/// Ids and lengths lie below the two flags.
+pub(super) const MAX: usize = INSIDE as usize - 1;
+
+impl<'p, 'a> LongPiece<'p, 'a> {
+    fn new(merges: &'p MergeTable<'a>, slots: &'p mut [u32], words: &'p mut [u32]) -> Self {
+        let ranks = MinTree::new(words, slots.len().div_ceil(BLOCK), |block| lowest_rank(merges, slots, block));
+        Self { merges, slots, ranks }
+    }
+
+    fn merge(mut self) -> usize {
+        loop {
+            let (block, rank) = self.ranks.first_least();
+            if rank == NEVER {
+                return self.gather();
+            }
+            let at = heads(self.slots, block).find(|&at| rank_at(self.merges, self.slots, at) == rank);
+            self.merge_at(at.unwrap_or(block * BLOCK), self.merges.product(rank));
+        }
+    }
+
+    /// Makes one token of that at `at` and the next.
+    fn merge_at(&mut self, at: usize, product: u32) {
+        let right = at + len_at(self.slots, at);
+        let end = right + len_at(self.slots, right);
+        let len = (end - at) as u32;
+        self.slots[right] = INSIDE;
+        self.slots[at] = LONG | product;
+        self.slots[at + 1] = INSIDE | len;
+        self.slots[end - 1] = INSIDE | len;
+
+        self.refresh(at / BLOCK);
+        if right / BLOCK != at / BLOCK {
+            self.refresh(right / BLOCK);
+        }
+        if let Some(left) = before(self.slots, at)
+            && left / BLOCK != at / BLOCK
+        {
+            self.refresh(left / BLOCK);
+        }
+    }
+
+    fn refresh(&mut self, block: usize) {
+        self.ranks.set(block, lowest_rank(self.merges, self.slots, block));
+    }
+
+    /// Moves the tokens to the front; returns how many.
+    fn gather(self) -> usize {
+        let (mut n, mut at) = (0, 0);
+        while at < self.slots.len() {
+            let len = len_at(self.slots, at);
+            self.slots[n] = id_at(self.slots, at);
+            (n, at) = (n + 1, at + len);
+        }
+        n
+    }
+}
+
+/// The id of the token that begins at `at`.
+fn id_at(slots: &[u32], at: usize) -> u32 {
+    slots[at] & !LONG
+}
+
+/// Slots of the token that begins at `at`.
+fn len_at(slots: &[u32], at: usize) -> usize {
+    if slots[at] & LONG == 0 { 1 } else { (slots[at + 1] & !INSIDE) as usize }
+}
+
+/// Where the token before that at `at` begins.
+fn before(slots: &[u32], at: usize) -> Option<usize> {
+    let last = at.checked_sub(1)?;
+    let len = if slots[last] & INSIDE == 0 { 1 } else { slots[last] & !INSIDE };
+    Some(at - len as usize)
+}
+
+/// Where tokens begin in a block.
+fn heads(slots: &[u32], block: usize) -> impl Iterator<Item = usize> {
+    (block * BLOCK..slots.len().min((block + 1) * BLOCK)).filter(|&at| slots[at] & INSIDE == 0)
+}
+
+/// The rank of the token that begins at `at` with the next one.
+fn rank_at(merges: &MergeTable<'_>, slots: &[u32], at: usize) -> u32 {
+    let next = at + len_at(slots, at);
+    if next < slots.len() { merges.rank(id_at(slots, at), id_at(slots, next)) } else { NEVER }
+}
+
+fn lowest_rank(merges: &MergeTable<'_>, slots: &[u32], block: usize) -> u32 {
+    heads(slots, block).map(|at| rank_at(merges, slots, at)).min().unwrap_or(NEVER)
+}

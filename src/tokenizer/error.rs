@@ -1,0 +1,220 @@
+//! What can be wrong with a vocabulary, a text or a token.
+
+use core::fmt;
+
+/// Why a vocabulary cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TokenizerError {
+    /// No tokens, 2^30 or more, 2^30 or more merges, or tokens of 4 GiB together.
+    Size {
+        /// Tokens in the file.
+        n_tokens: usize,
+        /// Merges in the file.
+        n_merges: usize,
+    },
+    /// `tokenizer.ggml.token_type` has not one entry for each token.
+    TokenTypes {
+        /// Bytes of one entry for each token.
+        need: usize,
+        /// Bytes that there are.
+        have: usize,
+    },
+    /// `tokenizer.ggml.{key}` is not a token.
+    SpecialToken {
+        /// The key, without what all keys begin with.
+        key: &'static str,
+        /// Its value.
+        id: u32,
+        /// Tokens in the file.
+        n_tokens: usize,
+    },
+    /// A control or user-defined token is too long to be looked for in texts.
+    SpecialTooLong {
+        /// Its id.
+        token: u32,
+        /// Its length.
+        n_bytes: usize,
+        /// The length that is possible.
+        max: usize,
+    },
+    /// A merge is not two strings with a space between.
+    MergeWithoutSpace {
+        /// Its place in `tokenizer.ggml.merges`.
+        merge: usize,
+    },
+    /// A merge speaks of a token that is not in the vocabulary.
+    MergeNotInVocab {
+        /// Its place in `tokenizer.ggml.merges`.
+        merge: usize,
+        /// The token that is missing.
+        part: MergePart,
+    },
+    /// Too many tokens or merges share one hash; a vocabulary that was trained does not do so.
+    Collision {
+        /// Its place in `tokenizer.ggml.tokens` or `tokenizer.ggml.merges`.
+        index: usize,
+        /// Which of the two.
+        list: &'static str,
+    },
+    /// The index does not fit the arena.
+    ArenaTooSmall {
+        /// Bytes of the index.
+        need: usize,
+        /// Bytes that are free.
+        have: usize,
+    },
+}
+
+/// A token in a merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum MergePart {
+    /// What comes first.
+    Left,
+    /// What comes second.
+    Right,
+    /// Both as one.
+    Product,
+}
+
+impl fmt::Display for TokenizerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { n_tokens, n_merges } => write!(
+                f,
+                "a vocabulary of {n_tokens} tokens and {n_merges} merges: expected 1 to 2^30 - 1 tokens in less than 4 GiB, and \
+                 less than 2^30 merges"
+            ),
+            Self::TokenTypes { need, have } => {
+                write!(f, "tokenizer.ggml.token_type has {have} bytes: expected {need}, four for each token")
+            }
+            Self::SpecialToken { key, id, n_tokens } => {
+                write!(f, "tokenizer.ggml.{key} is {id}: expected less than {n_tokens}, the number of tokens")
+            }
+            Self::SpecialTooLong { token, n_bytes, max } => {
+                write!(f, "control or user-defined token {token} has {n_bytes} bytes: expected {max} at most")
+            }
+            Self::MergeWithoutSpace { merge } => write!(f, "merge {merge} is not two strings with a space between"),
+            Self::MergeNotInVocab { merge, part } => {
+                let part = match part {
+                    MergePart::Left => "left side",
+                    MergePart::Right => "right side",
+                    MergePart::Product => "product",
+                };
+                write!(f, "the {part} of merge {merge} is not in the vocabulary")
+            }
+            Self::Collision { index, list } => {
+                write!(f, "tokenizer.ggml.{list}[{index}] shares its hash with too many others")
+            }
+            Self::ArenaTooSmall { need, have } => {
+                write!(f, "the tokenizer needs {need} bytes of arena, {have} are free")
+            }
+        }
+    }
+}
+
+impl core::error::Error for TokenizerError {}
+
+/// A name in `tokenizer.ggml.pre` that is none of [`PreTokenizer::from_name`](super::PreTokenizer::from_name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct UnknownPreTokenizer;
+
+impl fmt::Display for UnknownPreTokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "unknown tokenizer.ggml.pre: expected gpt-2, mpt, jais, bloom, gpt3-finnish, poro-chat, refact, starcoder \
+             or one that splits as they do",
+        )
+    }
+}
+
+impl core::error::Error for UnknownPreTokenizer {}
+
+/// Why a text cannot be encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EncodeError {
+    /// `out` is too small.
+    OutTooSmall {
+        /// A length that is enough for any text of this size:
+        /// [`Tokenizer::encode_bound`](super::Tokenizer::encode_bound).
+        enough: usize,
+        /// The length of `out`.
+        have: usize,
+    },
+    /// A piece of the text is too long to be one: 2^30 bytes or more without a cut.
+    PieceTooLong {
+        /// Its length.
+        n_bytes: usize,
+    },
+    /// The vocabulary has no token for a byte.
+    NoTokenForByte {
+        /// The byte.
+        byte: u8,
+        /// Where in the text.
+        at: usize,
+    },
+    /// `add_bos` was asked for, and the vocabulary has no such token.
+    NoBos,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutTooSmall { enough, have } => {
+                write!(f, "no room for the tokens of this text: {have} places, {enough} are always enough")
+            }
+            Self::PieceTooLong { n_bytes } => {
+                write!(f, "a piece of {n_bytes} bytes without a cut: expected less than 2^30")
+            }
+            Self::NoTokenForByte { byte, at } => {
+                write!(f, "the vocabulary has no token for byte {byte:#04x}, at {at} of the text")
+            }
+            Self::NoBos => f.write_str("the vocabulary has no token that begins a text (tokenizer.ggml.bos_token_id)"),
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// Why tokens cannot be turned into text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum DetokenizeError {
+    /// Not a token.
+    NoSuchToken {
+        /// The number.
+        token: u32,
+        /// Tokens in the vocabulary.
+        n_tokens: usize,
+    },
+    /// `out` is too small.
+    OutTooSmall {
+        /// Bytes of the token.
+        need: usize,
+        /// Bytes of `out`.
+        have: usize,
+    },
+    /// What the text was written to did not take it.
+    Write,
+}
+
+impl fmt::Display for DetokenizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchToken { token, n_tokens } => write!(f, "no token {token}: the vocabulary has {n_tokens}"),
+            Self::OutTooSmall { need, have } => write!(f, "a token of {need} bytes does not fit {have}"),
+            Self::Write => f.write_str("the text could not be written"),
+        }
+    }
+}
+
+impl core::error::Error for DetokenizeError {}
+
+impl From<fmt::Error> for DetokenizeError {
+    fn from(_: fmt::Error) -> Self {
+        Self::Write
+    }
+}

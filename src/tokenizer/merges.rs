@@ -1,0 +1,81 @@
+//! Which pairs of tokens merge, in which order, and into what.
+
+use nearfield_kernels::Arena;
+
+use super::error::{MergePart, TokenizerError};
+use super::hash::{Hash, probes};
+use super::numbers::Numbers;
+use super::tokens::TokenTable;
+use super::vocab::StringArray;
+
+/// The rank of a pair that does not merge: behind all others.
+pub(super) const NEVER: u32 = u32::MAX;
+
+/// The merges by rank and a hash table of their ranks. A merge's rank is its place in the file: low ones are applied
+/// first.
+#[derive(Debug)]
+pub(super) struct MergeTable<'a> {
+    /// Left, right and product of each merge: `[n_merges, 3]`.
+    merges: Numbers<'a>,
+    /// `rank + 1`, or 0 where nothing lies. Twice as many as merges.
+    slots: Numbers<'a>,
+}
+
+impl<'a> MergeTable<'a> {
+    /// Bytes of arena for `n_merges`.
+    pub const fn bytes_of(wide: bool, n_merges: usize) -> Option<usize> {
+        match (Numbers::bytes_of(wide, 3 * n_merges), Numbers::bytes_of(wide, 2 * n_merges)) {
+            (Some(merges), Some(slots)) => merges.checked_add(slots),
+            _ => None,
+        }
+    }
+
+    /// A table of merges yet to be entered; `None` if the arena is too small.
+    pub fn take(arena: &mut Arena<'a>, wide: bool, n_merges: usize) -> Option<Self> {
+        let merges = Numbers::take(arena, wide, 3 * n_merges)?;
+        let slots = Numbers::take(arena, wide, 2 * n_merges)?;
+        Some(Self { merges, slots })
+    }
+
+    /// Enters every merge; of equal pairs the last stays, as in Hugging Face's `tokenizers`.
+    pub fn fill(&mut self, merges: StringArray<'_>, tokens: &TokenTable<'_, '_>) -> Result<(), TokenizerError> {
+        for (merge, text) in merges.iter().enumerate() {
+            let [left, right, product] = ids_of(merge, text, tokens)?;
+            self.merges.set(3 * merge, left);
+            self.merges.set(3 * merge + 1, right);
+            self.merges.set(3 * merge + 2, product);
+            let slot = self.slot(left, right).ok_or(TokenizerError::Collision { index: merge, list: "merges" })?;
+            self.slots.set(slot, merge as u32 + 1);
+        }
+        Ok(())
+    }
+
+    /// The rank of the merge of two neighbors; [`NEVER`] if they do not merge.
+    pub fn rank(&self, left: u32, right: u32) -> u32 {
+        // An empty slot holds 0, which wraps to NEVER.
+        self.slot(left, right).map_or(NEVER, |slot| self.slots.get(slot).wrapping_sub(1))
+    }
+
+    /// What the merge of this rank makes.
+    pub fn product(&self, rank: u32) -> u32 {
+        self.merges.get(3 * rank as usize + 2)
+    }
+
+    /// Where the merge of this pair lies or would lie; `None` if all places that it may take are taken.
+    fn slot(&self, left: u32, right: u32) -> Option<usize> {
+        probes(Hash::of_pair(left, right), self.slots.len()).find(|&slot| match self.slots.get(slot).checked_sub(1) {
+            Some(rank) => self.merges.get(3 * rank as usize) == left && self.merges.get(3 * rank as usize + 1) == right,
+            None => true,
+        })
+    }
+}
+
+/// Left, right and product of a merge's text: `left right`, parted by the first space after the first byte, as
+/// llama.cpp does.
+fn ids_of(merge: usize, text: &[u8], tokens: &TokenTable<'_, '_>) -> Result<[u32; 3], TokenizerError> {
+    let space =
+        1 + text.iter().skip(1).position(|&byte| byte == b' ').ok_or(TokenizerError::MergeWithoutSpace { merge })?;
+    let (left, right) = (&text[..space], &text[space + 1..]);
+    let find = |part, parts: &[&[u8]]| tokens.find(parts).ok_or(TokenizerError::MergeNotInVocab { merge, part });
+    Ok([find(MergePart::Left, &[left])?, find(MergePart::Right, &[right])?, find(MergePart::Product, &[left, right])?])
+}

@@ -1,0 +1,268 @@
+//! Pre-tokenizers: where a text is cut before merges are applied. No merge crosses a cut.
+//!
+//! Each is a published regular expression, written out by hand. Bytes that are not UTF-8 count as characters that are
+//! neither letter, number nor white space.
+
+use super::error::UnknownPreTokenizer;
+use super::unicode::{Class, first_char, first_class};
+
+/// How a vocabulary wants its texts to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PreTokenizer {
+    /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+    ///
+    /// GPT-2, MPT (GPT-NeoX), Jais.
+    Gpt2,
+    /// Each `\p{N}` alone; what lies between as [`Gpt2`](Self::Gpt2).
+    ///
+    /// Refact, StarCoder.
+    Starcoder,
+    /// ` ?[^(\s|[.,!?…。，、।۔،])]+` and what lies between. The inner brackets nest: none of white space,
+    /// `()|.,!?…。，、।۔،`.
+    ///
+    /// BLOOM, TurkuNLP gpt3-finnish, Poro.
+    Bloom,
+}
+
+impl PreTokenizer {
+    /// The one that `tokenizer.ggml.pre` names.
+    ///
+    /// Not known: `default`, which is llama.cpp's stand-in for a missing name and no published tokenizer.
+    pub fn from_name(name: &str) -> Result<Self, UnknownPreTokenizer> {
+        match name {
+            "gpt-2" | "mpt" | "jais" | "olmo" | "phi-2" | "roberta-bpe" => Ok(Self::Gpt2),
+            "jina-v1-en" | "jina-v2-code" | "jina-v2-de" | "jina-v2-es" | "jina-de" | "jina-es" => Ok(Self::Gpt2),
+            "refact" | "starcoder" | "codeshell" | "smollm" => Ok(Self::Starcoder),
+            "bloom" | "gpt3-finnish" | "poro-chat" => Ok(Self::Bloom),
+            _ => Err(UnknownPreTokenizer),
+        }
+    }
+
+    /// The pieces of `text`, in order; together they are `text`.
+    pub fn pieces(self, text: &[u8]) -> Pieces<'_> {
+        Pieces { pre: self, rest: text }
+    }
+
+    /// Bytes of the first piece of `text`, which is not empty.
+    fn first_piece(self, text: &[u8]) -> usize {
+        match self {
+            Self::Gpt2 => gpt2_piece(text, first_class),
+            Self::Starcoder => match first_class(text) {
+                Some((Class::Number, len)) => len,
+                _ => gpt2_piece(text, class_before_number),
+            },
+            Self::Bloom => bloom_piece(text),
+        }
+    }
+}
+
+/// The pieces of a text. See [`PreTokenizer::pieces`].
+#[derive(Clone, Debug)]
+pub struct Pieces<'t> {
+    pre: PreTokenizer,
+    rest: &'t [u8],
+}
+
+impl<'t> Iterator for Pieces<'t> {
+    type Item = &'t [u8];
+
+    fn next(&mut self) -> Option<&'t [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (piece, rest) = self.rest.split_at(self.pre.first_piece(self.rest));
+        self.rest = rest;
+        Some(piece)
+    }
+}
+
+/// [`first_class`], for a text that ends before the next number.
+fn class_before_number(text: &[u8]) -> Option<(Class, usize)> {
+    first_class(text).filter(|(class, _)| *class != Class::Number)
+}
+
+/// What the regex of [`PreTokenizer::Gpt2`] matches at the start of `text`.
+///
+/// `first` gives the class and bytes of a first character, and `None` where the text is to end.
+fn gpt2_piece(text: &[u8], first: impl Fn(&[u8]) -> Option<(Class, usize)>) -> usize {
+    if let Some(len) = contraction(text) {
+        return len;
+    }
+    let space = usize::from(text[0] == b' ');
+    match first(&text[space..]) {
+        None => space,
+        Some((Class::Space, _)) => white_space(text, first),
+        Some((class, _)) => {
+            space + run(&text[space..], |rest| first(rest).filter(|(next, _)| *next == class).map(|(_, len)| len))
+        }
+    }
+}
+
+/// `'s|'t|'re|'ve|'m|'ll|'d`
+fn contraction(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'\'', b's' | b't' | b'm' | b'd', ..] => Some(2),
+        [b'\'', b'r' | b'v', b'e', ..] | [b'\'', b'l', b'l', ..] => Some(3),
+        _ => None,
+    }
+}
+
+/// `\s+(?!\S)|\s+`: a run of white space without its last character, which belongs to what follows; all of it if
+/// nothing follows or if it is one.
+fn white_space(text: &[u8], first: impl Fn(&[u8]) -> Option<(Class, usize)>) -> usize {
+    let (mut last, mut end) = (0, 0);
+    while let Some((Class::Space, len)) = first(&text[end..]) {
+        (last, end) = (end, end + len);
+    }
+    if last == 0 || first(&text[end..]).is_none() { end } else { last }
+}
+
+/// What the regex of [`PreTokenizer::Bloom`] matches at the start of `text`, or what lies before its next match.
+fn bloom_piece(text: &[u8]) -> usize {
+    let space = usize::from(text[0] == b' ');
+    match space + run(&text[space..], bloom_word) {
+        len if len > space => len,
+        _ => run(text, |rest| match rest {
+            [b' ', next @ ..] if bloom_word(next).is_some() => None,
+            _ => bloom_gap(rest),
+        }),
+    }
+}
+
+/// Bytes of the first character if it is not one of those that part words.
+fn bloom_word(text: &[u8]) -> Option<usize> {
+    match bloom_gap(text) {
+        None if !text.is_empty() => Some(first_char(text).map_or(1, |(_, len)| len)),
+        _ => None,
+    }
+}
+
+/// Bytes of the first character if it is one of those that part words: `[(\s|[.,!?…。，、।۔،])]`.
+fn bloom_gap(text: &[u8]) -> Option<usize> {
+    match first_char(text)? {
+        ('(' | ')' | '|' | '.' | ',' | '!' | '?' | '…' | '。' | '，' | '、' | '।' | '۔' | '،', len) => {
+            Some(len)
+        }
+        (_, len) => matches!(first_class(text), Some((Class::Space, _))).then_some(len),
+    }
+}
+
+/// Bytes of the longest start of `text` that is made of what `next` accepts.
+fn run(text: &[u8], next: impl Fn(&[u8]) -> Option<usize>) -> usize {
+    let mut end = 0;
+    while let Some(len) = next(&text[end..]) {
+        end += len;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn cut(pre: PreTokenizer, text: &str) -> String {
+        let pieces: Vec<String> = pre.pieces(text.as_bytes()).map(|p| String::from_utf8_lossy(p).to_string()).collect();
+        pieces.join("_")
+    }
+
+    #[test]
+    fn gpt2() {
+        for (text, wanted) in [
+            ("", ""),
+            ("Hello world", "Hello_ world"),
+            ("I'll we've he's isn't I'm 'd're", "I_'ll_ we_'ve_ he_'s_ isn_'t_ I_'m_ '_d_'re"),
+            ("I'LL 'Sx 'sx", "I_'_LL_ '_Sx_ '_sx"),
+            ("'sx 'l", "'s_x_ '_l"),
+            ("abc123 45x", "abc_123_ 45_x"),
+            ("a  b", "a_ _ b"),
+            ("a   b", "a_  _ b"),
+            ("a \n b", "a_ \n_ b"),
+            ("a\nb", "a_\n_b"),
+            ("a\n\nb", "a_\n_\n_b"),
+            ("a  ", "a_  "),
+            (" ", " "),
+            ("  ", "  "),
+            ("a \t!?", "a_ _\t_!?"),
+            ("x=1; //y", "x_=_1_;_ //_y"),
+            ("naïve café", "naïve_ café"),
+            ("e\u{301}a", "e_\u{301}_a"),
+            ("²½Ⅷ", "²½Ⅷ"),
+            ("我想 apple工作", "我想_ apple工作"),
+            ("\u{3000}我", "\u{3000}_我"),
+            ("a\u{a0} b", "a_\u{a0}_ b"),
+            ("a\u{200b}b", "a_\u{200b}_b"),
+        ] {
+            assert_eq!(cut(PreTokenizer::Gpt2, text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn starcoder_cuts_out_each_number() {
+        for (text, wanted) in [
+            ("abc123 45x", "abc_1_2_3_ _4_5_x"),
+            ("a  1", "a_  _1"),
+            ("a  b", "a_ _ b"),
+            ("1  ", "1_  "),
+            ("½²x", "½_²_x"),
+            ("'s1'1", "'s_1_'_1"),
+            (" 1", " _1"),
+        ] {
+            assert_eq!(cut(PreTokenizer::Starcoder, text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bloom() {
+        for (text, wanted) in [
+            ("Hello world", "Hello_ world"),
+            ("Hello, world!", "Hello_,_ world_!"),
+            ("a  b", "a_ _ b"),
+            ("a  ", "a_  "),
+            ("a , b", "a_ ,_ b"),
+            ("I'll 12x-3", "I'll_ 12x-3"),
+            ("(a|b)", "(_a_|_b_)"),
+            ("[a]", "[a]"),
+            ("a\n\n b", "a_\n\n_ b"),
+            ("我，你。", "我_，_你_。"),
+            ("क।ख", "क_।_ख"),
+            (" ", " "),
+            ("...", "..."),
+            (". .a", ". ._a"),
+            (" \u{3000}a", " \u{3000}_a"),
+        ] {
+            assert_eq!(cut(PreTokenizer::Bloom, text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_other_characters() {
+        let pieces = |pre: PreTokenizer| pre.pieces(b"a\xff\x80b \xc3!").collect::<Vec<_>>();
+        assert_eq!(pieces(PreTokenizer::Gpt2), [&b"a"[..], b"\xff\x80", b"b", b" \xc3!"]);
+        assert_eq!(pieces(PreTokenizer::Bloom), [&b"a\xff\x80b"[..], b" \xc3", b"!"]);
+    }
+
+    #[test]
+    fn names() {
+        for (name, pre) in [
+            ("gpt-2", PreTokenizer::Gpt2),
+            ("mpt", PreTokenizer::Gpt2),
+            ("jais", PreTokenizer::Gpt2),
+            ("refact", PreTokenizer::Starcoder),
+            ("starcoder", PreTokenizer::Starcoder),
+            ("bloom", PreTokenizer::Bloom),
+            ("gpt3-finnish", PreTokenizer::Bloom),
+            ("poro-chat", PreTokenizer::Bloom),
+        ] {
+            assert_eq!(PreTokenizer::from_name(name), Ok(pre));
+        }
+        for name in ["", "default", "falcon", "llama-bpe", "viking", "GPT-2"] {
+            assert_eq!(PreTokenizer::from_name(name), Err(UnknownPreTokenizer), "{name}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Tokens by id and by text.
+
+use nearfield_kernels::Arena;
+
+use super::hash::{Hash, probes};
+use super::numbers::Numbers;
+use super::vocab::StringArray;
+
+/// Tokens from one whose place in the file is kept to the next: what lies between is found by walking.
+const STRIDE: usize = 8;
+
+/// The strings of the vocabulary, by id, and a hash table of their ids.
+#[derive(Debug)]
+pub(super) struct TokenTable<'f, 'a> {
+    strings: StringArray<'f>,
+    /// Byte in `strings` of each `STRIDE`-th token.
+    starts: &'a mut [u32],
+    /// `id + 1`, or 0 where nothing lies. Twice as many as tokens.
+    slots: Numbers<'a>,
+}
+
+impl<'f, 'a> TokenTable<'f, 'a> {
+    /// Bytes of arena for `n_tokens`.
+    pub const fn bytes_of(wide: bool, n_tokens: usize) -> Option<usize> {
+        match (Arena::bytes_of::<u32>(n_tokens.div_ceil(STRIDE)), Numbers::bytes_of(wide, 2 * n_tokens)) {
+            (Some(starts), Some(slots)) => starts.checked_add(slots),
+            _ => None,
+        }
+    }
+
+    /// An index without tokens yet; `None` if the arena is too small.
+    ///
+    /// `strings` has at most `u32::MAX` bytes.
+    pub fn take(arena: &mut Arena<'a>, wide: bool, strings: StringArray<'f>) -> Option<Self> {
+        let starts = arena.take(strings.len().div_ceil(STRIDE))?;
+        let slots = Numbers::take(arena, wide, 2 * strings.len())?;
+        Some(Self { strings, starts, slots })
+    }
+
+    /// Enters every token; of equal ones the last stays, as in llama.cpp. Fails with the id of a token that has too
+    /// many neighbors.
+    pub fn fill(&mut self) -> Result<(), usize> {
+        let mut strings = self.strings.iter();
+        for id in 0..self.len() {
+            if id % STRIDE == 0 {
+                self.starts[id / STRIDE] = (self.strings.n_bytes() - strings.n_bytes()) as u32;
+            }
+            let token = strings.next().unwrap_or_default();
+            let slot = self.slot(Hash::of(&[token]), &[token]).ok_or(id)?;
+            self.slots.set(slot, id as u32 + 1);
+        }
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.strings.len()
+    }
+
+    /// The text of a token as it lies in the file; `None` if there is no such token.
+    pub fn get(&self, id: u32) -> Option<&'f [u8]> {
+        let id = id as usize;
+        let start = *self.starts.get(id / STRIDE)?;
+        self.strings.iter_from(start as usize).nth(id % STRIDE)
+    }
+
+    /// The id of the token whose text is all `parts` in a row.
+    pub fn find(&self, parts: &[&[u8]]) -> Option<u32> {
+        self.find_hashed(Hash::of(parts), parts)
+    }
+
+    /// [`find`](Self::find), with the hash already known.
+    pub fn find_hashed(&self, hash: Hash, parts: &[&[u8]]) -> Option<u32> {
+        self.slots.get(self.slot(hash, parts)?).checked_sub(1)
+    }
+
+    /// Where the token of this text lies or would lie; `None` if all places that it may take are taken.
+    fn slot(&self, hash: Hash, parts: &[&[u8]]) -> Option<usize> {
+        probes(hash, self.slots.len()).find(|&slot| match self.slots.get(slot).checked_sub(1) {
+            Some(id) => self.get(id).is_some_and(|token| is_all_of(token, parts)),
+            None => true,
+        })
+    }
+}
+
+/// Whether `token` is `parts` in a row.
+fn is_all_of(token: &[u8], parts: &[&[u8]]) -> bool {
+    let rest = parts.iter().try_fold(token, |rest, part| rest.strip_prefix(*part));
+    rest.is_some_and(<[u8]>::is_empty)
+}

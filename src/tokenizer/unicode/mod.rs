@@ -1,0 +1,135 @@
+//! What the pre-tokenizers ask of a character: is it a letter, a number, white space?
+//!
+//! The tables are those of Unicode 16.0.0, the version in the regexes of Hugging Face `tokenizers` 0.23;
+//! `make_tables.py` writes them and compares every code point with that package. They take 3.2 KB.
+
+mod tables;
+
+use tables::{CHANGES, PAGES};
+
+/// What a splitting rule can see of a character, or of a byte that belongs to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// `[^\s\p{L}\p{N}]`, and each byte that is not UTF-8.
+    Other,
+    /// `\p{L}`
+    Letter,
+    /// `\p{N}`
+    Number,
+    /// `\s`: the property White_Space.
+    Space,
+}
+
+/// The first character of `text` and its bytes; `None` where `text` does not start with one.
+pub(super) fn first_char(text: &[u8]) -> Option<(char, usize)> {
+    let len = match text.first()? {
+        0..=0x7f => 1,
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    let char = core::str::from_utf8(text.get(..len)?).ok()?.chars().next()?;
+    Some((char, len))
+}
+
+/// The class of the first character of `text` and its bytes: 1 where there is none. `None` at the end.
+pub(super) fn first_class(text: &[u8]) -> Option<(Class, usize)> {
+    match *text.first()? {
+        byte @ 0..=0x7f => Some((ASCII[usize::from(byte)], 1)),
+        _ => Some(first_char(text).map_or((Class::Other, 1), |(char, len)| (class(char), len))),
+    }
+}
+
+/// The class of a character, by a binary search of at most ten steps.
+pub(super) fn class(char: char) -> Class {
+    let (page, place) = (u32::from(char) >> 14, (u32::from(char) & 0x3fff) as u16);
+    let Some(&[start, end]) = PAGES.get(page as usize..).and_then(|pages| pages.first_chunk()) else {
+        return Class::Other;
+    };
+    let changes = &CHANGES[usize::from(start)..usize::from(end)];
+    let n_before = changes.partition_point(|change| change >> 2 <= place);
+    match changes[n_before - 1] & 3 {
+        1 => Class::Letter,
+        2 => Class::Number,
+        3 => Class::Space,
+        _ => Class::Other,
+    }
+}
+
+static ASCII: [Class; 128] = {
+    let mut classes = [Class::Other; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+            b'0'..=b'9' => Class::Number,
+            b'\t'..=b'\r' | b' ' => Class::Space,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn the_tables_hold_unicode_16() {
+        let count = |wanted| ('\0'..=char::MAX).filter(|&c| class(c) == wanted).count();
+        assert_eq!(count(Class::Letter), 141_028);
+        assert_eq!(count(Class::Number), 1_911);
+        assert_eq!(count(Class::Space), 25);
+    }
+
+    #[test]
+    fn white_space_is_what_the_standard_library_says() {
+        assert!(('\0'..=char::MAX).all(|c| (class(c) == Class::Space) == c.is_whitespace()));
+    }
+
+    #[test]
+    fn ascii_has_the_same_classes_by_byte_and_by_table() {
+        for c in '\0'..='\x7f' {
+            assert_eq!(first_class(&[c as u8]), Some((class(c), 1)), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn corners_of_the_classes() {
+        for (char, wanted) in [
+            ('ª', Class::Letter),
+            ('²', Class::Number),
+            ('Ⅷ', Class::Number),
+            ('〇', Class::Number),
+            ('ǅ', Class::Letter),
+            ('\u{301}', Class::Other),
+            ('\u{200b}', Class::Other),
+            ('\u{180e}', Class::Other),
+            ('\u{feff}', Class::Other),
+            ('\u{85}', Class::Space),
+            ('\u{3000}', Class::Space),
+            ('\u{1c}', Class::Other),
+            ('\u{105c0}', Class::Letter),
+            ('\u{323af}', Class::Letter),
+            ('\u{323b0}', Class::Other),
+            ('\u{10ffff}', Class::Other),
+        ] {
+            assert_eq!(class(char), wanted, "{char:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_one_other_byte() {
+        for bytes in [&b"\x80"[..], b"\xc0\x80", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff", b"\xc3"] {
+            assert_eq!(first_class(bytes), Some((Class::Other, 1)), "{bytes:x?}");
+        }
+        assert_eq!(first_class(b""), None);
+        for char in ['a', 'é', '我', '🦙'] {
+            assert_eq!(first_char(std::format!("{char}x").as_bytes()), Some((char, char.len_utf8())));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The vocabulary as a GGUF file holds it: borrowed arrays of strings.
+
+use super::error::TokenizerError;
+use super::pre::PreTokenizer;
+
+/// An array of strings as it lies in a GGUF file: for each its length as `u64`, little-endian, and its bytes.
+///
+/// The value proves that every string lies inside.
+#[derive(Clone, Copy, Debug)]
+pub struct StringArray<'f> {
+    n: usize,
+    body: &'f [u8],
+}
+
+impl<'f> StringArray<'f> {
+    /// The `n` strings that `bytes` starts with, and the bytes that follow them; `None` if `bytes` ends before they do.
+    ///
+    /// Takes time in proportion to `bytes`, whatever `n` claims.
+    pub const fn split(n: u64, bytes: &'f [u8]) -> Option<(Self, &'f [u8])> {
+        if n > (bytes.len() / 8) as u64 {
+            return None;
+        }
+        let (n, mut rest, mut i) = (n as usize, bytes, 0);
+        while i < n {
+            let Some((_, after)) = split_string(rest) else { return None };
+            (rest, i) = (after, i + 1);
+        }
+        let (body, rest) = bytes.split_at(bytes.len() - rest.len());
+        Some((Self { n, body }, rest))
+    }
+
+    /// How many strings.
+    pub const fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Whether there is no string.
+    pub const fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// Bytes of the strings and their lengths in the file.
+    pub const fn n_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The strings in order.
+    pub const fn iter(&self) -> Strings<'f> {
+        Strings { rest: self.body }
+    }
+
+    /// The strings from the one whose length lies at byte `start` of the array.
+    pub(super) fn iter_from(&self, start: usize) -> Strings<'f> {
+        Strings { rest: &self.body[start..] }
+    }
+}
+
+impl<'f> IntoIterator for StringArray<'f> {
+    type Item = &'f [u8];
+    type IntoIter = Strings<'f>;
+
+    fn into_iter(self) -> Strings<'f> {
+        self.iter()
+    }
+}
+
+/// The strings of a [`StringArray`].
+#[derive(Clone, Debug)]
+pub struct Strings<'f> {
+    rest: &'f [u8],
+}
+
+impl Strings<'_> {
+    /// Bytes that the strings to come and their lengths take.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.rest.len()
+    }
+}
+
+impl<'f> Iterator for Strings<'f> {
+    type Item = &'f [u8];
+
+    fn next(&mut self) -> Option<&'f [u8]> {
+        let (string, rest) = split_string(self.rest)?;
+        self.rest = rest;
+        Some(string)
+    }
+}
+
+/// The string that `bytes` starts with, and what follows it.
+const fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let Some((len, rest)) = bytes.split_first_chunk() else { return None };
+    let len = u64::from_le_bytes(*len);
+    if len > rest.len() as u64 {
+        return None;
+    }
+    Some(rest.split_at(len as usize))
+}
+
+/// A byte-level BPE vocabulary as it lies in the file.
+///
+/// Its parts are claims; [`Tokenizer::new`](super::Tokenizer::new) checks them.
+#[derive(Clone, Copy, Debug)]
+pub struct Vocab<'f> {
+    /// `tokenizer.ggml.tokens`: the tokens by id, in the alphabet of byte-level BPE or, if special, as they are.
+    pub tokens: StringArray<'f>,
+    /// `tokenizer.ggml.merges`: `"left right"`, those to be applied first in front.
+    pub merges: StringArray<'f>,
+    /// `tokenizer.ggml.token_type`: an `i32`, little-endian, for each token. Without it every token is normal.
+    pub token_types: Option<&'f [u8]>,
+    /// `tokenizer.ggml.pre`
+    pub pre: PreTokenizer,
+    /// `tokenizer.ggml.bos_token_id`: the token that a text begins with.
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.eos_token_id`: the token that a text ends with.
+    pub eos: Option<u32>,
+    /// `tokenizer.ggml.add_bos_token`: whether the model wants every prompt to begin with `bos`.
+    pub add_bos: bool,
+}
+
+impl Vocab<'_> {
+    /// What a token is for.
+    pub(super) fn type_of(&self, token: u32) -> TokenType {
+        let types = self.token_types.unwrap_or_default();
+        match types.get(4 * token as usize..).and_then(|types| types.first_chunk()) {
+            Some(number) => TokenType::from_gguf(i32::from_le_bytes(*number)),
+            None => TokenType::Normal,
+        }
+    }
+
+    /// Checks what is said of the tokens beside their text.
+    pub(super) fn check(&self) -> Result<(), TokenizerError> {
+        let n_tokens = self.tokens.len();
+        if let Some(types) = self.token_types
+            && types.len() != 4 * n_tokens
+        {
+            return Err(TokenizerError::TokenTypes { need: 4 * n_tokens, have: types.len() });
+        }
+        for (key, id) in [("bos_token_id", self.bos), ("eos_token_id", self.eos)] {
+            if let Some(id) = id.filter(|&id| id as usize >= n_tokens) {
+                return Err(TokenizerError::SpecialToken { key, id, n_tokens });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TokenType {
+    /// Made by merges, spelled in the alphabet of byte-level BPE. GGUF types 1 and 6, and any that GGUF does not know.
+    Normal,
+    /// Not text, but a sign to or from the model, such as `<|endoftext|>`. GGUF types 2 and 3.
+    Control,
+    /// Text that is always one token, as it is. GGUF type 4.
+    UserDefined,
+    /// Fills the vocabulary up; stands for no text. GGUF type 5.
+    Unused,
+}
+
+impl TokenType {
+    /// The type that GGUF numbers so.
+    pub(super) const fn from_gguf(number: i32) -> Self {
+        match number {
+            2 | 3 => Self::Control,
+            4 => Self::UserDefined,
+            5 => Self::Unused,
+            _ => Self::Normal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    const TWO: &[u8] = b"\x02\0\0\0\0\0\0\0ab\0\0\0\0\0\0\0\0rest";
+
+    #[test]
+    fn strings_are_read_in_order() {
+        let (array, rest) = StringArray::split(2, TWO).unwrap();
+        assert_eq!(array.iter().collect::<Vec<_>>(), [&b"ab"[..], b""]);
+        assert_eq!((array.len(), array.n_bytes(), rest), (2, 18, &b"rest"[..]));
+        assert!(StringArray::split(0, b"").unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn an_array_that_ends_early_is_refused() {
+        for end in 0..18 {
+            assert!(StringArray::split(2, &TWO[..end]).is_none(), "{end}");
+        }
+    }
+
+    #[test]
+    fn counts_and_lengths_at_their_extremes_are_refused() {
+        assert!(StringArray::split(u64::MAX, TWO).is_none());
+        assert!(StringArray::split(1 << 32, TWO).is_none());
+        for len in [3, 1 << 32, u64::MAX] {
+            let mut bytes = u64::to_le_bytes(len).to_vec();
+            bytes.extend(b"ab");
+            assert!(StringArray::split(1, &bytes).is_none(), "{len}");
+        }
+    }
+}
