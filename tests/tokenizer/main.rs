@@ -1,0 +1,9 @@
+//! The tokenizer against other programs, against a literal BPE, and against whatever bytes a file or a text may hold.
+
+mod cases;
+mod goldens;
+mod hostile;
+mod long_texts;
+mod properties;
+mod special;
+mod vocab;

@@ -1,0 +1,190 @@
+//! Special tokens, options and what can go wrong with a text or a token.
+
+use nearfield::tokenizer::{
+    DetokenizeError, Detokenizer, EncodeError, EncodeOptions, PreTokenizer, StringArray, TokenType, Tokenizer, Vocab,
+};
+use nearfield::{Arena, Line};
+
+use crate::vocab::{CONTROL, USER_DEFINED, Words, body, bytes_of, encode};
+
+const PARSE: EncodeOptions = EncodeOptions { add_bos: false, parse_special: true, skip_unknown: false };
+const UNUSED: i32 = 5;
+
+fn words(special: &[(&str, i32)]) -> Words {
+    Words::new(special, &["a b".into(), "Ġ a".into(), "Ġ Ġ".into()], PreTokenizer::Gpt2)
+}
+
+#[test]
+fn control_tokens_are_parsed_only_if_asked_and_user_defined_ones_always() {
+    let words = words(&[("<end>", CONTROL), ("<me>", USER_DEFINED)]);
+    words
+        .with(|t| {
+            let id = |spelled| t.find(spelled).unwrap();
+            assert_eq!(encode(t, "ab<end>", PARSE), Ok(vec![id("ab"), id("<end>")]));
+            assert_eq!(encode(t, "<end>", EncodeOptions::default()).unwrap().len(), 5);
+            assert_eq!(encode(t, "<me>ab", EncodeOptions::default()), Ok(vec![id("<me>"), id("ab")]));
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_longest_token_wins_at_each_place() {
+    let words = words(&[("  ", USER_DEFINED), ("   ", USER_DEFINED), ("<a>", CONTROL), ("<a><b>", CONTROL)]);
+    words
+        .with(|t| {
+            let encode = |text| encode(t, text, PARSE).unwrap();
+            assert_eq!(encode("   "), [1]);
+            assert_eq!(encode("     "), [1, 0]);
+            assert_eq!(encode("<a><b><a>"), [3, 2]);
+            // A text is cut at special tokens before anything else: the space stays alone.
+            assert_eq!(encode("    a"), [1, t.find("Ġa").unwrap()]);
+            assert_eq!(encode("  a"), [0, t.find("a").unwrap()]);
+        })
+        .unwrap();
+}
+
+#[test]
+fn overlapping_tokens_go_to_the_first_place() {
+    let words = words(&[("<aa", CONTROL), ("aab>", CONTROL)]);
+    words.with(|t| assert_eq!(encode(t, "<aab>", PARSE).unwrap()[0], 0)).unwrap();
+}
+
+#[test]
+fn hundreds_of_special_tokens_are_told_apart() {
+    let names: Vec<String> = (0..700).map(|i| format!("<|token_{i}|>")).collect();
+    let special: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), CONTROL)).collect();
+    let text = names.join("a");
+    words(&special)
+        .with(|t| {
+            let tokens = encode(t, &text, PARSE).unwrap();
+            let a = t.find("a").unwrap();
+            let wanted: Vec<u32> = (0..700).flat_map(|i| [i, a]).take(1399).collect();
+            assert_eq!(tokens, wanted);
+        })
+        .unwrap();
+}
+
+#[test]
+fn special_tokens_stand_for_their_own_letters_and_unused_ones_for_nothing() {
+    let words = words(&[("<Ġ>", CONTROL), ("Ġ", USER_DEFINED), ("[PAD0]", UNUSED)]);
+    words
+        .with(|t| {
+            assert_eq!(bytes_of(t, &[0, 1, 2]), "<Ġ>Ġ".as_bytes());
+            assert_eq!(t.token_type(0), Ok(TokenType::Control));
+            assert_eq!(t.token_type(1), Ok(TokenType::UserDefined));
+            assert_eq!(t.token_type(2), Ok(TokenType::Unused));
+            assert_eq!(t.token_type(3), Ok(TokenType::Normal));
+            assert!(encode(t, "[PAD0]", PARSE).unwrap().len() > 1);
+        })
+        .unwrap();
+}
+
+#[test]
+fn control_tokens_are_shown_or_hidden() {
+    let words = words(&[("<end>", CONTROL), ("<me>", USER_DEFINED)]);
+    words
+        .with(|t| {
+            for (show_control, wanted) in [(false, "<me>"), (true, "<end><me>")] {
+                let (mut detokenizer, mut out) = (Detokenizer::new(show_control), String::new());
+                detokenizer.push(t, 0, &mut out).unwrap();
+                detokenizer.push(t, 1, &mut out).unwrap();
+                detokenizer.finish(&mut out).unwrap();
+                assert_eq!(out, wanted);
+            }
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_character_over_several_tokens_is_written_when_it_is_whole() {
+    words(&[])
+        .with(|t| {
+            let tokens = encode(t, "🦙a", PARSE).unwrap();
+            assert_eq!(tokens.len(), 5);
+            let (mut detokenizer, mut seen) = (Detokenizer::new(false), Vec::new());
+            for &token in &tokens {
+                let mut out = String::new();
+                detokenizer.push(t, token, &mut out).unwrap();
+                seen.push(out);
+            }
+            assert_eq!(seen, ["", "", "", "🦙", "a"]);
+
+            let mut out = String::new();
+            detokenizer.push(t, tokens[0], &mut out).unwrap();
+            assert_eq!(out, "");
+            detokenizer.finish(&mut out).unwrap();
+            detokenizer.finish(&mut out).unwrap();
+            assert_eq!(out, "\u{fffd}");
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_token_that_begins_a_text() {
+    let (tokens, merges) = (body(&[b"a".to_vec(), b"<s>".to_vec()]), body(&[]));
+    let vocab = |bos, add_bos| Vocab {
+        tokens: StringArray::split(2, &tokens).unwrap().0,
+        merges: StringArray::split(0, &merges).unwrap().0,
+        token_types: None,
+        pre: PreTokenizer::Gpt2,
+        bos,
+        eos: None,
+        add_bos,
+    };
+    let mut lines = [Line::ZERO; Tokenizer::index_bytes(2, 0).unwrap() / Line::BYTES];
+    let tokenizer = Tokenizer::new(vocab(Some(1), true), &mut Arena::new(&mut lines)).unwrap();
+    assert_eq!(encode(&tokenizer, "aa", tokenizer.options()), Ok(vec![1, 0, 0]));
+    assert_eq!(encode(&tokenizer, "", tokenizer.options()), Ok(vec![1]));
+    assert_eq!(encode(&tokenizer, "a", EncodeOptions::default()), Ok(vec![0]));
+    let none = EncodeError::OutTooSmall { enough: Tokenizer::encode_bound(0), have: 0 };
+    assert_eq!(tokenizer.encode("", tokenizer.options(), &mut []), Err(none));
+
+    let tokenizer = Tokenizer::new(vocab(None, true), &mut Arena::new(&mut lines)).unwrap();
+    assert_eq!(encode(&tokenizer, "a", tokenizer.options()), Ok(vec![0]));
+    let options = EncodeOptions { add_bos: true, ..EncodeOptions::default() };
+    assert_eq!(encode(&tokenizer, "a", options), Err(EncodeError::NoBos));
+}
+
+#[test]
+fn a_byte_without_a_token_is_an_error_or_left_out() {
+    let mut words = words(&[]);
+    let b = words.tokens.iter().position(|token| token == b"c").unwrap();
+    words.tokens[b] = b"[was c]".to_vec();
+    words
+        .with(|t| {
+            let skip = EncodeOptions { skip_unknown: true, ..EncodeOptions::default() };
+            let wanted = EncodeError::NoTokenForByte { byte: b'c', at: 3 };
+            assert_eq!(encode(t, "a acb", EncodeOptions::default()), Err(wanted));
+            // What is left are neighbors, as in Hugging Face's `tokenizers`.
+            assert_eq!(encode(t, "acb", skip), Ok(vec![t.find("ab").unwrap()]));
+            assert_eq!(encode(t, "c", skip), Ok(vec![]));
+        })
+        .unwrap();
+}
+
+#[test]
+fn numbers_that_are_no_tokens_are_errors() {
+    words(&[])
+        .with(|t| {
+            for token in [t.n_tokens() as u32, u32::MAX] {
+                let error = DetokenizeError::NoSuchToken { token, n_tokens: t.n_tokens() };
+                assert_eq!(t.bytes(token).err(), Some(error));
+                assert_eq!(t.token_type(token), Err(error));
+                assert_eq!(Detokenizer::new(true).push(t, token, &mut String::new()), Err(error));
+            }
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_token_is_written_where_it_fits() {
+    words(&[])
+        .with(|t| {
+            let token = t.find("Ġa").unwrap();
+            let mut out = [0; 3];
+            assert_eq!(t.token_bytes(token, &mut out), Ok(2));
+            assert_eq!(&out[..2], b" a");
+            assert_eq!(t.token_bytes(token, &mut out[..1]), Err(DetokenizeError::OutTooSmall { need: 2, have: 1 }));
+        })
+        .unwrap();
+}
