@@ -1,4 +1,54 @@
-//! nearfield: quantized ALiBi transformers without a heap.
+//! Quantized transformers with ALiBi (Attention with Linear Biases, [Press et al. 2021](https://arxiv.org/abs/2108.12409)),
+//! without a heap, the same bits on every machine.
+//!
+//! The model is a GGUF file, borrowed where it lies. Everything that changes lives in one arena, whose size
+//! [`MemoryPlan`] tells beforehand. Attention makes the bias `-slope * distance` as it walks the keys, so no position table
+//! exists and a text is as long as the KV cache allows.
+//!
+//! ```text
+//!  GGUF bytes ─▶ Model ─▶ Session ─▶ logits ─▶ Sampler ─▶ token ─▶ Detokenizer ─▶ text
+//!                  │         ▲                               │
+//!              Tokenizer ── token ids ◀──────────────────────┘
+//! ```
+//!
+//! # A text from a model
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use nearfield::tokenizer::{Detokenizer, Tokenizer, Vocab};
+//! use nearfield::{Arena, Inline, KvType, Line, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig, kernels};
+//!
+//! // On a board: `include_bytes!`, aligned. `Model` exists: every tensor was checked.
+//! let file = std::fs::read("models/pocket.gguf")?;
+//! let model = Model::from_gguf(&file)?;
+//!
+//! // The memory, all of it. On a board: a `static` of this size, computed in a `const`.
+//! let config = SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::default() };
+//! let plan = MemoryPlan::new(model.shape(), &config)?;
+//! assert!(plan.total() <= 192 * 1024);
+//! let mut memory = vec![Line::ZERO; plan.n_lines()];
+//! let mut arena = Arena::new(&mut memory);
+//!
+//! let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
+//! let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena)?;
+//! let mut sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
+//!
+//! let mut tokens = [0; 64];
+//! let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+//! let mut token = sampler.sample(session.prefill(&tokens[..n])?);
+//!
+//! let mut text = String::new();
+//! let mut detokenizer = Detokenizer::new(false);
+//! for _ in 0..20 {
+//!     detokenizer.push(&tokenizer, token, &mut text)?;
+//!     sampler.accept(token);
+//!     token = sampler.sample(session.decode(token)?);
+//! }
+//! detokenizer.finish(&mut text)?;
+//! assert!(text.split_whitespace().count() > 5);
+//! # Ok(())
+//! # }
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

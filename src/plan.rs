@@ -8,6 +8,7 @@ use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, QK};
 use crate::gguf::attempt;
 use crate::model::LayerTable;
 use crate::shape::Shape;
+use crate::tokenizer::Tokenizer;
 
 /// How keys and values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +192,7 @@ impl Lengths {
     }
 }
 
-/// Bytes of each part of a session's arena.
+/// Bytes of each part of the arena: the session's and the tokenizer's, which share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -206,6 +207,8 @@ pub struct MemoryPlan {
     pub activations: usize,
     /// Logits of one position.
     pub logits: usize,
+    /// The tokenizer's index; 0 for a file without a tokenizer.
+    pub tokenizer: usize,
 }
 
 /// Bytes of `$len` elements of `$ty` in an arena.
@@ -259,26 +262,32 @@ impl MemoryPlan {
                 bytes!(u64, n.visited),
             ])),
             logits: bytes!(f32, n.logits),
+            tokenizer: if shape.n_tokens == 0 {
+                0
+            } else {
+                match Tokenizer::index_bytes(shape.n_tokens, shape.n_merges) {
+                    Some(bytes) => bytes,
+                    None => return Err(PlanError::TooLarge),
+                }
+            },
         };
         attempt!(sum(plan.parts()));
         Ok(plan)
     }
 
-    const fn parts(&self) -> [usize; 5] {
-        [self.kv_cache, self.key_norms, self.layer_table, self.activations, self.logits]
+    const fn parts(&self) -> [usize; 6] {
+        [self.kv_cache, self.key_norms, self.layer_table, self.activations, self.logits, self.tokenizer]
     }
 
     /// Bytes of the whole arena: a multiple of [`Line::BYTES`](nearfield_kernels::Line::BYTES).
     pub const fn total(&self) -> usize {
-        let mut total = 0;
-        let mut i = 0;
-        let parts = self.parts();
-        while i < parts.len() {
-            // `new` saw that the sum does not overflow.
-            total += parts[i];
-            i += 1;
-        }
-        total
+        self.session() + self.tokenizer
+    }
+
+    /// Bytes of the arena that the session takes, without the tokenizer.
+    pub const fn session(&self) -> usize {
+        // `new` saw that the sum does not overflow.
+        self.kv_cache + self.key_norms + self.layer_table + self.activations + self.logits
     }
 
     /// Lines of the arena.

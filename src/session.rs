@@ -117,7 +117,7 @@ impl fmt::Debug for Session<'_, '_, '_> {
 }
 
 impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
-    /// A session at position 0, with its memory from `arena`, which has to have [`MemoryPlan::total`] bytes free.
+    /// A session at position 0, with its memory from `arena`, which has to have [`MemoryPlan::session`] bytes free.
     ///
     /// # Errors
     /// [`SessionError::ArenaTooSmall`] says what is needed in all and what there was.
@@ -129,7 +129,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         arena: &mut Arena<'a>,
     ) -> Result<Self, SessionError> {
         let s = model.shape();
-        let need = MemoryPlan::new(s, &config)?.total();
+        let need = MemoryPlan::new(s, &config)?.session();
         let n = Lengths::new(s, &config)?;
         let have = arena.free_bytes();
         let too_small = SessionError::ArenaTooSmall { need, have };

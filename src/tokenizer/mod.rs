@@ -15,6 +15,7 @@ mod bpe;
 mod detokenize;
 mod encode;
 mod error;
+mod from_gguf;
 mod hash;
 mod merges;
 mod min_tree;
@@ -31,6 +32,7 @@ pub use alphabet::TokenBytes;
 pub use detokenize::Detokenizer;
 pub use encode::EncodeOptions;
 pub use error::{DetokenizeError, EncodeError, MergePart, TokenizerError, UnknownPreTokenizer};
+pub use from_gguf::VocabError;
 pub use pre::{Pieces, PreTokenizer};
 pub use vocab::{StringArray, Strings, TokenType, Vocab};
 
