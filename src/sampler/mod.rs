@@ -13,11 +13,13 @@
 //! Same seed, same text, on every machine: a probability is an integer weight (the kernels' `exp` of the distance to the highest
 //! logit, in 2^-39ths), so sums are exact in any order, and the random numbers are integers too.
 //!
-//! The logits are only read. Nothing is sorted and no memory grows with the vocabulary: each filter keeps the first candidates
-//! of one order, so together they are described by where it is cut. A token takes a dozen passes over the logits.
+//! The logits are only read, and no memory grows with the vocabulary. Each filter keeps the first candidates of one order, so no
+//! sorting is needed: a top-k of up to 64 is a shortlist (`shortlist`) made in one pass; otherwise what is kept is described by
+//! where the order is cut (`cut`), which takes a dozen passes.
 
 mod cut;
 mod rng;
+mod shortlist;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,7 @@ use cut::{Cut, key_of, logit_of};
 use heapless::{Deque, Vec};
 use nearfield_kernels::scalar::exp;
 use rng::Rng;
+use shortlist::Shortlist;
 
 /// How tokens are chosen. See the [module](self) for the order in which these act.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -168,8 +171,8 @@ impl Sampler {
         if self.config.temp == 0.0 || best.logit == f32::NEG_INFINITY {
             return best.token;
         }
-        let cut = self.cut(&candidates, best.logit);
-        let kept = candidates.first(cut).filter(|c| c.logit - best.logit >= self.ln_min_p);
+        let shortlist = self.shortlist(&candidates);
+        let kept = self.kept(self.top_k(&candidates, &shortlist), best.logit);
         let temp = self.config.temp;
         let weights = kept.map(|c| (c.token, weight((c.logit - best.logit) / temp)));
         draw(weights, &mut self.rng).unwrap_or(best.token)
@@ -187,19 +190,47 @@ impl Sampler {
         let _ = self.recent.push_back(token);
     }
 
-    /// Where top-k and top-p end.
-    fn cut(&self, candidates: &Candidates<'_>, highest: f32) -> Cut {
-        let SamplerConfig { top_k, top_p, .. } = self.config;
+    /// What a small top-k leaves; nothing if it is not small.
+    fn shortlist(&self, candidates: &Candidates<'_>) -> Shortlist {
+        match self.config.top_k {
+            k @ 1..=shortlist::MAX => shortlist::first(k, candidates.iter()),
+            _ => Shortlist::new(),
+        }
+    }
+
+    /// What top-k leaves: the shortlist if there is one.
+    fn top_k<'c>(
+        &self,
+        candidates: &'c Candidates<'_>,
+        shortlist: &'c Shortlist,
+    ) -> impl Iterator<Item = Candidate> + Clone + use<'c> {
+        let cut = match self.config.top_k {
+            k if 0 < k && k < candidates.logits.len() && shortlist.is_empty() => {
+                Cut::reach(candidates.iter().map(|c| key_of(c.logit)), |_| 1, k as u64)
+            }
+            _ => Cut::ALL,
+        };
+        // One of the two is empty.
+        let all = if shortlist.is_empty() { candidates.iter() } else { Candidates::NONE.iter() };
+        shortlist.iter().copied().chain(cut.keep(all, |c| key_of(c.logit)))
+    }
+
+    /// What top-p and min-p leave; `highest` is the highest logit.
+    fn kept<I: Iterator<Item = Candidate> + Clone>(
+        &self,
+        candidates: I,
+        highest: f32,
+    ) -> impl Iterator<Item = Candidate> + Clone + use<I> {
+        let SamplerConfig { top_p, .. } = self.config;
         let mut cut = Cut::ALL;
-        if 0 < top_k && top_k < candidates.logits.len() {
-            cut = Cut::reach(candidates.keys(cut), |_| 1, top_k as u64);
-        }
         if top_p < 1.0 {
+            let keys = candidates.clone().map(|c| key_of(c.logit));
             let mass = |key| weight(logit_of(key) - highest);
-            let total = candidates.keys(cut).map(mass).fold(0, u64::saturating_add);
-            cut = Cut::reach(candidates.keys(cut), mass, share_of(total, top_p).max(1));
+            let total = keys.clone().map(mass).fold(0, u64::saturating_add);
+            cut = Cut::reach(keys, mass, share_of(total, top_p).max(1));
         }
-        cut
+        let ln_min_p = self.ln_min_p;
+        cut.keep(candidates, |c| key_of(c.logit)).filter(move |c| c.logit - highest >= ln_min_p)
     }
 
     /// The tokens under penalty, lowest first.
@@ -228,26 +259,20 @@ struct Candidates<'s> {
     penalty: f32,
 }
 
-impl Candidates<'_> {
-    fn iter(&self) -> impl Iterator<Item = Candidate> + Clone {
+impl<'s> Candidates<'s> {
+    const NONE: Candidates<'static> = Candidates { logits: &[], recent: &[], penalty: 1.0 };
+
+    fn iter(&self) -> impl Iterator<Item = Candidate> + Clone + use<'s> {
+        let penalty = self.penalty;
         let mut recent = self.recent;
         (0..).zip(self.logits).map(move |(token, &logit)| {
             let mut logit = logit;
             if recent.first() == Some(&token) {
-                logit = penalized(logit, self.penalty);
+                logit = penalized(logit, penalty);
                 recent = &recent[recent.iter().take_while(|&&other| other == token).count()..];
             }
             Candidate { token, logit: ordinary(logit) }
         })
-    }
-
-    /// The candidates that a cut leaves.
-    fn first(&self, cut: Cut) -> impl Iterator<Item = Candidate> + Clone {
-        cut.keep(self.iter(), |c| key_of(c.logit))
-    }
-
-    fn keys(&self, cut: Cut) -> impl Iterator<Item = u32> + Clone {
-        self.first(cut).map(|c| key_of(c.logit))
     }
 
     fn best(&self) -> Candidate {

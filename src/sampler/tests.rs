@@ -22,8 +22,8 @@ fn kept(config: SamplerConfig, recent: &[u32], logits: &[f32]) -> BTreeSet<u32> 
     let sampler = Sampler::new(config).unwrap();
     let candidates = Candidates { logits, recent, penalty: config.repeat_penalty };
     let highest = candidates.best().logit;
-    let cut = sampler.cut(&candidates, highest);
-    candidates.first(cut).filter(|c| c.logit - highest >= sampler.ln_min_p).map(|c| c.token).collect()
+    let shortlist = sampler.shortlist(&candidates);
+    sampler.kept(sampler.top_k(&candidates, &shortlist), highest).map(|c| c.token).collect()
 }
 
 /// What [`kept`] has to be: a sorted copy, cut short filter by filter.

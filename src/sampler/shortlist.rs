@@ -1,0 +1,38 @@
+//! A small top-k in one pass.
+
+use heapless::Vec;
+
+use super::Candidate;
+
+/// Candidates that a shortlist holds: half a kilobyte of stack.
+pub(super) const MAX: usize = 64;
+
+/// Candidates in the order of their index.
+pub(super) type Shortlist = Vec<Candidate, MAX>;
+
+/// The first `k` candidates in the order "higher logit first, equal logits by their index", in the order of their index.
+///
+/// Few of many candidates get onto the list at all, so this is little more than one comparison each.
+///
+/// - `k`: 1 to [`MAX`]
+pub(super) fn first(k: usize, candidates: impl Iterator<Item = Candidate>) -> Shortlist {
+    let mut list = Shortlist::new();
+    // Once the list is full: what has to be passed to get onto it.
+    let mut last = None;
+    for candidate in candidates {
+        if last.is_some_and(|last| candidate.logit <= last) {
+            continue;
+        }
+        if list.len() == k {
+            list.pop();
+        }
+        let at = list.partition_point(|other| other.logit >= candidate.logit);
+        // There is room: `k` is at most the capacity.
+        let _ = list.insert(at, candidate);
+        if list.len() == k {
+            last = list.last().map(|last| last.logit);
+        }
+    }
+    list.sort_unstable_by_key(|candidate| candidate.token);
+    list
+}
