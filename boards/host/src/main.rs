@@ -1,3 +1,91 @@
 //! The `nearfield` command.
+//!
+//! `args` says what can be asked; each command has the file of its name; what they share is cut by subject.
 
-fn main() {}
+mod args;
+mod engine;
+mod inspect;
+mod interactive;
+mod interrupt;
+mod keys;
+mod logits;
+mod model_file;
+mod npy;
+mod output_file;
+mod progress;
+mod report;
+mod run;
+mod standard_output;
+mod story;
+mod text;
+mod threads;
+mod tokenize;
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use interrupt::Interrupted;
+use standard_output::StandardOutput;
+
+/// Wrong arguments, as other commands have it.
+const EXIT_USAGE: u8 = 2;
+/// Ended by Ctrl-C: 128 and the number of the signal.
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(EXIT_INTERRUPTED),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::note(format_args!("nearfield: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Option<Command>) -> Result<()> {
+    interrupt::install()?;
+    dispatch(command)?;
+    Ok(StandardOutput::lock().flush()?)
+}
+
+fn dispatch(command: Option<Command>) -> Result<()> {
+    match command {
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Tokenize(args)) => tokenize::tokenize(&args),
+        Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
+        Some(Command::Logits(args)) => logits::logits(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
+        None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),
+        None => Ok(Cli::command().print_long_help()?),
+    }
+}
+
+/// Help goes to standard output; what is wrong with the arguments goes to standard error, in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    // The first paragraph says what is wrong; usage and hints follow it.
+    let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let what = what.join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    report::note(format_args!("nearfield: {what} (try --help)"));
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Whoever read the output has gone: nobody to tell, and nothing wrong.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(|e: &std::io::Error| e.kind() == ErrorKind::BrokenPipe)
+}

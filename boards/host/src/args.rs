@@ -1,0 +1,321 @@
+//! What can be asked on the command line.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use nearfield::{KvType, SamplerConfig, SessionConfig};
+
+/// Stories and numbers from ALiBi transformers, on this machine's processor.
+///
+/// Without a command, in a terminal: type the beginning of a story and read the rest.
+#[derive(Debug, Parser)]
+#[command(name = "nearfield", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Continue a text
+    Run(RunArgs),
+    /// Text to token ids, separated by spaces
+    Tokenize(TokenizeArgs),
+    /// Token ids to text
+    Detokenize(DetokenizeArgs),
+    /// Logits after each token of a text, as a NumPy file
+    Logits(LogitsArgs),
+    /// What a model file holds, and what running it takes
+    Inspect(InspectArgs),
+}
+
+/// Which model: a flag, or the first argument if it ends in `.gguf`.
+#[derive(Args, Debug, Default)]
+pub struct ModelArgs {
+    /// The model, whatever its name (the built-in one if none is given)
+    #[arg(short, long = "model", value_name = "FILE")]
+    pub model: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct EngineArgs {
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type())]
+    pub kv: KvType,
+
+    /// Threads; the text is the same for any number [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Kernels to run with; the text is the same for all [default: the fastest that this machine has]
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<String>,
+
+    /// Attention stops where all older keys together add less than this share; 0 visits every key
+    #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
+    pub horizon_eps: f32,
+}
+
+#[derive(Args, Debug)]
+pub struct SamplerArgs {
+    /// Below 1 the likely becomes likelier; 0 takes the likeliest token always
+    #[arg(long, value_name = "T", default_value_t = SamplerConfig::default().temp, allow_negative_numbers = true)]
+    pub temp: f32,
+
+    /// Likeliest tokens that stay in the draw; 0 for all
+    #[arg(long, value_name = "K", default_value_t = SamplerConfig::default().top_k)]
+    pub top_k: usize,
+
+    /// Share of the probability that stays in the draw; 1 for all
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().top_p, allow_negative_numbers = true)]
+    pub top_p: f32,
+
+    /// Share of the highest probability that a token needs; 0 for all
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().min_p, allow_negative_numbers = true)]
+    pub min_p: f32,
+
+    /// What the last 64 tokens are made less likely by; 1 for nothing
+    #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty, allow_negative_numbers = true)]
+    pub repeat_penalty: f32,
+
+    /// Same seed, same text [default: another one each time]
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The model, if it ends in .gguf; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf")]
+    pub first: Option<OsString>,
+
+    /// The beginning of the text [default: "Once upon a time"]
+    #[arg(value_name = "PROMPT")]
+    pub second: Option<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The beginning of the text, whatever it looks like
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+
+    /// Tokens to add; -1: until the text ends or the context is full
+    #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
+    pub n: Length,
+
+    #[command(flatten)]
+    pub sampler: SamplerArgs,
+
+    /// Positions for prompt and text together, as many as memory holds [default: 2048, or what prompt and N need]
+    #[arg(long, value_name = "N")]
+    pub ctx: Option<usize>,
+
+    #[command(flatten)]
+    pub engine: EngineArgs,
+
+    /// Also tell the memory by part, the machine, the model's shape and the keys visited by each head
+    #[arg(long)]
+    pub verbose: bool,
+
+    /// Draw the keys visited by each head
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot_keys: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct TokenizeArgs {
+    /// The model, if it ends in .gguf; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf")]
+    pub first: Option<OsString>,
+
+    /// The text [default: what comes from standard input]
+    #[arg(value_name = "TEXT")]
+    pub second: Option<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The text, whatever it looks like
+    #[arg(short = 'p', long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub text: Option<OsString>,
+
+    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    #[arg(long)]
+    pub special: bool,
+
+    /// Leave out the token that a text begins with, should the model want one
+    #[arg(long)]
+    pub no_bos: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DetokenizeArgs {
+    /// The model, if the first ends in .gguf, and token ids [default: ids from standard input]
+    #[arg(value_name = "MODEL.gguf|IDS")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Write control tokens by their names
+    #[arg(long)]
+    pub special: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct LogitsArgs {
+    /// The model; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Token ids separated by commas, or @FILE with ids separated by commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    pub tokens: String,
+
+    /// Where to: float32 [n_tokens, n_vocab]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: PathBuf,
+
+    /// Tokens that go through a layer together; the logits are the same for any number
+    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_batch)]
+    pub chunk: usize,
+
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// The model; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Positions to state the memory for
+    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
+    pub ctx: usize,
+}
+
+/// How far a text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    Tokens(usize),
+    /// Until it ends by itself.
+    Open,
+}
+
+impl FromStr for Length {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(-1) => Ok(Self::Open),
+            Ok(n) => usize::try_from(n as i64).map(Self::Tokens).map_err(|_| "-1 is the only number below 0"),
+            Err(_) => Err("a number of tokens or -1"),
+        }
+    }
+}
+
+/// A number, which may be a power of two.
+fn share(text: &str) -> Result<f32, &'static str> {
+    let number = match text.strip_prefix("2^") {
+        None => text.parse().ok(),
+        Some(exponent) => exponent.parse().ok().map(|n| 2f32.powi(n)),
+    };
+    number.ok_or("a number such as 1e-6, or a power of two such as 2^-24")
+}
+
+fn kv_type() -> impl TypedValueParser<Value = KvType> {
+    PossibleValuesParser::new(KvType::ALL.map(KvType::name))
+        .map(|name| KvType::ALL.into_iter().find(|kv| kv.name() == name).expect("one of the possible values"))
+}
+
+/// Whether an argument is the name of a model.
+pub fn names_a_model(argument: &OsStr) -> bool {
+    argument.as_encoded_bytes().to_ascii_lowercase().ends_with(b".gguf")
+}
+
+/// The model and the text that two arguments and two flags tell.
+pub fn model_and_text(
+    [first, second]: [&Option<OsString>; 2],
+    model: &ModelArgs,
+    text: &Option<OsString>,
+) -> Result<(Option<PathBuf>, Option<OsString>)> {
+    let mut words: Vec<&OsString> = [first, second].into_iter().flatten().collect();
+    let mut model = model.model.clone();
+    if model.is_none() && words.first().is_some_and(|word| names_a_model(word)) {
+        model = Some(words.remove(0).into());
+    }
+    match (&words[..], text) {
+        ([], text) => Ok((model, text.clone())),
+        ([text], None) => Ok((model, Some((*text).clone()))),
+        ([.., word], _) => {
+            let word = word.display();
+            bail!(
+                "{word:?} is one text too many (the name of a model ends in .gguf; -m FILE takes any, -p TEXT is the text)"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<(Option<PathBuf>, Option<OsString>)> {
+        match Cli::try_parse_from(["nearfield", "run"].into_iter().chain(line.split_whitespace()))?.command {
+            Some(Command::Run(run)) => model_and_text([&run.first, &run.second], &run.model, &run.prompt),
+            command => panic!("{command:?}"),
+        }
+    }
+
+    #[test]
+    fn a_first_argument_in_gguf_is_the_model() {
+        let cases: [(&str, Option<&str>, Option<&str>); 8] = [
+            ("", None, None),
+            ("Once", None, Some("Once")),
+            ("a.gguf", Some("a.gguf"), None),
+            ("a.GGUF Once", Some("a.GGUF"), Some("Once")),
+            ("-m a.bin Once", Some("a.bin"), Some("Once")),
+            ("-m a.bin b.gguf", Some("a.bin"), Some("b.gguf")),
+            ("a.gguf -p -b", Some("a.gguf"), Some("-b")),
+            ("-p b.gguf", None, Some("b.gguf")),
+        ];
+        for (line, model, text) in cases {
+            assert_eq!(parse(line).unwrap(), (model.map(PathBuf::from), text.map(OsString::from)), "{line}");
+        }
+        for line in ["Once upon", "-m a.gguf Once upon", "a.gguf Once -p Twice"] {
+            assert!(parse(line).unwrap_err().to_string().contains("one text too many"), "{line}");
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        assert_eq!("-1".parse(), Ok(Length::Open));
+        assert_eq!("0".parse(), Ok(Length::Tokens(0)));
+        assert!("-2".parse::<Length>().is_err() && "x".parse::<Length>().is_err());
+    }
+
+    #[test]
+    fn the_default_horizon_is_that_of_the_library() {
+        assert_eq!(share("2^-24"), Ok(SessionConfig::HORIZON_EPS));
+        assert_eq!([share("0"), share("1e-3"), share("-1")], [Ok(0.0), Ok(1e-3), Ok(-1.0)]);
+        assert!(share("2^x").is_err() && share("").is_err());
+    }
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,129 @@
+//! `nearfield inspect`: what a model file holds, and what running it takes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+
+use anyhow::Result;
+use nearfield::gguf::{Array, Value};
+use nearfield::kernels::block::gguf_type_name;
+use nearfield::{Gguf, KvType, MemoryPlan, Model, SessionConfig};
+
+use crate::args::InspectArgs;
+use crate::model_file::ModelFile;
+use crate::report::{Bytes, Summary, parts};
+use crate::standard_output::StandardOutput;
+
+/// Prints all of it.
+pub fn inspect(args: &InspectArgs) -> Result<()> {
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    let gguf = file.gguf()?;
+    let mut out = StandardOutput::lock();
+    writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.bytes().len() as u64))?;
+    metadata(&gguf, &mut out)?;
+    tensors(&gguf, &mut out)?;
+    match Model::from_gguf(file.bytes()) {
+        Ok(model) => needs(&model, args.ctx, &mut out)?,
+        Err(error) => writeln!(out, "\ncannot run: {error}")?,
+    }
+    if let Err(error) = file.vocab() {
+        writeln!(out, "\nno text: {error:#}")?;
+    }
+    Ok(())
+}
+
+fn metadata(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "\nmetadata, {} entries", gguf.n_entries())?;
+    for (key, value) in gguf.entries() {
+        writeln!(out, "  {:<40} {}", key.escape_debug().to_string(), Shown(value))?;
+    }
+    Ok(())
+}
+
+/// Elements of an array that are shown.
+const N_SHOWN: usize = 6;
+/// Bytes of a string that are shown.
+const N_BYTES_SHOWN: usize = 160;
+
+/// A value in one line, whatever is in it.
+struct Shown<'f>(Value<'f>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::U8(x) => write!(f, "{x}"),
+            Value::I8(x) => write!(f, "{x}"),
+            Value::U16(x) => write!(f, "{x}"),
+            Value::I16(x) => write!(f, "{x}"),
+            Value::U32(x) => write!(f, "{x}"),
+            Value::I32(x) => write!(f, "{x}"),
+            Value::U64(x) => write!(f, "{x}"),
+            Value::I64(x) => write!(f, "{x}"),
+            Value::F32(x) => write!(f, "{x}"),
+            Value::F64(x) => write!(f, "{x}"),
+            Value::Bool(x) => write!(f, "{x}"),
+            Value::String(bytes) => string(bytes, f),
+            Value::Array(array) => elements(array, f),
+        }
+    }
+}
+
+fn string(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let shown = &bytes[..bytes.len().min(N_BYTES_SHOWN)];
+    write!(f, "\"{}\"", String::from_utf8_lossy(shown).escape_debug())?;
+    if shown.len() < bytes.len() { write!(f, "... ({} bytes)", bytes.len()) } else { Ok(()) }
+}
+
+fn elements(array: Array<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{} x {}:", array.len, array.ty.name())?;
+    array.iter().take(N_SHOWN).try_for_each(|value| match value {
+        // Arrays in arrays are only counted.
+        Value::Array(inner) => write!(f, " [{} x {}]", inner.len, inner.ty.name()),
+        value => write!(f, " {}", Shown(value)),
+    })?;
+    if array.len > N_SHOWN as u64 { f.write_str(" ...") } else { Ok(()) }
+}
+
+fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "\ntensors, {}", gguf.n_tensors())?;
+    let mut by_type: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for tensor in gguf.tensors() {
+        let dims = &tensor.dims[..tensor.n_dims];
+        let dims = dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+        let size = tensor.n_bytes().map_or("unknown size".into(), |n| Bytes(n).to_string());
+        let name = tensor.name.escape_debug().to_string();
+        writeln!(out, "  {name:<32} {:<8} {dims:>16} {size:>12}", gguf_type_name(tensor.ty))?;
+        let (n, n_bytes) = by_type.entry(tensor.ty).or_default();
+        *n += 1;
+        *n_bytes = n_bytes.saturating_add(tensor.n_bytes().unwrap_or(0));
+    }
+    writeln!(out, "\ntypes")?;
+    for (ty, (n, n_bytes)) in by_type {
+        writeln!(out, "  {:<8} {n:>5} tensors {:>12}", gguf_type_name(ty), Bytes(n_bytes))?;
+    }
+    Ok(())
+}
+
+fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    let s = model.shape();
+    writeln!(out, "\nshape\n  {}", Summary(s))?;
+    writeln!(out, "  trained for {} tokens, largest ALiBi exponent {}", s.n_ctx_train, s.max_alibi_bias)?;
+    if let Some(limit) = s.clamp_kqv {
+        writeln!(out, "  queries, keys and values clamped to {limit}")?;
+    }
+    writeln!(out, "\nto run it")?;
+    writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
+    let configs = KvType::ALL.map(|kv| SessionConfig { n_ctx, kv, ..SessionConfig::default() });
+    let plans = configs.map(|config| MemoryPlan::new(s, &config));
+    write!(out, "\n  {:<16}", format!("{n_ctx} tokens, KV"))?;
+    KvType::ALL.iter().try_for_each(|kv| write!(out, " {:>10}", kv.name()))?;
+    let [a, b, c] = plans;
+    let plans = [a?, b?, c?];
+    for (i, (part, _)) in parts(&plans[0]).into_iter().enumerate() {
+        write!(out, "\n  {part:<16}")?;
+        plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(parts(plan)[i].1 as u64)))?;
+    }
+    write!(out, "\n  {:<16}", "arena")?;
+    plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(plan.total() as u64)))?;
+    Ok(writeln!(out)?)
+}

@@ -1,0 +1,104 @@
+//! Where a model's bytes come from: a file, mapped, or the binary itself.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use memmap2::{Mmap, MmapOptions};
+use nearfield::tokenizer::Vocab;
+use nearfield::{Gguf, Model};
+
+use crate::interrupt::{self, Interrupted};
+use crate::progress::Progress;
+
+/// Aligned as the library wants it.
+#[repr(C, align(64))]
+struct Aligned<B: ?Sized>(B);
+
+/// The story model, part of the binary.
+static BUILT_IN: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../models/stories.gguf"));
+
+/// The bytes of a model and where they came from.
+#[derive(Debug)]
+pub struct ModelFile {
+    /// For messages.
+    pub name: String,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    BuiltIn(&'static [u8]),
+    Mapped(Mmap),
+}
+
+impl ModelFile {
+    /// The file at `path`, or the built-in model.
+    pub fn open(path: Option<PathBuf>) -> Result<Self> {
+        match path {
+            None => Ok(Self::built_in()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let bytes = map(&path);
+                Ok(Self { bytes: Bytes::Mapped(bytes.with_context(|| format!("cannot open {name}"))?), name })
+            }
+        }
+    }
+
+    fn built_in() -> Self {
+        Self { bytes: Bytes::BuiltIn(&BUILT_IN.0), name: "the built-in model".into() }
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::BuiltIn(bytes) => bytes,
+            Bytes::Mapped(bytes) => bytes,
+        }
+    }
+
+    /// The model in it.
+    pub fn model(&self) -> Result<Model<'_>> {
+        Model::from_gguf(self.bytes()).with_context(|| self.name.clone())
+    }
+
+    /// The tables in it.
+    pub fn gguf(&self) -> Result<Gguf<'_>> {
+        Gguf::parse(self.bytes()).with_context(|| self.name.clone())
+    }
+
+    /// The vocabulary in it.
+    pub fn vocab(&self) -> Result<Vocab<'_>> {
+        Vocab::from_gguf(&self.gguf()?).with_context(|| self.name.clone())
+    }
+
+    /// Reads the file from the disk now, with a bar if that takes long, and not piece by piece during the first token.
+    pub fn page_in(&self) -> Result<(), Interrupted> {
+        const PAGE: usize = 4096;
+        const STEP: usize = 1024 * PAGE;
+        let Bytes::Mapped(bytes) = &self.bytes else { return Ok(()) };
+        let mut progress = Progress::of_bytes("loading", bytes.len() as u64);
+        for (i, step) in bytes.chunks(STEP).enumerate() {
+            interrupt::check()?;
+            for &byte in step.iter().step_by(PAGE) {
+                std::hint::black_box(byte);
+            }
+            progress.reached((i * STEP + step.len()) as u64);
+        }
+        Ok(())
+    }
+}
+
+fn map(path: &Path) -> Result<Mmap> {
+    // Before it is opened: opening a pipe would wait for a writer.
+    let metadata = fs::metadata(path)?;
+    ensure!(metadata.is_file(), "not a file");
+    ensure!(metadata.len() > 0, "the file is empty");
+    let file = File::open(path)?;
+    // SAFETY: strictly, Rust has no word for memory that another process changes, and no program that maps files can rule that
+    // out. What it means here: the map is private and read only, so nothing of ours reaches the file. A program that writes to
+    // the file may change what we read; every read is bounds-checked and any bytes are valid weights, so that gives an error or
+    // wrong text. If the file is cut short meanwhile, reading past its new end stops this process (SIGBUS). A model that is
+    // replaced the usual way, by a new file under its name, changes nothing.
+    Ok(unsafe { MmapOptions::new().map_copy_read_only(&file) }?)
+}

@@ -1,0 +1,67 @@
+//! `nearfield run`: continue a text.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::args::{RunArgs, model_and_text};
+use crate::engine::{Engine, allocate};
+use crate::interrupt::Interrupted;
+use crate::model_file::ModelFile;
+use crate::output_file::OutputFile;
+use crate::report;
+use crate::standard_output::StandardOutput;
+use crate::story::{End, Story, Teller};
+use crate::text;
+
+/// Continues one text.
+pub fn run(args: &RunArgs) -> Result<()> {
+    let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
+    let file = ModelFile::open(model)?;
+    let prompt = prompt.unwrap_or_else(|| "Once upon a time".into());
+    with_teller(&file, args, |teller| tell(teller, text::bytes_of(&prompt)))
+}
+
+/// Loads what stories need and hands it to `then`.
+pub fn with_teller(
+    file: &ModelFile,
+    args: &RunArgs,
+    then: impl FnOnce(&Teller<'_>) -> Result<()> + Send,
+) -> Result<()> {
+    let model = file.model()?;
+    let engine = Engine::new(&args.engine)?;
+    let vocab = file.vocab()?;
+    let mut lines = allocate(text::index_bytes(&vocab)?)?;
+    let tokenizer = text::tokenizer(vocab, &mut lines)?;
+    file.page_in()?;
+    let teller = Teller { file, model: &model, tokenizer: &tokenizer, engine: &engine, args };
+    engine.inside(|| then(&teller))
+}
+
+/// Tells one story on standard output, and how it went on standard error.
+pub fn tell(teller: &Teller<'_>, prompt: &[u8]) -> Result<()> {
+    let args = teller.args;
+    let seed = args.sampler.seed.unwrap_or_else(any_seed);
+    let mut out = StandardOutput::lock();
+    let story = teller.tell(prompt, seed, &mut out)?;
+    writeln!(out)?;
+    report::story(&story, (args.sampler.temp > 0.0).then_some(seed));
+    if args.verbose {
+        report::note(&story.keys);
+    }
+    if let Some(path) = &args.plot_keys {
+        let svg = story.keys.plot()?;
+        OutputFile::create(path)?.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
+    }
+    finish(&story)
+}
+
+fn finish(story: &Story) -> Result<()> {
+    if story.end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// Another number each time: the standard library's hash maps have one, too.
+fn any_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32
+}

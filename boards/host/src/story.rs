@@ -1,0 +1,229 @@
+//! From a prompt to a text: tokens in, session, sampler, text out.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use nearfield::tokenizer::{Detokenizer, Tokenizer};
+use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig};
+
+use crate::args::{Length, RunArgs};
+use crate::engine::{Engine, allocate};
+use crate::interrupt;
+use crate::keys::Keys;
+use crate::model_file::ModelFile;
+use crate::progress::Progress;
+use crate::report::{self, Rate};
+use crate::text;
+
+/// Tokens of a prompt between two looks at Ctrl-C: enough that the logits computed after each such part do not count.
+const PREFILL_PART: usize = 512;
+/// Positions kept for a text of open length.
+const OPEN_LENGTH: usize = 1024;
+
+/// What all stories have in common.
+pub struct Teller<'s> {
+    /// Where the model came from.
+    pub file: &'s ModelFile,
+    /// The model.
+    pub model: &'s Model<'s>,
+    /// Its tokenizer.
+    pub tokenizer: &'s Tokenizer<'s, 's>,
+    /// What computes.
+    pub engine: &'s Engine,
+    /// What was asked for.
+    pub args: &'s RunArgs,
+}
+
+/// Why a story ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It has the length that was asked for.
+    Length,
+    /// The model ended it.
+    Text,
+    /// No position is left.
+    ContextFull {
+        /// Positions there were.
+        n_ctx: usize,
+    },
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// How a story went.
+pub struct Story {
+    /// Why it ended.
+    pub end: End,
+    /// The prompt.
+    pub prefill: Rate,
+    /// The rest.
+    pub decode: Rate,
+    /// All memory that changed.
+    pub arena_bytes: usize,
+    /// Keys visited.
+    pub keys: Keys,
+}
+
+impl Teller<'_> {
+    /// Writes the prompt and how it goes on, token by token.
+    pub fn tell(&self, prompt: &[u8], seed: u64, out: &mut impl Write) -> Result<Story> {
+        let tokens = self.encode(prompt)?;
+        let config = self.session_config(tokens.len());
+        let sampler = Sampler::new(self.sampler_config(seed))?;
+        let plan = MemoryPlan::new(self.model.shape(), &config)?;
+        if self.args.verbose {
+            report::session(self.file, self.model, self.engine, &config);
+            report::plan(&plan);
+        }
+        // The tokenizer has its part already: how long the context is depends on its tokens.
+        let mut lines = allocate(plan.session())?;
+        let Engine { kernels, .. } = *self.engine;
+        let session = Session::new(self.model, config, kernels, self.engine.executor(), &mut Arena::new(&mut lines))?;
+        let mut telling = Telling { teller: self, session, sampler, prefill: Rate::default(), decode: Rate::default() };
+        let end = telling.run(prompt, &tokens, out)?;
+        Ok(Story {
+            end,
+            prefill: telling.prefill,
+            decode: telling.decode,
+            arena_bytes: plan.total(),
+            keys: Keys::new(self.model.shape(), telling.session.key_stats()),
+        })
+    }
+
+    /// A text needs a token to begin with.
+    fn encode(&self, prompt: &[u8]) -> Result<Vec<u32>> {
+        let mut tokens = text::encode(self.tokenizer, prompt, self.tokenizer.options())?;
+        if tokens.is_empty() {
+            let vocab = self.tokenizer.vocab();
+            tokens.push(
+                vocab.bos.or(vocab.eos).context("the prompt is empty, and the model has no token to begin with")?,
+            );
+        }
+        Ok(tokens)
+    }
+
+    fn session_config(&self, n_prompt: usize) -> SessionConfig {
+        let RunArgs { ctx, n, engine, .. } = self.args;
+        let default = SessionConfig::default();
+        let length = match *n {
+            Length::Tokens(n) => n,
+            Length::Open => OPEN_LENGTH,
+        };
+        SessionConfig {
+            n_ctx: ctx.unwrap_or_else(|| default.n_ctx.max(n_prompt.saturating_add(length))),
+            kv: engine.kv,
+            horizon_eps: engine.horizon_eps,
+            ..default
+        }
+    }
+
+    fn sampler_config(&self, seed: u64) -> SamplerConfig {
+        let args = &self.args.sampler;
+        SamplerConfig {
+            temp: args.temp,
+            top_k: args.top_k,
+            top_p: args.top_p,
+            min_p: args.min_p,
+            repeat_penalty: args.repeat_penalty,
+            seed,
+            ..SamplerConfig::default()
+        }
+    }
+}
+
+/// A story as it is told.
+struct Telling<'s, 'a> {
+    teller: &'s Teller<'s>,
+    session: Session<'s, 's, 'a>,
+    sampler: Sampler,
+    prefill: Rate,
+    decode: Rate,
+}
+
+impl Telling<'_, '_> {
+    fn run(&mut self, prompt: &[u8], tokens: &[u32], out: &mut impl Write) -> Result<End> {
+        let start = Instant::now();
+        let first = self.read(tokens);
+        self.prefill = Rate { n: self.session.pos(), time: start.elapsed() };
+        let Some(first) = first? else { return Ok(End::Interrupted) };
+        out.write_all(prompt)?;
+        out.flush()?;
+        let start = Instant::now();
+        let end = self.write(first, out);
+        self.decode = Rate { n: self.session.pos() - self.prefill.n, time: start.elapsed() };
+        end
+    }
+
+    /// Runs the prompt; the first token of the answer, or none after Ctrl-C.
+    fn read(&mut self, tokens: &[u32]) -> Result<Option<u32>> {
+        if tokens.len() > self.session.n_ctx() {
+            let n_ctx = self.session.n_ctx();
+            bail!("the prompt has {} tokens, the context {n_ctx}: --ctx N makes room for more", tokens.len());
+        }
+        let mut progress = Progress::of_tokens("reading the prompt", tokens.len() as u64);
+        let mut next = None;
+        for part in tokens.chunks(PREFILL_PART) {
+            if interrupt::pressed() {
+                return Ok(None);
+            }
+            part.iter().for_each(|&token| self.sampler.accept(token));
+            let is_last = self.session.pos() + part.len() == tokens.len();
+            let logits = self.session.prefill(part)?;
+            if is_last {
+                next = Some(self.sampler.sample(self.teller.of_tokens(logits)));
+            }
+            progress.reached(self.session.pos() as u64);
+        }
+        Ok(next)
+    }
+
+    /// Writes tokens from `token` on until something ends it.
+    fn write(&mut self, mut token: u32, out: &mut impl Write) -> Result<End> {
+        let tokenizer = self.teller.tokenizer;
+        let mut detokenizer = Detokenizer::new(false);
+        let mut text = String::new();
+        let mut n = 0;
+        let end = loop {
+            if let Some(end) = self.end_before(token, n) {
+                break end;
+            }
+            detokenizer.push(tokenizer, token, &mut text)?;
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+            text.clear();
+            n += 1;
+            if self.teller.args.n == Length::Tokens(n) {
+                break End::Length;
+            }
+            if self.session.pos() == self.session.n_ctx() {
+                break End::ContextFull { n_ctx: self.session.n_ctx() };
+            }
+            self.sampler.accept(token);
+            let logits = self.session.decode(token)?;
+            token = self.sampler.sample(self.teller.of_tokens(logits));
+        };
+        detokenizer.finish(&mut text)?;
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(end)
+    }
+
+    /// Whether the text ends before its `n`th token, which would be `token`.
+    fn end_before(&self, token: u32, n: usize) -> Option<End> {
+        if interrupt::pressed() {
+            Some(End::Interrupted)
+        } else if self.teller.tokenizer.vocab().eos == Some(token) {
+            Some(End::Text)
+        } else {
+            (self.teller.args.n == Length::Tokens(n)).then_some(End::Length)
+        }
+    }
+}
+
+impl Teller<'_> {
+    /// The logits without those of a padded vocabulary, which stand for no token.
+    fn of_tokens<'l>(&self, logits: &'l [f32]) -> &'l [f32] {
+        &logits[..logits.len().min(self.tokenizer.n_tokens())]
+    }
+}

@@ -1,0 +1,72 @@
+//! `nearfield tokenize` and `nearfield detokenize`.
+
+use std::ffi::OsString;
+use std::io::{Read, Write, stdin};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
+
+use crate::args::{DetokenizeArgs, TokenizeArgs, model_and_text, names_a_model};
+use crate::engine::allocate;
+use crate::model_file::ModelFile;
+use crate::standard_output::StandardOutput;
+use crate::text;
+
+/// Text to ids.
+pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
+    let (model, argument) = model_and_text([&args.first, &args.second], &args.model, &args.text)?;
+    with_tokenizer(model, |tokenizer| {
+        let text = match &argument {
+            Some(text) => text::bytes_of(text).to_vec(),
+            None => read_input()?,
+        };
+        let options = match args.no_bos {
+            true => EncodeOptions::default(),
+            false => tokenizer.options(),
+        };
+        let tokens = text::encode(tokenizer, &text, EncodeOptions { parse_special: args.special, ..options })?;
+        let words: Vec<String> = tokens.iter().map(u32::to_string).collect();
+        Ok(writeln!(StandardOutput::lock(), "{}", words.join(" "))?)
+    })
+}
+
+/// Ids to text: its bytes and nothing else, so that what was tokenized comes out again.
+pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
+    let (model, words) = model_and_words(args);
+    with_tokenizer(model, |tokenizer| {
+        let ids = match words {
+            [] => String::from_utf8_lossy(&read_input()?).into_owned(),
+            words => words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "),
+        };
+        let (mut detokenizer, mut text) = (Detokenizer::new(args.special), String::new());
+        for token in text::parse_ids(&ids)? {
+            detokenizer.push(tokenizer, token, &mut text)?;
+        }
+        detokenizer.finish(&mut text)?;
+        let mut out = StandardOutput::lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    })
+}
+
+/// The first word is the model if its name says so and no flag does.
+fn model_and_words(args: &DetokenizeArgs) -> (Option<PathBuf>, &[OsString]) {
+    match (&args.model.model, &args.words[..]) {
+        (None, [first, ids @ ..]) if names_a_model(first) => (Some(first.into()), ids),
+        (model, ids) => (model.clone(), ids),
+    }
+}
+
+fn with_tokenizer(model: Option<PathBuf>, then: impl FnOnce(&Tokenizer<'_, '_>) -> Result<()>) -> Result<()> {
+    let file = ModelFile::open(model)?;
+    let vocab = file.vocab()?;
+    let mut lines = allocate(text::index_bytes(&vocab)?)?;
+    then(&text::tokenizer(vocab, &mut lines)?)
+}
+
+fn read_input() -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    stdin().lock().read_to_end(&mut text).context("cannot read standard input")?;
+    Ok(text)
+}

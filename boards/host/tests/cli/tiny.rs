@@ -1,0 +1,110 @@
+//! A model of a few kilobytes with random weights, written as a GGUF file.
+
+use super::gguf_writer::{Value, Writer};
+
+/// Letters of byte-level BPE, one for each byte: printable ones as they are, the others from U+0100 on.
+fn letters() -> Vec<String> {
+    let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let mut others = 0x100..;
+    let mut letter = |byte: u8| match is_printable(byte) {
+        true => char::from(byte),
+        false => others.next().and_then(char::from_u32).unwrap(),
+    };
+    (0..=255).map(|byte| letter(byte).to_string()).collect()
+}
+
+const MERGES: [&str; 8] = ["h e", "Ġ t", "Ġt he", "i n", "o n", "o u", "Ġ w", "e r"];
+/// GGUF's numbers of weight types.
+const F32: u32 = 0;
+const Q8_0: u32 = 8;
+
+const N_EMBD: usize = 32;
+const N_HEAD: usize = 4;
+const N_HEAD_KV: usize = 2;
+const N_LAYER: usize = 2;
+const N_FF: usize = 64;
+
+/// Tokens: the letters, what the merges make, and `<|endoftext|>`.
+pub const N_TOKENS: usize = 256 + MERGES.len() + 1;
+/// `<|endoftext|>`.
+pub const END: usize = N_TOKENS - 1;
+/// Rows of the embedding: padded.
+pub const N_VOCAB: usize = 272;
+
+/// Numbers in ±1, always the same.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn f32s(&mut self, n: usize, scale: f32) -> Vec<u8> {
+        (0..n).flat_map(|_| (scale * self.next()).to_le_bytes()).collect()
+    }
+
+    /// Blocks of 32 with the scale 2^-9 (half-precision bits 0x1800).
+    fn q8_0(&mut self, n: usize) -> Vec<u8> {
+        let mut block = || {
+            let mut block = vec![0x00, 0x18];
+            block.extend((0..32).map(|_| (127.0 * self.next()) as i8 as u8));
+            block
+        };
+        (0..n / 32).flat_map(|_| block()).collect()
+    }
+}
+
+fn tokens() -> Vec<String> {
+    let merged = MERGES.iter().map(|merge| merge.replace(' ', ""));
+    letters().into_iter().chain(merged).chain(["<|endoftext|>".into()]).collect()
+}
+
+fn metadata(architecture: &str) -> Writer {
+    let number = |n: usize| Value::U32(n as u32);
+    let types: Vec<i32> = (0..N_TOKENS).map(|id| if id == END { 3 } else { 1 }).collect();
+    Writer::new(3)
+        .meta("general.architecture", Value::string(architecture))
+        .meta("general.name", Value::string("tiny \u{1b}[31mmodel"))
+        .meta("mpt.context_length", number(64))
+        .meta("mpt.embedding_length", number(N_EMBD))
+        .meta("mpt.block_count", number(N_LAYER))
+        .meta("mpt.feed_forward_length", number(N_FF))
+        .meta("mpt.attention.head_count", number(N_HEAD))
+        .meta("mpt.attention.head_count_kv", number(N_HEAD_KV))
+        .meta("mpt.attention.layer_norm_epsilon", Value::F32(1e-5))
+        .meta("mpt.attention.max_alibi_bias", Value::F32(8.0))
+        .meta("tokenizer.ggml.model", Value::string("gpt2"))
+        .meta("tokenizer.ggml.pre", Value::string("gpt-2"))
+        .meta("tokenizer.ggml.tokens", Value::strings(&tokens()))
+        .meta("tokenizer.ggml.merges", Value::strings(&MERGES.map(String::from)))
+        .meta("tokenizer.ggml.token_type", Value::i32s(&types))
+        .meta("tokenizer.ggml.eos_token_id", number(END))
+        .meta("tokenizer.ggml.bos_token_id", number(END))
+        .meta("tokenizer.ggml.add_bos_token", Value::Bool(true))
+}
+
+/// The file. Its family is `mpt`, whatever `architecture` says.
+pub fn model(architecture: &str) -> Vec<u8> {
+    let mut random = Random(1);
+    let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
+    let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let embedding = random.f32s(N_VOCAB * N_EMBD, 0.4);
+    let mut file = metadata(architecture).tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding);
+    for layer in 0..N_LAYER {
+        let name = |name: &str| format!("blk.{layer}.{name}.weight");
+        let matrices = [
+            ("attn_qkv", n_qkv, N_EMBD),
+            ("attn_output", N_EMBD, N_EMBD),
+            ("ffn_up", N_FF, N_EMBD),
+            ("ffn_down", N_EMBD, N_FF),
+        ];
+        for (matrix, n_rows, n_cols) in matrices {
+            file = file.tensor(&name(matrix), &[n_rows, n_cols], Q8_0, random.q8_0(n_rows * n_cols));
+        }
+        for norm in ["attn_norm", "ffn_norm"] {
+            file = file.tensor(&name(norm), &[N_EMBD], F32, ones.clone());
+        }
+    }
+    file.tensor("output_norm.weight", &[N_EMBD], F32, ones).finish()
+}
