@@ -124,8 +124,8 @@ pub struct UnknownPreTokenizer;
 impl fmt::Display for UnknownPreTokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "unknown tokenizer.ggml.pre: expected gpt-2, mpt, jais, bloom, gpt3-finnish, poro-chat, refact, starcoder \
-             or one that splits as they do",
+            "not a known pre-tokenizer: expected gpt-2, mpt, jais, bloom, gpt3-finnish, poro-chat, refact, starcoder or \
+             one that cuts texts as they do",
         )
     }
 }

@@ -55,7 +55,7 @@ impl<'f> Vocab<'f> {
     /// The vocabulary that the metadata holds.
     ///
     /// Files from before `tokenizer.ggml.pre` existed lack it: then the family's own pre-tokenizer is meant, which is BLOOM's
-    /// for `bloom` and GPT-2's for all others.
+    /// for `bloom`, StarCoder's for `refact` and GPT-2's for all others.
     ///
     /// # Errors
     /// [`VocabError`] names the key at fault.
@@ -72,8 +72,11 @@ impl<'f> Vocab<'f> {
                 .and_then(|name| PreTokenizer::from_name(name).ok())
                 .ok_or_else(|| VocabError::Pre { found: cut_off(name) })?,
             Some(other) => return Err(wrong_type("tokenizer.ggml.pre", "string", other)),
-            None if gguf.get("general.architecture") == Some(Value::String(b"bloom")) => PreTokenizer::Bloom,
-            None => PreTokenizer::Gpt2,
+            None => match gguf.get("general.architecture") {
+                Some(Value::String(b"bloom")) => PreTokenizer::Bloom,
+                Some(Value::String(b"refact" | b"starcoder")) => PreTokenizer::Starcoder,
+                _ => PreTokenizer::Gpt2,
+            },
         };
         Ok(Self {
             tokens: strings(gguf, "tokenizer.ggml.tokens")?,
@@ -130,4 +133,61 @@ fn cut_off(bytes: &[u8]) -> heapless::String<32> {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// A GGUF file of strings and, for the vocabulary, two empty arrays of strings.
+    fn file(strings: &[(&str, &str)]) -> Vec<u8> {
+        let string = |s: &str| [&(s.len() as u64).to_le_bytes()[..], s.as_bytes()].concat();
+        let mut file = b"GGUF\x03\0\0\0".to_vec();
+        file.extend(0u64.to_le_bytes());
+        file.extend((strings.len() as u64 + 2).to_le_bytes());
+        for (key, value) in strings {
+            file.extend([string(key), 8u32.to_le_bytes().to_vec(), string(value)].concat());
+        }
+        for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.merges"] {
+            file.extend([string(key), [9u32, 8, 0, 0].map(u32::to_le_bytes).concat()].concat());
+        }
+        file
+    }
+
+    #[test]
+    fn a_file_without_a_pre_tokenizer_gets_that_of_its_family() {
+        for (architecture, wanted) in [
+            ("bloom", PreTokenizer::Bloom),
+            ("refact", PreTokenizer::Starcoder),
+            ("mpt", PreTokenizer::Gpt2),
+            ("jais", PreTokenizer::Gpt2),
+        ] {
+            let file = file(&[("general.architecture", architecture), ("tokenizer.ggml.model", "gpt2")]);
+            assert_eq!(Vocab::from_gguf(&Gguf::parse(&file).unwrap()).unwrap().pre, wanted, "{architecture}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_key_and_what_was_found() {
+        for (strings, wanted) in [
+            (&[("a", "b")][..], "the file has no tokenizer: tokenizer.ggml.model is missing"),
+            (
+                &[("tokenizer.ggml.model", "llama")],
+                "tokenizer.ggml.model is \"llama\": \"gpt2\", byte-level BPE, can be read",
+            ),
+            (
+                &[("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "falcon")],
+                "tokenizer.ggml.pre \"falcon\": not a known pre-tokenizer",
+            ),
+        ] {
+            let file = file(strings);
+            let error = Vocab::from_gguf(&Gguf::parse(&file).unwrap()).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{error}");
+        }
+    }
 }

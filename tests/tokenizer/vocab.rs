@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nearfield::gguf::{Array, Value};
 use nearfield::tokenizer::{EncodeError, EncodeOptions, PreTokenizer, StringArray, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Gguf, Line};
 
@@ -48,19 +47,13 @@ impl Words {
     pub fn from_gguf(path: &Path) -> Self {
         let file = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let gguf = Gguf::parse(&file).unwrap();
-        let Some(Value::String(pre)) = gguf.get("tokenizer.ggml.pre") else { panic!("no tokenizer.ggml.pre") };
-        let strings = |key| {
-            let array = array(&gguf, key);
-            let (strings, rest) = StringArray::split(array.len, array.body).unwrap();
-            assert!(rest.is_empty());
-            strings.iter().map(<[u8]>::to_vec).collect()
-        };
-        let types = array(&gguf, "tokenizer.ggml.token_type").body;
+        let vocab = Vocab::from_gguf(&gguf).unwrap();
+        let types = vocab.token_types.unwrap().chunks_exact(4);
         Self {
-            tokens: strings("tokenizer.ggml.tokens"),
-            types: types.chunks_exact(4).map(|ty| i32::from_le_bytes(ty.try_into().unwrap())).collect(),
-            merges: strings("tokenizer.ggml.merges"),
-            pre: PreTokenizer::from_name(std::str::from_utf8(pre).unwrap()).unwrap(),
+            tokens: vocab.tokens.iter().map(<[u8]>::to_vec).collect(),
+            types: types.map(|ty| i32::from_le_bytes(ty.try_into().unwrap())).collect(),
+            merges: vocab.merges.iter().map(<[u8]>::to_vec).collect(),
+            pre: vocab.pre,
         }
     }
 
@@ -134,11 +127,4 @@ fn garbage() -> Line {
     let mut lines = [Line::ZERO];
     Arena::new(&mut lines).take::<u8>(Line::BYTES).unwrap().fill(0xa5);
     lines[0]
-}
-
-fn array<'f>(gguf: &Gguf<'f>, key: &str) -> Array<'f> {
-    match gguf.get(key) {
-        Some(Value::Array(array)) => array,
-        other => panic!("{key}: {other:?}"),
-    }
 }
