@@ -1,9 +1,10 @@
-//! Attention over one block of stored keys and values: four or eight keys at a time, and columns of values in registers.
+//! Attention over one block of stored keys and values: eight keys at a time, and columns of values in registers.
 
 use core::arch::x86_64::*;
 
-use super::floats::{Element, dots, sum};
+use super::floats::{Element, dots, load, store, sum};
 use super::group::{ROWS, halves, signed_products};
+use super::math::map;
 use super::norm::square;
 use super::unpack::signed;
 use crate::scalar::{self, assert_query, assert_rows, distance_of};
@@ -37,11 +38,30 @@ pub(super) fn score_block(
         (Query::Q8(q), KvRows::Q8_0 { qs, d }) => dot_keys_q8(q, qs, d, head_dim, scores),
         _ => unreachable!("checked by assert_query"),
     }
-    let n = scores.len();
-    for (j, score) in scores.iter_mut().enumerate() {
-        *score = *score * scale - slope * distance_of(distance, n, j);
-    }
+    add_bias(scores, scale, slope, distance);
     largest(scores)
+}
+
+/// `score * scale - slope * distance`
+#[target_feature(enable = "avx2")]
+#[inline]
+fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
+    let n = scores.len();
+    if distance as usize + n > 1 << 24 {
+        // Distances are no longer all floats, each must be rounded.
+        for (j, score) in scores.iter_mut().enumerate() {
+            *score = *score * scale - slope * distance_of(distance, n, j);
+        }
+        return;
+    }
+    let (scale, slope, step) = (_mm256_set1_ps(scale), _mm256_set1_ps(slope), _mm256_set1_ps(8.0));
+    let farthest = _mm256_set1_ps((distance as usize + n) as f32);
+    let mut distances = _mm256_sub_ps(farthest, _mm256_setr_ps(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0));
+    map(scores, |score| {
+        let bias = _mm256_mul_ps(slope, distances);
+        distances = _mm256_sub_ps(distances, step);
+        _mm256_sub_ps(_mm256_mul_ps(score, scale), bias)
+    });
 }
 
 /// The largest number, +0 for any zero; NaN is passed over.
@@ -51,14 +71,11 @@ fn largest(scores: &[f32]) -> f32 {
     let (eights, rest) = scores.as_chunks::<8>();
     let mut lanes = _mm256_set1_ps(f32::NEG_INFINITY);
     for eight in eights {
-        // SAFETY: eight readable floats; `loadu` needs no alignment.
-        let x = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
-        // Its second operand where the first is not greater, also for NaN.
-        lanes = _mm256_max_ps(x, lanes);
+        // The second operand where the first is not greater, also for NaN.
+        lanes = _mm256_max_ps(load(eight), lanes);
     }
     let mut all = [0.0; 8];
-    // SAFETY: eight writable floats; `storeu` needs no alignment.
-    unsafe { _mm256_storeu_ps(all.as_mut_ptr(), lanes) };
+    store(lanes, &mut all);
     all.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max }) + 0.0
 }
 
@@ -66,46 +83,49 @@ fn largest(scores: &[f32]) -> f32 {
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
-    let n = scores.len();
-    for (i, scores) in scores.chunks_mut(4).enumerate() {
-        // The last key stands in for keys that do not exist.
-        let rows: [&[E]; 4] = core::array::from_fn(|r| &keys[(4 * i + r).min(n - 1) * q.len()..][..q.len()]);
+    for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
+        let rows: [&[E]; 4] = rows_from(keys, q.len(), first, scores.len());
         scores.copy_from_slice(&dots(rows, [q])[..scores.len()]);
     }
+}
+
+/// Rows `first..first + n` of `[_, stride]`; the last one also stands in for those up to `R`.
+#[inline]
+fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; R] {
+    let mut rows: [&[T]; R] = [&[]; R];
+    for (r, slot) in rows.iter_mut().enumerate() {
+        *slot = &all[(first + r.min(n - 1)) * stride..][..stride];
+    }
+    rows
 }
 
 /// `scores[j] = q · k_j`, eight keys at a time, a lane each.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
-    let n = scores.len();
-    for (i, scores) in scores.chunks_mut(ROWS).enumerate() {
-        // The last key stands in for keys that do not exist.
-        let key: [usize; ROWS] = core::array::from_fn(|r| (ROWS * i + r).min(n - 1));
+    for (first, scores) in (0..).step_by(ROWS).zip(scores.chunks_mut(ROWS)) {
+        let qs: [&[i8]; ROWS] = rows_from(qs, head_dim, first, scores.len());
+        let d: [&[u16]; ROWS] = rows_from(d, q.len(), first, scores.len());
         let mut acc = _mm256_setzero_ps();
         for (g, q) in q.iter().enumerate() {
-            let d = halves(key.map(|key| d[key * head_dim.div_ceil(QK) + g].to_le_bytes()));
-            let rows = key.map(|key| &qs[key * head_dim..][..head_dim][g * QK..]);
-            let [sum] = signed_products(&signed_columns(rows), [q]);
-            let scale = _mm256_mul_ps(d, _mm256_set1_ps(q.d));
+            let [sum] = signed_products(&signed_columns(qs, g), [q]);
+            let scale = _mm256_mul_ps(halves(d.map(|d| d[g].to_le_bytes())), _mm256_set1_ps(q.d));
             acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
         }
-        let mut all = [0.0; ROWS];
-        // SAFETY: eight writable floats; `storeu` needs no alignment.
-        unsafe { _mm256_storeu_ps(all.as_mut_ptr(), acc) };
-        scores.copy_from_slice(&all[..scores.len()]);
+        store(acc, scores);
     }
 }
 
-/// The first 32 columns of eight rows; zeros for those that a row does not have.
+/// Columns `32 g..32 g + 32` of eight rows; zeros for those that a row does not have.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn signed_columns(rows: [&[i8]; ROWS]) -> [__m256i; 8] {
-    if rows[0].len() >= QK {
-        return signed(rows.map(|row| row.first_chunk().expect("32 columns")));
+fn signed_columns(rows: [&[i8]; ROWS], g: usize) -> [__m256i; 8] {
+    if rows[0].len() >= (g + 1) * QK {
+        return signed(rows.map(|row| row[g * QK..].first_chunk().expect("32 columns")));
     }
     let padded = rows.map(|row| {
         let mut all = [0; QK];
+        let row = &row[g * QK..];
         all[..row.len()].copy_from_slice(row);
         all
     });
@@ -126,11 +146,11 @@ pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32
 
 /// Stored values, multiplied with a probability as they are read.
 trait Values: Copy {
-    /// `p · v` of columns `at..at + 8` of a key.
+    /// `p · v` of columns `at..at + 8 · N` of a key; `at` is a multiple of 8.
     ///
     /// # Safety
     /// The processor has AVX2 and F16C.
-    unsafe fn weighted(self, p: f32, key: usize, at: usize) -> __m256;
+    unsafe fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [__m256; N];
 
     /// `p · v` of one column.
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32;
@@ -145,10 +165,10 @@ struct Floats<'a, E> {
 impl<E: Element> Values for Floats<'_, E> {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    unsafe fn weighted(self, p: f32, key: usize, at: usize) -> __m256 {
-        let eight = self.x[key * self.head_dim + at..].first_chunk().expect("eight columns");
+    unsafe fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [__m256; N] {
+        let x: &[[E; 8]] = self.x[key * self.head_dim + at..][..8 * N].as_chunks().0;
         // SAFETY: this function has the features, too.
-        _mm256_mul_ps(_mm256_set1_ps(p), unsafe { E::widen(eight) })
+        core::array::from_fn(|i| _mm256_mul_ps(_mm256_set1_ps(p), unsafe { E::widen(&x[i]) }))
     }
 
     #[inline]
@@ -174,13 +194,17 @@ impl Quants<'_> {
 impl Values for Quants<'_> {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    unsafe fn weighted(self, p: f32, key: usize, at: usize) -> __m256 {
-        let eight: &[i8; 8] = self.qs[key * self.head_dim + at..].first_chunk().expect("eight columns");
-        // SAFETY: eight readable bytes.
-        let bytes = unsafe { _mm_loadl_epi64(eight.as_ptr().cast()) };
-        let q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
-        let d = _mm256_cvtph_ps(_mm_set1_epi16(self.scale(key, at) as i16));
-        _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(p), d), q)
+    unsafe fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [__m256; N] {
+        let qs: &[[i8; 8]] = self.qs[key * self.head_dim + at..][..8 * N].as_chunks().0;
+        let mut factor = _mm256_setzero_ps();
+        core::array::from_fn(|i| {
+            if i % 4 == 0 {
+                let d = _mm256_cvtph_ps(_mm_set1_epi16(self.scale(key, at + 8 * i) as i16));
+                factor = _mm256_mul_ps(_mm256_set1_ps(p), d);
+            }
+            let eight = _mm_cvtsi64_si128(i64::from_le_bytes(qs[i].map(|q| q as u8)));
+            _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)))
+        })
     }
 
     #[inline]
@@ -217,17 +241,16 @@ fn accumulate(probs: &[f32], values: impl Values, acc: &mut [f32]) {
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &mut [f32]) {
-    let acc = &mut acc[at..][..8 * N];
+    let acc: &mut [[f32; 8]] = acc[at..][..8 * N].as_chunks_mut().0;
     let mut sums = [_mm256_setzero_ps(); N];
     for (key, &p) in probs.iter().enumerate().rev() {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: this function has the features, too.
-            *sum = _mm256_add_ps(*sum, unsafe { values.weighted(p, key, at + 8 * i) });
+        // SAFETY: this function has the features, too.
+        let terms: [__m256; N] = unsafe { values.weighted(p, key, at) };
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum = _mm256_add_ps(*sum, term);
         }
     }
-    for (i, sum) in sums.into_iter().enumerate() {
-        let eight: &mut [f32] = &mut acc[8 * i..][..8];
-        // SAFETY: eight readable and writable floats; `loadu` and `storeu` need no alignment.
-        unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), _mm256_add_ps(_mm256_loadu_ps(eight.as_ptr()), sum)) };
+    for (sum, acc) in sums.into_iter().zip(acc) {
+        store(_mm256_add_ps(load(acc), sum), acc);
     }
 }

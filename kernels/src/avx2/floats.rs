@@ -123,9 +123,15 @@ fn tile<B: Block + Element, const R: usize, const T: usize>(
 ) {
     let (start, n_cols) = (out.start(), w.n_cols());
     let last = out.end() - 1;
-    // The last row stands in for rows that do not exist; their sums are dropped.
-    let rows: [&[B]; R] = core::array::from_fn(|r| blocks_of(w.row((start + row + r).min(last))));
-    let tokens: [&[f32]; T] = core::array::from_fn(|t| &x[(token + t) * n_cols..][..n_cols]);
+    let mut rows: [&[B]; R] = [&[]; R];
+    for (r, slot) in rows.iter_mut().enumerate() {
+        // The last row stands in for rows that do not exist; their sums are dropped.
+        *slot = blocks_of(w.row((start + row + r).min(last)));
+    }
+    let mut tokens: [&[f32]; T] = [&[]; T];
+    for (t, slot) in tokens.iter_mut().enumerate() {
+        *slot = &x[(token + t) * n_cols..][..n_cols];
+    }
     let sums = dots(rows, tokens);
     for t in 0..T {
         let out = &mut out.row(token + t)[row..];
@@ -168,7 +174,8 @@ pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], 
             }
         }
     }
-    trees(lanes)
+    let [low, high] = lanes;
+    trees([0, 1, 2, 3].map(|i| _mm256_add_ps(low[i], high[i])))
 }
 
 /// Elements `at..at + 8`.
@@ -211,8 +218,7 @@ pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(__m256) -> __m256) -> f32 {
 fn values<E: Element>(x: &[E]) -> __m256 {
     let mut all = [0.0; 8];
     all.iter_mut().zip(x).for_each(|(all, x)| *all = x.value());
-    // SAFETY: this function has the features, too.
-    unsafe { f32::widen(&all) }
+    load(&all)
 }
 
 /// Adds up to 15 last terms to the partial sums.
@@ -223,8 +229,7 @@ fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] 
     for (lane, term) in lanes.iter_mut().zip(terms) {
         *lane += term;
     }
-    // SAFETY: 16 readable floats; `loadu` needs no alignment.
-    unsafe { [_mm256_loadu_ps(lanes.as_ptr()), _mm256_loadu_ps(lanes.as_ptr().add(8))] }
+    [load(&lanes[..8]), load(&lanes[8..])]
 }
 
 /// The 16 partial sums.
@@ -232,19 +237,15 @@ fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] 
 #[inline]
 fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
-    // SAFETY: 16 writable floats; `storeu` needs no alignment.
-    unsafe {
-        _mm256_storeu_ps(lanes.as_mut_ptr(), sums[0]);
-        _mm256_storeu_ps(lanes.as_mut_ptr().add(8), sums[1]);
-    }
+    store(sums[0], &mut lanes[..8]);
+    store(sums[1], &mut lanes[8..]);
     lanes
 }
 
-/// The trees (8, 4, 2, 1) of four dot products.
+/// The trees of four sums of eight partial sums: 4, 2, 1.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn trees([low, high]: [[__m256; 4]; 2]) -> [f32; 4] {
-    let [a, b, c, d] = [0, 1, 2, 3].map(|i| _mm256_add_ps(low[i], high[i]));
+fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
     // Four lanes of a and of b; of c and of d.
     let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
     let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));
@@ -258,4 +259,30 @@ fn trees([low, high]: [[__m256; 4]; 2]) -> [f32; 4] {
     // SAFETY: four writable floats; `storeu` needs no alignment.
     unsafe { _mm_storeu_ps(out.as_mut_ptr(), all) };
     out
+}
+
+/// Up to eight floats; the lanes behind them are zero.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn load(x: &[f32]) -> __m256 {
+    let Some(eight) = x.first_chunk::<8>() else {
+        let mut all = [0.0; 8];
+        all[..x.len()].copy_from_slice(x);
+        return load(&all);
+    };
+    // SAFETY: eight readable floats; `loadu` needs no alignment.
+    unsafe { _mm256_loadu_ps(eight.as_ptr()) }
+}
+
+/// The first lanes, as many as `out` holds (up to eight).
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn store(x: __m256, out: &mut [f32]) {
+    let Some(eight) = out.first_chunk_mut::<8>() else {
+        let mut all = [0.0; 8];
+        store(x, &mut all);
+        return out.copy_from_slice(&all[..out.len()]);
+    };
+    // SAFETY: eight writable floats; `storeu` needs no alignment.
+    unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), x) };
 }

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 use core::f32::consts::LOG2_E;
 
+use super::floats::{load, store, sum};
 use crate::scalar::constants::*;
 
 /// See [`crate::scalar::exp`].
@@ -56,23 +57,13 @@ fn normal_cdf(x: __m256) -> __m256 {
     _mm256_blendv_ps(tail, _mm256_sub_ps(set(1.0), tail), upper)
 }
 
-/// `x = f(x)`, eight at a time.
+/// `x = f(x)`, eight at a time, in order; `f` also sees the zeros behind the last.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn map(x: &mut [f32], f: impl Fn(__m256) -> __m256) {
-    let (eights, rest) = x.as_chunks_mut();
-    eights.iter_mut().for_each(|x| map_eight(x, &f));
-    let mut last = [0.0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    map_eight(&mut last, &f);
-    rest.copy_from_slice(&last[..rest.len()]);
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn map_eight(x: &mut [f32; 8], f: impl Fn(__m256) -> __m256) {
-    // SAFETY: eight readable and writable floats; neither needs alignment.
-    unsafe { _mm256_storeu_ps(x.as_mut_ptr(), f(_mm256_loadu_ps(x.as_ptr()))) };
+pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
+    for eight in x.chunks_mut(8) {
+        store(f(load(eight)), eight);
+    }
 }
 
 /// See [`crate::scalar::gelu_tanh`].
@@ -109,5 +100,5 @@ fn negative(x: __m256) -> __m256 {
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     let shift = _mm256_set1_ps(max);
     map(scores, |score| exp(_mm256_sub_ps(score, shift)));
-    super::floats::sum(scores, |x| x)
+    sum(scores, |x| x)
 }

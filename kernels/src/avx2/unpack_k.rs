@@ -17,18 +17,22 @@ impl Unpack for BlockQ2_K {
         let (d, m) = (halves(rows.map(|row| row.d.0)), negative(halves(rows.map(|row| row.dmin.0))));
         let both = transpose(rows.map(|row| &row.scales));
         for n in 0..2 {
-            let mut bits = transpose_32(rows.map(|row| chunk(&row.qs, n)));
-            for k in 0..4 {
-                let g = 4 * n + k;
-                let scales = _mm256_and_si256(both[g / 2], _mm256_set1_epi8(15));
-                let minimums = _mm256_and_si256(_mm256_srli_epi16::<4>(both[g / 2]), _mm256_set1_epi8(15));
-                let q = bits.map(|bits| _mm256_and_si256(bits, _mm256_set1_epi8(3)));
-                let sc = half_scales(scales, g);
-                sink(&Group { q, d, sc, m, mn: both_halves::<8>(minimums, g), offset: _mm256_setzero_si256() });
-                bits = bits.map(|bits| _mm256_srli_epi16::<2>(bits));
-            }
+            let bits = transpose_32(rows.map(|row| chunk(&row.qs, n)));
+            sink(&q2_group::<0>(bits, both[2 * n], d, m));
+            sink(&q2_group::<1>(bits, both[2 * n], d, m));
+            sink(&q2_group::<2>(bits, both[2 * n + 1], d, m));
+            sink(&q2_group::<3>(bits, both[2 * n + 1], d, m));
         }
     }
+}
+
+/// Group `4 n + K`; `both`: scales and minimums of two groups.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn q2_group<const K: i32>(bits: [__m256i; 8], both: __m256i, d: __m256, m: __m256) -> Group {
+    let q = bits.map(|bits| masked(right(bits, 2 * K), 3));
+    let mn = halves_of_group::<K>(masked(right(both, 4), 15), 0);
+    Group { q, d, sc: scales_of_group::<K>(masked(both, 15)), m, mn, offset: _mm256_setzero_si256() }
 }
 
 impl Unpack for BlockQ3_K {
@@ -39,48 +43,41 @@ impl Unpack for BlockQ3_K {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn unpack(rows: [&Self; ROWS], mut sink: impl FnMut(&Group)) {
-        let (scales, d) = q3_scales(rows);
+        let scales = q3_scales(rows.map(|row| &row.scales));
+        let d = halves(rows.map(|row| row.d.0));
         let mut high = transpose_32(rows.map(|row| &row.hmask));
         for n in 0..2 {
-            let mut low = transpose_32(rows.map(|row| chunk(&row.qs, n)));
-            for k in 0..4 {
-                let g = 4 * n + k;
-                let q = core::array::from_fn(|i| {
-                    let third = _mm256_and_si256(_mm256_slli_epi16::<2>(high[i]), _mm256_set1_epi8(4));
-                    _mm256_or_si256(_mm256_and_si256(low[i], _mm256_set1_epi8(3)), third)
-                });
-                // Quants are too large by 4.
-                let offset = both_halves::<6>(scales[g / 2], g);
-                sink(&Group { sc: half_scales(scales[g / 2], g), offset, ..Group::plain(q, d) });
-                low = low.map(|bits| _mm256_srli_epi16::<2>(bits));
-                high = high.map(|bits| _mm256_srli_epi16::<1>(bits));
-            }
+            let low = transpose_32(rows.map(|row| chunk(&row.qs, n)));
+            sink(&q3_group::<0>(low, high, scales[2 * n], d));
+            sink(&q3_group::<1>(low, high, scales[2 * n], d));
+            sink(&q3_group::<2>(low, high, scales[2 * n + 1], d));
+            sink(&q3_group::<3>(low, high, scales[2 * n + 1], d));
+            high = high.map(|bits| right(bits, 4));
         }
     }
 }
 
-/// `sc - 32` of the 16 columns `4 i..4 i + 4`, a byte each, and the scales `d`.
+/// Group `4 n + K`; bit `K` of each byte of `high` is the quant's third.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn q3_scales(rows: [&BlockQ3_K; ROWS]) -> ([__m256i; 4], __m256) {
-    let bytes = rows.map(|row| {
-        let mut bytes = [0; 16];
-        bytes[..12].copy_from_slice(&row.scales);
-        load(&bytes)
-    });
-    let [a, b, c, _] = transpose_registers(bytes);
-    let scales = [
-        (a, c),
-        (b, _mm256_srli_epi16::<2>(c)),
-        (_mm256_srli_epi16::<4>(a), _mm256_srli_epi16::<4>(c)),
-        (_mm256_srli_epi16::<4>(b), _mm256_srli_epi16::<6>(c)),
-    ];
-    let scales = scales.map(|(low, high)| {
-        let low = _mm256_and_si256(low, _mm256_set1_epi8(15));
-        let high = _mm256_and_si256(high, _mm256_set1_epi8(3));
-        _mm256_sub_epi8(_mm256_or_si256(low, _mm256_slli_epi16::<4>(high)), _mm256_set1_epi8(32))
-    });
-    (scales, halves(rows.map(|row| row.d.0)))
+fn q3_group<const K: i32>(low: [__m256i; 8], high: [__m256i; 8], scales: __m256i, d: __m256) -> Group {
+    let mut q = low.map(|bits| masked(right(bits, 2 * K), 3));
+    for (q, high) in q.iter_mut().zip(high) {
+        *q = _mm256_or_si256(*q, masked(left(high, 2 - K), 4));
+    }
+    // Quants are too large by 4 = 2^2.
+    Group { sc: scales_of_group::<K>(scales), offset: halves_of_group::<K>(scales, 2), ..Group::plain(q, d) }
+}
+
+/// `sc - 32` of all columns: the four bytes of a lane are those of 64 columns.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn q3_scales(scales: [&[u8; 12]; ROWS]) -> [__m256i; 4] {
+    let [a, b, c, _] = transpose_registers(scales.map(|scales| load_12(scales)));
+    [(a, c), (b, right(c, 2)), (right(a, 4), right(c, 4)), (right(b, 4), right(c, 6))].map(|(low, high)| {
+        let scale = _mm256_or_si256(masked(low, 15), left(masked(high, 3), 4));
+        _mm256_sub_epi8(scale, _mm256_set1_epi8(32))
+    })
 }
 
 impl Unpack for BlockQ4_K {
@@ -92,12 +89,13 @@ impl Unpack for BlockQ4_K {
     #[inline]
     unsafe fn unpack(rows: [&Self; ROWS], mut sink: impl FnMut(&Group)) {
         let header = Header::new(rows.map(|row| [row.d.0, row.dmin.0]), rows.map(|row| &row.scales));
-        for pair in 0..4 {
-            let both = transpose_32(rows.map(|row| chunk(&row.qs, pair)));
-            for odd in 0..2 {
-                let q = both.map(|both| nibble(both, odd));
-                sink(&header.group(2 * pair + odd, q));
-            }
+        for half in 0..2 {
+            let both = transpose_32(rows.map(|row| chunk(&row.qs, 2 * half)));
+            sink(&header.group::<0>(half, both.map(|both| masked(both, 15))));
+            sink(&header.group::<1>(half, both.map(|both| masked(right(both, 4), 15))));
+            let both = transpose_32(rows.map(|row| chunk(&row.qs, 2 * half + 1)));
+            sink(&header.group::<2>(half, both.map(|both| masked(both, 15))));
+            sink(&header.group::<3>(half, both.map(|both| masked(right(both, 4), 15))));
         }
     }
 }
@@ -112,21 +110,30 @@ impl Unpack for BlockQ5_K {
     unsafe fn unpack(rows: [&Self; ROWS], mut sink: impl FnMut(&Group)) {
         let header = Header::new(rows.map(|row| [row.d.0, row.dmin.0]), rows.map(|row| &row.scales));
         let mut high = transpose_32(rows.map(|row| &row.qh));
-        for pair in 0..4 {
-            let both = transpose_32(rows.map(|row| chunk(&row.qs, pair)));
-            for odd in 0..2 {
-                let q = core::array::from_fn(|i| {
-                    let fifth = _mm256_and_si256(_mm256_slli_epi16::<4>(high[i]), _mm256_set1_epi8(16));
-                    _mm256_or_si256(nibble(both[i], odd), fifth)
-                });
-                sink(&header.group(2 * pair + odd, q));
-                high = high.map(|bits| _mm256_srli_epi16::<1>(bits));
-            }
+        for half in 0..2 {
+            let both = transpose_32(rows.map(|row| chunk(&row.qs, 2 * half)));
+            sink(&header.group::<0>(half, q5_quants::<0>(both, high)));
+            sink(&header.group::<1>(half, q5_quants::<1>(both, high)));
+            let both = transpose_32(rows.map(|row| chunk(&row.qs, 2 * half + 1)));
+            sink(&header.group::<2>(half, q5_quants::<2>(both, high)));
+            sink(&header.group::<3>(half, q5_quants::<3>(both, high)));
+            high = high.map(|bits| right(bits, 4));
         }
     }
 }
 
-/// What Q4_K and Q5_K say about their scales. Bytes of a lane: four groups of a row.
+/// Quants of group `4 n + K`; bit `K` of each byte of `high` is the quant's fifth.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn q5_quants<const K: i32>(both: [__m256i; 8], high: [__m256i; 8]) -> [__m256i; 8] {
+    let mut q = both.map(|both| masked(right(both, K % 2 * 4), 15));
+    for (q, high) in q.iter_mut().zip(high) {
+        *q = _mm256_or_si256(*q, masked(left(high, 4 - K), 16));
+    }
+    q
+}
+
+/// What Q4_K and Q5_K say about their scales. The four bytes of a lane: those of four groups, first or last.
 struct Header {
     d: __m256,
     m: __m256,
@@ -139,32 +146,24 @@ impl Header {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     fn new(d: [[[u8; 2]; 2]; ROWS], scales: [&[u8; 12]; ROWS]) -> Self {
-        let bytes = scales.map(|scales| {
-            let mut bytes = [0; 16];
-            bytes[..12].copy_from_slice(scales);
-            load(&bytes)
-        });
-        let [sc, mn, rest, _] = transpose_registers(bytes);
-        let six = |bits| _mm256_and_si256(bits, _mm256_set1_epi8(63));
-        let last = |low, high| {
-            let low = _mm256_and_si256(low, _mm256_set1_epi8(15));
-            // The highest two bits, moved to bits 4 and 5.
-            _mm256_or_si256(low, _mm256_and_si256(_mm256_srli_epi16::<2>(high), _mm256_set1_epi8(0x30)))
-        };
+        let [sc, mn, rest, _] = transpose_registers(scales.map(|scales| load_12(scales)));
+        // Of the last four groups: low four bits, and the two highest bits of the first four's bytes.
+        let last = |low, high| _mm256_or_si256(masked(low, 15), masked(right(high, 2), 0x30));
         Self {
             d: halves(d.map(|[d, _]| d)),
             m: negative(halves(d.map(|[_, dmin]| dmin))),
-            scales: [six(sc), last(rest, sc)],
-            minimums: [six(mn), last(_mm256_srli_epi16::<4>(rest), mn)],
+            scales: [masked(sc, 63), last(rest, sc)],
+            minimums: [masked(mn, 63), last(right(rest, 4), mn)],
         }
     }
 
+    /// Group `4 half + K`.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    fn group(&self, g: usize, q: [__m256i; 8]) -> Group {
-        let twice = select(g % 4, g % 4, true);
-        let sc = _mm256_shuffle_epi8(self.scales[g / 4], twice);
-        let mn = _mm256_shuffle_epi8(self.minimums[g / 4], twice);
+    fn group<const K: i32>(&self, half: usize, q: [__m256i; 8]) -> Group {
+        let twice = select(K, K, true);
+        let sc = _mm256_shuffle_epi8(self.scales[half], twice);
+        let mn = _mm256_shuffle_epi8(self.minimums[half], twice);
         Group { q, d: self.d, sc: [sc; 2], m: self.m, mn, offset: _mm256_setzero_si256() }
     }
 }
@@ -180,29 +179,48 @@ impl Unpack for BlockQ6_K {
         let d = halves(rows.map(|row| row.d.0));
         let scales = transpose(rows.map(|row| row.scales.map(|sc| sc as u8)).each_ref());
         for n in 0..2 {
-            let low = [0, 1].map(|k| transpose_32(rows.map(|row| chunk(&row.ql, 2 * n + k))));
-            let mut high = transpose_32(rows.map(|row| chunk(&row.qh, n)));
-            for k in 0..4 {
-                let g = 4 * n + k;
-                let q = core::array::from_fn(|i| {
-                    let upper = _mm256_and_si256(_mm256_slli_epi16::<4>(high[i]), _mm256_set1_epi8(0x30));
-                    _mm256_or_si256(nibble(low[k % 2][i], k / 2), upper)
-                });
-                // Quants are too large by 32.
-                let offset = both_halves::<3>(scales[g / 2], g);
-                sink(&Group { sc: half_scales(scales[g / 2], g), offset, ..Group::plain(q, d) });
-                high = high.map(|bits| _mm256_srli_epi16::<2>(bits));
-            }
+            let high = transpose_32(rows.map(|row| chunk(&row.qh, n)));
+            let low = transpose_32(rows.map(|row| chunk(&row.ql, 2 * n)));
+            let next = transpose_32(rows.map(|row| chunk(&row.ql, 2 * n + 1)));
+            sink(&q6_group::<0>(low, high, scales[2 * n], d));
+            sink(&q6_group::<1>(next, high, scales[2 * n], d));
+            sink(&q6_group::<2>(low, high, scales[2 * n + 1], d));
+            sink(&q6_group::<3>(next, high, scales[2 * n + 1], d));
         }
     }
 }
 
-/// The low or the high half of each byte.
+/// Group `4 n + K`.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn q6_group<const K: i32>(low: [__m256i; 8], high: [__m256i; 8], scales: __m256i, d: __m256) -> Group {
+    let mut q = low.map(|both| masked(right(both, K / 2 * 4), 15));
+    for (q, high) in q.iter_mut().zip(high) {
+        *q = _mm256_or_si256(*q, masked(left(high, 4 - 2 * K), 0x30));
+    }
+    // Quants are too large by 32 = 2^5.
+    Group { sc: scales_of_group::<K>(scales), offset: halves_of_group::<K>(scales, 5), ..Group::plain(q, d) }
+}
+
+/// The bits of `mask`, in each byte.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn nibble(both: __m256i, high: usize) -> __m256i {
-    let bits = if high == 0 { both } else { _mm256_srli_epi16::<4>(both) };
-    _mm256_and_si256(bits, _mm256_set1_epi8(15))
+fn masked(x: __m256i, mask: i8) -> __m256i {
+    _mm256_and_si256(x, _mm256_set1_epi8(mask))
+}
+
+/// Words shifted right: a [`masked`] byte is the byte shifted, as long as the mask has no bit that came from its neighbour.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn right(x: __m256i, n: i32) -> __m256i {
+    _mm256_srl_epi16(x, _mm_cvtsi32_si128(n))
+}
+
+/// Words shifted left, or right for a negative number.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn left(x: __m256i, n: i32) -> __m256i {
+    if n < 0 { right(x, -n) } else { _mm256_sll_epi16(x, _mm_cvtsi32_si128(n)) }
 }
 
 #[target_feature(enable = "avx2")]
@@ -217,35 +235,42 @@ fn chunk<const N: usize>(bytes: &[u8; N], n: usize) -> &[u8; 32] {
     &bytes.as_chunks().0[n]
 }
 
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load_12(bytes: &[u8; 12]) -> __m128i {
+    let mut all = [0; 16];
+    all[..12].copy_from_slice(bytes);
+    load(&all)
+}
+
 /// For [`_mm256_shuffle_epi8`]: bytes `low` and `high` of each 32-bit lane as its two 16-bit halves: in their lower bytes
 /// (`unsigned`), or in their upper ones.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn select(low: usize, high: usize, unsigned: bool) -> __m256i {
-    let lane = |first: usize| {
-        let [low, high] = [low + first, high + first].map(|byte| byte as u32);
-        let pair = if unsigned { 0x8000_8000 | low | high << 16 } else { 0x0080_0080 | low << 8 | high << 24 };
-        pair as i32
+fn select(low: i32, high: i32, unsigned: bool) -> __m256i {
+    let lane = |first: i32| {
+        let (low, high) = (low + first, high + first);
+        let empty = if unsigned { 0x8000_8000_u32 } else { 0x0080_0080 } as i32;
+        empty | (low | high << 16) << if unsigned { 0 } else { 8 }
     };
     let [a, b, c, d] = [0, 4, 8, 12].map(lane);
     _mm256_setr_epi32(a, b, c, d, a, b, c, d)
 }
 
-/// Signed scales of the two halves of group g, a pair of i16 each: bytes `2 (g % 2)` and the next of each lane.
+/// Signed scales of the two halves of group `K`, a pair of i16 each: bytes `2 (K % 2)` and the next of each lane.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn half_scales(scales: __m256i, g: usize) -> [__m256i; 2] {
-    let byte = 2 * (g % 2);
-    [byte, byte + 1].map(|byte| {
+fn scales_of_group<const K: i32>(scales: __m256i) -> [__m256i; 2] {
+    [K % 2 * 2, K % 2 * 2 + 1].map(|byte| {
         let upper = _mm256_shuffle_epi8(scales, select(byte, byte, false));
         _mm256_srai_epi16::<8>(upper)
     })
 }
 
-/// The same two scales as one pair, times `2^(8 - SHIFT)`.
+/// The same two numbers as one pair, times `2^log`.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn both_halves<const SHIFT: i32>(scales: __m256i, g: usize) -> __m256i {
-    let byte = 2 * (g % 2);
-    _mm256_srai_epi16::<SHIFT>(_mm256_shuffle_epi8(scales, select(byte, byte + 1, false)))
+fn halves_of_group<const K: i32>(scales: __m256i, log: i32) -> __m256i {
+    let upper = _mm256_shuffle_epi8(scales, select(K % 2 * 2, K % 2 * 2 + 1, false));
+    _mm256_sra_epi16(upper, _mm_cvtsi32_si128(8 - log))
 }
