@@ -11,7 +11,7 @@ use nearfield_kernels::block::gguf_type_name;
 use nearfield_kernels::{Matrix, WeightType};
 
 use crate::gguf::{Gguf, GgufError, TensorInfo};
-use crate::shape::{Shape, ShapeError};
+use crate::shape::{MAX_LAYERS, Shape, ShapeError};
 use crate::tensor::{Form, GlobalSlot, LayerSlot, Presence};
 
 /// `y = W x + b`.
@@ -181,7 +181,7 @@ impl<'f> Model<'f> {
         let finder = Finder { gguf, shape };
         let mut n_used = 0;
         let mut global = |slot: GlobalSlot| -> Result<Option<Found<'f>>, LoadError> {
-            let found = finder.find(None, slot.name(), slot.form(&shape), slot.presence(&shape))?;
+            let found = finder.find(slot)?;
             n_used += u64::from(found.is_some());
             Ok(found)
         };
@@ -199,7 +199,7 @@ impl<'f> Model<'f> {
             None => token_embd,
         };
         for layer in 0..shape.n_layer {
-            n_used += finder.check_layer(layer)?;
+            n_used += finder.find_layer(layer)?.iter().flatten().count() as u64;
         }
         if n_used != gguf.n_tensors() {
             return Err(finder.unused());
@@ -257,17 +257,38 @@ struct Finder<'f> {
 }
 
 impl<'f> Finder<'f> {
-    fn find(
+    fn find(&self, slot: GlobalSlot) -> Result<Option<Found<'f>>, LoadError> {
+        let tensor = self.gguf.tensor("", slot.name());
+        self.resolve(None, slot.name(), slot.form(&self.shape), slot.presence(&self.shape), tensor)
+    }
+
+    /// The tensors of a layer, by slot. One pass over the file's table, which may be long.
+    fn find_layer(&self, layer: usize) -> Result<[Option<Found<'f>>; LayerSlot::N], LoadError> {
+        let prefix = layer_prefix(layer);
+        let mut tensors = [None; LayerSlot::N];
+        for tensor in self.gguf.tensors() {
+            let name = tensor.name.strip_prefix(prefix.as_str());
+            if let Some(&slot) = LayerSlot::ALL.iter().find(|slot| name == Some(slot.name())) {
+                tensors[slot as usize].get_or_insert(tensor);
+            }
+        }
+        let fused = tensors[LayerSlot::AttnQkv as usize].is_some();
+        let mut found = [None; LayerSlot::N];
+        for (i, &slot) in LayerSlot::ALL.iter().enumerate() {
+            let presence = slot.presence(&self.shape, fused);
+            found[i] = self.resolve(Some(layer), slot.name(), slot.form(&self.shape), presence, tensors[i])?;
+        }
+        Ok(found)
+    }
+
+    fn resolve(
         &self,
         layer: Option<usize>,
         name: &'static str,
         form: Form,
         presence: Presence,
+        tensor: Option<TensorInfo<'f>>,
     ) -> Result<Option<Found<'f>>, LoadError> {
-        let tensor = match layer {
-            None => self.gguf.tensor("", name),
-            Some(layer) => self.gguf.tensor(&layer_prefix(layer), name),
-        };
         match (tensor, presence) {
             (None, Presence::Required) => Err(LoadError::MissingTensor { layer, name }),
             // A forbidden tensor that is there is not counted as used, which `from_gguf` reports.
@@ -304,32 +325,20 @@ impl<'f> Finder<'f> {
         Ok(Found { ty, offset: tensor.offset, bytes })
     }
 
-    fn find_in_layer(&self, layer: usize, slot: LayerSlot, fused: bool) -> Result<Option<Found<'f>>, LoadError> {
-        let presence = slot.presence(&self.shape, fused);
-        self.find(Some(layer), slot.name(), slot.form(&self.shape), presence)
-    }
-
-    fn is_fused(&self, layer: usize) -> bool {
-        self.gguf.tensor(&layer_prefix(layer), LayerSlot::AttnQkv.name()).is_some()
-    }
-
-    /// Number of tensors the layer uses.
-    fn check_layer(&self, layer: usize) -> Result<u64, LoadError> {
-        let fused = self.is_fused(layer);
-        LayerSlot::ALL
-            .iter()
-            .try_fold(0, |n, &slot| Ok(n + u64::from(self.find_in_layer(layer, slot, fused)?.is_some())))
-    }
-
     /// The error for the first tensor that no slot takes.
     fn unused(&self) -> LoadError {
-        let is_used = |name: &str| match split_layer(name) {
-            Some((layer, name)) => {
-                layer < self.shape.n_layer
-                    && LayerSlot::ALL.iter().any(|slot| {
-                        slot.name() == name && slot.presence(&self.shape, self.is_fused(layer)) != Presence::Forbidden
-                    })
+        let n_layer = self.shape.n_layer;
+        let mut fused = [false; MAX_LAYERS as usize];
+        for (layer, name) in self.gguf.tensors().filter_map(|tensor| split_layer(tensor.name)) {
+            if layer < n_layer && name == LayerSlot::AttnQkv.name() {
+                fused[layer] = true;
             }
+        }
+        let takes = |name: &str, layer: usize, slot: &LayerSlot| {
+            slot.name() == name && slot.presence(&self.shape, fused[layer]) != Presence::Forbidden
+        };
+        let is_used = |name: &str| match split_layer(name) {
+            Some((layer, name)) => layer < n_layer && LayerSlot::ALL.iter().any(|slot| takes(name, layer, slot)),
             None => GlobalSlot::ALL
                 .iter()
                 .any(|slot| slot.name() == name && slot.presence(&self.shape) != Presence::Forbidden),
@@ -354,10 +363,11 @@ fn layer_prefix(layer: usize) -> heapless::String<16> {
     prefix
 }
 
-/// `blk.N.rest` as `(N, rest)`.
+/// `blk.N.rest` as `(N, rest)`, with N written as [`layer_prefix`] writes it.
 fn split_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
-    Some((layer.parse().ok()?, rest))
+    let layer = layer.parse().ok()?;
+    name.starts_with(layer_prefix(layer).as_str()).then_some((layer, rest))
 }
 
 /// Where the tensors of each layer lie: `[n_layer, LayerSlot::N]` words in a session's arena, so that a step need not
@@ -380,13 +390,9 @@ impl<'a> LayerTable<'a> {
     pub(crate) fn new(model: &Model<'_>, words: &'a mut [u64]) -> Result<Self, LoadError> {
         let finder = Finder { gguf: model.gguf, shape: model.shape };
         for (layer, words) in words.chunks_exact_mut(LayerSlot::N).enumerate() {
-            let fused = finder.is_fused(layer);
-            for (&slot, word) in LayerSlot::ALL.iter().zip(words) {
-                *word = match finder.find_in_layer(layer, slot, fused)? {
-                    // Offsets are below 2^56: they lie in a slice.
-                    Some(found) => found.offset << 8 | found.ty as u64,
-                    None => ABSENT,
-                };
+            for (found, word) in finder.find_layer(layer)?.iter().zip(words) {
+                // Offsets are below 2^56: they lie in a slice.
+                *word = found.map_or(ABSENT, |found| found.offset << 8 | found.ty as u64);
             }
         }
         Ok(Self { words })

@@ -6,7 +6,7 @@ use crate::architecture::{Architecture, AttentionScale, MaxBias};
 use crate::gguf::{Gguf, GgufError, Value, attempt};
 
 /// Layers, heads and widths that are accepted; far above any model, low enough that no product of a few overflows `u64`.
-const MAX_LAYERS: u64 = 512;
+pub(crate) const MAX_LAYERS: u64 = 512;
 const MAX_HEADS: u64 = 1024;
 /// A head's width. Also bounds the scratch of one query.
 pub(crate) const MAX_HEAD_DIM: u64 = 1024;
