@@ -1,0 +1,11 @@
+//! What the tests that cross the modules share. A test target uses it by `mod common;`.
+#![allow(dead_code)] // each test target uses a part
+
+pub mod compare;
+pub mod file;
+pub mod literal;
+pub mod model;
+#[path = "../reference/mod.rs"]
+pub mod reference;
+pub mod run;
+pub mod threads;

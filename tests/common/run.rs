@@ -1,0 +1,73 @@
+//! A session of the library over a file, in one call.
+
+use nearfield::kernels::{Kernels, best};
+use nearfield::{Arena, Executor, Inline, KvType, Line, MemoryPlan, Model, Session, SessionConfig};
+
+/// How a session runs.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    pub config: SessionConfig,
+    pub kernels: &'a dyn Kernels,
+    pub executor: &'a dyn Executor,
+}
+
+impl Default for Setup<'_> {
+    /// The fastest kernels, one worker, f32 keys and values, every key visited.
+    fn default() -> Self {
+        let config = SessionConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32, horizon_eps: 0.0 };
+        Self { config, kernels: best(), executor: &Inline }
+    }
+}
+
+impl Setup<'_> {
+    /// Calls `run` with a new session, in an arena of exactly the planned size that held something else before.
+    ///
+    /// # Panics
+    /// When there can be no such session.
+    pub fn session<R>(&self, file: &[u8], run: impl FnOnce(&mut Session<'_, '_, '_>) -> R) -> R {
+        let model = Model::from_gguf(file).unwrap_or_else(|error| panic!("{error}"));
+        let plan = MemoryPlan::new(model.shape(), &self.config).unwrap_or_else(|error| panic!("{error}"));
+        let mut lines = vec![Line::ZERO; plan.n_lines()];
+        soil(&mut lines);
+        let mut arena = Arena::new(&mut lines);
+        let session = Session::new(&model, self.config, self.kernels, self.executor, &mut arena);
+        let mut session = session.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(arena.free_bytes(), 0, "the arena is as large as the plan");
+        run(&mut session)
+    }
+
+    /// The logits after each token of a new text.
+    pub fn logits(&self, file: &[u8], tokens: &[u32]) -> Vec<Vec<f32>> {
+        self.session(file, |session| logits(session, tokens))
+    }
+
+    pub fn with_kv(self, kv: KvType) -> Self {
+        Self { config: SessionConfig { kv, ..self.config }, ..self }
+    }
+
+    pub fn with_batch(self, n_batch: usize) -> Self {
+        Self { config: SessionConfig { n_batch, ..self.config }, ..self }
+    }
+
+    pub fn with_ctx(self, n_ctx: usize) -> Self {
+        Self { config: SessionConfig { n_ctx, ..self.config }, ..self }
+    }
+
+    pub fn with_eps(self, horizon_eps: f32) -> Self {
+        Self { config: SessionConfig { horizon_eps, ..self.config }, ..self }
+    }
+}
+
+/// The logits after each of `tokens`.
+pub fn logits(session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> Vec<Vec<f32>> {
+    let mut rows = vec![];
+    session.prefill_each(tokens, |row| rows.push(row.to_vec())).unwrap_or_else(|error| panic!("{error}"));
+    rows
+}
+
+/// Bytes that are no small numbers in any type: what is read before it is written shows.
+fn soil(lines: &mut [Line]) {
+    let n = lines.len() * Line::BYTES;
+    let mut arena = Arena::new(lines);
+    arena.take::<u8>(n).expect("all of it").fill(0x7b);
+}

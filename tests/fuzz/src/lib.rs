@@ -1,0 +1,96 @@
+//! What is done to bytes of which nothing is known. Fuzz targets and ordinary tests call the same functions.
+//!
+//! Each returns normally for any input. A panic, a read outside the input, or bits that differ between ISAs is a finding.
+
+use std::hint::black_box;
+
+use nearfield::gguf::Value;
+use nearfield::kernels::{Kernels, available};
+use nearfield::{Arena, Gguf, Inline, KvType, Line, MemoryPlan, Model, Session, SessionConfig, Shape, ShapeError};
+
+/// Sessions that would take more memory than this are planned but not run.
+const MAX_ARENA: usize = 64 << 20;
+
+/// Reads the tables and walks all of them.
+pub fn gguf(data: &[u8]) {
+    let gguf = match Gguf::parse(data) {
+        Ok(gguf) => gguf,
+        Err(error) => {
+            assert_eq!(Shape::from_bytes(data), Err(ShapeError::Gguf(error)));
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    let n_entries = gguf.entries().inspect(|(_, value)| walk(*value)).count();
+    assert_eq!(n_entries as u64, gguf.n_entries());
+    if let Some((key, _)) = gguf.entries().last() {
+        assert!(gguf.get(key).is_some());
+        assert_eq!(gguf.get(key).is_some(), gguf.get_joined(&key[..0], key).is_some());
+    }
+    let mut n_tensors = 0;
+    for tensor in gguf.tensors() {
+        n_tensors += 1;
+        if let Some(n_bytes) = tensor.n_bytes() {
+            let bytes = gguf.data(tensor.offset, n_bytes).expect("`parse` saw that it lies in the file");
+            black_box(bytes.first().max(bytes.last()));
+        }
+    }
+    assert_eq!(n_tensors, gguf.n_tensors());
+    if let Some(last) = gguf.tensors().last() {
+        assert!(gguf.tensor("", last.name).is_some());
+    }
+    assert_eq!(gguf.data(u64::MAX, 1), None);
+    assert_eq!(gguf.data(0, u64::MAX), None);
+    match Shape::from_gguf(&gguf) {
+        Ok(shape) => drop(black_box(MemoryPlan::new(&shape, &SessionConfig::default()))),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// All elements of an array, and of arrays in it.
+fn walk(value: Value<'_>) {
+    black_box((value.ty().name(), value.as_u64(), value.as_f32()));
+    if let Value::Array(array) = value {
+        assert_eq!(array.iter().inspect(|element| walk(*element)).count() as u64, array.len);
+    }
+}
+
+/// Loads a model, at an address that suits any, and runs it for some tokens. Every ISA has to give the same bits.
+pub fn decode(data: &[u8]) {
+    let mut lines = vec![Line::ZERO; data.len().div_ceil(Line::BYTES)];
+    let file = Arena::new(&mut lines).take(data.len()).expect("as many lines as it needs");
+    file.copy_from_slice(data);
+    let model = match Model::from_gguf(file) {
+        Ok(model) => model,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    black_box(model.bytes_per_token());
+    let horizon_eps = if data.len().is_multiple_of(2) { SessionConfig::HORIZON_EPS } else { 0.0 };
+    let config = SessionConfig { n_ctx: 5, n_batch: 2, kv: KvType::ALL[data.len() % 3], horizon_eps };
+    let Ok(plan) = MemoryPlan::new(model.shape(), &config) else { return };
+    if plan.total() > MAX_ARENA {
+        return;
+    }
+    let mut first: Option<Vec<f32>> = None;
+    for kernels in available() {
+        let logits = run(&model, config, kernels, plan.n_lines());
+        let same = |a: f32, b: f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+        let want = first.get_or_insert_with(|| logits.clone());
+        let differs = want.iter().zip(&logits).position(|(&want, &got)| !same(want, got));
+        assert_eq!(differs, None, "{} differs from scalar at this logit", kernels.name());
+    }
+}
+
+/// The logits after three tokens in prefill, and after two more.
+fn run(model: &Model<'_>, config: SessionConfig, kernels: &dyn Kernels, n_lines: usize) -> Vec<f32> {
+    let mut lines = vec![Line::ZERO; n_lines];
+    let mut arena = Arena::new(&mut lines);
+    let mut session = Session::new(model, config, kernels, &Inline, &mut arena).expect("as planned");
+    let last = model.shape().n_vocab as u32 - 1;
+    let mut logits = session.prefill(&[0, last, last / 2]).expect("they fit").to_vec();
+    for token in [last, 0] {
+        logits.extend(session.decode(token).expect("it fits"));
+    }
+    session.decode(0).expect_err("the context is full");
+    logits
+}

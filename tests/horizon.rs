@@ -1,0 +1,306 @@
+//! The horizon: what a walk leaves out is as little as it certifies, and it leaves out much.
+
+mod common;
+
+use std::cell::Cell;
+use std::sync::Mutex;
+
+use common::compare::difference;
+use common::model::{MPT, Spec};
+use common::reference::weights::{Tensor, bell, random};
+use common::run::{Setup, logits};
+use half::f16;
+use nearfield::kernels::{Kernels, KvRows, Query, scalar};
+use nearfield::{KvType, SessionConfig};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+const EPS: f32 = SessionConfig::HORIZON_EPS;
+/// Largest difference over the spread of the logits that the horizon may make.
+const BOUND: f64 = 1e-5;
+
+/// Keys visited and held by each head of each layer, and the logits.
+struct Run {
+    logits: Vec<Vec<f32>>,
+    visited: Vec<u64>,
+    held: u64,
+}
+
+fn run(setup: Setup<'_>, file: &[u8], tokens: &[u32]) -> Run {
+    setup.session(file, |session| {
+        let logits = logits(session, tokens);
+        let stats = session.key_stats();
+        Run { logits, visited: stats.visited.to_vec(), held: stats.held }
+    })
+}
+
+/// Share of the keys that each head visited, layer after layer.
+fn shares(run: &Run) -> String {
+    let share = |&n: &u64| format!("{:.0}%", 100.0 * n as f64 / run.held as f64);
+    run.visited.iter().map(share).collect::<Vec<_>>().join(" ")
+}
+
+/// With keys and values in f32. In the other types, what the horizon changes by a rounding in one layer can change what the next
+/// layer stores by a step of that type: there one layer is what can be compared.
+#[test]
+fn logits_are_those_of_the_full_walk() {
+    for (n_layer, kv) in [(2, KvType::F32), (1, KvType::F16), (1, KvType::Q8_0)] {
+        for sharpness in [0.05, 1.0, 4.0, 12.0] {
+            for max_alibi_bias in [Some(3.0), Some(8.0)] {
+                let spec = Spec { n_layer, sharpness, max_alibi_bias, n_head_kv: 2, seed: 7, ..MPT };
+                let (file, tokens) = (spec.file("F32"), spec.tokens(700));
+                let setup = Setup::default().with_ctx(tokens.len()).with_kv(kv);
+                let full = run(setup, file.bytes(), &tokens);
+                let short = run(setup.with_eps(EPS), file.bytes(), &tokens);
+                let found = difference(&full.logits, &short.logits);
+                let what = format!("{n_layer} layers, {kv}, sharpness {sharpness}, max_alibi_bias {max_alibi_bias:?}");
+                println!("{what}: {found}; visited {}", shares(&short));
+                assert!(found.of_spread < BOUND, "{what}: {found}");
+                assert!(full.visited.iter().all(|&n| n == full.held), "{what}: epsilon 0 visits every key");
+                for steepest in short.visited.iter().step_by(spec.n_head) {
+                    assert!(2 * steepest < short.held, "{what}: visited {}", shares(&short));
+                }
+            }
+        }
+    }
+}
+
+/// What `BOUND` must notice: a horizon that leaves out what can be seen.
+#[test]
+fn a_larger_epsilon_fails_the_bound() {
+    let spec = Spec { n_head_kv: 2, ..MPT };
+    let (file, tokens) = (spec.file("F32"), spec.tokens(700));
+    let setup = Setup::default().with_ctx(tokens.len());
+    let [full, short] = [0.0, 1.0 / 1024.0].map(|eps| run(setup.with_eps(eps), file.bytes(), &tokens));
+    let found = difference(&full.logits, &short.logits);
+    assert!(found.of_spread > BOUND, "{found}");
+}
+
+/// A key of 2,000 positions ago that outweighs all since, and that nothing in between foretells.
+#[test]
+fn an_old_key_with_a_large_norm_is_visited() {
+    const N_TOKENS: usize = 2000;
+    let spec = Spec { n_layer: 1, n_head: 1, n_head_kv: 1, max_alibi_bias: Some(2.0), ..MPT };
+    let width = spec.n_embd();
+    // Tokens 1.. have zero in the first column, before and after the norm; token 0 has nothing else.
+    let mut tensors = spec.tensors();
+    for (token, row) in tensors[0].data.chunks_exact_mut(width).enumerate() {
+        row[0] = 0.0;
+        if token == 0 {
+            row.fill(0.0);
+            row[0] = 1.0;
+        } else {
+            let mean = row[1..].iter().sum::<f32>() / (width - 1) as f32;
+            row[1..].iter_mut().for_each(|x| *x -= mean);
+        }
+    }
+    let qkv = tensors.iter_mut().find(|tensor| tensor.name == "blk.0.attn_qkv.weight").expect("there");
+    // The key of token 0: thousands in each column, which other tokens' keys know nothing of.
+    qkv.data.chunks_exact_mut(width).skip(width).take(width).for_each(|row| row[0] = 3000.0);
+    let mut tokens: Vec<u32> = spec.tokens(N_TOKENS).into_iter().map(|token| token.max(1)).collect();
+    let file = spec.file_of(&tensors, "F32");
+    let setup = Setup::default().with_ctx(N_TOKENS);
+    let forgotten = run(setup.with_eps(EPS), file.bytes(), &tokens);
+    tokens[0] = 0;
+    let [full, short] = [0.0, EPS].map(|eps| run(setup.with_eps(eps), file.bytes(), &tokens));
+    let found = difference(&full.logits, &short.logits);
+    println!("{found}; visited {} of {}, without the key {}", short.visited[0], short.held, forgotten.visited[0]);
+    assert!(found.of_spread < BOUND, "{found}");
+    let shows = difference(&full.logits[N_TOKENS / 2..], &forgotten.logits[N_TOKENS / 2..]);
+    assert!(shows.of_spread > 0.1, "the old key shows after a thousand tokens: {shows}");
+    assert!(10 * forgotten.visited[0] < forgotten.held, "without it the walk is short");
+}
+
+/// What one walk saw, as it was given to the kernels.
+struct Walk {
+    query: Vec<f64>,
+    scale: f64,
+    slope: f64,
+    n_visited: usize,
+}
+
+/// Scalar kernels that remember the keys and the walks of one layer with one KV head, run token by token.
+#[derive(Default)]
+struct Recorder {
+    keys: Mutex<Vec<Vec<f64>>>,
+    /// For each position, for each head.
+    walks: Mutex<Vec<Walk>>,
+    n_head: usize,
+}
+
+impl Kernels for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn score_block(&self, q: Query<'_>, k: KvRows<'_>, scale: f32, slope: f32, distance: u32, s: &mut [f32]) -> f32 {
+        let mut walks = self.walks.lock().unwrap();
+        if distance == 0 {
+            let query = query(q);
+            let mut keys = self.keys.lock().unwrap();
+            if walks.len() == keys.len() * self.n_head {
+                keys.push(last_row(k, query.len()));
+            }
+            walks.push(Walk { query, scale: scale.into(), slope: slope.into(), n_visited: 0 });
+        }
+        walks.last_mut().unwrap().n_visited += s.len();
+        scalar::score_block(q, k, scale, slope, distance, s)
+    }
+}
+
+fn query(q: Query<'_>) -> Vec<f64> {
+    match q {
+        Query::F32(q) => q.iter().map(|&x| x.into()).collect(),
+        Query::Q8(blocks) => blocks.iter().flat_map(|b| b.qs.map(|q| f64::from(b.d) * f64::from(q))).collect(),
+    }
+}
+
+/// The last row; `width` may count the padding of a query.
+fn last_row(rows: KvRows<'_>, width: usize) -> Vec<f64> {
+    let half = |bits: u16| f16::from_bits(bits).to_f64();
+    match rows {
+        KvRows::F32(x) => x[x.len() - width..].iter().map(|&x| x.into()).collect(),
+        KvRows::F16(x) => x[x.len() - width..].iter().map(|&x| half(x)).collect(),
+        KvRows::Q8_0 { qs, d } => {
+            let n_groups = width / 32;
+            let n_rows = d.len() / n_groups;
+            let head_dim = qs.len() / n_rows;
+            let (qs, d) = (&qs[qs.len() - head_dim..], &d[d.len() - n_groups..]);
+            qs.iter().enumerate().map(|(i, &q)| half(d[i / 32]) * f64::from(q)).collect()
+        }
+    }
+}
+
+/// One layer with keys of very different sizes.
+#[derive(Clone, Debug)]
+struct Draw {
+    seed: u64,
+    n_head: usize,
+    head_dim: usize,
+    max_alibi_bias: f32,
+    sharpness: f32,
+    /// Standard deviation of the logarithm of a column's size in the keys' matrix.
+    unevenness: f32,
+    log_eps: i32,
+    kv: KvType,
+    n_tokens: usize,
+}
+
+fn draws() -> impl Strategy<Value = Draw> {
+    let shape = (1..=6_usize, prop::sample::select(vec![8_usize, 16, 24, 40]), 0.2_f32..10.0);
+    let scores = (-2.0_f32..1.5, 0.0_f32..2.0);
+    let rest = (any::<u64>(), -24..=-1, prop::sample::select(KvType::ALL.to_vec()), 33..260_usize);
+    (shape, scores, rest).prop_map(
+        |((n_head, head_dim, max_alibi_bias), (log_sharpness, unevenness), (seed, log_eps, kv, n_tokens))| Draw {
+            seed,
+            n_head,
+            head_dim,
+            max_alibi_bias,
+            sharpness: 10_f32.powf(log_sharpness),
+            unevenness,
+            log_eps,
+            kv,
+            n_tokens,
+        },
+    )
+}
+
+impl Draw {
+    fn spec(&self) -> Spec {
+        Spec {
+            n_layer: 1,
+            n_head: self.n_head,
+            n_head_kv: 1,
+            head_dim: self.head_dim,
+            n_ff: 8,
+            max_alibi_bias: Some(self.max_alibi_bias),
+            sharpness: self.sharpness,
+            seed: self.seed,
+            ..MPT
+        }
+    }
+
+    /// Embeddings with few large columns, and a matrix of keys that some of them meet hard.
+    fn tensors(&self) -> Vec<Tensor> {
+        let spec = self.spec();
+        let n = spec.n_embd();
+        let mut tensors = spec.tensors();
+        let label = format!("{}/columns", self.seed);
+        let sizes: Vec<f32> = bell(&label).map(|k| (self.unevenness * k as f32 / 147.8).exp()).take(n).collect();
+        for tensor in &mut tensors {
+            match tensor.name.as_str() {
+                "token_embd.weight" => tensor.data.iter_mut().for_each(|x| *x = x.powi(3)),
+                "blk.0.attn_qkv.weight" => {
+                    let keys = &mut tensor.data[n * n..][..spec.head_dim * n];
+                    keys.chunks_exact_mut(n).flat_map(|row| row.iter_mut().zip(&sizes)).for_each(|(x, s)| *x *= s);
+                }
+                _ => (),
+            }
+        }
+        tensors
+    }
+
+    /// Rare tokens in the beginning only.
+    fn tokens(&self) -> Vec<u32> {
+        let n_vocab = |pos: usize| if pos < self.n_tokens / 4 { MPT.n_vocab as u64 } else { 6 };
+        random(&format!("{}/text", self.seed)).zip(0..self.n_tokens).map(|(z, pos)| (z % n_vocab(pos)) as u32).collect()
+    }
+
+    /// Runs it and calls `each` with the position, the walk, and the share that it left out of what it summed.
+    fn walks(&self, mut each: impl FnMut(usize, &Walk, f64)) {
+        let recorder = Recorder { n_head: self.n_head, ..Recorder::default() };
+        let file = self.spec().file_of(&self.tensors(), "F32");
+        let setup = Setup { kernels: &recorder, ..Setup::default() };
+        let setup = setup.with_kv(self.kv).with_batch(1).with_eps(2_f32.powi(self.log_eps));
+        setup.logits(file.bytes(), &self.tokens());
+        let (keys, walks) = (recorder.keys.into_inner().unwrap(), recorder.walks.into_inner().unwrap());
+        assert_eq!(keys.len(), self.n_tokens);
+        for (i, walk) in walks.iter().enumerate() {
+            let pos = i / self.n_head;
+            each(pos, walk, left_out(walk, &keys[..=pos]));
+        }
+    }
+}
+
+/// Softmax weights that the walk did not visit, over those that it did.
+fn left_out(walk: &Walk, keys: &[Vec<f64>]) -> f64 {
+    let score = |(distance, key): (usize, &Vec<f64>)| {
+        let dot: f64 = walk.query.iter().zip(key).map(|(q, k)| q * k).sum();
+        dot * walk.scale - walk.slope * distance as f64
+    };
+    let scores: Vec<f64> = keys.iter().rev().enumerate().map(score).collect();
+    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (visited, older) = scores.split_at(walk.n_visited);
+    let sum = |scores: &[f64]| scores.iter().map(|s| (s - max).exp()).sum::<f64>();
+    sum(older) / sum(visited)
+}
+
+#[test]
+fn what_is_left_out_is_at_most_epsilon() {
+    let config = Config { cases: 128, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let (n_walks, n_short, closest) = (Cell::new(0_u64), Cell::new(0_u64), Cell::new(0.0_f64));
+    let checked = TestRunner::new_with_rng(config, rng).run(&draws(), |draw| {
+        let eps = 2_f64.powi(draw.log_eps);
+        let mut failed = None;
+        draw.walks(|pos, walk, left_out| {
+            n_walks.set(n_walks.get() + 1);
+            n_short.set(n_short.get() + u64::from(walk.n_visited <= pos));
+            closest.set(closest.get().max(left_out / eps));
+            if left_out > eps {
+                failed = Some(format!("position {pos}: {left_out:e} left out, {} visited", walk.n_visited));
+            }
+        });
+        prop_assert!(failed.is_none(), "{failed:?}");
+        Ok(())
+    });
+    let (n_walks, n_short) = (n_walks.get(), n_short.get());
+    println!(
+        "{n_short} of {n_walks} walks stopped early; the most that one left out is {:.2e} of its epsilon",
+        closest.get()
+    );
+    checked.unwrap_or_else(|error| panic!("{error}"));
+    assert!(n_short > 10_000, "only {n_short} of {n_walks} walks stopped early: the test asks too little");
+    // Nearly everything may lie in the bound, in the worst case: a bound that is never approached would be too careful.
+    assert!(closest.get() > 0.5, "no walk left out half of what it may");
+}

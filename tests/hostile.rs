@@ -1,0 +1,203 @@
+//! Files that are broken, by accident or on purpose: an error or a model that runs, never a panic, never long.
+
+mod common;
+#[path = "fuzz/src/lib.rs"]
+mod targets;
+
+use std::time::{Duration, Instant};
+
+use common::file::File;
+use common::model::{BLOOM, MPT, Parts, Spec};
+use common::reference::gguf_writer::Value;
+use common::reference::quantize::TYPES;
+use common::reference::weights::random;
+use nearfield::{Gguf, Model};
+
+/// Far more than any of these files takes, far less than a loop that a number in the file makes long.
+const LONG: Duration = Duration::from_secs(10);
+
+/// A model of one layer, eight columns and eight tokens; some 2 KiB of tables and weights.
+fn tiny(spec: Spec) -> Parts {
+    let spec = Spec { n_head: 1, n_head_kv: 1, n_layer: 1, n_ff: 8, n_vocab: 8, ..spec };
+    let strings: Vec<String> = ["a", "b", "ab"].map(String::from).into();
+    let nested = Value::Array(9, vec![Value::Array(0, vec![Value::U8(1), Value::U8(2)])]);
+    spec.parts_of(&spec.tensors(), "F32")
+        .set("tokenizer.ggml.tokens", Value::strings(&strings))
+        .set("tokenizer.ggml.scores", Value::i32s(&[1, 2, 3]))
+        .set("x.nested", nested)
+        .set("general.alignment", Value::U32(32))
+}
+
+/// Bytes before the weights.
+fn tables_len(file: &[u8]) -> usize {
+    let n_data = Gguf::parse(file).expect("a file").tensors().map(|t| t.offset + t.n_bytes().expect("known")).max();
+    file.len() - n_data.expect("tensors").next_multiple_of(32) as usize
+}
+
+/// Loads and runs it; fails when that takes long.
+fn exercise(what: impl Fn() -> String, file: &[u8]) {
+    let begin = Instant::now();
+    let result = std::panic::catch_unwind(|| {
+        targets::gguf(file);
+        targets::decode(file);
+    });
+    assert!(result.is_ok(), "{}: panicked, see above", what());
+    assert!(begin.elapsed() < LONG, "{}: {:?}", what(), begin.elapsed());
+}
+
+#[test]
+fn each_byte_flipped() {
+    for (name, parts) in [("mpt", tiny(MPT)), ("bloom", tiny(BLOOM))] {
+        let file = parts.file();
+        let mut file = file.bytes().to_vec();
+        for at in 0..file.len() {
+            for mask in [0x01, 0x08, 0x80, 0xff] {
+                file[at] ^= mask;
+                exercise(|| format!("{name}, byte {at} ^ {mask:#x}"), &file);
+                file[at] ^= mask;
+            }
+        }
+    }
+}
+
+#[test]
+fn truncated_at_each_length() {
+    for (name, parts) in [("mpt", tiny(MPT)), ("bloom", tiny(BLOOM))] {
+        let file = parts.file();
+        let file = file.bytes();
+        let (n_tables, mut n_ok) = (tables_len(file), 0);
+        for len in 0..file.len() {
+            exercise(|| format!("{name}, {len} bytes of {}", file.len()), &file[..len]);
+            n_ok += usize::from(Model::from_gguf(File::new(&file[..len]).bytes()).is_ok());
+            assert!(len > n_tables || Model::from_gguf(&file[..len]).is_err(), "{name}: {len} bytes are no model");
+        }
+        // Only the padding after the last tensor may go.
+        assert!(n_ok < 32, "{name}: {n_ok} truncated files are models");
+    }
+}
+
+/// Every field of the tables, and everything that is none, at the ends of its range and around what the file holds.
+#[test]
+fn each_number_at_its_extremes() {
+    let file = tiny(MPT).file();
+    let n_tables = tables_len(file.bytes());
+    let mut bytes = file.bytes().to_vec();
+    let len = bytes.len() as u64;
+    let words: Vec<u64> =
+        [0, 1, 2, 3, 7, 1 << 16, 1 << 24, 1 << 31, 1 << 32, 1 << 61, 1 << 62, 1 << 63, u64::MAX, len, len - 1]
+            .into_iter()
+            .chain([u64::from(u32::MAX), i64::MAX as u64, u64::MAX / 2 / 3, u64::MAX - 31, len.wrapping_neg()])
+            .collect();
+    for at in 0..n_tables - 8 {
+        for (n, &word) in words.iter().flat_map(|word| [(4, word), (8, word)]) {
+            let before: [u8; 8] = bytes[at..at + 8].try_into().expect("eight");
+            bytes[at..at + n].copy_from_slice(&word.to_le_bytes()[..n]);
+            exercise(|| format!("{n} bytes at {at} = {word:#x}"), &bytes);
+            bytes[at..at + 8].copy_from_slice(&before);
+        }
+    }
+}
+
+#[test]
+fn random_bytes_in_the_tables() {
+    let file = tiny(BLOOM).file();
+    let n_tables = tables_len(file.bytes());
+    for seed in 0..4000 {
+        let mut bytes = file.bytes().to_vec();
+        let label = format!("hostile/{seed}");
+        let mut draw = random(&label);
+        let mut below = |n: usize| (draw.next().expect("endless") % n as u64) as usize;
+        for _ in 0..1 + below(4) {
+            let (at, from, n) = (below(n_tables), below(n_tables), 1 + below(16));
+            let piece = bytes[from..(from + n).min(n_tables)].to_vec();
+            match below(3) {
+                0 => bytes[at] = below(256) as u8,
+                1 => drop(bytes.splice(at..at, piece)),
+                _ => drop(bytes.drain(at..(at + n).min(n_tables))),
+            }
+        }
+        exercise(|| format!("seed {seed}"), &bytes);
+    }
+}
+
+/// Weights of any bits - scales and numbers that are zero, subnormal, huge, infinite or NaN - run, and give the same bits on
+/// each ISA.
+#[test]
+fn weights_of_any_bits_run() {
+    for ty in &TYPES {
+        let head_dim = ty.block_len.max(8);
+        let spec = Spec { n_head: 1, n_head_kv: 1, head_dim, n_layer: 1, n_ff: head_dim, n_vocab: 6, ..BLOOM };
+        let parts = spec.parts_of(&spec.tensors(), ty.name);
+        for pattern in [0x00, 0xff, 0x7f, 0x80, 0x7c, 0x01, 0x55] {
+            for only in [None, Some("token_embd.weight"), Some("blk.0.attn_qkv.weight"), Some("blk.0.ffn_down.weight")]
+            {
+                let mut parts = parts.clone();
+                let chosen = |name: &str| only.is_none_or(|only| only == name);
+                parts.tensors.iter_mut().filter(|t| chosen(&t.name)).for_each(|t| t.bytes.fill(pattern));
+                exercise(|| format!("{} weights, {only:?} all {pattern:#x}", ty.name), parts.file().bytes());
+            }
+        }
+        for seed in 0..20 {
+            let mut parts = parts.clone();
+            for tensor in &mut parts.tensors {
+                let label = format!("{seed}/{}", tensor.name);
+                tensor.bytes.iter_mut().zip(random(&label)).for_each(|(byte, z)| *byte = z as u8);
+            }
+            exercise(|| format!("{} weights, random bytes, seed {seed}", ty.name), parts.file().bytes());
+        }
+    }
+}
+
+/// Where the eight bytes of a tensor's offset stand.
+fn offset_at(file: &[u8], name: &str) -> usize {
+    let at = file.windows(name.len()).position(|window| window == name.as_bytes()).expect(name) + name.len();
+    let n_dims = u32::from_le_bytes(file[at..at + 4].try_into().expect("four")) as usize;
+    at + 4 + 8 * n_dims + 4
+}
+
+#[test]
+fn tensors_that_overlap_run() {
+    let mut file = tiny(MPT).file();
+    for name in ["token_embd.weight", "blk.0.attn_qkv.weight", "blk.0.ffn_up.weight", "output_norm.weight"] {
+        let at = offset_at(file.bytes(), name);
+        file.bytes_mut()[at..at + 8].fill(0);
+    }
+    assert!(Model::from_gguf(file.bytes()).is_ok());
+    exercise(|| "overlapping".into(), file.bytes());
+}
+
+/// Files whose tables are as long as they may be: loading looks names up, and must not do so without end.
+#[test]
+fn the_longest_tables_load_or_fail_soon() {
+    let layer = tiny(MPT);
+    let mut many_layers = layer.clone().set("mpt.block_count", Value::U32(512));
+    let (per_layer, mut rest): (Vec<_>, Vec<_>) =
+        layer.tensors.iter().cloned().partition(|tensor| tensor.name.starts_with("blk."));
+    for i in 0..512 {
+        rest.extend(per_layer.iter().cloned().map(|mut tensor| {
+            tensor.name = tensor.name.replace("blk.0", &format!("blk.{i}"));
+            tensor
+        }));
+    }
+    many_layers.tensors = rest;
+    exercise(|| "512 layers".into(), many_layers.file().bytes());
+
+    let mut one_name = layer.clone();
+    let again = one_name.tensor("blk.0.ffn_up.weight").clone();
+    one_name.tensors.resize(16_384, again);
+    exercise(|| "one name 16,384 times".into(), one_name.file().bytes());
+
+    let mut unused = layer.clone();
+    let mut extra = unused.tensor("blk.0.ffn_up.weight").clone();
+    extra.name = "blk.0.attn_q.weight".into();
+    unused.tensors.resize(16_384, extra);
+    exercise(|| "a tensor that is not used, 16,000 times".into(), unused.file().bytes());
+
+    let mut entries = layer.clone();
+    entries.metadata.resize(65_536, ("k".into(), Value::strings(&[])));
+    entries.metadata.rotate_left(layer.metadata.len());
+    exercise(|| "65,536 entries".into(), entries.file().bytes());
+
+    let text = vec![String::new(); 1 << 20];
+    exercise(|| "an array of a million strings".into(), layer.set("k", Value::strings(&text)).file().bytes());
+}
