@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use nearfield::gguf::Value;
 use nearfield::kernels::{Kernels, available};
+use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, TokenType, Tokenizer, Vocab};
 use nearfield::{Arena, Gguf, Inline, KvType, Line, MemoryPlan, Model, Session, SessionConfig, Shape, ShapeError};
 
 /// Sessions that would take more memory than this are planned but not run.
@@ -93,4 +94,57 @@ fn run(model: &Model<'_>, config: SessionConfig, kernels: &dyn Kernels, n_lines:
     }
     session.decode(0).expect_err("the context is full");
     logits
+}
+
+/// Loads a vocabulary, turns a text into its tokens and these into text again.
+///
+/// The input: length of the text (`u16`, little-endian), the text, a GGUF file.
+pub fn tokenizer(data: &[u8]) {
+    let Some((len, rest)) = data.split_first_chunk() else { return };
+    let Some((text, file)) = rest.split_at_checked(u16::from_le_bytes(*len).into()) else { return };
+    let Ok(gguf) = Gguf::parse(file) else { return };
+    let vocab = match Vocab::from_gguf(&gguf) {
+        Ok(vocab) => vocab,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let Some(n_bytes) = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()) else { return };
+    let mut lines = vec![Line::ZERO; n_bytes / Line::BYTES];
+    let tokenizer = match Tokenizer::new(vocab, &mut Arena::new(&mut lines)) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    for options in [
+        tokenizer.options(),
+        EncodeOptions { parse_special: true, ..EncodeOptions::default() },
+        EncodeOptions { skip_unknown: true, ..EncodeOptions::default() },
+    ] {
+        round_trip(&tokenizer, text, options);
+    }
+    black_box(tokenizer.find(&String::from_utf8_lossy(text)));
+}
+
+fn round_trip(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions) {
+    let mut tokens = vec![0; Tokenizer::encode_bound(text.len())];
+    match tokenizer.encode(text, options, &mut tokens) {
+        Ok(n) => tokens.truncate(n),
+        Err(EncodeError::NoTokenForByte { byte, at }) => {
+            assert!(!options.skip_unknown);
+            return assert_eq!(text[at], byte);
+        }
+        Err(error) => panic!("{options:?}: {error}"),
+    }
+    let bytes = |&token: &u32| tokenizer.bytes(token).expect("a token");
+    let text_tokens = &tokens[usize::from(options.add_bos)..];
+    // What a file calls unused or special and yet merges to is spelled as nothing, or as it is.
+    let is_normal = |&token: &u32| tokenizer.token_type(token) == Ok(TokenType::Normal);
+    if !options.skip_unknown && text_tokens.iter().all(is_normal) {
+        assert_eq!(text_tokens.iter().flat_map(bytes).collect::<Vec<u8>>(), text, "{options:?}");
+    }
+    let (mut streamed, mut detokenizer) = (String::new(), Detokenizer::new(true));
+    for &token in &tokens {
+        detokenizer.push(tokenizer, token, &mut streamed).expect("a token");
+    }
+    detokenizer.finish(&mut streamed).expect("a string takes it");
+    let whole: Vec<u8> = tokens.iter().flat_map(bytes).collect();
+    assert_eq!(streamed, String::from_utf8_lossy(&whole), "{options:?}");
 }

@@ -1,0 +1,200 @@
+//! The fuzz targets on the inputs they begin with, and on some thousands that are made of them.
+
+mod common;
+#[path = "fuzz/src/lib.rs"]
+mod targets;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::file::File;
+use common::model::{BLOOM, MPT, Parts, Spec};
+use common::reference::gguf_writer::{Value, Writer};
+use common::reference::weights::random;
+use nearfield::Model;
+
+type Target = fn(&[u8]);
+const TARGETS: [(&str, Target); 3] =
+    [("gguf", targets::gguf), ("tokenizer", targets::tokenizer), ("decode", targets::decode)];
+/// Of each seed.
+const N_MUTANTS: usize = 400;
+
+fn folder(target: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target)
+}
+
+/// The seeds, by name.
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder(target)).unwrap_or_else(|error| panic!("{target}: {error}"));
+    let mut seeds: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.file_name().expect("a name").to_string_lossy().into_owned(), fs::read(path).expect("a seed")))
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{target}: no seeds");
+    seeds
+}
+
+/// The words of `words.dict`, as far as they are plain text.
+fn words() -> Vec<Vec<u8>> {
+    let lines = include_str!("fuzz/words.dict").lines();
+    lines
+        .filter(|line| line.starts_with('"') && !line.contains('\\'))
+        .map(|line| line.trim_matches('"').into())
+        .collect()
+}
+
+/// The input with some changes of the kinds that fuzzers make.
+fn mutant(input: &[u8], other: &[u8], words: &[Vec<u8>], label: &str) -> Vec<u8> {
+    let mut draw = random(label);
+    let mut below = |n: usize| (draw.next().expect("endless") % n.max(1) as u64) as usize;
+    let mut bytes = input.to_vec();
+    for _ in 0..1 + below(6) {
+        // Mostly in the tables, which come first.
+        let end = if below(4) == 0 { bytes.len() } else { bytes.len().min(1500) };
+        let at = below(end);
+        let n = (1 + below(16)).min(bytes.len() - at);
+        match below(7) {
+            0 => bytes[at] ^= 1 << below(8),
+            1 => bytes[at..at + n].fill([0, 0xff, 0x7f, 0x80][below(4)]),
+            2 => drop(bytes.drain(at..at + n)),
+            3 => {
+                let from = below(other.len());
+                let piece = other[from..(from + 4 * n).min(other.len())].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            4 => {
+                let word = &words[below(words.len())];
+                let n = word.len().min(bytes.len() - at);
+                bytes[at..at + n].copy_from_slice(&word[..n]);
+            }
+            5 => bytes[at..at + n].iter_mut().for_each(|byte| *byte = below(256) as u8),
+            _ => bytes.truncate(bytes.len() - below(bytes.len() / 8)),
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    bytes
+}
+
+#[test]
+fn seeds_and_what_is_made_of_them_are_no_findings() {
+    let words = words();
+    for (name, target) in TARGETS {
+        let seeds = seeds(name);
+        for (i, (file, seed)) in seeds.iter().enumerate() {
+            target(seed);
+            let other = &seeds[(i + 1) % seeds.len()].1;
+            for n in 0..N_MUTANTS {
+                let label = format!("{name}/{file}/{n}");
+                let input = mutant(seed, other, &words, &label);
+                let result = std::panic::catch_unwind(|| target(&input));
+                assert!(result.is_ok(), "target {name}: mutant {n} of seed {file} is a finding");
+            }
+        }
+    }
+}
+
+/// The seeds of `decode` run: they reach what is behind the checks.
+#[test]
+fn seeds_are_models() {
+    for (file, seed) in seeds("decode") {
+        let aligned = File::new(&seed);
+        Model::from_gguf(aligned.bytes()).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+/// A model as small as its weight type allows.
+fn small(spec: Spec, weights: &str) -> Parts {
+    let head_dim = 8;
+    let n_head = match weights {
+        "F32" | "F16" | "BF16" => 1,
+        _ => 4,
+    };
+    let spec = Spec { n_vocab: 8, n_layer: 1, n_head, n_head_kv: 1, head_dim, n_ff: n_head * head_dim, ..spec };
+    spec.parts_of(&spec.tensors(), weights)
+}
+
+/// A model of a K type: 256 columns, so its tensors have to share their bytes to be few.
+fn shared(weights: &str) -> Parts {
+    let spec = Spec { n_vocab: 8, n_layer: 1, n_head: 32, n_head_kv: 1, n_ff: 256, ..MPT };
+    let mut parts = spec.parts_of(&spec.tensors(), weights);
+    // Tensors without bytes of their own all begin where the last one does.
+    let largest = parts.tensors.iter().map(|tensor| tensor.bytes.len()).max().expect("tensors");
+    let block = parts.tensor("token_embd.weight").bytes.clone();
+    parts.tensors.iter_mut().for_each(|tensor| tensor.bytes.clear());
+    let last = parts.tensors.last_mut().expect("tensors");
+    last.bytes = block.into_iter().cycle().take(largest).collect();
+    parts
+}
+
+/// A byte-level vocabulary of a few letters.
+fn vocabulary(pre: &str, arch: &str) -> Writer {
+    let list = |items: &[&str]| Value::strings(&items.iter().map(|item| item.to_string()).collect::<Vec<_>>());
+    Writer::new(3)
+        .meta("general.architecture", Value::string(arch))
+        .meta("tokenizer.ggml.model", Value::string("gpt2"))
+        .meta("tokenizer.ggml.pre", Value::string(pre))
+        .meta(
+            "tokenizer.ggml.tokens",
+            list(&["<s>", "a", "b", "1", ".", "Ġ", "Ċ", "Ã", "©", "Ŀ", "ab", "Ġa", "Ġab", "Ã©", "<x>"]),
+        )
+        .meta("tokenizer.ggml.token_type", Value::i32s(&[3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4]))
+        .meta("tokenizer.ggml.merges", list(&["a b", "Ġ a", "Ġa b", "Ã ©"]))
+        .meta("tokenizer.ggml.bos_token_id", Value::U32(0))
+        .meta("tokenizer.ggml.add_bos_token", Value::Bool(true))
+}
+
+/// Every type of metadata, with no tensors.
+fn metadata() -> Vec<u8> {
+    Writer::new(2)
+        .meta("u8", Value::U8(1))
+        .meta("i8", Value::I8(-1))
+        .meta("u16", Value::U16(2))
+        .meta("i16", Value::I16(-2))
+        .meta("u32", Value::U32(3))
+        .meta("i32", Value::I32(-3))
+        .meta("f32", Value::F32(0.5))
+        .meta("bool", Value::Bool(true))
+        .meta("u64", Value::U64(4))
+        .meta("i64", Value::I64(-4))
+        .meta("f64", Value::F64(0.25))
+        .meta("string", Value::string("text"))
+        .meta("strings", Value::strings(&["a".into(), String::new()]))
+        .meta("nested", Value::Array(9, vec![Value::Array(9, vec![Value::i32s(&[1, 2])]), Value::Array(0, vec![])]))
+        .finish()
+}
+
+/// Not a test: writes the seeds.
+#[test]
+#[ignore = "writes files"]
+fn write_seeds() {
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        fs::create_dir_all(folder(target)).expect("a folder");
+        fs::write(folder(target).join(name), bytes).expect("a file");
+    };
+    write("gguf", "metadata", &metadata());
+    write("gguf", "vocabulary", &vocabulary("mpt", "mpt").finish());
+    write("gguf", "model", small(MPT, "F32").set("general.alignment", Value::U32(32)).file().bytes());
+    for (pre, text) in
+        [("gpt-2", "ab a b1.\n  aé<s><x> \u{1D}"), ("bloom", "a.b  ab"), ("refact", "ab11 a1"), ("starcoder", "  \n a")]
+    {
+        let file = vocabulary(pre, "bloom").finish();
+        let input = [&(text.len() as u16).to_le_bytes(), text.as_bytes(), &file].concat();
+        write("tokenizer", pre, &input);
+    }
+    for (name, spec, weights) in [
+        ("mpt-f32", MPT, "F32"),
+        ("bloom-f16", BLOOM, "F16"),
+        ("split-bf16", Spec { split_qkv: true, untied: true, clamp_kqv: 1.0, ..MPT }, "BF16"),
+        ("mpt-q8_0", MPT, "Q8_0"),
+        ("bloom-q4_0", BLOOM, "Q4_0"),
+        ("mpt-q5_1", MPT, "Q5_1"),
+    ] {
+        write("decode", name, small(spec, weights).file().bytes());
+    }
+    for (name, weights) in [("shared-q2_k", "Q2_K"), ("shared-q4_k", "Q4_K")] {
+        write("decode", name, shared(weights).file().bytes());
+    }
+}
