@@ -73,6 +73,11 @@ pub enum LoadError {
         /// Its name (cut off when very long).
         name: heapless::String<48>,
     },
+    /// A tensor that stands twice.
+    DuplicateTensor {
+        /// Its name.
+        name: heapless::String<48>,
+    },
     /// A tensor has other dimensions than the header says.
     TensorShape {
         /// Its layer.
@@ -81,8 +86,8 @@ pub enum LoadError {
         name: &'static str,
         /// `[n_cols, n_rows]`, GGUF's order.
         want: [u64; 2],
-        /// The first two dimensions in the file.
-        found: [u64; 2],
+        /// The dimensions in the file.
+        found: [u64; 4],
     },
     /// A tensor's weight type cannot run.
     TensorType {
@@ -138,9 +143,14 @@ impl fmt::Display for LoadError {
             Self::UnusedTensor { ref name } => {
                 write!(f, "the tensor {name} is not part of this architecture as it is supported")
             }
+            Self::DuplicateTensor { ref name } => write!(f, "the tensor {name} stands twice in the file"),
             Self::TensorShape { layer, name, want, found } => {
                 let name = TensorName(layer, name);
-                write!(f, "the tensor {name} is {} x {}, not {} x {}", found[0], found[1], want[0], want[1])
+                write!(f, "the tensor {name} is {} x {}", found[0], found[1])?;
+                if found[2..] != [1, 1] {
+                    write!(f, " x {} x {}", found[2], found[3])?;
+                }
+                write!(f, ", not {} x {}", want[0], want[1])
             }
             Self::TensorType { layer, name, want, found, number } => {
                 let name = TensorName(layer, name);
@@ -305,9 +315,8 @@ impl<'f> Finder<'f> {
         tensor: TensorInfo<'f>,
     ) -> Result<Found<'f>, LoadError> {
         let want = form.dims();
-        let found = [tensor.dims[0], tensor.dims[1]];
-        if want != found || tensor.dims[2..] != [1, 1] {
-            return Err(LoadError::TensorShape { layer, name, want, found });
+        if tensor.dims != [want[0], want[1], 1, 1] {
+            return Err(LoadError::TensorShape { layer, name, want, found: tensor.dims });
         }
         let type_error =
             |want| LoadError::TensorType { layer, name, want, found: gguf_type_name(tensor.ty), number: tensor.ty };
@@ -325,34 +334,85 @@ impl<'f> Finder<'f> {
         Ok(Found { ty, offset: tensor.offset, bytes })
     }
 
-    /// The error for the first tensor that no slot takes.
+    /// The error for the first tensor that no slot takes, or that is not the first to be taken.
     fn unused(&self) -> LoadError {
-        let n_layer = self.shape.n_layer;
-        let mut fused = [false; MAX_LAYERS as usize];
-        for (layer, name) in self.gguf.tensors().filter_map(|tensor| split_layer(tensor.name)) {
-            if layer < n_layer && name == LayerSlot::AttnQkv.name() {
-                fused[layer] = true;
-            }
+        let mut seen = Seen::default();
+        for tensor in self.gguf.tensors() {
+            seen.insert(tensor.name);
         }
-        let takes = |name: &str, layer: usize, slot: &LayerSlot| {
-            slot.name() == name && slot.presence(&self.shape, fused[layer]) != Presence::Forbidden
-        };
-        let is_used = |name: &str| match split_layer(name) {
-            Some((layer, name)) => layer < n_layer && LayerSlot::ALL.iter().any(|slot| takes(name, layer, slot)),
-            None => GlobalSlot::ALL
-                .iter()
-                .any(|slot| slot.name() == name && slot.presence(&self.shape) != Presence::Forbidden),
-        };
-        let tensor = self.gguf.tensors().find(|tensor| !is_used(tensor.name));
-        let mut name = heapless::String::new();
-        // Without such a tensor, a name must stand twice. Names that are too long are cut.
-        for c in tensor.map_or("(a name that stands twice)", |tensor| tensor.name).chars() {
-            if name.push(c).is_err() {
-                break;
+        let fused = |layer: usize| seen.contains(layer, LayerSlot::AttnQkv);
+        let is_used = |name: &str| match slot_of(name) {
+            Some(Slot::Global(slot)) => slot.presence(&self.shape) != Presence::Forbidden,
+            Some(Slot::Layer(layer, slot)) => {
+                layer < self.shape.n_layer && slot.presence(&self.shape, fused(layer)) != Presence::Forbidden
             }
+            None => false,
+        };
+        if let Some(tensor) = self.gguf.tensors().find(|tensor| !is_used(tensor.name)) {
+            return LoadError::UnusedTensor { name: cut_off(tensor.name) };
         }
-        LoadError::UnusedTensor { name }
+        let mut seen = Seen::default();
+        let twice = self.gguf.tensors().find(|tensor| !seen.insert(tensor.name));
+        LoadError::DuplicateTensor { name: cut_off(twice.map_or("", |tensor| tensor.name)) }
     }
+}
+
+/// Where a tensor belongs by its name.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Global(GlobalSlot),
+    Layer(usize, LayerSlot),
+}
+
+fn slot_of(name: &str) -> Option<Slot> {
+    let global = GlobalSlot::ALL.iter().find(|slot| slot.name() == name);
+    global.map(|&slot| Slot::Global(slot)).or_else(|| {
+        let (layer, rest) = split_layer(name)?;
+        let slot = LayerSlot::ALL.iter().find(|slot| slot.name() == rest)?;
+        (layer < MAX_LAYERS as usize).then_some(Slot::Layer(layer, *slot))
+    })
+}
+
+/// A set of slots: a bit each.
+struct Seen {
+    globals: u32,
+    layers: [u32; MAX_LAYERS as usize],
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        const { assert!(LayerSlot::N <= 32) };
+        Self { globals: 0, layers: [0; MAX_LAYERS as usize] }
+    }
+}
+
+impl Seen {
+    /// Whether the name is new; names without a slot always are.
+    fn insert(&mut self, name: &str) -> bool {
+        let (bits, slot) = match slot_of(name) {
+            Some(Slot::Global(slot)) => (&mut self.globals, slot as usize),
+            Some(Slot::Layer(layer, slot)) => (&mut self.layers[layer], slot as usize),
+            None => return true,
+        };
+        let is_new = *bits & 1 << slot == 0;
+        *bits |= 1 << slot;
+        is_new
+    }
+
+    fn contains(&self, layer: usize, slot: LayerSlot) -> bool {
+        self.layers[layer] & 1 << slot as usize != 0
+    }
+}
+
+/// As much of a name as fits.
+fn cut_off(name: &str) -> heapless::String<48> {
+    let mut start = heapless::String::new();
+    for c in name.chars() {
+        if start.push(c).is_err() {
+            break;
+        }
+    }
+    start
 }
 
 /// `blk.N.`

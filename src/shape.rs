@@ -57,7 +57,10 @@ pub enum ShapeError {
     /// Not a readable GGUF file.
     Gguf(GgufError),
     /// `general.architecture` is missing or not a supported family.
-    Architecture,
+    Architecture {
+        /// The beginning of the name in the file, then zeros; all zeros when it is missing.
+        found: [u8; 16],
+    },
     /// A key is missing. Keys that begin with a dot stand after the architecture's name.
     Missing {
         /// The key.
@@ -67,6 +70,8 @@ pub enum ShapeError {
     Type {
         /// The key.
         key: &'static str,
+        /// What it should be.
+        want: &'static str,
         /// The type in the file.
         found: &'static str,
     },
@@ -95,7 +100,7 @@ pub enum ShapeError {
         /// KV heads.
         n_head_kv: u64,
     },
-    /// The width of a head is not a multiple of 8.
+    /// The width of a head is not a multiple of 8, or above 1024.
     HeadDim {
         /// The width.
         found: u64,
@@ -106,18 +111,22 @@ impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Gguf(error) => error.fmt(f),
-            Self::Architecture => {
-                f.write_str("general.architecture is missing or not one of:")?;
+            Self::Architecture { found } => {
+                let name = found.split(|&byte| byte == 0).next().unwrap_or(&[]);
+                match name {
+                    [] => f.write_str("general.architecture is missing, not one of:")?,
+                    _ => write!(f, "general.architecture is {}, not one of:", name.escape_ascii())?,
+                }
                 crate::architecture::ARCHITECTURES.iter().try_for_each(|arch| write!(f, " {}", arch.name))
             }
             Self::Missing { key } => write!(f, "the metadata has no {key}"),
-            Self::Type { key, found } => write!(f, "{key} has the wrong type {found}"),
+            Self::Type { key, want, found } => write!(f, "{key} is of type {found}, not {want}"),
             Self::Range { key, found, min, max } => write!(f, "{key} is {found}: {min} to {max} can run"),
-            Self::Float { key } => write!(f, "{key} is not a usable number"),
+            Self::Float { key } => write!(f, "{key} is not a finite number from 0 on"),
             Self::Heads { n_embd, n_head, n_head_kv } => {
                 write!(f, "width {n_embd} does not divide into {n_head} heads, or these not among {n_head_kv} KV heads")
             }
-            Self::HeadDim { found } => write!(f, "a head is {found} wide: multiples of 8 can run"),
+            Self::HeadDim { found } => write!(f, "a head is {found} wide: multiples of 8 up to {MAX_HEAD_DIM} can run"),
         }
     }
 }
@@ -144,9 +153,9 @@ impl Shape {
         let arch = match gguf.get("general.architecture") {
             Some(Value::String(name)) => match Architecture::find(name) {
                 Some(arch) => *arch,
-                None => return Err(ShapeError::Architecture),
+                None => return Err(ShapeError::Architecture { found: beginning(name) }),
             },
-            _ => return Err(ShapeError::Architecture),
+            _ => return Err(ShapeError::Architecture { found: [0; 16] }),
         };
         let keys = Keys { gguf, prefix: arch.name };
         let n_embd = attempt!(keys.count(".embedding_length", MAX_WIDTH));
@@ -240,8 +249,19 @@ const fn array_len(gguf: &Gguf<'_>, key: &'static str) -> Result<usize, ShapeErr
     match gguf.get(key) {
         None => Ok(0),
         Some(Value::Array(array)) => in_range(key, array.len, 0, MAX_VOCAB),
-        Some(value) => Err(ShapeError::Type { key, found: value.ty().name() }),
+        Some(value) => Err(ShapeError::Type { key, want: "an array", found: value.ty().name() }),
     }
+}
+
+/// The first bytes of `name`, filled up with zeros.
+const fn beginning(name: &[u8]) -> [u8; 16] {
+    let mut found = [0; 16];
+    let mut i = 0;
+    while i < name.len() && i < found.len() {
+        found[i] = name[i];
+        i += 1;
+    }
+    found
 }
 
 /// The keys of one architecture.
@@ -253,7 +273,9 @@ struct Keys<'a, 'f> {
 impl Keys<'_, '_> {
     const fn optional_count(&self, key: &'static str, max: u64) -> Result<Option<usize>, ShapeError> {
         let Some(value) = self.gguf.get_joined(self.prefix, key) else { return Ok(None) };
-        let Some(found) = value.as_u64() else { return Err(ShapeError::Type { key, found: value.ty().name() }) };
+        let Some(found) = value.as_u64() else {
+            return Err(ShapeError::Type { key, want: "a count", found: value.ty().name() });
+        };
         Ok(Some(attempt!(in_range(key, found, 1, max))))
     }
 
@@ -270,7 +292,7 @@ impl Keys<'_, '_> {
         match value.as_f32() {
             Some(x) if x >= 0.0 && x < f32::INFINITY => Ok(Some(x)),
             Some(_) => Err(ShapeError::Float { key }),
-            None => Err(ShapeError::Type { key, found: value.ty().name() }),
+            None => Err(ShapeError::Type { key, want: "a float", found: value.ty().name() }),
         }
     }
 }

@@ -26,6 +26,8 @@ pub use value::{Array, Value, ValueType};
 const MAX_TENSORS: u64 = 16_384;
 /// Metadata entries a file may have.
 const MAX_ENTRIES: u64 = 65_536;
+/// Alignment of the data that is accepted: far above any.
+const MAX_ALIGNMENT: u64 = 1 << 20;
 /// Dimensions of a tensor, as in ggml.
 const MAX_DIMS: usize = 4;
 
@@ -85,9 +87,9 @@ pub enum GgufError {
         /// Its offset.
         at: u64,
     },
-    /// `general.alignment` is not a power of two.
+    /// `general.alignment` is not a power of two up to 2^20.
     Alignment {
-        /// The value in the file.
+        /// The value in the file; 0 when it is no unsigned integer.
         found: u64,
     },
     /// A tensor with more than four dimensions.
@@ -127,7 +129,9 @@ impl fmt::Display for GgufError {
             Self::ValueType { at, found } => write!(f, "unknown metadata type {found} at byte {at}"),
             Self::Nesting { at, limit } => write!(f, "arrays nested deeper than {limit} at byte {at}"),
             Self::NotUtf8 { what, at } => write!(f, "{what} at byte {at} is not UTF-8"),
-            Self::Alignment { found } => write!(f, "general.alignment is {found}, not a power of two"),
+            Self::Alignment { found } => {
+                write!(f, "general.alignment is {found}, not a power of two up to {MAX_ALIGNMENT}")
+            }
             Self::Dimensions { at, found } => {
                 write!(f, "the tensor at byte {at} has {found} dimensions: at most {MAX_DIMS} are read")
             }
@@ -248,7 +252,7 @@ impl<'f> Gguf<'f> {
         let alignment = match gguf.get("general.alignment") {
             None => 32,
             Some(value) => match value.as_u64() {
-                Some(n) if n.is_power_of_two() && n <= 1 << 20 => n as usize,
+                Some(n) if n.is_power_of_two() && n <= MAX_ALIGNMENT => n as usize,
                 Some(found) => return Err(GgufError::Alignment { found }),
                 None => return Err(GgufError::Alignment { found: 0 }),
             },
