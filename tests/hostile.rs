@@ -22,8 +22,11 @@ fn tiny(spec: Spec) -> Parts {
     let strings: Vec<String> = ["a", "b", "ab"].map(String::from).into();
     let nested = Value::Array(9, vec![Value::Array(0, vec![Value::U8(1), Value::U8(2)])]);
     spec.parts_of(&spec.tensors(), "F32")
+        .set("tokenizer.ggml.model", Value::string("gpt2"))
         .set("tokenizer.ggml.tokens", Value::strings(&strings))
-        .set("tokenizer.ggml.scores", Value::i32s(&[1, 2, 3]))
+        .set("tokenizer.ggml.token_type", Value::i32s(&[1, 1, 1]))
+        .set("tokenizer.ggml.merges", Value::strings(&["a b".into()]))
+        .set("tokenizer.ggml.bos_token_id", Value::U32(2))
         .set("x.nested", nested)
         .set("general.alignment", Value::U32(32))
 }
@@ -40,6 +43,8 @@ fn exercise(what: impl Fn() -> String, file: &[u8]) {
     let result = std::panic::catch_unwind(|| {
         targets::gguf(file);
         targets::decode(file);
+        // Before the file: a text and its length.
+        targets::tokenizer(&[&[3, 0], &b"aab"[..], file].concat());
     });
     assert!(result.is_ok(), "{}: panicked, see above", what());
     assert!(begin.elapsed() < LONG, "{}: {:?}", what(), begin.elapsed());

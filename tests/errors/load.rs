@@ -1,0 +1,164 @@
+//! Tensors that are not those of the header.
+
+use nearfield::LoadError;
+
+use crate::common::file::File;
+use crate::common::model::{Parts, Stored};
+use crate::common::reference::gguf_writer::Value;
+use crate::{assert_error, load, parts};
+
+#[test]
+fn load_errors() {
+    let shape_error = |layer, name, want, found| LoadError::TensorShape { layer, name, want, found };
+    let change = |name: &str, change: &dyn Fn(&mut Stored)| {
+        let mut parts = parts();
+        change(parts.tensor(name));
+        parts
+    };
+    let with = |name: &str, like: &str| {
+        let mut parts = parts();
+        let tensor = Stored { name: name.into(), ..parts.tensor(like).clone() };
+        parts.tensors.push(tensor);
+        parts
+    };
+    let missing = |layer, name| LoadError::MissingTensor { layer, name };
+    let twice = |name: &str| LoadError::DuplicateTensor { name: name.try_into().expect("short") };
+    let unused = |name: &str| LoadError::UnusedTensor { name: name.try_into().expect("short") };
+    let cases: Vec<(&str, Parts, LoadError, &[&str])> = vec![
+        (
+            "no norm",
+            parts().without("output_norm.weight"),
+            missing(None, "output_norm.weight"),
+            &["output_norm.weight", "missing"],
+        ),
+        (
+            "no matrix",
+            parts().without("blk.1.ffn_down.weight"),
+            missing(Some(1), "ffn_down.weight"),
+            &["blk.1.ffn_down.weight", "missing"],
+        ),
+        (
+            "no QKV",
+            parts().without("blk.0.attn_qkv.weight"),
+            missing(Some(0), "attn_q.weight"),
+            &["blk.0.attn_q.weight"],
+        ),
+        (
+            "one layer less",
+            parts().set("mpt.block_count", Value::U32(3)),
+            missing(Some(2), "attn_norm.weight"),
+            &["blk.2.attn_norm.weight"],
+        ),
+        (
+            "one layer more",
+            parts().set("mpt.block_count", Value::U32(1)),
+            unused("blk.1.attn_norm.weight"),
+            &["blk.1.attn_norm.weight"],
+        ),
+        (
+            "positions",
+            with("position_embd.weight", "token_embd.weight"),
+            unused("position_embd.weight"),
+            &["position_embd.weight"],
+        ),
+        (
+            "both kinds of QKV",
+            with("blk.0.attn_q.weight", "blk.0.attn_output.weight"),
+            unused("blk.0.attn_q.weight"),
+            &["blk.0.attn_q.weight"],
+        ),
+        (
+            "a gate",
+            with("blk.0.ffn_gate.weight", "blk.0.ffn_up.weight"),
+            unused("blk.0.ffn_gate.weight"),
+            &["ffn_gate"],
+        ),
+        (
+            "a layer written otherwise",
+            with("blk.00.attn_norm.weight", "blk.0.attn_norm.weight"),
+            unused("blk.00.attn_norm.weight"),
+            &["blk.00"],
+        ),
+        (
+            "a norm after the embedding",
+            with("token_embd_norm.weight", "output_norm.weight"),
+            unused("token_embd_norm.weight"),
+            &["token_embd_norm"],
+        ),
+        (
+            "a name twice",
+            with("output_norm.weight", "output_norm.weight"),
+            twice("output_norm.weight"),
+            &["output_norm.weight", "twice"],
+        ),
+        (
+            "a name in a layer twice",
+            with("blk.1.ffn_up.weight", "blk.1.ffn_up.weight"),
+            twice("blk.1.ffn_up.weight"),
+            &["blk.1.ffn_up.weight", "twice"],
+        ),
+        ("a long name", with(&"x".repeat(99), "output_norm.weight"), unused(&"x".repeat(48)), &["xxxxxxxx"]),
+        (
+            "a row too many",
+            change("blk.0.ffn_up.weight", &|t| t.shape[0] = 97),
+            shape_error(Some(0), "ffn_up.weight", [64, 96], [64, 97, 1, 1]),
+            &["blk.0.ffn_up.weight", "64 x 97", "64 x 96"],
+        ),
+        (
+            "a row too few",
+            change("token_embd.weight", &|t| t.shape = vec![48, 32]),
+            shape_error(None, "token_embd.weight", [64, 48], [32, 48, 1, 1]),
+            &["32 x 48", "64 x 48"],
+        ),
+        (
+            "three dimensions",
+            change("blk.0.ffn_up.weight", &|t| {
+                t.shape = vec![1, 2, 96, 64];
+                t.bytes.extend(t.bytes.clone())
+            }),
+            shape_error(Some(0), "ffn_up.weight", [64, 96], [64, 96, 2, 1]),
+            &["64 x 96 x 2", "not 64 x 96"],
+        ),
+        (
+            "a vector in halves",
+            change("output_norm.weight", &|t| t.ty = 1),
+            LoadError::TensorType { layer: None, name: "output_norm.weight", want: "F32", found: "F16", number: 1 },
+            &["output_norm.weight", "F16 (1)", "F32"],
+        ),
+        (
+            "a type that cannot run",
+            change("blk.0.ffn_up.weight", &|t| t.ty = 20),
+            LoadError::TensorType {
+                layer: Some(0),
+                name: "ffn_up.weight",
+                want: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K",
+                found: "IQ4_NL",
+                number: 20,
+            },
+            &["blk.0.ffn_up.weight", "IQ4_NL (20)", "Q4_0"],
+        ),
+        (
+            "a type that is none",
+            change("token_embd.weight", &|t| t.ty = 1000),
+            LoadError::TensorType {
+                layer: None,
+                name: "token_embd.weight",
+                want: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K",
+                found: "unknown",
+                number: 1000,
+            },
+            &["token_embd.weight", "unknown (1000)"],
+        ),
+    ];
+    for (what, parts, want, words) in cases {
+        assert_error(what, want, load(parts.file().bytes()), words);
+    }
+}
+
+#[test]
+fn a_file_at_an_odd_address_is_an_error() {
+    let file = parts().file();
+    let shifted = File::new(&[&[0], file.bytes()].concat());
+    let want = LoadError::Misaligned { layer: None, name: "output_norm.weight" };
+    assert_error("misaligned", want, load(&shifted.bytes()[1..]), &["output_norm.weight", "4 bytes"]);
+}

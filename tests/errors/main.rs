@@ -1,0 +1,39 @@
+//! Every error that wrong input can cause: which one it is, and that its text names the thing and both sides.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod gguf;
+mod load;
+mod session;
+mod shape;
+
+use common::model::{BLOOM, MPT, Parts, Spec};
+use nearfield::{LoadError, Model};
+
+/// An MPT that is right in all things.
+fn parts() -> Parts {
+    MPT.parts_of(&MPT.tensors(), "F32")
+}
+
+fn load(file: &[u8]) -> LoadError {
+    Model::from_gguf(file).expect_err("a broken file")
+}
+
+/// The error, and that its text holds all of `words`.
+#[track_caller]
+fn assert_error<E: PartialEq + std::fmt::Debug + std::fmt::Display>(what: &str, want: E, got: E, words: &[&str]) {
+    assert_eq!(want, got, "{what}");
+    let text = got.to_string();
+    println!("{what}: {text}");
+    assert!(words.iter().all(|word| text.contains(word)), "{what}: {words:?} in {text:?}");
+    assert!(!text.contains('\n') && !text.ends_with('.'), "{what}: one line, for others to end: {text:?}");
+}
+
+#[test]
+fn a_right_file_is_no_error() {
+    for spec in [MPT, BLOOM, Spec { split_qkv: true, ..MPT }] {
+        let file = spec.file("F32");
+        let model = Model::from_gguf(file.bytes()).expect("right");
+        assert_eq!(model.shape().n_vocab, spec.n_vocab);
+    }
+}

@@ -1,0 +1,90 @@
+//! Sessions that cannot be, and tokens that cannot be run.
+
+use nearfield::kernels::best;
+use nearfield::{Arena, Inline, Line, MemoryPlan, Model, PlanError, RunError, Session, SessionConfig, SessionError};
+
+use crate::common::run::Setup;
+use crate::{assert_error, parts};
+
+#[test]
+fn plan_errors() {
+    let file = parts().file();
+    let model = Model::from_gguf(file.bytes()).expect("right");
+    let base = SessionConfig::default();
+    let cases = [
+        (SessionConfig { n_ctx: 0, ..base }, PlanError::Context { found: 0 }, ["0 tokens", "16777216"]),
+        (
+            SessionConfig { n_ctx: (1 << 24) + 1, ..base },
+            PlanError::Context { found: (1 << 24) + 1 },
+            ["16777217", "16777216"],
+        ),
+        (
+            SessionConfig { n_ctx: usize::MAX, ..base },
+            PlanError::Context { found: usize::MAX },
+            ["18446744073709551615", "1 to"],
+        ),
+        (SessionConfig { n_batch: 0, ..base }, PlanError::Batch, ["batch", "0"]),
+        (SessionConfig { horizon_eps: -1.0, ..base }, PlanError::HorizonEps, ["epsilon", "negative"]),
+        (SessionConfig { horizon_eps: f32::NAN, ..base }, PlanError::HorizonEps, ["epsilon", "not a number"]),
+    ];
+    for (config, want, words) in cases {
+        let what = format!("{config:?}");
+        assert_error(&what, want, MemoryPlan::new(model.shape(), &config).expect_err("no plan"), &words);
+        let session = Session::new(&model, config, best(), &Inline, &mut Arena::new(&mut []));
+        assert_error(&what, SessionError::Plan(want), session.expect_err("no session"), &words);
+    }
+    // No file says so; the plan does not trust that.
+    let mut shape = *model.shape();
+    shape.n_layer = usize::MAX / 2;
+    assert_error("huge", PlanError::TooLarge, MemoryPlan::new(&shape, &base).expect_err("no plan"), &["memory"]);
+    // The batch is bounded by the context, whatever it says.
+    let config = SessionConfig { n_batch: usize::MAX, ..base };
+    let whole = SessionConfig { n_batch: base.n_ctx, ..base };
+    assert_eq!(MemoryPlan::new(model.shape(), &config), MemoryPlan::new(model.shape(), &whole));
+    assert!(MemoryPlan::new(model.shape(), &SessionConfig { horizon_eps: f32::INFINITY, ..base }).is_ok());
+}
+
+#[test]
+fn an_arena_that_is_too_small_is_an_error_with_both_sizes() {
+    let file = parts().file();
+    let model = Model::from_gguf(file.bytes()).expect("right");
+    let config = SessionConfig { n_ctx: 64, ..SessionConfig::default() };
+    let need = MemoryPlan::new(model.shape(), &config).expect("a plan").total();
+    for n_lines in [0, 1, need / Line::BYTES / 2, need / Line::BYTES - 1] {
+        let mut lines = vec![Line::ZERO; n_lines];
+        let mut arena = Arena::new(&mut lines);
+        let have = n_lines * Line::BYTES;
+        let error = Session::new(&model, config, best(), &Inline, &mut arena).expect_err("too small");
+        let words = [need.to_string(), have.to_string()];
+        let words = words.each_ref().map(String::as_str);
+        assert_error(&format!("{n_lines} lines"), SessionError::ArenaTooSmall { need, have }, error, &words);
+        assert_eq!(arena.free_bytes(), have, "nothing was taken");
+    }
+}
+
+#[test]
+fn run_errors() {
+    let setup = Setup::default().with_ctx(4);
+    setup.session(parts().file().bytes(), |session| {
+        let none = session.prefill(&[]).expect_err("none");
+        assert_error("no tokens", RunError::NoTokens, none, &["no tokens"]);
+        for token in [48, u32::MAX] {
+            let want = RunError::Token { token, n_vocab: 48 };
+            let words = [token.to_string(), "48".into()];
+            let words = words.each_ref().map(String::as_str);
+            assert_error("a token", want, session.prefill(&[0, token]).expect_err("no token"), &words);
+            assert_error("a token", want, session.decode(token).expect_err("no token"), &words);
+        }
+        let full = |n_tokens, pos| RunError::ContextFull { n_tokens, pos, n_ctx: 4 };
+        assert_error("a long text", full(5, 0), session.prefill(&[0; 5]).expect_err("full"), &["5 tokens", "4"]);
+        assert_eq!(session.pos(), 0);
+        session.prefill(&[0, 1, 2]).expect("room");
+        assert_error("two more", full(2, 3), session.prefill(&[0; 2]).expect_err("full"), &["2 tokens after 3", "4"]);
+        let each = session.prefill_each(&[0; 2], |_| panic!("nothing is run"));
+        assert_error("two more", full(2, 3), each.expect_err("full"), &["2 tokens after 3", "4"]);
+        session.decode(0).expect("room for one");
+        assert_error("one more", full(1, 4), session.decode(0).expect_err("full"), &["1 tokens after 4", "4"]);
+        session.reset();
+        session.decode(0).expect("room again");
+    });
+}
