@@ -20,10 +20,9 @@ pub(super) fn exp(x: __m256) -> __m256 {
     let y = _mm256_add_ps(set(1.0), _mm256_add_ps(r, y));
     let half = _mm256_srai_epi32::<1>(n);
     let y = _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_epi32(n, half)));
-    // Outside of the range, and for NaN, the above is arbitrary.
+    // Outside of the range the above is arbitrary; a NaN has stayed one.
     let y = _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, set(EXP_MIN)), y);
-    let y = _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)));
-    _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
+    _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)))
 }
 
 /// Horner's rule.

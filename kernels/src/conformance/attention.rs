@@ -183,7 +183,7 @@ pub fn exp_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
     floats(&mut case.rng, want);
     got.copy_from_slice(want);
     let largest = want[..n].iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
-    let max = case.rng.pick(&[largest, largest, 0.0, -50.0]);
+    let max = case.rng.pick(&[largest, 0.0, 0.0, -50.0]);
     want[n] = scalar::exp_block(&mut want[..n], max);
     got[n] = case.isa.exp_block(&mut got[..n], max);
     case.subject("exp_block", [n, 0, 0])

@@ -1,6 +1,8 @@
 //! Numbers for the cases: lengths around tiles, values at both ends.
 
 use crate::block::{BlockQ8, WeightType};
+use crate::scalar::AMAX_MIN;
+use crate::scalar::constants::{EXP_MAX, EXP_MIN};
 
 /// A small generator (SplitMix64: Steele, Lea & Flood 2014); the same numbers everywhere.
 #[derive(Clone, Debug)]
@@ -57,6 +59,10 @@ enum Floats {
     Finite,
     /// Zeros, subnormals and the largest numbers, among near ones.
     Ends,
+    /// Up to this magnitude, which occurs.
+    UpTo(f32),
+    /// A few floats from where `exp` becomes zero or infinite, of either sign.
+    Edges,
     /// Any bits: also infinities and NaN.
     Any,
 }
@@ -75,6 +81,11 @@ impl Floats {
                 4 => f32::MIN_POSITIVE * rng.unit(),
                 _ => 4.0 * rng.unit(),
             },
+            Self::UpTo(limit) => limit * if rng.one_in(8) { 1.0 } else { rng.unit() },
+            Self::Edges => {
+                let edge = rng.pick(&[EXP_MIN, EXP_MAX, -EXP_MIN, -EXP_MAX]).to_bits();
+                f32::from_bits(edge + rng.below(7) as u32 - 3)
+            }
             Self::Any => f32::from_bits(rng.bits()),
         }
     }
@@ -86,8 +97,10 @@ fn finite(x: f32) -> f32 {
 
 /// Fills `out` with floats of one kind, mostly a harmless one.
 pub fn floats(rng: &mut Rng, out: &mut [f32]) {
-    let kind = rng.pick(&[Floats::Near, Floats::Near, Floats::Near, Floats::Far, Floats::Finite, Floats::Ends]);
-    let kind = if rng.one_in(16) { Floats::Any } else { kind };
+    use Floats::*;
+    // Around the least magnitude that is not quantized to zero.
+    let tiny = UpTo(rng.pick(&[0.5 * AMAX_MIN, AMAX_MIN.next_down(), AMAX_MIN]));
+    let kind = rng.pick(&[Near, Near, Near, Near, Near, Far, Far, Finite, Finite, Ends, Ends, tiny, Edges, Any]);
     out.fill_with(|| kind.draw(rng));
 }
 

@@ -42,8 +42,8 @@ impl Shape {
     /// A shape whose operands fit the scratch.
     fn draw(rng: &mut Rng, ty: WeightType) -> Self {
         let n_blocks = match ty.block_len() {
-            QK_K => rng.pick(&[0, 1, 2]),
-            QK => rng.pick(&[0, 1, 2, 3, 7, 8, 9, 16, 17]),
+            QK_K => rng.pick(&[0, 1, 2, 3, 4, 5]),
+            QK => rng.pick(&[0, 1, 2, 3, 7, 8, 9, 16, 17, 31, 32, 33, 40]),
             _ => rng.length(),
         };
         let n_cols = n_blocks * ty.block_len();
