@@ -9,6 +9,31 @@
 //!    `acc += (d_w * d_x) * sum as f32`; blocks are added in order.
 //! 2. Where a float reduction cannot be avoided, it runs in 16 strided partial sums and then a fixed tree.
 //! 3. Multiply, then add, each rounded; never fused.
+//!
+//! # A new kernel
+//!
+//! 1. Its definition: a function in `scalar/`, with the formula, the shapes, the ranges that show that no integer
+//!    overflows, and the order of every float operation.
+//! 2. A method of [`Kernels`] whose default calls it. From here on it is right on every machine.
+//! 3. Its property in `conformance/`, and that in the list there.
+//! 4. Where it counts: a faster version in the file of an ISA, and a bench.
+//!
+//! # A new ISA
+//!
+//! 1. One file (or folder) of its name, as `avx2/mod.rs`, in this order: what machines it is; a type that only `detect`
+//!    makes, so that having it proves the processor; `detect`; `impl Kernels` with `name` and whatever is faster than the
+//!    definition; the functions, each `unsafe` block with the fact that makes it sound.
+//! 2. Its `mod` line, with the architecture it is for, and its entry in [`available`], behind what it beats.
+//! 3. `cargo test -p nearfield-kernels` compares it with the definitions on such a machine or emulator; a board without
+//!    `std` calls [`conformance::check`]. Break a kernel on purpose (drop the tail, swap nibbles) and see it noticed.
+//! 4. `cargo bench -p nearfield-kernels` shows it beside the others.
+//!
+//! # A new weight type
+//!
+//! 1. Its number, name and sizes in `block/weight_type.rs`; its block, byte for byte, in `block/`, which asserts the size.
+//! 2. A `dot_*` in `scalar/dot.rs`, a formula in `scalar/dequantize.rs`, an arm in either `match`.
+//! 3. Where its scales lie, in `conformance/draw.rs`; what it means, in `tests/definitions/reference.rs`.
+//! 4. `Unpack` (or the like) for each ISA.
 #![no_std]
 
 #[cfg(test)]

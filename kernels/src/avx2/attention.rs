@@ -2,12 +2,12 @@
 
 use core::arch::x86_64::*;
 
-use super::floats::{Element, dots, load, store, sum};
+use super::floats::{Element, add_tail, dots, load, store, to_lanes};
 use super::group::{ROWS, halves, signed_products};
 use super::math::map;
 use super::norm::square;
 use super::unpack::signed;
-use crate::scalar::{self, assert_query, assert_rows, distance_of};
+use crate::scalar::{LANES, assert_query, assert_rows, distance_of, tree};
 use crate::{BlockQ8, KvRows, QK, Query};
 
 /// See [`crate::Kernels::sum_squares`].
@@ -15,10 +15,27 @@ use crate::{BlockQ8, KvRows, QK, Query};
 pub(super) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
     match row {
-        KvRows::F32(x) => sum(x, |x| square(x)),
-        KvRows::F16(x) => sum(x, |x| square(x)),
-        KvRows::Q8_0 { .. } => scalar::sum_squares(row, head_dim),
+        KvRows::F32(x) => squares(Floats { x, head_dim }, head_dim),
+        KvRows::F16(x) => squares(Floats { x, head_dim }, head_dim),
+        KvRows::Q8_0 { qs, d } => squares(Quants { qs, d, head_dim }, head_dim),
     }
+}
+
+/// `Σ v²` of the first row: its values, times one, are the values.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn squares(values: impl Values, head_dim: usize) -> f32 {
+    let mut sums = [_mm256_setzero_ps(); 2];
+    let whole = head_dim / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        // SAFETY: this function has the features, too.
+        let terms: [__m256; 2] = unsafe { values.weighted(1.0, 0, at) };
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum = _mm256_add_ps(*sum, square(term));
+        }
+    }
+    let rest = (whole..head_dim).map(|c| values.weighted_one(1.0, 0, c));
+    tree(to_lanes(add_tail(sums, rest.map(|v| v * v))))
 }
 
 /// See [`crate::Kernels::score_block`].

@@ -189,42 +189,27 @@ unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
     unsafe { &*x.as_ptr().add(at).cast() }
 }
 
-/// `Σ f(x)`, in 16 strided sums and the tree; `f(0) = 0` is not needed.
-#[target_feature(enable = "avx2,f16c")]
+/// `Σ f(x)`, in 16 strided sums and the tree.
+#[target_feature(enable = "avx2")]
 #[inline]
-pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(__m256) -> __m256) -> f32 {
-    let mut sums = [_mm256_setzero_ps(); 2];
+pub(super) fn sum(x: &[f32], f: impl Fn(__m256) -> __m256) -> f32 {
     let (sixteens, rest) = x.as_chunks::<LANES>();
+    let mut sums = [_mm256_setzero_ps(); 2];
     for sixteen in sixteens {
-        for (sum, eight) in sums.iter_mut().zip(sixteen.as_chunks().0) {
-            // SAFETY: this function has the features, too.
-            *sum = _mm256_add_ps(*sum, f(unsafe { E::widen(eight) }));
+        for (sum, eight) in sums.iter_mut().zip(sixteen.chunks_exact(8)) {
+            *sum = _mm256_add_ps(*sum, f(load(eight)));
         }
     }
-    let (eights, last) = rest.as_chunks();
-    for (sum, eight) in sums.iter_mut().zip(eights) {
-        // SAFETY: this function has the features, too.
-        *sum = _mm256_add_ps(*sum, f(unsafe { E::widen(eight) }));
-    }
-    let terms = to_lanes([f(values(last)), _mm256_setzero_ps()]);
-    let lanes = to_lanes(sums);
-    let done = rest.len() - last.len();
-    tree(core::array::from_fn(|i| if (done..rest.len()).contains(&i) { lanes[i] + terms[i - done] } else { lanes[i] }))
-}
-
-/// Up to eight elements; the lanes behind them are zero.
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn values<E: Element>(x: &[E]) -> __m256 {
-    let mut all = [0.0; 8];
-    all.iter_mut().zip(x).for_each(|(all, x)| *all = x.value());
-    load(&all)
+    let mut last = [0.0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let terms = to_lanes([f(load(&last[..8])), f(load(&last[8..]))]);
+    tree(to_lanes(add_tail(sums, terms.into_iter().take(rest.len()))))
 }
 
 /// Adds up to 15 last terms to the partial sums.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] {
+pub(super) fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] {
     let mut lanes = to_lanes(sums);
     for (lane, term) in lanes.iter_mut().zip(terms) {
         *lane += term;
@@ -235,7 +220,7 @@ fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] 
 /// The 16 partial sums.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
+pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
     store(sums[0], &mut lanes[..8]);
     store(sums[1], &mut lanes[8..]);

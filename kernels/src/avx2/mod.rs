@@ -16,7 +16,7 @@ mod quantized;
 mod unpack;
 mod unpack_k;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, Matrix, Query, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query, scalar};
 
 /// A processor with AVX2 and F16C: exists only where both were seen.
 struct Avx2(());
@@ -86,6 +86,11 @@ impl Kernels for Avx2 {
     fn silu(&self, x: &mut [f32]) {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
         unsafe { math::silu(x) }
+    }
+
+    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { quantize::store_kv(x, out) }
     }
 
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {

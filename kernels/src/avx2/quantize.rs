@@ -1,10 +1,11 @@
-//! Activations to int8.
+//! Floats to int8 and to halves.
 
 use core::arch::x86_64::*;
 
+use super::floats::load;
 use crate::scalar::constants::ROUND;
-use crate::scalar::{AMAX_MIN, quantize_block};
-use crate::{BlockQ8, QK};
+use crate::scalar::{self, AMAX_MIN, quantize_block};
+use crate::{BlockQ8, KvRowsMut, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
 #[target_feature(enable = "avx2")]
@@ -23,8 +24,7 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
-    // SAFETY: four times eight readable floats; `loadu` needs no alignment.
-    let x = [0, 8, 16, 24].map(|at| unsafe { _mm256_loadu_ps(x.as_ptr().add(at)) });
+    let x = [0, 8, 16, 24].map(|at| load(&x[at..at + 8]));
     let amax = largest(x);
     if !amax.is_finite() || amax < AMAX_MIN {
         let d = if amax.is_finite() { 0.0 } else { f32::NAN };
@@ -67,4 +67,37 @@ fn total(x: __m256i) -> i16 {
     let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
     let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
     _mm_cvtsi128_si32(one) as i16
+}
+
+/// See [`crate::Kernels::store_kv`].
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
+    match out {
+        KvRowsMut::F16(out) => store_halves(x, out),
+        KvRowsMut::Q8_0 { qs, d } if x.len().is_multiple_of(QK) => store_quants(x, qs, d),
+        out => scalar::store_kv(x, out),
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn store_halves(x: &[f32], out: &mut [u16]) {
+    assert_eq!(out.len(), x.len());
+    for (x, out) in x.chunks(8).zip(out.chunks_mut(8)) {
+        let rounded = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(load(x));
+        let mut halves = [0; 8];
+        // SAFETY: 16 writable bytes; `storeu` needs no alignment.
+        unsafe { _mm_storeu_si128(halves.as_mut_ptr().cast(), rounded) };
+        out.copy_from_slice(&halves[..out.len()]);
+    }
+}
+
+/// A row of whole groups of 32 columns.
+#[target_feature(enable = "avx2,f16c")]
+fn store_quants(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
+    assert!(qs.len() == x.len() && d.len() == x.len() / QK);
+    for ((x, qs), d) in x.as_chunks().0.iter().zip(qs.as_chunks_mut().0).zip(d) {
+        let block = quantize_full(x);
+        *qs = block.qs;
+        *d = half::f16::from_f32(block.d).to_bits();
+    }
 }

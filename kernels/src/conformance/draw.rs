@@ -152,7 +152,7 @@ pub fn activations(rng: &mut Rng, out: &mut [BlockQ8]) {
     }
 }
 
-/// Rows of weights: quants at the ends or anywhere, scales from [`half`].
+/// Rows of weights: quants at the ends or anywhere, scales from [`half()`].
 pub fn weights(rng: &mut Rng, ty: WeightType, out: &mut [u8]) {
     let byte = rng.pick(&[0x00, 0xff, 0x80, 0x7f]);
     let random = !rng.one_in(5);

@@ -1,0 +1,84 @@
+//! One block of keys and values for one query head, in keys per second.
+//!
+//! `cargo bench -p nearfield-kernels --bench attention -- score/q8_0`
+
+mod inputs;
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use inputs::{activations, assert_same, floats, group};
+use nearfield_kernels::{KV_BLOCK, Kernels, KvRows, KvRowsMut, Query, available, scalar};
+
+const HEAD_DIM: usize = 64;
+
+/// A block of keys in each of the ways they are stored.
+struct Stored {
+    x: Vec<f32>,
+    halves: Vec<u16>,
+    qs: Vec<i8>,
+    d: Vec<u16>,
+}
+
+impl Stored {
+    fn new() -> Self {
+        let x = floats(KV_BLOCK * HEAD_DIM);
+        let (mut halves, mut qs, mut d) = (vec![0; x.len()], vec![0; x.len()], vec![0; x.len() / 32]);
+        scalar::store_kv(&x, KvRowsMut::F16(&mut halves));
+        scalar::store_kv(&x, KvRowsMut::Q8_0 { qs: &mut qs, d: &mut d });
+        Self { x, halves, qs, d }
+    }
+
+    fn each(&self) -> [(&'static str, KvRows<'_>); 3] {
+        [
+            ("f32", KvRows::F32(&self.x)),
+            ("f16", KvRows::F16(&self.halves)),
+            ("q8_0", KvRows::Q8_0 { qs: &self.qs, d: &self.d }),
+        ]
+    }
+}
+
+/// Runs `kernel(isa, out)` for every ISA, after comparing what it wrote with what the first ISA, the definition, did.
+fn compare_isas(c: &mut Criterion, name: &str, out: &[f32], kernel: impl Fn(&dyn Kernels, &mut [f32])) {
+    let mut group = group(c, name);
+    group.throughput(Throughput::Elements(KV_BLOCK as u64));
+    let mut want = out.to_vec();
+    kernel(available().next().unwrap(), &mut want);
+    for isa in available() {
+        let mut got = out.to_vec();
+        kernel(isa, &mut got);
+        assert_same(isa.name(), &want, &got);
+        group.bench_function(isa.name(), |b| b.iter(|| kernel(isa, black_box(&mut got))));
+    }
+}
+
+fn score(c: &mut Criterion) {
+    let (stored, q, q8) = (Stored::new(), floats(HEAD_DIM), activations(HEAD_DIM));
+    for (name, keys) in stored.each() {
+        let query = if matches!(keys, KvRows::Q8_0 { .. }) { Query::Q8(&q8) } else { Query::F32(&q) };
+        compare_isas(c, &format!("score/{name}"), &[0.0; KV_BLOCK], |isa, scores| {
+            black_box(isa.score_block(query, keys, 0.125, 0.25, 100, scores));
+        });
+    }
+}
+
+fn accumulate(c: &mut Criterion) {
+    let (stored, probs) = (Stored::new(), floats(KV_BLOCK));
+    for (name, values) in stored.each() {
+        compare_isas(c, &format!("accumulate/{name}"), &[0.0; HEAD_DIM], |isa, acc| {
+            acc.fill(0.0);
+            isa.accumulate_block(&probs, values, acc);
+        });
+    }
+}
+
+fn exp(c: &mut Criterion) {
+    let scores = floats(KV_BLOCK);
+    compare_isas(c, "exp", &scores, |isa, out| {
+        out.copy_from_slice(&scores);
+        black_box(isa.exp_block(out, 1.0));
+    });
+}
+
+criterion_group!(benches, score, accumulate, exp);
+criterion_main!(benches);
