@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far logits are from the reference: nearfield's and llama.cpp's, side by side on the same files.
 
-  compare.py MODEL.gguf... [--nearfield BINARY] [--llama] [--kv f32,f16,q8_0] [--isa NAME] [--chunk N]
+  compare.py MODEL.gguf... [--nearfield BINARY] [--llama] [--exact] [--kv f32,f16,q8_0] [--isa NAME] [--chunk N]
 
 Files are named {model}-{type}.gguf. Columns: largest and root mean square difference over all logits, the latter over the reference's standard
 deviation, mean KL(reference || program) in nats, and positions that agree on the most likely token.
@@ -53,13 +53,23 @@ def run_nearfield(path, kv, args):
 def run_llama(path, kv, _):
     from llama_cpp import GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, Llama
     kind = {"f32": GGML_TYPE_F32, "f16": GGML_TYPE_F16, "q8_0": GGML_TYPE_Q8_0}[kv]
-    llama = Llama(path, n_ctx=512, n_batch=512, n_ubatch=512, n_threads=2, logits_all=True, flash_attn=True, type_k=kind, type_v=kind, verbose=False)
+    llama = Llama(path, n_ctx=512, n_batch=512, n_ubatch=512, n_threads=1, n_threads_batch=1, logits_all=True, flash_attn=True,
+                  type_k=kind, type_v=kind, verbose=False)
     rows = []
     for prompt in models.prompts():
         llama.reset()
         llama.eval(prompt.tolist())
         rows.append(llama.scores[:len(prompt)].copy())
     return np.concatenate(rows)
+
+
+def run_exact(path, kv, _):
+    """Transformers in f32 with the file's own weights: what rounding the weights costs, whoever computes."""
+    import gguf
+    import make_reference
+    m = models.MODELS[model_name(path)]
+    tensors = {t.name: gguf.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
+    return make_reference.logits(make_reference.hf_model(m, tensors))
 
 
 def model_name(path):
@@ -71,12 +81,14 @@ def main():
     parser.add_argument("files", nargs="+", metavar="MODEL.gguf")
     parser.add_argument("--nearfield", metavar="BINARY")
     parser.add_argument("--llama", action="store_true", help="through llama-cpp-python, flash attention on")
+    parser.add_argument("--exact", action="store_true", help="transformers in f32 with the file's weights (whatever --kv)")
     parser.add_argument("--kv", default="f16")
     parser.add_argument("--isa")
     parser.add_argument("--chunk", type=int)
     args = parser.parse_args()
     programs = [("nearfield", run_nearfield)] if args.nearfield else []
     programs += [("llama.cpp", run_llama)] if args.llama else []
+    programs += [("exact", run_exact)] if args.exact else []
     print("| file | kv | program | max abs | rms | rms/std | KL | argmax |\n|---|---|---|---:|---:|---:|---:|---:|")
     for path in args.files:
         reference = np.load(f"{HERE}/logits/{model_name(path)}.npy")

@@ -65,10 +65,10 @@ def hf_mpt(m):
     return model
 
 
-def hf_model(m):
+def hf_model(m, tensors):
     import torch
     model = {"bloom": hf_bloom, "mpt": hf_mpt}[m.arch](m)
-    state = {hf_name(n, m.arch): torch.from_numpy(hf_tensor(n, x, m)) for n, x in models.tensors(m).items()}
+    state = {hf_name(n, m.arch): torch.from_numpy(np.array(hf_tensor(n, x, m))) for n, x in tensors.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if unexpected or set(missing) - {"lm_head.weight"}:
         raise SystemExit(f"{m.name}: tensor names differ: missing {missing}, unexpected {unexpected}")
@@ -96,9 +96,10 @@ def write_reference():
     os.makedirs(f"{HERE}/logits", exist_ok=True)
     with open(f"{HERE}/checksums.txt", "w") as sums:
         for m in models.MODELS.values():
-            for name, x in models.tensors(m).items():
+            tensors = models.tensors(m)
+            for name, x in tensors.items():
                 sums.write(f"{m.name} {name} {'x'.join(map(str, x.shape))} {models.checksum(x):016x}\n")
-            out = logits(hf_model(m))
+            out = logits(hf_model(m, tensors))
             np.save(f"{HERE}/logits/{m.name}.npy", out)
             print(f"{m.name}: {out.shape}, standard deviation {out.std():.3f}")
 
@@ -106,7 +107,7 @@ def write_reference():
 def print_without_bias():
     from compare import Difference
     for m in models.MODELS.values():
-        model = hf_model(m)
+        model = hf_model(m, models.tensors(m))
         drop_bias(model, m)
         print(f"{m.name}: {Difference(np.load(f'{HERE}/logits/{m.name}.npy'), logits(model))}")
 

@@ -27,7 +27,7 @@ def join(lists, separator):
 
 def tokenize(binary, model, text):
     # Standard input is the text to the last byte: no line end is added and none is taken off.
-    out = subprocess.run([binary, "tokenize", model], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+    out = subprocess.run([binary, "tokenize", "--special", "--no-bos", model], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
     return [int(word) for word in out.split()]
 
 
