@@ -60,7 +60,7 @@ pub(super) fn score_block(
 }
 
 /// `score * scale - slope * distance`
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
     let n = scores.len();
@@ -82,7 +82,7 @@ fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
 }
 
 /// The largest number, +0 for any zero; NaN is passed over.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn largest(scores: &[f32]) -> f32 {
     let (eights, rest) = scores.as_chunks::<8>();
@@ -134,7 +134,7 @@ fn dot_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mu
 }
 
 /// Columns `32 g..32 g + 32` of eight rows; zeros for those that a row does not have.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn signed_columns(rows: [&[i8]; ROWS], g: usize) -> [__m256i; 8] {
     if rows[0].len() >= (g + 1) * QK {

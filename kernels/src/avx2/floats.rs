@@ -190,13 +190,13 @@ unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
 }
 
 /// `Σ f(x)`, in 16 strided sums and the tree.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn sum(x: &[f32], f: impl Fn(__m256) -> __m256) -> f32 {
     let (sixteens, rest) = x.as_chunks::<LANES>();
     let mut sums = [_mm256_setzero_ps(); 2];
     for sixteen in sixteens {
-        for (sum, eight) in sums.iter_mut().zip(sixteen.chunks_exact(8)) {
+        for (sum, eight) in sums.iter_mut().zip(sixteen.as_chunks::<8>().0) {
             *sum = _mm256_add_ps(*sum, f(load(eight)));
         }
     }
@@ -207,7 +207,7 @@ pub(super) fn sum(x: &[f32], f: impl Fn(__m256) -> __m256) -> f32 {
 }
 
 /// Adds up to 15 last terms to the partial sums.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] {
     let mut lanes = to_lanes(sums);
@@ -218,7 +218,7 @@ pub(super) fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [
 }
 
 /// The 16 partial sums.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
@@ -228,7 +228,7 @@ pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
 }
 
 /// The trees of four sums of eight partial sums: 4, 2, 1.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
     // Four lanes of a and of b; of c and of d.
@@ -247,7 +247,7 @@ fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
 }
 
 /// Up to eight floats; the lanes behind them are zero.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn load(x: &[f32]) -> __m256 {
     let Some(eight) = x.first_chunk::<8>() else {
@@ -260,7 +260,7 @@ pub(super) fn load(x: &[f32]) -> __m256 {
 }
 
 /// The first lanes, as many as `out` holds (up to eight).
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn store(x: __m256, out: &mut [f32]) {
     let Some(eight) = out.first_chunk_mut::<8>() else {

@@ -77,14 +77,14 @@ pub(super) fn accumulate<B: Unpack, const T: usize>(group: &Group, x: [&BlockQ8;
 }
 
 /// `acc + (d · d_x) · sum`
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_scaled(acc: __m256, d: __m256, d_x: __m256, sum: __m256i) -> __m256 {
     _mm256_add_ps(acc, _mm256_mul_ps(_mm256_mul_ps(d, d_x), _mm256_cvtepi32_ps(sum)))
 }
 
 /// `Σ_h sc_h Σ_j q x` of unsigned quants; `RUN` of the eight registers are added in 16 bits.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn scaled_products<const T: usize, const RUN: usize>(group: &Group, x: [&BlockQ8; T]) -> [__m256i; T] {
     let mut sums = [_mm256_setzero_si256(); T];
@@ -106,7 +106,7 @@ fn scaled_products<const T: usize, const RUN: usize>(group: &Group, x: [&BlockQ8
 }
 
 /// `Σ_j q x` of signed quants.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn signed_products<const T: usize>(q: &[__m256i; 8], x: [&BlockQ8; T]) -> [__m256i; T] {
     let mut sums = [_mm256_setzero_si256(); T];
@@ -122,7 +122,7 @@ pub(super) fn signed_products<const T: usize>(q: &[__m256i; 8], x: [&BlockQ8; T]
 }
 
 /// Activations of columns `4 k..4 k + 4`, for every row.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn four_columns(x: &BlockQ8, k: usize) -> __m256i {
     let four = x.qs.as_chunks::<4>().0[k];
@@ -130,14 +130,14 @@ fn four_columns(x: &BlockQ8, k: usize) -> __m256i {
 }
 
 /// Sixteen bytes of each of eight rows: bytes `4 r..4 r + 4` of register k are bytes `4 k..4 k + 4` of row r.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn transpose(rows: [&[u8; 16]; ROWS]) -> [__m256i; 4] {
     transpose_registers(rows.map(|row| load(row)))
 }
 
 /// The same of rows in registers.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn transpose_registers(rows: [__m128i; ROWS]) -> [__m256i; 4] {
     let [v0, v1, v2, v3] = [0, 1, 2, 3].map(|r| _mm256_set_m128i(rows[r + 4], rows[r]));
@@ -153,7 +153,7 @@ pub(super) fn transpose_registers(rows: [__m128i; ROWS]) -> [__m256i; 4] {
 }
 
 /// Thirty-two bytes of each of eight rows, as in [`transpose`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn transpose_32(rows: [&[u8; 32]; ROWS]) -> [__m256i; 8] {
     let low = transpose(rows.map(|row| row.first_chunk().expect("32 bytes")));
@@ -161,7 +161,7 @@ pub(super) fn transpose_32(rows: [&[u8; 32]; ROWS]) -> [__m256i; 8] {
     core::array::from_fn(|k| if k < 4 { low[k] } else { high[k - 4] })
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn load(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: 16 readable bytes; `loadu` needs no alignment.

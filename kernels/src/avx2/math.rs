@@ -7,7 +7,7 @@ use super::floats::{load, store, sum};
 use crate::scalar::constants::*;
 
 /// See [`crate::scalar::exp`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn exp(x: __m256) -> __m256 {
     let set = |x| _mm256_set1_ps(x);
@@ -26,7 +26,7 @@ pub(super) fn exp(x: __m256) -> __m256 {
 }
 
 /// Horner's rule.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
     let mut y = _mm256_set1_ps(c[N - 1]);
@@ -37,14 +37,14 @@ fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
 }
 
 /// `2^n` for n in -126..=127.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn power_of_two(n: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
 }
 
 /// See [`crate::scalar::normal_cdf`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn normal_cdf(x: __m256) -> __m256 {
     let set = |x| _mm256_set1_ps(x);
@@ -57,7 +57,7 @@ fn normal_cdf(x: __m256) -> __m256 {
 }
 
 /// `x = f(x)`, eight at a time, in order; `f` also sees the zeros behind the last.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
     for eight in x.chunks_mut(8) {
@@ -66,7 +66,7 @@ pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
 }
 
 /// See [`crate::scalar::gelu_tanh`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 pub(super) fn gelu_tanh(x: &mut [f32]) {
     let one = _mm256_set1_ps(1.0);
     map(x, |x| {
@@ -77,18 +77,18 @@ pub(super) fn gelu_tanh(x: &mut [f32]) {
 }
 
 /// See [`crate::scalar::gelu_erf`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 pub(super) fn gelu_erf(x: &mut [f32]) {
     map(x, |x| _mm256_mul_ps(x, normal_cdf(x)));
 }
 
 /// See [`crate::scalar::silu`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 pub(super) fn silu(x: &mut [f32]) {
     map(x, |x| _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative(x)))));
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn negative(x: __m256) -> __m256 {
     _mm256_xor_ps(x, _mm256_set1_ps(-0.0))

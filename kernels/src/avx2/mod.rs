@@ -5,6 +5,9 @@
 //! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
+//!
+//! Every function is compiled for the same two features: a closure has those of the function around it, and is only
+//! inlined into a function that has them all.
 
 mod attention;
 mod floats;
@@ -148,22 +151,22 @@ fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 fn add(x: &mut [f32], y: &[f32]) {
     scalar::add(x, y);
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 fn multiply(x: &mut [f32], y: &[f32]) {
     scalar::multiply(x, y);
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 fn clamp(x: &mut [f32], limit: f32) {
     scalar::clamp(x, limit);
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 fn scale(x: &mut [f32], factor: f32) {
     scalar::scale(x, factor);
 }

@@ -22,7 +22,7 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     rescale(x, inverse_root(mean_square + eps), weight, out);
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn square(x: __m256) -> __m256 {
     _mm256_mul_ps(x, x)

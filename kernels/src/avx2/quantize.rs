@@ -8,7 +8,7 @@ use crate::scalar::{self, AMAX_MIN, quantize_block};
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     assert_eq!(out.len(), x.len().div_ceil(QK));
     let (full, rest) = x.as_chunks();
@@ -21,7 +21,7 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
 }
 
 /// See [`quantize_block`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
     let x = [0, 8, 16, 24].map(|at| load(&x[at..at + 8]));
@@ -47,7 +47,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
 }
 
 /// The largest magnitude, by its bits.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn largest(x: [__m256; 4]) -> f32 {
     let [a, b, c, d] = x.map(|x| _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fff_ffff)));
@@ -59,7 +59,7 @@ fn largest(x: [__m256; 4]) -> f32 {
 }
 
 /// The sum of sixteen numbers in ±127.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn total(x: __m256i) -> i16 {
     let pairs = _mm256_madd_epi16(x, _mm256_set1_epi16(1));

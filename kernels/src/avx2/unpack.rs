@@ -73,7 +73,7 @@ impl Unpack for BlockQ8_0 {
 }
 
 /// Signed quants of eight rows.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn signed(rows: [&[i8; QK]; ROWS]) -> [__m256i; 8] {
     // SAFETY: `[i8; 32]` and `[u8; 32]` have the same layout, and any bytes are a value of both.
@@ -81,7 +81,7 @@ pub(super) fn signed(rows: [&[i8; QK]; ROWS]) -> [__m256i; 8] {
 }
 
 /// Low halves of the bytes: columns 0..16; high halves: columns 16..32.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn nibbles(rows: [&[u8; 16]; ROWS]) -> [__m256i; 8] {
     let both = transpose(rows);
@@ -93,7 +93,7 @@ fn nibbles(rows: [&[u8; 16]; ROWS]) -> [__m256i; 8] {
 }
 
 /// Adds 16 where the bit of a column is set.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn with_fifth_bits(q: [__m256i; 8], qh: [[u8; 4]; ROWS]) -> [__m256i; 8] {
     let [a, b, c, d, e, f, g, h] = qh.map(i32::from_le_bytes);

@@ -70,7 +70,7 @@ fn q3_group<const K: i32>(low: [__m256i; 8], high: [__m256i; 8], scales: __m256i
 }
 
 /// `sc - 32` of all columns: the four bytes of a lane are those of 64 columns.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn q3_scales(scales: [&[u8; 12]; ROWS]) -> [__m256i; 4] {
     let [a, b, c, _] = transpose_registers(scales.map(|scales| load_12(scales)));
@@ -123,7 +123,7 @@ impl Unpack for BlockQ5_K {
 }
 
 /// Quants of group `4 n + K`; bit `K` of each byte of `high` is the quant's fifth.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn q5_quants<const K: i32>(both: [__m256i; 8], high: [__m256i; 8]) -> [__m256i; 8] {
     let mut q = both.map(|both| masked(right(both, K % 2 * 4), 15));
@@ -203,27 +203,27 @@ fn q6_group<const K: i32>(low: [__m256i; 8], high: [__m256i; 8], scales: __m256i
 }
 
 /// The bits of `mask`, in each byte.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn masked(x: __m256i, mask: i8) -> __m256i {
     _mm256_and_si256(x, _mm256_set1_epi8(mask))
 }
 
 /// Words shifted right: a [`masked`] byte is the byte shifted, as long as the mask has no bit that came from its neighbour.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn right(x: __m256i, n: i32) -> __m256i {
     _mm256_srl_epi16(x, _mm_cvtsi32_si128(n))
 }
 
 /// Words shifted left, or right for a negative number.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn left(x: __m256i, n: i32) -> __m256i {
     if n < 0 { right(x, -n) } else { _mm256_sll_epi16(x, _mm_cvtsi32_si128(n)) }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn negative(x: __m256) -> __m256 {
     _mm256_xor_ps(x, _mm256_set1_ps(-0.0))
@@ -235,7 +235,7 @@ fn chunk<const N: usize>(bytes: &[u8; N], n: usize) -> &[u8; 32] {
     &bytes.as_chunks().0[n]
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn load_12(bytes: &[u8; 12]) -> __m128i {
     let mut all = [0; 16];
@@ -245,7 +245,7 @@ fn load_12(bytes: &[u8; 12]) -> __m128i {
 
 /// For [`_mm256_shuffle_epi8`]: bytes `low` and `high` of each 32-bit lane as its two 16-bit halves: in their lower bytes
 /// (`unsigned`), or in their upper ones.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn select(low: i32, high: i32, unsigned: bool) -> __m256i {
     let lane = |first: i32| {
@@ -258,7 +258,7 @@ fn select(low: i32, high: i32, unsigned: bool) -> __m256i {
 }
 
 /// Signed scales of the two halves of group `K`, a pair of i16 each: bytes `2 (K % 2)` and the next of each lane.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn scales_of_group<const K: i32>(scales: __m256i) -> [__m256i; 2] {
     [K % 2 * 2, K % 2 * 2 + 1].map(|byte| {
@@ -268,7 +268,7 @@ fn scales_of_group<const K: i32>(scales: __m256i) -> [__m256i; 2] {
 }
 
 /// The same two numbers as one pair, times `2^log`.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn halves_of_group<const K: i32>(scales: __m256i, log: i32) -> __m256i {
     let upper = _mm256_shuffle_epi8(scales, select(K % 2 * 2, K % 2 * 2 + 1, false));
