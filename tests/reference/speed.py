@@ -28,7 +28,8 @@ def nearfield_rate(command: str, model: str, n: int, threads: int) -> float:
 
 class LlamaCpp:
     def __init__(self, model: str, threads: int, flash: bool):
-        self.llama = Llama(model_path=model, n_ctx=2048, n_threads=threads, flash_attn=flash, verbose=False)
+        self.llama = Llama(model_path=model, n_ctx=2048, n_threads=threads, flash_attn=flash,
+                           logits_all=True, verbose=False)
 
     def rate(self, n: int) -> float:
         llama = self.llama
