@@ -5,6 +5,7 @@ mod common;
 use common::compare::{Difference, difference};
 use common::literal::Literal;
 use common::model::{BLOOM, MPT, Spec};
+use common::reference::quantize::TYPES;
 use common::run::Setup;
 
 /// Largest difference over the spread of the logits. The formulas are the same: what is left is the rounding of f32.
@@ -58,6 +59,29 @@ fn logits_are_those_of_the_literal_forward_pass() {
         let difference = difference_of(&spec, |_| ());
         println!("{what}: {difference}");
         assert!(difference.of_spread < BOUND, "{what}: {difference}; {spec:?}");
+    }
+}
+
+/// A literal pass with the numbers that the blocks stand for: what is left is that activations are rounded to int8.
+#[test]
+fn quantized_logits_are_those_of_the_dequantized_weights() {
+    for ty in &TYPES {
+        let (head_dim, bound) = match ty.block_len {
+            1 => (8, BOUND),
+            32 => (8, 5e-2),
+            _ => (32, 5e-2),
+        };
+        let spec = Spec { head_dim, n_ff: 256, ..BLOOM };
+        let mut tensors = spec.tensors();
+        let file = spec.file_of(&tensors, ty.name);
+        for tensor in tensors.iter_mut().filter(|tensor| tensor.is_matrix()) {
+            tensor.data = (ty.dequantize)(&(ty.quantize)(&tensor.data));
+        }
+        let tokens = spec.tokens(40);
+        let want = Literal::new(&spec, &tensors).logits(&tokens);
+        let found = difference(&want, &Setup::default().logits(file.bytes(), &tokens));
+        println!("{}: {found}", ty.name);
+        assert!(found.of_spread < bound, "{}: {found}", ty.name);
     }
 }
 
