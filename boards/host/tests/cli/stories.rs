@@ -138,7 +138,7 @@ fn inspect_tells_what_is_in_a_file() {
 
     f.write("other.gguf", &crate::tiny::model("llama"));
     let told = f.stdout("inspect other.gguf");
-    assert!(told.contains("cannot run: general.architecture is missing or not one of: bloom mpt"), "{told}");
+    assert!(told.contains("cannot run: general.architecture is llama, not one of: bloom mpt"), "{told}");
 }
 
 #[test]
