@@ -290,6 +290,11 @@ impl MemoryPlan {
         self.kv_cache + self.key_norms + self.layer_table + self.activations + self.logits
     }
 
+    /// The plan of a board whose tokenizer's index was [prepared](Tokenizer::prepared) and lies in flash.
+    pub const fn without_tokenizer(self) -> Self {
+        Self { tokenizer: 0, ..self }
+    }
+
     /// Lines of the arena.
     pub const fn n_lines(&self) -> usize {
         self.total() / size_of::<nearfield_kernels::Line>()

@@ -35,8 +35,10 @@ fn merge_short(merges: &MergeTable<'_>, tokens: &mut [u32]) -> usize {
     for (rank, pair) in ranks.iter_mut().zip(tokens.windows(2)) {
         *rank = merges.rank(pair[0], pair[1]);
     }
-    while let Some((at, rank)) = first_least(&ranks[..n.saturating_sub(1)]) {
-        tokens[at] = merges.product(rank);
+    while let Some((at, rank)) = first_least(&ranks[..n.saturating_sub(1)])
+        && let Some(product) = merges.product(rank)
+    {
+        tokens[at] = product;
         tokens.copy_within(at + 2..n, at + 1);
         ranks.copy_within(at + 2..n, at + 1);
         n -= 1;
@@ -83,11 +85,10 @@ impl<'p, 'a> LongPiece<'p, 'a> {
     fn merge(mut self) -> usize {
         loop {
             let (block, rank) = self.ranks.first_least();
-            if rank == NEVER {
-                return self.gather();
-            }
+            // No merge has the rank `NEVER`.
+            let Some(product) = self.merges.product(rank) else { return self.gather() };
             let at = heads(self.slots, block).find(|&at| rank_at(self.merges, self.slots, at) == rank);
-            self.merge_at(at.unwrap_or(block * BLOCK), self.merges.product(rank));
+            self.merge_at(at.unwrap_or(block * BLOCK), product);
         }
     }
 

@@ -90,7 +90,7 @@ impl Tokenizer<'_, '_> {
             let slots = out.room(piece.len())?;
             let mut n = 0;
             for (i, &byte) in piece.iter().enumerate() {
-                match self.bytes.get(byte.into()).checked_sub(1) {
+                match self.bytes.get(byte.into()).and_then(|number| number.checked_sub(1)) {
                     Some(id) => {
                         slots[n] = id;
                         n += 1;

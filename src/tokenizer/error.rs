@@ -64,6 +64,51 @@ pub enum TokenizerError {
         /// Bytes that are free.
         have: usize,
     },
+    /// A prepared index cannot be used.
+    Index(IndexError),
+}
+
+/// Why an index that was prepared cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum IndexError {
+    /// It does not lie at an address that is a multiple of four.
+    Misaligned,
+    /// It does not begin as an index does, or the processor is big-endian.
+    Magic,
+    /// It was made by another version of this library.
+    Version {
+        /// The version of its layout.
+        found: u32,
+    },
+    /// It was made for another vocabulary.
+    Vocabulary,
+    /// It has not the length that an index of this vocabulary has.
+    Size {
+        /// Bytes of such an index.
+        need: usize,
+        /// Bytes that there are.
+        have: usize,
+    },
+    /// Its checksum is wrong, or it speaks of tokens or merges that do not exist.
+    Damaged,
+}
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misaligned => f.write_str("the tokenizer's index does not lie at a multiple of 4 bytes"),
+            Self::Magic => f.write_str("these bytes are not a tokenizer's index, or not one for this byte order"),
+            Self::Version { found } => {
+                write!(f, "the tokenizer's index is of version {found}: it has to be made by this version of nearfield")
+            }
+            Self::Vocabulary => f.write_str("the tokenizer's index belongs to another vocabulary than the model's"),
+            Self::Size { need, have } => {
+                write!(f, "the tokenizer's index has {have} bytes: expected {need} for this vocabulary")
+            }
+            Self::Damaged => f.write_str("the tokenizer's index is damaged: its checksum or its contents are wrong"),
+        }
+    }
 }
 
 /// A token in a merge.
@@ -110,11 +155,20 @@ impl fmt::Display for TokenizerError {
             Self::ArenaTooSmall { need, have } => {
                 write!(f, "the tokenizer needs {need} bytes of arena, {have} are free")
             }
+            Self::Index(error) => error.fmt(f),
         }
     }
 }
 
 impl core::error::Error for TokenizerError {}
+
+impl core::error::Error for IndexError {}
+
+impl From<IndexError> for TokenizerError {
+    fn from(error: IndexError) -> Self {
+        Self::Index(error)
+    }
+}
 
 /// A name in `tokenizer.ggml.pre` that is none of [`PreTokenizer::from_name`](super::PreTokenizer::from_name).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

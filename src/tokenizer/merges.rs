@@ -4,7 +4,8 @@ use nearfield_kernels::Arena;
 
 use super::error::{MergePart, TokenizerError};
 use super::hash::{Hash, probes};
-use super::numbers::Numbers;
+use super::index::Parts;
+use super::numbers::{Numbers, NumbersMut};
 use super::tokens::TokenTable;
 use super::vocab::StringArray;
 
@@ -13,7 +14,7 @@ pub(super) const NEVER: u32 = u32::MAX;
 
 /// The merges by rank and a hash table of their ranks. A merge's rank is its place in the file: low ones are applied
 /// first.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct MergeTable<'a> {
     /// Left, right and product of each merge: `[n_merges, 3]`.
     merges: Numbers<'a>,
@@ -22,7 +23,7 @@ pub(super) struct MergeTable<'a> {
 }
 
 impl<'a> MergeTable<'a> {
-    /// Bytes of arena for `n_merges`.
+    /// Bytes of index for `n_merges`.
     pub const fn bytes_of(wide: bool, n_merges: usize) -> Option<usize> {
         match (Numbers::bytes_of(wide, 3 * n_merges), Numbers::bytes_of(wide, 2 * n_merges)) {
             (Some(merges), Some(slots)) => merges.checked_add(slots),
@@ -30,43 +31,76 @@ impl<'a> MergeTable<'a> {
         }
     }
 
-    /// A table of merges yet to be entered; `None` if the arena is too small.
-    pub fn take(arena: &mut Arena<'a>, wide: bool, n_merges: usize) -> Option<Self> {
-        let merges = Numbers::take(arena, wide, 3 * n_merges)?;
-        let slots = Numbers::take(arena, wide, 2 * n_merges)?;
-        Some(Self { merges, slots })
+    /// The next parts of a prepared index; `None` if they cannot be those of so many merges and tokens.
+    pub fn read(parts: &mut Parts<'a>, wide: bool, n_merges: usize, n_tokens: usize) -> Option<Self> {
+        let merges = Numbers::read(parts, wide, 3 * n_merges)?;
+        let slots = Numbers::read(parts, wide, 2 * n_merges)?;
+        (merges.all_up_to(n_tokens.checked_sub(1)?) && slots.all_up_to(n_merges)).then_some(Self { merges, slots })
     }
 
-    /// Enters every merge; of equal pairs the last stays, as in Hugging Face's `tokenizers`.
-    pub fn fill(&mut self, merges: StringArray<'_>, tokens: &TokenTable<'_, '_>) -> Result<(), TokenizerError> {
-        for (merge, text) in merges.iter().enumerate() {
-            let [left, right, product] = ids_of(merge, text, tokens)?;
-            self.merges.set(3 * merge, left);
-            self.merges.set(3 * merge + 1, right);
-            self.merges.set(3 * merge + 2, product);
-            let slot = self.slot(left, right).ok_or(TokenizerError::Collision { index: merge, list: "merges" })?;
-            self.slots.set(slot, merge as u32 + 1);
-        }
-        Ok(())
+    /// The parts as a prepared index holds them.
+    pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.merges.words().chain(self.slots.words())
     }
 
     /// The rank of the merge of two neighbors; [`NEVER`] if they do not merge.
     pub fn rank(&self, left: u32, right: u32) -> u32 {
         // An empty slot holds 0, which wraps to NEVER.
-        self.slot(left, right).map_or(NEVER, |slot| self.slots.get(slot).wrapping_sub(1))
+        self.slot(left, right).and_then(|slot| self.slots.get(slot)).map_or(NEVER, |number| number.wrapping_sub(1))
     }
 
-    /// What the merge of this rank makes.
-    pub fn product(&self, rank: u32) -> u32 {
-        self.merges.get(3 * rank as usize + 2)
+    /// What the merge of this rank makes; `None` if no merge has it.
+    pub fn product(&self, rank: u32) -> Option<u32> {
+        self.merges.get((rank as usize).checked_mul(3)?.checked_add(2)?)
+    }
+
+    /// Whether the merge of this rank is that of this pair.
+    fn is_pair(&self, rank: u32, left: u32, right: u32) -> bool {
+        let at = 3 * rank as usize;
+        self.merges.get(at) == Some(left) && self.merges.get(at + 1) == Some(right)
     }
 
     /// Where the merge of this pair lies or would lie; `None` if all places that it may take are taken.
     fn slot(&self, left: u32, right: u32) -> Option<usize> {
-        probes(Hash::of_pair(left, right), self.slots.len()).find(|&slot| match self.slots.get(slot).checked_sub(1) {
-            Some(rank) => self.merges.get(3 * rank as usize) == left && self.merges.get(3 * rank as usize + 1) == right,
-            None => true,
+        probes(Hash::of_pair(left, right), self.slots.len()).find(|&slot| match self.slots.get(slot) {
+            Some(0) => true,
+            Some(number) => self.is_pair(number - 1, left, right),
+            None => false,
         })
+    }
+}
+
+/// A [`MergeTable`] that is being made.
+#[derive(Debug)]
+pub(super) struct MergeTableMut<'a> {
+    merges: NumbersMut<'a>,
+    slots: NumbersMut<'a>,
+}
+
+impl<'a> MergeTableMut<'a> {
+    /// A table of merges yet to be entered; `None` if the arena is too small.
+    pub fn take(arena: &mut Arena<'a>, wide: bool, n_merges: usize) -> Option<Self> {
+        let merges = NumbersMut::take(arena, wide, 3 * n_merges)?;
+        let slots = NumbersMut::take(arena, wide, 2 * n_merges)?;
+        Some(Self { merges, slots })
+    }
+
+    /// Enters every merge; of equal pairs the last stays, as in Hugging Face's `tokenizers`.
+    pub fn fill(
+        mut self,
+        merges: StringArray<'_>,
+        tokens: &TokenTable<'_, '_>,
+    ) -> Result<MergeTable<'a>, TokenizerError> {
+        for (merge, text) in merges.iter().enumerate() {
+            let [left, right, product] = ids_of(merge, text, tokens)?;
+            self.merges.set(3 * merge, left);
+            self.merges.set(3 * merge + 1, right);
+            self.merges.set(3 * merge + 2, product);
+            let table = MergeTable { merges: self.merges.view(), slots: self.slots.view() };
+            let slot = table.slot(left, right).ok_or(TokenizerError::Collision { index: merge, list: "merges" })?;
+            self.slots.set(slot, merge as u32 + 1);
+        }
+        Ok(MergeTable { merges: self.merges.finish(), slots: self.slots.finish() })
     }
 }
 

@@ -7,8 +7,8 @@
 //!
 //! Nothing is normalized: a GGUF file does not say that its model wants it.
 //!
-//! `vocab` is what the file holds, in the letters of `alphabet`; `tokens` and `merges` are the index over it, which
-//! lies in the arena (`numbers`, `hash`). The way back is `detokenize`.
+//! `vocab` is what the file holds, in the letters of `alphabet`; `tokens` and `merges` are the index over it (`numbers`,
+//! `hash`), which is built in the arena or was prepared and lies in flash (`index`). The way back is `detokenize`.
 
 mod alphabet;
 mod bpe;
@@ -17,6 +17,7 @@ mod encode;
 mod error;
 mod from_gguf;
 mod hash;
+mod index;
 mod merges;
 mod min_tree;
 mod numbers;
@@ -31,19 +32,20 @@ use nearfield_kernels::Arena;
 pub use alphabet::TokenBytes;
 pub use detokenize::Detokenizer;
 pub use encode::EncodeOptions;
-pub use error::{DetokenizeError, EncodeError, MergePart, TokenizerError, UnknownPreTokenizer};
+pub use error::{DetokenizeError, EncodeError, IndexError, MergePart, TokenizerError, UnknownPreTokenizer};
 pub use from_gguf::VocabError;
 pub use pre::{Pieces, PreTokenizer};
 pub use vocab::{StringArray, Strings, TokenType, Vocab};
 
-use merges::MergeTable;
-use numbers::Numbers;
-use special::SpecialFilter;
-use tokens::TokenTable;
+use index::{Header, Parts};
+use merges::{MergeTable, MergeTableMut};
+use numbers::{Numbers, NumbersMut};
+use special::{SpecialFilter, SpecialFilterMut};
+use tokens::{TokenTable, TokenTableMut};
 
 /// Byte-level BPE over a borrowed vocabulary.
 ///
-/// `'f` is the file, `'a` the arena.
+/// `'f` is the file, `'a` the arena or the prepared index.
 ///
 /// ```
 /// use nearfield::tokenizer::{EncodeOptions, PreTokenizer, StringArray, Tokenizer, Vocab};
@@ -89,7 +91,7 @@ pub struct Tokenizer<'f, 'a> {
 }
 
 impl<'f, 'a> Tokenizer<'f, 'a> {
-    /// Bytes of arena for a vocabulary of this size; `None` if it is too large for any.
+    /// Bytes of arena for the index of a vocabulary of this size; `None` if it is too large for any.
     ///
     /// 4.5 bytes a token, 10 a merge and 1 KiB (1024 tokens and 768 merges: 13 KiB); 8.5, 20 and 1.5 KiB from 65,536
     /// tokens or merges on.
@@ -130,49 +132,76 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         if have < need {
             return Err(too_small);
         }
-        let mut tokenizer = Self::take(vocab, arena).ok_or(too_small)?;
-        tokenizer.tokens.fill().map_err(|index| TokenizerError::Collision { index, list: "tokens" })?;
-        tokenizer.merges.fill(vocab.merges, &tokenizer.tokens)?;
-        tokenizer.fill_bytes();
-        tokenizer.fill_special()?;
-        Ok(tokenizer)
+        let parts = TakenParts::of(vocab, arena).ok_or(too_small)?;
+        let tokens = parts.tokens.fill().map_err(|index| TokenizerError::Collision { index, list: "tokens" })?;
+        let merges = parts.merges.fill(vocab.merges, &tokens)?;
+        let (special, has_user_defined) = fill_special(parts.special, &vocab)?;
+        Ok(Self { vocab, tokens, merges, bytes: fill_bytes(parts.bytes, &tokens), special, has_user_defined })
     }
 
-    /// The parts of the index, empty; `None` if the arena is too small.
-    fn take(vocab: Vocab<'f>, arena: &mut Arena<'a>) -> Option<Self> {
-        let wide = is_wide(vocab.tokens.len(), vocab.merges.len());
-        Some(Self {
-            vocab,
-            tokens: TokenTable::take(arena, wide, vocab.tokens)?,
-            merges: MergeTable::take(arena, wide, vocab.merges.len())?,
-            bytes: Numbers::take(arena, wide, 256)?,
-            special: SpecialFilter::take(arena)?,
-            has_user_defined: false,
-        })
-    }
-
-    fn fill_bytes(&mut self) {
-        for byte in 0..=u8::MAX {
-            if let Some(id) = self.tokens.find(&[alphabet::letter(byte).encode_utf8(&mut [0; 4]).as_bytes()]) {
-                self.bytes.set(byte.into(), id + 1);
-            }
+    /// Bytes of a [prepared](Self::prepared) index for a vocabulary of this size; `None` if it is too large for any.
+    pub const fn prepared_bytes(n_tokens: usize, n_merges: usize) -> Option<usize> {
+        match Self::index_bytes(n_tokens, n_merges) {
+            Some(bytes) => bytes.checked_add(Header::BYTES),
+            None => None,
         }
     }
 
-    fn fill_special(&mut self) -> Result<(), TokenizerError> {
-        for (id, token) in (0..).zip(self.vocab.tokens) {
-            let ty = self.vocab.type_of(id);
-            if !matches!(ty, TokenType::Control | TokenType::UserDefined) {
-                continue;
-            }
-            if token.len() > special::MAX_LEN {
-                let (n_bytes, max) = (token.len(), special::MAX_LEN);
-                return Err(TokenizerError::SpecialTooLong { token: id, n_bytes, max });
-            }
-            self.has_user_defined |= ty == TokenType::UserDefined;
-            self.special.insert(token);
-        }
-        Ok(())
+    /// The index as bytes, for [`prepared`](Self::prepared): [`prepared_bytes`](Self::prepared_bytes) of them.
+    ///
+    /// What the build script of a firmware writes, on a host of any byte order:
+    ///
+    /// ```
+    /// use nearfield::tokenizer::{Tokenizer, Vocab};
+    /// use nearfield::{Arena, Gguf, Line};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let model = std::fs::read("models/pocket.gguf")?;
+    /// let vocab = Vocab::from_gguf(&Gguf::parse(&model)?)?;
+    /// let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).ok_or("no tokens")?;
+    /// let mut memory = vec![Line::ZERO; bytes / Line::BYTES];
+    /// let index: Vec<u8> = Tokenizer::new(vocab, &mut Arena::new(&mut memory))?.index().collect();
+    /// # let out = std::env::temp_dir().join("nearfield-doc-tokenizer.index");
+    /// // let out = Path::new(&env::var_os("OUT_DIR").unwrap()).join("tokenizer.index");
+    /// std::fs::write(&out, &index)?;
+    /// # std::fs::remove_file(&out)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn index(&self) -> impl Iterator<Item = u8> {
+        let header = Header { longest_special: self.special.longest(), has_user_defined: self.has_user_defined };
+        let body =
+            || self.tokens.words().chain(self.merges.words()).chain(self.bytes.words()).chain(self.special.words());
+        header.words(&self.vocab, body()).into_iter().chain(body()).flat_map(u32::to_le_bytes)
+    }
+
+    /// A tokenizer over an [`index`](Self::index) that was made before, such as one in flash: nothing is copied, and no
+    /// arena is needed (see [`MemoryPlan::without_tokenizer`](crate::MemoryPlan::without_tokenizer)).
+    ///
+    /// `index` has to lie at a multiple of four bytes, and the processor to be little-endian. Takes one pass over the
+    /// index and a look at the vocabulary; nothing of the file is searched. Whatever its bytes are, the tokenizer that
+    /// comes of them works within its bounds; that its tokens are right rests on a checksum and on samples of the
+    /// vocabulary, so it should come from a build that made it of the very file.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Index`] says what is wrong with `index`, any other what is wrong with `vocab`.
+    pub fn prepared(vocab: Vocab<'f>, index: &'a [u8]) -> Result<Self, TokenizerError> {
+        let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
+        let need = Self::prepared_bytes(n_tokens, n_merges).ok_or(TokenizerError::Size { n_tokens, n_merges })?;
+        vocab.check()?;
+        let (header, parts) = Header::read(&vocab, index, need)?;
+        Self::read(vocab, header, parts).ok_or(TokenizerError::Index(IndexError::Damaged))
+    }
+
+    /// The parts of a prepared index; `None` if they speak of tokens or merges that do not exist.
+    fn read(vocab: Vocab<'f>, header: Header, mut parts: Parts<'a>) -> Option<Self> {
+        let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
+        let wide = is_wide(n_tokens, n_merges);
+        let tokens = TokenTable::read(&mut parts, wide, vocab.tokens)?;
+        let merges = MergeTable::read(&mut parts, wide, n_merges, n_tokens)?;
+        let bytes = Numbers::read(&mut parts, wide, 256).filter(|bytes| bytes.all_up_to(n_tokens))?;
+        let special = SpecialFilter::read(&mut parts, header.longest_special)?;
+        Some(Self { vocab, tokens, merges, bytes, special, has_user_defined: header.has_user_defined })
     }
 
     /// How many tokens there are.
@@ -223,6 +252,57 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     fn text(&self, token: u32) -> Result<&'f [u8], DetokenizeError> {
         self.tokens.get(token).ok_or(DetokenizeError::NoSuchToken { token, n_tokens: self.n_tokens() })
     }
+}
+
+/// The parts of an index in the arena, empty.
+struct TakenParts<'f, 'a> {
+    tokens: TokenTableMut<'f, 'a>,
+    merges: MergeTableMut<'a>,
+    bytes: NumbersMut<'a>,
+    special: SpecialFilterMut<'a>,
+}
+
+impl<'f, 'a> TakenParts<'f, 'a> {
+    /// `None` if the arena is too small.
+    fn of(vocab: Vocab<'f>, arena: &mut Arena<'a>) -> Option<Self> {
+        let wide = is_wide(vocab.tokens.len(), vocab.merges.len());
+        Some(Self {
+            tokens: TokenTableMut::take(arena, wide, vocab.tokens)?,
+            merges: MergeTableMut::take(arena, wide, vocab.merges.len())?,
+            bytes: NumbersMut::take(arena, wide, 256)?,
+            special: SpecialFilterMut::take(arena)?,
+        })
+    }
+}
+
+fn fill_bytes<'a>(mut bytes: NumbersMut<'a>, tokens: &TokenTable<'_, '_>) -> Numbers<'a> {
+    for byte in 0..=u8::MAX {
+        if let Some(id) = tokens.find(&[alphabet::letter(byte).encode_utf8(&mut [0; 4]).as_bytes()]) {
+            bytes.set(byte.into(), id + 1);
+        }
+    }
+    bytes.finish()
+}
+
+/// The filter, and whether any of its tokens is user-defined.
+fn fill_special<'a>(
+    mut special: SpecialFilterMut<'a>,
+    vocab: &Vocab<'_>,
+) -> Result<(SpecialFilter<'a>, bool), TokenizerError> {
+    let mut has_user_defined = false;
+    for (id, token) in (0..).zip(vocab.tokens) {
+        let ty = vocab.type_of(id);
+        if !matches!(ty, TokenType::Control | TokenType::UserDefined) {
+            continue;
+        }
+        if token.len() > special::MAX_LEN {
+            let (n_bytes, max) = (token.len(), special::MAX_LEN);
+            return Err(TokenizerError::SpecialTooLong { token: id, n_bytes, max });
+        }
+        has_user_defined |= ty == TokenType::UserDefined;
+        special.insert(token);
+    }
+    Ok((special.finish(), has_user_defined))
 }
 
 /// Whether the index of such a vocabulary has numbers of four bytes. Ids and ranks are kept plus one.

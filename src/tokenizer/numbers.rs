@@ -1,12 +1,16 @@
 //! Lists of token ids and of places, as small as the vocabulary allows.
 
+use core::mem::size_of;
+
 use nearfield_kernels::Arena;
 
-/// Numbers in the arena: of two bytes where all of them fit, of four otherwise.
-#[derive(Debug)]
+use super::index::Parts;
+
+/// Numbers in the arena or in flash: of two bytes where all of them fit, of four otherwise.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Numbers<'a> {
-    U16(&'a mut [u16]),
-    U32(&'a mut [u32]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
 }
 
 impl<'a> Numbers<'a> {
@@ -15,11 +19,58 @@ impl<'a> Numbers<'a> {
         max > u16::MAX as usize
     }
 
-    /// Bytes of arena that `len` numbers take.
+    /// Bytes of index that `len` numbers take.
     pub const fn bytes_of(wide: bool, len: usize) -> Option<usize> {
         if wide { Arena::bytes_of::<u32>(len) } else { Arena::bytes_of::<u16>(len) }
     }
 
+    /// The next `len` numbers of a prepared index; `None` if it ends before.
+    pub fn read(parts: &mut Parts<'a>, wide: bool, len: usize) -> Option<Self> {
+        Some(if wide { Self::U32(parts.take(len)?) } else { Self::U16(parts.take(len)?) })
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U16(numbers) => numbers.len(),
+            Self::U32(numbers) => numbers.len(),
+        }
+    }
+
+    pub fn get(&self, at: usize) -> Option<u32> {
+        match self {
+            Self::U16(numbers) => numbers.get(at).map(|&number| number.into()),
+            Self::U32(numbers) => numbers.get(at).copied(),
+        }
+    }
+
+    /// Whether no number is above `max`.
+    pub fn all_up_to(&self, max: usize) -> bool {
+        match self {
+            Self::U16(numbers) => numbers.iter().all(|&number| usize::from(number) <= max),
+            Self::U32(numbers) => numbers.iter().all(|&number| number as usize <= max),
+        }
+    }
+
+    /// The numbers as a prepared index holds them: words of four bytes, zeros up to the end of the line.
+    pub fn words(self) -> impl Iterator<Item = u32> {
+        let bytes = Self::bytes_of(matches!(self, Self::U32(_)), self.len()).unwrap_or(0);
+        // Beyond the last number there are zeros.
+        let number = move |at| self.get(at).unwrap_or(0);
+        (0..bytes / size_of::<u32>()).map(move |i| match self {
+            Self::U16(_) => number(2 * i) | number(2 * i + 1) << 16,
+            Self::U32(_) => number(i),
+        })
+    }
+}
+
+/// [`Numbers`] that are being made.
+#[derive(Debug)]
+pub(super) enum NumbersMut<'a> {
+    U16(&'a mut [u16]),
+    U32(&'a mut [u32]),
+}
+
+impl<'a> NumbersMut<'a> {
     /// `len` zeros; `None` if the arena has not that much.
     pub fn take(arena: &mut Arena<'a>, wide: bool, len: usize) -> Option<Self> {
         if wide {
@@ -33,25 +84,27 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// The numbers as they are so far.
+    pub fn view(&self) -> Numbers<'_> {
         match self {
-            Self::U16(numbers) => numbers.len(),
-            Self::U32(numbers) => numbers.len(),
+            Self::U16(numbers) => Numbers::U16(numbers),
+            Self::U32(numbers) => Numbers::U32(numbers),
         }
     }
 
-    pub fn get(&self, at: usize) -> u32 {
-        match self {
-            Self::U16(numbers) => numbers[at].into(),
-            Self::U32(numbers) => numbers[at],
-        }
-    }
-
-    /// `number` fits: [`wide`](Self::wide) was asked with the largest.
+    /// `number` fits: [`Numbers::wide`] was asked with the largest.
     pub fn set(&mut self, at: usize, number: u32) {
         match self {
             Self::U16(numbers) => numbers[at] = number as u16,
             Self::U32(numbers) => numbers[at] = number,
+        }
+    }
+
+    /// The numbers, to be read alone from now on.
+    pub fn finish(self) -> Numbers<'a> {
+        match self {
+            Self::U16(numbers) => Numbers::U16(numbers),
+            Self::U32(numbers) => Numbers::U32(numbers),
         }
     }
 }

@@ -9,6 +9,8 @@
 use nearfield_kernels::Arena;
 
 use super::hash::Hash;
+use super::index::Parts;
+use super::numbers::Numbers;
 
 /// Bytes of the longest special token that is looked for. Those in use have some dozens; the limit keeps a search short
 /// in any text.
@@ -18,34 +20,31 @@ const BITS: usize = 2048;
 const WORDS: usize = 2 * BITS / 32;
 
 /// A Bloom filter of all that special tokens begin with, and one of the whole tokens.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct SpecialFilter<'a> {
-    words: &'a mut [u32],
+    words: &'a [u32; WORDS],
     longest: usize,
 }
 
 impl<'a> SpecialFilter<'a> {
-    /// Bytes of arena.
+    /// Bytes of index.
     pub const fn bytes() -> Option<usize> {
         Arena::bytes_of::<u32>(WORDS)
     }
 
-    /// A filter that lets nothing pass; `None` if the arena is too small.
-    pub fn take(arena: &mut Arena<'a>) -> Option<Self> {
-        let words = arena.take(WORDS)?;
-        words.fill(0);
-        Some(Self { words, longest: 0 })
+    /// The next part of a prepared index, whose header knows the `longest` token; `None` if it ends before.
+    pub fn read(parts: &mut Parts<'a>, longest: usize) -> Option<Self> {
+        Some(Self { words: parts.take(WORDS)?.first_chunk()?, longest })
     }
 
-    /// Lets a token pass.
-    pub fn insert(&mut self, token: &[u8]) {
-        let mut hash = Hash::EMPTY;
-        for &byte in token {
-            hash = hash.then(byte);
-            self.set(hash.below(BITS));
-        }
-        self.set(BITS + hash.below(BITS));
-        self.longest = self.longest.max(token.len());
+    /// The part as a prepared index holds it.
+    pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
+        Numbers::U32(self.words).words()
+    }
+
+    /// Bytes of the longest token.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Whether no token was inserted, or only empty ones.
@@ -72,11 +71,43 @@ impl<'a> SpecialFilter<'a> {
         found
     }
 
+    fn has(&self, bit: usize) -> bool {
+        self.words[bit / 32] >> (bit % 32) & 1 != 0
+    }
+}
+
+/// A [`SpecialFilter`] that is being made.
+#[derive(Debug)]
+pub(super) struct SpecialFilterMut<'a> {
+    words: &'a mut [u32; WORDS],
+    longest: usize,
+}
+
+impl<'a> SpecialFilterMut<'a> {
+    /// A filter that lets nothing pass; `None` if the arena is too small.
+    pub fn take(arena: &mut Arena<'a>) -> Option<Self> {
+        let words = arena.take(WORDS)?.first_chunk_mut()?;
+        words.fill(0);
+        Some(Self { words, longest: 0 })
+    }
+
+    /// Lets a token pass.
+    pub fn insert(&mut self, token: &[u8]) {
+        let mut hash = Hash::EMPTY;
+        for &byte in token {
+            hash = hash.then(byte);
+            self.set(hash.below(BITS));
+        }
+        self.set(BITS + hash.below(BITS));
+        self.longest = self.longest.max(token.len());
+    }
+
     fn set(&mut self, bit: usize) {
         self.words[bit / 32] |= 1 << (bit % 32);
     }
 
-    fn has(&self, bit: usize) -> bool {
-        self.words[bit / 32] >> (bit % 32) & 1 != 0
+    /// The filter, to be read alone from now on.
+    pub fn finish(self) -> SpecialFilter<'a> {
+        SpecialFilter { words: self.words, longest: self.longest }
     }
 }

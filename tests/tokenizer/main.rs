@@ -4,6 +4,7 @@ mod cases;
 mod goldens;
 mod hostile;
 mod long_texts;
+mod prepared;
 mod properties;
 mod special;
 mod vocab;

@@ -62,9 +62,14 @@ impl Words {
         let n_bytes = Tokenizer::index_bytes(self.tokens.len(), self.merges.len()).unwrap_or(0);
         // What the memory held before must not matter.
         let mut lines = vec![garbage(); n_bytes / Line::BYTES];
+        self.with_vocab(|vocab| Tokenizer::new(vocab, &mut Arena::new(&mut lines)).map(|tokenizer| use_it(&tokenizer)))
+    }
+
+    /// Hands over the vocabulary as a file would hold it.
+    pub fn with_vocab<R>(&self, use_it: impl FnOnce(Vocab<'_>) -> R) -> R {
         let (tokens, merges) = (body(&self.tokens), body(&self.merges));
         let types: Vec<u8> = self.types.iter().flat_map(|ty| ty.to_le_bytes()).collect();
-        let vocab = Vocab {
+        use_it(Vocab {
             tokens: StringArray::split(self.tokens.len() as u64, &tokens).unwrap().0,
             merges: StringArray::split(self.merges.len() as u64, &merges).unwrap().0,
             token_types: Some(&types),
@@ -72,8 +77,7 @@ impl Words {
             bos: None,
             eos: None,
             add_bos: false,
-        };
-        Tokenizer::new(vocab, &mut Arena::new(&mut lines)).map(|tokenizer| use_it(&tokenizer))
+        })
     }
 }
 

@@ -1,0 +1,123 @@
+//! The index of a vocabulary as bytes: made on the host, kept in flash, borrowed where it lies.
+//!
+//! A line of header, then the parts as they lie in the arena, each filled up with zeros to whole lines. All numbers are
+//! little-endian. The header, sixteen words:
+//!
+//! | word | |
+//! |---|---|
+//! | 0 | `NFTI` |
+//! | 1 | version of this layout |
+//! | 2, 3 | tokens, merges |
+//! | 4 | [`Vocab::fingerprint`] |
+//! | 5 | bytes of the longest special token |
+//! | 6 | whether there are user-defined tokens |
+//! | 7..15 | zeros |
+//! | 15 | [`Checksum`] of all other words |
+
+use core::array;
+
+use nearfield_kernels::arena::{Plain, view};
+use nearfield_kernels::{Arena, Line};
+
+use super::error::IndexError;
+use super::special;
+use super::vocab::Vocab;
+
+/// Read as a native number, so that a processor of the other byte order does not find it.
+const MAGIC: u32 = u32::from_le_bytes(*b"NFTI");
+const VERSION: u32 = 1;
+/// Words of the header: a line.
+const N_WORDS: usize = Line::BYTES / 4;
+
+/// What the header says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    /// Bytes of the longest special token.
+    pub longest_special: usize,
+    pub has_user_defined: bool,
+}
+
+impl Header {
+    /// Bytes of the header.
+    pub const BYTES: usize = Line::BYTES;
+
+    /// The words before `body`, whose checksum goes in.
+    pub fn words(self, vocab: &Vocab<'_>, body: impl Iterator<Item = u32>) -> [u32; N_WORDS] {
+        let mut words: [u32; N_WORDS] = array::from_fn(|i| match i {
+            0 => MAGIC,
+            1 => VERSION,
+            2 => vocab.tokens.len() as u32,
+            3 => vocab.merges.len() as u32,
+            4 => vocab.fingerprint(),
+            5 => self.longest_special as u32,
+            6 => self.has_user_defined.into(),
+            _ => 0,
+        });
+        let [before @ .., last] = &mut words;
+        *last = Checksum::of(before.iter().copied().chain(body));
+        words
+    }
+
+    /// Reads and checks `index`, which should have `need` bytes; returns the parts behind the header, too.
+    pub fn read<'a>(vocab: &Vocab<'_>, index: &'a [u8], need: usize) -> Result<(Self, Parts<'a>), IndexError> {
+        let have = index.len();
+        let size = IndexError::Size { need, have };
+        // A length that is no multiple of a word's is not the one that is needed either.
+        let words = view::<u32>(index.get(..have / 4 * 4).unwrap_or_default()).ok_or(IndexError::Misaligned)?;
+        let (header, body) = words.split_first_chunk::<N_WORDS>().ok_or(size)?;
+        let [magic, version, n_tokens, n_merges, fingerprint, longest_special, has_user_defined, .., checksum] =
+            *header;
+        if magic != MAGIC {
+            return Err(IndexError::Magic);
+        }
+        if version != VERSION {
+            return Err(IndexError::Version { found: version });
+        }
+        if (n_tokens as usize, n_merges as usize) != (vocab.tokens.len(), vocab.merges.len())
+            || fingerprint != vocab.fingerprint()
+        {
+            return Err(IndexError::Vocabulary);
+        }
+        if have != need {
+            return Err(size);
+        }
+        let before = header.iter().take(N_WORDS - 1);
+        if checksum != Checksum::of(before.chain(body).copied()) || longest_special as usize > special::MAX_LEN {
+            return Err(IndexError::Damaged);
+        }
+        let header = Self { longest_special: longest_special as usize, has_user_defined: has_user_defined != 0 };
+        Ok((header, Parts { rest: index.get(Self::BYTES..).unwrap_or_default() }))
+    }
+}
+
+/// What is left of an index that is read part by part, as an [`Arena`] gave them.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// The next `len` elements; `None` if the index ends before.
+    pub fn take<T: Plain + Copy>(&mut self, len: usize) -> Option<&'a [T]> {
+        let (part, rest) = self.rest.split_at_checked(Arena::bytes_of::<T>(len)?)?;
+        self.rest = rest;
+        view(part)?.get(..len)
+    }
+}
+
+/// A hash of words that any single wrong word changes: each step maps the sums one to one.
+///
+/// Three operations a word (rotate, xor, multiply), as in Firefox' hasher. Not for what is made to collide.
+pub(super) struct Checksum(u32);
+
+impl Checksum {
+    pub const EMPTY: Self = Self(0);
+
+    pub fn of(words: impl Iterator<Item = u32>) -> u32 {
+        words.fold(Self::EMPTY, Self::then).0
+    }
+
+    pub fn then(self, word: u32) -> Self {
+        Self((self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9))
+    }
+}
