@@ -4,6 +4,7 @@ use core::mem::{align_of, size_of};
 use core::sync::atomic::AtomicU32;
 
 use crate::BlockQ8;
+use crate::conformance::Scratch;
 
 mod sealed {
     pub trait Sealed {}
@@ -17,7 +18,7 @@ pub trait Plain: sealed::Sealed + 'static {}
 macro_rules! plain {
     ($($ty:ty),*) => { $(impl sealed::Sealed for $ty {} impl Plain for $ty {})* };
 }
-plain!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, BlockQ8, AtomicU32);
+plain!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, BlockQ8, AtomicU32, Scratch);
 
 /// 64 bytes, aligned: one cache line. Arenas are made of whole lines.
 #[derive(Clone, Copy, Debug)]

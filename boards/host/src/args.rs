@@ -122,6 +122,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub verbose: bool,
 
+    /// Also tell one number for the text and one for the bits of all logits: what two machines are compared by
+    #[arg(long)]
+    pub hash: bool,
+
     /// Draw the keys visited by each head
     #[arg(long, value_name = "FILE.svg")]
     pub plot_keys: Option<PathBuf>,

@@ -47,6 +47,10 @@ pub fn tell(teller: &Teller<'_>, prompt: &[u8]) -> Result<()> {
     let story = teller.tell(prompt, seed, &mut out)?;
     writeln!(out)?;
     report::story(&story, (args.sampler.temp > 0.0).then_some(seed));
+    if args.hash {
+        let (text, logits) = (story.hashes.text.get(), story.hashes.logits.get());
+        report::note(format_args!("hash     story {text:016x} logits {logits:016x}"));
+    }
     if args.verbose {
         report::note(&story.keys);
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig};
+use nearfield_boards::hash::Fnv64;
 
 use crate::args::{Length, RunArgs};
 use crate::engine::{Engine, allocate};
@@ -63,6 +64,17 @@ pub struct Story {
     pub arena_bytes: usize,
     /// Keys visited.
     pub keys: Keys,
+    /// What stands for it when machines are compared.
+    pub hashes: Hashes,
+}
+
+/// A story in two numbers, the same on every machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hashes {
+    /// Of prompt and text.
+    pub text: Fnv64,
+    /// Of the logits after the prompt and after each token but the last.
+    pub logits: Fnv64,
 }
 
 impl Teller<'_> {
@@ -80,7 +92,14 @@ impl Teller<'_> {
         let mut lines = allocate(plan.session())?;
         let Engine { kernels, .. } = *self.engine;
         let session = Session::new(self.model, config, kernels, self.engine.executor(), &mut Arena::new(&mut lines))?;
-        let mut telling = Telling { teller: self, session, sampler, prefill: Rate::default(), decode: Rate::default() };
+        let mut telling = Telling {
+            teller: self,
+            session,
+            sampler,
+            prefill: Rate::default(),
+            decode: Rate::default(),
+            hashes: Hashes::default(),
+        };
         let end = telling.run(prompt, &tokens, out)?;
         Ok(Story {
             end,
@@ -88,6 +107,7 @@ impl Teller<'_> {
             decode: telling.decode,
             arena_bytes: plan.total(),
             keys: Keys::new(self.model.shape(), telling.session.key_stats()),
+            hashes: telling.hashes,
         })
     }
 
@@ -139,6 +159,7 @@ struct Telling<'s, 'a> {
     sampler: Sampler,
     prefill: Rate,
     decode: Rate,
+    hashes: Hashes,
 }
 
 impl Telling<'_, '_> {
@@ -149,6 +170,7 @@ impl Telling<'_, '_> {
         let Some(first) = first? else { return Ok(End::Interrupted) };
         out.write_all(prompt)?;
         out.flush()?;
+        self.hashes.text.bytes(prompt);
         let start = Instant::now();
         let end = self.write(first, out);
         self.decode = Rate { n: self.session.pos() - self.prefill.n, time: start.elapsed() };
@@ -171,6 +193,7 @@ impl Telling<'_, '_> {
             let is_last = self.session.pos() + part.len() == tokens.len();
             let logits = self.session.prefill(part)?;
             if is_last {
+                self.hashes.logits.floats(logits);
                 next = Some(self.sampler.sample(self.teller.of_tokens(logits)));
             }
             progress.reached(self.session.pos() as u64);
@@ -191,6 +214,7 @@ impl Telling<'_, '_> {
             detokenizer.push(tokenizer, token, &mut text)?;
             out.write_all(text.as_bytes())?;
             out.flush()?;
+            self.hashes.text.bytes(text.as_bytes());
             text.clear();
             n += 1;
             if self.teller.args.n == Length::Tokens(n) {
@@ -201,11 +225,13 @@ impl Telling<'_, '_> {
             }
             self.sampler.accept(token);
             let logits = self.session.decode(token)?;
+            self.hashes.logits.floats(logits);
             token = self.sampler.sample(self.teller.of_tokens(logits));
         };
         detokenizer.finish(&mut text)?;
         out.write_all(text.as_bytes())?;
         out.flush()?;
+        self.hashes.text.bytes(text.as_bytes());
         Ok(end)
     }
 

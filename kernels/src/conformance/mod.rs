@@ -25,7 +25,7 @@ use core::fmt;
 pub use draw::Rng;
 
 use crate::block::BlockQ8;
-use crate::{Kernels, WeightType};
+use crate::{Arena, Kernels, WeightType};
 
 /// The first number in which an ISA differs from the definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,8 +70,9 @@ const FLOATS: usize = 33 * 130 + 16;
 /// Blocks of activations.
 const BLOCKS: usize = 17 * 18 + 4;
 
-/// The memory of the checks: about 120 KiB. A board puts it in a `static`.
+/// The memory of the checks: about 114 KiB. A board takes it from its arena, before a session does.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Scratch {
     weights: [u8; WEIGHT_BYTES],
     x: [f32; FLOATS],
@@ -84,6 +85,11 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// In an arena; `None` if it does not fit. What the memory held does not matter.
+    pub fn take<'a>(arena: &mut Arena<'a>) -> Option<&'a mut Self> {
+        arena.take(1)?.first_mut()
+    }
+
     /// Zeros.
     pub const fn new() -> Self {
         Self {

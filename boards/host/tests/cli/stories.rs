@@ -110,6 +110,21 @@ fn verbose_tells_what_a_session_is_made_of() {
 }
 
 #[test]
+fn hashes_are_those_of_the_bits() {
+    let f = Folder::new();
+    let hash = |flags: &str| {
+        let output = f.nearfield(&format!("run tiny.gguf Once --hash -n 30 --seed 1 {flags}"));
+        let report = crate::text(&output.stderr);
+        report.lines().find(|line| line.starts_with("hash     story ")).expect(&report).to_owned()
+    };
+    let first = hash("--threads 1");
+    assert_eq!(first, hash("--isa scalar --threads 2"));
+    // Another type of keys and values: the same text, maybe, but other bits.
+    let logits = |hash: &str| hash.split_once(" logits ").unwrap().1.to_owned();
+    assert_ne!(logits(&first), logits(&hash("--kv f32")));
+}
+
+#[test]
 fn the_keys_visited_can_be_drawn() {
     let f = Folder::new();
     f.stdout("run tiny.gguf beep -n 20 --seed 1 --plot-keys keys.svg");

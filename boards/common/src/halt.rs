@@ -1,0 +1,119 @@
+//! Why a board stops: a message over serial and a code.
+
+use core::fmt;
+
+use nearfield::kernels::conformance::Mismatch;
+use nearfield::tokenizer::{DetokenizeError, EncodeError, TokenizerError, VocabError};
+use nearfield::{GgufError, LoadError, PlanError, RunError, SamplerError, SessionError};
+
+/// What went wrong between power-on and the end of a story.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Halt {
+    /// The bytes in flash are not those that were built in.
+    Checksum {
+        /// When it was built.
+        want: u32,
+        /// In flash.
+        found: u32,
+    },
+    /// The model cannot be run.
+    Load(LoadError),
+    /// It has no tokenizer that this library knows.
+    Vocab(VocabError),
+    /// Its tokenizer cannot be used.
+    Tokenizer(TokenizerError),
+    /// A configuration makes no sense.
+    Plan(PlanError),
+    /// The session cannot begin.
+    Session(SessionError),
+    /// The sampler's settings make no sense.
+    Sampler(SamplerError),
+    /// A prompt cannot be encoded.
+    Encode(EncodeError),
+    /// A token has no text.
+    Detokenize(DetokenizeError),
+    /// Tokens cannot be run.
+    Run(RunError),
+    /// A kernel does not give the definition's bits.
+    SelfTest(Mismatch),
+    /// The arena is too small for the self-test, in bytes.
+    NoRoom {
+        /// Bytes it takes.
+        need: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+    /// Nothing can be written.
+    Output,
+}
+
+impl Halt {
+    /// The code the board halts with: 2 for a damaged image, 3 for a model that does not run, 4 for a failed
+    /// self-test, 5 for the rest. (1 is a panic.)
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Checksum { .. } => 2,
+            Self::Load(_) | Self::Vocab(_) | Self::Tokenizer(_) => 3,
+            Self::SelfTest(_) => 4,
+            _ => 5,
+        }
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checksum { want, found } => {
+                write!(f, "the model in flash is damaged: its checksum is {found:#010x}, not {want:#010x}")
+            }
+            Self::Load(error) => write!(f, "the model cannot be run: {error}"),
+            Self::Vocab(error) => write!(f, "the model's vocabulary cannot be used: {error}"),
+            Self::Tokenizer(error) => write!(f, "the model's tokenizer cannot be used: {error}"),
+            Self::Plan(error) => error.fmt(f),
+            Self::Session(error) => error.fmt(f),
+            Self::Sampler(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
+            Self::Detokenize(error) => error.fmt(f),
+            Self::Run(error) => error.fmt(f),
+            Self::SelfTest(mismatch) => write!(f, "self-test failed: {mismatch}"),
+            Self::NoRoom { need, have } => write!(f, "the self-test needs {need} bytes of arena, there are {have}"),
+            Self::Output => f.write_str("nothing can be written"),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($variant:ident $error:ty;)*) => { $(
+        impl From<$error> for Halt {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )* };
+}
+
+from! {
+    Load LoadError;
+    Vocab VocabError;
+    Tokenizer TokenizerError;
+    Plan PlanError;
+    Session SessionError;
+    Sampler SamplerError;
+    Encode EncodeError;
+    Detokenize DetokenizeError;
+    Run RunError;
+    SelfTest Mismatch;
+}
+
+impl From<GgufError> for Halt {
+    fn from(error: GgufError) -> Self {
+        Self::Load(error.into())
+    }
+}
+
+impl From<fmt::Error> for Halt {
+    fn from(_: fmt::Error) -> Self {
+        Self::Output
+    }
+}

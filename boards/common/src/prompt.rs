@@ -1,0 +1,105 @@
+//! The beginning of a story, typed over a serial line.
+
+use crate::board::Board;
+use crate::halt::Halt;
+use crate::story::{Story, Teller};
+
+/// Bytes of a prompt; what is typed beyond them is dropped, with a notice.
+pub const MAX_PROMPT: usize = 256;
+
+/// A line that was typed.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    bytes: heapless::Vec<u8, MAX_PROMPT>,
+    dropped: usize,
+}
+
+impl Prompt {
+    /// Reads a line, echoing it; backspace takes a character back. `None` where nobody can type.
+    pub fn read(board: &mut impl Board) -> Result<Option<Self>, Halt> {
+        let mut prompt = Self { bytes: heapless::Vec::new(), dropped: 0 };
+        loop {
+            let Some(byte) = board.read() else { return Ok(None) };
+            match byte {
+                // Terminals send a carriage return, pipes a line feed; of both together the second is an empty line.
+                b'\r' | b'\n' if prompt.bytes.is_empty() && prompt.dropped == 0 => {}
+                b'\r' | b'\n' => {
+                    board.write_str("\r\n")?;
+                    return Ok(Some(prompt));
+                }
+                0x08 | 0x7f => {
+                    if prompt.take_back() {
+                        board.write_str("\x08 \x08")?;
+                    }
+                }
+                // The rest of the control characters: nobody means them.
+                0..0x20 => {}
+                _ => prompt.push(byte, board)?,
+            }
+        }
+    }
+
+    fn push(&mut self, byte: u8, board: &mut impl Board) -> Result<(), Halt> {
+        if self.bytes.push(byte).is_err() {
+            self.dropped += 1;
+            return Ok(());
+        }
+        // A character is echoed once it is whole.
+        let bytes = self.bytes.as_slice();
+        let start = bytes.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
+        if let Some(character) = bytes.get(start..).and_then(|bytes| core::str::from_utf8(bytes).ok()) {
+            board.write_str(character)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the last character; false when there is none.
+    fn take_back(&mut self) -> bool {
+        let mut removed = false;
+        while let Some(byte) = self.bytes.pop() {
+            removed = true;
+            // Bytes 10xxxxxx continue a character.
+            if byte & 0xc0 != 0x80 {
+                break;
+            }
+        }
+        removed
+    }
+
+    /// What was typed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How much more was typed than there is room for, in bytes.
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+}
+
+/// Asks for prompts and tells their stories, for as long as there are any; each story with another seed.
+///
+/// # Errors
+/// [`Halt`] when the board cannot be written to or the model fails.
+pub fn answer_prompts<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, n_tokens: usize) -> Result<(), Halt> {
+    for seed in 1.. {
+        board.write_str("\r\n> ")?;
+        let Some(prompt) = Prompt::read(board)? else { return Ok(()) };
+        if prompt.dropped() > 0 {
+            write!(board, "[a prompt has at most {MAX_PROMPT} bytes: {} were dropped]\r\n", prompt.dropped())?;
+        }
+        let Story { n_tokens, micros, .. } = teller.tell(board, prompt.bytes(), n_tokens, seed)?;
+        if let Some(micros) = micros {
+            let per_1000_seconds = n_tokens as u64 * 1_000_000_000 / micros.max(1);
+            let (whole, thousandths) = (per_1000_seconds / 1000, per_1000_seconds % 1000);
+            write!(board, "\r\n[{n_tokens} tokens, {whole}.{thousandths:03} tokens/s")?;
+        } else {
+            write!(board, "\r\n[{n_tokens} tokens")?;
+        }
+        if let Some(stack) = board.stack() {
+            write!(board, ", stack {stack}")?;
+        }
+        write!(board, ", arena {} bytes]\r\n", teller.arena_bytes())?;
+    }
+    Ok(())
+}

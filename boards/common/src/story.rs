@@ -1,0 +1,178 @@
+//! From a prompt to a text on a board: tokenizer, session, sampler, serial port.
+
+use core::fmt;
+
+use nearfield::kernels::Kernels;
+use nearfield::tokenizer::{Detokenizer, Tokenizer, Vocab};
+use nearfield::{Arena, Executor, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig};
+
+use crate::board::Board;
+use crate::halt::Halt;
+use crate::hash::Fnv64;
+use crate::image::Image;
+use crate::prompt::MAX_PROMPT;
+
+/// Tokens that a prompt can become.
+const MAX_TOKENS: usize = Tokenizer::encode_bound(MAX_PROMPT);
+
+/// All memory that changes but the stack: a board's static, `LINES` of it the arena.
+#[derive(Debug)]
+pub struct Memory<const LINES: usize> {
+    arena: [Line; LINES],
+    tokens: [u32; MAX_TOKENS],
+}
+
+impl<const LINES: usize> Memory<LINES> {
+    /// Zeros.
+    pub const ZERO: Self = Self { arena: [Line::ZERO; LINES], tokens: [0; MAX_TOKENS] };
+
+    /// The arena alone, while no story is told: for the self-test.
+    pub fn arena(&mut self) -> Arena<'_> {
+        Arena::new(&mut self.arena)
+    }
+}
+
+/// A story that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// Tokens after the prompt.
+    pub n_tokens: usize,
+    /// Time for them, from the first on, in microseconds.
+    pub micros: Option<u64>,
+    /// Hash of prompt and text.
+    pub text: u64,
+    /// Hash of the logits after the prompt and after each token but the last.
+    pub logits: u64,
+}
+
+/// A model that is ready to tell stories.
+#[derive(Debug)]
+pub struct Teller<'m, 'f, 'a> {
+    tokenizer: &'m Tokenizer<'f, 'a>,
+    session: Session<'m, 'f, 'a>,
+    tokens: &'m mut [u32],
+    arena_bytes: usize,
+}
+
+impl Teller<'_, '_, '_> {
+    /// Makes a model ready and hands it to `then`.
+    ///
+    /// # Errors
+    /// [`Halt`] when the image is damaged or the memory too small, and what `then` gives.
+    pub fn open<T, const LINES: usize>(
+        image: &Image,
+        config: SessionConfig,
+        kernels: &dyn Kernels,
+        executor: &dyn Executor,
+        memory: &mut Memory<LINES>,
+        then: impl FnOnce(&mut Teller<'_, '_, '_>) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let model = image.model()?;
+        let arena_bytes = MemoryPlan::new(model.shape(), &config)?.total();
+        let mut arena = Arena::new(&mut memory.arena);
+        let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
+        let session = Session::new(&model, config, kernels, executor, &mut arena)?;
+        then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, arena_bytes })
+    }
+
+    /// Bytes of the arena in use.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena_bytes
+    }
+
+    /// Writes `prompt` and how it goes on, `n` tokens at most.
+    ///
+    /// # Errors
+    /// [`Halt`] when the board cannot be written to or the model fails.
+    pub fn tell<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Story, Halt> {
+        let n_prompt = self.encode(board, prompt)?;
+        let mut sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
+        let mut detokenizer = Detokenizer::new(false);
+        let (mut text, mut hash) = (Fnv64::default(), Fnv64::default());
+        text.bytes(prompt);
+        for chunk in prompt.utf8_chunks() {
+            board.write_str(chunk.valid())?;
+        }
+
+        self.session.reset();
+        let n_vocab = self.tokenizer.n_tokens();
+        let prompt = self.tokens.get(..n_prompt).unwrap_or_default();
+        prompt.iter().for_each(|&token| sampler.accept(token));
+        board.mark();
+        let logits = self.session.prefill(prompt)?;
+        hash.floats(logits);
+        let mut token = sampler.sample(of_tokens(logits, n_vocab));
+        board.mark();
+
+        let start = board.micros();
+        let mut n_tokens = 0;
+        while n_tokens < n && self.tokenizer.vocab().eos != Some(token) {
+            detokenizer.push(self.tokenizer, token, &mut Tee { board, hash: &mut text })?;
+            n_tokens += 1;
+            if n_tokens == n || self.session.pos() == self.session.n_ctx() {
+                break;
+            }
+            sampler.accept(token);
+            let logits = self.session.decode(token)?;
+            hash.floats(logits);
+            token = sampler.sample(of_tokens(logits, n_vocab));
+            board.mark();
+        }
+        detokenizer.finish(&mut Tee { board, hash: &mut text })?;
+        let micros = start.zip(board.micros()).map(|(start, end)| end.saturating_sub(start));
+        Ok(Story { n_tokens, micros, text: text.get(), logits: hash.get() })
+    }
+
+    /// The prompt's tokens, in `self.tokens`; a prompt too long for the context loses its beginning, with a notice.
+    fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<usize, Halt> {
+        let mut n = self.tokenizer.encode(prompt, self.tokenizer.options(), self.tokens)?;
+        if n == 0 {
+            // A text needs a token to begin with.
+            let vocab = self.tokenizer.vocab();
+            if let (Some(first), Some(token)) = (self.tokens.first_mut(), vocab.bos.or(vocab.eos)) {
+                *first = token;
+                n = 1;
+            }
+        }
+        // A quarter of the context is for the answer.
+        let most = (self.session.n_ctx() - self.session.n_ctx() / 4).max(1);
+        if n > most {
+            write!(board, "[the prompt's {n} tokens do not fit: its last {most} are used]\r\n")?;
+            self.tokens.copy_within(n - most..n, 0);
+            n = most;
+        }
+        Ok(n)
+    }
+}
+
+/// The logits without those of a padded vocabulary, which stand for no token.
+fn of_tokens(logits: &[f32], n_vocab: usize) -> &[f32] {
+    logits.get(..n_vocab).unwrap_or(logits)
+}
+
+/// Text that goes to the board and into the hash.
+struct Tee<'t, B> {
+    board: &'t mut B,
+    hash: &'t mut Fnv64,
+}
+
+impl<B: Board> fmt::Write for Tee<'_, B> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.hash.bytes(text.as_bytes());
+        self.board.write_str(text)
+    }
+}
+
+/// What an emulated board does: one story, and the line that is compared with the `nearfield` command's.
+///
+/// # Errors
+/// As [`Teller::tell`].
+pub fn tell_one<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, prompt: &str, n: usize) -> Result<(), Halt> {
+    let Story { n_tokens, text, logits, .. } = teller.tell(board, prompt.as_bytes(), n, 1)?;
+    writeln!(board, "\nhash story {text:016x} logits {logits:016x}, {n_tokens} tokens")?;
+    writeln!(board, "arena {} bytes", teller.arena_bytes())?;
+    if let Some(stack) = board.stack() {
+        writeln!(board, "stack {stack}")?;
+    }
+    Ok(())
+}

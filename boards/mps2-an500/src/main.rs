@@ -1,0 +1,18 @@
+//! Cortex-M7 in QEMU's machine `mps2-an500`: the pocket model tells a story over semihosting.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use nearfield_boards::{Image, Memory, image, plan};
+use static_cell::ConstStaticCell;
+
+static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf", in ".model");
+
+/// All memory that changes but the stack: exactly what the plan says.
+static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &nearfield_mps::CONFIG).n_lines() }>> =
+    ConstStaticCell::new(Memory::ZERO);
+
+#[entry]
+fn main() -> ! {
+    nearfield_mps::main("mps2-an500 (Cortex-M7)", &IMAGE, MEMORY.take())
+}
