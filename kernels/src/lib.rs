@@ -44,6 +44,8 @@ pub mod arena;
 mod avx2;
 pub mod block;
 pub mod conformance;
+#[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
+mod cortex_m;
 pub mod kv;
 pub mod matrix;
 pub mod scalar;
@@ -59,6 +61,8 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
         scalar::detect(),
         #[cfg(target_arch = "x86_64")]
         avx2::detect(),
+        #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
+        cortex_m::dsp::detect(),
     ];
     isas.into_iter().flatten()
 }

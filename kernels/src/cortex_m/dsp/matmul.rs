@@ -1,0 +1,124 @@
+//! Products of quantized weights with one token after the other: activations are split once and meet all rows.
+
+use core::mem::size_of;
+
+use super::rows::{self, Rows};
+use super::split;
+use super::unpack::{self, Unpack};
+use super::word::half_products;
+use crate::block::*;
+use crate::{ColumnsMut, Matrix, QK};
+
+/// Words of activations on the stack: 2304 bytes. 1024 columns of Q4_0; longer rows are taken in panels of this size, and
+/// their sums rest in the output.
+const PANEL: usize = 32 * (2 + QK / 2);
+/// Rows of a pass.
+const ROWS: usize = 4;
+
+/// A weight type with a loop over four rows.
+pub(super) trait FourRows: Block {
+    /// A block of activations as that loop wants it.
+    type Split: Copy;
+    /// Makes one.
+    fn split(x: &BlockQ8, out: &mut Self::Split);
+    /// The loop.
+    const ROWS: Rows;
+}
+
+impl FourRows for BlockQ8_0 {
+    type Split = [u32; 1 + QK / 2];
+    const ROWS: Rows = rows::q8_0;
+    fn split(x: &BlockQ8, out: &mut Self::Split) {
+        split::bytes(x, out)
+    }
+}
+
+impl FourRows for BlockQ4_0 {
+    type Split = [u32; 2 + QK / 2];
+    const ROWS: Rows = rows::q4_0;
+    fn split(x: &BlockQ8, out: &mut Self::Split) {
+        split::nibbles::<8>(x, out)
+    }
+}
+
+impl FourRows for BlockQ5_0 {
+    type Split = [u32; 2 + QK];
+    const ROWS: Rows = rows::q5_0;
+    fn split(x: &BlockQ8, out: &mut Self::Split) {
+        split::fifth_bits::<16>(x, out)
+    }
+}
+
+/// See [`crate::Kernels::matmul`].
+pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    let stride = w.n_cols() / QK;
+    assert_eq!(x.len(), out.n_tokens() * stride);
+    let (start, end) = (out.start(), out.end());
+    let weights = w.rows(start, end);
+    for token in 0..out.n_tokens() {
+        let out = out.row(token);
+        out.fill(0.0);
+        row_panels::<B>(weights, &x[token * stride..][..stride], out);
+    }
+}
+
+/// `out[r] += w[r] · x`
+fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
+    let row_bytes = x.len() * size_of::<B>();
+    assert_eq!(weights.len(), out.len() * row_bytes);
+    let mut panel = [0u32; PANEL];
+    let words = size_of::<B::Split>() / size_of::<u32>();
+    for (i, x) in x.chunks(PANEL / words).enumerate() {
+        // SAFETY: a `Split` is an array of words (the three above), so any words are some, and the panel is whole ones
+        // of them followed by a rest; `chunks` has no more than fit.
+        let splits: &mut [B::Split] =
+            unsafe { core::slice::from_raw_parts_mut(panel.as_mut_ptr().cast(), PANEL / words) };
+        for (x, split) in x.iter().zip(splits) {
+            B::split(x, split);
+        }
+        let columns = panel[..x.len() * words].as_ptr_range();
+        let first = i * (PANEL / words) * size_of::<B>();
+        let (fours, rest) = out.as_chunks_mut::<ROWS>();
+        let mut at = first;
+        for four in &mut *fours {
+            // SAFETY: four rows lie `row_bytes` apart from block `i * (PANEL / words)` of this one on, and have `x.len()`
+            // more blocks: `weights` holds the rows of `out`. `columns` are as many split blocks, and not none.
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start, row_bytes, columns.end, four) };
+            at += ROWS * row_bytes;
+        }
+        for one in rest {
+            let mut four = [*one; ROWS];
+            // SAFETY: as above; with a stride of zero, all four rows are this one.
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start, 0, columns.end, &mut four) };
+            *one = four[0];
+            at += row_bytes;
+        }
+    }
+}
+
+/// The same for types that are unpacked row by row, 32 columns at a time.
+pub(super) fn matmul_unpacked<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    let stride = w.n_cols() / QK;
+    assert_eq!(x.len(), out.n_tokens() * stride);
+    let (start, per_block) = (out.start(), unpack::per_block::<B>());
+    for token in 0..out.n_tokens() {
+        let x = &x[token * stride..][..stride];
+        let out = out.row(token);
+        out.fill(0.0);
+        let mut panel = [[0; QK / 2]; PANEL / (QK / 2) / GROUPS * GROUPS];
+        for (i, x) in x.chunks(panel.len()).enumerate() {
+            for (x, pairs) in x.iter().zip(&mut panel) {
+                split::byte_pairs(x, pairs);
+            }
+            for (r, out) in out.iter_mut().enumerate() {
+                let blocks: &[B] = blocks_of(w.row(start + r));
+                let blocks = blocks[i * panel.len() / per_block..].iter();
+                for ((block, x), pairs) in blocks.zip(x.chunks(per_block)).zip(panel.chunks(per_block)) {
+                    for (g, (x, pairs)) in x.iter().zip(pairs).enumerate() {
+                        *out = block.add(g, half_products(&block.words(g), pairs), x, *out);
+                    }
+                }
+            }
+        }
+    }
+}
