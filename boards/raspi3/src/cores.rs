@@ -1,0 +1,88 @@
+//! The four cores as the library's executor: core 0 tells the story, the others help with each step.
+
+use core::arch::asm;
+use core::hint::spin_loop;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use nearfield::Executor;
+
+const N_CORES: usize = 4;
+/// Where the Pi's firmware lets core `n` wait: it jumps to the address it finds at `SPIN_TABLE + 8 n`.
+const SPIN_TABLE: usize = 0xd8;
+
+/// What one step's helpers are to call.
+type Work<'w> = &'w (dyn Fn() + Sync);
+
+/// The step's [`Work`], on core 0's stack while `run` is there.
+static WORK: AtomicPtr<Work<'static>> = AtomicPtr::new(ptr::null_mut());
+/// Counts steps: a core that sees it change takes part.
+static STEP: AtomicUsize = AtomicUsize::new(0);
+/// Helpers that are done with the step, and before the first one, that have started.
+static DONE: AtomicUsize = AtomicUsize::new(0);
+
+/// All four cores: exists once the helpers run.
+pub struct Cores(());
+
+impl Cores {
+    /// Wakes the helpers, which go through [`help`]; called with caches off, since they look at memory with caches off.
+    ///
+    /// # Safety
+    /// By core 0, once; everything that the helpers need before their caches are on is in memory.
+    pub unsafe fn wake() {
+        unsafe extern "C" {
+            fn _start();
+        }
+        for core in 1..N_CORES {
+            // SAFETY: the spin table's word of that core, which the firmware left for this.
+            unsafe { ((SPIN_TABLE + 8 * core) as *mut u64).write_volatile(_start as *const () as u64) };
+        }
+        // SAFETY: a barrier and an event change no memory.
+        unsafe { asm!("dsb sy", "sev") };
+    }
+
+    /// Waits until the helpers have started.
+    pub fn ready() -> Self {
+        while DONE.load(Ordering::Acquire) < N_CORES - 1 {
+            spin_loop();
+        }
+        Self(())
+    }
+}
+
+/// What a helper does for ever.
+pub fn help() -> ! {
+    DONE.fetch_add(1, Ordering::Release);
+    let mut seen = 0;
+    loop {
+        let step = STEP.load(Ordering::Acquire);
+        if step == seen {
+            // SAFETY: waits for an event; `run` sends one after each new step.
+            unsafe { asm!("wfe", options(nomem, nostack)) };
+            continue;
+        }
+        seen = step;
+        // SAFETY: `run` stored a pointer to its argument before it counted the step, and stays until all are done.
+        let work = unsafe { *WORK.load(Ordering::Relaxed) };
+        work();
+        DONE.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Executor for Cores {
+    fn n_workers(&self) -> usize {
+        N_CORES
+    }
+
+    fn run(&self, work: Work<'_>) {
+        DONE.store(0, Ordering::Relaxed);
+        WORK.store((&raw const work).cast_mut().cast(), Ordering::Relaxed);
+        STEP.fetch_add(1, Ordering::Release);
+        // SAFETY: a barrier and an event change no memory. The barrier makes the step visible before the event.
+        unsafe { asm!("dsb ish", "sev", options(nostack)) };
+        work();
+        while DONE.load(Ordering::Acquire) < N_CORES - 1 {
+            spin_loop();
+        }
+    }
+}

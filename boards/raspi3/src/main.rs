@@ -1,0 +1,146 @@
+//! Raspberry Pi 3 without an operating system: four cores, PL011 serial, the larger story model.
+//!
+//! [`boot.s`](../src/boot.s) brings each core here.
+#![no_std]
+#![no_main]
+
+mod cores;
+mod mmu;
+mod uart;
+
+use core::arch::{asm, global_asm};
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+
+use nearfield::{KvType, SessionConfig, kernels};
+use nearfield_boards::{Board, Halt, Image, Memory, StackUse, Teller, image, plan, self_test};
+use static_cell::ConstStaticCell;
+
+use cores::Cores;
+use uart::Uart;
+
+global_asm!(include_str!("boot.s"));
+
+static IMAGE: Image = image!("stories.gguf", "../../../models/stories.gguf");
+
+const CONFIG: SessionConfig =
+    SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvType::Q8_0, horizon_eps: SessionConfig::HORIZON_EPS };
+
+/// All memory that changes but the stacks: exactly what the plan says.
+static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+
+/// Inputs that each kernel is tried on.
+const SELF_TEST_CASES: u64 = 16;
+
+struct Raspi3 {
+    uart: Uart,
+}
+
+impl fmt::Write for Raspi3 {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.uart.write_str(text)
+    }
+}
+
+impl Board for Raspi3 {
+    fn name(&self) -> &'static str {
+        "raspi3 (4 x Cortex-A53)"
+    }
+
+    fn read(&mut self) -> Option<u8> {
+        #[cfg(feature = "qemu")]
+        return None;
+        #[cfg(not(feature = "qemu"))]
+        Some(self.uart.read())
+    }
+
+    #[cfg(not(feature = "qemu"))]
+    fn micros(&mut self) -> Option<u64> {
+        let (count, frequency): (u64, u64);
+        // SAFETY: reads two registers.
+        unsafe {
+            asm!("isb", "mrs {}, cntpct_el0", "mrs {}, cntfrq_el0", out(reg) count, out(reg) frequency, options(nomem, nostack));
+        }
+        Some((u128::from(count) * 1_000_000 / u128::from(frequency.max(1))) as u64)
+    }
+
+    fn mark(&mut self) {
+        // SAFETY: does nothing; a counter of instructions looks for it.
+        unsafe { asm!("mov x18, x18", options(nomem, nostack, preserves_flags)) };
+    }
+
+    fn stack(&self) -> Option<StackUse> {
+        const PAINT: u64 = 0xcccc_cccc_cccc_cccc;
+        const SIZE: usize = 1 << 18;
+        unsafe extern "C" {
+            static __stacks_end: u64;
+        }
+        let bottom = (&raw const __stacks_end).wrapping_byte_sub(SIZE);
+        // SAFETY: the topmost of the four stacks, core 0's, by the linker script; volatile, since its upper part changes.
+        let untouched = (0..SIZE / 8).take_while(|&i| unsafe { bottom.add(i).read_volatile() } == PAINT).count();
+        Some(StackUse { used: SIZE - 8 * untouched, size: SIZE })
+    }
+}
+
+/// Where `boot.s` ends, for each core.
+#[unsafe(no_mangle)]
+extern "C" fn start(core: usize) -> ! {
+    if core > 0 {
+        // SAFETY: core 0 has built the tables before it woke this one.
+        unsafe { mmu::enable() };
+        cores::help();
+    }
+    // SAFETY: core 0, once, while the others wait; the tables are built before anyone uses them.
+    unsafe {
+        mmu::build();
+        Cores::wake();
+        mmu::enable();
+    }
+    let mut board = Raspi3 { uart: Uart::new() };
+    let result = run(&mut board, &Cores::ready());
+    if let Err(halt) = &result {
+        let _ = writeln!(board, "\r\nhalted with code {}: {halt}", halt.code());
+    }
+    end(result.err().map_or(0, |halt| halt.code()))
+}
+
+fn run(board: &mut Raspi3, cores: &Cores) -> Result<(), Halt> {
+    let isa = kernels::best();
+    let memory = MEMORY.take();
+    writeln!(board, "{}, kernels {}, model {}", board.name(), isa.name(), IMAGE.name)?;
+    self_test(isa, SELF_TEST_CASES, memory.arena())?;
+    writeln!(board, "self-test {SELF_TEST_CASES} cases of each kernel: {} gives the definitions' bits", isa.name())?;
+    Teller::open(&IMAGE, CONFIG, isa, cores, memory, |teller| {
+        #[cfg(feature = "qemu")]
+        return nearfield_boards::tell_one(board, teller, "Once upon a time", 64);
+        #[cfg(not(feature = "qemu"))]
+        nearfield_boards::answer_prompts(board, teller, 512)
+    })
+}
+
+/// The emulator ends with the code; a board waits to be switched off.
+fn end(code: u8) -> ! {
+    #[cfg(feature = "qemu")]
+    semihosting::process::exit(code.into());
+    #[cfg(not(feature = "qemu"))]
+    {
+        let _ = code;
+        loop {
+            // SAFETY: waits.
+            unsafe { asm!("wfe", options(nomem, nostack)) };
+        }
+    }
+}
+
+/// Where every exception ends: a fault of the firmware, not of its input.
+#[unsafe(no_mangle)]
+extern "C" fn exception(syndrome: u64, address: u64, fault: u64) -> ! {
+    let _ = writeln!(Uart::new(), "\r\nexception {syndrome:#x} at {address:#x}, address {fault:#x}");
+    end(1)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let _ = writeln!(Uart::new(), "\r\n{info}");
+    end(1)
+}
