@@ -63,6 +63,8 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
         avx2::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
         cortex_m::dsp::detect(),
+        #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]
+        cortex_m::mve::detect(),
     ];
     isas.into_iter().flatten()
 }

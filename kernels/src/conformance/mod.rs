@@ -135,6 +135,7 @@ const PROPERTIES: &[Property] = &[
     vector::gelu_erf,
     vector::silu,
     vector::scale,
+    vector::subnormals,
     attention::store_kv,
     attention::sum_squares,
     attention::score_block,

@@ -92,3 +92,14 @@ pub fn rms_norm(case: &mut Case<'_>) -> Result<(), Mismatch> {
         scalar::rms_norm(x, weight, eps, out)
     })
 }
+
+/// What every definition rests on: small numbers are not flushed to zero. Compilers that vectorize floats for a unit that
+/// flushes (Helium) break that for the definitions themselves, too, so this one is compared with a constant.
+pub fn subnormals(case: &mut Case<'_>) -> Result<(), Mismatch> {
+    let n = case.rng.length();
+    let (want, got) = (&mut case.scratch.want[..n], &mut case.scratch.got[..n]);
+    want.fill(f32::from_bits(0x0040_0000));
+    got.fill(f32::MIN_POSITIVE);
+    scalar::scale(got, core::hint::black_box(0.5));
+    case.subject("subnormals", [n, 0, 0]).compare(&case.scratch.want[..n], &case.scratch.got[..n])
+}

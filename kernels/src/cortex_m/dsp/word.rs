@@ -40,9 +40,14 @@ instruction! {
     pair_difference(x, y) = "ssub16 {}, {}, {}"
 }
 
+instruction! {
+    /// `sum` and the products of both i16 of a pair, all as bits.
+    add_products(x, y, sum) = "smlad {}, {}, {}, {}"
+}
+
 /// The value of a half: exact, also for subnormals.
 #[inline(always)]
-pub(super) fn half(bits: u16) -> f32 {
+pub(in super::super) fn half(bits: u16) -> f32 {
     let value: u32;
     // SAFETY: an instruction of every Cortex-M with a floating-point unit; the register goes through integers because the
     // compiler does not offer `sreg` operands on units with single precision only.

@@ -1,0 +1,77 @@
+//! Elementary functions: the operations of `scalar::math`, without its branches and loops.
+
+use core::f32::consts::LOG2_E;
+
+use super::reduce::strided_sum;
+use crate::scalar;
+use crate::scalar::constants::*;
+
+/// See [`crate::scalar::exp`].
+#[inline]
+pub(in super::super) fn exp(x: f32) -> f32 {
+    // What is not at most 87.3 in magnitude, NaN among it.
+    if x.to_bits() & 0x7fff_ffff > (-EXP_MIN).to_bits() {
+        return scalar::exp(x);
+    }
+    let rounded = x * LOG2_E + ROUND;
+    let steps = rounded - ROUND;
+    let r = (x - steps * LN_2_HIGH) - steps * LN_2_LOW;
+    let y = 1.0 + (r + (r * r) * polynomial(EXP, r));
+    // Times 2^n, n in -126..=126: the result is normal, so that adding n to the exponent is exact. The low bits of `rounded`
+    // are n, and none of its upper ones stays.
+    f32::from_bits(y.to_bits().wrapping_add(rounded.to_bits() << 23))
+}
+
+/// Horner's rule.
+#[inline(always)]
+fn polynomial<const N: usize>(c: [f32; N], x: f32) -> f32 {
+    let mut y = c[N - 1];
+    for k in (0..N - 1).rev() {
+        y = y * x + c[k];
+    }
+    y
+}
+
+/// See [`crate::scalar::normal_cdf`].
+#[inline]
+fn normal_cdf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (1.0 + CDF_T * a);
+    let tail = exp((a * a) * -0.5) * (t * polynomial(CDF, t));
+    if x > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// See [`crate::Kernels::gelu_tanh`].
+pub(in super::super) fn gelu_tanh(x: &mut [f32]) {
+    for x in x {
+        let u2 = (GELU_SLOPE * *x) * (1.0 + (GELU_CUBIC * *x) * *x);
+        *x /= 1.0 + exp(-u2);
+    }
+}
+
+/// See [`crate::Kernels::gelu_erf`].
+pub(in super::super) fn gelu_erf(x: &mut [f32]) {
+    for x in x {
+        *x *= normal_cdf(*x);
+    }
+}
+
+/// See [`crate::Kernels::silu`].
+pub(in super::super) fn silu(x: &mut [f32]) {
+    for x in x {
+        *x /= 1.0 + exp(-*x);
+    }
+}
+
+/// See [`crate::Kernels::exp_block`].
+pub(in super::super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
+    if let [one] = scores {
+        // The 15 other partial sums add nothing to a number that is not -0.
+        *one = exp(*one - max);
+        return *one;
+    }
+    for score in scores.iter_mut() {
+        *score = exp(*score - max);
+    }
+    strided_sum(scores, |&x| x)
+}

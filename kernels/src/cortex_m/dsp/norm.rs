@@ -1,0 +1,18 @@
+//! Normalization of one token: the definition, with its sums in registers.
+
+use super::reduce::strided_sum;
+use crate::scalar::{inverse_root, rescale, standardize};
+
+/// See [`crate::Kernels::layer_norm`].
+pub(in super::super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+    let n = x.len() as f32;
+    let mean = strided_sum(x, |&x| x) / n;
+    let var = strided_sum(x, |&x| (x - mean) * (x - mean)) / n;
+    standardize(x, mean, inverse_root(var + eps), weight, bias, out);
+}
+
+/// See [`crate::Kernels::rms_norm`].
+pub(in super::super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let mean_square = strided_sum(x, |&x| x * x) / x.len() as f32;
+    rescale(x, inverse_root(mean_square + eps), weight, out);
+}

@@ -1,0 +1,58 @@
+//! From floats to int8: the definition's operations, with nothing to look up and no bound to check.
+
+use crate::scalar::constants::ROUND;
+use crate::scalar::{self, AMAX_MIN};
+use crate::{BlockQ8, KvRowsMut, QK};
+
+/// See [`crate::Kernels::quantize_q8`].
+pub(in super::super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
+    assert_eq!(out.len(), x.len().div_ceil(QK));
+    let (whole, rest) = x.as_chunks::<QK>();
+    let mut out = out.iter_mut();
+    for (x, out) in whole.iter().zip(&mut out) {
+        *out = quantize_block(x);
+    }
+    if let Some(out) = out.next() {
+        *out = quantize_rest(rest);
+    }
+}
+
+/// A block of less than 32 columns: zeros behind them change neither the largest nor the sums.
+fn quantize_rest(x: &[f32]) -> BlockQ8 {
+    let mut padded = [0.0; QK];
+    padded.iter_mut().zip(x).for_each(|(padded, x)| *padded = *x);
+    quantize_block(&padded)
+}
+
+/// See [`crate::scalar::quantize_block`].
+fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
+    // Without the sign bit, shifted out.
+    let amax = f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() << 1)) >> 1);
+    if !(AMAX_MIN..=f32::MAX).contains(&amax) {
+        return scalar::quantize_block(x);
+    }
+    let id = 127.0 / amax;
+    let mut block = BlockQ8 { d: amax / 127.0, ..BlockQ8::default() };
+    let halves = block.qs.as_chunks_mut::<{ QK / 2 }>().0.iter_mut().zip(x.as_chunks::<{ QK / 2 }>().0);
+    for ((qs, x), sum) in halves.zip(&mut block.sums) {
+        let mut total = 0;
+        for (q, x) in qs.iter_mut().zip(x) {
+            // The nearest integer stands in the low bits.
+            *q = (x * id + ROUND).to_bits() as i8;
+            total += i32::from(*q);
+        }
+        *sum = total as i16;
+    }
+    block
+}
+
+/// See [`crate::Kernels::store_kv`].
+pub(in super::super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
+    let KvRowsMut::Q8_0 { qs, d } = out else { return scalar::store_kv(x, out) };
+    assert!(qs.len() == x.len() && d.len() == x.len().div_ceil(QK));
+    for ((x, qs), d) in x.chunks(QK).zip(qs.chunks_mut(QK)).zip(d) {
+        let block = quantize_rest(x);
+        qs.iter_mut().zip(block.qs).for_each(|(out, q)| *out = q);
+        *d = half::f16::from_f32(block.d).to_bits();
+    }
+}

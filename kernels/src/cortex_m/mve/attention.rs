@@ -1,0 +1,337 @@
+//! Attention over one block of stored int8 keys and values: four keys at a time, 16 columns of values in four registers.
+//!
+//! Where numbers could be subnormal, which Helium would flush, the work is left to a processor with the DSP extension:
+//! see [`super::math::flushes_nothing`] and [`add_bias`]. Scores before the bias are like the products in [`super::rows`].
+
+use core::arch::asm;
+
+use super::dsp;
+use super::math::flushes_nothing;
+use crate::scalar::{assert_query, assert_rows};
+use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
+
+/// Keys of a pass.
+const KEYS: usize = 4;
+/// Columns of a register of int8.
+const COLUMNS: usize = 16;
+
+/// See [`crate::Kernels::score_block`].
+pub(super) fn score_block(
+    q: Query<'_>,
+    keys: KvRows<'_>,
+    scale: f32,
+    slope: f32,
+    distance: u32,
+    scores: &mut [f32],
+) -> f32 {
+    let head_dim = assert_query(q, keys, scores.len());
+    match (q, keys) {
+        (Query::Q8(q), KvRows::Q8_0 { qs, d }) if head_dim > 0 && head_dim.is_multiple_of(COLUMNS) => {
+            dot_keys(q, qs, d, head_dim, scores);
+            add_bias(scores, scale, slope, distance)
+        }
+        _ => dsp::attention::score_block(q, keys, scale, slope, distance, scores),
+    }
+}
+
+/// `scores[j] = q · k_j`, group after group of 32 columns.
+fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+    let n = scores.len();
+    let fours = n / KEYS * KEYS;
+    scores.fill(0.0);
+    for (g, q) in q.iter().enumerate() {
+        let keys = Keys { qs: &qs[g * QK..], d: &d[g..], head_dim, groups: head_dim.div_ceil(QK) };
+        let whole = head_dim - g * QK >= QK;
+        let (scores, rest) = scores.split_at_mut(fours);
+        if let Some(first) = scores.first_mut() {
+            // SAFETY: the slices hold a group of each key, and `scores` whole fours of them.
+            unsafe {
+                if whole {
+                    dot_32_columns(q, &keys, first, n / KEYS)
+                } else {
+                    dot_16_columns(q, &keys, first, n / KEYS)
+                }
+            }
+        }
+        let columns = if whole { QK } else { COLUMNS };
+        for (j, score) in (fours..).zip(rest) {
+            let sum = products(&qs[j * head_dim + g * QK..][..columns], q);
+            *score += (dsp::half(d[j * keys.groups + g]) * q.d) * sum as f32;
+        }
+    }
+}
+
+/// A group of columns of the first key, and its scale; those of the next lie `head_dim` and `groups` further.
+struct Keys<'a> {
+    qs: &'a [i8],
+    d: &'a [u16],
+    head_dim: usize,
+    groups: usize,
+}
+
+#[rustfmt::skip]
+macro_rules! key_16 {
+    ($sum:literal) => {
+        concat!(
+            "vldrb.u8 q2, [r1]",
+            "\n add r1, r1, r3",
+            "\n vmladav.s8 ", $sum, ", q2, q0",
+        )
+    };
+}
+
+#[rustfmt::skip]
+macro_rules! key_32 {
+    ($sum:literal) => {
+        concat!(
+            "vldrb.u8 q2, [r1]",
+            "\n vmladav.s8 ", $sum, ", q2, q0",
+            "\n vldrb.u8 q2, [r1, #16]",
+            "\n add r1, r1, r3",
+            "\n vmladava.s8 ", $sum, ", q2, q1",
+        )
+    };
+}
+
+macro_rules! dot_columns {
+    ($name:ident, $key:ident) => {
+        /// Adds the products with the columns of `n` times four keys to as many scores.
+        ///
+        /// # Safety
+        /// `keys` hold as many groups and scales, and at `scores` lie as many floats; `n` is not zero.
+        unsafe fn $name(q: &BlockQ8, keys: &Keys<'_>, scores: &mut f32, n: usize) {
+            let offsets: [u32; 4] = [0, 1, 2, 3].map(|j| j * 2 * keys.groups as u32);
+            // SAFETY: reads what the caller promises and `offsets`; the quants of `q` are two registers long.
+            unsafe {
+                asm!(
+                    "vldrw.u32 q4, [r0]",
+                    "vldrb.u8 q0, [r8]",
+                    "vldrb.u8 q1, [r8, #16]",
+                    "dls lr, r10",
+                    "2:",
+                    $key!("r0"),
+                    $key!("r2"),
+                    $key!("r8"),
+                    $key!("r10"),
+                    "vmov q3[2], q3[0], r0, r8",
+                    "vmov q3[3], q3[1], r2, r10",
+                    "vldrh.u32 q2, [r4, q4]",
+                    "add r4, r4, r5",
+                    "vcvt.f32.s32 q3, q3",
+                    "vcvtb.f32.f16 q2, q2",
+                    "vmul.f32 q2, q2, r11",
+                    "vldrw.u32 q5, [r12]",
+                    "vmul.f32 q2, q2, q3",
+                    "vadd.f32 q5, q5, q2",
+                    "vstrw.32 q5, [r12], #16",
+                    "le lr, 2b",
+                    inout("r0") &offsets => _,
+                    inout("r1") keys.qs.as_ptr() => _,
+                    in("r3") keys.head_dim,
+                    inout("r4") keys.d.as_ptr() => _,
+                    in("r5") 8 * keys.groups,
+                    inout("r8") &q.qs => _,
+                    inout("r10") n => _,
+                    in("r11") q.d.to_bits(),
+                    inout("r12") scores => _,
+                    out("r2") _, out("lr") _,
+                    out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _,
+                    out("d7") _, out("d8") _, out("d9") _, out("d10") _, out("d11") _,
+                    options(nostack),
+                )
+            }
+        }
+    };
+}
+
+dot_columns!(dot_16_columns, key_16);
+dot_columns!(dot_32_columns, key_32);
+
+/// `Σ k[c] q[c]`; `key` is at most a block long.
+fn products(key: &[i8], q: &BlockQ8) -> i32 {
+    let n = key.len().min(QK);
+    let sum;
+    // SAFETY: reads the first `n` numbers of both.
+    unsafe {
+        asm!(
+            "dlstp.8 lr, r1",
+            "2:",
+            "vldrb.u8 q0, [r2], #16",
+            "vldrb.u8 q1, [r3], #16",
+            "vmladava.s8 r0, q0, q1",
+            "letp lr, 2b",
+            inout("r0") 0 => sum, in("r1") n, inout("r2") key.as_ptr() => _, inout("r3") &q.qs => _, out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _,
+            options(readonly, nostack),
+        )
+    }
+    sum
+}
+
+/// `score * scale - slope * distance`; returns the largest, as the definition does.
+///
+/// A score is zero or at least 2^-118, so what a scale of at least 2^-8 makes of it is normal. A bias of at least 2^-100 is a
+/// multiple of 2^-123, and what it could all but cancel is so, too: the difference is not subnormal either.
+fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) -> f32 {
+    let n = scores.len();
+    let known = (scale == 0.0 || (1.0 / 256.0..=256.0).contains(&scale))
+        && (slope == 0.0 || (1.0 / (1u128 << 100) as f32..=256.0).contains(&slope));
+    // Up to 2^24, all distances are floats.
+    if !known || n == 0 || distance.saturating_add(n as u32) > 1 << 24 {
+        return dsp::attention::add_bias(scores, scale, slope, distance);
+    }
+    let farthest = (distance as usize + n - 1) as f32;
+    let distances = [farthest, farthest - 1.0, farthest - 2.0, farthest - 3.0];
+    let max: u32;
+    // SAFETY: reads and writes `n` scores.
+    unsafe {
+        asm!(
+            "vldrw.u32 q1, [r0]",
+            "dlstp.32 lr, r1",
+            "2:",
+            "vldrw.u32 q0, [r2]",
+            "vmul.f32 q0, q0, r3",
+            "vmul.f32 q2, q1, r4",
+            "vsub.f32 q1, q1, r5",
+            "vsub.f32 q0, q0, q2",
+            "vmaxnmv.f32 r8, q0",
+            "vstrw.32 q0, [r2], #16",
+            "letp lr, 2b",
+            in("r0") &distances,
+            inout("r8") f32::NEG_INFINITY.to_bits() => max,
+            in("r1") n,
+            inout("r2") scores.as_mut_ptr() => _,
+            in("r3") scale.to_bits(),
+            in("r4") slope.to_bits(),
+            in("r5") 4.0f32.to_bits(),
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
+            options(nostack),
+        )
+    }
+    f32::from_bits(max) + 0.0
+}
+
+/// See [`crate::Kernels::accumulate_block`].
+pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
+    let head_dim = acc.len();
+    assert_rows(values, probs.len(), head_dim);
+    match values {
+        KvRows::Q8_0 { qs, d }
+            if head_dim.is_multiple_of(COLUMNS) && (1..=KV_BLOCK).contains(&probs.len()) && flushes_nothing(probs) =>
+        {
+            let groups = head_dim.div_ceil(QK);
+            let mut factors = [0.0; KV_BLOCK];
+            for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+                let at = i * COLUMNS;
+                if at.is_multiple_of(QK) {
+                    multiply_scales(probs, &d[at / QK..], groups, &mut factors);
+                }
+                let factors = &factors[..probs.len()];
+                accumulate(factors, &qs[at..], head_dim, acc);
+            }
+        }
+        _ => dsp::attention::accumulate_block(probs, values, acc),
+    }
+}
+
+/// `factors[j] = probs[j] · d_j` for at most as many as there are; `d` of the next key lies `groups` further.
+fn multiply_scales(probs: &[f32], d: &[u16], groups: usize, factors: &mut [f32; KV_BLOCK]) {
+    let n = probs.len().min(KV_BLOCK);
+    assert!(n == 0 || d.len() > (n - 1) * groups);
+    let offsets: [u32; 4] = [0, 1, 2, 3].map(|j| j * 2 * groups as u32);
+    // SAFETY: reads `n` numbers and scales, writes `n` factors; loads and stores past them are predicated.
+    unsafe {
+        asm!(
+            "vldrw.u32 q2, [r0]",
+            "wlstp.32 lr, r1, 3f",
+            "2:",
+            "vldrw.u32 q0, [r2], #16",
+            "vldrh.u32 q1, [r3, q2]",
+            "add r3, r3, r4",
+            "vcvtb.f32.f16 q1, q1",
+            "vmul.f32 q0, q0, q1",
+            "vstrw.32 q0, [r5], #16",
+            "letp lr, 2b",
+            "3:",
+            in("r0") &offsets, in("r1") n, inout("r2") probs.as_ptr() => _, inout("r3") d.as_ptr() => _,
+            in("r4") 8 * groups, inout("r5") factors => _, out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
+            options(nostack),
+        )
+    }
+}
+
+#[rustfmt::skip]
+macro_rules! four_values {
+    ($at:literal, $acc:literal) => {
+        concat!(
+            "vldrb.s32 q0, [r0, #", $at, "]",
+            "\n vcvt.f32.s32 q0, q0",
+            "\n vmul.f32 q0, q0, r4",
+            "\n vadd.f32 ", $acc, ", ", $acc, ", q0",
+        )
+    };
+}
+
+/// `acc[c] += Σ_j factors[j] · q_j[c]`, from the last key to the first; there is at least one.
+fn accumulate(factors: &[f32], qs: &[i8], head_dim: usize, acc: &mut [f32; COLUMNS]) {
+    let last = &qs[(factors.len() - 1) * head_dim..][..COLUMNS];
+    let mut sums = [0.0f32; COLUMNS];
+    // SAFETY: reads 16 quants of each key: those of the last are borrowed above, those before it lie `head_dim` lower in
+    // the same slice. Reads `factors`, backwards from their end, and writes `sums`.
+    unsafe {
+        asm!(
+            "vmov.i32 q4, #0",
+            "vmov.i32 q5, #0",
+            "vmov.i32 q6, #0",
+            "vmov.i32 q7, #0",
+            "dls lr, r5",
+            "2:",
+            "ldr r4, [r2, #-4]!",
+            four_values!("0", "q4"),
+            four_values!("4", "q5"),
+            four_values!("8", "q6"),
+            four_values!("12", "q7"),
+            "sub r0, r0, r1",
+            "le lr, 2b",
+            "vstrw.32 q4, [r3]",
+            "vstrw.32 q5, [r3, #16]",
+            "vstrw.32 q6, [r3, #32]",
+            "vstrw.32 q7, [r3, #48]",
+            inout("r0") last.as_ptr() => _,
+            in("r1") head_dim,
+            inout("r2") factors.as_ptr_range().end => _,
+            in("r3") &mut sums,
+            in("r5") factors.len(),
+            out("r4") _, out("lr") _,
+            out("d0") _, out("d1") _, out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _,
+            out("d14") _, out("d15") _,
+            options(nostack),
+        )
+    }
+    if flushes_nothing(acc) {
+        add(acc, &sums);
+    } else {
+        acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
+    }
+}
+
+/// `x += y`
+fn add(x: &mut [f32; COLUMNS], y: &[f32; COLUMNS]) {
+    // SAFETY: reads and writes 16 numbers, reads as many.
+    unsafe {
+        asm!(
+            "dlstp.32 lr, r0",
+            "2:",
+            "vldrw.u32 q0, [r1]",
+            "vldrw.u32 q1, [r2], #16",
+            "vadd.f32 q0, q0, q1",
+            "vstrw.32 q0, [r1], #16",
+            "letp lr, 2b",
+            in("r0") COLUMNS, inout("r1") x => _, inout("r2") y => _, out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _,
+            options(nostack),
+        )
+    }
+}

@@ -1,0 +1,42 @@
+//! Products of quantized weights, some rows at a time.
+
+use core::mem::size_of;
+
+use super::rows::Rows;
+use crate::{BlockQ8, ColumnsMut, Matrix, QK};
+
+/// See [`crate::Kernels::matmul`].
+pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    let stride = w.n_cols() / QK;
+    assert_eq!(x.len(), out.n_tokens() * stride);
+    let (start, end) = (out.start(), out.end());
+    let weights = w.rows(start, end);
+    for token in 0..out.n_tokens() {
+        let (x, out) = (&x[token * stride..][..stride], out.row(token));
+        if x.is_empty() {
+            out.fill(0.0);
+        } else {
+            token_rows::<B, R>(weights, x, out);
+        }
+    }
+}
+
+/// `out[r] = w[r] · x`
+fn token_rows<B: Rows<R>, const R: usize>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
+    let row_bytes = x.len() * size_of::<B>();
+    assert_eq!(weights.len(), out.len() * row_bytes);
+    let mut w = weights.as_ptr();
+    let (whole, rest) = out.as_chunks_mut::<R>();
+    for out in &mut *whole {
+        // SAFETY: `R` rows of `x.len()` blocks, one after the other: `weights` holds those of all of `out`.
+        *out = unsafe { B::rows(w, row_bytes, x) };
+        // SAFETY: they were inside `weights`.
+        w = unsafe { w.add(R * row_bytes) };
+    }
+    for out in rest {
+        // SAFETY: as above; with a stride of zero, all rows are this one.
+        *out = unsafe { B::rows(w, 0, x) }[0];
+        // SAFETY: as above.
+        w = unsafe { w.add(row_bytes) };
+    }
+}

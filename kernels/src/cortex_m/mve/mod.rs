@@ -1,0 +1,91 @@
+//! Cortex-M with Helium, integer and float: M55.
+//!
+//! - [`rows`]: loops over rows of Q4_0, Q5_0 and Q8_0, [`matmul`]: around them
+//! - [`attention`], [`math`]: int8 keys and values, exponentials
+//!
+//! What is not here is done as on a processor with the DSP extension.
+
+mod attention;
+mod math;
+mod matmul;
+mod rows;
+
+use super::dsp;
+use crate::block::{BlockQ4_0, BlockQ5_0, BlockQ8_0};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query, WeightType};
+
+/// A processor with Helium: the firmware says so by the feature `mve`.
+struct Mve(());
+
+static MVE: Mve = Mve(());
+
+pub(crate) fn detect() -> Option<&'static dyn Kernels> {
+    Some(&MVE)
+}
+
+impl Kernels for Mve {
+    fn name(&self) -> &'static str {
+        "mve"
+    }
+
+    fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
+        match (w.ty(), x) {
+            (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0, 4>(w, x, out),
+            (WeightType::Q5_0, Activations::Q8(x)) => matmul::matmul::<BlockQ5_0, 4>(w, x, out),
+            (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0, 8>(w, x, out),
+            _ => dsp::matmul(w, x, out),
+        }
+    }
+
+    fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
+        dsp::quantize::quantize_q8(x, out)
+    }
+
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+        dsp::norm::layer_norm(x, weight, bias, eps, out)
+    }
+
+    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        dsp::norm::rms_norm(x, weight, eps, out)
+    }
+
+    fn gelu_tanh(&self, x: &mut [f32]) {
+        dsp::math::gelu_tanh(x)
+    }
+
+    fn gelu_erf(&self, x: &mut [f32]) {
+        math::gelu_erf(x)
+    }
+
+    fn silu(&self, x: &mut [f32]) {
+        dsp::math::silu(x)
+    }
+
+    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
+        dsp::quantize::store_kv(x, out)
+    }
+
+    fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
+        dsp::attention::sum_squares(row, head_dim)
+    }
+
+    fn score_block(
+        &self,
+        q: Query<'_>,
+        keys: KvRows<'_>,
+        scale: f32,
+        slope: f32,
+        distance: u32,
+        scores: &mut [f32],
+    ) -> f32 {
+        attention::score_block(q, keys, scale, slope, distance, scores)
+    }
+
+    fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
+        math::exp_block(scores, max)
+    }
+
+    fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
+        attention::accumulate_block(probs, values, acc)
+    }
+}

@@ -1,0 +1,204 @@
+//! Rows of weights against the activations of one token: whole loops in assembly.
+//!
+//! `vmladav` leaves the integer sum of a row in a register; sums of four rows become the lanes of a vector, whose scales
+//! are gathered from the rows. Low-overhead loops count blocks in `lr`.
+//!
+//! Helium flushes subnormals to zero. Here none can occur: scales of activations are zero or at least 2^-71
+//! (`scalar::AMAX_MIN`), those of weights zero or at least 2^-24 as halves, so all products, and sums of them, are zero or
+//! normal.
+
+use core::arch::asm;
+
+use crate::BlockQ8;
+use crate::block::{BlockQ4_0, BlockQ5_0, BlockQ8_0};
+
+/// A weight type with a loop over `R` rows.
+pub(super) trait Rows<const R: usize>: crate::block::Block {
+    /// Products of `x` with `R` rows, which lie `stride` bytes apart from `w` on.
+    ///
+    /// # Safety
+    /// Each row holds `x.len()` blocks, at least one.
+    unsafe fn rows(w: *const u8, stride: usize, x: &[BlockQ8]) -> [f32; R];
+}
+
+/// `scale_at + r * stride`: where the scale of row `r` of four lies, seen from the first one's address after its block.
+fn offsets(scale_at: i32, stride: usize) -> [u32; 4] {
+    [0, 1, 2, 3].map(|r| (stride as u32).wrapping_mul(r).wrapping_add(scale_at as u32))
+}
+
+/// Two rows of a block of Q8_0, to lanes.
+#[rustfmt::skip]
+macro_rules! q8_rows {
+    ($a:literal, $b:literal, $lanes:literal) => {
+        concat!(
+            "vldrb.u8 q2, [", $a, "], #16",
+            "\n vmladav.s8 r0, q2, q0",
+            "\n vldrb.u8 q2, [", $a, "], #18",
+            "\n vmladava.s8 r0, q2, q1",
+            "\n vldrb.u8 q2, [", $b, "], #16",
+            "\n vmladav.s8 r2, q2, q0",
+            "\n vldrb.u8 q2, [", $b, "], #18",
+            "\n vmladava.s8 r2, q2, q1",
+            "\n vmov ", $lanes, ", r0, r2",
+        )
+    };
+}
+
+/// `acc += (scales * d_x) * sums`; sums in `$sums`, the first row's address in `$first`, `d_x` in `$d`.
+#[rustfmt::skip]
+macro_rules! add_products {
+    ($sums:literal, $first:literal, $offsets:literal, $d:literal, $acc:literal) => {
+        concat!(
+            "vldrh.u32 q2, [", $first, ", ", $offsets, "]",
+            "\n vcvt.f32.s32 ", $sums, ", ", $sums,
+            "\n vcvtb.f32.f16 q2, q2",
+            "\n vmul.f32 q2, q2, ", $d,
+            "\n vmul.f32 q2, q2, ", $sums,
+            "\n vadd.f32 ", $acc, ", ", $acc, ", q2",
+        )
+    };
+}
+
+impl Rows<8> for BlockQ8_0 {
+    unsafe fn rows(w: *const u8, stride: usize, x: &[BlockQ8]) -> [f32; 8] {
+        let offsets = offsets(-36, stride);
+        let mut acc = [0.0f32; 8];
+        // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `acc`. What is changed is
+        // pushed or named.
+        unsafe {
+            asm!(
+                "push {{r6, r7}}",
+                "vldrw.u32 q5, [r0]",
+                "vmov.i32 q4, #0",
+                "vmov.i32 q6, #0",
+                "add r3, r1, r2",
+                "add r4, r3, r2",
+                "add r5, r4, r2",
+                "add r6, r5, r2",
+                "add r7, r6, r2",
+                "add r8, r7, r2",
+                "add r9, r8, r2",
+                "dls lr, r11",
+                "2:",
+                "ldr r11, [r10], #8",
+                "vldrb.u8 q0, [r10], #16",
+                "vldrb.u8 q1, [r10], #16",
+                q8_rows!("r1", "r4", "q3[2], q3[0]"),
+                q8_rows!("r3", "r5", "q3[3], q3[1]"),
+                add_products!("q3", "r1", "q5", "r11", "q4"),
+                q8_rows!("r6", "r8", "q3[2], q3[0]"),
+                q8_rows!("r7", "r9", "q3[3], q3[1]"),
+                add_products!("q3", "r6", "q5", "r11", "q6"),
+                "le lr, 2b",
+                "vstrw.32 q4, [r12]",
+                "vstrw.32 q6, [r12, #16]",
+                "pop {{r6, r7}}",
+                inout("r0") &offsets => _,
+                inout("r1") w.add(2) => _,
+                inout("r2") stride => _,
+                inout("r10") x.as_ptr() => _,
+                inout("r11") x.len() => _,
+                in("r12") &mut acc,
+                out("r3") _, out("r4") _, out("r5") _, out("r8") _, out("r9") _, out("lr") _,
+                out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
+                out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _,
+            )
+        }
+        acc
+    }
+}
+
+/// Four rows of blocks whose quants are unpacked by `$row!(address, sum)`; `$at` bytes from a block's start to what that
+/// reads first, `$scale` from the end of that to the scale; the quants' offset.
+macro_rules! four_rows {
+    ($row:ident, $at:literal, $scale:literal, $offset:literal) => {
+        unsafe fn rows(w: *const u8, stride: usize, x: &[BlockQ8]) -> [f32; 4] {
+            let offsets = offsets($scale, stride);
+            let mut acc = [0.0f32; 4];
+            // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `acc`. What is changed
+            // is named.
+            unsafe {
+                let w = w.add($at);
+                asm!(
+                    "vldrw.u32 q6, [r0]",
+                    "vmov.i32 q5, #0",
+                    "vmov.i8 q7, #15",
+                    "dls lr, r10",
+                    "2:",
+                    // Scale, and both sums, which times the offset are what sums are too large by.
+                    "ldrd r9, r10, [r8], #8",
+                    "smuad r10, r10, r11",
+                    "vldrb.u8 q0, [r8], #16",
+                    "vldrb.u8 q1, [r8], #16",
+                    $row!("r1", "r0"),
+                    $row!("r4", "r2"),
+                    "vmov q4[2], q4[0], r0, r2",
+                    $row!("r3", "r0"),
+                    $row!("r5", "r2"),
+                    "vmov q4[3], q4[1], r0, r2",
+                    "vsub.i32 q4, q4, r10",
+                    add_products!("q4", "r1", "q6", "r9", "q5"),
+                    "le lr, 2b",
+                    "vstrw.32 q5, [r12]",
+                    inout("r0") &offsets => _,
+                    inout("r1") w => _,
+                    inout("r3") w.add(stride) => _,
+                    inout("r4") w.add(2 * stride) => _,
+                    inout("r5") w.add(3 * stride) => _,
+                    inout("r8") x.as_ptr() => _,
+                    inout("r10") x.len() => _,
+                    in("r11") $offset * 0x1_0001,
+                    in("r12") &mut acc,
+                    out("r2") _, out("r9") _, out("lr") _,
+                    out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _,
+                    out("d7") _, out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _,
+                    out("d14") _, out("d15") _,
+                )
+            }
+            acc
+        }
+    };
+}
+
+#[rustfmt::skip]
+macro_rules! q4_row {
+    ($p:literal, $sum:literal) => {
+        concat!(
+            "vldrb.u8 q2, [", $p, "], #18",
+            "\n vshr.u8 q3, q2, #4",
+            "\n vand q2, q2, q7",
+            "\n vmladav.s8 ", $sum, ", q2, q0",
+            "\n vmladava.s8 ", $sum, ", q3, q1",
+        )
+    };
+}
+
+impl Rows<4> for BlockQ4_0 {
+    four_rows!(q4_row, 2, -20, 8);
+}
+
+/// The bits of 16 columns are the predicate of the addition of 16 (`r11` has 16 in its lowest byte, too).
+#[rustfmt::skip]
+macro_rules! q5_row {
+    ($p:literal, $sum:literal) => {
+        concat!(
+            "ldr ", $sum, ", [", $p, "], #4",
+            "\n vldrb.u8 q2, [", $p, "], #18",
+            "\n vshr.u8 q3, q2, #4",
+            "\n vand q2, q2, q7",
+            "\n vmsr p0, ", $sum,
+            "\n vpst",
+            "\n vaddt.i8 q2, q2, r11",
+            "\n lsr ", $sum, ", ", $sum, ", #16",
+            "\n vmsr p0, ", $sum,
+            "\n vpst",
+            "\n vaddt.i8 q3, q3, r11",
+            "\n vmladav.s8 ", $sum, ", q2, q0",
+            "\n vmladava.s8 ", $sum, ", q3, q1",
+        )
+    };
+}
+
+impl Rows<4> for BlockQ5_0 {
+    four_rows!(q5_row, 2, -24, 16);
+}
