@@ -1,9 +1,12 @@
 //! What the build scripts of all firmwares do: the board's memory map is put where the linker looks, and the model's
-//! checksum becomes the variable that `nearfield_boards::image!` reads.
+//! checksum and its tokenizer's index go where `nearfield_boards::image!` finds them.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use nearfield::tokenizer::{Tokenizer, Vocab};
+use nearfield::{Arena, Gguf, Line};
 use nearfield_boards::hash::checksum;
 
 /// For a firmware with a `memory.x` in its folder and the model at `model`, seen from there.
@@ -17,15 +20,29 @@ pub fn firmware(model: impl AsRef<Path>) {
 
 /// Puts `memory.x` where the linker looks for it.
 fn memory_map() {
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let out = out_dir();
     fs::copy("memory.x", out.join("memory.x")).expect("the board's folder has a memory.x");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rerun-if-changed=memory.x");
 }
 
-/// Hands the model's checksum to `image!`.
-pub fn image(model: &Path) {
+/// Hands the model's checksum and its tokenizer's index to `image!`.
+fn image(model: &Path) {
+    println!("cargo:rerun-if-changed={}", model.display());
     let file = fs::read(model).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
     println!("cargo:rustc-env=NEARFIELD_CHECKSUM={}", checksum(&file));
-    println!("cargo:rerun-if-changed={}", model.display());
+    let index = index(&file).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
+    fs::write(out_dir().join("tokenizer.index"), index).expect("cargo's OUT_DIR can be written to");
+}
+
+/// The tokenizer's index of a model, as [`Tokenizer::prepared`] takes it.
+fn index(file: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let vocab = Vocab::from_gguf(&Gguf::parse(file)?)?;
+    let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).ok_or("a vocabulary of no size")?;
+    let mut memory = vec![Line::ZERO; bytes / Line::BYTES];
+    Ok(Tokenizer::new(vocab, &mut Arena::new(&mut memory))?.index().collect())
+}
+
+fn out_dir() -> PathBuf {
+    PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
 }

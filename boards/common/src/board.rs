@@ -15,8 +15,8 @@ pub trait Board: fmt::Write {
         None
     }
 
-    /// Executed where a counter of instructions is to look: before the story, after its first token and after each
-    /// further one.
+    /// Executed where a counter of instructions is to look: before and after the self-test, after the first token and
+    /// after each further one.
     fn mark(&mut self) {}
 
     /// How much of the stack was ever used; `None` where it was not painted.

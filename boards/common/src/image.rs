@@ -1,5 +1,6 @@
 //! The model as it lies in flash.
 
+use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{MemoryPlan, Model, SessionConfig, Shape};
 
 use crate::halt::Halt;
@@ -14,6 +15,8 @@ pub struct Image {
     pub gguf: &'static [u8],
     /// [`checksum`] of the file when the firmware was built.
     pub checksum: u32,
+    /// The index of its tokenizer, made when the firmware was built: aligned to 64 bytes, used in place.
+    pub index: &'static [u8],
 }
 
 impl Image {
@@ -28,9 +31,17 @@ impl Image {
         }
         Ok(Model::from_gguf(self.gguf)?)
     }
+
+    /// The tokenizer, whose index takes no memory but flash.
+    ///
+    /// # Errors
+    /// [`Halt::Vocab`], or [`Halt::Tokenizer`] when the index is damaged or another model's.
+    pub fn tokenizer(&self, model: &Model<'static>) -> Result<Tokenizer<'static, 'static>, Halt> {
+        Ok(Tokenizer::prepared(Vocab::from_gguf(model.gguf())?, self.index)?)
+    }
 }
 
-/// The memory of a model in a session, for a `const`: a model without a usable header, or a context that cannot be, does
+/// The memory of a model in a session, its tokenizer's index in flash, for a `const`: a model without a usable header, or a context that cannot be, does
 /// not compile.
 ///
 /// # Panics
@@ -41,24 +52,32 @@ pub const fn plan(gguf: &[u8], config: &SessionConfig) -> MemoryPlan {
         Err(_) => panic!("the model has no usable GGUF header"),
     };
     match MemoryPlan::new(&shape, config) {
-        Ok(plan) => plan,
+        Ok(plan) => plan.without_tokenizer(),
         Err(_) => panic!("no plan can be made for this context"),
     }
 }
 
 /// The model of a firmware in a static of its own, and an [`Image`] of it.
 ///
-/// `image!(NAME, PATH)`: the variable `NEARFIELD_CHECKSUM`, which the build script sets, is the file's checksum.
+/// `image!(NAME, PATH)`: the build script sets the variable `NEARFIELD_CHECKSUM` and writes `tokenizer.index`.
 /// With `in SECTION` the file lies in that section of the image.
 #[macro_export]
 macro_rules! image {
     ($name:literal, $path:expr $(, in $section:literal)?) => {{
         const BYTES: &[u8] = include_bytes!($path);
+        const INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index"));
         #[repr(C, align(64))]
-        struct Aligned([u8; BYTES.len()]);
+        struct Aligned<T>(T);
         $(#[unsafe(link_section = $section)])?
-        static FILE: Aligned = Aligned(*include_bytes!($path));
-        $crate::Image { name: $name, gguf: &FILE.0, checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")) }
+        static FILE: Aligned<[u8; BYTES.len()]> = Aligned(*include_bytes!($path));
+        static TOKENIZER: Aligned<[u8; INDEX.len()]> =
+            Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index")));
+        $crate::Image {
+            name: $name,
+            gguf: &FILE.0,
+            checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")),
+            index: &TOKENIZER.0,
+        }
     }};
 }
 
@@ -72,8 +91,9 @@ mod tests {
 
     #[test]
     fn a_damaged_image_is_refused() {
-        let image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0) };
-        assert!(image.model().is_ok());
+        let image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0), index: &[] };
+        let model = image.model().unwrap();
+        assert_eq!(image.tokenizer(&model).unwrap_err().code(), 3, "no index is no index of this model");
         let want = image.checksum ^ 1;
         let error = Image { checksum: want, ..image }.model().unwrap_err();
         assert_eq!(error.code(), 2);

@@ -4,8 +4,9 @@
 //! [`Image`] (the model in flash) and its memory. From there:
 //!
 //! ```text
-//!  power-on ─▶ image: the model is whole ─▶ story: tokenizer, session, text, streamed ─▶ prompt after prompt
-//!                                      └──▶ self_test: the kernels give the definitions' bits on this processor
+//!  power_on ─▶ self_test: the kernels give the definitions' bits on this processor
+//!           ─▶ image: the model in flash is whole
+//!           ─▶ story: tokenizer, session, text, streamed ─▶ prompt after prompt
 //! ```
 //!
 //! Nothing here knows a processor, so the host tests it, and its hashes compare a board with the `nearfield` command.
@@ -19,6 +20,7 @@ mod board;
 mod halt;
 pub mod hash;
 mod image;
+mod power_on;
 mod prompt;
 mod self_test;
 mod story;
@@ -26,6 +28,7 @@ mod story;
 pub use board::{Board, StackUse};
 pub use halt::Halt;
 pub use image::{Image, plan};
+pub use power_on::power_on;
 pub use prompt::{MAX_PROMPT, Prompt, answer_prompts};
 pub use self_test::self_test;
 pub use story::{Memory, Story, Teller, tell_one};

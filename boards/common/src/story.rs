@@ -3,7 +3,7 @@
 use core::fmt;
 
 use nearfield::kernels::Kernels;
-use nearfield::tokenizer::{Detokenizer, Tokenizer, Vocab};
+use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{Arena, Executor, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig};
 
 use crate::board::Board;
@@ -51,7 +51,7 @@ pub struct Teller<'m, 'f, 'a> {
     tokenizer: &'m Tokenizer<'f, 'a>,
     session: Session<'m, 'f, 'a>,
     tokens: &'m mut [u32],
-    arena_bytes: usize,
+    plan: MemoryPlan,
 }
 
 impl Teller<'_, '_, '_> {
@@ -68,16 +68,16 @@ impl Teller<'_, '_, '_> {
         then: impl FnOnce(&mut Teller<'_, '_, '_>) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
         let model = image.model()?;
-        let arena_bytes = MemoryPlan::new(model.shape(), &config)?.total();
+        let tokenizer = image.tokenizer(&model)?;
+        let plan = MemoryPlan::new(model.shape(), &config)?.without_tokenizer();
         let mut arena = Arena::new(&mut memory.arena);
-        let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
         let session = Session::new(&model, config, kernels, executor, &mut arena)?;
-        then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, arena_bytes })
+        then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan })
     }
 
     /// Bytes of the arena in use.
     pub fn arena_bytes(&self) -> usize {
-        self.arena_bytes
+        self.plan.total()
     }
 
     /// Writes `prompt` and how it goes on, `n` tokens at most.
@@ -98,7 +98,6 @@ impl Teller<'_, '_, '_> {
         let n_vocab = self.tokenizer.n_tokens();
         let prompt = self.tokens.get(..n_prompt).unwrap_or_default();
         prompt.iter().for_each(|&token| sampler.accept(token));
-        board.mark();
         let logits = self.session.prefill(prompt)?;
         hash.floats(logits);
         let mut token = sampler.sample(of_tokens(logits, n_vocab));
@@ -170,7 +169,13 @@ impl<B: Board> fmt::Write for Tee<'_, B> {
 pub fn tell_one<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, prompt: &str, n: usize) -> Result<(), Halt> {
     let Story { n_tokens, text, logits, .. } = teller.tell(board, prompt.as_bytes(), n, 1)?;
     writeln!(board, "\nhash story {text:016x} logits {logits:016x}, {n_tokens} tokens")?;
-    writeln!(board, "arena {} bytes", teller.arena_bytes())?;
+    let MemoryPlan { kv_cache, key_norms, layer_table, activations, logits, .. } = teller.plan;
+    writeln!(
+        board,
+        "arena {} bytes: keys and values {kv_cache}, key norms {key_norms}, layer table {layer_table}, activations \
+         {activations}, logits {logits}",
+        teller.arena_bytes()
+    )?;
     if let Some(stack) = board.stack() {
         writeln!(board, "stack {stack}")?;
     }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use nearfield::kernels::best;
-use nearfield::{Inline, KvType, Line, SessionConfig};
+use nearfield::tokenizer::{Tokenizer, Vocab};
+use nearfield::{Arena, Gguf, Inline, KvType, Line, SessionConfig};
 use nearfield_boards::{
-    Board, Halt, Image, MAX_PROMPT, Memory, Teller, answer_prompts, hash, plan, self_test, tell_one,
+    Board, Halt, Image, MAX_PROMPT, Memory, Teller, answer_prompts, hash, plan, power_on, self_test, tell_one,
 };
 
 #[repr(C, align(64))]
@@ -17,8 +18,16 @@ const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 128, n_batch: 8, kv: KvType::Q8_0, horizon_eps: SessionConfig::HORIZON_EPS };
 const LINES: usize = plan(&POCKET.0, &CONFIG).n_lines();
 
+/// The model and its tokenizer's index, as a build script makes them.
 fn image() -> Image {
-    Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: hash::checksum(&POCKET.0) }
+    let vocab = Vocab::from_gguf(&Gguf::parse(&POCKET.0).unwrap()).unwrap();
+    let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).unwrap();
+    let mut memory = vec![Line::ZERO; bytes / Line::BYTES];
+    let index: Vec<u8> = Tokenizer::new(vocab, &mut Arena::new(&mut memory)).unwrap().index().collect();
+    // In flash, it lies aligned for ever.
+    let flash = Arena::new(vec![Line::ZERO; index.len() / Line::BYTES].leak()).take(index.len()).unwrap();
+    flash.copy_from_slice(&index);
+    Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: hash::checksum(&POCKET.0), index: flash }
 }
 
 #[derive(Default)]
@@ -106,6 +115,32 @@ fn a_prompt_that_is_too_long_is_cut_with_a_notice() {
 fn characters_are_echoed_whole_and_taken_back_whole() {
     let told = answers("aß\u{8}\u{8}é€\n".as_bytes());
     assert!(told.contains("\r\n> aß\x08 \x08\x08 \x08é€\r\né€"), "{told}");
+}
+
+#[test]
+fn what_is_damaged_halts_with_a_message_and_a_code() {
+    let code = |image: Image| {
+        let mut board = Paper::default();
+        // Room for the self-test, too.
+        let mut memory = Box::new(Memory::<2048>::ZERO);
+        let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, teller| {
+            tell_one(board, teller, "The cat", 3)
+        });
+        (code, board.told)
+    };
+    let whole = image();
+    let (zero, told) = code(whole);
+    assert!(zero == 0 && told.contains("16 cases of each kernel") && told.contains("\r\nThe cat"), "{told}");
+    let checksum = whole.checksum ^ 1;
+    let (two, told) = code(Image { checksum, ..whole });
+    let want =
+        format!("\r\nhalted with code 2: the model in flash is damaged: its checksum is {:#010x}", whole.checksum);
+    assert!(two == 2 && told.contains(&want), "{told}");
+    let gguf = &whole.gguf[..1000];
+    let (three, told) = code(Image { gguf, checksum: hash::checksum(gguf), ..whole });
+    assert!(three == 3 && told.contains("halted with code 3: the model cannot be run: "), "{told}");
+    let (three, told) = code(Image { index: &whole.index[64..], ..whole });
+    assert!(three == 3 && told.contains("halted with code 3: the model's tokenizer cannot be used: "), "{told}");
 }
 
 #[test]

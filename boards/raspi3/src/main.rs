@@ -13,7 +13,7 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
 use nearfield::{KvType, SessionConfig, kernels};
-use nearfield_boards::{Board, Halt, Image, Memory, StackUse, Teller, image, plan, self_test};
+use nearfield_boards::{Board, Image, Memory, StackUse, image, plan, power_on};
 use static_cell::ConstStaticCell;
 
 use cores::Cores;
@@ -28,9 +28,6 @@ const CONFIG: SessionConfig =
 
 /// All memory that changes but the stacks: exactly what the plan says.
 static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
-
-/// Inputs that each kernel is tried on.
-const SELF_TEST_CASES: u64 = 16;
 
 struct Raspi3 {
     uart: Uart,
@@ -97,25 +94,13 @@ extern "C" fn start(core: usize) -> ! {
         mmu::enable();
     }
     let mut board = Raspi3 { uart: Uart::new() };
-    let result = run(&mut board, &Cores::ready());
-    if let Err(halt) = &result {
-        let _ = writeln!(board, "\r\nhalted with code {}: {halt}", halt.code());
-    }
-    end(result.err().map_or(0, |halt| halt.code()))
-}
-
-fn run(board: &mut Raspi3, cores: &Cores) -> Result<(), Halt> {
-    let isa = kernels::best();
-    let memory = MEMORY.take();
-    writeln!(board, "{}, kernels {}, model {}", board.name(), isa.name(), IMAGE.name)?;
-    self_test(isa, SELF_TEST_CASES, memory.arena())?;
-    writeln!(board, "self-test {SELF_TEST_CASES} cases of each kernel: {} gives the definitions' bits", isa.name())?;
-    Teller::open(&IMAGE, CONFIG, isa, cores, memory, |teller| {
+    let (isa, cores) = (kernels::best(), Cores::ready());
+    end(power_on(&mut board, &IMAGE, CONFIG, isa, &cores, MEMORY.take(), |board, teller| {
         #[cfg(feature = "qemu")]
         return nearfield_boards::tell_one(board, teller, "Once upon a time", 64);
         #[cfg(not(feature = "qemu"))]
         nearfield_boards::answer_prompts(board, teller, 512)
-    })
+    }))
 }
 
 /// The emulator ends with the code; a board waits to be switched off.

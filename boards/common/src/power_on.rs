@@ -1,0 +1,61 @@
+//! From power-on until something ends it.
+
+use nearfield::kernels::Kernels;
+use nearfield::{Executor, SessionConfig};
+
+use crate::board::Board;
+use crate::halt::Halt;
+use crate::image::Image;
+use crate::self_test::self_test;
+use crate::story::{Memory, Teller};
+
+/// Inputs that each kernel is tried on at power-on.
+const SELF_TEST_CASES: u64 = 16;
+
+/// Tests the kernels, makes the model ready and hands it to `then`. Tells what happens, and returns the code to halt with
+/// ([`Halt::code`]), 0 when `then` came to its end.
+pub fn power_on<B: Board, const LINES: usize>(
+    board: &mut B,
+    image: &Image,
+    config: SessionConfig,
+    isa: &dyn Kernels,
+    executor: &dyn Executor,
+    memory: &mut Memory<LINES>,
+    then: impl FnOnce(&mut B, &mut Teller<'_, '_, '_>) -> Result<(), Halt>,
+) -> u8 {
+    match begin(board, image, config, isa, executor, memory, then) {
+        Ok(()) => 0,
+        Err(halt) => {
+            let code = halt.code();
+            #[cfg(feature = "defmt")]
+            defmt::error!("halted with code {}: {}", code, defmt::Display2Format(&halt));
+            // Where nothing can be written, there is nobody to tell.
+            let _ = write!(board, "\r\nhalted with code {code}: {halt}\r\n");
+            code
+        }
+    }
+}
+
+fn begin<B: Board, const LINES: usize>(
+    board: &mut B,
+    image: &Image,
+    config: SessionConfig,
+    isa: &dyn Kernels,
+    executor: &dyn Executor,
+    memory: &mut Memory<LINES>,
+    then: impl FnOnce(&mut B, &mut Teller<'_, '_, '_>) -> Result<(), Halt>,
+) -> Result<(), Halt> {
+    let (name, isa_name) = (board.name(), isa.name());
+    write!(board, "nearfield on {name}, kernels {isa_name}, model {}\r\n", image.name)?;
+    board.mark();
+    self_test(isa, SELF_TEST_CASES, memory.arena())?;
+    board.mark();
+    write!(board, "self-test: {SELF_TEST_CASES} cases of each kernel, {isa_name} gives the definitions' bits\r\n")?;
+    #[cfg(feature = "defmt")]
+    defmt::info!("self-test passed: {}", isa_name);
+    Teller::open(image, config, isa, executor, memory, |teller| {
+        #[cfg(feature = "defmt")]
+        defmt::info!("{} is ready: {} bytes of arena", image.name, teller.arena_bytes());
+        then(board, teller)
+    })
+}

@@ -1,0 +1,31 @@
+//! Raspberry Pi Pico 2: prompts over UART 0 (GP0 out, GP1 in, 115,200 baud), 1024 tokens of context.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use embassy_rp::uart::{Config, Uart};
+use nearfield::{KvType, SessionConfig};
+use nearfield_boards::{Image, Memory, image, plan};
+use static_cell::ConstStaticCell;
+
+static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
+
+const CONFIG: SessionConfig =
+    SessionConfig { n_ctx: 1024, n_batch: 8, kv: KvType::Q8_0, horizon_eps: SessionConfig::HORIZON_EPS };
+
+/// All memory that changes but the stack: exactly what the plan says.
+static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+
+#[entry]
+fn main() -> ! {
+    let p = embassy_rp::init(embassy_rp::config::Config::default());
+    let (mut tx, mut rx) = Uart::new_blocking(p.UART0, p.PIN_0, p.PIN_1, Config::default()).split();
+    // A byte that came damaged is typed again by whoever misses it.
+    let send = |bytes: &[u8]| _ = tx.blocking_write(bytes);
+    let receive = || {
+        let mut byte = [0];
+        while rx.blocking_read(&mut byte).is_err() {}
+        byte[0]
+    };
+    nearfield_serial::main("pico2 (Cortex-M33 at 150 MHz)", &IMAGE, CONFIG, MEMORY.take(), send, receive)
+}

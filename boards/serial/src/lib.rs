@@ -1,0 +1,74 @@
+//! Boards on a desk: prompts over a serial port, logs over the debug probe.
+//!
+//! The boards differ in their chip's clock and port, which their own folders set up; they hand over how a byte is sent and
+//! received.
+#![no_std]
+
+use core::fmt;
+
+use embassy_time::Instant;
+use nearfield::{Inline, SessionConfig, kernels};
+use nearfield_boards::{Board, Image, Memory, StackUse, answer_prompts, power_on};
+use {defmt_rtt as _, panic_probe as _};
+
+/// Tokens of a story.
+const N_TOKENS: usize = 400;
+
+struct Serial<S, R> {
+    name: &'static str,
+    send: S,
+    receive: R,
+}
+
+impl<S: FnMut(&[u8]), R> fmt::Write for Serial<S, R> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // A terminal wants a carriage return before each line feed; the model writes line feeds alone.
+        for line in text.split_inclusive('\n') {
+            match line.strip_suffix('\n') {
+                Some(line) if !line.ends_with('\r') => {
+                    (self.send)(line.as_bytes());
+                    (self.send)(b"\r\n");
+                }
+                _ => (self.send)(line.as_bytes()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: FnMut(&[u8]), R: FnMut() -> u8> Board for Serial<S, R> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn read(&mut self) -> Option<u8> {
+        Some((self.receive)())
+    }
+
+    fn micros(&mut self) -> Option<u64> {
+        Some(Instant::now().as_micros())
+    }
+
+    fn stack(&self) -> Option<StackUse> {
+        Some(nearfield_cortex_m::stack_use())
+    }
+}
+
+/// Tests the kernels, then tells a story for each line that is typed. Ends only when something is wrong: after the
+/// message and the code, the board waits to be reset.
+pub fn main<const LINES: usize>(
+    name: &'static str,
+    image: &Image,
+    config: SessionConfig,
+    memory: &mut Memory<LINES>,
+    send: impl FnMut(&[u8]),
+    receive: impl FnMut() -> u8,
+) -> ! {
+    let mut serial = Serial { name, send, receive };
+    power_on(&mut serial, image, config, kernels::best(), &Inline, memory, |serial, teller| {
+        answer_prompts(serial, teller, N_TOKENS)
+    });
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
