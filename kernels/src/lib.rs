@@ -48,6 +48,8 @@ pub mod conformance;
 mod cortex_m;
 pub mod kv;
 pub mod matrix;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 pub mod scalar;
 
 pub use arena::{Arena, Line};
@@ -65,6 +67,12 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
         cortex_m::dsp::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]
         cortex_m::mve::detect(),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        neon::detect(),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        neon::detect_dotprod(),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        neon::detect_i8mm(),
     ];
     isas.into_iter().flatten()
 }

@@ -1,0 +1,314 @@
+//! Attention over one block of stored keys and values: eight keys at a time, and columns of values in registers.
+
+use core::arch::aarch64::*;
+
+use super::bytes::{next_32, next_halves, rows_from, widen_one};
+use super::floats::{Element, add, add_tail, dots, load_some, store_some, tree};
+use super::group::{Floats, ROWS, add_scaled};
+use super::isa::{Dot, Isa, load};
+use super::math::map;
+use super::norm::square;
+use crate::block::BlockQ8_0;
+use crate::scalar::{LANES, assert_query, assert_rows, distance_of};
+use crate::{BlockQ8, KvRows, QK, Query};
+
+/// See [`crate::Kernels::sum_squares`].
+#[target_feature(enable = "neon")]
+pub(super) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
+    assert_rows(row, 1, head_dim);
+    match row {
+        KvRows::F32(x) => squares(Singles { x, head_dim }, head_dim),
+        KvRows::F16(x) => squares(Singles { x, head_dim }, head_dim),
+        KvRows::Q8_0 { qs, d } => squares(Quants { qs, d, head_dim }, head_dim),
+    }
+}
+
+/// `Σ v²` of the first row: its values, times one, are the values.
+#[target_feature(enable = "neon")]
+#[inline]
+fn squares(values: impl Values, head_dim: usize) -> f32 {
+    let mut sums = [[vdupq_n_f32(0.0); 2]; 2];
+    let whole = head_dim / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        let terms: [Floats; 2] = values.weighted(1.0, 0, at);
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum = add(*sum, term.map(|v| square(v)));
+        }
+    }
+    let rest = (whole..head_dim).map(|c| values.weighted_one(1.0, 0, c));
+    tree(add_tail(sums, rest.map(|v| v * v)))
+}
+
+/// See [`crate::Kernels::score_block`].
+///
+/// # Safety
+/// The processor has the ISA.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn score_block<I: Isa>(
+    q: Query<'_>,
+    keys: KvRows<'_>,
+    scale: f32,
+    slope: f32,
+    distance: u32,
+    scores: &mut [f32],
+) -> f32 {
+    let head_dim = assert_query(q, keys, scores.len());
+    match (q, keys) {
+        (Query::F32(q), KvRows::F32(keys)) => dot_keys(q, keys, scores),
+        (Query::F32(q), KvRows::F16(keys)) => dot_keys(q, keys, scores),
+        // SAFETY: the processor has the ISA.
+        (Query::Q8(q), KvRows::Q8_0 { qs, d }) => unsafe { dot_keys_q8::<I::Dot>(q, qs, d, head_dim, scores) },
+        _ => unreachable!("checked by assert_query"),
+    }
+    add_bias(scores, scale, slope, distance);
+    largest(scores)
+}
+
+/// `score * scale - slope * distance`
+#[target_feature(enable = "neon")]
+#[inline]
+fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
+    let n = scores.len();
+    if distance as usize + n > 1 << 24 {
+        // Distances are no longer all floats, each must be rounded.
+        for (j, score) in scores.iter_mut().enumerate() {
+            *score = *score * scale - slope * distance_of(distance, n, j);
+        }
+        return;
+    }
+    let farthest = vdupq_n_f32((distance as usize + n) as f32);
+    let [first, last] = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]].map(|steps| super::floats::load(&steps));
+    let mut distances = [vsubq_f32(farthest, first), vsubq_f32(farthest, last)];
+    map(scores, |scores| {
+        let bias = distances.map(|distance| vmulq_n_f32(distance, slope));
+        distances = distances.map(|distance| vsubq_f32(distance, vdupq_n_f32(8.0)));
+        [0, 1].map(|i| vsubq_f32(vmulq_n_f32(scores[i], scale), bias[i]))
+    });
+}
+
+/// The largest number, +0 for any zero; NaN is passed over.
+#[target_feature(enable = "neon")]
+#[inline]
+fn largest(scores: &[f32]) -> f32 {
+    let (eights, rest) = scores.as_chunks::<8>();
+    let mut lanes = [vdupq_n_f32(f32::NEG_INFINITY); 2];
+    for eight in eights {
+        let eight = f32::widen(eight);
+        // The number, where one of both is NaN.
+        lanes = [0, 1].map(|i| vmaxnmq_f32(lanes[i], eight[i]));
+    }
+    let all = vmaxnmvq_f32(vmaxnmq_f32(lanes[0], lanes[1]));
+    rest.iter().fold(all, |max, &x| if x > max { x } else { max }) + 0.0
+}
+
+/// `scores[j] = q · k_j`, four keys at a time.
+#[target_feature(enable = "neon")]
+#[inline]
+fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
+    for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
+        let rows: [&[E]; 4] = four_rows(keys, q.len(), first, scores.len());
+        scores.copy_from_slice(&dots(rows, [q])[..scores.len()]);
+    }
+}
+
+/// Rows `first..first + n` of `[_, stride]`; the last one also stands in for those up to four.
+#[inline]
+fn four_rows<T>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; 4] {
+    let mut rows: [&[T]; 4] = [&[]; 4];
+    for (r, slot) in rows.iter_mut().enumerate() {
+        *slot = &all[(first + r.min(n - 1)) * stride..][..stride];
+    }
+    rows
+}
+
+/// `scores[j] = q · k_j`, eight keys at a time, a lane each.
+///
+/// # Safety
+/// The processor has the ISA, and the keys are as many as the scores.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn dot_keys_q8<D: Dot>(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+    let (whole, rest) = q.split_at(head_dim / QK);
+    for (first, scores) in (0..).step_by(ROWS).zip(scores.chunks_mut(ROWS)) {
+        let (mut qs, d) = (rows_from(qs, head_dim, first), rows_from(d, q.len(), first));
+        let mut keys = Keys::<D> { d, walks: [D::start(); 2], acc: [vdupq_n_f32(0.0); 2] };
+        // SAFETY: every row has a scale for each group of the query, 32 columns for all but the last, and the rest for that;
+        // the processor has the ISA.
+        unsafe {
+            for q in whole {
+                keys.add_products(q, |r| next_32(&mut qs[r]));
+            }
+            for q in rest {
+                keys.add_products(q, |r| first_columns(core::slice::from_raw_parts(qs[r].cast(), head_dim % QK)));
+            }
+        }
+        store_some(keys.acc, scores);
+    }
+}
+
+/// Eight keys, and the sums of their products with the query.
+struct Keys<D: Dot> {
+    /// The next scale of each.
+    d: [*const u8; ROWS],
+    walks: [D::Walk; 2],
+    acc: Floats,
+}
+
+impl<D: Dot> Keys<D> {
+    /// Adds the products of a group of the query with that of each key; `columns(r)` is called once for each, in order.
+    ///
+    /// # Safety
+    /// The keys have one more scale; the processor has the ISA.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn add_products(&mut self, q: &BlockQ8, mut columns: impl FnMut(usize) -> [int8x16_t; 2]) {
+        // SAFETY: by the caller.
+        unsafe {
+            let d = next_halves(&mut self.d);
+            let x = load(&q.qs);
+            let [sum, _] = D::dot::<BlockQ8_0>(&mut self.walks[0], [0, 1, 2, 3].map(&mut columns), x);
+            self.acc[0] = add_scaled(self.acc[0], d[0], q.d, sum);
+            let [sum, _] = D::dot::<BlockQ8_0>(&mut self.walks[1], [4, 5, 6, 7].map(&mut columns), x);
+            self.acc[1] = add_scaled(self.acc[1], d[1], q.d, sum);
+        }
+    }
+}
+
+/// Up to 32 columns, zeros behind them.
+#[target_feature(enable = "neon")]
+#[inline]
+fn first_columns(row: &[i8]) -> [int8x16_t; 2] {
+    let mut all = [0; QK];
+    all[..row.len()].copy_from_slice(row);
+    load(&all)
+}
+
+/// See [`crate::Kernels::accumulate_block`].
+#[target_feature(enable = "neon")]
+pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
+    let head_dim = acc.len();
+    assert_rows(values, probs.len(), head_dim);
+    match values {
+        KvRows::F32(x) => accumulate(probs, Singles { x, head_dim }, acc),
+        KvRows::F16(x) => accumulate(probs, Singles { x, head_dim }, acc),
+        KvRows::Q8_0 { qs, d } => accumulate(probs, Quants { qs, d, head_dim }, acc),
+    }
+}
+
+/// Stored values, multiplied with a probability as they are read.
+trait Values: Copy {
+    /// `p · v` of columns `at..at + 8 · N` of a key; `at` is a multiple of 8.
+    fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [Floats; N];
+
+    /// `p · v` of one column.
+    fn weighted_one(self, p: f32, key: usize, at: usize) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct Singles<'a, E> {
+    x: &'a [E],
+    head_dim: usize,
+}
+
+impl<E: Element> Values for Singles<'_, E> {
+    #[inline]
+    fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [Floats; N] {
+        let x: &[[E; 8]] = self.x[key * self.head_dim + at..][..8 * N].as_chunks().0;
+        // SAFETY: the target has NEON.
+        core::array::from_fn(|i| E::widen(&x[i]).map(|x| unsafe { vmulq_n_f32(x, p) }))
+    }
+
+    #[inline]
+    fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
+        p * self.x[key * self.head_dim + at].value()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Quants<'a> {
+    qs: &'a [i8],
+    d: &'a [u16],
+    head_dim: usize,
+}
+
+impl Quants<'_> {
+    #[inline]
+    fn scale(self, key: usize, at: usize) -> f32 {
+        widen_one(self.d[key * self.head_dim.div_ceil(QK) + at / QK])
+    }
+}
+
+impl Values for Quants<'_> {
+    #[inline]
+    fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [Floats; N] {
+        let qs: &[[i8; 8]] = self.qs[key * self.head_dim + at..][..8 * N].as_chunks().0;
+        const { assert!(N <= 8) };
+        let mut factors = [p * self.scale(key, at); 2];
+        if N > 4 {
+            factors[1] = p * self.scale(key, at + QK);
+        }
+        // SAFETY: the target has NEON.
+        core::array::from_fn(|i| singles(&qs[i]).map(|q| unsafe { vmulq_n_f32(q, factors[i / 4]) }))
+    }
+
+    #[inline]
+    fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
+        (p * self.scale(key, at)) * f32::from(self.qs[key * self.head_dim + at])
+    }
+}
+
+/// Eight bytes as floats: each becomes the top of a fixed-point number with 24 places behind the point.
+#[inline]
+fn singles(q: &[i8; 8]) -> Floats {
+    // SAFETY: the target has NEON; eight readable bytes, and vector loads need no alignment.
+    unsafe {
+        let bytes = vcombine_s8(vld1_s8(q.as_ptr()), vdup_n_s8(0));
+        [0, 4].map(|first: u64| {
+            // An index past the table gives zero.
+            let pair = |i: u64| vcreate_u8(0x00ff_ffff_00ff_ffff | i << 24 | (i + 1) << 56);
+            let top = vqtbl1q_s8(bytes, vcombine_u8(pair(first), pair(first + 2)));
+            vcvtq_n_f32_s32::<24>(vreinterpretq_s32_s8(top))
+        })
+    }
+}
+
+/// Columns 64, 32 and 8 at a time, then one by one; their sums stay in registers while the keys pass by.
+#[target_feature(enable = "neon")]
+#[inline]
+fn accumulate(probs: &[f32], values: impl Values, acc: &mut [f32]) {
+    let n = acc.len();
+    let mut at = 0;
+    while n - at >= 64 {
+        columns::<8>(probs, values, at, acc);
+        at += 64;
+    }
+    if n - at >= 32 {
+        columns::<4>(probs, values, at, acc);
+        at += 32;
+    }
+    while n - at >= 8 {
+        columns::<1>(probs, values, at, acc);
+        at += 8;
+    }
+    for (c, acc) in acc.iter_mut().enumerate().skip(at) {
+        let weighted = probs.iter().enumerate().rev().map(|(key, &p)| values.weighted_one(p, key, c));
+        *acc += weighted.fold(0.0, |sum, x| sum + x);
+    }
+}
+
+/// Columns `at..at + 8 · N`.
+#[target_feature(enable = "neon")]
+#[inline]
+fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &mut [f32]) {
+    let acc: &mut [[f32; 8]] = acc[at..][..8 * N].as_chunks_mut().0;
+    let mut sums = [[vdupq_n_f32(0.0); 2]; N];
+    for (key, &p) in probs.iter().enumerate().rev() {
+        let terms: [Floats; N] = values.weighted(p, key, at);
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum = add(*sum, term);
+        }
+    }
+    for (sum, acc) in sums.into_iter().zip(acc) {
+        store_some(add(load_some(acc), sum), acc);
+    }
+}

@@ -1,0 +1,299 @@
+//! Rows of floats: four registers hold the 16 partial sums of a dot product.
+
+use core::arch::aarch64::*;
+
+use super::bytes::{widen, widen_one};
+use super::group::Floats;
+use crate::block::{BF16, Block, F16, F32, blocks_of};
+use crate::scalar::LANES;
+use crate::{ColumnsMut, Matrix};
+
+/// A float of any kind, eight of which can be loaded as singles.
+pub(super) trait Element: Copy {
+    /// Eight of them.
+    fn widen(x: &[Self; 8]) -> Floats;
+
+    /// One of them.
+    fn value(self) -> f32;
+}
+
+impl Element for f32 {
+    #[inline]
+    fn widen(x: &[Self; 8]) -> Floats {
+        // SAFETY: eight readable floats; vector loads need no alignment.
+        unsafe { [vld1q_f32(x.as_ptr()), vld1q_f32(x.as_ptr().add(4))] }
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self
+    }
+}
+
+impl Element for F32 {
+    #[inline]
+    fn widen(x: &[Self; 8]) -> Floats {
+        let bytes: *const u8 = x.as_ptr().cast();
+        // SAFETY: 32 readable bytes; vector loads need no alignment.
+        unsafe { [vld1q_u8(bytes), vld1q_u8(bytes.add(16))].map(|x| vreinterpretq_f32_u8(x)) }
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Element for F16 {
+    #[inline]
+    fn widen(x: &[Self; 8]) -> Floats {
+        // SAFETY: 16 readable bytes; vector loads need no alignment.
+        widen(unsafe { vreinterpretq_u16_u8(vld1q_u8(x.as_ptr().cast())) })
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        widen_one(u16::from_le_bytes(self.0))
+    }
+}
+
+impl Element for BF16 {
+    #[inline]
+    fn widen(x: &[Self; 8]) -> Floats {
+        // SAFETY: 16 readable bytes; vector loads need no alignment.
+        unsafe {
+            let bits = vreinterpretq_u16_u8(vld1q_u8(x.as_ptr().cast()));
+            let zero = vdupq_n_u16(0);
+            [vzip1q_u16(zero, bits), vzip2q_u16(zero, bits)].map(|x| vreinterpretq_f32_u16(x))
+        }
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// A half as bits, as the KV cache holds it.
+impl Element for u16 {
+    #[inline]
+    fn widen(x: &[Self; 8]) -> Floats {
+        // SAFETY: 16 readable bytes; vector loads need no alignment.
+        widen(unsafe { vld1q_u16(x.as_ptr()) })
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        widen_one(self)
+    }
+}
+
+/// Rows whose products stay in L2 while the tokens pass by.
+const ROW_BLOCK: usize = 16;
+
+/// See [`crate::Kernels::matmul`]. Two rows with two tokens at a time, or four rows with one: sixteen registers of sums.
+#[target_feature(enable = "neon")]
+pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+    let n_tokens = out.n_tokens();
+    assert_eq!(x.len(), n_tokens * w.n_cols());
+    let n_rows = out.end() - out.start();
+    for first in (0..n_rows).step_by(ROW_BLOCK) {
+        let end = n_rows.min(first + ROW_BLOCK);
+        let paired = n_tokens - n_tokens % 2;
+        for token in (0..paired).step_by(2) {
+            (first..end).step_by(2).for_each(|row| tile::<B, 2, 2>(w, x, out, row, token));
+        }
+        for token in paired..n_tokens {
+            (first..end).step_by(4).for_each(|row| tile::<B, 4, 1>(w, x, out, row, token));
+        }
+    }
+}
+
+/// Products of `R` rows (counted from `out.start()`; fewer at the end) with `T` tokens, `R · T = 4`.
+#[target_feature(enable = "neon")]
+#[inline]
+fn tile<B: Block + Element, const R: usize, const T: usize>(
+    w: &Matrix<'_>,
+    x: &[f32],
+    out: &mut ColumnsMut<'_>,
+    row: usize,
+    token: usize,
+) {
+    let (start, n_cols) = (out.start(), w.n_cols());
+    let last = out.end() - 1;
+    let mut rows: [&[B]; R] = [&[]; R];
+    for (r, slot) in rows.iter_mut().enumerate() {
+        // The last row stands in for rows that do not exist; their sums are dropped.
+        *slot = blocks_of(w.row((start + row + r).min(last)));
+    }
+    let mut tokens: [&[f32]; T] = [&[]; T];
+    for (t, slot) in tokens.iter_mut().enumerate() {
+        *slot = &x[(token + t) * n_cols..][..n_cols];
+    }
+    let sums = dots(rows, tokens);
+    for t in 0..T {
+        let out = &mut out.row(token + t)[row..];
+        for r in 0..R.min(out.len()) {
+            out[r] = sums[r * T + t];
+        }
+    }
+}
+
+/// `Σ_c rows[r][c] · x[t][c]`, for `R · T = 4`; all of one length.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
+    const { assert!(R * T == 4) };
+    let n = x[0].len();
+    assert!(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n));
+    // Of each row and token, the first and the last eight partial sums.
+    let mut lanes = [[[vdupq_n_f32(0.0); 2]; 4]; 2];
+    for i in 0..n / LANES {
+        for (half, lanes) in lanes.iter_mut().enumerate() {
+            let at = i * LANES + half * 8;
+            // SAFETY: `at + 8 <= n`, the length of every row and token.
+            let x: [Floats; T] = core::array::from_fn(|t| f32::widen(unsafe { eight(x[t], at) }));
+            for (r, row) in rows.iter().enumerate() {
+                // SAFETY: as above.
+                let w = E::widen(unsafe { eight(row, at) });
+                for t in 0..T {
+                    let sums = &mut lanes[r * T + t];
+                    *sums = [0, 1].map(|i| vaddq_f32(sums[i], vmulq_f32(w[i], x[t][i])));
+                }
+            }
+        }
+    }
+    let done = n / LANES * LANES;
+    if done < n {
+        for (r, row) in rows.iter().enumerate() {
+            for (t, x) in x.iter().enumerate() {
+                let products = row[done..].iter().zip(&x[done..]).map(|(w, x)| w.value() * x);
+                let i = r * T + t;
+                [lanes[0][i], lanes[1][i]] = add_tail([lanes[0][i], lanes[1][i]], products);
+            }
+        }
+    }
+    let [low, high] = lanes;
+    // 8 and 4 of each tree, then the rest of four trees at once.
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
+        let eight = [0, 1].map(|j| vaddq_f32(low[i][j], high[i][j]));
+        vreinterpretq_f64_f32(vaddq_f32(eight[0], eight[1]))
+    });
+    let twos = |a, b| {
+        let (low, high) = (vzip1q_f64(a, b), vzip2q_f64(a, b));
+        vaddq_f32(vreinterpretq_f32_f64(low), vreinterpretq_f32_f64(high))
+    };
+    let mut sums = [0.0; 4];
+    store(vpaddq_f32(twos(a, b), twos(c, d)), &mut sums);
+    sums
+}
+
+/// Elements `at..at + 8`.
+///
+/// # Safety
+/// `at + 8 <= x.len()`.
+#[inline]
+unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
+    debug_assert!(at + 8 <= x.len());
+    // SAFETY: the elements exist (above), and an array of them lies as they do.
+    unsafe { &*x.as_ptr().add(at).cast() }
+}
+
+/// `Σ f(x)`, in 16 strided sums and the tree.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn sum(x: &[f32], f: impl Fn(Floats) -> Floats) -> f32 {
+    let (sixteens, rest) = x.as_chunks::<LANES>();
+    let mut sums = [[vdupq_n_f32(0.0); 2]; 2];
+    for sixteen in sixteens {
+        for (sum, eight) in sums.iter_mut().zip(sixteen.as_chunks::<8>().0) {
+            *sum = add(*sum, f(f32::widen(eight)));
+        }
+    }
+    if rest.is_empty() {
+        return tree(sums);
+    }
+    let mut last = [0.0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let terms = to_lanes([f(load_some(&last[..8])), f(load_some(&last[8..]))]);
+    tree(add_tail(sums, terms.into_iter().take(rest.len())))
+}
+
+/// See [`crate::scalar::tree`].
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn tree(sums: [Floats; 2]) -> f32 {
+    let eight = add(sums[0], sums[1]);
+    let four = vaddq_f32(eight[0], eight[1]);
+    vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)))
+}
+
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn add(a: Floats, b: Floats) -> Floats {
+    [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])]
+}
+
+/// Adds up to 15 last terms to the partial sums.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn add_tail(sums: [Floats; 2], terms: impl Iterator<Item = f32>) -> [Floats; 2] {
+    let mut lanes = to_lanes(sums);
+    for (lane, term) in lanes.iter_mut().zip(terms) {
+        *lane += term;
+    }
+    [load_some(&lanes[..8]), load_some(&lanes[8..])]
+}
+
+/// The 16 partial sums.
+#[target_feature(enable = "neon")]
+#[inline]
+fn to_lanes(sums: [Floats; 2]) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    store_some(sums[0], &mut lanes[..8]);
+    store_some(sums[1], &mut lanes[8..]);
+    lanes
+}
+
+/// Four floats.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn load(x: &[f32; 4]) -> float32x4_t {
+    // SAFETY: four readable floats; vector loads need no alignment.
+    unsafe { vld1q_f32(x.as_ptr()) }
+}
+
+/// Four floats.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn store(x: float32x4_t, out: &mut [f32; 4]) {
+    // SAFETY: four writable floats; vector stores need no alignment.
+    unsafe { vst1q_f32(out.as_mut_ptr(), x) };
+}
+
+/// Up to eight floats; the lanes behind them are zero.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn load_some(x: &[f32]) -> Floats {
+    let Some(eight) = x.first_chunk::<8>() else {
+        let mut all = [0.0; 8];
+        all[..x.len()].copy_from_slice(x);
+        return f32::widen(&all);
+    };
+    f32::widen(eight)
+}
+
+/// The first lanes, as many as `out` holds (up to eight).
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn store_some([low, high]: Floats, out: &mut [f32]) {
+    let mut all = [0.0; 8];
+    let eight = out.first_chunk_mut::<8>();
+    let whole = eight.is_some();
+    let (fours, _) = eight.unwrap_or(&mut all).as_chunks_mut::<4>();
+    store(low, &mut fours[0]);
+    store(high, &mut fours[1]);
+    if !whole {
+        out.copy_from_slice(&all[..out.len()]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Thirty-two columns of eight rows: how a weight type gives them out, and what is done with their integer sums.
+
+use core::arch::aarch64::*;
+
+use crate::BlockQ8;
+use crate::block::Block;
+
+/// Rows that are worked on together: two quads, a 32-bit lane each row.
+pub(super) const ROWS: usize = 8;
+
+/// A number of each of the eight rows.
+pub(super) type Floats = [float32x4_t; 2];
+/// A number of each of the eight rows.
+pub(super) type Integers = [int32x4_t; 2];
+
+/// Where a weight type has integer scales.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Scaling {
+    /// Nowhere.
+    None,
+    /// One of 32 columns.
+    Group,
+    /// One of 16 columns.
+    Halves,
+}
+
+/// What stands beside the quants of a group.
+#[derive(Clone, Copy)]
+pub(super) struct Scales {
+    /// Scale.
+    pub(super) d: Floats,
+    /// Integer scales of the first and the last 16 columns; of all 32 in the first place.
+    pub(super) sc: [Integers; 2],
+    /// Scale of the minimums, as it is added.
+    pub(super) m: Floats,
+    /// Integer minimums, in the places of the integer scales; for [`Scaling::None`] they are one.
+    pub(super) mn: [Integers; 2],
+}
+
+impl Scales {
+    /// A scale alone.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub(super) fn plain(d: Floats) -> Self {
+        let zero = [vdupq_n_s32(0); 2];
+        Self { d, sc: [zero; 2], m: [vdupq_n_f32(0.0); 2], mn: [zero; 2] }
+    }
+}
+
+/// A weight type whose blocks can be unpacked.
+pub(super) trait Unpack: Block {
+    /// Quants as they are unpacked lie in `MIN_QUANT..=MAX_QUANT`.
+    const MIN_QUANT: i32;
+    /// See [`MIN_QUANT`](Self::MIN_QUANT).
+    const MAX_QUANT: i32;
+    /// What they are too large by.
+    const OFFSET: i32;
+    /// Whether [`Scales::sc`] counts.
+    const SCALING: Scaling;
+    /// Whether [`Scales::m`] and [`Scales::mn`] count.
+    const MIN: bool;
+
+    /// Hands the groups of a block of eight rows to `sink`, in column order, and steps `rows` to the next.
+    ///
+    /// # Safety
+    /// Each of `rows` points at a readable block.
+    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink);
+}
+
+/// Takes groups.
+pub(super) trait Sink {
+    /// One group; `quants(r)` gives those of row r. It is called once for each row, in order.
+    ///
+    /// # Safety
+    /// There is room for this group (or what it is multiplied with) where the sink was made for.
+    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> [int8x16_t; 2]);
+}
+
+/// Sums of the two halves of 32 activations, in the first two lanes.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn half_sums(x: &BlockQ8) -> int32x4_t {
+    vmovl_s16(both_sums(x))
+}
+
+/// The sum of 32 activations, in the first lane.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn whole_sum(x: &BlockQ8) -> int32x2_t {
+    vpaddl_s16(both_sums(x))
+}
+
+#[target_feature(enable = "neon")]
+#[inline]
+fn both_sums(x: &BlockQ8) -> int16x4_t {
+    let [low, high] = x.sums.map(|sum| u64::from(sum as u16));
+    vcreate_s16(low | high << 16)
+}
+
+/// `acc += (d · d_x) · sum`, then, with a minimum, `acc += (m · d_x) · Σ_h mn_h · Σ_j x`.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn add_terms<B: Unpack>(acc: &mut Floats, scales: &Scales, sum: Integers, x: &BlockQ8) {
+    *acc = [0, 1].map(|quad| add_scaled(acc[quad], scales.d[quad], x.d, sum[quad]));
+    if B::MIN {
+        *acc = [0, 1].map(|quad| {
+            let minimums = match B::SCALING {
+                Scaling::None => vdupq_lane_s32::<0>(whole_sum(x)),
+                Scaling::Group => vmulq_lane_s32::<0>(scales.mn[0][quad], whole_sum(x)),
+                Scaling::Halves => {
+                    let sums = half_sums(x);
+                    let first = vmulq_laneq_s32::<0>(scales.mn[0][quad], sums);
+                    vmlaq_laneq_s32::<1>(first, scales.mn[1][quad], sums)
+                }
+            };
+            add_scaled(acc[quad], scales.m[quad], x.d, minimums)
+        });
+    }
+}
+
+/// `acc + (d · d_x) · sum`
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn add_scaled(acc: float32x4_t, d: float32x4_t, d_x: f32, sum: int32x4_t) -> float32x4_t {
+    vaddq_f32(acc, vmulq_f32(vmulq_n_f32(d, d_x), vcvtq_f32_s32(sum)))
+}

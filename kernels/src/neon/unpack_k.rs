@@ -1,0 +1,293 @@
+//! Super-blocks of 256 weights of eight rows: four integer scales of a row share a lane, too.
+
+use core::arch::aarch64::*;
+
+use super::bytes::{load_32, next_32, next_halves, next_words};
+use super::group::{Floats, Integers, ROWS, Scales, Scaling, Sink, Unpack};
+use super::unpack::high_nibbles;
+use crate::block::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K};
+
+/// Four bytes of each of the eight rows.
+type Words = [uint32x4_t; 2];
+
+impl Unpack for BlockQ2_K {
+    const MIN_QUANT: i32 = 0;
+    const MAX_QUANT: i32 = 3;
+    const OFFSET: i32 = 0;
+    const SCALING: Scaling = Scaling::Halves;
+    const MIN: bool = true;
+
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+        // SAFETY: reads the fields of each block, by their offsets; the sink has room for its eight groups.
+        unsafe {
+            let mut tail = at(rows, 80);
+            let (d, m) = (next_halves(&mut tail), negative(next_halves(&mut tail)));
+            let scales = [(); 4].map(|()| next_words(rows));
+            for n in 0..2 {
+                let scales = |k: usize| {
+                    let nibble = |i| field(scales[2 * n + k / 2], 16 * (k % 2) as i32 + 4 * i, 15);
+                    Scales { d, sc: [nibble(0), nibble(2)], m, mn: [nibble(1), nibble(3)] }
+                };
+                sink.group::<Self>(&scales(0), |r| load_32::<0>(rows[r]).map(|q| masked(q, 3)));
+                sink.group::<Self>(&scales(1), |r| load_32::<0>(rows[r]).map(|q| masked(right(q, 2), 3)));
+                sink.group::<Self>(&scales(2), |r| load_32::<0>(rows[r]).map(|q| masked(right(q, 4), 3)));
+                sink.group::<Self>(&scales(3), |r| next_32(&mut rows[r]).map(|q| right(q, 6)));
+            }
+            *rows = tail;
+        }
+    }
+}
+
+impl Unpack for BlockQ3_K {
+    const MIN_QUANT: i32 = 0;
+    const MAX_QUANT: i32 = 7;
+    const OFFSET: i32 = 4;
+    const SCALING: Scaling = Scaling::Halves;
+    const MIN: bool = false;
+
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+        // SAFETY: reads the fields of each block, by their offsets; the sink has room for its eight groups.
+        unsafe {
+            let mut tail = at(rows, 96);
+            let scales = q3_scales([(); 3].map(|()| next_words(&mut tail)));
+            let d = next_halves(&mut tail);
+            *rows = at(rows, 32);
+            for n in 0..2 {
+                let scales = |k: usize| {
+                    let byte = |i| signed_byte(scales[2 * n + k / 2], 2 * (k % 2) + i);
+                    Scales { sc: [byte(0), byte(1)], ..Scales::plain(d) }
+                };
+                let third = |row: *const u8, k: usize| load_32::<0>(row.sub(32 + 32 * n)).map(|q| bit(q, 4 * n + k));
+                let join = |low, third| zip(low, third, |low, third| vsliq_n_s8::<2>(masked(low, 3), third));
+                sink.group::<Self>(&scales(0), |r| join(load_32::<0>(rows[r]), third(rows[r], 0)));
+                sink.group::<Self>(&scales(1), |r| join(load_32::<0>(rows[r]).map(|q| right(q, 2)), third(rows[r], 1)));
+                sink.group::<Self>(&scales(2), |r| join(load_32::<0>(rows[r]).map(|q| right(q, 4)), third(rows[r], 2)));
+                sink.group::<Self>(&scales(3), |r| {
+                    let third = third(rows[r], 3);
+                    join(next_32(&mut rows[r]).map(|q| right(q, 6)), third)
+                });
+            }
+            *rows = tail;
+        }
+    }
+}
+
+/// `sc - 32` of all columns: the four bytes of a lane are those of 64 columns.
+#[target_feature(enable = "neon")]
+#[inline]
+fn q3_scales([a, b, c]: [Words; 3]) -> [Words; 4] {
+    let join = |low: Words, low_shift, high_shift| {
+        [0, 1].map(|quad| {
+            let low = bytes(low[quad], low_shift, 15);
+            let high = vshlq_n_u32::<4>(bytes(c[quad], high_shift, 3));
+            let scale = vreinterpretq_u8_u32(vorrq_u32(low, high));
+            vreinterpretq_u32_u8(vsubq_u8(scale, vdupq_n_u8(32)))
+        })
+    };
+    [join(a, 0, 0), join(b, 0, 2), join(a, 4, 4), join(b, 4, 6)]
+}
+
+impl Unpack for BlockQ4_K {
+    const MIN_QUANT: i32 = 0;
+    const MAX_QUANT: i32 = 15;
+    const OFFSET: i32 = 0;
+    const SCALING: Scaling = Scaling::Group;
+    const MIN: bool = true;
+
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+        // SAFETY: reads the fields of each block, in order; the sink has room for its eight groups.
+        unsafe {
+            let header = Header::next(rows);
+            for half in 0..2 {
+                let low = |row: *const u8| load_32::<0>(row).map(|q| masked(q, 15));
+                let high = |row: &mut *const u8| next_32(row).map(|q| high_nibbles(q));
+                sink.group::<Self>(&header.group(half, 0), |r| low(rows[r]));
+                sink.group::<Self>(&header.group(half, 1), |r| high(&mut rows[r]));
+                sink.group::<Self>(&header.group(half, 2), |r| low(rows[r]));
+                sink.group::<Self>(&header.group(half, 3), |r| high(&mut rows[r]));
+            }
+        }
+    }
+}
+
+impl Unpack for BlockQ5_K {
+    const MIN_QUANT: i32 = 0;
+    const MAX_QUANT: i32 = 31;
+    const OFFSET: i32 = 0;
+    const SCALING: Scaling = Scaling::Group;
+    const MIN: bool = true;
+
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+        // SAFETY: reads the fields of each block, in order; the sink has room for its eight groups.
+        unsafe {
+            let header = Header::next(rows);
+            *rows = at(rows, 32);
+            for half in 0..2 {
+                // Columns 64 lie between the fifth bits and `row` for each pair of groups before this one.
+                let fifth = |row: *const u8, k: usize| {
+                    load_32::<0>(row.sub(32 + 64 * half + k / 2 * 32)).map(|q| bit(q, 4 * half + k))
+                };
+                let low =
+                    |row: *const u8, k| zip(load_32::<0>(row), fifth(row, k), |q, fifth| vsliq_n_s8::<4>(q, fifth));
+                let high = |row: &mut *const u8, k| {
+                    let fifth = fifth(*row, k);
+                    zip(next_32(row), fifth, |q, fifth| vsliq_n_s8::<4>(high_nibbles(q), fifth))
+                };
+                sink.group::<Self>(&header.group(half, 0), |r| low(rows[r], 0));
+                sink.group::<Self>(&header.group(half, 1), |r| high(&mut rows[r], 1));
+                sink.group::<Self>(&header.group(half, 2), |r| low(rows[r], 2));
+                sink.group::<Self>(&header.group(half, 3), |r| high(&mut rows[r], 3));
+            }
+        }
+    }
+}
+
+/// What Q4_K and Q5_K say about their scales. The four bytes of a lane: those of four groups, first or last.
+struct Header {
+    d: Floats,
+    m: Floats,
+    scales: [Words; 2],
+    minimums: [Words; 2],
+}
+
+impl Header {
+    /// From `d`, `dmin` and the packed scales of eight rows; see [`crate::block::scale_and_minimum`].
+    ///
+    /// # Safety
+    /// `rows` point at them.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn next(rows: &mut [*const u8; ROWS]) -> Self {
+        // SAFETY: reads 2, 2 and 12 bytes of each row.
+        let (d, m, [sc, mn, rest]) = unsafe {
+            let (d, m) = (next_halves(rows), negative(next_halves(rows)));
+            (d, m, [(); 3].map(|()| next_words(rows)))
+        };
+        let first = |low: Words| low.map(|low| bytes(low, 0, 63));
+        // Of the last four groups: low four bits, and the two highest bits of the first four's bytes.
+        let last =
+            |shift, high: Words| [0, 1].map(|quad| vorrq_u32(bytes(rest[quad], shift, 15), bytes(high[quad], 2, 0x30)));
+        Self { d, m, scales: [first(sc), last(0, sc)], minimums: [first(mn), last(4, mn)] }
+    }
+
+    /// Group `4 half + k`.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    fn group(&self, half: usize, k: usize) -> Scales {
+        let sc = field(self.scales[half], 8 * k as i32, 255);
+        let mn = field(self.minimums[half], 8 * k as i32, 255);
+        Scales { d: self.d, sc: [sc; 2], m: self.m, mn: [mn; 2] }
+    }
+}
+
+impl Unpack for BlockQ6_K {
+    const MIN_QUANT: i32 = 0;
+    const MAX_QUANT: i32 = 63;
+    const OFFSET: i32 = 32;
+    const SCALING: Scaling = Scaling::Halves;
+    const MIN: bool = false;
+
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+        // SAFETY: reads the fields of each block, by their offsets; the sink has room for its eight groups.
+        unsafe {
+            let mut tail = at(rows, 192);
+            let scales = [(); 4].map(|()| next_words(&mut tail));
+            let d = next_halves(&mut tail);
+            for n in 0..2 {
+                let scales = |k: usize| {
+                    let byte = |i| signed_byte(scales[2 * n + k / 2], 2 * (k % 2) + i);
+                    Scales { sc: [byte(0), byte(1)], ..Scales::plain(d) }
+                };
+                // `qh` lies 128 behind `ql`, and steps half as far.
+                let high = |row: *const u8| load_32::<0>(row.add(128 - 32 * n));
+                let join = |low, high: [int8x16_t; 2], shift: i32| {
+                    zip(low, high, |low, high| vsliq_n_s8::<4>(low, masked(right(high, shift), 3)))
+                };
+                sink.group::<Self>(&scales(0), |r| join(load_32::<0>(rows[r]), high(rows[r]), 0));
+                sink.group::<Self>(&scales(1), |r| join(load_32::<32>(rows[r]), high(rows[r]), 2));
+                sink.group::<Self>(&scales(2), |r| {
+                    join(load_32::<0>(rows[r]).map(|q| high_nibbles(q)), high(rows[r]), 4)
+                });
+                sink.group::<Self>(&scales(3), |r| {
+                    join(load_32::<32>(rows[r]).map(|q| high_nibbles(q)), high(rows[r]), 6)
+                });
+                *rows = at(rows, 64);
+            }
+            *rows = tail;
+        }
+    }
+}
+
+/// The same place of each row, `offset` bytes on.
+///
+/// # Safety
+/// It lies in the row, or just behind it.
+#[inline]
+unsafe fn at(rows: &[*const u8; ROWS], offset: usize) -> [*const u8; ROWS] {
+    // SAFETY: by the caller.
+    rows.map(|row| unsafe { row.add(offset) })
+}
+
+/// The bits of `mask`, in each byte.
+#[target_feature(enable = "neon")]
+#[inline]
+fn masked(x: int8x16_t, mask: i8) -> int8x16_t {
+    vandq_s8(x, vdupq_n_s8(mask))
+}
+
+/// Bytes shifted right, zeros on the left. By a vector of shifts, which the compiler makes a constant where it is one.
+#[target_feature(enable = "neon")]
+#[inline]
+fn right(x: int8x16_t, n: i32) -> int8x16_t {
+    vreinterpretq_s8_u8(vshlq_u8(vreinterpretq_u8_s8(x), vdupq_n_s8(-n as i8)))
+}
+
+/// Bit `n` of each byte, as 0 or 1.
+#[target_feature(enable = "neon")]
+#[inline]
+fn bit(x: int8x16_t, n: usize) -> int8x16_t {
+    masked(right(x, n as i32), 1)
+}
+
+/// `f` of either register of `a` with that of `b`.
+#[inline]
+fn zip(a: [int8x16_t; 2], b: [int8x16_t; 2], f: impl Fn(int8x16_t, int8x16_t) -> int8x16_t) -> [int8x16_t; 2] {
+    [f(a[0], b[0]), f(a[1], b[1])]
+}
+
+/// Lanes shifted right, and the bits of `mask` in each of their bytes.
+#[target_feature(enable = "neon")]
+#[inline]
+fn bytes(x: uint32x4_t, shift: i32, mask: u32) -> uint32x4_t {
+    vandq_u32(vshlq_u32(x, vdupq_n_s32(-shift)), vdupq_n_u32(mask * 0x0101_0101))
+}
+
+/// Lanes shifted right, and the bits of `mask`.
+#[target_feature(enable = "neon")]
+#[inline]
+fn field(x: Words, shift: i32, mask: u32) -> Integers {
+    x.map(|x| vreinterpretq_s32_u32(vandq_u32(vshlq_u32(x, vdupq_n_s32(-shift)), vdupq_n_u32(mask))))
+}
+
+/// Byte `i` of each lane, with its sign.
+#[target_feature(enable = "neon")]
+#[inline]
+fn signed_byte(x: Words, i: usize) -> Integers {
+    x.map(|x| vshrq_n_s32::<24>(vshlq_s32(vreinterpretq_s32_u32(x), vdupq_n_s32(24 - 8 * i as i32))))
+}
+
+#[target_feature(enable = "neon")]
+#[inline]
+fn negative(x: Floats) -> Floats {
+    x.map(|x| vnegq_f32(x))
+}
