@@ -16,6 +16,10 @@ use nearfield_boards::hash::checksum;
 pub fn firmware(model: impl AsRef<Path>) {
     memory_map();
     image(model.as_ref());
+    // A firmware whose logs are a feature: the others name the script in their .cargo/config.toml.
+    if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        println!("cargo:rustc-link-arg=-Tdefmt.x");
+    }
 }
 
 /// Puts `memory.x` where the linker looks for it.

@@ -10,6 +10,8 @@ use nearfield::{Inline, KvType, SessionConfig, kernels};
 use nearfield_boards::{Board, Image, Memory, StackUse, power_on, tell_one};
 use semihosting::io::Write as _;
 use semihosting::process::exit;
+#[cfg(feature = "defmt")]
+use {cortex_m as _, defmt_semihosting as _};
 
 /// 512 tokens of the pocket model fit a part with 256 KiB of RAM.
 pub const CONFIG: SessionConfig =
@@ -21,8 +23,14 @@ const N_TOKENS: usize = 64;
 
 struct Mps {
     name: &'static str,
-    out: semihosting::io::Stdout,
+    out: Out,
 }
+
+#[cfg(not(feature = "defmt"))]
+type Out = semihosting::io::Stdout;
+/// The logs have the standard output for themselves.
+#[cfg(feature = "defmt")]
+type Out = semihosting::io::Stderr;
 
 impl fmt::Write for Mps {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -51,7 +59,11 @@ impl Board for Mps {
 /// Tests the kernels, tells the story and ends the emulator: with 0, or the code of what went wrong.
 pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut Memory<LINES>) -> ! {
     // Without its standard output there is nobody to tell.
-    let Ok(out) = semihosting::io::stdout() else { exit(1) };
+    #[cfg(not(feature = "defmt"))]
+    let out = semihosting::io::stdout();
+    #[cfg(feature = "defmt")]
+    let out = semihosting::io::stderr();
+    let Ok(out) = out else { exit(1) };
     let mut mps = Mps { name, out };
     let code = power_on(&mut mps, image, CONFIG, kernels::best(), &Inline, memory, |mps, teller| {
         tell_one(mps, teller, PROMPT, N_TOKENS)
@@ -61,6 +73,6 @@ pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut 
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    semihosting::println!("{info}");
+    semihosting::eprintln!("{info}");
     exit(1)
 }
