@@ -25,7 +25,7 @@ fn quantize_rest(x: &[f32]) -> BlockQ8 {
 }
 
 /// See [`crate::scalar::quantize_block`].
-fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
+pub(in super::super) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
     // Without the sign bit, shifted out.
     let amax = f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() << 1)) >> 1);
     if !(AMAX_MIN..=f32::MAX).contains(&amax) {

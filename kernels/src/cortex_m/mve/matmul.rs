@@ -2,7 +2,7 @@
 
 use core::mem::size_of;
 
-use super::rows::Rows;
+use super::rows::{Rows, offsets};
 use crate::{BlockQ8, ColumnsMut, Matrix, QK};
 
 /// See [`crate::Kernels::matmul`].
@@ -27,15 +27,19 @@ fn token_rows<B: Rows<R>, const R: usize>(weights: &[u8], x: &[BlockQ8], out: &m
     assert_eq!(weights.len(), out.len() * row_bytes);
     let mut w = weights.as_ptr();
     let (whole, rest) = out.as_chunks_mut::<R>();
+    let between = offsets::<B, R>(row_bytes);
     for out in &mut *whole {
         // SAFETY: `R` rows of `x.len()` blocks, one after the other: `weights` holds those of all of `out`.
-        *out = unsafe { B::rows(w, row_bytes, x) };
+        unsafe { B::rows(w, row_bytes, &between, x, out) };
         // SAFETY: they were inside `weights`.
         w = unsafe { w.add(R * row_bytes) };
     }
+    let between = offsets::<B, R>(0);
     for out in rest {
+        let mut same = [0.0; R];
         // SAFETY: as above; with a stride of zero, all rows are this one.
-        *out = unsafe { B::rows(w, 0, x) }[0];
+        unsafe { B::rows(w, 0, &between, x, &mut same) };
+        *out = same[0];
         // SAFETY: as above.
         w = unsafe { w.add(row_bytes) };
     }

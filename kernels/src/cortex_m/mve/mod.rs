@@ -1,13 +1,14 @@
 //! Cortex-M with Helium, integer and float: M55.
 //!
 //! - [`rows`]: loops over rows of Q4_0, Q5_0 and Q8_0, [`matmul`]: around them
-//! - [`attention`], [`math`]: int8 keys and values, exponentials
+//! - [`attention`], [`math`], [`quantize`]: int8 keys and values, exponentials, activations
 //!
 //! What is not here is done as on a processor with the DSP extension.
 
 mod attention;
 mod math;
 mod matmul;
+mod quantize;
 mod rows;
 
 use super::dsp;
@@ -38,7 +39,7 @@ impl Kernels for Mve {
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
-        dsp::quantize::quantize_q8(x, out)
+        quantize::quantize_q8(x, out)
     }
 
     fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {

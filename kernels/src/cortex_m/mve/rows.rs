@@ -14,16 +14,19 @@ use crate::block::{BlockQ4_0, BlockQ5_0, BlockQ8_0};
 
 /// A weight type with a loop over `R` rows.
 pub(super) trait Rows<const R: usize>: crate::block::Block {
-    /// Products of `x` with `R` rows, which lie `stride` bytes apart from `w` on.
+    /// From where a row's address stands after a block to the block's scale.
+    const SCALE: i32;
+
+    /// Products of `x` with `R` rows, which lie `stride` bytes apart from `w` on, to `out`.
     ///
     /// # Safety
-    /// Each row holds `x.len()` blocks, at least one.
-    unsafe fn rows(w: *const u8, stride: usize, x: &[BlockQ8]) -> [f32; R];
+    /// Each row holds `x.len()` blocks, at least one. `offsets` are those of [`offsets`].
+    unsafe fn rows(w: *const u8, stride: usize, offsets: &[u32; 4], x: &[BlockQ8], out: &mut [f32; R]);
 }
 
-/// `scale_at + r * stride`: where the scale of row `r` of four lies, seen from the first one's address after its block.
-fn offsets(scale_at: i32, stride: usize) -> [u32; 4] {
-    [0, 1, 2, 3].map(|r| (stride as u32).wrapping_mul(r).wrapping_add(scale_at as u32))
+/// `SCALE + r * stride`: where the scale of row `r` of four lies, seen from the first one's address.
+pub(super) fn offsets<B: Rows<R>, const R: usize>(stride: usize) -> [u32; 4] {
+    [0, 1, 2, 3].map(|r| (stride as u32).wrapping_mul(r).wrapping_add(B::SCALE as u32))
 }
 
 /// Two rows of a block of Q8_0, to lanes.
@@ -60,10 +63,11 @@ macro_rules! add_products {
 }
 
 impl Rows<8> for BlockQ8_0 {
-    unsafe fn rows(w: *const u8, stride: usize, x: &[BlockQ8]) -> [f32; 8] {
-        let offsets = offsets(-36, stride);
-        let mut acc = [0.0f32; 8];
-        // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `acc`. What is changed is
+    const SCALE: i32 = -36;
+
+    #[inline]
+    unsafe fn rows(w: *const u8, stride: usize, offsets: &[u32; 4], x: &[BlockQ8], out: &mut [f32; 8]) {
+        // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `out`. What is changed is
         // pushed or named.
         unsafe {
             asm!(
@@ -93,18 +97,17 @@ impl Rows<8> for BlockQ8_0 {
                 "vstrw.32 q4, [r12]",
                 "vstrw.32 q6, [r12, #16]",
                 "pop {{r6, r7}}",
-                inout("r0") &offsets => _,
+                inout("r0") offsets => _,
                 inout("r1") w.add(2) => _,
                 inout("r2") stride => _,
                 inout("r10") x.as_ptr() => _,
                 inout("r11") x.len() => _,
-                in("r12") &mut acc,
+                in("r12") out,
                 out("r3") _, out("r4") _, out("r5") _, out("r8") _, out("r9") _, out("lr") _,
                 out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
                 out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _,
             )
         }
-        acc
     }
 }
 
@@ -112,10 +115,11 @@ impl Rows<8> for BlockQ8_0 {
 /// reads first, `$scale` from the end of that to the scale; the quants' offset.
 macro_rules! four_rows {
     ($row:ident, $at:literal, $scale:literal, $offset:literal) => {
-        unsafe fn rows(w: *const u8, stride: usize, x: &[BlockQ8]) -> [f32; 4] {
-            let offsets = offsets($scale, stride);
-            let mut acc = [0.0f32; 4];
-            // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `acc`. What is changed
+        const SCALE: i32 = $scale;
+
+        #[inline]
+        unsafe fn rows(w: *const u8, stride: usize, offsets: &[u32; 4], x: &[BlockQ8], out: &mut [f32; 4]) {
+            // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `out`. What is changed
             // is named.
             unsafe {
                 let w = w.add($at);
@@ -140,7 +144,7 @@ macro_rules! four_rows {
                     add_products!("q4", "r1", "q6", "r9", "q5"),
                     "le lr, 2b",
                     "vstrw.32 q5, [r12]",
-                    inout("r0") &offsets => _,
+                    inout("r0") offsets => _,
                     inout("r1") w => _,
                     inout("r3") w.add(stride) => _,
                     inout("r4") w.add(2 * stride) => _,
@@ -148,14 +152,13 @@ macro_rules! four_rows {
                     inout("r8") x.as_ptr() => _,
                     inout("r10") x.len() => _,
                     in("r11") $offset * 0x1_0001,
-                    in("r12") &mut acc,
+                    in("r12") out,
                     out("r2") _, out("r9") _, out("lr") _,
                     out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _,
                     out("d7") _, out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _,
                     out("d14") _, out("d15") _,
                 )
             }
-            acc
         }
     };
 }
