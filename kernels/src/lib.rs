@@ -44,6 +44,7 @@ pub mod arena;
 mod avx2;
 pub mod block;
 pub mod conformance;
+mod contract;
 #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
 mod cortex_m;
 pub mod kv;

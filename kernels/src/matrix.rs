@@ -5,6 +5,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::WeightType;
+use crate::contract::{broken, require};
 
 /// A matrix of weights: `n_rows` rows (one each output) of `n_cols` weights, in place in the file.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +44,7 @@ impl<'f> Matrix<'f> {
     /// # Panics
     /// When `row >= n_rows`.
     pub fn row(&self, row: usize) -> &'f [u8] {
-        &self.bytes[row * self.row_bytes..][..self.row_bytes]
+        self.rows(row, row + 1)
     }
 
     /// The bytes of rows `start..end`, one after the other.
@@ -51,7 +52,8 @@ impl<'f> Matrix<'f> {
     /// # Panics
     /// When the range is not inside the matrix.
     pub fn rows(&self, start: usize, end: usize) -> &'f [u8] {
-        &self.bytes[start * self.row_bytes..end * self.row_bytes]
+        let bytes = self.bytes.get(start * self.row_bytes..end * self.row_bytes);
+        bytes.unwrap_or_else(|| broken("rows of the matrix"))
     }
 }
 
@@ -89,8 +91,8 @@ impl<'a> ColumnsMut<'a> {
 
     /// The given columns of `buffer`, counted from 0 again.
     fn of(buffer: &'a mut [f32], stride: usize, columns: Range<usize>) -> Self {
-        assert!(stride > 0 && buffer.len().is_multiple_of(stride));
-        assert!(columns.start <= columns.end && columns.end <= stride);
+        require(stride > 0 && buffer.len().is_multiple_of(stride), "a buffer of whole rows");
+        require(columns.start <= columns.end && columns.end <= stride, "columns of the buffer");
         let n_tokens = buffer.len() / stride;
         // An empty buffer has no column to point at.
         let base = buffer.get_mut(columns.start..).map_or(core::ptr::dangling_mut(), <[f32]>::as_mut_ptr);
@@ -117,13 +119,24 @@ impl<'a> ColumnsMut<'a> {
     /// # Panics
     /// When `token >= n_tokens`.
     pub fn row(&mut self, token: usize) -> &mut [f32] {
-        assert!(token < self.n_tokens);
+        require(token < self.n_tokens, "a row of the buffer");
         // SAFETY: `base` points at column `c` of the first token, and `c + end <= stride` (`of` and `take` keep it so), so
         // `token * stride + start..end` from there lies in the buffer for every `token < n_tokens`; no other part holds
         // these columns.
         unsafe {
             core::slice::from_raw_parts_mut(self.base.add(token * self.stride + self.start), self.end - self.start)
         }
+    }
+}
+
+impl ColumnsMut<'_> {
+    /// The part's columns of each token, in order: `[n_tokens]` times `[end - start]`.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let (base, stride, start, len) = (self.base, self.stride, self.start, self.end - self.start);
+        // SAFETY: as in `row`, for every `token < n_tokens`; rows of different tokens share no element, each is made once,
+        // and `self` stays borrowed as long as any of them.
+        (0..self.n_tokens)
+            .map(move |token| unsafe { core::slice::from_raw_parts_mut(base.add(token * stride + start), len) })
     }
 }
 
@@ -154,7 +167,7 @@ impl<'a> ColumnTiles<'a> {
     /// # Panics
     /// When `tile` is zero, the length of `buffer` is not a multiple of `stride`, or the columns are not in it.
     pub fn of_columns(buffer: &'a mut [f32], stride: usize, columns: Range<usize>, tile: usize) -> Self {
-        assert!(tile > 0);
+        require(tile > 0, "tiles of at least a column");
         Self { whole: ColumnsMut::of(buffer, stride, columns), tile, next: AtomicUsize::new(0) }
     }
 

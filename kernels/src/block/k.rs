@@ -1,6 +1,6 @@
 //! The K formats: super-blocks of 256 weights, whose scales are themselves quantized.
 
-use super::{F16, QK, QK_K};
+use super::{F16, GROUPS, QK, QK_K};
 
 /// 256 weights of 2 bits: `w = d * sc * q - dmin * mn`, `sc` and `mn` of 16 columns.
 #[allow(non_camel_case_types)]
@@ -25,7 +25,7 @@ impl BlockQ2_K {
 
     /// `[sc, mn]` of the two halves of a group, in 0..=15.
     pub fn scales_and_minimums(&self, group: usize) -> [[u8; 2]; 2] {
-        [2 * group, 2 * group + 1].map(|i| [self.scales[i] & 15, self.scales[i] >> 4])
+        pair(&self.scales, group).map(|scale| [scale & 15, scale >> 4])
     }
 }
 
@@ -48,7 +48,7 @@ impl BlockQ3_K {
     /// `q - 4` of the 32 columns of a group, in -4..=3.
     pub fn quants(&self, group: usize) -> [i8; QK] {
         let low = two_bits(&self.qs, group);
-        core::array::from_fn(|l| (low[l] | (self.hmask[l] >> group & 1) << 2) as i8 - 4)
+        core::array::from_fn(|l| (low[l] | (self.hmask[l] >> (group % GROUPS) & 1) << 2) as i8 - 4)
     }
 
     /// `sc - 32` of columns `16 i..16 i + 16`, in -32..=31.
@@ -79,7 +79,7 @@ pub struct BlockQ4_K {
 impl BlockQ4_K {
     /// `q` of the 32 columns of a group, in 0..=15.
     pub fn quants(&self, group: usize) -> [i8; QK] {
-        core::array::from_fn(|l| (self.qs[group / 2 * 32 + l] >> (4 * (group % 2)) & 15) as i8)
+        four_bits(&self.qs, group).map(|q| q as i8)
     }
 }
 
@@ -103,10 +103,8 @@ pub struct BlockQ5_K {
 impl BlockQ5_K {
     /// `q` of the 32 columns of a group, in 0..=31.
     pub fn quants(&self, group: usize) -> [i8; QK] {
-        core::array::from_fn(|l| {
-            let low = self.qs[group / 2 * 32 + l] >> (4 * (group % 2)) & 15;
-            (low | (self.qh[l] >> group & 1) << 4) as i8
-        })
+        let low = four_bits(&self.qs, group);
+        core::array::from_fn(|l| (low[l] | (self.qh[l] >> (group % GROUPS) & 1) << 4) as i8)
     }
 }
 
@@ -126,14 +124,17 @@ pub struct BlockQ6_K {
 }
 
 impl BlockQ6_K {
+    /// The scales of the two halves of a group.
+    pub fn half_scales(&self, group: usize) -> [i8; 2] {
+        pair(&self.scales, group)
+    }
+
     /// `q - 32` of the 32 columns of a group, in -32..=31.
     pub fn quants(&self, group: usize) -> [i8; QK] {
         let (n, k) = (group / 4, group % 4);
         let high = two_bits(&self.qh, group);
-        core::array::from_fn(|l| {
-            let low = self.ql[64 * n + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15;
-            (low | high[l] << 4) as i8 - 32
-        })
+        let low = part(&self.ql, 2 * n + k % 2);
+        core::array::from_fn(|l| (low[l] >> (4 * (k / 2)) & 15 | high[l] << 4) as i8 - 32)
     }
 }
 
@@ -142,6 +143,7 @@ impl BlockQ6_K {
 /// The first four of each lie in the low 6 bits of bytes 0..4 and 4..8; of the last four, the low 4 bits lie in bytes
 /// 8..12 (`mn` in the high half) and the high 2 bits on top of the first four. Source: ggml, `get_scale_min_k4`.
 pub fn scale_and_minimum(scales: &[u8; 12], j: usize) -> (u8, u8) {
+    let j = j % GROUPS;
     if j < 4 {
         (scales[j] & 63, scales[j + 4] & 63)
     } else {
@@ -151,6 +153,24 @@ pub fn scale_and_minimum(scales: &[u8; 12], j: usize) -> (u8, u8) {
     }
 }
 
+/// The two scales of a group's halves. Groups are counted round, here and below.
+fn pair<T: Copy>(scales: &[T; QK_K / 16], group: usize) -> [T; 2] {
+    let (pairs, _) = scales.as_chunks();
+    pairs[group % GROUPS]
+}
+
+/// Groups `2 n` and `2 n + 1` lie in the low and the high half of bytes `32 n..32 n + 32`.
+fn four_bits(qs: &[u8; QK_K / 2], group: usize) -> [u8; QK] {
+    part(qs, group / 2).map(|byte| byte >> (4 * (group % 2)) & 15)
+}
+
+/// Groups `4 n + k` lie in bits `2 k` and `2 k + 1` of bytes `32 n..32 n + 32`.
 fn two_bits(qs: &[u8; QK_K / 4], group: usize) -> [u8; QK] {
-    core::array::from_fn(|l| qs[group / 4 * 32 + l] >> (2 * (group % 4)) & 3)
+    part(qs, group / 4).map(|byte| byte >> (2 * (group % 4)) & 3)
+}
+
+/// Bytes `32 i..32 i + 32`.
+fn part<const N: usize>(bytes: &[u8; N], i: usize) -> &[u8; QK] {
+    let (parts, _) = bytes.as_chunks();
+    &parts[i % (N / QK)]
 }

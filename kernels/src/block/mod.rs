@@ -13,6 +13,8 @@ mod weight_type;
 
 use core::mem::{align_of, size_of};
 
+use crate::contract::require;
+
 pub use floats::{BF16, F16, F32};
 pub use k::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, scale_and_minimum};
 pub use q::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
@@ -89,7 +91,7 @@ blocks! {
 /// # Panics
 /// When `bytes` is not a whole number of blocks.
 pub fn blocks_of<B: Block>(bytes: &[u8]) -> &[B] {
-    assert!(bytes.len().is_multiple_of(size_of::<B>()));
+    require(bytes.len().is_multiple_of(size_of::<B>()), "not a whole number of blocks");
     // SAFETY: the slice covers exactly `bytes`; `B` has alignment 1 and any bytes are a value of it (`Block`).
     unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), bytes.len() / size_of::<B>()) }
 }

@@ -1,9 +1,15 @@
 //! Attention over one block of stored keys and values, for one query head.
 
+use core::slice::ChunksExact;
+
 use super::dot::product;
 use super::math::exp;
 use super::reduce::strided_sum;
+use crate::contract::{broken, require};
 use crate::{BlockQ8, KvRows, QK, Query};
+
+/// What `score_block` is promised.
+const KINDS: &str = "Q8_0 keys go with a Q8 query, F32 and F16 keys with an F32 one";
 
 /// See [`crate::Kernels::sum_squares`]. A Q8_0 element is read back as `d * q`.
 ///
@@ -11,10 +17,14 @@ use crate::{BlockQ8, KvRows, QK, Query};
 /// When `row` is not one row of `head_dim` columns.
 pub fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
-    strided_sum((0..head_dim).map(|c| {
-        let x = element(row, head_dim, 0, c);
-        x * x
-    }))
+    let square = |x: f32| x * x;
+    match row {
+        KvRows::F32(x) => strided_sum(x.iter().copied().map(square)),
+        KvRows::F16(x) => strided_sum(x.iter().map(|&x| square(f16(x)))),
+        KvRows::Q8_0 { qs, d } => strided_sum(
+            qs.chunks(QK).zip(d).flat_map(|(qs, &d)| qs.iter().map(move |&q| f16(d) * f32::from(q))).map(square),
+        ),
+    }
 }
 
 /// See [`crate::Kernels::score_block`]. Each product, and the difference, is rounded.
@@ -28,13 +38,25 @@ pub fn score_block(q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, dista
     let n = scores.len();
     let head_dim = assert_query(q, keys, n);
     let mut max = f32::NEG_INFINITY;
-    for (j, score) in scores.iter_mut().enumerate() {
-        let dot = match (q, keys) {
-            (Query::F32(q), keys) => strided_sum((0..head_dim).map(|c| element(keys, head_dim, j, c) * q[c])),
-            (Query::Q8(q), keys) => dot_q8(q, keys, head_dim, j),
-        };
+    let dots = scores.iter_mut().zip(0..);
+    let mut enter = |(score, j): (&mut f32, usize), dot: f32| {
         *score = dot * scale - slope * distance_of(distance, n, j);
         max = if *score > max { *score } else { max };
+    };
+    match (q, keys) {
+        (Query::F32(q), KvRows::F32(keys)) => {
+            let key_dot = |key: &[f32]| strided_sum(key.iter().zip(q).map(|(k, q)| k * q));
+            dots.zip(rows(keys, head_dim)).for_each(|(score, key)| enter(score, key_dot(key)));
+        }
+        (Query::F32(q), KvRows::F16(keys)) => {
+            let key_dot = |key: &[u16]| strided_sum(key.iter().zip(q).map(|(&k, q)| f16(k) * q));
+            dots.zip(rows(keys, head_dim)).for_each(|(score, key)| enter(score, key_dot(key)));
+        }
+        (Query::Q8(q), KvRows::Q8_0 { qs, d }) => {
+            let keys = rows(qs, head_dim).zip(rows(d, head_dim.div_ceil(QK)));
+            dots.zip(keys).for_each(|(score, (qs, d))| enter(score, dot_q8(q, qs, d)));
+        }
+        _ => broken(KINDS),
     }
     max + 0.0
 }
@@ -46,11 +68,9 @@ pub(crate) fn distance_of(newest: u32, n: usize, j: usize) -> f32 {
 }
 
 /// Groups of 32 columns in order: `acc += (d_k · d_q) · Σ q_k q_q`, over the columns that the row has.
-fn dot_q8(q: &[BlockQ8], keys: KvRows<'_>, head_dim: usize, row: usize) -> f32 {
-    let KvRows::Q8_0 { qs, d } = keys else { unreachable!("checked by assert_query") };
-    let key = qs[row * head_dim..][..head_dim].chunks(QK);
-    let d = &d[row * q.len()..][..q.len()];
-    key.zip(d).zip(q).fold(0.0, |acc, ((key, &d), q)| acc + (f16(d) * q.d) * product(key, &q.qs) as f32)
+fn dot_q8(q: &[BlockQ8], key: &[i8], d: &[u16]) -> f32 {
+    let groups = key.chunks(QK).zip(d).zip(q);
+    groups.fold(0.0, |acc, ((key, &d), q)| acc + (f16(d) * q.d) * product(key, &q.qs) as f32)
 }
 
 /// See [`crate::Kernels::exp_block`].
@@ -66,27 +86,45 @@ pub fn exp_block(scores: &mut [f32], max: f32) -> f32 {
 /// # Panics
 /// When `values` are not `probs.len()` rows of `acc.len()` columns.
 pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
-    assert_rows(values, probs.len(), acc.len());
     let head_dim = acc.len();
-    for (c, acc) in acc.iter_mut().enumerate() {
-        let weighted = probs.iter().enumerate().rev().map(|(j, &p)| match values {
-            KvRows::Q8_0 { qs, d } => {
-                (p * f16(d[j * head_dim.div_ceil(QK) + c / QK])) * f32::from(qs[j * head_dim + c])
+    assert_rows(values, probs.len(), head_dim);
+    for (g, acc) in acc.chunks_mut(QK).enumerate() {
+        let mut sums = [0.0; QK];
+        match values {
+            KvRows::F32(x) => {
+                for (&p, row) in probs.iter().zip(rows(x, head_dim)).rev() {
+                    add_each(&mut sums, group(row, g), |v| p * v);
+                }
             }
-            _ => p * element(values, head_dim, j, c),
-        });
-        *acc += weighted.fold(0.0, |sum, x| sum + x);
+            KvRows::F16(x) => {
+                for (&p, row) in probs.iter().zip(rows(x, head_dim)).rev() {
+                    add_each(&mut sums, group(row, g), |v| p * f16(v));
+                }
+            }
+            KvRows::Q8_0 { qs, d } => {
+                let scales = rows(d, head_dim.div_ceil(QK)).map(|d| d.get(g).copied().map_or(0.0, f16));
+                for ((&p, row), d) in probs.iter().zip(rows(qs, head_dim)).zip(scales).rev() {
+                    add_each(&mut sums, group(row, g), |v| (p * d) * f32::from(v));
+                }
+            }
+        }
+        acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
     }
 }
 
-/// Column `c` of row `row`, as it is read back.
-fn element(rows: KvRows<'_>, head_dim: usize, row: usize, c: usize) -> f32 {
-    let i = row * head_dim + c;
-    match rows {
-        KvRows::F32(x) => x[i],
-        KvRows::F16(x) => f16(x[i]),
-        KvRows::Q8_0 { qs, d } => f16(d[row * head_dim.div_ceil(QK) + c / QK]) * f32::from(qs[i]),
-    }
+/// `sums[i] += term(x[i])`
+fn add_each<T: Copy>(sums: &mut [f32; QK], x: &[T], term: impl Fn(T) -> f32) {
+    sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += term(x));
+}
+
+/// The rows of `x`; none if they have no columns.
+fn rows<T>(x: &[T], n_cols: usize) -> ChunksExact<'_, T> {
+    x.chunks_exact(n_cols.max(1))
+}
+
+/// Columns `32 g..` of a row, 32 at most.
+fn group<T>(row: &[T], g: usize) -> &[T] {
+    row.chunks(QK).nth(g).unwrap_or_default()
 }
 
 fn f16(bits: u16) -> f32 {
@@ -95,11 +133,12 @@ fn f16(bits: u16) -> f32 {
 
 /// `rows` are `n` rows of `head_dim` columns.
 pub(crate) fn assert_rows(rows: KvRows<'_>, n: usize, head_dim: usize) {
-    match rows {
-        KvRows::F32(x) => assert_eq!(x.len(), n * head_dim),
-        KvRows::F16(x) => assert_eq!(x.len(), n * head_dim),
-        KvRows::Q8_0 { qs, d } => assert!(qs.len() == n * head_dim && d.len() == n * head_dim.div_ceil(QK)),
-    }
+    let fit = match rows {
+        KvRows::F32(x) => x.len() == n * head_dim,
+        KvRows::F16(x) => x.len() == n * head_dim,
+        KvRows::Q8_0 { qs, d } => qs.len() == n * head_dim && d.len() == n * head_dim.div_ceil(QK),
+    };
+    require(fit, "as many rows as are spoken of, of the head's width");
 }
 
 /// `keys` are `n` rows that `q` can be multiplied with; returns their `head_dim`.
@@ -107,11 +146,11 @@ pub(crate) fn assert_query(q: Query<'_>, keys: KvRows<'_>, n: usize) -> usize {
     let head_dim = match (q, keys) {
         (Query::F32(q), KvRows::F32(_) | KvRows::F16(_)) => q.len(),
         (Query::Q8(_), KvRows::Q8_0 { qs, .. }) => qs.len() / n.max(1),
-        _ => panic!("Q8_0 keys go with a Q8 query, F32 and F16 keys with an F32 one"),
+        _ => broken(KINDS),
     };
     assert_rows(keys, n, head_dim);
     if let Query::Q8(q) = q {
-        assert!(n == 0 || q.len() == head_dim.div_ceil(QK));
+        require(n == 0 || q.len() == head_dim.div_ceil(QK), "a query of the keys' width");
     }
     head_dim
 }

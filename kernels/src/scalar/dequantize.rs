@@ -1,6 +1,7 @@
 //! One row of weights as floats.
 
 use crate::block::*;
+use crate::contract::require;
 use crate::{Matrix, WeightType};
 
 /// See [`crate::Kernels::dequantize_row`]. The formulas are those of the block types, multiplied from the left, each
@@ -9,12 +10,12 @@ use crate::{Matrix, WeightType};
 /// # Panics
 /// When `row` or the length of `out` does not belong to `w`.
 pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
-    assert_eq!(out.len(), w.n_cols());
+    require(out.len() == w.n_cols(), "a row of the matrix's width");
     let row = w.row(row);
     match w.ty() {
-        WeightType::F32 => each(row, out, |w: &F32, out| out[0] = w.to_f32()),
-        WeightType::F16 => each(row, out, |w: &F16, out| out[0] = w.to_f32()),
-        WeightType::BF16 => each(row, out, |w: &BF16, out| out[0] = w.to_f32()),
+        WeightType::F32 => each(row, out, |w: &F32, out| out.fill(w.to_f32())),
+        WeightType::F16 => each(row, out, |w: &F16, out| out.fill(w.to_f32())),
+        WeightType::BF16 => each(row, out, |w: &BF16, out| out.fill(w.to_f32())),
         WeightType::Q4_0 => each(row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
         WeightType::Q4_1 => each(row, out, |w: &BlockQ4_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out)),
         WeightType::Q5_0 => each(row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
@@ -51,17 +52,17 @@ fn shifted(qs: &[i8], d: f32, m: f32, out: &mut [f32]) {
 fn q2_k(w: &BlockQ2_K, out: &mut [f32]) {
     let (d, dmin) = (w.d.to_f32(), w.dmin.to_f32());
     for (g, out) in out.chunks_exact_mut(QK).enumerate() {
-        let halves = w.quants(g);
-        for (h, [sc, mn]) in w.scales_and_minimums(g).into_iter().enumerate() {
-            let columns = 16 * h..16 * h + 16;
-            shifted(&halves[columns.clone()], d * f32::from(sc), -(dmin * f32::from(mn)), &mut out[columns]);
+        let quants = w.quants(g);
+        let halves = quants.chunks_exact(QK / 2).zip(out.chunks_exact_mut(QK / 2));
+        for ((half, out), [sc, mn]) in halves.zip(w.scales_and_minimums(g)) {
+            shifted(half, d * f32::from(sc), -(dmin * f32::from(mn)), out);
         }
     }
 }
 
 fn q3_k(w: &BlockQ3_K, out: &mut [f32]) {
-    for (i, out) in out.chunks_exact_mut(16).enumerate() {
-        scaled(&w.quants(i / 2)[16 * (i % 2)..], w.d.to_f32() * f32::from(w.scale(i)), out);
+    for (i, out) in out.chunks_exact_mut(QK / 2).enumerate() {
+        scaled(half(&w.quants(i / 2), i), w.d.to_f32() * f32::from(w.scale(i)), out);
     }
 }
 
@@ -82,7 +83,13 @@ fn q5_k(w: &BlockQ5_K, out: &mut [f32]) {
 }
 
 fn q6_k(w: &BlockQ6_K, out: &mut [f32]) {
-    for (i, out) in out.chunks_exact_mut(16).enumerate() {
-        scaled(&w.quants(i / 2)[16 * (i % 2)..], w.d.to_f32() * f32::from(w.scales[i]), out);
+    for ((i, out), &sc) in out.chunks_exact_mut(QK / 2).enumerate().zip(&w.scales) {
+        scaled(half(&w.quants(i / 2), i), w.d.to_f32() * f32::from(sc), out);
     }
+}
+
+/// The first 16 for even `i`, the last 16 for odd.
+fn half(quants: &[i8; QK], i: usize) -> &[i8] {
+    let (first, last) = quants.split_at(QK / 2);
+    if i.is_multiple_of(2) { first } else { last }
 }

@@ -7,13 +7,17 @@
 
 use super::reduce::strided_sum;
 use crate::block::*;
+use crate::contract::require;
+
+/// What the products are promised.
+const LENGTHS: &str = "as many activations as weights";
 
 /// `Σ_c w[c] · x[c]`, in 16 strided sums and the tree.
 ///
 /// # Panics
 /// When the lengths differ.
 pub fn dot_f32(w: &[F32], x: &[f32]) -> f32 {
-    assert_eq!(w.len(), x.len());
+    require(w.len() == x.len(), LENGTHS);
     strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
 }
 
@@ -22,7 +26,7 @@ pub fn dot_f32(w: &[F32], x: &[f32]) -> f32 {
 /// # Panics
 /// When the lengths differ.
 pub fn dot_f16(w: &[F16], x: &[f32]) -> f32 {
-    assert_eq!(w.len(), x.len());
+    require(w.len() == x.len(), LENGTHS);
     strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
 }
 
@@ -31,7 +35,7 @@ pub fn dot_f16(w: &[F16], x: &[f32]) -> f32 {
 /// # Panics
 /// When the lengths differ.
 pub fn dot_bf16(w: &[BF16], x: &[f32]) -> f32 {
-    assert_eq!(w.len(), x.len());
+    require(w.len() == x.len(), LENGTHS);
     strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
 }
 
@@ -151,7 +155,7 @@ pub fn dot_q5_k(w: &[BlockQ5_K], x: &[BlockQ8]) -> f32 {
 pub fn dot_q6_k(w: &[BlockQ6_K], x: &[BlockQ8]) -> f32 {
     let mut acc = 0.0;
     for (w, g, x) in groups(w, x) {
-        let [sc0, sc1] = [2 * g, 2 * g + 1].map(|i| i32::from(w.scales[i]));
+        let [sc0, sc1] = w.half_scales(g).map(i32::from);
         let [sum0, sum1] = half_products(&w.quants(g), &x.qs);
         acc += (w.d.to_f32() * x.d) * (sc0 * sum0 + sc1 * sum1) as f32;
     }
@@ -160,14 +164,15 @@ pub fn dot_q6_k(w: &[BlockQ6_K], x: &[BlockQ8]) -> f32 {
 
 /// Blocks of 32 weights with the activations of the same columns.
 fn pairs<'a, B>(w: &'a [B], x: &'a [BlockQ8]) -> impl Iterator<Item = (&'a B, &'a BlockQ8)> {
-    assert_eq!(w.len(), x.len());
+    require(w.len() == x.len(), LENGTHS);
     w.iter().zip(x)
 }
 
 /// Super-blocks with the number of a group and its activations, in column order.
 fn groups<'a, B>(w: &'a [B], x: &'a [BlockQ8]) -> impl Iterator<Item = (&'a B, usize, &'a BlockQ8)> {
-    assert_eq!(w.len() * GROUPS, x.len());
-    x.iter().enumerate().map(move |(i, x)| (&w[i / GROUPS], i % GROUPS, x))
+    let (x, rest) = x.as_chunks::<GROUPS>();
+    require(w.len() == x.len() && rest.is_empty(), LENGTHS);
+    w.iter().zip(x).flat_map(|(w, x)| x.iter().enumerate().map(move |(g, x)| (w, g, x)))
 }
 
 /// `Σ_j w[j] · x[j]`: at most 32 products in ±2^14.
@@ -177,5 +182,6 @@ pub(crate) fn product(w: &[i8], x: &[i8]) -> i32 {
 
 /// The same for each half of 16.
 fn half_products(w: &[i8; QK], x: &[i8; QK]) -> [i32; 2] {
-    [product(&w[..16], &x[..16]), product(&w[16..], &x[16..])]
+    let ((w0, w1), (x0, x1)) = (w.split_at(QK / 2), x.split_at(QK / 2));
+    [product(w0, x0), product(w1, x1)]
 }

@@ -1,12 +1,14 @@
 //! Element by element.
 
+use crate::contract::require;
+
 /// `x += y`
 ///
 /// # Panics
 /// When the lengths differ.
 #[inline]
 pub fn add(x: &mut [f32], y: &[f32]) {
-    assert_eq!(x.len(), y.len());
+    require(x.len() == y.len(), "vectors of one length");
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
     }
@@ -18,7 +20,7 @@ pub fn add(x: &mut [f32], y: &[f32]) {
 /// When the lengths differ.
 #[inline]
 pub fn multiply(x: &mut [f32], y: &[f32]) {
-    assert_eq!(x.len(), y.len());
+    require(x.len() == y.len(), "vectors of one length");
     for (x, y) in x.iter_mut().zip(y) {
         *x *= y;
     }

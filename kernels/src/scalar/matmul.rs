@@ -2,6 +2,7 @@
 
 use super::dot::*;
 use crate::block::{Block, BlockQ8, blocks_of};
+use crate::contract::{broken, require};
 use crate::{Activations, ColumnsMut, Matrix, WeightType};
 
 /// See [`crate::Kernels::matmul`]: `out[t, r]` is the `dot_*` of row r and token t.
@@ -23,7 +24,7 @@ pub fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         (WeightType::Q4_K, Activations::Q8(x)) => quantized(w, x, out, dot_q4_k),
         (WeightType::Q5_K, Activations::Q8(x)) => quantized(w, x, out, dot_q5_k),
         (WeightType::Q6_K, Activations::Q8(x)) => quantized(w, x, out, dot_q6_k),
-        (ty, _) => panic!("{ty} weights meet the wrong kind of activations"),
+        _ => broken("Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16"),
     }
 }
 
@@ -33,12 +34,16 @@ fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, 
 
 /// All products; `x` is `[n_tokens, stride]`.
 fn each<B: Block, X>(w: &Matrix<'_>, x: &[X], stride: usize, out: &mut ColumnsMut<'_>, dot: fn(&[B], &[X]) -> f32) {
-    assert_eq!(x.len(), out.n_tokens() * stride);
-    for token in 0..out.n_tokens() {
-        let x = &x[token * stride..][..stride];
-        let start = out.start();
-        for (r, out) in out.row(token).iter_mut().enumerate() {
-            *out = dot(blocks_of(w.row(start + r)), x);
+    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    if w.n_cols() == 0 {
+        return out.rows_mut().for_each(|out| out.fill(0.0));
+    }
+    let rows = blocks_of(w.rows(out.start(), out.end()));
+    let n_blocks = w.n_cols() / B::TYPE.block_len();
+    // A row of a matrix has a block at least.
+    for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
+        for (row, out) in rows.chunks_exact(n_blocks.max(1)).zip(out) {
+            *out = dot(row, x);
         }
     }
 }

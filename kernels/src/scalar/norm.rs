@@ -1,6 +1,7 @@
 //! Normalization of one token.
 
 use super::reduce::strided_sum;
+use crate::contract::require;
 
 /// `out = ((x - mean) * inv) * weight + bias`, with `inv = 1 / sqrt(var + eps)`.
 ///
@@ -32,7 +33,7 @@ pub(crate) fn inverse_root(x: f32) -> f32 {
 /// The element-wise half of [`layer_norm`].
 #[inline]
 pub(crate) fn standardize(x: &[f32], mean: f32, inv: f32, weight: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
-    assert!(x.len() == weight.len() && x.len() == out.len());
+    require(x.len() == weight.len() && x.len() == out.len(), "vectors of one length");
     for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
         *out = ((x - mean) * inv) * weight;
     }
@@ -44,7 +45,7 @@ pub(crate) fn standardize(x: &[f32], mean: f32, inv: f32, weight: &[f32], bias: 
 /// The element-wise half of [`rms_norm`].
 #[inline]
 pub(crate) fn rescale(x: &[f32], inv: f32, weight: &[f32], out: &mut [f32]) {
-    assert!(x.len() == weight.len() && x.len() == out.len());
+    require(x.len() == weight.len() && x.len() == out.len(), "vectors of one length");
     for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
         *out = (x * inv) * weight;
     }

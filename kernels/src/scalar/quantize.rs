@@ -1,6 +1,7 @@
 //! From floats to what is multiplied with weights, and to what is stored in the KV cache.
 
 use super::math::constants::ROUND;
+use crate::contract::require;
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// Below this (2^-64) the largest of 32 activations counts as zero.
@@ -14,7 +15,7 @@ pub(crate) const AMAX_MIN: f32 = 1.0 / (1u128 << 64) as f32;
 /// # Panics
 /// When `out` does not have exactly the blocks that `x` needs.
 pub fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
-    assert_eq!(out.len(), x.len().div_ceil(QK));
+    require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     for (x, out) in x.chunks(QK).zip(out) {
         *out = quantize_block(x);
     }
@@ -50,9 +51,12 @@ fn nearest(x: f32) -> i8 {
 /// When `out` is not exactly one row of `x.len()` columns.
 pub fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     match out {
-        KvRowsMut::F32(out) => out.copy_from_slice(x),
+        KvRowsMut::F32(out) => {
+            require(out.len() == x.len(), ROW);
+            out.copy_from_slice(x);
+        }
         KvRowsMut::F16(out) => {
-            assert_eq!(out.len(), x.len());
+            require(out.len() == x.len(), ROW);
             for (out, &x) in out.iter_mut().zip(x) {
                 *out = half::f16::from_f32(x).to_bits();
             }
@@ -61,11 +65,16 @@ pub fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     }
 }
 
+/// What `store_kv` is promised.
+const ROW: &str = "one row of as many columns";
+
 fn store_q8(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
-    assert!(qs.len() == x.len() && d.len() == x.len().div_ceil(QK));
+    require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), ROW);
     for ((x, qs), d) in x.chunks(QK).zip(qs.chunks_mut(QK)).zip(d) {
         let block = quantize_block(x);
-        qs.copy_from_slice(&block.qs[..x.len()]);
+        for (q, &quant) in qs.iter_mut().zip(&block.qs) {
+            *q = quant;
+        }
         *d = half::f16::from_f32(block.d).to_bits();
     }
 }

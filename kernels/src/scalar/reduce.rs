@@ -17,10 +17,11 @@ pub fn strided_sum(terms: impl Iterator<Item = f32>) -> f32 {
 
 /// Adds the upper half of the lanes to the lower half: 8, 4, 2, 1.
 pub fn tree(mut lanes: [f32; LANES]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
+    let mut rest = &mut lanes[..];
+    while let [_, _, ..] = rest {
+        let (lower, upper) = rest.split_at_mut(rest.len() / 2);
+        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower += *upper);
+        rest = lower;
     }
     lanes[0]
 }

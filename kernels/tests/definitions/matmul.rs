@@ -68,7 +68,7 @@ fn only_the_columns_asked_for_are_written() {
 }
 
 #[test]
-#[should_panic(expected = "Q4_0 weights meet the wrong kind of activations")]
+#[should_panic(expected = "Q8 activations go with quantized weights")]
 fn quantized_weights_want_quantized_activations() {
     let w = Matrix::new(WeightType::Q4_0, 1, 32, &[0; 18]).unwrap();
     scalar::matmul(&w, Activations::F32(&[0.0; 32]), &mut ColumnsMut::new(&mut [0.0], 1));
