@@ -15,6 +15,15 @@ macro_rules! attempt {
 }
 pub(crate) use attempt;
 
+/// `n` bytes of `file` from `at` on; `None` if they are not all there.
+pub(super) const fn split_off(file: &[u8], at: usize, n: usize) -> Option<&[u8]> {
+    let Some((_, rest)) = file.split_at_checked(at) else { return None };
+    match rest.split_at_checked(n) {
+        Some((bytes, _)) => Some(bytes),
+        None => None,
+    }
+}
+
 /// A position in the file; every read is checked and moves it forward.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'f> {
@@ -43,10 +52,13 @@ impl<'f> Cursor<'f> {
             return Err(GgufError::Truncated { what, at: self.at as u64, needs: n, has: has as u64 });
         }
         // `n <= has <= usize::MAX`, and `at + n <= file.len()`.
-        let (_, rest) = self.file.split_at(self.at);
-        let (bytes, _) = rest.split_at(n as usize);
-        self.at += n as usize;
-        Ok(bytes)
+        match split_off(self.file, self.at, n as usize) {
+            Some(bytes) => {
+                self.at += n as usize;
+                Ok(bytes)
+            }
+            None => Err(GgufError::Truncated { what, at: self.at as u64, needs: n, has: has as u64 }),
+        }
     }
 
     const fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], GgufError> {

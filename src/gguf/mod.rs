@@ -386,17 +386,18 @@ const fn read_tensor<'f>(cursor: &mut Cursor<'f>) -> Result<TensorInfo<'f>, Gguf
 
 /// Whether `text` is `prefix` followed by `suffix`.
 const fn is_joined(text: &str, prefix: &str, suffix: &str) -> bool {
-    let (text, prefix, suffix) = (text.as_bytes(), prefix.as_bytes(), suffix.as_bytes());
-    if text.len() != prefix.len() + suffix.len() {
-        return false;
-    }
-    let mut i = 0;
-    while i < text.len() {
-        let want = if i < prefix.len() { prefix[i] } else { suffix[i - prefix.len()] };
-        if text[i] != want {
-            return false;
+    let (mut text, mut prefix, mut suffix) = (text.as_bytes(), prefix.as_bytes(), suffix.as_bytes());
+    while let Some((want, rest)) = prefix.split_first() {
+        match text.split_first() {
+            Some((found, after)) if *found == *want => (text, prefix) = (after, rest),
+            _ => return false,
         }
-        i += 1;
     }
-    true
+    while let Some((want, rest)) = suffix.split_first() {
+        match text.split_first() {
+            Some((found, after)) if *found == *want => (text, suffix) = (after, rest),
+            _ => return false,
+        }
+    }
+    text.is_empty()
 }

@@ -1,7 +1,7 @@
 //! Metadata values: thirteen types, arrays of them, arrays of arrays.
 
 use super::GgufError;
-use super::cursor::{Cursor, attempt};
+use super::cursor::{Cursor, attempt, split_off};
 
 /// Arrays inside arrays that are followed: enough for any file that exists, few enough for a small stack.
 const MAX_NESTING: u32 = 4;
@@ -136,8 +136,10 @@ impl<'f> Value<'f> {
                 let len = attempt!(cursor.u64("an array's length"));
                 let start = cursor.at();
                 attempt!(skip(ty, len, cursor, 1));
-                let (head, _) = file.split_at(cursor.at());
-                let (_, body) = head.split_at(start);
+                let needs = (cursor.at() - start) as u64;
+                let Some(body) = split_off(file, start, cursor.at() - start) else {
+                    return Err(GgufError::Truncated { what: WHAT, at: start as u64, needs, has: 0 });
+                };
                 Self::Array(Array { ty, len, body })
             }
         })

@@ -237,8 +237,11 @@ impl Sampler {
     fn recent_in_order(&self) -> Vec<u32, { SamplerConfig::MAX_LAST_N }> {
         let mut recent = Vec::new();
         if self.config.repeat_penalty != 1.0 {
-            recent.extend(self.recent.iter().copied());
-            recent.sort_unstable();
+            for &token in &self.recent {
+                let at = recent.partition_point(|&other| other < token);
+                // There is room: as much as for the tokens in their own order.
+                let _ = recent.insert(at, token);
+            }
         }
         recent
     }
@@ -269,7 +272,11 @@ impl<'s> Candidates<'s> {
             let mut logit = logit;
             if recent.first() == Some(&token) {
                 logit = penalized(logit, penalty);
-                recent = &recent[recent.iter().take_while(|&&other| other == token).count()..];
+                while let [first, rest @ ..] = recent
+                    && *first == token
+                {
+                    recent = rest;
+                }
             }
             Candidate { token, logit: ordinary(logit) }
         })

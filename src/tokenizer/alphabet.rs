@@ -33,7 +33,7 @@ const fn byte(letter: char) -> Option<u8> {
 /// The byte that the first letter of `spelled` stands for, and what follows that letter.
 fn split_byte(spelled: &[u8]) -> Option<(u8, &[u8])> {
     let (letter, len) = first_char(spelled)?;
-    Some((byte(letter)?, &spelled[len..]))
+    Some((byte(letter)?, spelled.get(len..)?))
 }
 
 /// The bytes that a token stands for.

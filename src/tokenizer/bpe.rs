@@ -20,12 +20,8 @@ pub(super) const fn len_of(n: usize) -> usize {
 
 /// Merges the first `n` tokens of `slots` in place; returns how many are left. `slots`: at least [`len_of`]`(n)`.
 pub(super) fn merge(merges: &MergeTable<'_>, slots: &mut [u32], n: usize) -> usize {
-    if n <= SHORT {
-        merge_short(merges, &mut slots[..n])
-    } else {
-        let (slots, words) = slots.split_at_mut(n);
-        LongPiece::new(merges, slots, words).merge()
-    }
+    let (slots, words) = slots.split_at_mut_checked(n).unwrap_or_default();
+    if n <= SHORT { merge_short(merges, slots) } else { LongPiece::new(merges, slots, words).merge() }
 }
 
 /// [`merge`], for up to `SHORT` tokens.
@@ -33,24 +29,43 @@ fn merge_short(merges: &MergeTable<'_>, tokens: &mut [u32]) -> usize {
     let mut n = tokens.len();
     let mut ranks = [NEVER; SHORT];
     for (rank, pair) in ranks.iter_mut().zip(tokens.windows(2)) {
-        *rank = merges.rank(pair[0], pair[1]);
+        *rank = rank_of(merges, pair);
     }
-    while let Some((at, rank)) = first_least(&ranks[..n.saturating_sub(1)])
+    while let Some((at, rank)) = first_least(ranks.get(..n).unwrap_or_default())
         && let Some(product) = merges.product(rank)
+        && let (Some([left, rest @ ..]), Some([_, ranks_of_rest @ ..])) = (tokens.get_mut(at..n), ranks.get_mut(at..n))
     {
-        tokens[at] = product;
-        tokens.copy_within(at + 2..n, at + 1);
-        ranks.copy_within(at + 2..n, at + 1);
+        *left = product;
+        shift(rest);
+        // The last token has no rank with a next one, which stays so.
+        shift(ranks_of_rest);
         n -= 1;
-        ranks[n - 1] = NEVER;
-        if at + 1 < n {
-            ranks[at] = merges.rank(tokens[at], tokens[at + 1]);
-        }
-        if at > 0 {
-            ranks[at - 1] = merges.rank(tokens[at - 1], tokens[at]);
+        for at in at.saturating_sub(1)..=at {
+            if let (Some(rank), Some(pair)) = (ranks.get_mut(at), tokens.get(at..n)) {
+                *rank = rank_of(merges, pair);
+            }
         }
     }
     n
+}
+
+/// The rank of the first two tokens.
+fn rank_of(merges: &MergeTable<'_>, tokens: &[u32]) -> u32 {
+    match *tokens {
+        [left, right, ..] => merges.rank(left, right),
+        _ => NEVER,
+    }
+}
+
+/// Moves all numbers but the first one place to the front; the last stays where it was, too.
+fn shift(numbers: &mut [u32]) {
+    let mut rest = numbers;
+    while let [to, after @ ..] = rest
+        && let Some(&from) = after.first()
+    {
+        *to = from;
+        rest = after;
+    }
 }
 
 /// The first of the lowest ranks and its place; `None` if nothing merges.
@@ -97,10 +112,10 @@ impl<'p, 'a> LongPiece<'p, 'a> {
         let right = at + len_at(self.slots, at);
         let end = right + len_at(self.slots, right);
         let len = (end - at) as u32;
-        self.slots[right] = INSIDE;
-        self.slots[at] = LONG | product;
-        self.slots[at + 1] = INSIDE | len;
-        self.slots[end - 1] = INSIDE | len;
+        set(self.slots, right, INSIDE);
+        set(self.slots, at, LONG | product);
+        set(self.slots, at + 1, INSIDE | len);
+        set(self.slots, end - 1, INSIDE | len);
 
         self.refresh(at / BLOCK);
         if right / BLOCK != at / BLOCK {
@@ -122,33 +137,44 @@ impl<'p, 'a> LongPiece<'p, 'a> {
         let (mut n, mut at) = (0, 0);
         while at < self.slots.len() {
             let len = len_at(self.slots, at);
-            self.slots[n] = id_at(self.slots, at);
+            set(self.slots, n, id_at(self.slots, at));
             (n, at) = (n + 1, at + len);
         }
         n
     }
 }
 
+/// What lies in a slot; behind the last one nothing begins.
+fn get(slots: &[u32], at: usize) -> u32 {
+    slots.get(at).copied().unwrap_or(INSIDE)
+}
+
+fn set(slots: &mut [u32], at: usize, word: u32) {
+    if let Some(slot) = slots.get_mut(at) {
+        *slot = word;
+    }
+}
+
 /// The id of the token that begins at `at`.
 fn id_at(slots: &[u32], at: usize) -> u32 {
-    slots[at] & !LONG
+    get(slots, at) & !LONG
 }
 
 /// Slots of the token that begins at `at`.
 fn len_at(slots: &[u32], at: usize) -> usize {
-    if slots[at] & LONG == 0 { 1 } else { (slots[at + 1] & !INSIDE) as usize }
+    if get(slots, at) & LONG == 0 { 1 } else { (get(slots, at + 1) & !INSIDE) as usize }
 }
 
 /// Where the token before that at `at` begins.
 fn before(slots: &[u32], at: usize) -> Option<usize> {
     let last = at.checked_sub(1)?;
-    let len = if slots[last] & INSIDE == 0 { 1 } else { slots[last] & !INSIDE };
+    let len = if get(slots, last) & INSIDE == 0 { 1 } else { get(slots, last) & !INSIDE };
     Some(at - len as usize)
 }
 
 /// Where tokens begin in a block.
 fn heads(slots: &[u32], block: usize) -> impl Iterator<Item = usize> {
-    (block * BLOCK..slots.len().min((block + 1) * BLOCK)).filter(|&at| slots[at] & INSIDE == 0)
+    (block * BLOCK..slots.len().min((block + 1) * BLOCK)).filter(|&at| get(slots, at) & INSIDE == 0)
 }
 
 /// The rank of the token that begins at `at` with the next one.

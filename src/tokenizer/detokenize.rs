@@ -3,6 +3,8 @@
 use core::fmt::Write;
 use core::str::from_utf8;
 
+use heapless::Vec;
+
 use super::Tokenizer;
 use super::error::DetokenizeError;
 use super::vocab::TokenType;
@@ -31,14 +33,16 @@ const MAX_PENDING: usize = 3;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Detokenizer {
     show_control: bool,
-    pending: [u8; MAX_PENDING],
-    n_pending: usize,
+    pending: Pending,
 }
+
+/// The first bytes of a character.
+type Pending = Vec<u8, MAX_PENDING>;
 
 impl Detokenizer {
     /// `show_control`: whether control tokens such as `<|endoftext|>` are text or nothing.
     pub fn new(show_control: bool) -> Self {
-        Self { show_control, pending: [0; MAX_PENDING], n_pending: 0 }
+        Self { show_control, pending: Pending::new() }
     }
 
     /// Writes what is complete with `token`.
@@ -52,43 +56,47 @@ impl Detokenizer {
         if !self.show_control && tokenizer.token_type(token)? == TokenType::Control {
             return Ok(());
         }
-        let (mut buffer, mut n) = ([0; BUFFER], self.n_pending);
-        buffer[..n].copy_from_slice(&self.pending[..n]);
-        for byte in bytes {
-            buffer[n] = byte;
-            n += 1;
-            if n == BUFFER {
-                n = write_complete(&mut buffer, n, out)?;
+        let mut buffer = Vec::<u8, BUFFER>::new();
+        for byte in self.pending.clone().into_iter().chain(bytes) {
+            if buffer.is_full() {
+                let pending = write_complete(&buffer, out)?;
+                buffer.clear();
+                // Few bytes have to wait: they fit, and one more.
+                let _ = buffer.extend_from_slice(&pending);
             }
+            let _ = buffer.push(byte);
         }
-        self.n_pending = write_complete(&mut buffer, n, out)?;
-        self.pending.copy_from_slice(&buffer[..MAX_PENDING]);
+        self.pending = write_complete(&buffer, out)?;
         Ok(())
     }
 
     /// Writes a U+FFFD if the text ends within a character; a new text may follow.
     pub fn finish(&mut self, out: &mut impl Write) -> Result<(), DetokenizeError> {
-        if core::mem::take(&mut self.n_pending) > 0 {
+        if !core::mem::take(&mut self.pending).is_empty() {
             out.write_char(char::REPLACEMENT_CHARACTER)?;
         }
         Ok(())
     }
 }
 
-/// Writes the first `n` bytes but for a character's start at their end; moves that to the front and returns its length,
-/// [`MAX_PENDING`] at most.
-fn write_complete(buffer: &mut [u8; BUFFER], n: usize, out: &mut impl Write) -> Result<usize, DetokenizeError> {
-    let mut start = 0;
-    while let Err(error) = from_utf8(&buffer[start..n]) {
-        let invalid = start + error.valid_up_to();
-        out.write_str(from_utf8(&buffer[start..invalid]).unwrap_or_default())?;
-        let Some(len) = error.error_len() else {
-            buffer.copy_within(invalid..n, 0);
-            return Ok(n - invalid);
-        };
-        out.write_char(char::REPLACEMENT_CHARACTER)?;
-        start = invalid + len;
+/// Writes `bytes` but for a character's start at their end, which it returns.
+fn write_complete(bytes: &[u8], out: &mut impl Write) -> Result<Pending, DetokenizeError> {
+    let mut n_left = bytes.len();
+    for chunk in bytes.utf8_chunks() {
+        let (valid, invalid) = (chunk.valid(), chunk.invalid());
+        n_left -= valid.len() + invalid.len();
+        out.write_str(valid)?;
+        if n_left == 0 && is_start(invalid) {
+            return Ok(Pending::from_slice(invalid).unwrap_or_default());
+        }
+        if !invalid.is_empty() {
+            out.write_char(char::REPLACEMENT_CHARACTER)?;
+        }
     }
-    out.write_str(from_utf8(&buffer[start..n]).unwrap_or_default())?;
-    Ok(0)
+    Ok(Pending::new())
+}
+
+/// Whether `bytes` are the start of a character, and not one: three at most.
+fn is_start(bytes: &[u8]) -> bool {
+    from_utf8(bytes).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
 }

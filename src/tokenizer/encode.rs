@@ -73,8 +73,10 @@ impl Tokenizer<'_, '_> {
             };
             wanted.then_some(id)
         };
-        (start..text.len())
-            .find_map(|at| self.special.longest_match(&text[at..], accept).map(|(len, id)| (at, len, id)))
+        (start..text.len()).find_map(|at| {
+            let (len, id) = self.special.longest_match(text.get(at..)?, accept)?;
+            Some((at, len, id))
+        })
     }
 
     /// Encodes a part of `text` without special tokens.
@@ -86,14 +88,18 @@ impl Tokenizer<'_, '_> {
         out: &mut Encoding<'_>,
     ) -> Result<(), EncodeError> {
         let mut at = part.start;
-        for piece in self.vocab.pre.pieces(&text[part]) {
+        for piece in self.vocab.pre.pieces(text.get(part).unwrap_or_default()) {
             let slots = out.room(piece.len())?;
             let mut n = 0;
+            let mut free = slots.iter_mut();
             for (i, &byte) in piece.iter().enumerate() {
                 match self.bytes.get(byte.into()).and_then(|number| number.checked_sub(1)) {
+                    // There is a slot for each byte.
                     Some(id) => {
-                        slots[n] = id;
-                        n += 1;
+                        n += free.next().map_or(0, |slot| {
+                            *slot = id;
+                            1
+                        })
                     }
                     None if options.skip_unknown => {}
                     None => return Err(EncodeError::NoTokenForByte { byte, at: at + i }),
@@ -116,15 +122,18 @@ struct Encoding<'o> {
 
 impl Encoding<'_> {
     fn push(&mut self, token: u32) -> Result<(), EncodeError> {
-        self.room(1)?[0] = token;
-        self.n += 1;
+        // There is a slot where there is room for a byte.
+        if let [slot, ..] = self.room(1)? {
+            *slot = token;
+            self.n += 1;
+        }
         Ok(())
     }
 
     /// What is free, if that is enough for a piece of `n_bytes`.
     fn room(&mut self, n_bytes: usize) -> Result<&mut [u32], EncodeError> {
         let (enough, have) = (self.enough, self.out.len());
-        let free = &mut self.out[self.n..];
+        let free = self.out.get_mut(self.n..).unwrap_or_default();
         if n_bytes > bpe::MAX {
             return Err(EncodeError::PieceTooLong { n_bytes });
         }

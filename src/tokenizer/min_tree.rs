@@ -24,11 +24,12 @@ impl<'t> MinTree<'t> {
 
     /// A tree over leaves that `leaf` gives, at least one. `words`: at least [`len_of`](Self::len_of).
     pub fn new(words: &'t mut [u32], n_leaves: usize, leaf: impl FnMut(usize) -> u32) -> Self {
-        let (leaves, mut above) = words.split_at_mut(n_leaves);
-        leaves.iter_mut().zip((0..).map(leaf)).for_each(|(word, value)| *word = value);
-        let mut below = leaves;
-        while below.len() > 1 {
-            let (level, rest) = above.split_at_mut(below.len().div_ceil(FAN));
+        let words = words.get_mut(..Self::len_of(n_leaves)).unwrap_or_default();
+        let (mut below, mut above) = words.split_at_mut_checked(n_leaves).unwrap_or_default();
+        below.iter_mut().zip((0..).map(leaf)).for_each(|(word, value)| *word = value);
+        while below.len() > 1
+            && let Some((level, rest)) = above.split_at_mut_checked(below.len().div_ceil(FAN))
+        {
             level.iter_mut().zip(below.chunks(FAN)).for_each(|(word, children)| *word = least(children));
             (below, above) = (level, rest);
         }
@@ -38,28 +39,35 @@ impl<'t> MinTree<'t> {
     /// Gives a leaf a value.
     pub fn set(&mut self, leaf: usize, value: u32) {
         let (mut start, mut level, mut at, mut value) = (0, self.n_leaves, leaf, value);
-        while self.words[start + at] != value {
-            self.words[start + at] = value;
+        while let Some(word) = self.words.get_mut(start + at)
+            && *word != value
+        {
+            *word = value;
             if level == 1 {
                 break;
             }
-            let first = at - at % FAN;
-            value = least(&self.words[start + first..start + level.min(first + FAN)]);
+            value = least(self.children(start, level, at / FAN));
             (start, level, at) = (start + level, level.div_ceil(FAN), at / FAN);
         }
     }
 
     /// The least value and the first leaf that has it.
     pub fn first_least(&self) -> (usize, u32) {
-        let least = self.words[Self::len_of(self.n_leaves) - 1];
+        let least = self.words.last().copied().unwrap_or(u32::MAX);
         (self.first_equal(0, self.n_leaves, least), least)
     }
 
     /// The first of the `level` numbers from `start` on that equals `value`, the least of them.
     fn first_equal(&self, start: usize, level: usize, value: u32) -> usize {
-        let first = if level <= FAN { 0 } else { FAN * self.first_equal(start + level, level.div_ceil(FAN), value) };
-        let numbers = &self.words[start + first..start + level.min(first + FAN)];
-        first + numbers.iter().position(|&number| number == value).unwrap_or(0)
+        let parent = if level <= FAN { 0 } else { self.first_equal(start + level, level.div_ceil(FAN), value) };
+        let numbers = self.children(start, level, parent);
+        FAN * parent + numbers.iter().position(|&number| number == value).unwrap_or(0)
+    }
+
+    /// Of the `level` numbers from `start` on those under one parent.
+    fn children(&self, start: usize, level: usize, parent: usize) -> &[u32] {
+        let first = FAN * parent;
+        self.words.get(start + first..start + level.min(first + FAN)).unwrap_or_default()
     }
 }
 

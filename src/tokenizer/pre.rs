@@ -71,7 +71,7 @@ impl<'t> Iterator for Pieces<'t> {
         if self.rest.is_empty() {
             return None;
         }
-        let (piece, rest) = self.rest.split_at(self.pre.first_piece(self.rest));
+        let (piece, rest) = self.rest.split_at_checked(self.pre.first_piece(self.rest))?;
         self.rest = rest;
         Some(piece)
     }
@@ -89,13 +89,21 @@ fn gpt2_piece(text: &[u8], first: impl Fn(&[u8]) -> Option<(Class, usize)>) -> u
     if let Some(len) = contraction(text) {
         return len;
     }
-    let space = usize::from(text[0] == b' ');
-    match first(&text[space..]) {
+    let (space, word) = split_space(text);
+    match first(word) {
         None => space,
         Some((Class::Space, _)) => white_space(text, first),
         Some((class, _)) => {
-            space + run(&text[space..], |rest| first(rest).filter(|(next, _)| *next == class).map(|(_, len)| len))
+            space + run(word, |rest| first(rest).filter(|(next, _)| *next == class).map(|(_, len)| len))
         }
+    }
+}
+
+/// Bytes of a space in front, none or one, and what follows it.
+fn split_space(text: &[u8]) -> (usize, &[u8]) {
+    match text {
+        [b' ', word @ ..] => (1, word),
+        _ => (0, text),
     }
 }
 
@@ -111,17 +119,19 @@ fn contraction(text: &[u8]) -> Option<usize> {
 /// `\s+(?!\S)|\s+`: a run of white space without its last character, which belongs to what follows; all of it if
 /// nothing follows or if it is one.
 fn white_space(text: &[u8], first: impl Fn(&[u8]) -> Option<(Class, usize)>) -> usize {
-    let (mut last, mut end) = (0, 0);
-    while let Some((Class::Space, len)) = first(&text[end..]) {
-        (last, end) = (end, end + len);
+    let (mut last, mut end, mut rest) = (0, 0, text);
+    while let Some((Class::Space, len)) = first(rest)
+        && let Some(after) = rest.get(len..)
+    {
+        (last, end, rest) = (end, end + len, after);
     }
-    if last == 0 || first(&text[end..]).is_none() { end } else { last }
+    if last == 0 || first(rest).is_none() { end } else { last }
 }
 
 /// What the regex of [`PreTokenizer::Bloom`] matches at the start of `text`, or what lies before its next match.
 fn bloom_piece(text: &[u8]) -> usize {
-    let space = usize::from(text[0] == b' ');
-    match space + run(&text[space..], bloom_word) {
+    let (space, word) = split_space(text);
+    match space + run(word, bloom_word) {
         len if len > space => len,
         _ => run(text, |rest| match rest {
             [b' ', next @ ..] if bloom_word(next).is_some() => None,
@@ -150,11 +160,11 @@ fn bloom_gap(text: &[u8]) -> Option<usize> {
 
 /// Bytes of the longest start of `text` that is made of what `next` accepts.
 fn run(text: &[u8], next: impl Fn(&[u8]) -> Option<usize>) -> usize {
-    let mut end = 0;
-    while let Some(len) = next(&text[end..]) {
-        end += len;
+    let mut rest = text;
+    while let Some(after) = next(rest).and_then(|len| rest.get(len..)) {
+        rest = after;
     }
-    end
+    text.len() - rest.len()
 }
 
 #[cfg(test)]

@@ -56,16 +56,16 @@ impl<'a> SpecialFilter<'a> {
     /// the text, for few that are none.
     pub fn longest_match(&self, text: &[u8], accept: impl Fn(Hash, &[u8]) -> Option<u32>) -> Option<(usize, u32)> {
         let (mut hash, mut found) = (Hash::EMPTY, None);
-        for (before, &byte) in text.iter().take(self.longest).enumerate() {
+        for (len, &byte) in (1..=self.longest).zip(text) {
             hash = hash.then(byte);
             let bit = hash.below(BITS);
             if !self.has(bit) {
                 break;
             }
             if self.has(BITS + bit)
-                && let Some(id) = accept(hash, &text[..=before])
+                && let Some(id) = text.get(..len).and_then(|token| accept(hash, token))
             {
-                found = Some((before + 1, id));
+                found = Some((len, id));
             }
         }
         found

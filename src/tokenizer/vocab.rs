@@ -26,8 +26,10 @@ impl<'f> StringArray<'f> {
             let Some((_, after)) = split_string(rest) else { return None };
             (rest, i) = (after, i + 1);
         }
-        let (body, rest) = bytes.split_at(bytes.len() - rest.len());
-        Some((Self { n, body }, rest))
+        match bytes.split_at_checked(bytes.len() - rest.len()) {
+            Some((body, rest)) => Some((Self { n, body }, rest)),
+            None => None,
+        }
     }
 
     /// How many strings.
@@ -95,7 +97,7 @@ const fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if len > rest.len() as u64 {
         return None;
     }
-    Some(rest.split_at(len as usize))
+    rest.split_at_checked(len as usize)
 }
 
 /// Bytes of a sample of [`sampled_words`], and how many samples there are at most.

@@ -47,9 +47,11 @@ pub(super) fn class(char: char) -> Class {
     let Some(&[start, end]) = PAGES.get(page as usize..).and_then(|pages| pages.first_chunk()) else {
         return Class::Other;
     };
-    let changes = &CHANGES[usize::from(start)..usize::from(end)];
+    // Each page begins with the class of its first character.
+    let changes = CHANGES.get(usize::from(start)..usize::from(end)).unwrap_or_default();
     let n_before = changes.partition_point(|change| change >> 2 <= place);
-    match changes[n_before - 1] & 3 {
+    let change = n_before.checked_sub(1).and_then(|last| changes.get(last));
+    match change.map_or(0, |change| change & 3) {
         1 => Class::Letter,
         2 => Class::Number,
         3 => Class::Space,
