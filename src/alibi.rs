@@ -2,21 +2,43 @@
 //!
 //! Source: Press, Smith & Lewis 2021, arXiv 2108.12409, and its reference code for head counts that are no power of two.
 
+use crate::shape::Shape;
+
 /// Slope of `head`: `2^(-B (h+1) / p)` for the first `p` heads, `2^(-B/2 (2 (h-p) + 1) / p)` for the rest, where `p` is the
 /// largest power of two up to `n_head` and `B` is `max_bias` (8 in the paper).
 ///
 /// A `max_bias` of 0 means no bias at all: every slope is 0.
 pub fn slope(head: usize, n_head: usize, max_bias: f32) -> f32 {
-    if max_bias == 0.0 {
-        return 0.0;
+    exponent(head, n_head, max_bias).map_or(0.0, |exponent| libm::exp2(-exponent) as f32)
+}
+
+/// `x` of the slope `2^-x`; `None` where there is no slope.
+const fn exponent(head: usize, n_head: usize, max_bias: f32) -> Option<f64> {
+    if max_bias == 0.0 || n_head == 0 {
+        return None;
     }
     let p = if n_head.is_power_of_two() { n_head } else { n_head.next_power_of_two() / 2 };
-    let exponent = if head < p {
-        f64::from(max_bias) * (head + 1) as f64 / p as f64
+    Some(if head < p {
+        max_bias as f64 * (head + 1) as f64 / p as f64
     } else {
-        f64::from(max_bias) / 2.0 * (2 * (head - p) + 1) as f64 / p as f64
-    };
-    libm::exp2(-exponent) as f32
+        max_bias as f64 / 2.0 * (2 * (head - p) + 1) as f64 / p as f64
+    })
+}
+
+/// `x` of the flattest slope `2^-x` among the query heads that share KV head `head`; `None` where there is no slope.
+pub(crate) const fn flattest_exponent(shape: &Shape, head: usize) -> Option<f64> {
+    let n = shape.heads_per_kv();
+    let mut flattest = None;
+    let mut i = head * n;
+    while i < (head + 1) * n {
+        let Some(found) = exponent(i, shape.n_head, shape.max_alibi_bias) else { return None };
+        flattest = match flattest {
+            Some(most) if most >= found => Some(most),
+            _ => Some(found),
+        };
+        i += 1;
+    }
+    flattest
 }
 
 #[cfg(test)]

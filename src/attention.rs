@@ -1,5 +1,7 @@
 //! Attention of one query head with the bias made on the fly, from the newest key to the oldest, up to its horizon.
 //!
+//! The keys are those that the head's ring holds (see [`crate::Ring`]): all of the text, unless it was made shorter.
+//!
 //! The score of the key at distance `D` is `s = q·k * scale - slope * D`. Keys are visited in blocks of [`KV_BLOCK`], cut at
 //! multiples of it, with an online softmax (running maximum and denominator: Milakov & Gimelshein 2018, arXiv 1805.02867;
 //! Dao et al. 2022, arXiv 2205.14135), so no row of scores is ever stored.
@@ -16,7 +18,7 @@
 
 use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query};
 
-use crate::cache::HeadCache;
+use crate::cache::{Block, Blocks};
 
 /// What attention needs to know of a query head.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +34,11 @@ pub(crate) struct HeadBias {
 /// Covers what rounding may take from a norm, a product or an exponential of the bound.
 const ROUNDING_MARGIN: f32 = 1.0 + 1.0 / 4096.0;
 
-/// Attends from position `pos` to the keys `0..=pos` and writes `Σ softmax(s)_j v_j` to `out` (`[head_dim]`).
-/// Returns the number of keys visited.
+/// Attends from position `pos` to the keys of `blocks`, which it sees, and writes `Σ softmax(s)_j v_j` to `out`
+/// (`[head_dim]`). Returns the number of keys visited.
 pub(crate) fn attend(
     kernels: &dyn Kernels,
-    cache: HeadCache<'_>,
+    blocks: Blocks<'_>,
     query: Query<'_>,
     bias: HeadBias,
     pos: usize,
@@ -46,15 +48,13 @@ pub(crate) fn attend(
     let mut scores = [0.0; KV_BLOCK];
     let mut max = f32::NEG_INFINITY;
     let mut sum = 0.0;
+    let mut n_visited = 0;
     out.fill(0.0);
-    let mut end = pos + 1;
-    loop {
-        let block = (end - 1) / KV_BLOCK;
-        let start = block * KV_BLOCK;
-        let scores = &mut scores[..end - start];
+    for block in blocks {
+        let scores = scores.get_mut(..block.end - block.start).unwrap_or_default();
         // Distances fit: a context is at most 2^24 long.
-        let distance = (pos + 1 - end) as u32;
-        let block_max = kernels.score_block(query, cache.keys(start..end), bias.scale, bias.slope, distance, scores);
+        let distance = (pos + 1 - block.end) as u32;
+        let block_max = kernels.score_block(query, block.keys, bias.scale, bias.slope, distance, scores);
         if block_max > max {
             let shrink = exp(kernels, max - block_max);
             sum *= shrink;
@@ -62,13 +62,14 @@ pub(crate) fn attend(
             max = block_max;
         }
         sum += kernels.exp_block(scores, max);
-        kernels.accumulate_block(scores, cache.values(start..end), out);
-        if start == 0 || horizon.reached(kernels, cache, block - 1, pos + 1 - start, start, max, sum) {
-            kernels.scale(out, 1.0 / sum);
-            return (pos + 1 - start) as u32;
+        kernels.accumulate_block(scores, block.values, out);
+        n_visited += scores.len() as u32;
+        if block.n_older == 0 || horizon.reached(kernels, &block, pos + 1 - block.start, max, sum) {
+            break;
         }
-        end = start;
     }
+    kernels.scale(out, 1.0 / sum);
+    n_visited
 }
 
 /// The bound on what the keys not yet visited can add.
@@ -95,25 +96,15 @@ impl Horizon {
         }
     }
 
-    /// Whether all keys of the blocks up to `block` - `n_older` keys, the nearest at `distance` - add at most `eps * sum`.
-    #[allow(clippy::too_many_arguments)]
-    fn reached(
-        &self,
-        kernels: &dyn Kernels,
-        cache: HeadCache<'_>,
-        block: usize,
-        distance: usize,
-        n_older: usize,
-        max: f32,
-        sum: f32,
-    ) -> bool {
+    /// Whether all keys older than `block`, the nearest at `distance`, add at most `eps * sum`.
+    fn reached(&self, kernels: &dyn Kernels, block: &Block<'_>, distance: usize, max: f32, sum: f32) -> bool {
         if self.eps == 0.0 {
             return false;
         }
-        let largest =
-            self.query_norm * cache.max_key_norm(block) * ROUNDING_MARGIN - self.slope * distance as f32 - max;
+        let largest = self.query_norm * block.older_norm * ROUNDING_MARGIN - self.slope * distance as f32 - max;
         // Far behind the horizon, the rounding of `largest` is a fixed share of it; near it, `exp` of it is what counts.
-        let n = if self.series < n_older as f32 { self.series } else { n_older as f32 };
+        let n_older = block.n_older as f32;
+        let n = if self.series < n_older { self.series } else { n_older };
         // With a NaN anywhere the comparison is false, and the walk goes on.
         exp(kernels, largest) * n * ROUNDING_MARGIN <= self.eps * sum
     }
@@ -123,7 +114,8 @@ impl Horizon {
 fn exp(kernels: &dyn Kernels, x: f32) -> f32 {
     let mut one = [x];
     kernels.exp_block(&mut one, 0.0);
-    one[0]
+    let [y] = one;
+    y
 }
 
 fn sum_squares_q8(block: &BlockQ8) -> f32 {

@@ -9,6 +9,7 @@
 //!   logits = W_out norm(x)                 [n_vocab], of one token
 //! ```
 
+use core::slice::{ChunksExact, ChunksExactMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use nearfield_kernels::{Activations, BlockQ8, ColumnTiles, Kernels, QK, Query};
@@ -61,38 +62,47 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds
-    /// the residual stream.
-    pub(crate) fn layers(&self, tokens: &[u32], pos: usize, cache: &mut KvCache<'_>, act: &mut Activity<'_>) {
-        self.embed(tokens, act);
+    /// the residual stream. `None` if some memory is shorter than the plan says, here and below.
+    pub(crate) fn layers(
+        &self,
+        tokens: &[u32],
+        pos: usize,
+        cache: &mut KvCache<'_>,
+        act: &mut Activity<'_>,
+    ) -> Option<()> {
+        self.embed(tokens, act)?;
         for i in 0..self.shape().n_layer {
-            let layer = self.layers.layer(self.model, i);
-            self.attention(&layer, i, tokens.len(), pos, cache, act);
-            self.feed_forward(&layer, tokens.len(), act);
+            let layer = self.layers.layer(self.model, i)?;
+            self.attention(&layer, i, tokens.len(), pos, cache, act)?;
+            self.feed_forward(&layer, tokens.len(), act)?;
         }
+        Some(())
     }
 
     /// Logits (`act.logits`) of the token in row `row` of `act.x`.
-    pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) {
+    pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Option<()> {
         let n_embd = self.shape().n_embd;
-        let h = &mut act.h[..n_embd];
-        self.norm(&self.model.output_norm, &act.x[row * n_embd..][..n_embd], h);
+        let h = act.h.get_mut(..n_embd)?;
+        self.norm(&self.model.output_norm, rows(act.x, n_embd).nth(row)?, h);
         let output = Linear { weight: self.model.output, bias: None };
-        let input = Input::new(self.kernels, h, n_embd, act.q8, &[&output]);
+        let input = Input::new(self.kernels, h, n_embd, act.q8, &[&output])?;
         self.linear(&output, &input, ColumnsOf::whole(act.logits, self.shape().n_vocab), |_| ());
+        Some(())
     }
 
-    fn embed(&self, tokens: &[u32], act: &mut Activity<'_>) {
+    fn embed(&self, tokens: &[u32], act: &mut Activity<'_>) -> Option<()> {
         let n_embd = self.shape().n_embd;
-        for (&token, x) in tokens.iter().zip(act.x.chunks_exact_mut(n_embd)) {
+        for (&token, x) in tokens.iter().zip(rows_mut(act.x, n_embd)) {
             match &self.model.token_embd_norm {
                 None => self.kernels.dequantize_row(&self.model.token_embd, token as usize, x),
                 Some(norm) => {
-                    let h = &mut act.h[..n_embd];
+                    let h = act.h.get_mut(..n_embd)?;
                     self.kernels.dequantize_row(&self.model.token_embd, token as usize, h);
                     self.norm(norm, h, x);
                 }
             }
         }
+        Some(())
     }
 
     /// `x += W_o attention(W_qkv norm(x))`
@@ -104,32 +114,33 @@ impl Forward<'_, '_, '_> {
         pos: usize,
         cache: &mut KvCache<'_>,
         act: &mut Activity<'_>,
-    ) {
+    ) -> Option<()> {
         let s = self.shape();
-        let x = &mut act.x[..n_tokens * s.n_embd];
-        let h = &mut act.h[..n_tokens * s.n_embd];
-        let qkv = &mut act.qkv[..n_tokens * s.n_qkv()];
+        let x = act.x.get_mut(..n_tokens * s.n_embd)?;
+        let h = act.h.get_mut(..n_tokens * s.n_embd)?;
+        let qkv = act.qkv.get_mut(..n_tokens * s.n_qkv())?;
         self.norm_rows(&layer.attn_norm, x, h);
-        self.project_qkv(&layer.qkv, h, qkv, act.q8);
+        self.project_qkv(&layer.qkv, h, qkv, act.q8)?;
 
-        for (i, row) in qkv.chunks_exact(s.n_qkv()).enumerate() {
-            let (keys, values) = row[s.n_embd..].split_at(s.n_embd_kv());
-            cache.store(self.kernels, index, pos + i, keys, values);
+        for (i, row) in rows(qkv, s.n_qkv()).enumerate() {
+            let (keys, values) = row.get(s.n_embd..)?.split_at_checked(s.n_embd_kv())?;
+            cache.store(self.kernels, index, pos + i, keys, values)?;
         }
         self.attend_heads(index, pos, cache, qkv, h, act.q8, act.visited);
-        for (total, step) in act.visited_total[index * s.n_head..].iter_mut().zip(act.visited.iter_mut()) {
+        for (total, step) in act.visited_total.get_mut(index * s.n_head..)?.iter_mut().zip(act.visited.iter_mut()) {
             *total += u64::from(core::mem::take(step.get_mut()));
         }
 
         // The queries are done with: their rows take the product.
-        let product = &mut act.qkv[..n_tokens * s.n_embd];
-        let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.attn_output]);
+        let product = act.qkv.get_mut(..n_tokens * s.n_embd)?;
+        let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.attn_output])?;
         self.linear(&layer.attn_output, &input, ColumnsOf::whole(product, s.n_embd), |_| ());
         self.kernels.add(x, product);
+        Some(())
     }
 
     /// Queries, keys and values of all tokens, clamped if the model wants it.
-    fn project_qkv(&self, weights: &Qkv<'_>, h: &[f32], qkv: &mut [f32], q8: &mut [BlockQ8]) {
+    fn project_qkv(&self, weights: &Qkv<'_>, h: &[f32], qkv: &mut [f32], q8: &mut [BlockQ8]) -> Option<()> {
         let s = self.shape();
         let clamp = |row: &mut [f32]| {
             if let Some(limit) = s.clamp_kqv {
@@ -138,11 +149,11 @@ impl Forward<'_, '_, '_> {
         };
         match weights {
             Qkv::Fused(fused) => {
-                let input = Input::new(self.kernels, h, s.n_embd, q8, &[fused]);
+                let input = Input::new(self.kernels, h, s.n_embd, q8, &[fused])?;
                 self.linear(fused, &input, ColumnsOf::whole(qkv, s.n_qkv()), clamp);
             }
             Qkv::Split([q, k, v]) => {
-                let input = Input::new(self.kernels, h, s.n_embd, q8, &[q, k, v]);
+                let input = Input::new(self.kernels, h, s.n_embd, q8, &[q, k, v])?;
                 let mut first = 0;
                 for linear in [q, k, v] {
                     let n = linear.weight.n_rows();
@@ -151,6 +162,7 @@ impl Forward<'_, '_, '_> {
                 }
             }
         }
+        Some(())
     }
 
     /// Attention of every head for every token: heads are the parts that workers take.
@@ -168,8 +180,8 @@ impl Forward<'_, '_, '_> {
         let s = self.shape();
         let n_blocks = s.head_dim.div_ceil(QK);
         if self.kv == KvType::Q8_0 {
-            let queries = qkv.chunks_exact(s.n_qkv()).flat_map(|row| row[..s.n_embd].chunks_exact(s.head_dim));
-            for (query, blocks) in queries.zip(q8.chunks_exact_mut(n_blocks)) {
+            let queries = rows(qkv, s.n_qkv()).flat_map(|row| rows(row, s.head_dim).take(s.n_head));
+            for (query, blocks) in queries.zip(rows_mut(q8, n_blocks)) {
                 self.kernels.quantize_q8(query, blocks);
             }
         }
@@ -179,43 +191,48 @@ impl Forward<'_, '_, '_> {
             while let Some((head, mut out)) = tiles.take() {
                 let slope = alibi::slope(head, s.n_head, s.max_alibi_bias);
                 let bias = HeadBias { scale: s.attention_scale(), slope, eps: self.horizon_eps };
-                let head_cache = cache.head(layer, head / s.heads_per_kv());
+                let kv_head = head / s.heads_per_kv().max(1);
                 let mut n = 0;
-                for (token, row) in qkv.chunks_exact(s.n_qkv()).enumerate() {
+                for ((token, row), out) in rows(qkv, s.n_qkv()).enumerate().zip(out.rows_mut()) {
+                    // A query that were not there would be one of no columns, which kernels refuse.
                     let query = match self.kv {
-                        KvType::Q8_0 => Query::Q8(&q8[(token * s.n_head + head) * n_blocks..][..n_blocks]),
-                        KvType::F32 | KvType::F16 => Query::F32(&row[head * s.head_dim..][..s.head_dim]),
+                        KvType::Q8_0 => Query::Q8(rows(q8, n_blocks).nth(token * s.n_head + head).unwrap_or_default()),
+                        KvType::F32 | KvType::F16 => Query::F32(rows(row, s.head_dim).nth(head).unwrap_or_default()),
                     };
-                    n += attend(self.kernels, head_cache, query, bias, pos + token, out.row(token));
+                    let blocks = cache.blocks(layer, kv_head, pos + token);
+                    n += attend(self.kernels, blocks, query, bias, pos + token, out);
                 }
-                visited[head].store(n, Ordering::Relaxed);
+                if let Some(visited) = visited.get(head) {
+                    visited.store(n, Ordering::Relaxed);
+                }
             }
         });
     }
 
     /// `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`
-    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) {
+    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) -> Option<()> {
         let s = self.shape();
-        let x = &mut act.x[..n_tokens * s.n_embd];
-        let h = &mut act.h[..n_tokens * s.n_embd];
-        let ffn = &mut act.ffn[..n_tokens * s.n_ff];
+        let x = act.x.get_mut(..n_tokens * s.n_embd)?;
+        let h = act.h.get_mut(..n_tokens * s.n_embd)?;
+        let ffn = act.ffn.get_mut(..n_tokens * s.n_ff)?;
         self.norm_rows(&layer.ffn_norm, x, h);
         match &layer.ffn_gate {
             None => {
-                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.ffn_up]);
+                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.ffn_up])?;
                 self.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |row| self.activate(row));
             }
             Some(gate_weights) => {
-                let gate = &mut act.gate[..n_tokens * s.n_ff];
-                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[gate_weights, &layer.ffn_up]);
+                let gate = act.gate.get_mut(..n_tokens * s.n_ff)?;
+                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[gate_weights, &layer.ffn_up])?;
                 self.linear(gate_weights, &input, ColumnsOf::whole(gate, s.n_ff), |row| self.activate(row));
                 self.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |_| ());
                 self.kernels.multiply(ffn, gate);
             }
         }
-        let input = Input::new(self.kernels, ffn, s.n_ff, act.q8, &[&layer.ffn_down]);
+        let input = Input::new(self.kernels, ffn, s.n_ff, act.q8, &[&layer.ffn_down])?;
         self.linear(&layer.ffn_down, &input, ColumnsOf::whole(h, s.n_embd), |_| ());
         self.kernels.add(x, h);
+        Some(())
     }
 
     fn activate(&self, x: &mut [f32]) {
@@ -228,7 +245,7 @@ impl Forward<'_, '_, '_> {
 
     fn norm_rows(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
         let n_embd = self.shape().n_embd;
-        for (x, out) in x.chunks_exact(n_embd).zip(out.chunks_exact_mut(n_embd)) {
+        for (x, out) in rows(x, n_embd).zip(rows_mut(out, n_embd)) {
             self.norm(weights, x, out);
         }
     }
@@ -249,10 +266,11 @@ impl Forward<'_, '_, '_> {
             while let Some((_, mut tile)) = tiles.take() {
                 self.kernels.matmul(&linear.weight, input.of(linear), &mut tile);
                 let columns = tile.start()..tile.end();
-                for token in 0..tile.n_tokens() {
-                    let row = tile.row(token);
-                    if let Some(bias) = linear.bias {
-                        self.kernels.add(row, &bias[columns.clone()]);
+                // A bias that were too short would be none, which kernels refuse to add.
+                let bias = linear.bias.map(|bias| bias.get(columns).unwrap_or_default());
+                for row in tile.rows_mut() {
+                    if let Some(bias) = bias {
+                        self.kernels.add(row, bias);
                     }
                     then(row);
                 }
@@ -267,6 +285,15 @@ impl Forward<'_, '_, '_> {
             workers => n.div_ceil(4 * workers).next_multiple_of(16).max(64),
         }
     }
+}
+
+/// The rows of `[n, width]`. All widths of a [`Shape`] are at least 1.
+fn rows<T>(x: &[T], width: usize) -> ChunksExact<'_, T> {
+    x.chunks_exact(width.max(1))
+}
+
+fn rows_mut<T>(x: &mut [T], width: usize) -> ChunksExactMut<'_, T> {
+    x.chunks_exact_mut(width.max(1))
 }
 
 /// Columns `first..first + n` of a buffer `[n_tokens, stride]`.
@@ -291,16 +318,22 @@ struct Input<'b> {
 
 impl<'b> Input<'b> {
     /// `x`: rows of `n_cols`.
-    fn new(kernels: &dyn Kernels, x: &'b [f32], n_cols: usize, q8: &'b mut [BlockQ8], users: &[&Linear<'_>]) -> Self {
+    fn new(
+        kernels: &dyn Kernels,
+        x: &'b [f32],
+        n_cols: usize,
+        q8: &'b mut [BlockQ8],
+        users: &[&Linear<'_>],
+    ) -> Option<Self> {
         if users.iter().any(|user| user.weight.ty().is_quantized()) {
             let n_blocks = n_cols.div_ceil(QK);
-            for (x, blocks) in x.chunks_exact(n_cols).zip(q8.chunks_exact_mut(n_blocks)) {
+            let q8 = q8.get_mut(..x.len() / n_cols.max(1) * n_blocks)?;
+            for (x, blocks) in rows(x, n_cols).zip(rows_mut(q8, n_blocks)) {
                 kernels.quantize_q8(x, blocks);
             }
-            let n = x.len() / n_cols * n_blocks;
-            return Self { x, q8: &q8[..n] };
+            return Some(Self { x, q8 });
         }
-        Self { x, q8: &[] }
+        Some(Self { x, q8: &[] })
     }
 
     /// The form that goes with the weights.

@@ -195,8 +195,9 @@ impl<'f> Model<'f> {
             n_used += u64::from(found.is_some());
             Ok(found)
         };
-        let token_embd = required(None, GlobalSlot::TokenEmbd.name(), global(GlobalSlot::TokenEmbd)?)?;
-        let token_embd = token_embd.matrix(GlobalSlot::TokenEmbd.form(&shape));
+        let token_embd =
+            global(GlobalSlot::TokenEmbd)?.and_then(|found| found.matrix(GlobalSlot::TokenEmbd.form(&shape)));
+        let token_embd = required(None, GlobalSlot::TokenEmbd.name(), token_embd)?;
         let mut norm = |weight: GlobalSlot, bias: GlobalSlot| -> Result<Option<NormWeights<'f>>, LoadError> {
             let bias = global(bias)?.map(Found::vector);
             Ok(global(weight)?.map(|weight| NormWeights { weight: weight.vector(), bias }))
@@ -205,7 +206,7 @@ impl<'f> Model<'f> {
         let output_norm = norm(GlobalSlot::OutputNorm, GlobalSlot::OutputNormBias)?;
         let output_norm = required(None, GlobalSlot::OutputNorm.name(), output_norm)?;
         let output = match global(GlobalSlot::Output)? {
-            Some(found) => found.matrix(GlobalSlot::Output.form(&shape)),
+            Some(found) => required(None, GlobalSlot::Output.name(), found.matrix(GlobalSlot::Output.form(&shape)))?,
             None => token_embd,
         };
         for layer in 0..shape.n_layer {
@@ -253,10 +254,10 @@ impl<'f> Found<'f> {
         view(self.bytes).unwrap_or_default()
     }
 
-    fn matrix(self, form: Form) -> Matrix<'f> {
+    /// The bytes as a matrix; `None` if they are not as many as its form and type say, which `check` saw.
+    fn matrix(self, form: Form) -> Option<Matrix<'f>> {
         let [n_cols, n_rows] = form.dims();
         Matrix::new(self.ty, n_rows as usize, n_cols as usize, self.bytes)
-            .expect("`find` checked the dimensions against the bytes")
     }
 }
 
@@ -283,12 +284,12 @@ impl<'f> Finder<'f> {
             }
         }
         let fused = tensors[LayerSlot::AttnQkv as usize].is_some();
-        let mut found = [None; LayerSlot::N];
-        for (i, &slot) in LayerSlot::ALL.iter().enumerate() {
+        let mut all_found = [None; LayerSlot::N];
+        for ((found, &slot), tensor) in all_found.iter_mut().zip(LayerSlot::ALL).zip(tensors) {
             let presence = slot.presence(&self.shape, fused);
-            found[i] = self.resolve(Some(layer), slot.name(), slot.form(&self.shape), presence, tensors[i])?;
+            *found = self.resolve(Some(layer), slot.name(), slot.form(&self.shape), presence, tensor)?;
         }
-        Ok(found)
+        Ok(all_found)
     }
 
     fn resolve(
@@ -390,17 +391,18 @@ impl Seen {
     /// Whether the name is new; names without a slot always are.
     fn insert(&mut self, name: &str) -> bool {
         let (bits, slot) = match slot_of(name) {
-            Some(Slot::Global(slot)) => (&mut self.globals, slot as usize),
-            Some(Slot::Layer(layer, slot)) => (&mut self.layers[layer], slot as usize),
+            Some(Slot::Global(slot)) => (Some(&mut self.globals), slot as usize),
+            Some(Slot::Layer(layer, slot)) => (self.layers.get_mut(layer), slot as usize),
             None => return true,
         };
+        let Some(bits) = bits else { return true };
         let is_new = *bits & 1 << slot == 0;
         *bits |= 1 << slot;
         is_new
     }
 
     fn contains(&self, layer: usize, slot: LayerSlot) -> bool {
-        self.layers[layer] & 1 << slot as usize != 0
+        self.layers.get(layer).is_some_and(|bits| bits & 1 << slot as usize != 0)
     }
 }
 
@@ -459,7 +461,7 @@ impl<'a> LayerTable<'a> {
     }
 
     fn find<'f>(&self, model: &Model<'f>, layer: usize, slot: LayerSlot) -> Option<Found<'f>> {
-        let word = self.words[layer * LayerSlot::N + slot as usize];
+        let word = *self.words.get(layer * LayerSlot::N + slot as usize)?;
         if word == ABSENT {
             return None;
         }
@@ -470,17 +472,14 @@ impl<'a> LayerTable<'a> {
         Some(Found { ty, offset, bytes: model.gguf.data(offset, n_bytes)? })
     }
 
-    /// The weights of `layer`.
-    ///
-    /// # Panics
-    /// When the table was not made from this model.
-    pub(crate) fn layer<'f>(&self, model: &Model<'f>, layer: usize) -> Layer<'f> {
+    /// The weights of `layer`; `None` if the table was not made from this model.
+    pub(crate) fn layer<'f>(&self, model: &Model<'f>, layer: usize) -> Option<Layer<'f>> {
         let found = |slot: LayerSlot| self.find(model, layer, slot);
         let vector = |slot| found(slot).map(Found::vector);
-        let matrix = |slot: LayerSlot| found(slot).map(|found| found.matrix(slot.form(&model.shape)));
+        let matrix = |slot: LayerSlot| found(slot)?.matrix(slot.form(&model.shape));
         let linear = |weight, bias| matrix(weight).map(|weight| Linear { weight, bias: vector(bias) });
         let norm = |weight, bias| vector(weight).map(|weight| NormWeights { weight, bias: vector(bias) });
-        self.assemble(norm, linear).expect("the table holds what `Model::from_gguf` checked")
+        self.assemble(norm, linear)
     }
 
     fn assemble<'f>(

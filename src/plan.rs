@@ -5,8 +5,10 @@ use core::mem::size_of;
 
 use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, QK};
 
+use crate::cache::PLACE;
 use crate::gguf::attempt;
 use crate::model::LayerTable;
+use crate::ring::{HeadRing, Ring};
 use crate::shape::Shape;
 use crate::tokenizer::Tokenizer;
 
@@ -43,16 +45,19 @@ impl fmt::Display for KvType {
     }
 }
 
-/// What a session is to hold. Everything here may change the memory it takes; only `kv` and `horizon_eps` change bits.
+/// What a session is to hold. Everything here may change the memory it takes; only `kv`, `ring` and `horizon_eps` change
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SessionConfig {
-    /// Positions in the KV cache: prompt and generated text together.
+    /// Positions of a text: prompt and generated text together.
     pub n_ctx: usize,
     /// Tokens that go through a layer together in prefill.
     pub n_batch: usize,
     /// How keys and values are stored.
     pub kv: KvType,
+    /// How many of the newest keys each KV head keeps.
+    pub ring: Ring,
     /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
     pub horizon_eps: f32,
 }
@@ -60,11 +65,15 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// 2^-24: what is left out is less than a float's rounding.
     pub const HORIZON_EPS: f32 = 1.0 / (1u32 << 24) as f32;
+
+    /// [`Default`], for constants.
+    pub const DEFAULT: Self =
+        Self { n_ctx: 2048, n_batch: 64, kv: KvType::F16, ring: Ring::Full, horizon_eps: Self::HORIZON_EPS };
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { n_ctx: 2048, n_batch: 64, kv: KvType::F16, horizon_eps: Self::HORIZON_EPS }
+        Self::DEFAULT
     }
 }
 
@@ -80,6 +89,8 @@ pub enum PlanError {
     },
     /// `n_batch` is 0.
     Batch,
+    /// A ring of no keys, or a share that is not between 0 and 1.
+    Ring,
     /// `horizon_eps` is negative or not a number.
     HorizonEps,
     /// More bytes than this machine can address.
@@ -93,6 +104,7 @@ impl fmt::Display for PlanError {
                 write!(f, "a context of {found} tokens: 1 to {} can run", SessionConfig::MAX_CONTEXT)
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
+            Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
             Self::TooLarge => f.write_str("the session needs more memory than this machine can address"),
         }
@@ -112,11 +124,23 @@ impl SessionConfig {
         if self.n_batch == 0 {
             return Err(PlanError::Batch);
         }
+        attempt!(self.ring.check());
         // A NaN is not in the range either.
         match self.horizon_eps {
             0.0.. => Ok(()),
             _ => Err(PlanError::HorizonEps),
         }
+    }
+
+    /// Tokens that go through a layer together at most.
+    pub(crate) const fn chunk(&self) -> usize {
+        if self.n_batch < self.n_ctx { self.n_batch } else { self.n_ctx }
+    }
+
+    /// Blocks of positions that a chunk may lie in: it ends where another would begin, so that a ring needs little room
+    /// ahead.
+    pub(crate) const fn blocks_per_chunk(&self) -> usize {
+        self.chunk().div_ceil(KV_BLOCK)
     }
 }
 
@@ -130,6 +154,8 @@ pub(crate) struct Lengths {
     pub(crate) kv_scales: usize,
     /// Running maximum of the key norms: one each KV head and block.
     pub(crate) key_norms: usize,
+    /// Where the KV heads' rings lie.
+    pub(crate) places: usize,
     pub(crate) layer_table: usize,
     /// `[n_batch, n_embd]`
     pub(crate) residual: usize,
@@ -145,6 +171,7 @@ pub(crate) struct Lengths {
     pub(crate) n_head: usize,
     /// Keys visited: one each layer and head.
     pub(crate) visited: usize,
+    pub(crate) n_head_kv: usize,
 }
 
 /// `a * b`, or the error.
@@ -162,11 +189,18 @@ const fn max(a: usize, b: usize) -> usize {
 impl Lengths {
     pub(crate) const fn new(s: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
         attempt!(config.check());
-        let batch = if config.n_batch < config.n_ctx { config.n_batch } else { config.n_ctx };
+        let batch = config.chunk();
         // No factor is above 2^24, and those of the layers below 2^20: single products of two cannot overflow 64 bits, but
         // they can overflow 32.
-        let kv_rows = attempt!(times(attempt!(times(s.n_layer, s.n_head_kv)), config.n_ctx));
-        let kv_blocks = attempt!(times(attempt!(times(s.n_layer, s.n_head_kv)), config.n_ctx.div_ceil(KV_BLOCK)));
+        let (mut layer_rows, mut layer_blocks, mut head) = (0, 0, 0);
+        while head < s.n_head_kv {
+            let ring = HeadRing::new(s, config, head);
+            layer_rows = attempt!(sum([layer_rows, ring.n_slots]));
+            layer_blocks = attempt!(sum([layer_blocks, ring.n_slot_blocks()]));
+            head += 1;
+        }
+        let kv_rows = attempt!(times(s.n_layer, layer_rows));
+        let kv_blocks = attempt!(times(s.n_layer, layer_blocks));
         let query_blocks = attempt!(times(s.n_head, s.head_dim.div_ceil(QK)));
         let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
         Ok(Self {
@@ -176,6 +210,7 @@ impl Lengths {
                 KvType::F32 | KvType::F16 => 0,
             },
             key_norms: kv_blocks,
+            places: attempt!(times(s.n_head_kv, PLACE)),
             layer_table: match LayerTable::len(s) {
                 Some(n) => n,
                 None => return Err(PlanError::TooLarge),
@@ -188,6 +223,7 @@ impl Lengths {
             logits: s.n_vocab,
             n_head: s.n_head,
             visited: attempt!(times(s.n_layer, s.n_head)),
+            n_head_kv: s.n_head_kv,
         })
     }
 }
@@ -199,7 +235,7 @@ impl Lengths {
 pub struct MemoryPlan {
     /// Keys and values, with their scales.
     pub kv_cache: usize,
-    /// Norms of the keys, for the horizon.
+    /// Norms of the keys, for the horizon, and where each head's keys lie.
     pub key_norms: usize,
     /// Where the layers' tensors lie.
     pub layer_table: usize,
@@ -249,7 +285,7 @@ impl MemoryPlan {
         };
         let plan = Self {
             kv_cache: attempt!(times(2, kv)),
-            key_norms: bytes!(f32, n.key_norms),
+            key_norms: attempt!(sum([bytes!(f32, n.key_norms), bytes!(u64, n.places)])),
             layer_table: bytes!(u64, n.layer_table),
             activations: attempt!(sum([
                 bytes!(f32, n.residual),
@@ -260,6 +296,7 @@ impl MemoryPlan {
                 bytes!(BlockQ8, n.q8),
                 bytes!(u32, n.n_head),
                 bytes!(u64, n.visited),
+                bytes!(u64, n.n_head_kv),
             ])),
             logits: bytes!(f32, n.logits),
             tokenizer: if shape.n_tokens == 0 {

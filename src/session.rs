@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::AtomicU32;
 
-use nearfield_kernels::{Arena, Kernels};
+use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 
 use crate::cache::KvCache;
 use crate::executor::Executor;
@@ -63,7 +63,7 @@ pub enum RunError {
         /// Size of the vocabulary.
         n_vocab: usize,
     },
-    /// The KV cache has no room for them.
+    /// The context has no room for them.
     ContextFull {
         /// Tokens given.
         n_tokens: usize,
@@ -72,6 +72,8 @@ pub enum RunError {
         /// Positions there are.
         n_ctx: usize,
     },
+    /// The session's memory is not what its plan says. This is a bug of this library.
+    Broken,
 }
 
 impl fmt::Display for RunError {
@@ -82,19 +84,23 @@ impl fmt::Display for RunError {
             Self::ContextFull { n_tokens, pos, n_ctx } => {
                 write!(f, "{n_tokens} tokens after {pos} do not fit a context of {n_ctx}")
             }
+            Self::Broken => f.write_str("the session's memory is not what its plan says: a bug of nearfield"),
         }
     }
 }
 
 impl core::error::Error for RunError {}
 
-/// Keys that attention visited and held, since the session began.
+/// Keys that attention visited and held, since the text began.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyStats<'s> {
     /// Keys visited: `[n_layer, n_head]`.
     pub visited: &'s [u64],
-    /// Keys that each head of each layer held when it was asked, added up: what a full walk would have visited.
+    /// Keys of the text so far when each head of each layer was asked, added up: what a full walk over a full cache would
+    /// have visited.
     pub held: u64,
+    /// The same for the keys that a query could see in its ring, and no others: `[n_head_kv]`, in each layer.
+    pub in_ring: &'s [u64],
 }
 
 /// A running text.
@@ -107,7 +113,9 @@ pub struct Session<'m, 'f, 'a> {
     cache: KvCache<'a>,
     act: Activity<'a>,
     pos: usize,
+    /// See [`KeyStats`], as is the next.
     held: u64,
+    in_ring: &'a mut [u64],
 }
 
 impl fmt::Debug for Session<'_, '_, '_> {
@@ -136,9 +144,9 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         if need > have {
             return Err(too_small);
         }
-        let (cache, words, act) = take_parts(arena, model, &config, &n).ok_or(too_small)?;
+        let Parts { cache, words, act, in_ring } = take_parts(arena, model, &config, &n).ok_or(too_small)?;
         let layers = LayerTable::new(model, words).map_err(SessionError::Load)?;
-        Ok(Self { model, kernels, executor, config, layers, cache, act, pos: 0, held: 0 })
+        Ok(Self { model, kernels, executor, config, layers, cache, act, pos: 0, held: 0, in_ring })
     }
 
     /// Runs `tokens` at the next positions and returns the logits (`[n_vocab]`) after the last of them.
@@ -149,12 +157,13 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// [`RunError`]; then nothing was run.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
         self.check(tokens)?;
-        let mut last = 0;
-        for chunk in tokens.chunks(self.config.n_batch) {
-            self.run_layers(chunk);
-            last = chunk.len() - 1;
+        let (mut rest, mut last) = (tokens, 0);
+        while !rest.is_empty() {
+            let n_run = self.run_chunk(rest)?;
+            last = n_run - 1;
+            rest = rest.get(n_run..).ok_or(RunError::Broken)?;
         }
-        self.forward(|forward, _, act| forward.output(last, act));
+        self.forward(|forward, _, act| forward.output(last, act))?;
         Ok(self.act.logits)
     }
 
@@ -164,12 +173,14 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// As [`prefill`](Self::prefill).
     pub fn prefill_each(&mut self, tokens: &[u32], mut each: impl FnMut(&[f32])) -> Result<(), RunError> {
         self.check(tokens)?;
-        for chunk in tokens.chunks(self.config.n_batch) {
-            self.run_layers(chunk);
-            for row in 0..chunk.len() {
-                self.forward(|forward, _, act| forward.output(row, act));
+        let mut rest = tokens;
+        while !rest.is_empty() {
+            let n_run = self.run_chunk(rest)?;
+            for row in 0..n_run {
+                self.forward(|forward, _, act| forward.output(row, act))?;
                 each(self.act.logits);
             }
+            rest = rest.get(n_run..).ok_or(RunError::Broken)?;
         }
         Ok(())
     }
@@ -182,9 +193,12 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.prefill(&[token])
     }
 
-    /// Begins a new text; the memory stays.
+    /// Begins a new text: the memory stays, what was counted does not.
     pub fn reset(&mut self) {
         self.pos = 0;
+        self.held = 0;
+        self.act.visited_total.fill(0);
+        self.in_ring.fill(0);
     }
 
     /// Positions in use.
@@ -199,7 +213,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 
     /// What attention has visited so far.
     pub fn key_stats(&self) -> KeyStats<'_> {
-        KeyStats { visited: self.act.visited_total, held: self.held }
+        KeyStats { visited: self.act.visited_total, held: self.held, in_ring: self.in_ring }
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), RunError> {
@@ -216,14 +230,27 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Ok(())
     }
 
-    fn run_layers(&mut self, chunk: &[u32]) {
+    /// Runs the first of `tokens` through the layers, as many as go together; returns how many.
+    fn run_chunk(&mut self, tokens: &[u32]) -> Result<usize, RunError> {
         let pos = self.pos;
-        self.forward(|forward, cache, act| forward.layers(chunk, pos, cache, act));
-        self.held += (pos + 1..=pos + chunk.len()).map(|n| n as u64).sum::<u64>();
-        self.pos += chunk.len();
+        let end = (pos / KV_BLOCK + self.config.blocks_per_chunk()) * KV_BLOCK;
+        let n = tokens.len().min(self.config.chunk()).min(end - pos);
+        let chunk = tokens.get(..n).ok_or(RunError::Broken)?;
+        self.forward(|forward, cache, act| forward.layers(chunk, pos, cache, act))?;
+        for at in pos..pos + n {
+            self.held += at as u64 + 1;
+            for (sum, ring) in self.in_ring.iter_mut().zip(self.cache.rings()) {
+                *sum += (at + 1 - ring.oldest(at)) as u64;
+            }
+        }
+        self.pos += n;
+        Ok(n)
     }
 
-    fn forward(&mut self, run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>)) {
+    fn forward(
+        &mut self,
+        run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>) -> Option<()>,
+    ) -> Result<(), RunError> {
         let forward = Forward {
             model: self.model,
             layers: &self.layers,
@@ -232,17 +259,20 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             kv: self.config.kv,
             horizon_eps: self.config.horizon_eps,
         };
-        run(&forward, &mut self.cache, &mut self.act);
+        run(&forward, &mut self.cache, &mut self.act).ok_or(RunError::Broken)
     }
 }
 
+/// A session's memory.
+struct Parts<'a> {
+    cache: KvCache<'a>,
+    words: &'a mut [u64],
+    act: Activity<'a>,
+    in_ring: &'a mut [u64],
+}
+
 /// The parts of the arena, in the order of the plan.
-fn take_parts<'a>(
-    arena: &mut Arena<'a>,
-    model: &Model<'_>,
-    config: &SessionConfig,
-    n: &Lengths,
-) -> Option<(KvCache<'a>, &'a mut [u64], Activity<'a>)> {
+fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &SessionConfig, n: &Lengths) -> Option<Parts<'a>> {
     let cache = KvCache::take(arena, model.shape(), config, n)?;
     let words = arena.take(n.layer_table)?;
     let act = Activity {
@@ -258,5 +288,7 @@ fn take_parts<'a>(
     };
     act.visited.iter_mut().for_each(|n| *n.get_mut() = 0);
     act.visited_total.fill(0);
-    Some((cache, words, act))
+    let in_ring = arena.take(n.n_head_kv)?;
+    in_ring.fill(0);
+    Some(Parts { cache, words, act, in_ring })
 }

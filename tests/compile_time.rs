@@ -12,8 +12,7 @@ const SHAPE: Shape = match Shape::from_bytes(&POCKET.0) {
     Ok(shape) => shape,
     Err(_) => panic!("models/pocket.gguf has no usable header"),
 };
-const CONFIG: SessionConfig =
-    SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, horizon_eps: SessionConfig::HORIZON_EPS };
+const CONFIG: SessionConfig = SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
 const PLAN: MemoryPlan = match MemoryPlan::new(&SHAPE, &CONFIG) {
     Ok(plan) => plan,
     Err(_) => panic!("no plan"),

@@ -14,7 +14,8 @@ pub struct Setup<'a> {
 impl Default for Setup<'_> {
     /// The fastest kernels, one worker, f32 keys and values, every key visited.
     fn default() -> Self {
-        let config = SessionConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32, horizon_eps: 0.0 };
+        let config =
+            SessionConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32, horizon_eps: 0.0, ..SessionConfig::DEFAULT };
         Self { config, kernels: best(), executor: &Inline }
     }
 }

@@ -1,7 +1,9 @@
 //! Sessions that cannot be, and tokens that cannot be run.
 
 use nearfield::kernels::best;
-use nearfield::{Arena, Inline, Line, MemoryPlan, Model, PlanError, RunError, Session, SessionConfig, SessionError};
+use nearfield::{
+    Arena, Inline, Line, MemoryPlan, Model, PlanError, Ring, RunError, Session, SessionConfig, SessionError,
+};
 
 use crate::common::run::Setup;
 use crate::{assert_error, parts};
@@ -24,6 +26,11 @@ fn plan_errors() {
             ["18446744073709551615", "1 to"],
         ),
         (SessionConfig { n_batch: 0, ..base }, PlanError::Batch, ["batch", "0"]),
+        (SessionConfig { ring: Ring::Keys(0), ..base }, PlanError::Ring, ["ring", "0 keys"]),
+        (SessionConfig { ring: Ring::Bias(0.0), ..base }, PlanError::Ring, ["ring", "between 0 and 1"]),
+        (SessionConfig { ring: Ring::Bias(1.0), ..base }, PlanError::Ring, ["ring", "between 0 and 1"]),
+        (SessionConfig { ring: Ring::Bias(-0.5), ..base }, PlanError::Ring, ["ring", "between 0 and 1"]),
+        (SessionConfig { ring: Ring::Bias(f32::NAN), ..base }, PlanError::Ring, ["ring", "between 0 and 1"]),
         (SessionConfig { horizon_eps: -1.0, ..base }, PlanError::HorizonEps, ["epsilon", "negative"]),
         (SessionConfig { horizon_eps: f32::NAN, ..base }, PlanError::HorizonEps, ["epsilon", "not a number"]),
     ];
@@ -37,6 +44,14 @@ fn plan_errors() {
     let mut shape = *model.shape();
     shape.n_layer = usize::MAX / 2;
     assert_error("huge", PlanError::TooLarge, MemoryPlan::new(&shape, &base).expect_err("no plan"), &["memory"]);
+    // Rings of any length are bounded by the context.
+    let full = MemoryPlan::new(model.shape(), &base);
+    for ring in [Ring::Keys(base.n_ctx), Ring::Keys(usize::MAX), Ring::Bias(f32::MIN_POSITIVE)] {
+        let n_batch = usize::MAX;
+        let plan = MemoryPlan::new(model.shape(), &SessionConfig { ring, ..base });
+        assert!(plan == full || matches!(ring, Ring::Bias(_)) && plan.is_ok(), "{ring:?}");
+        assert!(MemoryPlan::new(model.shape(), &SessionConfig { ring, n_batch, ..base }).is_ok(), "{ring:?}");
+    }
     // The batch is bounded by the context, whatever it says.
     let config = SessionConfig { n_batch: usize::MAX, ..base };
     let whole = SessionConfig { n_batch: base.n_ctx, ..base };

@@ -26,6 +26,7 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
         n_batch: args.chunk,
         kv: args.engine.kv,
         horizon_eps: args.engine.horizon_eps,
+        ..SessionConfig::default()
     };
     let plan = MemoryPlan::new(model.shape(), &config)?;
     let mut lines = allocate(plan.session())?;

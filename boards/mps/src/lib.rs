@@ -15,7 +15,7 @@ use {cortex_m as _, defmt_semihosting as _};
 
 /// 512 tokens of the pocket model fit a part with 256 KiB of RAM.
 pub const CONFIG: SessionConfig =
-    SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, horizon_eps: SessionConfig::HORIZON_EPS };
+    SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
 
 /// What every emulated board tells: the same as `nearfield run models/pocket.gguf PROMPT -n 64 --seed 1 --kv q8_0`.
 const PROMPT: &str = "Once upon a time";

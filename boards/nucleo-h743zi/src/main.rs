@@ -14,7 +14,7 @@ use static_cell::ConstStaticCell;
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 
 const CONFIG: SessionConfig =
-    SessionConfig { n_ctx: 1024, n_batch: 8, kv: KvType::Q8_0, horizon_eps: SessionConfig::HORIZON_EPS };
+    SessionConfig { n_ctx: 1024, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
 
 /// All memory that changes but the stack: exactly what the plan says.
 static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);

@@ -67,7 +67,8 @@ pub fn decode(data: &[u8]) {
     };
     black_box(model.bytes_per_token());
     let horizon_eps = if data.len().is_multiple_of(2) { SessionConfig::HORIZON_EPS } else { 0.0 };
-    let config = SessionConfig { n_ctx: 5, n_batch: 2, kv: KvType::ALL[data.len() % 3], horizon_eps };
+    let config =
+        SessionConfig { n_ctx: 5, n_batch: 2, kv: KvType::ALL[data.len() % 3], horizon_eps, ..SessionConfig::DEFAULT };
     let Ok(plan) = MemoryPlan::new(model.shape(), &config) else { return };
     if plan.total() > MAX_ARENA {
         return;

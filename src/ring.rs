@@ -1,0 +1,188 @@
+//! How many keys each KV head keeps: the ring that its horizon needs.
+//!
+//! Keys carry no position, so a key that is as good as forgotten makes room for a new one, and nothing else changes: the
+//! distances of all others are what they were. How far back a head looks is in its slope, which ALiBi fixes before any
+//! training; query heads that share a KV head need what the flattest of them needs.
+//!
+//! A ring is made of blocks of [`KV_BLOCK`] positions, and a query sees whole blocks: its own, as far as it goes, and the
+//! ones before, up to the length of the ring. What it sees is thus a matter of its position and the ring alone, not of
+//! how a text is cut into chunks.
+
+use nearfield_kernels::KV_BLOCK;
+
+use crate::alibi;
+use crate::plan::{PlanError, SessionConfig};
+use crate::shape::Shape;
+
+/// How many of the newest keys each KV head keeps. Lengths are rounded up to whole blocks of 32.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Ring {
+    /// Those of the whole context.
+    #[default]
+    Full,
+    /// As many for every head; of the oldest block, a query sees all or nothing.
+    Keys(usize),
+    /// As many as the head's flattest slope `m` wants: up to the distance `D` with
+    ///
+    /// ```text
+    ///   exp(-m D) / (1 - exp(-m)) = eps
+    /// ```
+    ///
+    /// There the bias alone leaves `eps` of the softmax denominator to all older keys together, if none of them fits the
+    /// query better than what is near. Where they may, by a factor `exp(x)`, ask for `eps * exp(-x)`.
+    Bias(
+        /// `eps`, above 0 and below 1.
+        f32,
+    ),
+}
+
+impl Ring {
+    /// Keys that KV head `head` of a model keeps at least, in whole blocks; `None` for all.
+    const fn n_blocks(&self, shape: &Shape, head: usize) -> Option<usize> {
+        match *self {
+            Self::Full => None,
+            Self::Keys(n) => Some(n.div_ceil(KV_BLOCK)),
+            Self::Bias(eps) => match distance(alibi::flattest_exponent(shape, head), eps) {
+                // One more, since of the newest block a query may see no more than one key.
+                Some(n) => Some(n.div_ceil(KV_BLOCK) + 1),
+                None => None,
+            },
+        }
+    }
+
+    pub(crate) const fn check(&self) -> Result<(), PlanError> {
+        match *self {
+            Self::Full | Self::Keys(1..) => Ok(()),
+            Self::Bias(eps) if eps > 0.0 && eps < 1.0 => Ok(()),
+            Self::Keys(_) | Self::Bias(_) => Err(PlanError::Ring),
+        }
+    }
+}
+
+/// The ring of one KV head, in each layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadRing {
+    /// Keys that there is room for: whole blocks, or the context.
+    pub(crate) n_slots: usize,
+    /// Blocks that a query sees, its own included.
+    pub(crate) n_blocks: usize,
+}
+
+impl HeadRing {
+    pub(crate) const fn new(shape: &Shape, config: &SessionConfig, head: usize) -> Self {
+        let all = config.n_ctx.div_ceil(KV_BLOCK);
+        match config.ring.n_blocks(shape, head) {
+            Some(n_blocks) if n_blocks < all => {
+                // Blocks that are written while the first query of a chunk still looks.
+                let ahead = config.blocks_per_chunk() - 1;
+                let n_slots = n_blocks.saturating_add(ahead).saturating_mul(KV_BLOCK);
+                Self { n_slots: if n_slots < config.n_ctx { n_slots } else { config.n_ctx }, n_blocks }
+            }
+            _ => Self { n_slots: config.n_ctx, n_blocks: all },
+        }
+    }
+
+    /// Blocks that there is room for.
+    pub(crate) const fn n_slot_blocks(&self) -> usize {
+        self.n_slots.div_ceil(KV_BLOCK)
+    }
+
+    /// The oldest position that a query at `pos` sees.
+    pub(crate) const fn oldest(&self, pos: usize) -> usize {
+        (pos / KV_BLOCK + 1).saturating_sub(self.n_blocks) * KV_BLOCK
+    }
+
+    /// Where the key of `pos` lies.
+    pub(crate) const fn slot(&self, pos: usize) -> Option<usize> {
+        pos.checked_rem(self.n_slots)
+    }
+}
+
+/// The smallest distance from which on the biases of slope `2^-exponent` add up to `eps` at most; `None` without a slope.
+const fn distance(exponent: Option<f64>, eps: f32) -> Option<usize> {
+    let Some(exponent) = exponent else { return None };
+    let slope = exp2(-(exponent as f32));
+    // 1 - exp(-slope), without cancellation where it is small.
+    let share = if slope < 0.02 { slope - slope * slope / 2.0 } else { 1.0 - exp2(-slope * core::f32::consts::LOG2_E) };
+    let distance = -(ln(eps) + ln(share)) / slope;
+    // A quotient that is not finite or negative ends at one of the two.
+    Some(if distance < SessionConfig::MAX_CONTEXT as f32 { distance as usize + 1 } else { SessionConfig::MAX_CONTEXT })
+}
+
+/// `2^x` for x up to 0, to a few units in the last place: lengths need no more, and `libm` is not `const`.
+const fn exp2(x: f32) -> f32 {
+    if x < -126.0 {
+        return 0.0;
+    }
+    let mut whole = x as i32;
+    if whole as f32 > x {
+        whole -= 1;
+    }
+    let (t, mut term, mut sum, mut i) = ((x - whole as f32) * core::f32::consts::LN_2, 1.0, 1.0, 1);
+    while i < 12 {
+        term *= t / i as f32;
+        sum += term;
+        i += 1;
+    }
+    sum * f32::from_bits(((whole + 127) as u32) << 23)
+}
+
+/// `ln x` for a normal x above 0, to a few units in the last place.
+const fn ln(x: f32) -> f32 {
+    let exponent = (x.to_bits() >> 23) as i32 - 127;
+    let mantissa = f32::from_bits(x.to_bits() & 0x7f_ffff | 0x3f80_0000);
+    // 2 artanh((m - 1) / (m + 1)), the argument at most a third.
+    let y = (mantissa - 1.0) / (mantissa + 1.0);
+    let (mut power, mut sum, mut i) = (y, 0.0, 1);
+    while i < 20 {
+        sum += power / i as f32;
+        power *= y * y;
+        i += 2;
+    }
+    2.0 * sum + exponent as f32 * core::f32::consts::LN_2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_functions_are_those_of_libm() {
+        for i in 0..4000 {
+            let x = -(i as f32) / 40.0;
+            let (got, want) = (exp2(x), libm::exp2f(x));
+            assert!((got / want - 1.0).abs() < 1e-6, "2^{x}: {got}, {want}");
+        }
+        for i in 1..4000 {
+            let x = i as f32 * 1e-3;
+            let (got, want) = (ln(x), libm::logf(x));
+            assert!((got - want).abs() < 1e-6 * want.abs().max(1.0), "ln {x}: {got}, {want}");
+        }
+        assert!((ln(1e-30) - libm::logf(1e-30)).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_distance_leaves_what_it_may_and_is_the_first_that_does() {
+        for exponent in [0.0, 0.625, 1.0, 3.0, 5.0, 8.0, 16.0] {
+            for eps in [0.5, 1e-2, 1.0 / (1 << 24) as f32, 1e-12] {
+                let slope = libm::exp2(-exponent);
+                let rest = |n: usize| libm::exp(-slope * n as f64) / -libm::expm1(-slope);
+                let n = distance(Some(exponent), eps).unwrap();
+                assert!(rest(n) <= f64::from(eps) * 1.0001, "slope {slope}, eps {eps}: {n} leaves {}", rest(n));
+                assert!(n < 3 || rest(n - 2) > f64::from(eps) * 0.9999, "slope {slope}, eps {eps}: {n} is too many");
+            }
+        }
+        assert_eq!(distance(None, 0.5), None);
+        assert_eq!(distance(Some(100.0), 0.5), Some(SessionConfig::MAX_CONTEXT));
+    }
+
+    #[test]
+    fn a_query_sees_its_own_block_and_whole_ones_before() {
+        let ring = HeadRing { n_slots: 96, n_blocks: 3 };
+        for (pos, oldest) in [(0, 0), (31, 0), (95, 0), (96, 32), (127, 32), (128, 64), (1000, 928)] {
+            assert_eq!(ring.oldest(pos), oldest, "{pos}");
+        }
+        assert_eq!([ring.slot(95), ring.slot(96), ring.slot(1000)], [Some(95), Some(0), Some(40)]);
+    }
+}
