@@ -282,7 +282,7 @@ impl Forward<'_, '_, '_> {
     fn tile_len(&self, n: usize) -> usize {
         match self.executor.n_workers() {
             0 | 1 => n,
-            workers => n.div_ceil(4 * workers).next_multiple_of(16).max(64),
+            workers => n.div_ceil(workers.saturating_mul(4)).next_multiple_of(16).max(64),
         }
     }
 }

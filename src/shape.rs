@@ -165,14 +165,16 @@ impl Shape {
             Some(n) => n,
             None => n_head,
         };
-        let head_dim = n_embd / n_head;
-        if !n_embd.is_multiple_of(n_head) || !n_head.is_multiple_of(n_head_kv) {
-            return Err(ShapeError::Heads {
-                n_embd: n_embd as u64,
-                n_head: n_head as u64,
-                n_head_kv: n_head_kv as u64,
-            });
-        }
+        let head_dim = match n_embd.checked_div(n_head) {
+            Some(head_dim) if n_embd.is_multiple_of(n_head) && n_head.is_multiple_of(n_head_kv) => head_dim,
+            _ => {
+                return Err(ShapeError::Heads {
+                    n_embd: n_embd as u64,
+                    n_head: n_head as u64,
+                    n_head_kv: n_head_kv as u64,
+                });
+            }
+        };
         if !head_dim.is_multiple_of(8) || head_dim as u64 > MAX_HEAD_DIM {
             return Err(ShapeError::HeadDim { found: head_dim as u64 });
         }
@@ -216,7 +218,10 @@ impl Shape {
 
     /// Query heads that share one KV head.
     pub const fn heads_per_kv(&self) -> usize {
-        self.n_head / self.n_head_kv
+        match self.n_head.checked_div(self.n_head_kv) {
+            Some(n) => n,
+            None => 0,
+        }
     }
 
     /// Width of all keys (or values) of one position.

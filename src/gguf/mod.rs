@@ -262,8 +262,9 @@ impl<'f> Gguf<'f> {
             attempt!(read_tensor(&mut cursor));
             i += 1;
         }
-        // `at <= file.len() <= isize::MAX` and the alignment is at most 2^20: no overflow. A file without weights may end early.
-        let data_at = cursor.at().next_multiple_of(alignment);
+        // The next multiple of a power of two. `at <= file.len() <= isize::MAX` and the alignment is at most 2^20: no overflow.
+        // A file without weights may end early.
+        let data_at = (cursor.at() + (alignment - 1)) & !(alignment - 1);
         gguf.data_at = if data_at > file.len() { file.len() } else { data_at };
         match gguf.check_tensors() {
             Ok(()) => Ok(gguf),

@@ -57,7 +57,7 @@ impl Detokenizer {
             return Ok(());
         }
         let mut buffer = Vec::<u8, BUFFER>::new();
-        for byte in self.pending.clone().into_iter().chain(bytes) {
+        for byte in self.pending.iter().copied().chain(bytes) {
             if buffer.is_full() {
                 let pending = write_complete(&buffer, out)?;
                 buffer.clear();

@@ -106,8 +106,11 @@ const SAMPLE: usize = 32;
 /// Samples of `bytes` that lie evenly; all of them, if they are few.
 fn sampled_words(bytes: &[u8]) -> impl Iterator<Item = u32> {
     let between = bytes.len().div_ceil(SAMPLE).max(SAMPLE);
-    let words = bytes.chunks(between).flat_map(|chunk| chunk.chunks(4).take(SAMPLE / 4));
-    words.map(|word| word.iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
+    bytes.chunks(between).flat_map(|chunk| {
+        let (words, rest) = chunk.get(..SAMPLE).unwrap_or(chunk).as_chunks();
+        let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        words.iter().map(|&word| u32::from_le_bytes(word)).chain((!rest.is_empty()).then_some(last))
+    })
 }
 
 /// A byte-level BPE vocabulary as it lies in the file.

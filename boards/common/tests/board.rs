@@ -14,8 +14,7 @@ use nearfield_boards::{
 struct Aligned([u8; include_bytes!("../../../models/pocket.gguf").len()]);
 static POCKET: Aligned = Aligned(*include_bytes!("../../../models/pocket.gguf"));
 
-const CONFIG: SessionConfig =
-    SessionConfig { n_ctx: 128, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
+const CONFIG: SessionConfig = SessionConfig { n_ctx: 128, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
 const LINES: usize = plan(&POCKET.0, &CONFIG).n_lines();
 
 /// The model and its tokenizer's index, as a build script makes them.
