@@ -61,6 +61,8 @@ enum Floats {
     Ends,
     /// Up to this magnitude, which occurs.
     UpTo(f32),
+    /// Halves of integers up to 127, which occurs: they quantize to themselves, or lie between two quants.
+    Ties,
     /// A few floats from where `exp` becomes zero or infinite, of either sign.
     Edges,
     /// Any bits: also infinities and NaN.
@@ -82,6 +84,7 @@ impl Floats {
                 _ => 4.0 * rng.unit(),
             },
             Self::UpTo(limit) => limit * if rng.one_in(8) { 1.0 } else { rng.unit() },
+            Self::Ties => 0.5 * if rng.one_in(8) { 254.0 } else { rng.below(509) as f32 - 254.0 },
             Self::Edges => {
                 let edge = rng.pick(&[EXP_MIN, EXP_MAX, -EXP_MIN, -EXP_MAX]).to_bits();
                 f32::from_bits(edge + rng.below(7) as u32 - 3)
@@ -100,7 +103,7 @@ pub fn floats(rng: &mut Rng, out: &mut [f32]) {
     use Floats::*;
     // Around the least magnitude that is not quantized to zero.
     let tiny = UpTo(rng.pick(&[0.5 * AMAX_MIN, AMAX_MIN.next_down(), AMAX_MIN]));
-    let kind = rng.pick(&[Near, Near, Near, Near, Near, Far, Far, Finite, Finite, Ends, Ends, tiny, Edges, Any]);
+    let kind = rng.pick(&[Near, Near, Near, Near, Near, Far, Far, Finite, Finite, Ends, Ends, tiny, Ties, Edges, Any]);
     out.fill_with(|| kind.draw(rng));
 }
 
