@@ -15,6 +15,11 @@ pub trait Board: fmt::Write {
         None
     }
 
+    /// Inputs that each kernel is tried on at power-on: a few take a second or two on the smallest board.
+    fn self_test_cases(&self) -> u64 {
+        16
+    }
+
     /// Executed where a counter of instructions is to look: before and after the self-test, after the first token and
     /// after each further one.
     fn mark(&mut self) {}

@@ -9,9 +9,6 @@ use crate::image::Image;
 use crate::self_test::self_test;
 use crate::story::{Memory, Teller};
 
-/// Inputs that each kernel is tried on at power-on.
-const SELF_TEST_CASES: u64 = 16;
-
 /// Tests the kernels, makes the model ready and hands it to `then`. Tells what happens, and returns the code to halt with
 /// ([`Halt::code`]), 0 when `then` came to its end.
 pub fn power_on<B: Board, const LINES: usize>(
@@ -45,12 +42,12 @@ fn begin<B: Board, const LINES: usize>(
     memory: &mut Memory<LINES>,
     then: impl FnOnce(&mut B, &mut Teller<'_, '_, '_>) -> Result<(), Halt>,
 ) -> Result<(), Halt> {
-    let (name, isa_name) = (board.name(), isa.name());
+    let (name, isa_name, n_cases) = (board.name(), isa.name(), board.self_test_cases());
     write!(board, "nearfield on {name}, kernels {isa_name}, model {}\r\n", image.name)?;
     board.mark();
-    self_test(isa, SELF_TEST_CASES, memory.arena())?;
+    self_test(isa, n_cases, memory.arena())?;
     board.mark();
-    write!(board, "self-test: {SELF_TEST_CASES} cases of each kernel, {isa_name} gives the definitions' bits\r\n")?;
+    write!(board, "self-test: {n_cases} cases of each kernel, {isa_name} gives the definitions' bits\r\n")?;
     #[cfg(feature = "defmt")]
     defmt::info!("self-test passed: {}", isa_name);
     Teller::open(image, config, isa, executor, memory, |teller| {

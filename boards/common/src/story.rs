@@ -1,6 +1,7 @@
 //! From a prompt to a text on a board: tokenizer, session, sampler, serial port.
 
 use core::fmt;
+use core::ops::Range;
 
 use nearfield::kernels::Kernels;
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
@@ -85,7 +86,7 @@ impl Teller<'_, '_, '_> {
     /// # Errors
     /// [`Halt`] when the board cannot be written to or the model fails.
     pub fn tell<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Story, Halt> {
-        let n_prompt = self.encode(board, prompt)?;
+        let in_use = self.encode(board, prompt)?;
         let mut sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
         let mut detokenizer = Detokenizer::new(false);
         let (mut text, mut hash) = (Fnv64::default(), Fnv64::default());
@@ -96,7 +97,7 @@ impl Teller<'_, '_, '_> {
 
         self.session.reset();
         let n_vocab = self.tokenizer.n_tokens();
-        let prompt = self.tokens.get(..n_prompt).unwrap_or_default();
+        let prompt = self.tokens.get(in_use).unwrap_or_default();
         prompt.iter().for_each(|&token| sampler.accept(token));
         let logits = self.session.prefill(prompt)?;
         hash.floats(logits);
@@ -122,8 +123,8 @@ impl Teller<'_, '_, '_> {
         Ok(Story { n_tokens, micros, text: text.get(), logits: hash.get() })
     }
 
-    /// The prompt's tokens, in `self.tokens`; a prompt too long for the context loses its beginning, with a notice.
-    fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<usize, Halt> {
+    /// Where in `self.tokens` the prompt's tokens are; one too long for the context loses its beginning, with a notice.
+    fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<Range<usize>, Halt> {
         let mut n = self.tokenizer.encode(prompt, self.tokenizer.options(), self.tokens)?;
         if n == 0 {
             // A text needs a token to begin with.
@@ -137,10 +138,8 @@ impl Teller<'_, '_, '_> {
         let most = (self.session.n_ctx() - self.session.n_ctx() / 4).max(1);
         if n > most {
             write!(board, "[the prompt's {n} tokens do not fit: its last {most} are used]\r\n")?;
-            self.tokens.copy_within(n - most..n, 0);
-            n = most;
         }
-        Ok(n)
+        Ok(n.saturating_sub(most)..n)
     }
 }
 

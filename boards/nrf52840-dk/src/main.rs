@@ -1,4 +1,4 @@
-//! nRF52840-DK: prompts over the debug probe's serial port (P0.06 out, P0.08 in, 115,200 baud), 512 tokens of context.
+//! nRF52840-DK: prompts over the debug probe's serial port (P0.06 out, P0.08 in, 115,200 baud), 2048 tokens of context.
 #![no_std]
 #![no_main]
 
@@ -6,14 +6,20 @@ use cortex_m_rt::entry;
 use embassy_nrf::config::HfclkSource;
 use embassy_nrf::uarte::{Baudrate, Config, InterruptHandler, Uarte};
 use embassy_nrf::{bind_interrupts, peripherals};
-use nearfield::{KvType, SessionConfig};
+use nearfield::{KvType, Ring, SessionConfig};
 use nearfield_boards::{Image, Memory, image, plan};
 use static_cell::ConstStaticCell;
 
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 
-const CONFIG: SessionConfig =
-    SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
+/// Each KV head keeps the keys that its slope needs (see `Ring::Bias`): 672 of the 2048.
+const CONFIG: SessionConfig = SessionConfig {
+    n_ctx: 2048,
+    n_batch: 8,
+    kv: KvType::Q8_0,
+    ring: Ring::Bias(SessionConfig::HORIZON_EPS),
+    ..SessionConfig::DEFAULT
+};
 
 /// All memory that changes but the stack: exactly what the plan says.
 static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);

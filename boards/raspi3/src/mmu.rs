@@ -72,6 +72,8 @@ pub unsafe fn enable() {
             "isb",
             "mrs {t}, sctlr_el1",
             "orr {t}, {t}, {sctlr}",
+            // Unaligned accesses are not trapped: quantized blocks lie as they lie in the file.
+            "bic {t}, {t}, #2",
             "msr sctlr_el1, {t}",
             "isb",
             mair = in(reg) MAIR,

@@ -5,6 +5,7 @@ use core::arch::asm;
 use super::reduce::strided_sum;
 use super::split::byte_pairs;
 use super::word::{add_products, half, sign_extend_even, sign_extend_odd};
+use crate::contract::broken;
 use crate::scalar::{self, assert_query, assert_rows, distance_of};
 use crate::{BlockQ8, KvRows, QK, Query};
 
@@ -79,17 +80,18 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
         let columns = QK.min(head_dim - g * QK);
         let group = Group { q, pairs: &pairs[..columns / 2], at: g, of: head_dim.div_ceil(QK) };
         let (fours, rest) = scores.as_chunks_mut::<KEYS>();
-        let (keys, last_keys) = qs.split_at(fours.len() * KEYS * head_dim);
-        let (scales, last_scales) = d.split_at(fours.len() * KEYS * group.of);
-        let of_fours = keys.chunks_exact(KEYS * head_dim).zip(scales.chunks_exact(KEYS * group.of));
+        let (keys, scales) = (qs.chunks_exact((KEYS * head_dim).max(1)), d.chunks_exact((KEYS * group.of).max(1)));
+        let (last_keys, last_scales) = (keys.remainder(), scales.remainder());
+        let of_fours = keys.zip(scales);
         for ((keys, scales), scores) in of_fours.zip(fours) {
             // SAFETY: four keys of `head_dim` columns, of which the group begins at `32 g` and ends in the same row.
             let sums = unsafe { products_of_four(keys.as_ptr().add(g * QK), head_dim, group.pairs) };
             group.add(sums, scales, scores);
         }
-        let of_rest = last_keys.chunks_exact(head_dim).zip(last_scales.chunks_exact(group.of));
+        let of_rest = last_keys.chunks_exact(head_dim.max(1)).zip(last_scales.chunks_exact(group.of.max(1)));
         for ((key, scales), score) in of_rest.zip(rest) {
-            group.add([products(&key[g * QK..], group.pairs)], scales, core::array::from_mut(score));
+            let key = key.get(g * QK..).unwrap_or_else(|| broken("keys of the query's length"));
+            group.add([products(key, group.pairs)], scales, core::array::from_mut(score));
         }
     }
 }
@@ -106,9 +108,10 @@ impl Group<'_> {
     /// `score += (d_k · d_q) · sum` for `N` keys.
     #[inline]
     fn add<const N: usize>(&self, sums: [i32; N], scales: &[u16], scores: &mut [f32; N]) {
-        let scales = scales.chunks_exact(self.of);
+        let scales = scales.chunks_exact(self.of.max(1));
         for ((score, sum), d) in scores.iter_mut().zip(sums).zip(scales) {
-            *score += (half(d[self.at]) * self.q.d) * sum as f32;
+            let d = d.get(self.at).copied().unwrap_or_else(|| broken("a scale for each 32 columns of a key"));
+            *score += (half(d) * self.q.d) * sum as f32;
         }
     }
 }
@@ -177,8 +180,9 @@ pub(in super::super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc:
         KvRows::F16(values) => accumulate(probs, values, |&x| half(x), acc),
         KvRows::Q8_0 { qs, d } => {
             for (i, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
-                let (at, d) = (i * COLUMNS, &d[i * COLUMNS / QK..]);
-                let values = Quants { qs: &qs[at..], head_dim, d, groups: head_dim.div_ceil(QK) };
+                let columns = qs.get(i * COLUMNS..).zip(d.get(i * COLUMNS / QK..));
+                let (qs, d) = columns.unwrap_or_else(|| broken("values of the output's length"));
+                let values = Quants { qs, head_dim, d, groups: head_dim.div_ceil(QK) };
                 accumulate_quants(probs, values, acc);
             }
         }
@@ -190,8 +194,8 @@ fn accumulate<T>(probs: &[f32], values: &[T], float: impl Fn(&T) -> f32, acc: &m
     let head_dim = acc.len();
     for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
         let mut sums = [0.0; COLUMNS];
-        for (row, &p) in values.chunks_exact(head_dim).zip(probs).rev() {
-            for (sum, x) in sums.iter_mut().zip(&row[i * COLUMNS..]) {
+        for (row, &p) in values.chunks_exact(head_dim.max(1)).zip(probs).rev() {
+            for (sum, x) in sums.iter_mut().zip(row.iter().skip(i * COLUMNS)) {
                 *sum += p * float(x);
             }
         }
@@ -237,7 +241,8 @@ macro_rules! four_values {
 fn accumulate_quants(probs: &[f32], values: Quants<'_>, acc: &mut [f32; COLUMNS]) {
     let Quants { qs, head_dim, d, groups } = values;
     let last = probs.len() - 1;
-    let (qs, d) = (&qs[last * head_dim..][..COLUMNS], &d[last * groups]);
+    let of_last = qs.get(last * head_dim..last * head_dim + COLUMNS).zip(d.get(last * groups));
+    let (qs, d) = of_last.unwrap_or_else(|| broken("values of the output's length"));
     let mut sums = [0.0f32; COLUMNS];
     let probs = probs.as_ptr_range();
     // SAFETY: reads 16 quants and a scale of each key: those of the last are borrowed above, those before it lie
@@ -261,7 +266,7 @@ fn accumulate_quants(probs: &[f32], values: Quants<'_>, acc: &mut [f32; COLUMNS]
             "bne 2b",
             "vstmia r12, {{s16-s31}}",
             inout("r0") qs.as_ptr() => _, in("r1") head_dim,
-            inout("r2") d => _, in("r3") 2 * groups,
+            inout("r2") &raw const *d => _, in("r3") 2 * groups,
             inout("r4") probs.end => _, in("r5") probs.start,
             in("r12") &mut sums,
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,

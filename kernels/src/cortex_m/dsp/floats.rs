@@ -2,17 +2,20 @@
 
 use super::reduce::dot;
 use crate::block::{Block, blocks_of};
+use crate::contract::require;
 use crate::{ColumnsMut, Matrix};
 
 /// See [`crate::Kernels::matmul`].
 pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>, float: impl Fn(&B) -> f32) {
     let stride = w.n_cols();
-    assert_eq!(x.len(), out.n_tokens() * stride);
-    let start = out.start();
-    for token in 0..out.n_tokens() {
-        let x = &x[token * stride..][..stride];
-        for (r, out) in out.row(token).iter_mut().enumerate() {
-            *out = dot(blocks_of::<B>(w.row(start + r)), x, &float);
+    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    if stride == 0 {
+        return out.rows_mut().for_each(|out| out.fill(0.0));
+    }
+    let rows = blocks_of::<B>(w.rows(out.start(), out.end()));
+    for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
+        for (row, out) in rows.chunks_exact(stride).zip(out) {
+            *out = dot(row, x, &float);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::split;
 use super::unpack::{self, Unpack};
 use super::word::half_products;
 use crate::block::*;
+use crate::contract::require;
 use crate::{ColumnsMut, Matrix, QK};
 
 /// Words of activations on the stack: 2304 bytes. 1024 columns of Q4_0; longer rows are taken in panels of this size, and
@@ -52,20 +53,18 @@ impl FourRows for BlockQ5_0 {
 /// See [`crate::Kernels::matmul`].
 pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
-    assert_eq!(x.len(), out.n_tokens() * stride);
-    let (start, end) = (out.start(), out.end());
-    let weights = w.rows(start, end);
-    for token in 0..out.n_tokens() {
-        let out = out.row(token);
-        out.fill(0.0);
-        row_panels::<B>(weights, &x[token * stride..][..stride], out);
+    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    out.rows_mut().for_each(|out| out.fill(0.0));
+    let weights = w.rows(out.start(), out.end());
+    for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
+        row_panels::<B>(weights, x, out);
     }
 }
 
 /// `out[r] += w[r] · x`
 fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
     let row_bytes = x.len() * size_of::<B>();
-    assert_eq!(weights.len(), out.len() * row_bytes);
+    require(weights.len() == out.len() * row_bytes, "a row of weights for each output");
     let mut panel = [0u32; PANEL];
     let words = size_of::<B::Split>() / size_of::<u32>();
     for (i, x) in x.chunks(PANEL / words).enumerate() {
@@ -76,20 +75,21 @@ fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
         for (x, split) in x.iter().zip(splits) {
             B::split(x, split);
         }
-        let columns = panel[..x.len() * words].as_ptr_range();
+        let columns = panel.as_ptr();
+        let columns_end = columns.wrapping_add(x.len() * words);
         let first = i * (PANEL / words) * size_of::<B>();
         let (fours, rest) = out.as_chunks_mut::<ROWS>();
         let mut at = first;
         for four in &mut *fours {
             // SAFETY: four rows lie `row_bytes` apart from block `i * (PANEL / words)` of this one on, and have `x.len()`
             // more blocks: `weights` holds the rows of `out`. `columns` are as many split blocks, and not none.
-            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start, row_bytes, columns.end, four) };
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns, row_bytes, columns_end, four) };
             at += ROWS * row_bytes;
         }
         for one in rest {
             let mut four = [*one; ROWS];
             // SAFETY: as above; with a stride of zero, all four rows are this one.
-            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start, 0, columns.end, &mut four) };
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns, 0, columns_end, &mut four) };
             *one = four[0];
             at += row_bytes;
         }
@@ -99,21 +99,22 @@ fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
 /// The same for types that are unpacked row by row, 32 columns at a time.
 pub(super) fn matmul_unpacked<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
-    assert_eq!(x.len(), out.n_tokens() * stride);
-    let (start, per_block) = (out.start(), unpack::per_block::<B>());
-    for token in 0..out.n_tokens() {
-        let x = &x[token * stride..][..stride];
-        let out = out.row(token);
-        out.fill(0.0);
+    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    out.rows_mut().for_each(|out| out.fill(0.0));
+    let per_block = const { unpack::per_block::<B>() };
+    let blocks: &[B] = blocks_of(w.rows(out.start(), out.end()));
+    if stride == 0 {
+        return;
+    }
+    for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
         let mut panel = [[0; QK / 2]; PANEL / (QK / 2) / GROUPS * GROUPS];
         for (i, x) in x.chunks(panel.len()).enumerate() {
             for (x, pairs) in x.iter().zip(&mut panel) {
                 split::byte_pairs(x, pairs);
             }
-            for (r, out) in out.iter_mut().enumerate() {
-                let blocks: &[B] = blocks_of(w.row(start + r));
-                let blocks = blocks[i * panel.len() / per_block..].iter();
-                for ((block, x), pairs) in blocks.zip(x.chunks(per_block)).zip(panel.chunks(per_block)) {
+            for (row, out) in blocks.chunks_exact((stride / per_block).max(1)).zip(&mut *out) {
+                let row = row.iter().skip(i * panel.len() / per_block);
+                for ((block, x), pairs) in row.zip(x.chunks(per_block)).zip(panel.chunks(per_block)) {
                     for (g, (x, pairs)) in x.iter().zip(pairs).enumerate() {
                         *out = block.add(g, half_products(&block.words(g), pairs), x, *out);
                     }

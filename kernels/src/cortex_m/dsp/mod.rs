@@ -20,7 +20,8 @@ mod word;
 #[cfg(feature = "mve")]
 pub(super) use word::half;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query, scalar};
+use crate::contract::broken;
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
 /// A processor with the DSP extension: the firmware says so by the feature `dsp`.
 struct Dsp(());
@@ -111,6 +112,6 @@ pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_
             floats::matmul(w, x, out, |w: &F16| word::half(u16::from_le_bytes(w.0)))
         }
         (WeightType::BF16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &BF16| w.to_f32()),
-        _ => scalar::matmul(w, x, out),
+        _ => broken("Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16"),
     }
 }

@@ -1,12 +1,13 @@
 //! From floats to int8: the definition's operations, with nothing to look up and no bound to check.
 
+use crate::contract::require;
 use crate::scalar::constants::ROUND;
 use crate::scalar::{self, AMAX_MIN};
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
 pub(in super::super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
-    assert_eq!(out.len(), x.len().div_ceil(QK));
+    require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (whole, rest) = x.as_chunks::<QK>();
     let mut out = out.iter_mut();
     for (x, out) in whole.iter().zip(&mut out) {
@@ -49,7 +50,7 @@ pub(in super::super) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
 /// See [`crate::Kernels::store_kv`].
 pub(in super::super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     let KvRowsMut::Q8_0 { qs, d } = out else { return scalar::store_kv(x, out) };
-    assert!(qs.len() == x.len() && d.len() == x.len().div_ceil(QK));
+    require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), "a row of the length of the head");
     for ((x, qs), d) in x.chunks(QK).zip(qs.chunks_mut(QK)).zip(d) {
         let block = quantize_rest(x);
         qs.iter_mut().zip(block.qs).for_each(|(out, q)| *out = q);

@@ -1,5 +1,6 @@
 //! Float sums in the one order of the definitions, with the 16 partial sums in registers.
 
+use crate::contract::require;
 use crate::scalar::{LANES, tree};
 
 /// As [`crate::scalar::strided_sum`] of `term(x)`.
@@ -17,7 +18,7 @@ pub(in super::super) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32
 /// `Σ w[c] · x[c]`, in the same order.
 #[inline]
 pub(super) fn dot<T>(w: &[T], x: &[f32], float: impl Fn(&T) -> f32) -> f32 {
-    assert_eq!(w.len(), x.len());
+    require(w.len() == x.len(), "rows of the same length");
     let (w_chunks, w_rest) = w.as_chunks::<LANES>();
     let (x_chunks, x_rest) = x.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];

@@ -62,13 +62,13 @@ impl Unpack for BlockQ5_1 {
 
 /// Two bits of each byte of 32: those of a group.
 fn two_bits(qs: &[u8; QK_K / 4], group: usize) -> [u32; QK / 4] {
-    let qs = &qs[group / 4 * QK..][..QK];
+    let qs = &qs.as_chunks::<QK>().0[group / 4 & 1];
     core::array::from_fn(|k| word(qs, k) >> (2 * (group % 4)) & 0x0303_0303)
 }
 
 /// The half of each byte of 32 that is a group's.
 fn half_bytes(qs: &[u8; QK_K / 2], group: usize) -> [u32; QK / 4] {
-    let qs = &qs[group / 2 * QK..][..QK];
+    let qs = &qs.as_chunks::<QK>().0[group / 2 & 3];
     core::array::from_fn(|k| word(qs, k) >> (4 * (group % 2)) & 0x0f0f_0f0f)
 }
 

@@ -7,6 +7,7 @@ use core::arch::asm;
 
 use super::dsp;
 use super::math::flushes_nothing;
+use crate::contract::{broken, require};
 use crate::scalar::{assert_query, assert_rows};
 use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
@@ -40,10 +41,12 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
     let fours = n / KEYS * KEYS;
     scores.fill(0.0);
     for (g, q) in q.iter().enumerate() {
-        let keys = Keys { qs: &qs[g * QK..], d: &d[g..], head_dim, groups: head_dim.div_ceil(QK) };
+        let Some((of_group, scales)) = qs.get(g * QK..).zip(d.get(g..)) else { broken("keys of the query's length") };
+        let keys = Keys { qs: of_group, d: scales, head_dim, groups: head_dim.div_ceil(QK) };
         let whole = head_dim - g * QK >= QK;
-        let (scores, rest) = scores.split_at_mut(fours);
-        if let Some(first) = scores.first_mut() {
+        if fours > 0
+            && let Some(first) = scores.first_mut()
+        {
             // SAFETY: the slices hold a group of each key, and `scores` whole fours of them.
             unsafe {
                 if whole {
@@ -54,9 +57,10 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
             }
         }
         let columns = if whole { QK } else { COLUMNS };
-        for (j, score) in (fours..).zip(rest) {
-            let sum = products(&qs[j * head_dim + g * QK..][..columns], q);
-            *score += (dsp::half(d[j * keys.groups + g]) * q.d) * sum as f32;
+        for (j, score) in scores.iter_mut().enumerate().skip(fours) {
+            let key = keys.qs.get(j * head_dim..j * head_dim + columns).zip(keys.d.get(j * keys.groups));
+            let (key, &d) = key.unwrap_or_else(|| broken("keys of the query's length"));
+            *score += (dsp::half(d) * q.d) * products(key, q) as f32;
         }
     }
 }
@@ -224,21 +228,22 @@ pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32
             let mut factors = [0.0; KV_BLOCK];
             for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
                 let at = i * COLUMNS;
+                let columns = qs.get(at..).zip(d.get(at / QK..)).zip(factors.get_mut(..probs.len()));
+                let ((qs, d), factors) = columns.unwrap_or_else(|| broken("values of the output's length"));
                 if at.is_multiple_of(QK) {
-                    multiply_scales(probs, &d[at / QK..], groups, &mut factors);
+                    multiply_scales(probs, d, groups, factors);
                 }
-                let factors = &factors[..probs.len()];
-                accumulate(factors, &qs[at..], head_dim, acc);
+                accumulate(factors, qs, head_dim, acc);
             }
         }
         _ => dsp::attention::accumulate_block(probs, values, acc),
     }
 }
 
-/// `factors[j] = probs[j] · d_j` for at most as many as there are; `d` of the next key lies `groups` further.
-fn multiply_scales(probs: &[f32], d: &[u16], groups: usize, factors: &mut [f32; KV_BLOCK]) {
-    let n = probs.len().min(KV_BLOCK);
-    assert!(n == 0 || d.len() > (n - 1) * groups);
+/// `factors[j] = probs[j] · d_j`; `d` of the next key lies `groups` further.
+fn multiply_scales(probs: &[f32], d: &[u16], groups: usize, factors: &mut [f32]) {
+    let n = probs.len().min(factors.len());
+    require(n == 0 || d.len() > (n - 1) * groups, "a scale for each 32 columns of a value");
     let offsets: [u32; 4] = [0, 1, 2, 3].map(|j| j * 2 * groups as u32);
     // SAFETY: reads `n` numbers and scales, writes `n` factors; loads and stores past them are predicated.
     unsafe {
@@ -255,7 +260,7 @@ fn multiply_scales(probs: &[f32], d: &[u16], groups: usize, factors: &mut [f32; 
             "letp lr, 2b",
             "3:",
             in("r0") &offsets, in("r1") n, inout("r2") probs.as_ptr() => _, inout("r3") d.as_ptr() => _,
-            in("r4") 8 * groups, inout("r5") factors => _, out("lr") _,
+            in("r4") 8 * groups, inout("r5") factors.as_mut_ptr() => _, out("lr") _,
             out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
             options(nostack),
         )
@@ -276,7 +281,8 @@ macro_rules! four_values {
 
 /// `acc[c] += Σ_j factors[j] · q_j[c]`, from the last key to the first; there is at least one.
 fn accumulate(factors: &[f32], qs: &[i8], head_dim: usize, acc: &mut [f32; COLUMNS]) {
-    let last = &qs[(factors.len() - 1) * head_dim..][..COLUMNS];
+    let at = (factors.len() - 1) * head_dim;
+    let last = qs.get(at..at + COLUMNS).unwrap_or_else(|| broken("values of the output's length"));
     let mut sums = [0.0f32; COLUMNS];
     // SAFETY: reads 16 quants of each key: those of the last are borrowed above, those before it lie `head_dim` lower in
     // the same slice. Reads `factors`, backwards from their end, and writes `sums`.

@@ -3,28 +3,26 @@
 use core::mem::size_of;
 
 use super::rows::{Rows, offsets};
+use crate::contract::require;
 use crate::{BlockQ8, ColumnsMut, Matrix, QK};
 
 /// See [`crate::Kernels::matmul`].
 pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
-    assert_eq!(x.len(), out.n_tokens() * stride);
-    let (start, end) = (out.start(), out.end());
-    let weights = w.rows(start, end);
-    for token in 0..out.n_tokens() {
-        let (x, out) = (&x[token * stride..][..stride], out.row(token));
-        if x.is_empty() {
-            out.fill(0.0);
-        } else {
-            token_rows::<B, R>(weights, x, out);
-        }
+    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    if stride == 0 {
+        return out.rows_mut().for_each(|out| out.fill(0.0));
+    }
+    let weights = w.rows(out.start(), out.end());
+    for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
+        token_rows::<B, R>(weights, x, out);
     }
 }
 
 /// `out[r] = w[r] · x`
 fn token_rows<B: Rows<R>, const R: usize>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
     let row_bytes = x.len() * size_of::<B>();
-    assert_eq!(weights.len(), out.len() * row_bytes);
+    require(weights.len() == out.len() * row_bytes, "a row of weights for each output");
     let mut w = weights.as_ptr();
     let (whole, rest) = out.as_chunks_mut::<R>();
     let between = offsets::<B, R>(row_bytes);

@@ -3,12 +3,13 @@
 use core::arch::asm;
 
 use super::dsp;
+use crate::contract::require;
 use crate::scalar::AMAX_MIN;
 use crate::{BlockQ8, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
-    assert_eq!(out.len(), x.len().div_ceil(QK));
+    require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (whole, rest) = x.as_chunks::<QK>();
     let mut out = out.iter_mut();
     for (x, out) in whole.iter().zip(&mut out) {
