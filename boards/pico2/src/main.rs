@@ -10,7 +10,7 @@ use static_cell::ConstStaticCell;
 
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 
-/// Each KV head keeps the keys that its slope needs (see `Ring::Bias`): 672 of the 2048.
+/// Each KV head keeps the keys that its slope needs (see `Ring::Bias`): 704 of the 2048.
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
