@@ -9,7 +9,7 @@ use common::reference::quantize::{TYPES, Type};
 use common::run::{Setup, logits};
 use common::threads::Threads;
 use nearfield::kernels::{available, scalar};
-use nearfield::{Executor, Inline, KvType};
+use nearfield::{Executor, Inline, KvType, Session, SessionConfig};
 
 /// More than two blocks of keys, more than a chunk of 64, and no multiple of anything.
 const N_TOKENS: usize = 77;
@@ -136,7 +136,7 @@ fn with_a_horizon_too() {
     let tokens = spec.tokens(300);
     for kv in KvType::ALL {
         let file = spec.file("Q8_0");
-        let setup = Setup::default().with_kv(kv).with_eps(nearfield::SessionConfig::HORIZON_EPS);
+        let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS);
         let walk = |setup: Setup<'_>| {
             setup.session(file.bytes(), |session| (logits(session, &tokens), session.key_stats().visited.to_vec()))
         };
@@ -198,19 +198,34 @@ fn a_tied_output_has_the_bits_of_a_copy() {
     assert_same_bits("untied", &run(&MPT.file("Q8_0")), &run(&MPT.file_of(&tensors, "Q8_0")));
 }
 
+/// Also its walks end where they did: nothing of the old text's keys is left.
 #[test]
 fn a_session_that_was_reset_is_new() {
-    let (long, short) = (MPT.tokens(200), Spec { seed: 2, ..MPT }.tokens(100));
+    // Keys of the first text are much larger than those of the second.
+    let spec = Spec { max_alibi_bias: Some(4.0), ..MPT };
+    let mut tensors = spec.tensors();
+    let (large, small) = (0..24_u32, 24..48_u32);
+    for (row, is_large) in
+        tensors[0].data.chunks_exact_mut(spec.n_embd()).zip((0..).map(|token| large.contains(&token)))
+    {
+        // A norm does not see the size of a row, but how much of it lies in one column.
+        row[0] = if is_large { 30.0 } else { 0.0 };
+    }
+    let file = spec.file_of(&tensors, "F16");
+    let [long, short] = [(large, 200), (small, 150)].map(|(tokens, n)| tokens.cycle().take(n).collect::<Vec<u32>>());
     for kv in KvType::ALL {
-        let setup = Setup::default().with_kv(kv).with_eps(1.0 / 64.0);
-        let file = Spec { sharpness: 6.0, ..MPT }.file("F16");
-        let want = setup.logits(file.bytes(), &short);
-        let got = setup.session(file.bytes(), |session| {
+        let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS);
+        let visited = |session: &Session<'_, '_, '_>| session.key_stats().visited.to_vec();
+        let (want, want_visited) = setup.session(file.bytes(), |session| (logits(session, &short), visited(session)));
+        let (got, got_visited) = setup.session(file.bytes(), |session| {
             logits(session, &long);
             session.reset();
-            logits(session, &short)
+            (logits(session, &short), visited(session))
         });
         assert_same_bits(&format!("{kv} cache"), &want, &got);
+        assert_eq!(want_visited, got_visited, "{kv} cache: keys visited");
+        let held = (1..=short.len() as u64).sum();
+        assert!(want_visited.iter().any(|&n| n < held), "{kv} cache: {want_visited:?} of {held}");
     }
 }
 
