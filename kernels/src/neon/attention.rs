@@ -2,13 +2,14 @@
 
 use core::arch::aarch64::*;
 
-use super::bytes::{next_32, next_halves, rows_from, widen_one};
+use super::bytes::{next_32, next_halves, part, rows_from, widen_one};
 use super::floats::{Element, add, add_tail, dots, load_some, store_some, tree};
 use super::group::{Floats, ROWS, add_scaled};
 use super::isa::{Dot, Isa, load};
 use super::math::map;
 use super::norm::square;
 use crate::block::BlockQ8_0;
+use crate::contract::broken;
 use crate::scalar::{LANES, assert_query, assert_rows, distance_of};
 use crate::{BlockQ8, KvRows, QK, Query};
 
@@ -58,7 +59,7 @@ pub(super) unsafe fn score_block<I: Isa>(
         (Query::F32(q), KvRows::F16(keys)) => dot_keys(q, keys, scores),
         // SAFETY: the processor has the ISA.
         (Query::Q8(q), KvRows::Q8_0 { qs, d }) => unsafe { dot_keys_q8::<I::Dot>(q, qs, d, head_dim, scores) },
-        _ => unreachable!("checked by assert_query"),
+        _ => broken("a query of the keys' kind"),
     }
     add_bias(scores, scale, slope, distance);
     largest(scores)
@@ -107,7 +108,11 @@ fn largest(scores: &[f32]) -> f32 {
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
         let rows: [&[E]; 4] = four_rows(keys, q.len(), first, scores.len());
-        scores.copy_from_slice(&dots(rows, [q])[..scores.len()]);
+        let sums = dots(rows, [q]);
+        match scores.first_chunk_mut() {
+            Some(four) => *four = sums,
+            None => scores.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum),
+        }
     }
 }
 
@@ -116,7 +121,7 @@ fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
 fn four_rows<T>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; 4] {
     let mut rows: [&[T]; 4] = [&[]; 4];
     for (r, slot) in rows.iter_mut().enumerate() {
-        *slot = &all[(first + r.min(n - 1)) * stride..][..stride];
+        *slot = part(all, (first + r.min(n - 1)) * stride, stride);
     }
     rows
 }
@@ -128,7 +133,7 @@ fn four_rows<T>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; 4] {
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn dot_keys_q8<D: Dot>(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
-    let (whole, rest) = q.split_at(head_dim / QK);
+    let (whole, rest) = q.split_at_checked(head_dim / QK).unwrap_or_else(|| broken("a query of the keys' width"));
     for (first, scores) in (0..).step_by(ROWS).zip(scores.chunks_mut(ROWS)) {
         let (mut qs, d) = (rows_from(qs, head_dim, first), rows_from(d, q.len(), first));
         let mut keys = Keys::<D> { d, walks: [D::start(); 2], acc: [vdupq_n_f32(0.0); 2] };
@@ -204,6 +209,12 @@ trait Values: Copy {
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32;
 }
 
+/// Element `at`.
+#[inline]
+fn one<T: Copy>(x: &[T], at: usize) -> T {
+    x.get(at).copied().unwrap_or_else(|| broken("values of the head's width"))
+}
+
 #[derive(Clone, Copy)]
 struct Singles<'a, E> {
     x: &'a [E],
@@ -213,14 +224,14 @@ struct Singles<'a, E> {
 impl<E: Element> Values for Singles<'_, E> {
     #[inline]
     fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [Floats; N] {
-        let x: &[[E; 8]] = self.x[key * self.head_dim + at..][..8 * N].as_chunks().0;
+        let x: &[[E; 8]] = part(self.x, key * self.head_dim + at, 8 * N).as_chunks().0;
         // SAFETY: the target has NEON.
         core::array::from_fn(|i| E::widen(&x[i]).map(|x| unsafe { vmulq_n_f32(x, p) }))
     }
 
     #[inline]
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
-        p * self.x[key * self.head_dim + at].value()
+        p * one(self.x, key * self.head_dim + at).value()
     }
 }
 
@@ -234,14 +245,14 @@ struct Quants<'a> {
 impl Quants<'_> {
     #[inline]
     fn scale(self, key: usize, at: usize) -> f32 {
-        widen_one(self.d[key * self.head_dim.div_ceil(QK) + at / QK])
+        widen_one(one(self.d, key * self.head_dim.div_ceil(QK) + at / QK))
     }
 }
 
 impl Values for Quants<'_> {
     #[inline]
     fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [Floats; N] {
-        let qs: &[[i8; 8]] = self.qs[key * self.head_dim + at..][..8 * N].as_chunks().0;
+        let qs: &[[i8; 8]] = part(self.qs, key * self.head_dim + at, 8 * N).as_chunks().0;
         const { assert!(N <= 8) };
         let mut factors = [p * self.scale(key, at); 2];
         if N > 4 {
@@ -253,7 +264,7 @@ impl Values for Quants<'_> {
 
     #[inline]
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
-        (p * self.scale(key, at)) * f32::from(self.qs[key * self.head_dim + at])
+        (p * self.scale(key, at)) * f32::from(one(self.qs, key * self.head_dim + at))
     }
 }
 
@@ -300,7 +311,8 @@ fn accumulate(probs: &[f32], values: impl Values, acc: &mut [f32]) {
 #[target_feature(enable = "neon")]
 #[inline]
 fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &mut [f32]) {
-    let acc: &mut [[f32; 8]] = acc[at..][..8 * N].as_chunks_mut().0;
+    let acc = acc.get_mut(at..).and_then(|acc| acc.get_mut(..8 * N)).unwrap_or_else(|| broken("columns of the sums"));
+    let acc: &mut [[f32; 8]] = acc.as_chunks_mut().0;
     let mut sums = [[vdupq_n_f32(0.0); 2]; N];
     for (key, &p) in probs.iter().enumerate().rev() {
         let terms: [Floats; N] = values.weighted(p, key, at);

@@ -7,6 +7,19 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::group::ROWS;
+use crate::contract::broken;
+
+/// What whoever cuts rows is promised.
+const ROWS_EXIST: &str = "rows that are all there";
+
+/// Elements `first..first + n`.
+///
+/// # Panics
+/// When there are fewer.
+#[inline(always)]
+pub(super) fn part<T>(all: &[T], first: usize, n: usize) -> &[T] {
+    all.get(first..).and_then(|rest| rest.get(..n)).unwrap_or_else(|| broken(ROWS_EXIST))
+}
 
 /// Where rows `first..first + 8` of `[_, stride]` begin; the last row stands in for rows that do not exist.
 ///
@@ -14,7 +27,7 @@ use super::group::ROWS;
 /// When there is no row `first`.
 #[inline]
 pub(super) fn rows_from<T>(all: &[T], stride: usize, first: usize) -> [*const u8; ROWS] {
-    let rest = &all[first * stride..];
+    let rest = all.get(first * stride..).unwrap_or_else(|| broken(ROWS_EXIST));
     let last = (rest.len() / stride.max(1)).saturating_sub(1);
     core::array::from_fn(|r| rest.as_ptr().wrapping_add(r.min(last) * stride).cast())
 }

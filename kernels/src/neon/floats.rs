@@ -2,9 +2,10 @@
 
 use core::arch::aarch64::*;
 
-use super::bytes::{widen, widen_one};
+use super::bytes::{part, widen, widen_one};
 use super::group::Floats;
 use crate::block::{BF16, Block, F16, F32, blocks_of};
+use crate::contract::{broken, require};
 use crate::scalar::LANES;
 use crate::{ColumnsMut, Matrix};
 
@@ -95,7 +96,7 @@ const ROW_BLOCK: usize = 16;
 #[target_feature(enable = "neon")]
 pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
     let n_tokens = out.n_tokens();
-    assert_eq!(x.len(), n_tokens * w.n_cols());
+    require(x.len() == n_tokens * w.n_cols(), "a row of activations for each token");
     let n_rows = out.end() - out.start();
     for first in (0..n_rows).step_by(ROW_BLOCK) {
         let end = n_rows.min(first + ROW_BLOCK);
@@ -128,11 +129,11 @@ fn tile<B: Block + Element, const R: usize, const T: usize>(
     }
     let mut tokens: [&[f32]; T] = [&[]; T];
     for (t, slot) in tokens.iter_mut().enumerate() {
-        *slot = &x[(token + t) * n_cols..][..n_cols];
+        *slot = part(x, (token + t) * n_cols, n_cols);
     }
     let sums = dots(rows, tokens);
     for t in 0..T {
-        let out = &mut out.row(token + t)[row..];
+        let out = out.row(token + t).get_mut(row..).unwrap_or_else(|| broken("columns of the output"));
         for r in 0..R.min(out.len()) {
             out[r] = sums[r * T + t];
         }
@@ -145,7 +146,7 @@ fn tile<B: Block + Element, const R: usize, const T: usize>(
 pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
     const { assert!(R * T == 4) };
     let n = x[0].len();
-    assert!(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n));
+    require(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n), "rows of one length");
     // Of each row and token, the first and the last eight partial sums.
     let mut lanes = [[[vdupq_n_f32(0.0); 2]; 4]; 2];
     for i in 0..n / LANES {
@@ -167,7 +168,7 @@ pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], 
     if done < n {
         for (r, row) in rows.iter().enumerate() {
             for (t, x) in x.iter().enumerate() {
-                let products = row[done..].iter().zip(&x[done..]).map(|(w, x)| w.value() * x);
+                let products = row.iter().zip(*x).skip(done).map(|(w, x)| w.value() * x);
                 let i = r * T + t;
                 [lanes[0][i], lanes[1][i]] = add_tail([lanes[0][i], lanes[1][i]], products);
             }

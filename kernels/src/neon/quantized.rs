@@ -8,10 +8,11 @@ use core::arch::aarch64::*;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::bytes::rows_from;
+use super::bytes::{part, rows_from};
 use super::floats::{load_some, store_some};
 use super::group::{Floats, Integers, ROWS, Scales, Scaling, Sink, Unpack, add_terms, half_sums, whole_sum};
 use super::isa::{Columns, Dot, Isa, load};
+use crate::contract::{broken, require};
 use crate::{BlockQ8, ColumnsMut, Matrix, QK};
 
 /// Groups that are unpacked together: 14 KiB, which leaves half of the smallest L1 to the activations.
@@ -24,7 +25,7 @@ const PANEL: usize = 32;
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn matmul<I: Isa, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let n_groups = w.n_cols() / QK;
-    assert_eq!(x.len(), out.n_tokens() * n_groups);
+    require(x.len() == out.n_tokens() * n_groups, "a row of activations for each token");
     let (start, end) = (out.start(), out.end());
     let rows = Rows { bytes: w.rows(start, end), n: end - start, n_groups };
     // SAFETY: the processor has the ISA; the numbers of groups were compared.
@@ -205,6 +206,12 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
+    /// Where the sums of a token rest.
+    #[inline]
+    fn sums<'o>(&self, out: &'o mut ColumnsMut<'_>, token: usize) -> &'o mut [f32] {
+        out.row(token).get_mut(self.columns.clone()).unwrap_or_else(|| broken("columns of the output"))
+    }
+
     /// Adds the products with all tokens to what the output holds (for the first columns: to zero).
     ///
     /// # Safety
@@ -239,12 +246,12 @@ impl Panel<'_> {
         for (t, x) in x.iter_mut().enumerate() {
             // The last token stands in for tokens that do not exist; its sums are written once.
             let first = (token + t.min(n - 1)) * self.stride + self.first;
-            *x = self.x[first..][..self.groups.len()].as_ptr();
+            *x = part(self.x, first, self.groups.len()).as_ptr();
         }
         let mut acc = [[vdupq_n_f32(0.0); 2]; T];
         if self.first > 0 {
             for (t, acc) in acc.iter_mut().enumerate().take(n) {
-                *acc = load_some(&out.row(token + t)[self.columns.clone()]);
+                *acc = load_some(self.sums(out, token + t));
             }
         }
         for group in self.groups {
@@ -259,7 +266,7 @@ impl Panel<'_> {
             }
         }
         for (t, acc) in acc.into_iter().enumerate().take(n) {
-            store_some(acc, &mut out.row(token + t)[self.columns.clone()]);
+            store_some(acc, self.sums(out, token + t));
         }
     }
 }

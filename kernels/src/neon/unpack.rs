@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 use super::bytes::{next_4, next_16, next_32, next_halves};
 use super::group::{ROWS, Scales, Scaling, Sink, Unpack};
 use crate::block::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::contract::broken;
 
 impl Unpack for BlockQ4_0 {
     const MIN_QUANT: i32 = 0;
@@ -57,8 +58,9 @@ impl Unpack for BlockQ5_0 {
         unsafe {
             let scales = Scales::plain(next_halves(rows));
             sink.group::<Self>(&scales, |r| {
-                let qh = next_4(&mut rows[r]);
-                five_bits(next_16(&mut rows[r]), qh)
+                let row = rows.get_mut(r).unwrap_or_else(|| broken("one of eight rows"));
+                let qh = next_4(row);
+                five_bits(next_16(row), qh)
             });
         }
     }
@@ -79,8 +81,9 @@ impl Unpack for BlockQ5_1 {
             let scales = Scales::plain(next_halves(rows));
             let scales = Scales { m: next_halves(rows), ..scales };
             sink.group::<Self>(&scales, |r| {
-                let qh = next_4(&mut rows[r]);
-                five_bits(next_16(&mut rows[r]), qh)
+                let row = rows.get_mut(r).unwrap_or_else(|| broken("one of eight rows"));
+                let qh = next_4(row);
+                five_bits(next_16(row), qh)
             });
         }
     }
