@@ -132,14 +132,26 @@ impl<'a> KvCache<'a> {
             let row = place.first_row + place.ring.slot(pos)?;
             kernels.store_kv(key, self.keys.row_mut(row, self.head_dim)?);
             kernels.store_kv(value, self.values.row_mut(row, self.head_dim)?);
-            let norm = libm::sqrtf(kernels.sum_squares(self.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
-            self.raise_key_norm(place, pos, norm)?;
+            self.raise_key_norm(kernels, place, pos)?;
         }
         Some(())
     }
 
-    /// Takes the key's norm into the running maximum of its block.
-    fn raise_key_norm(&mut self, place: Place, pos: usize, norm: f32) -> Option<()> {
+    /// Goes back to `pos`: the norm of its block becomes that of the keys before it, in every layer.
+    pub(crate) fn rewind(&mut self, kernels: &dyn Kernels, n_layer: usize, pos: usize) -> Option<()> {
+        for layer in 0..n_layer {
+            for head in 0..self.places.len() / PLACE {
+                let place = self.place(layer, head)?;
+                (pos - pos % KV_BLOCK..pos).try_for_each(|pos| self.raise_key_norm(kernels, place, pos))?;
+            }
+        }
+        Some(())
+    }
+
+    /// Takes the stored key's norm into the running maximum of its block, which begins with that of the block before.
+    fn raise_key_norm(&mut self, kernels: &dyn Kernels, place: Place, pos: usize) -> Option<()> {
+        let row = place.first_row + place.ring.slot(pos)?;
+        let norm = libm::sqrtf(kernels.sum_squares(self.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
         let at = |block: usize| Some(place.first_norm + block.checked_rem(place.ring.n_slot_blocks())?);
         let block = pos / KV_BLOCK;
         let before = match (pos % KV_BLOCK, block) {

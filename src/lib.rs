@@ -76,5 +76,5 @@ pub use nearfield_kernels::{Arena, Line};
 pub use plan::{KvType, MemoryPlan, PlanError, SessionConfig};
 pub use ring::Ring;
 pub use sampler::{Sampler, SamplerConfig, SamplerError};
-pub use session::{KeyStats, RunError, Session, SessionError};
+pub use session::{KeyStats, RewindError, RunError, Session, SessionError};
 pub use shape::{Shape, ShapeError};

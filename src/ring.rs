@@ -93,6 +93,11 @@ impl HeadRing {
         (pos / KV_BLOCK + 1).saturating_sub(self.n_blocks) * KV_BLOCK
     }
 
+    /// The oldest position whose key is still there, once those before `written` were all stored.
+    pub(crate) const fn oldest_kept(&self, written: usize) -> usize {
+        written.saturating_sub(self.n_slots)
+    }
+
     /// Where the key of `pos` lies.
     pub(crate) const fn slot(&self, pos: usize) -> Option<usize> {
         pos.checked_rem(self.n_slots)

@@ -91,7 +91,47 @@ impl fmt::Display for RunError {
 
 impl core::error::Error for RunError {}
 
-/// Keys that attention visited and held, since the text began.
+/// Why a session cannot go back. It is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RewindError {
+    /// The position lies ahead.
+    Ahead {
+        /// The position asked for.
+        to: usize,
+        /// Positions in use.
+        pos: usize,
+    },
+    /// In a ring shorter than the text, later keys took the place of some that a query there sees.
+    Forgotten {
+        /// The position asked for.
+        to: usize,
+        /// The oldest position that a query there sees.
+        needs: usize,
+        /// The oldest position that is still there.
+        has: usize,
+    },
+    /// The session's memory is not what its plan says. This is a bug of this library.
+    Broken,
+}
+
+impl fmt::Display for RewindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Ahead { to, pos } => write!(f, "position {to} lies ahead of {pos}: there is nothing to go back to"),
+            Self::Forgotten { to, needs, has } => {
+                write!(f, "position {to} needs the keys from {needs} on, the ring has those from {has} on")
+            }
+            Self::Broken => RunError::Broken.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for RewindError {}
+
+/// Keys that attention visited and held, since the text began, those of tokens that were [taken back](Session::rewind)
+/// included.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyStats<'s> {
     /// Keys visited: `[n_layer, n_head]`.
@@ -113,6 +153,8 @@ pub struct Session<'m, 'f, 'a> {
     cache: KvCache<'a>,
     act: Activity<'a>,
     pos: usize,
+    /// One past the last position whose key was stored since the text began: beyond `pos` after a rewind.
+    written: usize,
     /// See [`KeyStats`], as is the next.
     held: u64,
     in_ring: &'a mut [u64],
@@ -146,7 +188,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         }
         let Parts { cache, words, act, in_ring } = take_parts(arena, model, &config, &n).ok_or(too_small)?;
         let layers = LayerTable::new(model, words).map_err(SessionError::Load)?;
-        Ok(Self { model, kernels, executor, config, layers, cache, act, pos: 0, held: 0, in_ring })
+        Ok(Self { model, kernels, executor, config, layers, cache, act, pos: 0, written: 0, held: 0, in_ring })
     }
 
     /// Runs `tokens` at the next positions and returns the logits (`[n_vocab]`) after the last of them.
@@ -196,9 +238,41 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// Begins a new text: the memory stays, what was counted does not.
     pub fn reset(&mut self) {
         self.pos = 0;
+        self.written = 0;
         self.held = 0;
         self.act.visited_total.fill(0);
         self.in_ring.fill(0);
+    }
+
+    /// Goes back to position `pos`, as if nothing had been run from there on: what is run next has the bits that it would
+    /// have had, and visits the same keys.
+    ///
+    /// Keys carry no position, so the cache stays as it is; of its key norms, those that the tokens taken back may have
+    /// raised are found again. [`key_stats`](Self::key_stats) goes on counting: it tells of all tokens that were run, also
+    /// of those taken back.
+    ///
+    /// # Errors
+    /// [`RewindError::Ahead`] beyond the text; [`RewindError::Forgotten`] with a [`Ring`](crate::Ring) shorter than the
+    /// text, where keys that a query at `pos` sees have made room for later ones. Nothing has changed then.
+    pub fn rewind(&mut self, pos: usize) -> Result<(), RewindError> {
+        if pos > self.pos {
+            return Err(RewindError::Ahead { to: pos, pos: self.pos });
+        }
+        let mut sees_none = true;
+        for ring in self.cache.rings() {
+            let (needs, has) = (ring.oldest(pos), ring.oldest_kept(self.written));
+            if needs < pos && needs < has {
+                return Err(RewindError::Forgotten { to: pos, needs, has });
+            }
+            sees_none &= needs >= pos;
+        }
+        self.cache.rewind(self.kernels, self.model.shape().n_layer, pos).ok_or(RewindError::Broken)?;
+        self.pos = pos;
+        if sees_none {
+            // Whatever is seen from here on will be written first.
+            self.written = pos;
+        }
+        Ok(())
     }
 
     /// Positions in use.
@@ -244,6 +318,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             }
         }
         self.pos += n;
+        self.written = self.written.max(self.pos);
         Ok(n)
     }
 
