@@ -205,4 +205,10 @@ pub trait Kernels: Sync {
     fn scale(&self, x: &mut [f32], factor: f32) {
         scalar::scale(x, factor)
     }
+
+    /// Multiplies and adds 8-bit numbers in registers, `rounds` times as many as one round has, and returns how many: timed,
+    /// it is the peak that products of quantized weights are compared with.
+    fn int8_peak(&self, rounds: u32) -> u64 {
+        scalar::int8_peak(rounds)
+    }
 }

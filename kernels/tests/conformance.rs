@@ -1,5 +1,7 @@
 //! Every ISA of this machine gives the bits of the definitions.
 
+use std::time::Instant;
+
 use nearfield_kernels::{available, best, by_name, conformance};
 
 /// Cases of each property: the definitions are slow without optimization.
@@ -23,4 +25,19 @@ fn isas_are_found_by_their_names() {
     assert_eq!(available().last().unwrap().name(), best().name());
     assert_eq!(available().next().unwrap().name(), "scalar");
     assert!(by_name("abacus").is_none());
+}
+
+/// The compiler must not see through the loop: no core makes 10^13 products in a second.
+#[test]
+fn the_peak_is_of_products_that_are_made() {
+    for isa in available() {
+        let a_round = isa.int8_peak(1);
+        assert!(a_round > 0);
+        let start = Instant::now();
+        let n = isa.int8_peak(1 << 20);
+        let rate = n as f64 / start.elapsed().as_secs_f64();
+        assert_eq!(n, a_round << 20);
+        assert!(rate < 1e13, "{}: {rate:e} products in a second", isa.name());
+        println!("{}: {:.1} G products/s", isa.name(), rate * 1e-9);
+    }
 }

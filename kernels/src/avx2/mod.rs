@@ -14,6 +14,7 @@ mod floats;
 mod group;
 mod math;
 mod norm;
+mod peak;
 mod quantize;
 mod quantized;
 mod unpack;
@@ -127,6 +128,11 @@ impl Kernels for Avx2 {
     fn scale(&self, x: &mut [f32], factor: f32) {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
         unsafe { scale(x, factor) }
+    }
+
+    fn int8_peak(&self, rounds: u32) -> u64 {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { peak::int8_peak(rounds) }
     }
 }
 

@@ -10,6 +10,7 @@ mod elementwise;
 mod math;
 mod matmul;
 mod norm;
+mod peak;
 mod quantize;
 mod reduce;
 
@@ -21,6 +22,7 @@ pub use elementwise::{add, clamp, multiply, scale};
 pub use math::{exp, normal_cdf};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
+pub use peak::int8_peak;
 pub use quantize::{quantize_block, quantize_q8, store_kv};
 pub use reduce::{LANES, strided_sum, tree};
 
