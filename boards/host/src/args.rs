@@ -9,6 +9,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use nearfield::{KvType, SamplerConfig, SessionConfig};
 
+use crate::bench::BenchArgs;
+
 /// Stories and numbers from ALiBi transformers, on this machine's processor.
 ///
 /// Without a command, in a terminal: type the beginning of a story and read the rest.
@@ -31,6 +33,8 @@ pub enum Command {
     Logits(LogitsArgs),
     /// What a model file holds, and what running it takes
     Inspect(InspectArgs),
+    /// Tokens per second, beside what this machine could do; lists separated by commas are combined
+    Bench(BenchArgs),
 }
 
 /// Which model: a flag, or the first argument if it ends in `.gguf`.
@@ -231,7 +235,7 @@ impl FromStr for Length {
 }
 
 /// A number, which may be a power of two.
-fn share(text: &str) -> Result<f32, &'static str> {
+pub fn share(text: &str) -> Result<f32, &'static str> {
     let number = match text.strip_prefix("2^") {
         None => text.parse().ok(),
         Some(exponent) => exponent.parse().ok().map(|n| 2f32.powi(n)),
@@ -239,7 +243,7 @@ fn share(text: &str) -> Result<f32, &'static str> {
     number.ok_or("a number such as 1e-6, or a power of two such as 2^-24")
 }
 
-fn kv_type() -> impl TypedValueParser<Value = KvType> {
+pub fn kv_type() -> impl TypedValueParser<Value = KvType> {
     PossibleValuesParser::new(KvType::ALL.map(KvType::name))
         .map(|name| KvType::ALL.into_iter().find(|kv| kv.name() == name).expect("one of the possible values"))
 }

@@ -14,28 +14,43 @@ use crate::threads::Threads;
 pub struct Engine {
     /// The arithmetic.
     pub kernels: &'static dyn Kernels,
-    /// Who does it; without threads, whoever asks for it.
-    threads: Option<Threads>,
+    /// Who does it.
+    workers: Workers,
 }
 
 impl Engine {
     /// As the arguments say, else the best of the machine.
     pub fn new(args: &EngineArgs) -> Result<Self> {
-        let kernels = match &args.isa {
-            None => kernels::best(),
-            Some(name) => kernels::by_name(name).with_context(|| no_such_isa(name))?,
-        };
-        let n_threads = args.threads.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from);
-        let threads = match n_threads {
-            1 => None,
-            n => Some(Threads::new(n).context("cannot start threads")?),
-        };
-        Ok(Self { kernels, threads })
+        let kernels = kernels_called(args.isa.as_deref())?;
+        Ok(Self { kernels, workers: Workers::new(args.threads.map_or_else(n_cores, usize::from))? })
     }
 
     /// For sessions.
     pub fn executor(&self) -> &dyn Executor {
-        match &self.threads {
+        self.workers.executor()
+    }
+
+    /// Runs `f`, which uses the executor, where that is fastest.
+    pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        self.workers.inside(f)
+    }
+}
+
+/// Threads; a single one is whoever asks for the work.
+pub struct Workers(Option<Threads>);
+
+impl Workers {
+    /// So many, at least one.
+    pub fn new(n_threads: usize) -> Result<Self> {
+        Ok(Self(match n_threads {
+            0 | 1 => None,
+            n => Some(Threads::new(n).context("cannot start threads")?),
+        }))
+    }
+
+    /// For sessions.
+    pub fn executor(&self) -> &dyn Executor {
+        match &self.0 {
             None => &Inline,
             Some(threads) => threads,
         }
@@ -43,10 +58,23 @@ impl Engine {
 
     /// Runs `f`, which uses the executor, where that is fastest.
     pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
-        match &self.threads {
+        match &self.0 {
             None => f(),
             Some(threads) => threads.inside(f),
         }
+    }
+}
+
+/// Threads that this machine runs at a time.
+pub fn n_cores() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The kernels of this name, or the machine's best.
+pub fn kernels_called(name: Option<&str>) -> Result<&'static dyn Kernels> {
+    match name {
+        None => Ok(kernels::best()),
+        Some(name) => kernels::by_name(name).with_context(|| no_such_isa(name)),
     }
 }
 

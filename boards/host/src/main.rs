@@ -3,6 +3,7 @@
 //! `args` says what can be asked; each command has the file of its name; what they share is cut by subject.
 
 mod args;
+mod bench;
 mod engine;
 mod inspect;
 mod interactive;
@@ -65,6 +66,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
         Some(Command::Logits(args)) => logits::logits(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Bench(args)) => bench::bench(&args),
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),
         None => Ok(Cli::command().print_long_help()?),
     }

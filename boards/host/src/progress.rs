@@ -1,5 +1,6 @@
 //! A bar on the terminal for what takes longer than a second.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,9 +10,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows itself only when the work takes long and standard error is a terminal.
 pub struct Progress {
-    what: &'static str,
+    what: Cow<'static, str>,
     template: &'static str,
     total: u64,
+    done: u64,
     start: Instant,
     bar: Option<ProgressBar>,
 }
@@ -27,15 +29,34 @@ impl Progress {
         Self::new(what, "{msg} {wide_bar} {pos} of {len} tokens, {eta} left", total)
     }
 
+    /// Counts steps of any kind, which take longer and longer.
+    pub fn of_steps(total: u64) -> Self {
+        Self::new("", "{msg} {wide_bar} {pos} of {len} steps, {elapsed}", total)
+    }
+
     fn new(what: &'static str, template: &'static str, total: u64) -> Self {
-        Self { what, template, total, start: Instant::now(), bar: None }
+        Self { what: what.into(), template, total, done: 0, start: Instant::now(), bar: None }
+    }
+
+    /// What follows is this.
+    pub fn stage(&mut self, what: String) {
+        self.what = what.into();
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.what.clone());
+        }
+    }
+
+    /// One more is done.
+    pub fn advance(&mut self) {
+        self.reached(self.done + 1);
     }
 
     /// So much is done.
     pub fn reached(&mut self, n: u64) {
+        self.done = n;
         if self.bar.is_none() && self.start.elapsed() > PATIENCE {
             let style = ProgressStyle::with_template(self.template).expect("the templates above are well formed");
-            let bar = ProgressBar::new(self.total).with_style(style).with_message(self.what);
+            let bar = ProgressBar::new(self.total).with_style(style).with_message(self.what.clone());
             // The time that is left is reckoned from here on.
             self.bar = Some(bar.with_position(n).with_elapsed(self.start.elapsed()));
         }

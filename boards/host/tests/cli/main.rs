@@ -1,5 +1,6 @@
 //! The `nearfield` command, run as a user runs it, on a tiny model with random weights.
 
+mod bench;
 mod errors;
 mod files;
 #[allow(dead_code)]

@@ -10,12 +10,12 @@ use crate::Folder;
 /// A story that takes longer than any test: the likeliest text of a random model goes round in circles.
 const ENDLESS: &str = "run tiny.gguf Once -n -1 --ctx 400000 --temp 0";
 
-fn start(folder: &Folder, line: &str) -> Child {
+pub fn start(folder: &Folder, line: &str) -> Child {
     folder.command(line.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Exit code and standard error, at most a minute later.
-fn end(mut child: Child) -> (Option<i32>, String) {
+pub fn end(mut child: Child) -> (Option<i32>, String) {
     let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -32,7 +32,7 @@ fn end(mut child: Child) -> (Option<i32>, String) {
     (status.code(), error)
 }
 
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 

@@ -1,0 +1,76 @@
+//! What can be asked of `nearfield bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use nearfield::{KvType, SessionConfig};
+
+use crate::args::{kv_type, share};
+
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Models; without any, the built-in one
+    #[arg(value_name = "MODEL.gguf")]
+    pub models: Vec<PathBuf>,
+
+    /// Tokens of the prompts to time; 0 for none
+    #[arg(short = 'p', long, value_name = "N,...", value_delimiter = ',', default_value = "512")]
+    pub prompt: Vec<usize>,
+
+    /// Tokens to generate one by one; 0 for none
+    #[arg(short = 'n', long, value_name = "N,...", value_delimiter = ',', default_value = "64")]
+    pub generate: Vec<usize>,
+
+    /// Tokens that are in the cache before, in truth and not by pretence
+    #[arg(short, long, value_name = "N,...", value_delimiter = ',', default_value = "0")]
+    pub depth: Vec<usize>,
+
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "T,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Vec<u16>,
+
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', default_value = "f16", value_parser = kv_type())]
+    pub kv: Vec<KvType>,
+
+    /// Kernels to run with [default: the fastest that this machine has]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub isa: Vec<String>,
+
+    /// Tokens that go through a layer together
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [SessionConfig::DEFAULT.n_batch])]
+    pub batch: Vec<usize>,
+
+    /// Attention stops where all older keys together add less than this share; 0 visits every key
+    #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
+    pub horizon_eps: f32,
+
+    /// How often each is timed
+    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub repetitions: u16,
+
+    /// Do not measure the machine: no shares of its read bandwidth and of its arithmetic
+    #[arg(long)]
+    pub no_peaks: bool,
+
+    /// How the results are written
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+
+    /// Draw tokens per second against depth
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+}
+
+/// How the results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns of text
+    Table,
+    /// An array of objects
+    Json,
+    /// A line each, the names of the fields first
+    Csv,
+    /// A table in Markdown
+    Md,
+}

@@ -1,0 +1,240 @@
+//! Runs what is timed: the cache is filled once, to one depth after another, and goes back to it after each repetition.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Result;
+use nearfield::kernels::Kernels;
+use nearfield::{Arena, Executor, KvType, MemoryPlan, Model, Session, SessionConfig, Shape};
+
+use super::memory;
+use super::noise::{Seen, Watch};
+use super::peaks::{Machine, int8_peak};
+use super::row::{Keys, ModelFacts, Peaks, Row, Setting, Test};
+use crate::engine::{Workers, allocate};
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Tokens of a filling between two looks at Ctrl-C.
+const FILL_PART: usize = 512;
+
+/// What every session is measured for.
+pub struct Tests {
+    /// Ascending.
+    pub depths: Vec<usize>,
+    pub tests: Vec<Test>,
+    pub repetitions: usize,
+    pub horizon_eps: f32,
+}
+
+impl Tests {
+    /// Positions that a session needs.
+    fn n_ctx(&self) -> usize {
+        let longest = self.tests.iter().map(|test| test.n_tokens()).max().unwrap_or(0);
+        self.depths.last().unwrap_or(&0).saturating_add(longest)
+    }
+
+    /// Steps of the progress of one session.
+    pub fn n_steps(&self, n_threads: usize) -> u64 {
+        let fill = self.depths.last().unwrap_or(&0).div_ceil(FILL_PART);
+        (fill + self.depths.len() * self.repetitions * n_threads * self.tests.len()) as u64
+    }
+}
+
+/// One session to be measured.
+#[derive(Clone)]
+pub struct Case<'m> {
+    pub model: &'m Model<'m>,
+    pub facts: Rc<ModelFacts>,
+    pub kernels: &'static dyn Kernels,
+    pub kv: KvType,
+    pub batch: usize,
+}
+
+impl Case<'_> {
+    fn config(&self, tests: &Tests) -> SessionConfig {
+        let Self { kv, batch: n_batch, .. } = *self;
+        SessionConfig { n_ctx: tests.n_ctx(), n_batch, kv, horizon_eps: tests.horizon_eps, ..SessionConfig::default() }
+    }
+
+    /// An error if the session could not be.
+    pub fn check(&self, tests: &Tests) -> Result<()> {
+        let plan = MemoryPlan::new(self.model.shape(), &self.config(tests))?;
+        memory::check(tests.n_ctx(), plan.session() as u64)
+    }
+}
+
+/// Workers of which some are chosen: bits do not depend on them, so one filled cache serves them all.
+pub struct Pools {
+    workers: Vec<Workers>,
+    chosen: AtomicUsize,
+}
+
+impl Pools {
+    pub fn new(workers: Vec<Workers>) -> Self {
+        Self { workers, chosen: AtomicUsize::new(0) }
+    }
+
+    fn chosen(&self) -> &Workers {
+        &self.workers[self.chosen.load(Ordering::Relaxed)]
+    }
+
+    /// Runs `f` with the pool of this index, on one of its threads.
+    fn inside<T: Send>(&self, pool: usize, f: impl FnOnce() -> T + Send) -> T {
+        self.chosen.store(pool, Ordering::Relaxed);
+        self.chosen().inside(f)
+    }
+
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    fn n_threads(&self, pool: usize) -> usize {
+        self.workers[pool].executor().n_workers()
+    }
+
+    fn largest(&self) -> usize {
+        (0..self.len()).max_by_key(|&pool| self.n_threads(pool)).unwrap_or(0)
+    }
+}
+
+impl Executor for Pools {
+    fn n_workers(&self) -> usize {
+        self.chosen().executor().n_workers()
+    }
+
+    fn run(&self, work: &(dyn Fn() + Sync)) {
+        self.chosen().executor().run(work);
+    }
+}
+
+/// Measures one case with every number of threads. The rows that are whole, or have at least one repetition, are in `rows`
+/// also after an error.
+pub fn measure(
+    case: &Case<'_>,
+    tests: &Tests,
+    pools: &Pools,
+    machine: Option<&Machine>,
+    progress: &mut Progress,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    let config = case.config(tests);
+    let mut lines = allocate(MemoryPlan::new(case.model.shape(), &config)?.session())?;
+    let session = Session::new(case.model, config, case.kernels, pools, &mut Arena::new(&mut lines))?;
+    let tokens = random_tokens(case.model.shape().n_vocab, config.n_ctx);
+    let mut running = Running { session, shape: case.model.shape(), tokens: &tokens, pools };
+    running.warm_up()?;
+    for &depth in &tests.depths {
+        progress.stage(format!("{}, {}, filling up to {depth}", case.facts.name, case.kv));
+        running.fill(depth, progress)?;
+        progress.stage(format!("{}, {}, measuring at {depth}", case.facts.name, case.kv));
+        let first = rows.len();
+        for pool in 0..pools.len() {
+            let peaks = machine.map(|machine| Peaks {
+                read_bandwidth: machine.read_bandwidth(pools.n_threads(pool)),
+                buffer_bytes: machine.buffer_bytes(),
+                int8: int8_peak(case.kernels, pools.n_threads(pool)),
+            });
+            rows.extend(tests.tests.iter().map(|&test| Row {
+                setting: Setting {
+                    model: case.facts.clone(),
+                    isa: case.kernels.name(),
+                    threads: pools.n_threads(pool),
+                    kv: case.kv,
+                    batch: case.batch,
+                    horizon_eps: tests.horizon_eps,
+                    depth,
+                    test,
+                },
+                peaks,
+                keys: Keys::default(),
+                samples: Vec::new(),
+            }));
+        }
+        let done = repeat(&mut running, tests, progress, &mut rows[first..]);
+        rows.retain(|row| !row.samples.is_empty());
+        done?;
+    }
+    Ok(())
+}
+
+/// Times every row, one after another, again and again: what disturbs the machine for a while disturbs them all.
+fn repeat(running: &mut Running<'_, '_>, tests: &Tests, progress: &mut Progress, rows: &mut [Row]) -> Result<()> {
+    for _ in 0..tests.repetitions {
+        for (i, row) in rows.iter_mut().enumerate() {
+            interrupt::check()?;
+            let (seen, keys) = running.time(row.setting.test, i / tests.tests.len())?;
+            row.samples.push(seen);
+            row.keys = keys;
+            progress.advance();
+        }
+    }
+    Ok(())
+}
+
+/// A session, the text in it and what is to come.
+struct Running<'m, 'a> {
+    session: Session<'m, 'm, 'a>,
+    shape: &'m Shape,
+    tokens: &'m [u32],
+    pools: &'m Pools,
+}
+
+impl Running<'_, '_> {
+    /// Brings the weights into memory, and wakes the threads.
+    fn warm_up(&mut self) -> Result<()> {
+        for pool in 0..self.pools.len() {
+            interrupt::check()?;
+            let first = &self.tokens[..1];
+            self.pools.inside(pool, || self.session.prefill(first).map(|_| ()))?;
+            self.session.rewind(0)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the text up to `depth`, with as many threads as there may be.
+    fn fill(&mut self, depth: usize, progress: &mut Progress) -> Result<()> {
+        while self.session.pos() < depth {
+            interrupt::check()?;
+            let pos = self.session.pos();
+            let part = &self.tokens[pos..depth.min(pos + FILL_PART)];
+            self.pools.inside(self.pools.largest(), || self.session.prefill(part).map(|_| ()))?;
+            progress.advance();
+        }
+        Ok(())
+    }
+
+    /// Runs the test once, and goes back.
+    fn time(&mut self, test: Test, pool: usize) -> Result<(Seen, Keys)> {
+        let depth = self.session.pos();
+        let tokens = &self.tokens[depth..depth + test.n_tokens()];
+        let session = &mut self.session;
+        let before = (session.key_stats().visited.to_vec(), session.key_stats().held);
+        let seen = self.pools.inside(pool, || {
+            let watch = Watch::start();
+            match test {
+                Test::Prompt(_) => session.prefill(tokens).map(|_| ())?,
+                Test::Generate(_) => tokens.iter().try_for_each(|&token| session.decode(token).map(|_| ()))?,
+            }
+            Ok::<_, nearfield::RunError>(watch.stop())
+        })?;
+        let stats = session.key_stats();
+        let visited: Vec<u64> = stats.visited.iter().zip(&before.0).map(|(after, before)| after - before).collect();
+        let keys = Keys::new(self.shape, &visited, stats.held - before.1);
+        session.rewind(depth)?;
+        Ok((seen, keys))
+    }
+}
+
+/// Always the same tokens, for each model.
+fn random_tokens(n_vocab: usize, n: usize) -> Vec<u32> {
+    // SplitMix64, Steele, Lea & Flood 2014.
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    };
+    (0..n).map(|_| (next() % n_vocab.max(1) as u64) as u32).collect()
+}

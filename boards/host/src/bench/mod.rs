@@ -1,0 +1,123 @@
+//! `nearfield bench`: tokens per second at the depths, threads, caches and kernels asked for, beside what the machine could do.
+
+mod args;
+mod measure;
+mod memory;
+mod noise;
+mod output;
+mod peaks;
+mod plot;
+mod row;
+
+use std::io::Write;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
+use nearfield::Model;
+
+pub use args::BenchArgs;
+
+use crate::engine::{Workers, kernels_called, n_cores};
+use crate::model_file::ModelFile;
+use crate::output_file::OutputFile;
+use crate::progress::Progress;
+use crate::report;
+use crate::standard_output::StandardOutput;
+use measure::{Case, Pools, Tests, measure};
+use peaks::Machine;
+use row::{ModelFacts, Row, Test};
+
+/// Measures every combination and prints a line for each. What ends it early leaves what there is.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    let tests = tests(args)?;
+    let files = files(args)?;
+    let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_>>()?;
+    let cases = cases(args, &files, &models)?;
+    cases.iter().try_for_each(|case| case.check(&tests))?;
+    let plot = args.plot.as_deref().map(OutputFile::create).transpose()?;
+    let pools = pools(args)?;
+    for file in &files {
+        file.page_in()?;
+    }
+    let machine = (!args.no_peaks).then(Machine::new);
+    if let Some(machine) = &machine {
+        report::note(format_args!("read bandwidth over {}", report::Bytes(machine.buffer_bytes())));
+    }
+
+    let mut rows = Vec::new();
+    let mut progress = Progress::of_steps(cases.len() as u64 * tests.n_steps(pools.len()));
+    let end =
+        cases.iter().try_for_each(|case| measure(case, &tests, &pools, machine.as_ref(), &mut progress, &mut rows));
+    drop(progress);
+    if !rows.is_empty() {
+        print(&rows, args)?;
+        if let Some(plot) = plot {
+            let svg = plot::plot(&rows)?;
+            plot.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
+        }
+    }
+    end
+}
+
+fn print(rows: &[Row], args: &BenchArgs) -> Result<()> {
+    StandardOutput::lock().write_all(output::render(rows, args.output).as_bytes())?;
+    if let Some(note) = output::note_on_marks(rows) {
+        report::note(note);
+    }
+    Ok(())
+}
+
+/// What is timed, at which depths.
+fn tests(args: &BenchArgs) -> Result<Tests> {
+    let prompts = args.prompt.iter().filter(|&&n| n > 0).map(|&n| Test::Prompt(n));
+    let generated = args.generate.iter().filter(|&&n| n > 0).map(|&n| Test::Generate(n));
+    let tests: Vec<Test> = prompts.chain(generated).collect();
+    ensure!(!tests.is_empty(), "nothing to time: -p or -n has to be above 0");
+    let mut depths = args.depth.clone();
+    depths.sort_unstable();
+    depths.dedup();
+    Ok(Tests { depths, tests, repetitions: args.repetitions.into(), horizon_eps: args.horizon_eps })
+}
+
+fn files(args: &BenchArgs) -> Result<Vec<ModelFile>> {
+    if args.models.is_empty() {
+        return Ok(vec![ModelFile::open(None)?]);
+    }
+    args.models.iter().map(|path| ModelFile::open(Some(path.clone()))).collect()
+}
+
+/// Every combination of model, ISA, cache and batch.
+fn cases<'m>(args: &BenchArgs, files: &[ModelFile], models: &'m [Model<'m>]) -> Result<Vec<Case<'m>>> {
+    let names: Vec<Option<&str>> = match &args.isa[..] {
+        [] => vec![None],
+        names => names.iter().map(|name| Some(name.as_str())).collect(),
+    };
+    let isas = names.into_iter().map(kernels_called).collect::<Result<Vec<_>>>()?;
+    let mut cases = Vec::new();
+    for (file, model) in files.iter().zip(models) {
+        let facts = Rc::new(ModelFacts::new(short_name(file), model));
+        for &kernels in &isas {
+            for &kv in &args.kv {
+                for &batch in &args.batch {
+                    cases.push(Case { model, facts: facts.clone(), kernels, kv, batch });
+                }
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// The name of the file without its folder.
+fn short_name(file: &ModelFile) -> String {
+    let name = Path::new(&file.name).file_name();
+    name.map_or_else(|| file.name.clone(), |name| name.to_string_lossy().into_owned())
+}
+
+fn pools(args: &BenchArgs) -> Result<Pools> {
+    let n_threads: Vec<usize> = match &args.threads[..] {
+        [] => vec![n_cores()],
+        threads => threads.iter().map(|&n| n.into()).collect(),
+    };
+    Ok(Pools::new(n_threads.into_iter().map(Workers::new).collect::<Result<_>>()?))
+}

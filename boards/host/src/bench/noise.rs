@@ -1,0 +1,91 @@
+//! What else the machine did meanwhile: CPU time that other processes took, where the system tells it.
+
+use std::fs;
+use std::time::Instant;
+
+/// Share of a core that others may take before a repetition is marked.
+pub const LIMIT: f64 = 0.06;
+
+/// Linux counts in hundredths of a second for whoever reads `/proc`, whatever its timer does (USER_HZ).
+const TICK: f64 = 0.01;
+/// What the sums below may be off by, each number being cut to whole ticks.
+const ROUNDING: f64 = 4.0 * TICK;
+
+/// A watch over one repetition.
+#[derive(Debug)]
+pub struct Watch {
+    start: Instant,
+    others: Option<f64>,
+}
+
+/// What it saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Time in seconds.
+    pub seconds: f64,
+    /// CPU time of others as a share of one core.
+    pub others: Option<f64>,
+}
+
+impl Watch {
+    /// From now on.
+    pub fn start() -> Self {
+        let others = seconds_of_others();
+        Self { start: Instant::now(), others }
+    }
+
+    /// Until now.
+    pub fn stop(self) -> Seen {
+        let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
+        let others = || Some((seconds_of_others()? - self.others? - ROUNDING).max(0.0) / seconds);
+        Seen { seconds, others: others() }
+    }
+}
+
+/// CPU time since the machine began, without this process's.
+fn seconds_of_others() -> Option<f64> {
+    let (all, own) = (fs::read_to_string("/proc/stat").ok()?, fs::read_to_string("/proc/self/stat").ok()?);
+    Some(TICK * (busy_ticks(&all)? as f64 - own_ticks(&own)? as f64))
+}
+
+/// user, nice, system, irq, softirq and steal of the line `cpu`: without idle and iowait.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    Some([0, 1, 2, 5, 6, 7].iter().filter_map(|&i| ticks.get(i)).sum())
+}
+
+/// utime and stime, the 14th and 15th field. The second is a name in brackets, with anything in it.
+fn own_ticks(stat: &str) -> Option<u64> {
+    let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(words.next()?.parse::<u64>().ok()? + words.next()?.parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_linux() {
+        let stat = "cpu  100 20 3 5000 60 7 8 9 50 0\ncpu0 1 1 1 1\nintr 5\n";
+        assert_eq!(busy_ticks(stat), Some(100 + 20 + 3 + 7 + 8 + 9));
+        assert_eq!(busy_ticks("cpu  1 2 3 4"), Some(6), "an old kernel counts less");
+        assert_eq!(busy_ticks("cpu0 1 2 3"), None);
+        let own = "42 (a ) b) R 1 42 42 0 -1 4194304 100 0 0 0 250 30 0 0 20 0 1 0";
+        assert_eq!(own_ticks(own), Some(280));
+        assert_eq!(own_ticks("42 (a) R 1 2"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn own_work_is_not_of_others() {
+        let before = own_ticks(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+        let watch = Watch::start();
+        while own_ticks(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap() < before + 5 {
+            std::hint::black_box((0..10_000).sum::<u64>());
+        }
+        let seen = watch.stop();
+        assert!(seen.seconds >= 0.04 / std::thread::available_parallelism().unwrap().get() as f64, "{seen:?}");
+        assert!(seen.others.is_some_and(|others| others >= 0.0), "{seen:?}");
+    }
+}

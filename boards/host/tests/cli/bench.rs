@@ -1,0 +1,207 @@
+//! `nearfield bench`: every combination has its line, in every format.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{Folder, text};
+
+fn json(f: &Folder, flags: &str) -> Vec<Value> {
+    let told = f.stdout(&format!("bench -o json {flags}"));
+    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}\n{told}"))
+}
+
+fn number(row: &Value, name: &str) -> f64 {
+    row[name].as_f64().unwrap_or_else(|| panic!("{name} in {row}"))
+}
+
+#[test]
+fn every_combination_has_its_row() {
+    let f = Folder::new();
+    let rows =
+        json(&f, "tiny.gguf -p 8,3 -n 4 -d 32,0 --threads 1,2 --kv f16,q8_0 --isa scalar --batch 2,64 -r 2 --no-peaks");
+    let names = ["test", "depth_tokens", "threads", "kv", "isa", "batch_tokens"];
+    let found: BTreeSet<String> = rows.iter().map(|row| names.map(|name| row[name].to_string()).join(" ")).collect();
+    assert_eq!((rows.len(), found.len()), (48, 48), "{found:?}");
+    for row in [r#""pp8" 0 1 "f16" "scalar" 2"#, r#""pp3" 32 2 "q8_0" "scalar" 64"#, r#""tg4" 32 1 "q8_0" "scalar" 2"#]
+    {
+        assert!(found.contains(row), "{row}\n{found:?}");
+    }
+    for row in &rows {
+        assert_eq!(row["repetitions"], 2);
+        assert_eq!([&row["model"], &row["weights"]], ["tiny.gguf", "F32+Q8_0"]);
+        let rates: Vec<f64> =
+            row["samples_tokens_per_second"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert_eq!(rates.len(), 2);
+        assert_eq!(number(row, "tokens_per_second_min"), rates[0].min(rates[1]));
+        assert_eq!(number(row, "tokens_per_second_max"), rates[0].max(rates[1]));
+        assert!((number(row, "tokens_per_second") - (rates[0] + rates[1]) / 2.0).abs() < 1e-6 * rates[0]);
+        assert!(row["read_bandwidth_share"].is_null() && row["int8_peak_share"].is_null());
+    }
+}
+
+/// What does not depend on the machine: the keys, and what is moved and done.
+#[test]
+fn keys_bytes_and_products_are_counted() {
+    let f = Folder::new();
+    // 2 layers, 4 heads of 8 columns on 2 KV heads.
+    let row =
+        |flags: &str| json(&f, &format!("tiny.gguf -r 1 --no-peaks --horizon-eps 0 --threads 1 {flags}")).remove(0);
+    for (kv, bytes_per_key) in [("f32", 64), ("f16", 32), ("q8_0", 20)] {
+        let tg = row(&format!("-p 0 -n 3 -d 5 --kv {kv}"));
+        // Queries at 5, 6 and 7 see as many keys and their own.
+        let keys = 6 + 7 + 8;
+        assert_eq!([&tg["keys_visited"], &tg["keys_held"]], [2 * 4 * keys, 2 * 4 * keys], "{tg}");
+        let kv_bytes = (2 * 2 * keys * bytes_per_key) as f64 / 3.0;
+        assert_eq!(number(&tg, "kv_bytes_per_token"), kv_bytes);
+        assert_eq!(number(&tg, "bytes_per_token"), number(&tg, "weight_bytes_per_token") + kv_bytes);
+        assert!(tg["macs_per_second"].is_null() && tg["weight_macs_per_token"].is_null());
+    }
+    let pp = row("-p 4 -n 0 -d 2");
+    let keys = 3 + 4 + 5 + 6;
+    assert_eq!(pp["keys_visited"], 2 * 4 * keys);
+    // qkv 64 x 32, output 32 x 32, up and down 64 x 32 in 2 layers; a row of logits from 272 x 32 for all 4.
+    assert_eq!(number(&pp, "weight_macs_per_token"), (2 * (3 * 64 * 32 + 32 * 32) + 272 * 32 / 4) as f64);
+    assert_eq!(number(&pp, "attention_macs_per_token"), (2 * 4 * keys * 2 * 8 / 4) as f64);
+    assert!(pp["bytes_per_token"].is_null());
+    // With a horizon, deep in a text, some keys are left out.
+    let horizon = json(&f, "tiny.gguf -p 0 -n 1 -d 600 -r 1 --no-peaks").remove(0);
+    assert!(number(&horizon, "keys_visited") < 0.9 * number(&horizon, "keys_held"), "{horizon}");
+}
+
+#[test]
+fn shares_are_of_what_the_machine_can_do() {
+    let f = Folder::new();
+    let rows = json(&f, "-p 40 -n 10 -r 1 --threads 1");
+    let [pp, tg] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(pp["model"], "the built-in model");
+    let share = number(pp, "macs_per_second") / number(pp, "int8_peak_macs_per_second");
+    assert!((number(pp, "int8_peak_share") / share - 1.0).abs() < 1e-9 && share > 0.0);
+    let rate = number(tg, "bytes_per_token") * number(tg, "tokens_per_second");
+    let share = rate / number(tg, "read_bandwidth_bytes_per_second");
+    assert!((number(tg, "read_bandwidth_share") / share - 1.0).abs() < 1e-9 && share > 0.0);
+    assert!(number(tg, "read_bandwidth_buffer_bytes") > 0.0);
+}
+
+#[test]
+fn every_format_has_the_rows() {
+    let f = Folder::new();
+    let told =
+        |format: &str| f.stdout(&format!("bench tiny.gguf -p 8 -n 4 -d 0,40 -r 2 --threads 1 --no-peaks -o {format}"));
+    let rows: Vec<Value> = serde_json::from_str(&told("json")).unwrap();
+
+    let csv = told("csv");
+    let fields: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let names: BTreeSet<&str> = rows[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields[0].iter().copied().collect::<BTreeSet<_>>(), names);
+    assert_eq!(fields.len(), 1 + 4);
+    assert!(fields.iter().all(|line| line.len() == names.len()), "{csv}");
+    let of = |line: usize, name: &str| fields[line][fields[0].iter().position(|n| *n == name).unwrap()];
+    assert_eq!([of(1, "model"), of(1, "test"), of(4, "depth_tokens")], ["tiny.gguf", "pp8", "40"]);
+    assert_eq!(of(1, "samples_tokens_per_second").split(' ').count(), 2);
+
+    let md = told("md");
+    let columns: Vec<usize> = md.lines().map(|line| line.matches('|').count()).collect();
+    assert!(columns.len() == 2 + 4 && columns.iter().all(|&n| n == columns[0]), "{md}");
+    assert!(
+        md.starts_with("| model | weights | size |") && md.lines().nth(1).unwrap().starts_with("| --- | --- | ---: |")
+    );
+
+    let table = told("table");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 1 + 4, "{table}");
+    let end = lines[0].find("depth").unwrap() + "depth".len();
+    assert!(lines[1][..end].ends_with("    0") && lines[4][..end].ends_with("   40"), "{table}");
+    assert!(table.contains("tiny.gguf  F32+Q8_0"), "{table}");
+}
+
+#[test]
+fn models_are_measured_in_turn_and_drawn() {
+    let f = Folder::new();
+    f.write("other.gguf", &crate::tiny::model("mpt"));
+    f.write("lines.svg", b"old");
+    let rows = json(&f, "tiny.gguf other.gguf -p 8 -n 4 -d 0,8 -r 1 --threads 1 --no-peaks --plot lines.svg");
+    let models: Vec<&str> = rows.iter().map(|row| row["model"].as_str().unwrap()).collect();
+    assert_eq!(models, [["tiny.gguf"; 4], ["other.gguf"; 4]].concat());
+    let svg = std::fs::read_to_string(f.path().join("lines.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    for label in ["tiny.gguf, pp8", "tiny.gguf, tg4", "other.gguf, pp8", "other.gguf, tg4"] {
+        assert_eq!(svg.matches(&format!("\n{label}\n")).count(), 1, "{label}");
+    }
+    assert_eq!(svg.matches("<circle").count(), rows.len());
+}
+
+#[test]
+fn what_cannot_be_measured_is_an_error() {
+    let f = Folder::new();
+    f.write("text.gguf", b"Once upon a time");
+    let cases = [
+        ("none.gguf", "cannot open none.gguf: No such file"),
+        ("tiny.gguf text.gguf", "text.gguf: not a GGUF file: it begins with \"Once\""),
+        ("--isa scalar,vax", "no kernels called \"vax\" for this machine: it has scalar"),
+        ("--isa=", "no kernels called \"\" for this machine"),
+        ("-p 0 -n 0", "nothing to time: -p or -n has to be above 0"),
+        ("-d 16777216", "a context of 16777728 tokens: 1 to 16777216 can run"),
+        ("-d 18446744073709551615", "a context of 18446744073709551615 tokens: 1 to 16777216 can run"),
+        ("--batch 64,0", "a batch of 0 tokens"),
+        ("--horizon-eps NaN", "the horizon's epsilon is negative or not a number"),
+        ("-r 1 --plot none/out.svg", "cannot write none/out.svg: No such file"),
+    ];
+    for (flags, want) in cases {
+        f.fails(&format!("bench {flags}"), 1, want);
+    }
+    let cases = [
+        ("-p 1,x", "invalid value 'x' for '--prompt <N,...>': invalid digit"),
+        ("-d=", "invalid value '' for '--depth <N,...>': cannot parse integer from empty string"),
+        ("--kv f16,f64", "invalid value 'f64' for '--kv <TYPE,...>' [possible values: f32, f16, q8_0]"),
+        ("--threads 1,0", "invalid value '0' for '--threads <T,...>': 0 is not in 1..=1024"),
+        ("-r 0", "invalid value '0' for '--repetitions <N>': 0 is not in 1..=65535"),
+        ("-o xml", "invalid value 'xml' for '--output <FORMAT>' [possible values: table, json, csv, md]"),
+    ];
+    for (flags, want) in cases {
+        f.fails(&format!("bench {flags}"), 2, want);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_the_end_and_no_error() {
+    let f = Folder::new();
+    for format in ["table", "json", "csv", "md"] {
+        let mut child =
+            crate::pipes::start(&f, &format!("bench tiny.gguf -p 4 -n 4 -r 1 --threads 1 --no-peaks -o {format}"));
+        drop(child.stdout.take());
+        let (code, error) = crate::pipes::end(child);
+        assert!(code == Some(0) && !error.contains("nearfield:"), "{format}: {code:?} {error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_what_there_is() {
+    use std::io::Read;
+    use std::time::Duration;
+
+    let f = Folder::new();
+    // How long it takes to begin is the machine's affair: more patience each time.
+    for patience in [100, 400, 2000, 10_000] {
+        let mut child =
+            crate::pipes::start(&f, "bench tiny.gguf -p 4 -n 4 -r 65535 --threads 1 --no-peaks -o json --plot out.svg");
+        std::thread::sleep(Duration::from_millis(patience));
+        crate::pipes::interrupt(&child);
+        let mut told = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+        let (code, error) = crate::pipes::end(child);
+        if told.is_empty() {
+            continue;
+        }
+        assert_eq!(code, Some(130), "{error}");
+        let rows: Vec<Value> = serde_json::from_str(&told).unwrap();
+        assert!((1..=2).contains(&rows.len()), "{told}");
+        let n = number(&rows[0], "repetitions");
+        assert!((1.0..65535.0).contains(&n), "{n}");
+        assert!(text(&std::fs::read(f.path().join("out.svg")).unwrap()).ends_with("</svg>\n"));
+        return;
+    }
+    panic!("it never began");
+}
