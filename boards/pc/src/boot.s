@@ -81,6 +81,11 @@ gdt:                                // SDM 3.4.5: base 0, limit 4 GiB
 gdt_pointer:
     .word   4 * 8 - 1
     .long   gdt
+
+    .org    384                     // a text that ends with a zero, written to the disk for one start
+.global arguments
+arguments:
+    .space  126
     .org    510                     // the BIOS looks for this in a disk that it can start from
     .word   0xaa55
 

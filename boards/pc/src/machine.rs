@@ -1,33 +1,14 @@
-//! A PC without an operating system: from the BIOS to 64-bit mode with all vector registers, serial ports, exceptions.
-//!
-//! [`boot.s`](../src/boot.s) comes from the disk and ends in the `start` that [`entry!`] makes. Interrupts stay off, so that
-//! nothing uses the stack below its pointer (the red zone of the x86-64 ABI) but the code itself; exceptions do, and end here.
-#![no_std]
+//! The machine: serial ports, the arguments on the disk, the end.
 
-mod exceptions;
-mod memory;
-mod serial;
-
-use core::arch::{asm, global_asm};
+use core::arch::asm;
+use core::ffi::CStr;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
 use nearfield_boards::{Board, StackUse};
 
-use serial::{COM1, COM2};
-
-global_asm!(include_str!("boot.s"));
-
-/// Where `boot.s` ends: `entry!(FUNCTION)`, of one core, interrupts off.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[unsafe(no_mangle)]
-        extern "C" fn start() -> ! {
-            $main($crate::Pc::set_up())
-        }
-    };
-}
+use crate::exceptions;
+use crate::serial::{self, COM1, COM2};
 
 /// The machine, as the story loop sees it.
 pub struct Pc(());
@@ -73,6 +54,17 @@ impl Board for Pc {
         let untouched = (0..size / 8).take_while(|&i| unsafe { bottom.add(i).read_volatile() } == PAINT).count();
         Some(StackUse { used: size - 8 * untouched, size })
     }
+}
+
+/// What was written to the boot sector's place for it, for this start.
+pub fn arguments() -> &'static str {
+    unsafe extern "C" {
+        #[link_name = "arguments"]
+        static BYTES: [u8; 126];
+    }
+    // SAFETY: by `boot.s`; nothing changes them.
+    let bytes = unsafe { &BYTES };
+    CStr::from_bytes_until_nul(bytes).ok().and_then(|text| text.to_str().ok()).unwrap_or_default()
 }
 
 /// The end: `code` goes to COM2, where an emulator's caller looks for it; Bochs ends, a PC waits to be switched off.
