@@ -1,4 +1,7 @@
-//! Attention of one query head with the bias made on the fly, from the newest key to the oldest, up to its horizon.
+//! Attention with the bias made on the fly, from the newest key to the oldest, each query up to its horizon.
+//!
+//! Queries that look at the same keys walk together, a [`Tile`] at a time: what a kernel does to a block of keys, it does once
+//! for all of them. Each has its own maximum, denominator and end, and what it finds is what it would find alone.
 //!
 //! The keys are those that the head's ring holds (see [`crate::Ring`]): all of the text, unless it was made shorter.
 //!
@@ -16,106 +19,124 @@
 //! to the denominator, since `q·k ≤ |q| |k|`; and at most their number times the first term. Once that is at most
 //! `eps * l`, the walk stops.
 
-use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query};
+use heapless::Vec;
+use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};
 
 use crate::cache::{Block, Blocks};
 
-/// What attention needs to know of a query head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadBias {
-    /// Factor of `q · k`.
-    pub(crate) scale: f32,
-    /// ALiBi slope.
-    pub(crate) slope: f32,
-    /// Share of the denominator that may be left out; 0 visits every key.
-    pub(crate) eps: f32,
-}
+/// Queries that walk together at most: few where memory is small, since a tile lies on the stack. A power of two.
+pub(crate) const TILE: usize = if cfg!(target_pointer_width = "64") { KV_BLOCK } else { 2 };
 
 /// Covers what rounding may take from a norm, a product or an exponential of the bound.
 const ROUNDING_MARGIN: f32 = 1.0 + 1.0 / 4096.0;
 
-/// Attends from position `pos` to the keys of `blocks`, which it sees, and writes `Σ softmax(s)_j v_j` to `out`
-/// (`[head_dim]`). Returns the number of keys visited.
-pub(crate) fn attend(
-    kernels: &dyn Kernels,
-    blocks: Blocks<'_>,
-    query: Query<'_>,
-    bias: HeadBias,
-    pos: usize,
-    out: &mut [f32],
-) -> u32 {
-    let horizon = Horizon::new(kernels, query, bias, out.len());
-    let mut scores = [0.0; KV_BLOCK];
-    let mut max = f32::NEG_INFINITY;
-    let mut sum = 0.0;
-    let mut n_visited = 0;
-    out.fill(0.0);
-    for block in blocks {
-        let scores = scores.get_mut(..block.end - block.start).unwrap_or_default();
-        // Distances fit: a context is at most 2^24 long.
-        let distance = (pos + 1 - block.end) as u32;
-        let block_max = kernels.score_block(query, block.keys, bias.scale, bias.slope, distance, scores);
-        if block_max > max {
-            let shrink = exp(kernels, max - block_max);
-            sum *= shrink;
-            kernels.scale(out, shrink);
-            max = block_max;
-        }
-        sum += kernels.exp_block(scores, max);
-        kernels.accumulate_block(scores, block.values, out);
-        n_visited += scores.len() as u32;
-        if block.n_older == 0 || horizon.reached(kernels, &block, pos + 1 - block.start, max, sum) {
-            break;
-        }
+/// Queries of one KV head whose own positions lie in the same block: they see the same blocks, and of the newest one each
+/// the keys up to its own.
+#[derive(Debug)]
+pub(crate) struct Tile<'a> {
+    /// Factor of `q · k`.
+    scale: f32,
+    /// Share of the denominator that may be left out; 0 visits every key.
+    eps: f32,
+    walks: Vec<Walk<'a>, TILE>,
+    horizons: Vec<Horizon, TILE>,
+}
+
+impl<'a> Tile<'a> {
+    pub(crate) fn new(scale: f32, eps: f32) -> Self {
+        Self { scale, eps, walks: Vec::new(), horizons: Vec::new() }
     }
-    kernels.scale(out, 1.0 / sum);
-    n_visited
+
+    /// Takes in the query at `pos` of a head with this slope; its result will be in `out` (`[head_dim]`). `None` if the tile
+    /// is full.
+    pub(crate) fn push(
+        &mut self,
+        kernels: &dyn Kernels,
+        query: Query<'a>,
+        pos: usize,
+        slope: f32,
+        out: &'a mut [f32],
+    ) -> Option<()> {
+        self.horizons.push(Horizon::new(kernels, query, slope, self.scale, out.len())).ok()?;
+        self.walks.push(Walk::new(query, pos, slope, out)).ok()
+    }
+
+    /// Walks `blocks`, those that the last query sees, until every query has seen all that counts; each `out` is then
+    /// `Σ softmax(s)_j v_j`. Returns the number of keys that each visited.
+    pub(crate) fn attend(mut self, kernels: &dyn Kernels, blocks: Blocks<'_>) -> impl Iterator<Item = u32> {
+        for block in blocks {
+            kernels.attend_block(&block.kv, self.scale, &mut self.walks);
+            for (walk, horizon) in self.walks.iter().zip(&mut self.horizons).filter(|(walk, _)| !walk.ended) {
+                horizon.n_visited += block.kv.n_seen(walk.pos) as u32;
+            }
+            if block.n_older == 0 || self.all_ended_at(kernels, &block) {
+                break;
+            }
+        }
+        for walk in &mut self.walks {
+            kernels.scale(walk.acc, 1.0 / walk.sum);
+        }
+        self.horizons.into_iter().map(|horizon| horizon.n_visited)
+    }
+
+    /// Ends the walks for which the keys older than `block` do not count; whether none goes on.
+    fn all_ended_at(&mut self, kernels: &dyn Kernels, block: &Block<'_>) -> bool {
+        if self.eps == 0.0 {
+            return false;
+        }
+        // The exponentials of all walks in one go: alone, each would cost as much as all do.
+        let mut bounds = [0.0; TILE];
+        let Some(bounds) = bounds.get_mut(..self.walks.len()) else { return false };
+        for ((bound, walk), horizon) in bounds.iter_mut().zip(&self.walks).zip(&self.horizons) {
+            *bound = horizon.exponent(block, walk);
+        }
+        kernels.exp_block(bounds, 0.0);
+        let mut all_ended = true;
+        for ((&bound, walk), horizon) in bounds.iter().zip(&mut self.walks).zip(&self.horizons) {
+            // With a NaN anywhere the comparison is false, and the walk goes on.
+            walk.ended |= bound * horizon.n_terms(block) * ROUNDING_MARGIN <= self.eps * walk.sum;
+            all_ended &= walk.ended;
+        }
+        all_ended
+    }
 }
 
 /// The bound on what the keys not yet visited can add.
+#[derive(Debug)]
 struct Horizon {
     /// `|q| * scale`, rounded up.
     query_norm: f32,
-    slope: f32,
     /// `1 / (1 - exp(-slope))`: the geometric series over all older keys; infinite without a slope.
     series: f32,
-    eps: f32,
+    /// Keys visited so far.
+    n_visited: u32,
 }
 
 impl Horizon {
-    fn new(kernels: &dyn Kernels, query: Query<'_>, bias: HeadBias, head_dim: usize) -> Self {
+    fn new(kernels: &dyn Kernels, query: Query<'_>, slope: f32, scale: f32, head_dim: usize) -> Self {
         let sum_squares = match query {
             Query::F32(q) => kernels.sum_squares(KvRows::F32(q), head_dim),
             Query::Q8(blocks) => blocks.iter().map(sum_squares_q8).sum(),
         };
         Self {
-            query_norm: libm::sqrtf(sum_squares) * bias.scale * ROUNDING_MARGIN,
-            slope: bias.slope,
-            series: ROUNDING_MARGIN / (1.0 - exp(kernels, -bias.slope)),
-            eps: bias.eps,
+            query_norm: libm::sqrtf(sum_squares) * scale * ROUNDING_MARGIN,
+            series: ROUNDING_MARGIN / (1.0 - scalar::exp(-slope)),
+            n_visited: 0,
         }
     }
 
-    /// Whether all keys older than `block`, the nearest at `distance`, add at most `eps * sum`.
-    fn reached(&self, kernels: &dyn Kernels, block: &Block<'_>, distance: usize, max: f32, sum: f32) -> bool {
-        if self.eps == 0.0 {
-            return false;
-        }
-        let largest = self.query_norm * block.older_norm * ROUNDING_MARGIN - self.slope * distance as f32 - max;
-        // Far behind the horizon, the rounding of `largest` is a fixed share of it; near it, `exp` of it is what counts.
+    /// The exponent of the bound on the nearest key older than `block`.
+    fn exponent(&self, block: &Block<'_>, walk: &Walk<'_>) -> f32 {
+        let distance = (walk.pos + 1 - block.kv.start) as f32;
+        self.query_norm * block.older_norm * ROUNDING_MARGIN - walk.slope * distance - walk.max
+    }
+
+    /// How often that bound counts: the series, or the number of keys.
+    fn n_terms(&self, block: &Block<'_>) -> f32 {
+        // Far behind the horizon, the rounding of the exponent is a fixed share of it; near it, `exp` of it is what counts.
         let n_older = block.n_older as f32;
-        let n = if self.series < n_older { self.series } else { n_older };
-        // With a NaN anywhere the comparison is false, and the walk goes on.
-        exp(kernels, largest) * n * ROUNDING_MARGIN <= self.eps * sum
+        if self.series < n_older { self.series } else { n_older }
     }
-}
-
-/// The kernels' own exponential, of one number.
-fn exp(kernels: &dyn Kernels, x: f32) -> f32 {
-    let mut one = [x];
-    kernels.exp_block(&mut one, 0.0);
-    let [y] = one;
-    y
 }
 
 fn sum_squares_q8(block: &BlockQ8) -> f32 {

@@ -7,7 +7,7 @@
 
 use core::ops::Range;
 
-use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvRows, KvRowsMut, QK};
+use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, QK};
 
 use crate::plan::{KvType, Lengths, SessionConfig};
 use crate::ring::HeadRing;
@@ -173,15 +173,10 @@ impl<'a> KvCache<'a> {
     }
 }
 
-/// A block of keys and values.
+/// A block of keys and values, and what is known of the older ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block<'c> {
-    pub(crate) keys: KvRows<'c>,
-    pub(crate) values: KvRows<'c>,
-    /// Position of its first key.
-    pub(crate) start: usize,
-    /// One past its last.
-    pub(crate) end: usize,
+    pub(crate) kv: KvBlock<'c>,
     /// Keys in the blocks that follow, which are older.
     pub(crate) n_older: usize,
     /// At least as large as the norm of any of them.
@@ -218,13 +213,8 @@ impl<'c> Iterator for Blocks<'c> {
             None => 0.0,
         };
         self.end = start;
-        Some(Block {
-            keys: self.cache.keys.rows(rows.clone(), self.cache.head_dim)?,
-            values: self.cache.values.rows(rows, self.cache.head_dim)?,
-            start,
-            end,
-            n_older: start - self.oldest,
-            older_norm,
-        })
+        let keys = self.cache.keys.rows(rows.clone(), self.cache.head_dim)?;
+        let values = self.cache.values.rows(rows, self.cache.head_dim)?;
+        Some(Block { kv: KvBlock { keys, values, start, end }, n_older: start - self.oldest, older_norm })
     }
 }

@@ -12,11 +12,11 @@
 use core::slice::{ChunksExact, ChunksExactMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use nearfield_kernels::{Activations, BlockQ8, ColumnTiles, Kernels, QK, Query};
+use nearfield_kernels::{Activations, BlockQ8, Kernels, Parts, QK, Query, Tiles};
 
 use crate::alibi;
 use crate::architecture::{Activation, Norm};
-use crate::attention::{HeadBias, attend};
+use crate::attention::{TILE, Tile};
 use crate::cache::KvCache;
 use crate::executor::Executor;
 use crate::model::{Layer, LayerTable, Linear, Model, NormWeights, Qkv};
@@ -126,7 +126,7 @@ impl Forward<'_, '_, '_> {
             let (keys, values) = row.get(s.n_embd..)?.split_at_checked(s.n_embd_kv())?;
             cache.store(self.kernels, index, pos + i, keys, values)?;
         }
-        self.attend_heads(index, pos, cache, qkv, h, act.q8, act.visited);
+        self.attend_heads(index, pos, cache, qkv, h, act.q8, act.visited)?;
         for (total, step) in act.visited_total.get_mut(index * s.n_head..)?.iter_mut().zip(act.visited.iter_mut()) {
             *total += u64::from(core::mem::take(step.get_mut()));
         }
@@ -165,7 +165,8 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// Attention of every head for every token: heads are the parts that workers take.
+    /// Attention of every head for every token. The parts that workers take are some heads (of one KV head) of some tokens,
+    /// those whose positions lie in one block of keys; flat heads, which look far back, first.
     #[allow(clippy::too_many_arguments)]
     fn attend_heads(
         &self,
@@ -176,37 +177,61 @@ impl Forward<'_, '_, '_> {
         out: &mut [f32],
         q8: &mut [BlockQ8],
         visited: &[AtomicU32],
-    ) {
+    ) -> Option<()> {
         let s = self.shape();
+        let n_tokens = out.len() / s.n_embd.max(1);
+        let (n_heads, tile_tokens) = self.attention_tile(n_tokens);
         let n_blocks = s.head_dim.div_ceil(QK);
-        if self.kv == KvType::Q8_0 {
-            let queries = rows(qkv, s.n_qkv()).flat_map(|row| rows(row, s.head_dim).take(s.n_head));
-            for (query, blocks) in queries.zip(rows_mut(q8, n_blocks)) {
-                self.kernels.quantize_q8(query, blocks);
-            }
-        }
-        let q8 = &*q8;
-        let tiles = ColumnTiles::new(out, s.n_embd, s.head_dim);
+        let q8_stride = s.n_head * n_blocks;
+        let q8 = q8.get_mut(..n_tokens * q8_stride)?;
+        let parts = Parts::from_last((
+            Tiles::of_columns(out, s.n_embd, 0..s.n_embd, n_heads * s.head_dim).of_tokens(tile_tokens, pos),
+            Tiles::of_columns(q8, q8_stride, 0..q8_stride, n_heads * n_blocks).of_tokens(tile_tokens, pos),
+        ));
         self.executor.run(&|| {
-            while let Some((head, mut out)) = tiles.take() {
-                let slope = alibi::slope(head, s.n_head, s.max_alibi_bias);
-                let bias = HeadBias { scale: s.attention_scale(), slope, eps: self.horizon_eps };
-                let kv_head = head / s.heads_per_kv().max(1);
-                let mut n = 0;
-                for ((token, row), out) in rows(qkv, s.n_qkv()).enumerate().zip(out.rows_mut()) {
-                    // A query that were not there would be one of no columns, which kernels refuse.
-                    let query = match self.kv {
-                        KvType::Q8_0 => Query::Q8(rows(q8, n_blocks).nth(token * s.n_head + head).unwrap_or_default()),
-                        KvType::F32 | KvType::F16 => Query::F32(rows(row, s.head_dim).nth(head).unwrap_or_default()),
-                    };
-                    let blocks = cache.blocks(layer, kv_head, pos + token);
-                    n += attend(self.kernels, blocks, query, bias, pos + token, out);
+            while let Some((_, (mut out, mut q8))) = parts.take() {
+                let first_head = out.start() / s.head_dim.max(1);
+                let tokens = out.tokens();
+                let mut tile = Tile::new(s.attention_scale(), self.horizon_eps);
+                let rows_at = rows(qkv, s.n_qkv()).zip(pos..).skip(tokens.start);
+                for (((row, at), out), q8) in rows_at.zip(out.rows_mut()).zip(q8.rows_mut()) {
+                    let queries = rows(row, s.head_dim).zip(0..).skip(first_head);
+                    let places = rows_mut(out, s.head_dim).zip(rows_mut(q8, n_blocks));
+                    for ((query, head), (out, q8)) in queries.zip(places) {
+                        let query = match self.kv {
+                            KvType::F32 | KvType::F16 => Query::F32(query),
+                            KvType::Q8_0 => {
+                                self.kernels.quantize_q8(query, q8);
+                                Query::Q8(q8)
+                            }
+                        };
+                        let slope = alibi::slope(head, s.n_head, s.max_alibi_bias);
+                        // There is room: a part has no more queries than a tile.
+                        tile.push(self.kernels, query, at, slope, out);
+                    }
                 }
-                if let Some(visited) = visited.get(head) {
-                    visited.store(n, Ordering::Relaxed);
+                let kv_head = first_head / s.heads_per_kv().max(1);
+                let blocks = cache.blocks(layer, kv_head, pos + tokens.end.saturating_sub(1));
+                for (n, head) in tile.attend(self.kernels, blocks).zip((first_head..first_head + n_heads).cycle()) {
+                    if let Some(visited) = visited.get(head) {
+                        visited.fetch_add(n, Ordering::Relaxed);
+                    }
                 }
             }
         });
+        Some(())
+    }
+
+    /// Heads and tokens of a part of attention: as many heads of a KV head as leave each worker four parts, and as many tokens
+    /// as then fit a tile.
+    fn attention_tile(&self, n_tokens: usize) -> (usize, usize) {
+        let s = self.shape();
+        let n_workers = self.executor.n_workers();
+        let n_parts = |n_heads: usize| s.n_head / n_heads * n_tokens.div_ceil(TILE / n_heads);
+        let fits = |&n: &usize| s.heads_per_kv().is_multiple_of(n) && (n_workers <= 1 || n_parts(n) >= 4 * n_workers);
+        let n_heads = (1..=TILE).rev().find(fits).unwrap_or(1);
+        // A power of two, so that the blocks of positions are cut at multiples.
+        (n_heads, 1 << (TILE / n_heads).checked_ilog2().unwrap_or(0))
     }
 
     /// `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`
@@ -261,7 +286,7 @@ impl Forward<'_, '_, '_> {
     /// `out = then(W x + b)`; `then` works element by element, on any part of a row.
     fn linear(&self, linear: &Linear<'_>, input: &Input<'_>, out: ColumnsOf<'_>, then: impl Fn(&mut [f32]) + Sync) {
         let ColumnsOf { buffer, stride, first, n } = out;
-        let tiles = ColumnTiles::of_columns(buffer, stride, first..first + n, self.tile_len(n));
+        let tiles = Parts::new(Tiles::of_columns(buffer, stride, first..first + n, self.tile_len(n)));
         self.executor.run(&|| {
             while let Some((_, mut tile)) = tiles.take() {
                 self.kernels.matmul(&linear.weight, input.of(linear), &mut tile);

@@ -10,7 +10,7 @@ use common::model::{MPT, Spec};
 use common::reference::weights::{Tensor, bell, random};
 use common::run::{Setup, logits};
 use half::f16;
-use nearfield::kernels::{Kernels, KvRows, Query, scalar};
+use nearfield::kernels::{Kernels, KvBlock, KvRows, Query, Walk, scalar};
 use nearfield::{KvType, SessionConfig};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -112,7 +112,7 @@ fn an_old_key_with_a_large_norm_is_visited() {
 }
 
 /// What one walk saw, as it was given to the kernels.
-struct Walk {
+struct Walked {
     query: Vec<f64>,
     scale: f64,
     slope: f64,
@@ -124,7 +124,7 @@ struct Walk {
 struct Recorder {
     keys: Mutex<Vec<Vec<f64>>>,
     /// For each position, for each head.
-    walks: Mutex<Vec<Walk>>,
+    walks: Mutex<Vec<Walked>>,
     n_head: usize,
 }
 
@@ -133,18 +133,24 @@ impl Kernels for Recorder {
         "recorder"
     }
 
-    fn score_block(&self, q: Query<'_>, k: KvRows<'_>, scale: f32, slope: f32, distance: u32, s: &mut [f32]) -> f32 {
+    /// Each token alone: the queries of all heads walk together, and their own key is the last of the first block.
+    fn attend_block(&self, block: &KvBlock<'_>, scale: f32, queries: &mut [Walk<'_>]) {
+        assert_eq!(queries.len(), self.n_head);
         let mut walks = self.walks.lock().unwrap();
-        if distance == 0 {
-            let query = query(q);
-            let mut keys = self.keys.lock().unwrap();
-            if walks.len() == keys.len() * self.n_head {
-                keys.push(last_row(k, query.len()));
-            }
-            walks.push(Walk { query, scale: scale.into(), slope: slope.into(), n_visited: 0 });
+        if block.end == queries[0].pos + 1 {
+            self.keys.lock().unwrap().push(last_row(block.keys, query(queries[0].query).len()));
+            walks.extend(queries.iter().map(|q| Walked {
+                query: query(q.query),
+                scale: scale.into(),
+                slope: q.slope.into(),
+                n_visited: 0,
+            }));
         }
-        walks.last_mut().unwrap().n_visited += s.len();
-        scalar::score_block(q, k, scale, slope, distance, s)
+        let first = walks.len() - queries.len();
+        for (walk, query) in walks[first..].iter_mut().zip(&*queries).filter(|(_, query)| !query.ended) {
+            walk.n_visited += block.n_seen(query.pos);
+        }
+        scalar::attend_block(self, block, scale, queries);
     }
 }
 
@@ -247,7 +253,7 @@ impl Draw {
     }
 
     /// Runs it and calls `each` with the position, the walk, and the share that it left out of what it summed.
-    fn walks(&self, mut each: impl FnMut(usize, &Walk, f64)) {
+    fn walks(&self, mut each: impl FnMut(usize, &Walked, f64)) {
         let recorder = Recorder { n_head: self.n_head, ..Recorder::default() };
         let file = self.spec().file_of(&self.tensors(), "F32");
         let setup = Setup { kernels: &recorder, ..Setup::default() };
@@ -263,7 +269,7 @@ impl Draw {
 }
 
 /// Softmax weights that the walk did not visit, over those that it did.
-fn left_out(walk: &Walk, keys: &[Vec<f64>]) -> f64 {
+fn left_out(walk: &Walked, keys: &[Vec<f64>]) -> f64 {
     let score = |(distance, key): (usize, &Vec<f64>)| {
         let dot: f64 = walk.query.iter().zip(key).map(|(q, k)| q * k).sum();
         dot * walk.scale - walk.slope * distance as f64

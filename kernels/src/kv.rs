@@ -1,6 +1,6 @@
 //! Stored keys and values as the attention kernels see them.
 
-use crate::BlockQ8;
+use crate::{BlockQ8, QK};
 
 /// Keys or values of one KV head at consecutive positions, oldest first: `[n, head_dim]`.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,21 @@ pub enum KvRows<'a> {
         /// `[n, head_dim.div_ceil(32)]`
         d: &'a [u16],
     },
+}
+
+impl<'a> KvRows<'a> {
+    /// The first `n` rows of `head_dim` columns; none if there are fewer.
+    #[must_use]
+    pub fn first(self, n: usize, head_dim: usize) -> Self {
+        let (n_x, n_d) = (n * head_dim, n * head_dim.div_ceil(QK));
+        match self {
+            Self::F32(x) => Self::F32(x.get(..n_x).unwrap_or_default()),
+            Self::F16(x) => Self::F16(x.get(..n_x).unwrap_or_default()),
+            Self::Q8_0 { qs, d } => {
+                Self::Q8_0 { qs: qs.get(..n_x).unwrap_or_default(), d: d.get(..n_d).unwrap_or_default() }
+            }
+        }
+    }
 }
 
 /// The same, to be written.
@@ -45,3 +60,51 @@ pub enum Query<'a> {
 
 /// Keys that share one step of the online softmax.
 pub const KV_BLOCK: usize = 32;
+
+/// Keys and values of one KV head at up to [`KV_BLOCK`] consecutive positions.
+#[derive(Clone, Copy, Debug)]
+pub struct KvBlock<'a> {
+    /// `[end - start, head_dim]`
+    pub keys: KvRows<'a>,
+    /// `[end - start, head_dim]`
+    pub values: KvRows<'a>,
+    /// Position of the first.
+    pub start: usize,
+    /// One past the position of the last.
+    pub end: usize,
+}
+
+impl KvBlock<'_> {
+    /// How many of its keys a query at `pos` sees.
+    pub fn n_seen(&self, pos: usize) -> usize {
+        self.end.min(pos.saturating_add(1)).saturating_sub(self.start)
+    }
+}
+
+/// A query on its way through the keys, from the newest block to the oldest, with an online softmax: running maximum and
+/// denominator (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135).
+#[derive(Debug)]
+pub struct Walk<'a> {
+    /// The query.
+    pub query: Query<'a>,
+    /// Its position: it sees keys up to here.
+    pub pos: usize,
+    /// ALiBi slope of its head.
+    pub slope: f32,
+    /// The largest score so far.
+    pub max: f32,
+    /// `Σ exp(score - max)` so far.
+    pub sum: f32,
+    /// `Σ exp(score - max) v` so far: `[head_dim]`.
+    pub acc: &'a mut [f32],
+    /// Whether it has seen all that it will.
+    pub ended: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Before the first key; `acc`, which it clears, is as wide as a head.
+    pub fn new(query: Query<'a>, pos: usize, slope: f32, acc: &'a mut [f32]) -> Self {
+        acc.fill(0.0);
+        Self { query, pos, slope, max: f32::NEG_INFINITY, sum: 0.0, acc, ended: false }
+    }
+}

@@ -51,12 +51,14 @@ pub mod kv;
 pub mod matrix;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+pub mod parts;
 pub mod scalar;
 
 pub use arena::{Arena, Line};
 pub use block::{BlockQ8, QK, QK_K, WeightType};
-pub use kv::{KV_BLOCK, KvRows, KvRowsMut, Query};
-pub use matrix::{Activations, ColumnTiles, ColumnsMut, Matrix};
+pub use kv::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Query, Walk};
+pub use matrix::{Activations, Matrix};
+pub use parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};
 
 /// The ISAs that this machine can run, from the plainest to the fastest.
 pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
@@ -199,6 +201,15 @@ pub trait Kernels: Sync {
     /// A sum for each block, and not one over all keys, keeps the rounding of a walk over n keys at that of n / 32.
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         scalar::accumulate_block(probs, values, acc)
+    }
+
+    /// Takes the walks that have not ended, one or more queries of a KV head, past one block of its keys and values.
+    ///
+    /// Each walk is what the kernels above make of it, with the keys that it sees: [`score_block`](Self::score_block); if the
+    /// maximum grew, `shrink = exp(old - new)`, `sum *= shrink` and `acc *= shrink`; `sum += `[`exp_block`](Self::exp_block);
+    /// [`accumulate_block`](Self::accumulate_block). What is done to the block can be done once for all of them.
+    fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
+        scalar::attend_block(self, block, scale, walks)
     }
 
     /// `x *= factor`.

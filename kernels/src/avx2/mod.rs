@@ -3,6 +3,7 @@
 //! - [`quantized`]: a lane owns a row, so eight rows of blocks are transposed as they are unpacked ([`unpack`], [`unpack_k`])
 //! - [`floats`]: two registers hold the 16 partial sums of a dot product
 //! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time
+//! - [`walks`]: attention of several queries at once, eight keys at a time
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
 //!
@@ -19,8 +20,9 @@ mod quantize;
 mod quantized;
 mod unpack;
 mod unpack_k;
+mod walks;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Matrix, Query, Walk, scalar};
 
 /// A processor with AVX2 and F16C: exists only where both were seen.
 struct Avx2(());
@@ -123,6 +125,11 @@ impl Kernels for Avx2 {
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
         unsafe { attention::accumulate_block(probs, values, acc) }
+    }
+
+    fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { walks::attend_block(self, block, scale, walks) }
     }
 
     fn scale(&self, x: &mut [f32], factor: f32) {

@@ -2,7 +2,7 @@
 
 use super::draw::{Rng, activations, floats, half, quants, units};
 use super::{Case, Mismatch, Scratch};
-use crate::{BlockQ8, Kernels, KvRows, KvRowsMut, QK, Query, scalar};
+use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, QK, Query, Walk, scalar};
 
 /// How rows are stored.
 #[derive(Clone, Copy)]
@@ -208,4 +208,68 @@ fn accumulate_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> 
     case.isa.accumulate_block(probs, values, got);
     case.subject("accumulate_block", [n, head_dim, 0])
         .compare(&case.scratch.want[..head_dim], &case.scratch.got[..head_dim])
+}
+
+pub fn attend_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
+    Kind::ALL.iter().try_for_each(|&kind| attend_block_of(case, kind))
+}
+
+/// Most walks of a case: more than two pairs, and one alone.
+const WALKS: usize = 9;
+
+/// The same rows are keys and values.
+fn attend_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
+    let (isa, rng) = (case.isa, &mut case.rng);
+    let drawn = Shape::draw(rng);
+    // Often a width that heads have, and a whole block.
+    let head_dim = if rng.one_in(2) { rng.pick(&[16, 32, 48, 64, 80, 112, 128]) } else { drawn.head_dim };
+    let shape = Shape { n: if rng.one_in(2) { KV_BLOCK } else { drawn.n.clamp(1, KV_BLOCK) }, head_dim, ..drawn };
+    let Scratch { x, y, want, got, blocks, quants, halves, .. } = &mut *case.scratch;
+    let rows = rows(rng, kind, &shape, y, halves, quants);
+    let start = rng.pick(&[0, 32, 4096]);
+    let block = KvBlock { keys: rows, values: rows, start, end: start + shape.n };
+    let (queries, quantized) = (&mut x[..WALKS * head_dim], &mut blocks[..WALKS * head_dim.div_ceil(QK)]);
+    units(rng, queries);
+    for quantized in quantized.chunks_exact_mut(head_dim.div_ceil(QK)) {
+        q8_query(rng, quantized, head_dim);
+    }
+    let quantized = quantized.chunks_exact(head_dim.div_ceil(QK)).map(Query::Q8);
+    let queries = queries.chunks_exact(head_dim).map(Query::F32);
+    let queries = queries.zip(quantized).map(|(q, q8)| if matches!(kind, Kind::Q8) { q8 } else { q });
+    let n_walks = rng.below(WALKS + 1);
+    units(rng, want);
+    got.copy_from_slice(want);
+    let (want_acc, want_state) = want.split_at_mut(WALKS * head_dim);
+    let (got_acc, got_state) = got.split_at_mut(WALKS * head_dim);
+    let accs = want_acc.chunks_exact_mut(head_dim).zip(got_acc.chunks_exact_mut(head_dim));
+    let none = || Walk::new(Query::F32(&[]), 0, 0.0, &mut []);
+    let [mut want_walks, mut got_walks] = [(); 2].map(|()| core::array::from_fn::<_, WALKS, _>(|_| none()));
+    for (((want, got), query), (want_acc, got_acc)) in want_walks.iter_mut().zip(&mut got_walks).zip(queries).zip(accs)
+    {
+        let behind = rng.pick(&[0, 1, 7, 15, 30, 31, 31, 32, 33, 4096, 1 << 24, (1 << 24) + 3]);
+        let (pos, slope) = (start + behind, rng.pick(&[0.0, 0.5, 0.003_906_25, 0.840_896_4]));
+        let (max, sum) = rng.pick(&[(f32::NEG_INFINITY, 0.0), (0.0, 1.0), (-3.5, 70.0), (30.0, 2.5)]);
+        let ended = rng.one_in(6);
+        *want = Walk { query, pos, slope, max, sum, acc: want_acc, ended };
+        *got = Walk { query, pos, slope, max, sum, acc: got_acc, ended };
+    }
+    let scale = rng.pick(&[1.0, 0.125, 0.088_388_35, 0.0]);
+    scalar::attend_block(&Definitions, &block, scale, &mut want_walks[..n_walks]);
+    isa.attend_block(&block, scale, &mut got_walks[..n_walks]);
+    for (walks, state) in [(want_walks, want_state), (got_walks, got_state)] {
+        for (walk, state) in walks.iter().zip(state.as_chunks_mut::<2>().0) {
+            *state = [walk.max, walk.sum];
+        }
+    }
+    let n = WALKS * (head_dim + 2);
+    case.subject("attend_block", [n_walks, shape.n, head_dim]).compare(&case.scratch.want[..n], &case.scratch.got[..n])
+}
+
+/// What every ISA is compared with, as one.
+struct Definitions;
+
+impl Kernels for Definitions {
+    fn name(&self) -> &'static str {
+        "definitions"
+    }
 }

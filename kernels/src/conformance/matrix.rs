@@ -2,7 +2,7 @@
 
 use super::draw::{Rng, activations, floats, units, weights};
 use super::{BLOCKS, Case, FLOATS, Mismatch, WEIGHT_BYTES};
-use crate::{Activations, BlockQ8, ColumnTiles, ColumnsMut, Kernels, Matrix, QK, QK_K, WeightType, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, Matrix, Parts, QK, QK_K, Tiles, WeightType, scalar};
 
 pub fn quantize_q8(case: &mut Case<'_>) -> Result<(), Mismatch> {
     let (n, start) = (case.rng.length(), case.rng.below(9));
@@ -92,7 +92,7 @@ fn matmul_of(case: &mut Case<'_>, ty: WeightType) -> Result<(), Mismatch> {
 /// Lets `write` write one tile of columns of `out`; the others keep a number that no product is.
 fn with_tile(out: &mut [f32], stride: usize, tile: usize, index: usize, write: impl Fn(&mut ColumnsMut<'_>)) {
     out.fill(f32::MIN);
-    let tiles = ColumnTiles::new(out, stride, tile);
+    let tiles = Parts::new(Tiles::of_columns(out, stride, 0..stride, tile));
     while let Some((i, mut columns)) = tiles.take() {
         if i == index {
             write(&mut columns);

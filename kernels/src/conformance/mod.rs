@@ -141,6 +141,7 @@ const PROPERTIES: &[Property] = &[
     attention::score_block,
     attention::exp_block,
     attention::accumulate_block,
+    attention::attend_block,
 ];
 
 /// One case of every property.

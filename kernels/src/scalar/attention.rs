@@ -6,7 +6,7 @@ use super::dot::product;
 use super::math::exp;
 use super::reduce::strided_sum;
 use crate::contract::{broken, require};
-use crate::{BlockQ8, KvRows, QK, Query};
+use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
 
 /// What `score_block` is promised.
 const KINDS: &str = "Q8_0 keys go with a Q8 query, F32 and F16 keys with an F32 one";
@@ -111,6 +111,33 @@ pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
     }
 }
+
+/// See [`crate::Kernels::attend_block`]: with the block kernels of `kernels`, walk by walk.
+///
+/// # Panics
+/// When a walk sees no key of the block, or the block is longer than [`KV_BLOCK`], or not of the walks' width or kind.
+pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
+    let mut scores = [0.0; KV_BLOCK];
+    for walk in walks.iter_mut().filter(|walk| !walk.ended) {
+        let n = block.n_seen(walk.pos);
+        let Some(scores) = scores.get_mut(..n).filter(|scores| !scores.is_empty()) else { broken(SEEN) };
+        let (keys, values) = (block.keys.first(n, walk.acc.len()), block.values.first(n, walk.acc.len()));
+        // Distances that do not fit stop at the end of u32, as those of `score_block` do.
+        let distance = u32::try_from(walk.pos + 1 - (block.start + n)).unwrap_or(u32::MAX);
+        let max = kernels.score_block(walk.query, keys, scale, walk.slope, distance, scores);
+        if max > walk.max {
+            let shrink = exp(walk.max - max);
+            walk.sum *= shrink;
+            kernels.scale(walk.acc, shrink);
+            walk.max = max;
+        }
+        walk.sum += kernels.exp_block(scores, walk.max);
+        kernels.accumulate_block(scores, values, walk.acc);
+    }
+}
+
+/// What `attend_block` is promised.
+pub(crate) const SEEN: &str = "a block of up to 32 keys, of which each walk sees some";
 
 /// `sums[i] += term(x[i])`
 fn add_each<T: Copy>(sums: &mut [f32; QK], x: &[T], term: impl Fn(T) -> f32) {

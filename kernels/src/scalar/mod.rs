@@ -15,7 +15,7 @@ mod quantize;
 mod reduce;
 
 pub use activation::{gelu_erf, gelu_tanh, silu};
-pub use attention::{accumulate_block, exp_block, score_block, sum_squares};
+pub use attention::{accumulate_block, attend_block, exp_block, score_block, sum_squares};
 pub use dequantize::dequantize_row;
 pub use dot::*;
 pub use elementwise::{add, clamp, multiply, scale};
@@ -30,7 +30,7 @@ pub(crate) use math::constants;
 pub(crate) use quantize::AMAX_MIN;
 // What ISAs share with the definitions; some machines have none but the definitions.
 #[allow(unused_imports)]
-pub(crate) use attention::{assert_query, assert_rows, distance_of};
+pub(crate) use attention::{SEEN, assert_query, assert_rows, distance_of};
 #[allow(unused_imports)]
 pub(crate) use norm::{inverse_root, rescale, standardize};
 

@@ -59,7 +59,7 @@ fn only_the_columns_asked_for_are_written() {
     let mut all = [0.0; 10];
     scalar::matmul(&w, Activations::Q8(&x), &mut ColumnsMut::new(&mut all, 5));
     let mut some = [f32::MIN; 10];
-    let tiles = nearfield_kernels::ColumnTiles::new(&mut some, 5, 2);
+    let tiles = nearfield_kernels::Parts::new(nearfield_kernels::Tiles::of_columns(&mut some, 5, 0..5, 2));
     tiles.take();
     let (_, mut columns) = tiles.take().unwrap();
     scalar::matmul(&w, Activations::Q8(&x), &mut columns);

@@ -1,0 +1,476 @@
+//! Attention of several queries over one block: what is done to the block is done once for all of them.
+//!
+//! Keys are turned so that each lane has one, and a query's products need no sums across lanes; values are widened. Then
+//! queries pass by in pairs. What is summed, and in which order, is what the definition says.
+
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::floats::{Element, load, store};
+use super::math::exp;
+use crate::contract::{broken, require};
+use crate::scalar::{self, LANES, SEEN, assert_query, assert_rows};
+use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
+
+/// Columns of the widest head that fits a panel: half of a small L1 cache.
+const WIDTH: usize = 128;
+/// Fewer queries than this are sooner done one by one.
+const MIN_WALKS: usize = 4;
+
+/// Thirty-two numbers: one of each key, or as many columns of one.
+type Row = [__m256; 4];
+
+/// See [`crate::Kernels::attend_block`].
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn attend_block(kernels: &impl Kernels, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
+    for walks in walks.chunks_mut(KV_BLOCK) {
+        let mut going = [0; KV_BLOCK];
+        let mut n_going = 0;
+        for (i, _) in walks.iter().enumerate().filter(|(_, walk)| !walk.ended) {
+            going[n_going] = i;
+            n_going += 1;
+        }
+        if n_going < MIN_WALKS || !fit(block, walks) {
+            scalar::attend_block(kernels, block, scale, walks);
+        } else {
+            attend(block, scale, walks, &going[..n_going]);
+        }
+    }
+}
+
+/// Whether the block fits a panel, and all distances are floats.
+fn fit(block: &KvBlock<'_>, walks: &[Walk<'_>]) -> bool {
+    walks.iter().filter(|walk| !walk.ended).all(|walk| {
+        let head_dim = walk.acc.len();
+        head_dim <= WIDTH && head_dim.is_multiple_of(LANES) && walk.pos.saturating_sub(block.start) < 1 << 24
+    })
+}
+
+/// Takes the walks in `going` past the block.
+#[target_feature(enable = "avx2,f16c")]
+fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usize]) {
+    let n = block.end - block.start;
+    let head_dim = walks[going[0]].acc.len();
+    for walk in going.iter().map(|&i| &walks[i]) {
+        require((1..=KV_BLOCK).contains(&block.n_seen(walk.pos)) && n <= KV_BLOCK, SEEN);
+        require(assert_query(walk.query, block.keys, n) == head_dim && walk.acc.len() == head_dim, SEEN);
+    }
+    assert_rows(block.values, n, head_dim);
+    let mut panel = Panel::new();
+    let mut probs = [[0.0; KV_BLOCK]; KV_BLOCK];
+    let mut d = [[_mm256_setzero_ps(); 4]; WIDTH / QK];
+    let keys = match block.keys {
+        KvRows::F32(x) => Keys::Floats(panel.turned(x, head_dim)),
+        KvRows::F16(x) => Keys::Floats(panel.turned(x, head_dim)),
+        KvRows::Q8_0 { qs, d: halves } => {
+            Keys::Quants(panel.turned_quants(qs, head_dim), scales(halves, head_dim, &mut d))
+        }
+    };
+    for (pair, probs) in going.chunks(2).zip(probs.chunks_mut(2)) {
+        match *pair {
+            [a, b] => {
+                let [x, y] = keys.dots([walks[a].query, walks[b].query]);
+                probs[0] = take_in(&mut walks[a], x, block, scale);
+                probs[1] = take_in(&mut walks[b], y, block, scale);
+            }
+            [a] => {
+                let [x] = keys.dots([walks[a].query]);
+                probs[0] = take_in(&mut walks[a], x, block, scale);
+            }
+            _ => unreachable!("a pair or one"),
+        }
+    }
+    let values = match block.values {
+        KvRows::F32(x) => Values { x: panel.widened(x, head_dim), d: None },
+        KvRows::F16(x) => Values { x: panel.widened(x, head_dim), d: None },
+        KvRows::Q8_0 { qs, d: halves } => {
+            Values { x: panel.widened(qs, head_dim), d: Some(scales(halves, head_dim, &mut d)) }
+        }
+    };
+    for (pair, probs) in going.chunks(2).zip(probs.chunks(2)) {
+        match *pair {
+            [a, b] => {
+                let walks =
+                    walks.get_disjoint_mut([a, b]).expect("two walks").map(|walk| (block.n_seen(walk.pos), walk));
+                let [(n, a), (m, b)] = walks;
+                if n <= m {
+                    values.accumulate([&probs[0], &probs[1]], [n, m], [a.acc, b.acc]);
+                } else {
+                    values.accumulate([&probs[1], &probs[0]], [m, n], [b.acc, a.acc]);
+                }
+            }
+            [a] => values.accumulate([&probs[0]], [block.n_seen(walks[a].pos)], [walks[a].acc]),
+            _ => unreachable!("a pair or one"),
+        }
+    }
+}
+
+/// Room for the keys or the values of a block.
+struct Panel([[MaybeUninit<__m256>; 4]; WIDTH]);
+
+impl Panel {
+    fn new() -> Self {
+        Self([[MaybeUninit::uninit(); 4]; WIDTH])
+    }
+
+    /// The first `n` rows.
+    ///
+    /// # Safety
+    /// They were written.
+    unsafe fn rows(&self, n: usize) -> &[Row] {
+        // SAFETY: a `MaybeUninit` has the layout of what it may hold, and these hold it.
+        unsafe { core::slice::from_raw_parts(self.0[..n].as_ptr().cast(), n) }
+    }
+
+    /// Row c: column c of each key; zeros for keys that there are not.
+    #[target_feature(enable = "avx2,f16c")]
+    fn turned<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
+        let keys: Rows<'_, E> = Rows { x, head_dim };
+        self.turn(head_dim, |key, eight| match keys.get(key, eight) {
+            // SAFETY: this function has the features.
+            Some(eight) => unsafe { E::widen(eight) },
+            None => _mm256_setzero_ps(),
+        })
+    }
+
+    /// Row i: columns `2 i` and `2 i + 1` of each key as 16-bit integers.
+    #[target_feature(enable = "avx2,f16c")]
+    fn turned_quants(&mut self, x: &[i8], head_dim: usize) -> &[Row] {
+        let keys = Rows { x, head_dim };
+        self.turn(head_dim / 2, |key, i| {
+            let Some(sixteen): Option<&[i8; 16]> = keys.get(key, i) else { return _mm256_setzero_ps() };
+            // SAFETY: 16 readable bytes; `loadu` needs no alignment.
+            let bytes = unsafe { _mm_loadu_si128(sixteen.as_ptr().cast()) };
+            _mm256_castsi256_ps(_mm256_cvtepi8_epi16(bytes))
+        })
+    }
+
+    /// `n` rows, a multiple of 8: numbers `8 i..8 i + 8` of each key are what `of(key, i)` gives.
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    fn turn(&mut self, n: usize, of: impl Fn(usize, usize) -> __m256) -> &[Row] {
+        for (i, rows) in self.0[..n].as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            for part in 0..4 {
+                let turned = transpose(core::array::from_fn(|k| of(8 * part + k, i)));
+                for (row, x) in rows.iter_mut().zip(turned) {
+                    row[part].write(x);
+                }
+            }
+        }
+        // SAFETY: all four parts of the first `n` rows were written.
+        unsafe { self.rows(n) }
+    }
+
+    /// Row `32 g + j`: columns `32 g..32 g + 32` of value j; zeros for what there is not.
+    #[target_feature(enable = "avx2,f16c")]
+    fn widened<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
+        let values: Rows<'_, E> = Rows { x, head_dim };
+        let n = head_dim.div_ceil(QK) * KV_BLOCK;
+        for (g, group) in self.0[..n].chunks_mut(KV_BLOCK).enumerate() {
+            for (j, row) in group.iter_mut().enumerate() {
+                for (i, x) in row.iter_mut().enumerate() {
+                    x.write(match values.get(j, 4 * g + i) {
+                        // SAFETY: this function has the features.
+                        Some(eight) => unsafe { E::widen(eight) },
+                        None => _mm256_setzero_ps(),
+                    });
+                }
+            }
+        }
+        // SAFETY: all parts of the first `n` rows were written.
+        unsafe { self.rows(n) }
+    }
+}
+
+/// Rows of keys or values.
+struct Rows<'a, E> {
+    x: &'a [E],
+    head_dim: usize,
+}
+
+impl<E> Rows<'_, E> {
+    /// Columns `N i..N i + N` of a row; `None` if there are none.
+    #[inline]
+    fn get<const N: usize>(&self, row: usize, i: usize) -> Option<&[E; N]> {
+        if (i + 1) * N > self.head_dim {
+            return None;
+        }
+        self.x.get(row * self.head_dim + i * N..)?.first_chunk()
+    }
+}
+
+/// The scales of each group of 32 columns: those of all keys.
+#[target_feature(enable = "avx2,f16c")]
+fn scales<'d>(d: &[u16], head_dim: usize, out: &'d mut [Row; WIDTH / QK]) -> &'d [Row] {
+    let n_groups = head_dim.div_ceil(QK);
+    for (g, out) in out[..n_groups].iter_mut().enumerate() {
+        let mut halves = [0; KV_BLOCK];
+        for (half, d) in halves.iter_mut().zip(d.chunks_exact(n_groups)) {
+            *half = d.get(g).copied().unwrap_or_default();
+        }
+        let eights = halves.as_chunks::<8>().0;
+        // SAFETY: this function has the features.
+        *out = core::array::from_fn(|i| unsafe { u16::widen(&eights[i]) });
+    }
+    out
+}
+
+/// Rows become columns.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
+    let [a, b, c, d, e, f, g, h] = rows;
+    // Pairs of rows, then fours, within each half; then the halves.
+    let (ab, cd) = (unpack(a, b), unpack(c, d));
+    let (ef, gh) = (unpack(e, f), unpack(g, h));
+    let fours = |x: [__m256; 2], y: [__m256; 2]| {
+        let low = |x, y| _mm256_shuffle_ps::<0b01_00_01_00>(x, y);
+        let high = |x, y| _mm256_shuffle_ps::<0b11_10_11_10>(x, y);
+        [low(x[0], y[0]), high(x[0], y[0]), low(x[1], y[1]), high(x[1], y[1])]
+    };
+    let (upper, lower) = (fours(ab, cd), fours(ef, gh));
+    core::array::from_fn(|i| match i {
+        0..4 => _mm256_permute2f128_ps::<0x20>(upper[i], lower[i]),
+        _ => _mm256_permute2f128_ps::<0x31>(upper[i - 4], lower[i - 4]),
+    })
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn unpack(x: __m256, y: __m256) -> [__m256; 2] {
+    [_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y)]
+}
+
+/// The keys of a block, turned.
+enum Keys<'p> {
+    Floats(&'p [Row]),
+    Quants(&'p [Row], &'p [Row]),
+}
+
+impl Keys<'_> {
+    /// The products of each query with each key.
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    fn dots<const Q: usize>(&self, queries: [Query<'_>; Q]) -> [Row; Q] {
+        let mut dots = [[_mm256_setzero_ps(); 4]; Q];
+        match self {
+            Self::Floats(keys) => {
+                let queries = queries.map(|query| match query {
+                    Query::F32(q) => q.as_chunks().0,
+                    Query::Q8(_) => broken(SEEN),
+                });
+                let (first, last) = (dot_floats(keys, queries, 0), dot_floats(keys, queries, 2));
+                for ((dots, first), last) in dots.iter_mut().zip(first).zip(last) {
+                    *dots = [first[0], first[1], last[0], last[1]];
+                }
+            }
+            Self::Quants(keys, d) => {
+                for (g, (keys, d)) in keys.chunks(QK / 2).zip(*d).enumerate() {
+                    let queries = queries.map(|query| match query {
+                        Query::F32(_) => broken(SEEN),
+                        Query::Q8(q) => &q[g],
+                    });
+                    add_quants(&mut dots, keys, d, queries);
+                }
+            }
+        }
+        dots
+    }
+}
+
+/// The products with 16 of the keys, parts `part` and `part + 1` of each row: 16 strided sums and the tree, for each lane.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn dot_floats<const Q: usize>(keys: &[Row], queries: [&[[f32; LANES]]; Q], part: usize) -> [[__m256; 2]; Q] {
+    let keys = keys.as_chunks::<LANES>().0;
+    let products = |c: usize, lane: usize| -> [[__m256; 2]; Q] {
+        let key = &keys[c][lane];
+        core::array::from_fn(|t| {
+            let q = _mm256_set1_ps(queries[t][c][lane]);
+            [_mm256_mul_ps(key[part], q), _mm256_mul_ps(key[part + 1], q)]
+        })
+    };
+    // Of the tree: sums of 2, 4, 8 and 16 lanes that wait for the other half.
+    let mut waiting = [[[_mm256_setzero_ps(); 2]; Q]; 4];
+    // In this order, two sums that follow each other are to be added, then two such sums, and so on.
+    for (n, lane) in [0, 4, 2, 6, 1, 5, 3, 7].into_iter().enumerate() {
+        let (mut low, mut high) = (products(0, lane), products(0, lane + 8));
+        for c in 1..keys.len() {
+            low = add_each(low, products(c, lane));
+            high = add_each(high, products(c, lane + 8));
+        }
+        let mut sum = add_each(low, high);
+        let n_done = (!n).trailing_zeros() as usize;
+        for other in &waiting[..n_done] {
+            sum = add_each(*other, sum);
+        }
+        waiting[n_done] = sum;
+    }
+    // The sums began with a product and not with zero, which shows only where all are -0.
+    add_each(waiting[3], [[_mm256_setzero_ps(); 2]; Q])
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn add_each<const Q: usize>(x: [[__m256; 2]; Q], y: [[__m256; 2]; Q]) -> [[__m256; 2]; Q] {
+    core::array::from_fn(|t| core::array::from_fn(|i| _mm256_add_ps(x[t][i], y[t][i])))
+}
+
+/// Adds the products with a group of up to 32 columns: `dot += (d_k · d_q) · Σ q_k q_q`.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn add_quants<const Q: usize>(dots: &mut [Row; Q], keys: &[Row], d: &Row, queries: [&BlockQ8; Q]) {
+    let pairs: [[i32; QK / 2]; Q] = queries.map(|q| pairs_of(&q.qs));
+    let mut sums = [[_mm256_setzero_si256(); 4]; Q];
+    for (c, key) in keys.iter().enumerate() {
+        for (sums, pairs) in sums.iter_mut().zip(&pairs) {
+            let q = _mm256_set1_epi32(pairs[c]);
+            for (sum, &key) in sums.iter_mut().zip(key) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_castps_si256(key), q));
+            }
+        }
+    }
+    for ((dots, sums), q) in dots.iter_mut().zip(sums).zip(queries) {
+        for ((dot, sum), &d) in dots.iter_mut().zip(sums).zip(d) {
+            let scale = _mm256_mul_ps(d, _mm256_set1_ps(q.d));
+            *dot = _mm256_add_ps(*dot, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
+        }
+    }
+}
+
+/// Two at a time, as 16-bit integers.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn pairs_of(qs: &[i8; QK]) -> [i32; QK / 2] {
+    let mut pairs = [0; QK / 2];
+    for (pairs, qs) in pairs.as_chunks_mut::<8>().0.iter_mut().zip(qs.as_chunks::<16>().0) {
+        // SAFETY: 16 readable and 32 writable bytes; neither needs alignment.
+        unsafe {
+            let words = _mm256_cvtepi8_epi16(_mm_loadu_si128(qs.as_ptr().cast()));
+            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), words);
+        }
+    }
+    pairs
+}
+
+/// Takes the products of the walk's query with the keys into its maximum and its sum; returns what the values count.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn take_in(walk: &mut Walk<'_>, dots: Row, block: &KvBlock<'_>, scale: f32) -> [f32; KV_BLOCK] {
+    let numbers = _mm256_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0);
+    let numbers: Row = [0.0, 8.0, 16.0, 24.0].map(|first| _mm256_add_ps(numbers, _mm256_set1_ps(first)));
+    let n_seen = _mm256_set1_ps(block.n_seen(walk.pos) as f32);
+    let seen = numbers.map(|n| _mm256_cmp_ps::<_CMP_LT_OQ>(n, n_seen));
+    // Of the block's first key; all distances are exact.
+    let distance = _mm256_set1_ps((walk.pos - block.start) as f32);
+    let (scale, slope) = (_mm256_set1_ps(scale), _mm256_set1_ps(walk.slope));
+    let lowest = _mm256_set1_ps(f32::NEG_INFINITY);
+    let mut scores = [lowest; 4];
+    let mut max = lowest;
+    for (i, score) in scores.iter_mut().enumerate() {
+        let bias = _mm256_mul_ps(slope, _mm256_sub_ps(distance, numbers[i]));
+        *score = _mm256_blendv_ps(lowest, _mm256_sub_ps(_mm256_mul_ps(dots[i], scale), bias), seen[i]);
+        // The second operand where the first is not greater, also for NaN.
+        max = _mm256_max_ps(*score, max);
+    }
+    // +0 for any zero.
+    let max = largest(max) + 0.0;
+    if max > walk.max {
+        let shrink = scalar::exp(walk.max - max);
+        walk.sum *= shrink;
+        scalar::scale(walk.acc, shrink);
+        walk.max = max;
+    }
+    let shift = _mm256_set1_ps(walk.max);
+    let probs: Row = core::array::from_fn(|i| _mm256_and_ps(seen[i], exp(_mm256_sub_ps(scores[i], shift))));
+    let [a, b, c, d] = probs;
+    walk.sum += sum(_mm256_add_ps(_mm256_add_ps(a, c), _mm256_add_ps(b, d)));
+    let mut out = [0.0; KV_BLOCK];
+    for (out, probs) in out.chunks_mut(8).zip(probs) {
+        store(probs, out);
+    }
+    out
+}
+
+/// Adds the upper half of the lanes to the lower half: 4, 2, 1.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn sum(x: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// The largest lane; none is a NaN.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn largest(x: __m256) -> f32 {
+    let four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// The values of a block as floats, for each group of 32 columns, and the scales of the groups if they have some.
+struct Values<'p> {
+    x: &'p [Row],
+    d: Option<&'p [Row]>,
+}
+
+impl Values<'_> {
+    /// `acc[i] += Σ_j probs[j] v_j[i]` over the first `n_seen` values, from the last to the first, for `Q` walks of which
+    /// each sees as much as the one before it, or more.
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    fn accumulate<const Q: usize>(&self, probs: [&[f32; KV_BLOCK]; Q], n_seen: [usize; Q], mut acc: [&mut [f32]; Q]) {
+        for (g, values) in self.x.as_chunks::<KV_BLOCK>().0.iter().enumerate() {
+            let scaled = self.d.map(|d| probs.map(|probs| products(probs, &d[g])));
+            let weights = scaled.as_ref().map_or(probs, |scaled| scaled.each_ref());
+            let mut sums = [[_mm256_setzero_ps(); 4]; Q];
+            let mut seen_before = n_seen[Q - 1];
+            for first in (0..Q).rev() {
+                // What the walks from here on see, and those before do not.
+                let seen_by_fewer = first.checked_sub(1).map_or(0, |before| n_seen[before]);
+                for j in (seen_by_fewer..seen_before).rev() {
+                    for t in first..Q {
+                        let weight = _mm256_set1_ps(weights[t][j]);
+                        for (sum, &x) in sums[t].iter_mut().zip(&values[j]) {
+                            *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, x));
+                        }
+                    }
+                }
+                seen_before = seen_by_fewer;
+            }
+            for (acc, sums) in acc.iter_mut().zip(sums) {
+                for (acc, sum) in acc[g * QK..].as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+                    store(_mm256_add_ps(load(acc), sum), acc);
+                }
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn products(x: &[f32; KV_BLOCK], y: &Row) -> [f32; KV_BLOCK] {
+    let mut out = [0.0; KV_BLOCK];
+    for ((out, x), &y) in out.chunks_mut(8).zip(x.chunks(8)).zip(y) {
+        store(_mm256_mul_ps(load(x), y), out);
+    }
+    out
+}
+
+/// A quant, as the KV cache holds it.
+impl Element for i8 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn widen(x: &[Self; 8]) -> __m256 {
+        // SAFETY: 8 readable bytes.
+        let bytes = unsafe { _mm_loadl_epi64(x.as_ptr().cast()) };
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
+    }
+
+    #[inline]
+    fn value(self) -> f32 {
+        self.into()
+    }
+}

@@ -1,0 +1,325 @@
+//! How workers share one output without locks: it is cut into parts, each of which is given out once, to whoever asks first.
+
+use core::marker::PhantomData;
+use core::num::NonZero;
+use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::contract::require;
+
+/// A rectangle of a row-major `[n_tokens, stride]` buffer, borrowed alone: other parts may be written at the same time.
+#[derive(Debug)]
+pub struct ColumnsMut<'a, T = f32> {
+    /// The first column of the first of its rows.
+    base: *mut T,
+    first_token: usize,
+    n_tokens: usize,
+    stride: usize,
+    start: usize,
+    end: usize,
+    buffer: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: a `ColumnsMut` is a unique borrow of its elements, as `&mut [T]` is.
+unsafe impl<T: Send> Send for ColumnsMut<'_, T> {}
+
+impl<'a, T> ColumnsMut<'a, T> {
+    /// All columns of `buffer`, seen as `[buffer.len() / stride, stride]`.
+    ///
+    /// # Panics
+    /// When the length of `buffer` is not a multiple of `stride`.
+    pub fn new(buffer: &'a mut [T], stride: usize) -> Self {
+        Self::of(buffer, stride, 0..stride)
+    }
+
+    /// The given columns of `buffer`, counted from 0 again.
+    fn of(buffer: &'a mut [T], stride: usize, columns: Range<usize>) -> Self {
+        require(stride > 0 && buffer.len().is_multiple_of(stride), "a buffer of whole rows");
+        require(columns.start <= columns.end && columns.end <= stride, "columns of the buffer");
+        let n_tokens = buffer.len() / stride;
+        // An empty buffer has no column to point at.
+        let base = buffer.get_mut(columns.start..).map_or(core::ptr::dangling_mut(), <[T]>::as_mut_ptr);
+        Self { base, first_token: 0, n_tokens, stride, start: 0, end: columns.len(), buffer: PhantomData }
+    }
+
+    /// Rows of the part.
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// The buffer's rows that the part is of.
+    pub fn tokens(&self) -> Range<usize> {
+        self.first_token..self.first_token + self.n_tokens
+    }
+
+    /// First column of the part: the first row of the weights that it is the product of.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// One past the last column.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The part's columns of one of its rows: `[end - start]`.
+    ///
+    /// # Panics
+    /// When `token >= n_tokens`.
+    pub fn row(&mut self, token: usize) -> &mut [T] {
+        require(token < self.n_tokens, "a row of the buffer");
+        // SAFETY: `base` points at column `c` of the part's first row, and `c + end <= stride` (`of` and `part` keep it so),
+        // so `token * stride + start..end` from there lies in the buffer for every `token < n_tokens`; no other part holds
+        // these elements.
+        unsafe {
+            core::slice::from_raw_parts_mut(self.base.add(token * self.stride + self.start), self.end - self.start)
+        }
+    }
+
+    /// The part's columns of each of its rows, in order: `[n_tokens]` times `[end - start]`.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+        let (base, stride, start, len) = (self.base, self.stride, self.start, self.end - self.start);
+        // SAFETY: as in `row`, for every `token < n_tokens`; different rows share no element, each is made once, and `self`
+        // stays borrowed as long as any of them.
+        (0..self.n_tokens)
+            .map(move |token| unsafe { core::slice::from_raw_parts_mut(base.add(token * stride + start), len) })
+    }
+}
+
+/// Something that can be cut into parts.
+///
+/// # Safety
+/// Parts of different indices share nothing that can be written through them.
+pub unsafe trait Cut {
+    /// A part.
+    type Part;
+
+    /// How many there are.
+    fn n_parts(&self) -> usize;
+
+    /// One of them.
+    ///
+    /// # Safety
+    /// `index < n_parts()`, and as long as the part lives, no other of this index does.
+    unsafe fn part(&self, index: usize) -> Self::Part;
+}
+
+/// Parts, given out one by one.
+#[derive(Debug)]
+pub struct Parts<C> {
+    cut: C,
+    /// Parts that were given out, or asked for.
+    next: AtomicUsize,
+    from_last: bool,
+}
+
+impl<C: Cut> Parts<C> {
+    /// Gives out the first part first.
+    pub fn new(cut: C) -> Self {
+        Self { cut, next: AtomicUsize::new(0), from_last: false }
+    }
+
+    /// Gives out the last part first.
+    pub fn from_last(cut: C) -> Self {
+        Self { from_last: true, ..Self::new(cut) }
+    }
+
+    /// The next part and its index; `None` when all are given out.
+    pub fn take(&self) -> Option<(usize, C::Part)> {
+        let (n, taken) = (self.cut.n_parts(), self.next.fetch_add(1, Ordering::Relaxed));
+        let left = n.checked_sub(taken)?.checked_sub(1)?;
+        let index = if self.from_last { left } else { taken };
+        // SAFETY: `index < n`, as `taken` is; `fetch_add` gives every number once (there are not as many workers as it would
+        // take to come round).
+        Some((index, unsafe { self.cut.part(index) }))
+    }
+}
+
+/// A buffer cut into so many elements a part; the last may be shorter.
+#[derive(Debug)]
+pub struct RowsMut<'a, T> {
+    base: *mut T,
+    len: usize,
+    part_len: NonZero<usize>,
+    buffer: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: sharing it only lets others take parts, each of which is a `&mut [T]` that is given out once.
+unsafe impl<T: Send> Sync for RowsMut<'_, T> {}
+
+impl<'a, T> RowsMut<'a, T> {
+    /// Parts of `part_len` elements, of 1 if that is 0.
+    pub fn new(buffer: &'a mut [T], part_len: usize) -> Self {
+        let part_len = NonZero::new(part_len).unwrap_or(NonZero::<usize>::MIN);
+        Self { base: buffer.as_mut_ptr(), len: buffer.len(), part_len, buffer: PhantomData }
+    }
+}
+
+// SAFETY: parts of different indices are different elements.
+unsafe impl<'a, T> Cut for RowsMut<'a, T> {
+    type Part = &'a mut [T];
+
+    fn n_parts(&self) -> usize {
+        self.len.div_ceil(self.part_len.get())
+    }
+
+    unsafe fn part(&self, index: usize) -> &'a mut [T] {
+        let start = index * self.part_len.get();
+        let len = (self.len - start).min(self.part_len.get());
+        // SAFETY: `index < n_parts` (the caller), so `start < len`, and the elements are in the buffer, which is borrowed for
+        // `'a`; nobody else has them.
+        unsafe { core::slice::from_raw_parts_mut(self.base.add(start), len) }
+    }
+}
+
+/// A row-major `[n_tokens, stride]` buffer cut into tiles: first by columns, then by rows.
+#[derive(Debug)]
+pub struct Tiles<'a, T = f32> {
+    whole: ColumnsMut<'a, T>,
+    n_columns: NonZero<usize>,
+    n_tokens: NonZero<usize>,
+    /// Rows that the first tile of rows is shorter by.
+    skip: usize,
+}
+
+// SAFETY: sharing it only lets others take tiles, each of which is given out once.
+unsafe impl<T: Send> Sync for Tiles<'_, T> {}
+
+impl<'a, T> Tiles<'a, T> {
+    /// Tiles of `n_columns` columns (the last may be narrower) and all rows of `buffer`, seen as
+    /// `[buffer.len() / stride, stride]`, of the given columns only: [`start`](ColumnsMut::start) counts from the first of
+    /// these.
+    ///
+    /// # Panics
+    /// When `n_columns` is zero, the length of `buffer` is not a multiple of `stride`, or the columns are not in it.
+    pub fn of_columns(buffer: &'a mut [T], stride: usize, columns: Range<usize>, n_columns: usize) -> Self {
+        require(n_columns > 0, "tiles of at least a column");
+        let whole = ColumnsMut::of(buffer, stride, columns);
+        let [n_columns, n_tokens] =
+            [n_columns, whole.n_tokens].map(|n| NonZero::new(n).unwrap_or(NonZero::<usize>::MIN));
+        Self { whole, n_columns, n_tokens, skip: 0 }
+    }
+
+    /// The same cut into tiles of `n_tokens` rows, too, as if `before` rows stood before the first: row `i` is in tile
+    /// `(before + i) / n_tokens`, counted from the first that has one.
+    #[must_use]
+    pub fn of_tokens(self, n_tokens: usize, before: usize) -> Self {
+        let n_tokens = NonZero::new(n_tokens).unwrap_or(NonZero::<usize>::MIN);
+        Self { n_tokens, skip: before % n_tokens, ..self }
+    }
+
+    /// Tiles above each other.
+    fn n_token_tiles(&self) -> NonZero<usize> {
+        let n = (self.skip + self.whole.n_tokens).div_ceil(self.n_tokens.get());
+        NonZero::new(n).unwrap_or(NonZero::<usize>::MIN)
+    }
+}
+
+// SAFETY: tiles of different indices share no rows, or no columns.
+unsafe impl<'a, T> Cut for Tiles<'a, T> {
+    type Part = ColumnsMut<'a, T>;
+
+    fn n_parts(&self) -> usize {
+        self.whole.end.div_ceil(self.n_columns.get()) * self.n_token_tiles().get()
+    }
+
+    unsafe fn part(&self, index: usize) -> ColumnsMut<'a, T> {
+        let ColumnsMut { base, n_tokens, stride, end, .. } = self.whole;
+        let start = index / self.n_token_tiles() * self.n_columns.get();
+        let tile = index % self.n_token_tiles() * self.n_tokens.get();
+        let first_token = tile.saturating_sub(self.skip);
+        let end_token = (tile + self.n_tokens.get()).saturating_sub(self.skip).min(n_tokens);
+        // SAFETY: at or before the end of the buffer, since `first_token <= n_tokens` for an index below `n_parts`.
+        let base = unsafe { base.add(first_token * stride) };
+        let end = end.min(start + self.n_columns.get());
+        let n_tokens = end_token - first_token;
+        ColumnsMut { base, first_token, n_tokens, stride, start, end, buffer: PhantomData }
+    }
+}
+
+// SAFETY: parts of the pair share nothing that parts of either do not.
+unsafe impl<A: Cut, B: Cut> Cut for (A, B) {
+    type Part = (A::Part, B::Part);
+
+    fn n_parts(&self) -> usize {
+        self.0.n_parts().min(self.1.n_parts())
+    }
+
+    unsafe fn part(&self, index: usize) -> Self::Part {
+        // SAFETY: as the caller promises, for both.
+        unsafe { (self.0.part(index), self.1.part(index)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Which part each element of `[n_tokens, 10]` is in, columns `2..9` being cut; 0 for none.
+    fn owners(n_tokens: usize, tile: (usize, usize), before: usize, from_last: bool) -> Vec<i32> {
+        let mut buffer = std::vec![0; n_tokens * 10];
+        let tiles = Tiles::of_columns(&mut buffer, 10, 2..9, tile.1).of_tokens(tile.0, before);
+        let parts = if from_last { Parts::from_last(tiles) } else { Parts::new(tiles) };
+        while let Some((index, mut part)) = parts.take() {
+            let tokens = part.tokens();
+            assert!((before + tokens.start) / tile.0 == (before + tokens.end - 1) / tile.0, "cut at multiples");
+            for (i, row) in part.rows_mut().enumerate() {
+                row.iter_mut().for_each(|x| *x += 1 + 100 * index as i32 + (tokens.start + i) as i32 / 1000);
+            }
+            assert_eq!(part.row(0).len(), part.end() - part.start());
+        }
+        buffer
+    }
+
+    #[test]
+    fn tiles_cover_the_columns_once() {
+        for n_tokens in 1..9 {
+            for tile in [(1, 1), (3, 3), (4, 7), (9, 2), (100, 100)] {
+                for before in [0, 1, 2, 7] {
+                    let found = owners(n_tokens, tile, before, false);
+                    for (i, &owner) in found.iter().enumerate() {
+                        let (token, column) = (i / 10, i % 10);
+                        if !(2..9).contains(&column) {
+                            assert_eq!(owner, 0);
+                            continue;
+                        }
+                        let n_above = (before % tile.0 + n_tokens).div_ceil(tile.0);
+                        let index = (column - 2) / tile.1 * n_above + (before % tile.0 + token) / tile.0;
+                        assert_eq!(owner, 1 + 100 * index as i32, "{n_tokens} {tile:?} {before}: {token}, {column}");
+                    }
+                    assert_eq!(found, owners(n_tokens, tile, before, true));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_cut_alike() {
+        let (mut a, mut b) = ([0; 10], [0; 7]);
+        let parts = Parts::new((RowsMut::new(&mut a, 3), RowsMut::new(&mut b, 2)));
+        while let Some((index, (a, b))) = parts.take() {
+            a.iter_mut().for_each(|x| *x += 1 + index);
+            b.iter_mut().for_each(|x| *x += 1 + index);
+        }
+        assert_eq!(a, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4]);
+        assert_eq!(b, [1, 1, 2, 2, 3, 3, 4]);
+    }
+
+    #[test]
+    fn each_part_is_given_to_one_thread() {
+        let mut buffer = std::vec![0_u32; 10_000];
+        let parts = Parts::new(RowsMut::new(&mut buffer, 7));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while let Some((_, part)) = parts.take() {
+                        part.iter_mut().for_each(|x| *x += 1);
+                    }
+                });
+            }
+        });
+        assert!(buffer.iter().all(|&x| x == 1));
+    }
+}
