@@ -53,6 +53,10 @@ pub struct BenchArgs {
     #[arg(long)]
     pub no_peaks: bool,
 
+    /// Wait for a line on standard input before each filling and repetition, and write one after it
+    #[arg(long)]
+    pub turns: bool,
+
     /// How the results are written
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub output: Format,

@@ -11,6 +11,7 @@ use super::memory;
 use super::noise::{Seen, Watch};
 use super::peaks::{Machine, int8_peak};
 use super::row::{Keys, ModelFacts, Peaks, Row, Setting, Test};
+use super::turns::Turns;
 use crate::engine::{Workers, allocate};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -25,6 +26,7 @@ pub struct Tests {
     pub tests: Vec<Test>,
     pub repetitions: usize,
     pub horizon_eps: f32,
+    pub turns: Turns,
 }
 
 impl Tests {
@@ -123,8 +125,11 @@ pub fn measure(
     let session = Session::new(case.model, config, case.kernels, pools, &mut Arena::new(&mut lines))?;
     let tokens = random_tokens(case.model.shape().n_vocab, config.n_ctx);
     let mut running = Running { session, shape: case.model.shape(), tokens: &tokens, pools };
-    running.warm_up()?;
-    for &depth in &tests.depths {
+    for (i, &depth) in tests.depths.iter().enumerate() {
+        tests.turns.wait()?;
+        if i == 0 {
+            running.warm_up()?;
+        }
         progress.stage(format!("{}, {}, filling up to {depth}", case.facts.name, case.kv));
         running.fill(depth, progress)?;
         progress.stage(format!("{}, {}, measuring at {depth}", case.facts.name, case.kv));
@@ -151,6 +156,7 @@ pub fn measure(
                 samples: Vec::new(),
             }));
         }
+        tests.turns.done(format_args!("filled {depth}"))?;
         let done = repeat(&mut running, tests, progress, &mut rows[first..]);
         rows.retain(|row| !row.samples.is_empty());
         done?;
@@ -163,10 +169,13 @@ fn repeat(running: &mut Running<'_, '_>, tests: &Tests, progress: &mut Progress,
     for _ in 0..tests.repetitions {
         for (i, row) in rows.iter_mut().enumerate() {
             interrupt::check()?;
-            let (seen, keys) = running.time(row.setting.test, i / tests.tests.len())?;
+            tests.turns.wait()?;
+            let Setting { test, threads, .. } = row.setting;
+            let (seen, keys) = running.time(test, i / tests.tests.len())?;
             row.samples.push(seen);
             row.keys = keys;
             progress.advance();
+            tests.turns.done(format_args!("{test} with {threads} in {:.6} s", seen.seconds))?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ mod output;
 mod peaks;
 mod plot;
 mod row;
+mod turns;
 
 use std::io::Write;
 use std::path::Path;
@@ -27,6 +28,7 @@ use crate::standard_output::StandardOutput;
 use measure::{Case, Pools, Tests, measure};
 use peaks::Machine;
 use row::{ModelFacts, Row, Test};
+use turns::Turns;
 
 /// Measures every combination and prints a line for each. What ends it early leaves what there is.
 pub fn bench(args: &BenchArgs) -> Result<()> {
@@ -77,7 +79,13 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
     let mut depths = args.depth.clone();
     depths.sort_unstable();
     depths.dedup();
-    Ok(Tests { depths, tests, repetitions: args.repetitions.into(), horizon_eps: args.horizon_eps })
+    Ok(Tests {
+        depths,
+        tests,
+        repetitions: args.repetitions.into(),
+        horizon_eps: args.horizon_eps,
+        turns: Turns(args.turns),
+    })
 }
 
 fn files(args: &BenchArgs) -> Result<Vec<ModelFile>> {

@@ -163,6 +163,46 @@ fn what_cannot_be_measured_is_an_error() {
     }
 }
 
+/// A line in, a step, a line out; the results after the last.
+#[test]
+fn turns_are_taken_one_by_one() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::process::Stdio;
+
+    let f = Folder::new();
+    let begin = || {
+        let line = "bench tiny.gguf -p 4 -n 2 -d 0,9 --threads 1,2 -r 1 --no-peaks -o json --turns";
+        let mut child = f.command(line.split(' ')).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        (child, input, output)
+    };
+    let (mut child, mut input, mut output) = begin();
+    for depth in [0, 9] {
+        let filled = format!("filled {depth}");
+        for want in [filled.as_str(), "pp4 with 1 in ", "tg2 with 1 in ", "pp4 with 2 in ", "tg2 with 2 in "] {
+            input.write_all(b"\n").unwrap();
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            assert!(line.starts_with(want) && line.ends_with('\n'), "want {want}, got {line}");
+        }
+    }
+    let mut told = String::new();
+    output.read_to_string(&mut told).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&told).unwrap().len(), 8);
+    assert!(child.wait().unwrap().success());
+
+    // The other one leaves: what there is, is told.
+    let (mut child, mut input, mut output) = begin();
+    input.write_all(b"\n\n").unwrap();
+    drop(input);
+    let mut told = String::new();
+    output.read_to_string(&mut told).unwrap();
+    let (turns, rows) = told.split_once("\n[").unwrap();
+    assert_eq!(turns.lines().count(), 2, "{turns}");
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&format!("[{rows}")).unwrap().len(), 1);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_the_end_and_no_error() {
