@@ -36,7 +36,7 @@
 //! 4. `Unpack` (or the like) for each ISA.
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod arena;
@@ -52,6 +52,8 @@ pub mod matrix;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
 pub mod parts;
+#[cfg(any(test, feature = "std"))]
+pub mod pool;
 pub mod scalar;
 
 pub use arena::{Arena, Line};
@@ -59,6 +61,8 @@ pub use block::{BlockQ8, QK, QK_K, WeightType};
 pub use kv::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Query, Walk};
 pub use matrix::{Activations, Matrix};
 pub use parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};
+#[cfg(any(test, feature = "std"))]
+pub use pool::Pool;
 
 /// The ISAs that this machine can run, from the plainest to the fastest.
 pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {

@@ -29,11 +29,6 @@ impl Engine {
     pub fn executor(&self) -> &dyn Executor {
         self.workers.executor()
     }
-
-    /// Runs `f`, which uses the executor, where that is fastest.
-    pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
-        self.workers.inside(f)
-    }
 }
 
 /// Threads; a single one is whoever asks for the work.
@@ -53,14 +48,6 @@ impl Workers {
         match &self.0 {
             None => &Inline,
             Some(threads) => threads,
-        }
-    }
-
-    /// Runs `f`, which uses the executor, where that is fastest.
-    pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
-        match &self.0 {
-            None => f(),
-            Some(threads) => threads.inside(f),
         }
     }
 }

@@ -35,7 +35,7 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
     file.page_in()?;
     output.write(|out| {
         out.write_all(&npy::header(tokens.len(), model.shape().n_vocab))?;
-        engine.inside(|| write_rows(&mut session, &tokens, args.chunk, out))
+        write_rows(&mut session, &tokens, args.chunk, out)
     })
 }
 

@@ -24,11 +24,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 }
 
 /// Loads what stories need and hands it to `then`.
-pub fn with_teller(
-    file: &ModelFile,
-    args: &RunArgs,
-    then: impl FnOnce(&Teller<'_>) -> Result<()> + Send,
-) -> Result<()> {
+pub fn with_teller(file: &ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_>) -> Result<()>) -> Result<()> {
     let model = file.model()?;
     let engine = Engine::new(&args.engine)?;
     let vocab = file.vocab()?;
@@ -36,7 +32,7 @@ pub fn with_teller(
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
     file.page_in()?;
     let teller = Teller { file, model: &model, tokenizer: &tokenizer, engine: &engine, args };
-    engine.inside(|| then(&teller))
+    then(&teller)
 }
 
 /// Tells one story on standard output, and how it went on standard error.

@@ -81,10 +81,9 @@ impl Pools {
         &self.workers[self.chosen.load(Ordering::Relaxed)]
     }
 
-    /// Runs `f` with the pool of this index, on one of its threads.
-    fn inside<T: Send>(&self, pool: usize, f: impl FnOnce() -> T + Send) -> T {
+    /// From now on the pool of this index does the work.
+    fn choose(&self, pool: usize) {
         self.chosen.store(pool, Ordering::Relaxed);
-        self.chosen().inside(f)
     }
 
     pub fn len(&self) -> usize {
@@ -195,7 +194,8 @@ impl Running<'_, '_> {
         for pool in 0..self.pools.len() {
             interrupt::check()?;
             let first = &self.tokens[..1];
-            self.pools.inside(pool, || self.session.prefill(first).map(|_| ()))?;
+            self.pools.choose(pool);
+            self.session.prefill(first)?;
             self.session.rewind(0)?;
         }
         Ok(())
@@ -203,11 +203,12 @@ impl Running<'_, '_> {
 
     /// Runs the text up to `depth`, with as many threads as there may be.
     fn fill(&mut self, depth: usize, progress: &mut Progress) -> Result<()> {
+        self.pools.choose(self.pools.largest());
         while self.session.pos() < depth {
             interrupt::check()?;
             let pos = self.session.pos();
             let part = &self.tokens[pos..depth.min(pos + FILL_PART)];
-            self.pools.inside(self.pools.largest(), || self.session.prefill(part).map(|_| ()))?;
+            self.session.prefill(part)?;
             progress.advance();
         }
         Ok(())
@@ -219,14 +220,13 @@ impl Running<'_, '_> {
         let tokens = &self.tokens[depth..depth + test.n_tokens()];
         let session = &mut self.session;
         let before = (session.key_stats().visited.to_vec(), session.key_stats().held);
-        let seen = self.pools.inside(pool, || {
-            let watch = Watch::start();
-            match test {
-                Test::Prompt(_) => session.prefill(tokens).map(|_| ())?,
-                Test::Generate(_) => tokens.iter().try_for_each(|&token| session.decode(token).map(|_| ()))?,
-            }
-            Ok::<_, nearfield::RunError>(watch.stop())
-        })?;
+        self.pools.choose(pool);
+        let watch = Watch::start();
+        match test {
+            Test::Prompt(_) => session.prefill(tokens).map(|_| ())?,
+            Test::Generate(_) => tokens.iter().try_for_each(|&token| session.decode(token).map(|_| ()))?,
+        }
+        let seen = watch.stop();
         let stats = session.key_stats();
         let visited: Vec<u64> = stats.visited.iter().zip(&before.0).map(|(after, before)| after - before).collect();
         let keys = Keys::new(self.shape, &visited, stats.held - before.1);
