@@ -48,6 +48,7 @@ mod contract;
 #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
 mod cortex_m;
 pub mod kv;
+pub mod layout;
 pub mod matrix;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
@@ -55,10 +56,13 @@ pub mod parts;
 #[cfg(any(test, feature = "std"))]
 pub mod pool;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use arena::{Arena, Line};
 pub use block::{BlockQ8, QK, QK_K, WeightType};
 pub use kv::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Query, Walk};
+pub use layout::{Layout, TILE_ROWS};
 pub use matrix::{Activations, Matrix};
 pub use parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};
 #[cfg(any(test, feature = "std"))]
@@ -70,6 +74,12 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
         scalar::detect(),
         #[cfg(target_arch = "x86_64")]
         avx2::detect(),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detect_avx_vnni(),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detect_avx512(),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detect_avx512_vnni(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
         cortex_m::dsp::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]

@@ -1,12 +1,15 @@
 //! A weight matrix as a view into the file.
 
-use crate::WeightType;
-use crate::contract::broken;
+use crate::block::{Block, blocks_of, bytes_of_mut};
+use crate::contract::{broken, require};
+use crate::layout::pieces;
+use crate::{Layout, TILE_ROWS, WeightType};
 
 /// A matrix of weights: `n_rows` rows (one each output) of `n_cols` weights, in place in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'f> {
     ty: WeightType,
+    layout: Layout,
     n_rows: usize,
     n_cols: usize,
     row_bytes: usize,
@@ -14,10 +17,21 @@ pub struct Matrix<'f> {
 }
 
 impl<'f> Matrix<'f> {
-    /// The matrix in `bytes`; `None` unless they are exactly `n_rows` rows of whole blocks.
+    /// The matrix in `bytes`, row by row; `None` unless they are exactly `n_rows` rows of whole blocks.
     pub fn new(ty: WeightType, n_rows: usize, n_cols: usize, bytes: &'f [u8]) -> Option<Self> {
         let row_bytes = ty.row_bytes(n_cols)?;
-        (row_bytes.checked_mul(n_rows)? == bytes.len()).then_some(Self { ty, n_rows, n_cols, row_bytes, bytes })
+        let layout = Layout::Plain;
+        (row_bytes.checked_mul(n_rows)? == bytes.len()).then_some(Self { ty, layout, n_rows, n_cols, row_bytes, bytes })
+    }
+
+    /// The same bytes, read in this order; `None` for weights that are floats, which are always plain.
+    pub fn in_layout(self, layout: Layout) -> Option<Self> {
+        (layout == Layout::Plain || self.ty.is_quantized()).then_some(Self { layout, ..self })
+    }
+
+    /// The order of the bytes.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// How the weights are stored.
@@ -38,7 +52,7 @@ impl<'f> Matrix<'f> {
     /// The bytes of one row.
     ///
     /// # Panics
-    /// When `row >= n_rows`.
+    /// When `row >= n_rows`, or the row is interleaved with others.
     pub fn row(&self, row: usize) -> &'f [u8] {
         self.rows(row, row + 1)
     }
@@ -46,10 +60,47 @@ impl<'f> Matrix<'f> {
     /// The bytes of rows `start..end`, one after the other.
     ///
     /// # Panics
-    /// When the range is not inside the matrix.
+    /// When the range is not inside the matrix, or the rows are interleaved.
     pub fn rows(&self, start: usize, end: usize) -> &'f [u8] {
+        require(self.plain_from() <= start || start == end, "rows that lie one after the other");
         let bytes = self.bytes.get(start * self.row_bytes..end * self.row_bytes);
         bytes.unwrap_or_else(|| broken("rows of the matrix"))
+    }
+
+    /// The first row that is not interleaved with others.
+    fn plain_from(&self) -> usize {
+        match self.layout {
+            Layout::Plain => 0,
+            Layout::Interleaved => self.n_rows / TILE_ROWS * TILE_ROWS,
+        }
+    }
+
+    /// The tile that `row` is interleaved in, as [`crate::layout`] describes it; `None` for a plain row.
+    pub fn tile(&self, row: usize) -> Option<&'f [u8]> {
+        let tile_bytes = TILE_ROWS * self.row_bytes;
+        (row < self.plain_from()).then(|| self.bytes.get(row / TILE_ROWS * tile_bytes..)?.get(..tile_bytes)).flatten()
+    }
+
+    /// Block `i` of a row, from either layout.
+    ///
+    /// # Panics
+    /// When there is none, or the matrix is not made of `B`.
+    pub fn block<B: Block>(&self, row: usize, i: usize) -> B {
+        require(B::TYPE == self.ty, "blocks of the matrix's type");
+        let block = |bytes: &[u8]| blocks_of::<B>(bytes).first().copied().unwrap_or_else(|| broken("blocks of a row"));
+        let size = size_of::<B>();
+        let Some(tile) = self.tile(row) else {
+            return block(self.row(row).get(i * size..(i + 1) * size).unwrap_or_default());
+        };
+        let tile = tile.get(i * TILE_ROWS * size..(i + 1) * TILE_ROWS * size).unwrap_or_default();
+        let mut found = block(tile.get(..size).unwrap_or_default());
+        let bytes = bytes_of_mut(&mut found);
+        for (at, width) in pieces(self.ty) {
+            let start = TILE_ROWS * at + width * (row % TILE_ROWS);
+            let piece = tile.get(start..start + width).unwrap_or_default();
+            bytes.iter_mut().skip(at).zip(piece).for_each(|(byte, &piece)| *byte = piece);
+        }
+        found
     }
 }
 

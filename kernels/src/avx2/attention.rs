@@ -3,10 +3,9 @@
 use core::arch::x86_64::*;
 
 use super::floats::{Element, add_tail, dots, load, store, to_lanes};
-use super::group::{ROWS, halves, signed_products};
 use super::math::map;
 use super::norm::square;
-use super::unpack::signed;
+use super::transpose::{ROWS, halves, signed, signed_products};
 use crate::scalar::{LANES, assert_query, assert_rows, distance_of, tree};
 use crate::{BlockQ8, KvRows, QK, Query};
 

@@ -1,6 +1,8 @@
-//! AVX2 with F16C: x86-64 from 2013 on.
+//! AVX2 with F16C: x86-64 from 2013 on; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
 //!
-//! - [`quantized`]: a lane owns a row, so eight rows of blocks are transposed as they are unpacked ([`unpack`], [`unpack_k`])
+//! What the four ISAs differ in, products of quantized weights, is in [`crate::x86`]. Here is the rest, the same for all:
+//!
+//! - [`detect`]: what the processor has
 //! - [`floats`]: two registers hold the 16 partial sums of a dot product
 //! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time
 //! - [`walks`]: attention of several queries at once, eight keys at a time
@@ -11,37 +13,50 @@
 //! inlined into a function that has them all.
 
 mod attention;
+mod detect;
 mod floats;
-mod group;
 mod math;
 mod norm;
 mod peak;
 mod quantize;
-mod quantized;
-mod unpack;
-mod unpack_k;
+mod transpose;
 mod walks;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Matrix, Query, Walk, scalar};
+use crate::{
+    Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Matrix, Query, Walk, scalar, x86,
+};
 
-/// A processor with AVX2 and F16C: exists only where both were seen.
-struct Avx2(());
-
-static AVX2: Avx2 = Avx2(());
-
-cpufeatures::new!(avx2_detected, "avx2");
-
-pub(crate) fn detect() -> Option<&'static dyn Kernels> {
-    // `cpufeatures` checks that the system saves the wide registers. F16C, which it does not know, is bit 29 of leaf 1.
-    // SAFETY: every x86-64 has `cpuid`; newer compilers call it safe.
-    #[allow(unused_unsafe)]
-    let f16c = || unsafe { core::arch::x86_64::__cpuid(1) }.ecx >> 29 & 1 == 1;
-    (avx2_detected::get() && f16c()).then_some(&AVX2)
+/// A processor with AVX2 and F16C, and maybe more: exists only where `detect` saw that.
+struct X86 {
+    name: &'static str,
+    /// Products of quantized weights, which the four ISAs differ in.
+    quantized: unsafe fn(&Matrix<'_>, &[BlockQ8], &mut ColumnsMut<'_>),
 }
 
-impl Kernels for Avx2 {
+static AVX2: X86 = X86 { name: "avx2", quantized: x86::matmul_avx2 };
+static AVX_VNNI: X86 = X86 { name: "avxvnni", quantized: x86::matmul_avx_vnni };
+static AVX512: X86 = X86 { name: "avx512", quantized: x86::matmul_avx512 };
+static AVX512_VNNI: X86 = X86 { name: "avx512vnni", quantized: x86::matmul_avx512_vnni };
+
+pub(crate) fn detect() -> Option<&'static dyn Kernels> {
+    detect::avx2().then_some(&AVX2)
+}
+
+pub(crate) fn detect_avx_vnni() -> Option<&'static dyn Kernels> {
+    (detect::avx2() && detect::avx_vnni()).then_some(&AVX_VNNI)
+}
+
+pub(crate) fn detect_avx512() -> Option<&'static dyn Kernels> {
+    (detect::avx2() && detect::avx512()).then_some(&AVX512)
+}
+
+pub(crate) fn detect_avx512_vnni() -> Option<&'static dyn Kernels> {
+    (detect::avx2() && detect::avx512() && detect::avx512_vnni()).then_some(&AVX512_VNNI)
+}
+
+impl Kernels for X86 {
     fn name(&self) -> &'static str {
-        "avx2"
+        self.name
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
@@ -50,8 +65,12 @@ impl Kernels for Avx2 {
     }
 
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { matmul(w, x, out) }
+        match x {
+            // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+            Activations::Q8(x) if w.ty().is_quantized() => unsafe { (self.quantized)(w, x, out) },
+            // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+            x => unsafe { matmul(w, x, out) },
+        }
     }
 
     fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
@@ -150,16 +169,6 @@ fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         (WeightType::F32, Activations::F32(x)) => floats::matmul::<F32>(w, x, out),
         (WeightType::F16, Activations::F32(x)) => floats::matmul::<F16>(w, x, out),
         (WeightType::BF16, Activations::F32(x)) => floats::matmul::<BF16>(w, x, out),
-        (WeightType::Q4_0, Activations::Q8(x)) => quantized::matmul::<BlockQ4_0>(w, x, out),
-        (WeightType::Q4_1, Activations::Q8(x)) => quantized::matmul::<BlockQ4_1>(w, x, out),
-        (WeightType::Q5_0, Activations::Q8(x)) => quantized::matmul::<BlockQ5_0>(w, x, out),
-        (WeightType::Q5_1, Activations::Q8(x)) => quantized::matmul::<BlockQ5_1>(w, x, out),
-        (WeightType::Q8_0, Activations::Q8(x)) => quantized::matmul::<BlockQ8_0>(w, x, out),
-        (WeightType::Q2_K, Activations::Q8(x)) => quantized::matmul::<BlockQ2_K>(w, x, out),
-        (WeightType::Q3_K, Activations::Q8(x)) => quantized::matmul::<BlockQ3_K>(w, x, out),
-        (WeightType::Q4_K, Activations::Q8(x)) => quantized::matmul::<BlockQ4_K>(w, x, out),
-        (WeightType::Q5_K, Activations::Q8(x)) => quantized::matmul::<BlockQ5_K>(w, x, out),
-        (WeightType::Q6_K, Activations::Q8(x)) => quantized::matmul::<BlockQ6_K>(w, x, out),
         _ => scalar::matmul(w, x, out),
     }
 }

@@ -95,3 +95,9 @@ pub fn blocks_of<B: Block>(bytes: &[u8]) -> &[B] {
     // SAFETY: the slice covers exactly `bytes`; `B` has alignment 1 and any bytes are a value of it (`Block`).
     unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), bytes.len() / size_of::<B>()) }
 }
+
+/// The bytes of a block.
+pub(crate) fn bytes_of_mut<B: Block>(block: &mut B) -> &mut [u8] {
+    // SAFETY: the slice covers exactly the block, which has no padding, and any bytes are a value of it (`Block`).
+    unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(block).cast::<u8>(), size_of::<B>()) }
+}

@@ -74,6 +74,17 @@ impl WeightType {
         self.block_len() > 1
     }
 
+    /// Half-precision numbers at the beginning and at the end of a block: its scales and minimums.
+    pub const fn halves(self) -> [usize; 2] {
+        match self {
+            Self::F32 | Self::BF16 => [0, 0],
+            Self::F16 | Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => [1, 0],
+            Self::Q4_1 | Self::Q5_1 | Self::Q4_K | Self::Q5_K => [2, 0],
+            Self::Q3_K | Self::Q6_K => [0, 1],
+            Self::Q2_K => [0, 2],
+        }
+    }
+
     /// Bytes of a row of `n_cols` weights; `None` if it is not a whole number of blocks or overflows.
     pub const fn row_bytes(self, n_cols: usize) -> Option<usize> {
         if !n_cols.is_multiple_of(self.block_len()) {

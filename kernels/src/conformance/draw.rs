@@ -1,8 +1,10 @@
 //! Numbers for the cases: lengths around tiles, values at both ends.
 
 use crate::block::{BlockQ8, WeightType};
+use crate::layout::pieces;
 use crate::scalar::AMAX_MIN;
 use crate::scalar::constants::{EXP_MAX, EXP_MIN};
+use crate::{Layout, TILE_ROWS};
 
 /// A small generator (SplitMix64: Steele, Lea & Flood 2014); the same numbers everywhere.
 #[derive(Clone, Debug)]
@@ -155,12 +157,24 @@ pub fn activations(rng: &mut Rng, out: &mut [BlockQ8]) {
     }
 }
 
-/// Rows of weights: quants at the ends or anywhere, scales from [`half()`].
-pub fn weights(rng: &mut Rng, ty: WeightType, out: &mut [u8]) {
+/// Weights of `n_rows` rows, in this layout: quants at the ends or anywhere, scales from [`half()`].
+pub fn weights(rng: &mut Rng, ty: WeightType, layout: Layout, n_rows: usize, out: &mut [u8]) {
     let byte = rng.pick(&[0x00, 0xff, 0x80, 0x7f]);
     let random = !rng.one_in(5);
     out.fill_with(|| if random { rng.bits() as u8 } else { byte });
-    for block in out.chunks_exact_mut(ty.block_bytes()) {
+    let tiled = match layout {
+        Layout::Plain => 0,
+        Layout::Interleaved => out.len() / n_rows.max(1) * (n_rows / TILE_ROWS * TILE_ROWS),
+    };
+    let (tiles, rows) = out.split_at_mut(tiled);
+    for block in tiles.chunks_exact_mut(TILE_ROWS * ty.block_bytes()) {
+        for at in scale_offsets(ty) {
+            for scale in block[TILE_ROWS * at..TILE_ROWS * (at + 2)].as_chunks_mut().0 {
+                *scale = half(rng).to_le_bytes();
+            }
+        }
+    }
+    for block in rows.chunks_exact_mut(ty.block_bytes()) {
         match ty {
             WeightType::F32 => {
                 let mut x = [0.0];
@@ -178,7 +192,7 @@ pub fn weights(rng: &mut Rng, ty: WeightType, out: &mut [u8]) {
                 block.copy_from_slice(&x.to_le_bytes());
             }
             _ => {
-                for &offset in scale_offsets(ty) {
+                for offset in scale_offsets(ty) {
                     block[offset..offset + 2].copy_from_slice(&half(rng).to_le_bytes());
                 }
             }
@@ -187,13 +201,6 @@ pub fn weights(rng: &mut Rng, ty: WeightType, out: &mut [u8]) {
 }
 
 /// Where the half-precision numbers of a block lie.
-fn scale_offsets(ty: WeightType) -> &'static [usize] {
-    match ty {
-        WeightType::F32 | WeightType::BF16 => &[],
-        WeightType::F16 | WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => &[0],
-        WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q4_K | WeightType::Q5_K => &[0, 2],
-        WeightType::Q2_K => &[80, 82],
-        WeightType::Q3_K => &[108],
-        WeightType::Q6_K => &[208],
-    }
+fn scale_offsets(ty: WeightType) -> impl Iterator<Item = usize> {
+    pieces(ty).filter(|&(_, width)| width == 2).map(|(at, _)| at)
 }

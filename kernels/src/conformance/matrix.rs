@@ -2,7 +2,7 @@
 
 use super::draw::{Rng, activations, floats, units, weights};
 use super::{BLOCKS, Case, FLOATS, Mismatch, WEIGHT_BYTES};
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, Matrix, Parts, QK, QK_K, Tiles, WeightType, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, Layout, Matrix, Parts, QK, QK_K, Tiles, WeightType, scalar};
 
 pub fn quantize_q8(case: &mut Case<'_>) -> Result<(), Mismatch> {
     let (n, start) = (case.rng.length(), case.rng.below(9));
@@ -31,6 +31,7 @@ struct Shape {
     n_rows: usize,
     n_cols: usize,
     n_tokens: usize,
+    layout: Layout,
     /// Columns of the output that are asked for, of `n_rows`.
     tile: usize,
     tile_index: usize,
@@ -49,13 +50,18 @@ impl Shape {
         let n_cols = n_blocks * ty.block_len();
         let start = rng.below(17);
         let row_bytes = ty.row_bytes(n_cols).unwrap_or(0).max(1);
-        let n_rows = rng.pick(&[1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 33]).min((WEIGHT_BYTES - start) / row_bytes);
+        let n_rows = rng.pick(&[1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 33, 40]).min((WEIGHT_BYTES - start) / row_bytes);
+        let layout = if ty.is_quantized() { rng.pick(&[Layout::Plain, Layout::Interleaved]) } else { Layout::Plain };
         let max_tokens = (BLOCKS - 3) * QK / n_cols.max(1).next_multiple_of(QK);
         let n_tokens = rng.pick(&[1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17]).min(max_tokens).min(FLOATS / n_rows);
-        let tile = rng.pick(&[n_rows, 1, 8, 11]).min(n_rows);
+        let tile = rng.pick(&[n_rows, 1, 8, 11, 16]).min(n_rows);
         let tile_index = rng.below(n_rows.div_ceil(tile));
-        Self { n_rows, n_cols, n_tokens, tile, tile_index, start }
+        Self { n_rows, n_cols, n_tokens, layout, tile, tile_index, start }
     }
+}
+
+fn matrix(ty: WeightType, layout: Layout, n_rows: usize, n_cols: usize, bytes: &[u8]) -> Matrix<'_> {
+    Matrix::new(ty, n_rows, n_cols, bytes).and_then(|w| w.in_layout(layout)).expect("whole rows")
 }
 
 pub fn matmul(case: &mut Case<'_>) -> Result<(), Mismatch> {
@@ -63,11 +69,11 @@ pub fn matmul(case: &mut Case<'_>) -> Result<(), Mismatch> {
 }
 
 fn matmul_of(case: &mut Case<'_>, ty: WeightType) -> Result<(), Mismatch> {
-    let Shape { n_rows, n_cols, n_tokens, tile, tile_index, start } = Shape::draw(&mut case.rng, ty);
+    let Shape { n_rows, n_cols, n_tokens, layout, tile, tile_index, start } = Shape::draw(&mut case.rng, ty);
     let (isa, rng, scratch) = (case.isa, &mut case.rng, &mut *case.scratch);
     let bytes = &mut scratch.weights[start..][..ty.row_bytes(n_cols).unwrap_or(0) * n_rows];
-    weights(rng, ty, bytes);
-    let w = Matrix::new(ty, n_rows, n_cols, bytes).expect("whole rows");
+    weights(rng, ty, layout, n_rows, bytes);
+    let w = matrix(ty, layout, n_rows, n_cols, bytes);
     let x = if ty.is_quantized() {
         let blocks = &mut scratch.blocks[rng.below(4)..][..n_tokens * n_cols / QK];
         activations(rng, blocks);
@@ -105,10 +111,10 @@ pub fn dequantize_row(case: &mut Case<'_>) -> Result<(), Mismatch> {
 }
 
 fn dequantize_row_of(case: &mut Case<'_>, ty: WeightType) -> Result<(), Mismatch> {
-    let Shape { n_rows, n_cols, start, .. } = Shape::draw(&mut case.rng, ty);
+    let Shape { n_rows, n_cols, layout, start, .. } = Shape::draw(&mut case.rng, ty);
     let bytes = &mut case.scratch.weights[start..][..ty.row_bytes(n_cols).unwrap_or(0) * n_rows];
-    weights(&mut case.rng, ty, bytes);
-    let w = Matrix::new(ty, n_rows, n_cols, bytes).expect("whole rows");
+    weights(&mut case.rng, ty, layout, n_rows, bytes);
+    let w = matrix(ty, layout, n_rows, n_cols, bytes);
     let row = case.rng.below(n_rows);
     let (want, got) = (&mut case.scratch.want[..n_cols], &mut case.scratch.got[..n_cols]);
     want.fill(f32::MIN);

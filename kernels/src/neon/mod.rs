@@ -22,7 +22,7 @@ mod unpack_k;
 
 use core::marker::PhantomData;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, scalar};
 use isa::{DotProd, I8mm, Isa, Plain};
 
 /// A processor with this ISA: exists only where it was seen.
@@ -126,6 +126,9 @@ impl<I: Isa> Kernels for Neon<I> {
 #[target_feature(enable = "neon")]
 unsafe fn matmul<I: Isa>(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
+    if w.layout() == Layout::Interleaved {
+        return scalar::matmul(w, x, out);
+    }
     // SAFETY: the processor has the ISA.
     unsafe {
         match (w.ty(), x) {

@@ -11,27 +11,30 @@ use crate::{Matrix, WeightType};
 /// When `row` or the length of `out` does not belong to `w`.
 pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
     require(out.len() == w.n_cols(), "a row of the matrix's width");
-    let row = w.row(row);
     match w.ty() {
-        WeightType::F32 => each(row, out, |w: &F32, out| out.fill(w.to_f32())),
-        WeightType::F16 => each(row, out, |w: &F16, out| out.fill(w.to_f32())),
-        WeightType::BF16 => each(row, out, |w: &BF16, out| out.fill(w.to_f32())),
-        WeightType::Q4_0 => each(row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
-        WeightType::Q4_1 => each(row, out, |w: &BlockQ4_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out)),
-        WeightType::Q5_0 => each(row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
-        WeightType::Q5_1 => each(row, out, |w: &BlockQ5_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out)),
-        WeightType::Q8_0 => each(row, out, |w: &BlockQ8_0, out| scaled(&w.qs, w.d.to_f32(), out)),
-        WeightType::Q2_K => each(row, out, q2_k),
-        WeightType::Q3_K => each(row, out, q3_k),
-        WeightType::Q4_K => each(row, out, q4_k),
-        WeightType::Q5_K => each(row, out, q5_k),
-        WeightType::Q6_K => each(row, out, q6_k),
+        WeightType::F32 => each(w, row, out, |w: &F32, out| out.fill(w.to_f32())),
+        WeightType::F16 => each(w, row, out, |w: &F16, out| out.fill(w.to_f32())),
+        WeightType::BF16 => each(w, row, out, |w: &BF16, out| out.fill(w.to_f32())),
+        WeightType::Q4_0 => each(w, row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
+        WeightType::Q4_1 => {
+            each(w, row, out, |w: &BlockQ4_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out))
+        }
+        WeightType::Q5_0 => each(w, row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
+        WeightType::Q5_1 => {
+            each(w, row, out, |w: &BlockQ5_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out))
+        }
+        WeightType::Q8_0 => each(w, row, out, |w: &BlockQ8_0, out| scaled(&w.qs, w.d.to_f32(), out)),
+        WeightType::Q2_K => each(w, row, out, q2_k),
+        WeightType::Q3_K => each(w, row, out, q3_k),
+        WeightType::Q4_K => each(w, row, out, q4_k),
+        WeightType::Q5_K => each(w, row, out, q5_k),
+        WeightType::Q6_K => each(w, row, out, q6_k),
     }
 }
 
-fn each<B: Block>(row: &[u8], out: &mut [f32], dequantize: impl Fn(&B, &mut [f32])) {
-    for (w, out) in blocks_of(row).iter().zip(out.chunks_exact_mut(B::TYPE.block_len())) {
-        dequantize(w, out);
+fn each<B: Block>(w: &Matrix<'_>, row: usize, out: &mut [f32], dequantize: impl Fn(&B, &mut [f32])) {
+    for (i, out) in out.chunks_exact_mut(B::TYPE.block_len()).enumerate() {
+        dequantize(&w.block(row, i), out);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Dot product of one row of weights with the activations of one token: one definition each weight type.
 //!
 //! Quantized weights: inside 32 columns everything is integer (ranges below show that 32 bits hold it, and that 24 bits
-//! do, so the conversion to a float is exact); then one `acc += (scale * d_x) * integer as f32`, blocks in column order.
+//! do, so the conversion to a float is exact); then one `acc += (scale * d_x) * integer as f32`, blocks in column order, from
+//! the `acc` of the blocks before them on.
 //! Formats with a minimum add a second such term for each 32 columns, from the sums in the activation block.
 //! Nothing is fused. Scales are whatever the file holds: zero, subnormal, huge, infinite or NaN.
 
@@ -43,16 +44,16 @@ pub fn dot_bf16(w: &[BF16], x: &[f32]) -> f32 {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn dot_q4_0(w: &[BlockQ4_0], x: &[BlockQ8]) -> f32 {
-    pairs(w, x).fold(0.0, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
+pub fn dot_q4_0(acc: f32, w: &[BlockQ4_0], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(acc, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
 }
 
 /// Each block: `acc += (d · d_x) · Σ_j q[j] · x[j]`, in ±15·127·32 = ±60 960; then `acc += (m · d_x) · Σ_j x[j]`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn dot_q4_1(w: &[BlockQ4_1], x: &[BlockQ8]) -> f32 {
-    pairs(w, x).fold(0.0, |acc, (w, x)| {
+pub fn dot_q4_1(acc: f32, w: &[BlockQ4_1], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(acc, |acc, (w, x)| {
         let acc = acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32;
         acc + (w.m.to_f32() * x.d) * x.sum() as f32
     })
@@ -62,16 +63,16 @@ pub fn dot_q4_1(w: &[BlockQ4_1], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn dot_q5_0(w: &[BlockQ5_0], x: &[BlockQ8]) -> f32 {
-    pairs(w, x).fold(0.0, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
+pub fn dot_q5_0(acc: f32, w: &[BlockQ5_0], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(acc, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
 }
 
 /// Each block: `acc += (d · d_x) · Σ_j q[j] · x[j]`, in ±31·127·32 = ±125 984; then `acc += (m · d_x) · Σ_j x[j]`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn dot_q5_1(w: &[BlockQ5_1], x: &[BlockQ8]) -> f32 {
-    pairs(w, x).fold(0.0, |acc, (w, x)| {
+pub fn dot_q5_1(acc: f32, w: &[BlockQ5_1], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(acc, |acc, (w, x)| {
         let acc = acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32;
         acc + (w.m.to_f32() * x.d) * x.sum() as f32
     })
@@ -81,8 +82,8 @@ pub fn dot_q5_1(w: &[BlockQ5_1], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn dot_q8_0(w: &[BlockQ8_0], x: &[BlockQ8]) -> f32 {
-    pairs(w, x).fold(0.0, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.qs, &x.qs) as f32)
+pub fn dot_q8_0(acc: f32, w: &[BlockQ8_0], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(acc, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.qs, &x.qs) as f32)
 }
 
 /// Each 32 columns, with `sc` and `mn` of each half h: `acc += (d · d_x) · Σ_h sc_h · Σ_j q[j] · x[j]`, in
@@ -90,8 +91,8 @@ pub fn dot_q8_0(w: &[BlockQ8_0], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When `x` does not have eight blocks for each of `w`.
-pub fn dot_q2_k(w: &[BlockQ2_K], x: &[BlockQ8]) -> f32 {
-    let mut acc = 0.0;
+pub fn dot_q2_k(acc: f32, w: &[BlockQ2_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = acc;
     for (w, g, x) in groups(w, x) {
         let [[sc0, mn0], [sc1, mn1]] = w.scales_and_minimums(g).map(|pair| pair.map(i32::from));
         let [sum0, sum1] = half_products(&w.quants(g), &x.qs);
@@ -107,8 +108,8 @@ pub fn dot_q2_k(w: &[BlockQ2_K], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When `x` does not have eight blocks for each of `w`.
-pub fn dot_q3_k(w: &[BlockQ3_K], x: &[BlockQ8]) -> f32 {
-    let mut acc = 0.0;
+pub fn dot_q3_k(acc: f32, w: &[BlockQ3_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = acc;
     for (w, g, x) in groups(w, x) {
         let [sc0, sc1] = [2 * g, 2 * g + 1].map(|i| i32::from(w.scale(i)));
         let [sum0, sum1] = half_products(&w.quants(g), &x.qs);
@@ -122,8 +123,8 @@ pub fn dot_q3_k(w: &[BlockQ3_K], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When `x` does not have eight blocks for each of `w`.
-pub fn dot_q4_k(w: &[BlockQ4_K], x: &[BlockQ8]) -> f32 {
-    let mut acc = 0.0;
+pub fn dot_q4_k(acc: f32, w: &[BlockQ4_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = acc;
     for (w, g, x) in groups(w, x) {
         let (sc, mn) = scale_and_minimum(&w.scales, g);
         acc += (w.d.to_f32() * x.d) * (i32::from(sc) * product(&w.quants(g), &x.qs)) as f32;
@@ -137,8 +138,8 @@ pub fn dot_q4_k(w: &[BlockQ4_K], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When `x` does not have eight blocks for each of `w`.
-pub fn dot_q5_k(w: &[BlockQ5_K], x: &[BlockQ8]) -> f32 {
-    let mut acc = 0.0;
+pub fn dot_q5_k(acc: f32, w: &[BlockQ5_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = acc;
     for (w, g, x) in groups(w, x) {
         let (sc, mn) = scale_and_minimum(&w.scales, g);
         acc += (w.d.to_f32() * x.d) * (i32::from(sc) * product(&w.quants(g), &x.qs)) as f32;
@@ -152,8 +153,8 @@ pub fn dot_q5_k(w: &[BlockQ5_K], x: &[BlockQ8]) -> f32 {
 ///
 /// # Panics
 /// When `x` does not have eight blocks for each of `w`.
-pub fn dot_q6_k(w: &[BlockQ6_K], x: &[BlockQ8]) -> f32 {
-    let mut acc = 0.0;
+pub fn dot_q6_k(acc: f32, w: &[BlockQ6_K], x: &[BlockQ8]) -> f32 {
+    let mut acc = acc;
     for (w, g, x) in groups(w, x) {
         let [sc0, sc1] = w.half_scales(g).map(i32::from);
         let [sum0, sum1] = half_products(&w.quants(g), &x.qs);

@@ -3,7 +3,7 @@
 use super::dot::*;
 use crate::block::{Block, BlockQ8, blocks_of};
 use crate::contract::{broken, require};
-use crate::{Activations, ColumnsMut, Matrix, WeightType};
+use crate::{Activations, ColumnsMut, Layout, Matrix, QK, WeightType};
 
 /// See [`crate::Kernels::matmul`]: `out[t, r]` is the `dot_*` of row r and token t.
 ///
@@ -28,12 +28,31 @@ pub fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     }
 }
 
-fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, dot: fn(&[B], &[BlockQ8]) -> f32) {
-    each(w, x, w.n_cols() / crate::QK, out, dot);
+/// `x` is `[n_tokens, n_cols / 32]`.
+fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, dot: fn(f32, &[B], &[BlockQ8]) -> f32) {
+    if w.layout() == Layout::Plain {
+        return each(w, x, w.n_cols() / QK, out, |row, x| dot(0.0, row, x));
+    }
+    let stride = w.n_cols() / QK;
+    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    let rows = out.start()..out.end();
+    out.rows_mut().for_each(|out| out.fill(0.0));
+    for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
+        for (row, out) in rows.clone().zip(out) {
+            let blocks = x.chunks_exact(B::TYPE.block_len() / QK).enumerate();
+            *out = blocks.fold(0.0, |acc, (i, x)| dot(acc, &[w.block(row, i)], x));
+        }
+    }
 }
 
 /// All products; `x` is `[n_tokens, stride]`.
-fn each<B: Block, X>(w: &Matrix<'_>, x: &[X], stride: usize, out: &mut ColumnsMut<'_>, dot: fn(&[B], &[X]) -> f32) {
+fn each<B: Block, X>(
+    w: &Matrix<'_>,
+    x: &[X],
+    stride: usize,
+    out: &mut ColumnsMut<'_>,
+    dot: impl Fn(&[B], &[X]) -> f32,
+) {
     require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
     if w.n_cols() == 0 {
         return out.rows_mut().for_each(|out| out.fill(0.0));

@@ -21,7 +21,7 @@ mod word;
 pub(super) use word::half;
 
 use crate::contract::broken;
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, scalar};
 
 /// A processor with the DSP extension: the firmware says so by the feature `dsp`.
 struct Dsp(());
@@ -96,6 +96,9 @@ impl Kernels for Dsp {
 
 pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
+    if w.layout() == Layout::Interleaved {
+        return scalar::matmul(w, x, out);
+    }
     match (w.ty(), x) {
         (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0>(w, x, out),
         (WeightType::Q4_1, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ4_1>(w, x, out),

@@ -13,7 +13,7 @@ mod rows;
 
 use super::dsp;
 use crate::block::{BlockQ4_0, BlockQ5_0, BlockQ8_0};
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query, WeightType};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, WeightType};
 
 /// A processor with Helium: the firmware says so by the feature `mve`.
 struct Mve(());
@@ -31,6 +31,7 @@ impl Kernels for Mve {
 
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         match (w.ty(), x) {
+            _ if w.layout() == Layout::Interleaved => dsp::matmul(w, x, out),
             (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0, 4>(w, x, out),
             (WeightType::Q5_0, Activations::Q8(x)) => matmul::matmul::<BlockQ5_0, 4>(w, x, out),
             (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0, 8>(w, x, out),

@@ -1,0 +1,128 @@
+//! The order of a matrix's bytes: row by row as in the file, or sixteen rows interleaved so that a lane owns a row.
+//!
+//! A tile is 16 rows. Its blocks follow each other in column order, each taking the room of 16 plain blocks. Within it the
+//! pieces of the 16 blocks alternate: a block is cut into halves (its scales, 2 bytes) and words (all else, 4 bytes), and
+//! the piece of row r at byte `at` of a plain block lies at byte `16 at + width r`. A register loaded from there holds the
+//! same piece of neighbouring rows: 4 columns of quants (8 of 4-bit ones) in each 32-bit lane, whatever its width.
+//!
+//! Rows behind the last whole tile stay plain, so that a matrix has as many bytes in either order.
+
+use crate::WeightType;
+use crate::contract::require;
+
+/// Rows of a tile.
+pub const TILE_ROWS: usize = 16;
+
+/// The order of a matrix's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Row by row, as GGUF has it.
+    #[default]
+    Plain,
+    /// Sixteen rows interleaved.
+    Interleaved,
+}
+
+impl Layout {
+    /// The word for it in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Interleaved => "interleaved",
+        }
+    }
+}
+
+/// The pieces of a block, `(at, width)`.
+pub(crate) fn pieces(ty: WeightType) -> impl Iterator<Item = (usize, usize)> {
+    let [first, last] = ty.halves();
+    let words = 2 * first..ty.block_bytes() - 2 * last;
+    let after = words.end;
+    let halves = (0..first).map(|i| (2 * i, 2)).chain((0..last).map(move |i| (after + 2 * i, 2)));
+    halves.chain(words.step_by(4).map(|at| (at, 4)))
+}
+
+/// Interleaves the rows of a tile: `plain` is 16 rows of quantized blocks, one after the other, `out` as long.
+///
+/// # Panics
+/// When `plain` is not 16 rows of whole blocks, or `out` has another length.
+pub fn interleave(ty: WeightType, plain: &[u8], out: &mut [u8]) {
+    let (size, row_bytes) = (ty.block_bytes(), plain.len() / TILE_ROWS);
+    let whole = plain.len().is_multiple_of(TILE_ROWS) && row_bytes.is_multiple_of(size);
+    require(whole && out.len() == plain.len(), "sixteen rows of whole blocks");
+    for (block, out) in out.chunks_exact_mut(TILE_ROWS * size).enumerate() {
+        for (at, width) in pieces(ty) {
+            let out = out.get_mut(TILE_ROWS * at..TILE_ROWS * (at + width)).unwrap_or_default();
+            let rows = plain.chunks_exact(row_bytes).map(|row| row.get(block * size + at..).unwrap_or_default());
+            match width {
+                2 => copy_pieces::<2>(rows, out),
+                _ => copy_pieces::<4>(rows, out),
+            }
+        }
+    }
+}
+
+/// The first `W` bytes of each row, one after the other.
+fn copy_pieces<'a, const W: usize>(rows: impl Iterator<Item = &'a [u8]>, out: &mut [u8]) {
+    for (row, out) in rows.zip(out.as_chunks_mut::<W>().0) {
+        *out = row.first_chunk().copied().unwrap_or([0; W]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::block::{Block, BlockQ4_K, BlockQ6_K};
+    use crate::{Matrix, conformance::Rng};
+
+    /// Every byte of a block belongs to one piece.
+    #[test]
+    fn pieces_cover_a_block_once() {
+        for &ty in WeightType::ALL.iter().filter(|ty| ty.is_quantized()) {
+            let mut seen = vec![0; ty.block_bytes()];
+            pieces(ty).for_each(|(at, width)| seen[at..at + width].iter_mut().for_each(|n| *n += 1));
+            assert!(seen.iter().all(|&n| n == 1), "{ty}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_each_row_side_by_side() {
+        let size = WeightType::Q8_0.block_bytes();
+        let plain: Vec<u8> = (0..TILE_ROWS * 2 * size).map(|i| (i / (2 * size) * 16 + i % size) as u8).collect();
+        let mut out = vec![0; plain.len()];
+        interleave(WeightType::Q8_0, &plain, &mut out);
+        // The scales of rows 0 and 1, then, behind 16 scales, the first four quants of rows 0 and 1.
+        assert_eq!(out[..4], [0, 1, 16, 17]);
+        assert_eq!(out[32..40], [2, 3, 4, 5, 18, 19, 20, 21]);
+        // The second block of the columns has the room of 16 blocks later.
+        assert_eq!(out[..16 * size], out[16 * size..]);
+    }
+
+    /// A matrix reads the same blocks from either order, also in the rows behind the last tile.
+    #[test]
+    fn blocks_are_found_again() {
+        found_again::<BlockQ4_K>(|block| block.qs.to_vec());
+        found_again::<BlockQ6_K>(|block| [&block.ql[..], &block.qh, &block.d.0].concat());
+    }
+
+    fn found_again<B: Block>(bytes_of: impl Fn(&B) -> Vec<u8>) {
+        let (n_rows, n_cols) = (37, 2 * B::TYPE.block_len());
+        let row_bytes = B::TYPE.row_bytes(n_cols).unwrap();
+        let mut rng = Rng::new(1);
+        let plain: Vec<u8> = (0..n_rows * row_bytes).map(|_| rng.bits() as u8).collect();
+        let mut tiled = plain.clone();
+        for (plain, tile) in plain.chunks_exact(16 * row_bytes).zip(tiled.chunks_exact_mut(16 * row_bytes)) {
+            interleave(B::TYPE, plain, tile);
+        }
+        let [a, b] = [(Layout::Plain, &plain), (Layout::Interleaved, &tiled)]
+            .map(|(layout, bytes)| Matrix::new(B::TYPE, n_rows, n_cols, bytes).unwrap().in_layout(layout).unwrap());
+        for row in 0..n_rows {
+            for i in 0..2 {
+                assert_eq!(bytes_of(&a.block::<B>(row, i)), bytes_of(&b.block::<B>(row, i)), "row {row}, block {i}");
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Thirty-two columns of a register's rows, unpacked, and their products with activations.
+
+use core::mem::offset_of;
+
+use super::lanes::Lanes;
+use super::rows::Source;
+use crate::block::Block;
+use crate::{BlockQ8, QK};
+
+/// How large quants are, which says how their products are added.
+///
+/// Without an instruction that adds four products to 32 bits, `maddubs` multiplies unsigned quants with the activations
+/// (±127) and adds them in pairs, to 16 bits, which some such pairs fit.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Quants {
+    /// Up to 15: eight such pairs fit 16 bits (8 · 2 · 15 · 127 = 30 480).
+    U4,
+    /// Up to 31: four (31 496). Also fewer bits with a scale for each 16 columns.
+    U5,
+    /// Up to 63: two (32 004).
+    U6,
+    /// Signed, also -128: one (32 512), with the weight's sign moved to the activation, which is why that may not be -128.
+    I8,
+}
+
+impl Quants {
+    /// Registers of quants whose products are added in 16 bits.
+    const fn run(self) -> usize {
+        match self {
+            Self::U4 => 8,
+            Self::U5 => 4,
+            Self::U6 => 2,
+            Self::I8 => 1,
+        }
+    }
+}
+
+/// Integer scales.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Scales {
+    /// None: all are one.
+    One,
+    /// One for all 32 columns.
+    Whole,
+    /// One for each 16 columns.
+    Halves,
+}
+
+/// What the unsigned quants are too large by.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Offset {
+    /// Nothing.
+    None,
+    /// The same for all.
+    Same(i16),
+    /// A multiple of the integer scale of each 16 columns: [`Group::offset`].
+    Scaled,
+}
+
+/// A weight type whose blocks can be unpacked.
+pub(super) trait Unpack: Block {
+    /// How large quants are.
+    const QUANTS: Quants;
+    /// Which of [`Group::sc`] count.
+    const SCALES: Scales;
+    /// What the quants are too large by.
+    const OFFSET: Offset;
+    /// Whether [`Group::m`] and [`Group::mn`] count.
+    const MIN: bool;
+
+    /// Hands the groups of one block of a register's rows to `sink`, in column order.
+    fn unpack<L: Lanes>(l: L, rows: impl Source<L>, sink: &mut impl Sink<L>);
+}
+
+/// Who takes groups.
+pub(super) trait Sink<L: Lanes> {
+    /// The next 32 columns.
+    fn take(&mut self, l: L, group: Group<L>);
+}
+
+/// Thirty-two columns of a register's rows, unpacked.
+#[derive(Clone, Copy)]
+pub(super) struct Group<L: Lanes> {
+    /// Bytes `4 r..4 r + 4` of register k: columns `4 k..4 k + 4` of row r.
+    pub(super) q: [L::I; 8],
+    /// Scale of each row.
+    pub(super) d: L::F,
+    /// Integer scale of the first and the last 16 columns: the same i16 twice for each row.
+    pub(super) sc: [L::I; 2],
+    /// What the unsigned quants are too large by, times `sc`: a pair of i16 for each row, one for each 16 columns.
+    pub(super) offset: L::I,
+    /// Scale of the minimums, as it is added.
+    pub(super) m: L::F,
+    /// Integer minimums: a pair of i16 for each row, one for each 16 columns.
+    pub(super) mn: L::I,
+}
+
+impl<L: Lanes> Group<L> {
+    /// A group without integer scales, offset or minimum.
+    #[inline(always)]
+    pub(super) fn plain(l: L, q: [L::I; 8], d: L::F) -> Self {
+        let one = l.set(0x0001_0001);
+        Self { q, d, sc: [one; 2], offset: l.set(0), m: l.splat(0.0), mn: one }
+    }
+}
+
+/// Adds the products of the groups of a tile with the same columns of `T` tokens: the lanes of `acc[h][t]` are the rows of
+/// register h.
+///
+/// `acc += (d · d_x) · (Σ_h sc_h Σ_j q x - Σ_h offset_h Σ_j x)`, then, with a minimum, `acc += (m · d_x) · Σ_h mn_h Σ_j x`.
+///
+/// # Safety
+/// From each of `x` on, a readable block.
+#[inline(always)]
+pub(super) unsafe fn accumulate<B: Unpack, L: Lanes, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L>; H],
+    x: [*const BlockQ8; T],
+    acc: &mut [[L::F; T]; H],
+) {
+    // SAFETY: as promised.
+    let sums = unsafe {
+        if L::FOURS {
+            by_fours::<B, L, T, H>(l, groups, x)
+        } else if B::QUANTS.run() == 1 {
+            signed(l, groups, x)
+        } else {
+            by_pairs::<B, L, T, H>(l, groups, x)
+        }
+    };
+    for t in 0..T {
+        // SAFETY: as promised; a pair of i16 is read as one number.
+        let (d_x, x_sums) = unsafe { ((*x[t]).d, x[t].cast::<u8>().add(offset_of!(BlockQ8, sums)).cast::<i32>()) };
+        let d_x = l.splat(d_x);
+        // SAFETY: `sums` are four bytes of the block.
+        let x_sums = l.set(unsafe { x_sums.read_unaligned() });
+        let same = match same_offset::<B, L>() {
+            0 => None,
+            offset => Some(l.madd(l.set(i32::from(offset) * 0x0001_0001), x_sums)),
+        };
+        for h in 0..H {
+            let mut sum = sums[h][t];
+            if let Some(same) = same {
+                sum = l.sub_32(sum, same);
+            }
+            if B::OFFSET == Offset::Scaled {
+                sum = l.sub_32(sum, l.madd(groups[h].offset, x_sums));
+            }
+            acc[h][t] = l.add(acc[h][t], l.mul(l.mul(groups[h].d, d_x), l.to_floats(sum)));
+            if B::MIN {
+                let minimums = l.to_floats(l.madd(groups[h].mn, x_sums));
+                acc[h][t] = l.add(acc[h][t], l.mul(l.mul(groups[h].m, d_x), minimums));
+            }
+        }
+    }
+}
+
+/// What all quants are too large by. Signed ones are made unsigned where products are added by fours ([`unsigned`]).
+const fn same_offset<B: Unpack, L: Lanes>() -> i16 {
+    match (B::QUANTS, B::OFFSET) {
+        (Quants::I8, _) if L::FOURS => 128,
+        (_, Offset::Same(offset)) => offset,
+        _ => 0,
+    }
+}
+
+/// Signed quants as the sums want them: where they are to be unsigned, 128 larger.
+#[inline(always)]
+pub(super) fn signed_quants<L: Lanes>(l: L, mut q: [L::I; 8]) -> [L::I; 8] {
+    if L::FOURS {
+        for q in &mut q {
+            *q = l.xor(*q, l.bytes(i8::MIN));
+        }
+    }
+    q
+}
+
+/// Activations of columns `4 k..4 k + 4`, for every row.
+///
+/// # Safety
+/// From `x` on, a readable block; `k < 8`.
+#[inline(always)]
+unsafe fn four_columns<L: Lanes>(l: L, x: *const BlockQ8, k: usize) -> L::I {
+    const { assert!(QK == 32) };
+    // SAFETY: four of the block's 32 quants.
+    l.set(unsafe { x.cast::<u8>().add(offset_of!(BlockQ8, qs) + 4 * k).cast::<i32>().read_unaligned() })
+}
+
+/// `Σ_h sc_h Σ_j q x` with an instruction for four products.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn by_fours<B: Unpack, L: Lanes, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L>; H],
+    x: [*const BlockQ8; T],
+) -> [[L::I; T]; H] {
+    let mut total = [[l.set(0); T]; H];
+    // SAFETY: as promised.
+    unsafe {
+        if B::SCALES == Scales::Halves {
+            let last = fours(l, groups, x, 4);
+            let first = fours(l, groups, x, 0);
+            for h in 0..H {
+                let [sc_0, sc_1] = [l.upper(groups[h].sc[0]), l.upper(groups[h].sc[1])];
+                for t in 0..T {
+                    total[h][t] = l.add_32(l.mul_32(first[h][t], sc_0), l.mul_32(last[h][t], sc_1));
+                }
+            }
+        } else {
+            for k in 0..8 {
+                fours_of(l, groups, x, k, &mut total);
+            }
+            for h in 0..H {
+                let sc = l.upper(groups[h].sc[0]);
+                for t in 0..T {
+                    if B::SCALES == Scales::Whole {
+                        total[h][t] = l.mul_32(total[h][t], sc);
+                    }
+                }
+            }
+        }
+    }
+    total
+}
+
+/// `Σ_j q x` of 16 columns: registers `from..from + 4`.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn fours<L: Lanes, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L>; H],
+    x: [*const BlockQ8; T],
+    from: usize,
+) -> [[L::I; T]; H] {
+    let mut sums = [[l.set(0); T]; H];
+    for k in from..from + 4 {
+        // SAFETY: as promised.
+        unsafe { fours_of(l, groups, x, k, &mut sums) };
+    }
+    sums
+}
+
+/// Adds the products of register `k`.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn fours_of<L: Lanes, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L>; H],
+    x: [*const BlockQ8; T],
+    k: usize,
+    sums: &mut [[L::I; T]; H],
+) {
+    for t in 0..T {
+        // SAFETY: as promised.
+        let x = unsafe { four_columns(l, x[t], k) };
+        for h in 0..H {
+            sums[h][t] = l.dpbusd(sums[h][t], groups[h].q[k], x);
+        }
+    }
+}
+
+/// `Σ_h sc_h Σ_j q x` of unsigned quants; some of the eight registers are added in 16 bits.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn by_pairs<B: Unpack, L: Lanes, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L>; H],
+    x: [*const BlockQ8; T],
+) -> [[L::I; T]; H] {
+    let run = B::QUANTS.run();
+    let mut sums = [[l.set(0); T]; H];
+    let mut pairs = [[l.set(0); T]; H];
+    for k in 0..8 {
+        for t in 0..T {
+            // SAFETY: as promised.
+            let x = unsafe { four_columns(l, x[t], k) };
+            for h in 0..H {
+                let product = l.maddubs(groups[h].q[k], x);
+                pairs[h][t] = if k % run == 0 { product } else { l.add_16(pairs[h][t], product) };
+            }
+        }
+        if k % run == run - 1 {
+            for h in 0..H {
+                for t in 0..T {
+                    let scaled = l.madd(pairs[h][t], groups[h].sc[k / 4]);
+                    sums[h][t] = if k < run { scaled } else { l.add_32(sums[h][t], scaled) };
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// `Σ_j q x` of signed quants.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn signed<L: Lanes, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L>; H],
+    x: [*const BlockQ8; T],
+) -> [[L::I; T]; H] {
+    let mut sums = [[l.set(0); T]; H];
+    for k in 0..8 {
+        for h in 0..H {
+            let q = groups[h].q[k];
+            let magnitude = l.abs(q);
+            for t in 0..T {
+                // SAFETY: as promised.
+                let x = unsafe { four_columns(l, x[t], k) };
+                let pairs = l.maddubs(magnitude, l.with_sign(x, q));
+                sums[h][t] = l.add_32(sums[h][t], l.madd(pairs, l.set(0x0001_0001)));
+            }
+        }
+    }
+    sums
+}
