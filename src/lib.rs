@@ -69,7 +69,7 @@ mod tensor;
 pub mod tokenizer;
 
 pub use executor::{Executor, Inline};
-pub use gguf::{Gguf, GgufError};
+pub use gguf::{Gguf, GgufError, TensorInfo};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
 pub use nearfield_kernels as kernels;
 pub use nearfield_kernels::{Arena, Line};

@@ -8,7 +8,7 @@ use core::fmt::Write as _;
 
 use nearfield_kernels::arena::view;
 use nearfield_kernels::block::gguf_type_name;
-use nearfield_kernels::{Matrix, WeightType};
+use nearfield_kernels::{Layout, Matrix, WeightType};
 
 use crate::gguf::{Gguf, GgufError, TensorInfo};
 use crate::shape::{MAX_LAYERS, Shape, ShapeError};
@@ -244,6 +244,7 @@ fn required<T>(layer: Option<usize>, name: &'static str, found: Option<T>) -> Re
 #[derive(Clone, Copy, Debug)]
 struct Found<'f> {
     ty: WeightType,
+    layout: Layout,
     offset: u64,
     bytes: &'f [u8],
 }
@@ -257,7 +258,7 @@ impl<'f> Found<'f> {
     /// The bytes as a matrix; `None` if they are not as many as its form and type say, which `check` saw.
     fn matrix(self, form: Form) -> Option<Matrix<'f>> {
         let [n_cols, n_rows] = form.dims();
-        Matrix::new(self.ty, n_rows as usize, n_cols as usize, self.bytes)
+        Matrix::new(self.ty, n_rows as usize, n_cols as usize, self.bytes)?.in_layout(self.layout)
     }
 }
 
@@ -321,7 +322,7 @@ impl<'f> Finder<'f> {
         }
         let type_error =
             |want| LoadError::TensorType { layer, name, want, found: gguf_type_name(tensor.ty), number: tensor.ty };
-        let ty = WeightType::from_gguf(tensor.ty)
+        let (ty, layout) = Layout::from_gguf(tensor.ty)
             .ok_or(type_error("F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K"))?;
         let bytes = tensor.n_bytes().and_then(|n| self.gguf.data(tensor.offset, n));
         // `Gguf::parse` saw that tensors of known types lie in the file.
@@ -332,7 +333,7 @@ impl<'f> Finder<'f> {
             }
             view::<f32>(bytes).ok_or(LoadError::Misaligned { layer, name })?;
         }
-        Ok(Found { ty, offset: tensor.offset, bytes })
+        Ok(Found { ty, layout, offset: tensor.offset, bytes })
     }
 
     /// The error for the first tensor that no slot takes, or that is not the first to be taken.
@@ -441,6 +442,8 @@ pub(crate) struct LayerTable<'a> {
 
 /// A slot without a tensor.
 const ABSENT: u64 = u64::MAX;
+/// The bit of a word that says so; the type's number lies below it, the offset above.
+const INTERLEAVED: u64 = 1 << 7;
 
 impl<'a> LayerTable<'a> {
     /// Words of the table.
@@ -454,7 +457,8 @@ impl<'a> LayerTable<'a> {
         for (layer, words) in words.chunks_exact_mut(LayerSlot::N).enumerate() {
             for (found, word) in finder.find_layer(layer)?.iter().zip(words) {
                 // Offsets are below 2^56: they lie in a slice.
-                *word = found.map_or(ABSENT, |found| found.offset << 8 | found.ty as u64);
+                let layout = |found: Found<'_>| u64::from(found.layout == Layout::Interleaved) * INTERLEAVED;
+                *word = found.map_or(ABSENT, |found| found.offset << 8 | layout(found) | found.ty as u64);
             }
         }
         Ok(Self { words })
@@ -465,11 +469,12 @@ impl<'a> LayerTable<'a> {
         if word == ABSENT {
             return None;
         }
-        let ty = WeightType::from_gguf((word & 0xff) as u32)?;
+        let layout = if word & INTERLEAVED == 0 { Layout::Plain } else { Layout::Interleaved };
+        let ty = WeightType::from_gguf((word & (INTERLEAVED - 1)) as u32)?;
         let offset = word >> 8;
         let [n_cols, n_rows] = slot.form(&model.shape).dims();
         let n_bytes = ty.row_bytes(n_cols as usize)? as u64 * n_rows;
-        Some(Found { ty, offset, bytes: model.gguf.data(offset, n_bytes)? })
+        Some(Found { ty, layout, offset, bytes: model.gguf.data(offset, n_bytes)? })
     }
 
     /// The weights of `layer`; `None` if the table was not made from this model.

@@ -30,6 +30,18 @@ impl Line {
     pub const BYTES: usize = 64;
     /// A line of zeros.
     pub const ZERO: Self = Self([0; 64]);
+
+    /// The bytes of lines.
+    pub fn bytes(lines: &[Self]) -> &[u8] {
+        // SAFETY: the slice covers exactly the lines, which are bytes without padding.
+        unsafe { core::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
+    }
+
+    /// The bytes of lines.
+    pub fn bytes_mut(lines: &mut [Self]) -> &mut [u8] {
+        // SAFETY: as above; any bytes are a line.
+        unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
+    }
 }
 
 /// Hands out the parts of one buffer, in order, each aligned to a [`Line`].

@@ -24,11 +24,26 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// The word for it in reports.
-    pub const fn name(self) -> &'static str {
+    /// Of the type numbers of interleaved tensors in a GGUF file, the bits above the plain type's: "nf". No other program takes
+    /// them for something that it can read.
+    const INTERLEAVED: u32 = 0x6e66_0000;
+
+    /// What a tensor's type number in a GGUF file says; `None` if the runtime cannot read it.
+    pub const fn from_gguf(number: u32) -> Option<(WeightType, Self)> {
+        if let Some(ty) = WeightType::from_gguf(number) {
+            return Some((ty, Self::Plain));
+        }
+        match WeightType::from_gguf(number ^ Self::INTERLEAVED) {
+            Some(ty) if ty.is_quantized() => Some((ty, Self::Interleaved)),
+            _ => None,
+        }
+    }
+
+    /// The type number of a tensor of these weights in this layout.
+    pub const fn to_gguf(self, ty: WeightType) -> u32 {
         match self {
-            Self::Plain => "plain",
-            Self::Interleaved => "interleaved",
+            Self::Plain => ty as u32,
+            Self::Interleaved => ty as u32 | Self::INTERLEAVED,
         }
     }
 }
@@ -77,6 +92,16 @@ mod tests {
     use super::*;
     use crate::block::{Block, BlockQ4_K, BlockQ6_K};
     use crate::{Matrix, conformance::Rng};
+
+    #[test]
+    fn numbers_are_found_again() {
+        for &ty in WeightType::ALL {
+            assert_eq!(Layout::from_gguf(Layout::Plain.to_gguf(ty)), Some((ty, Layout::Plain)));
+            let interleaved = ty.is_quantized().then_some((ty, Layout::Interleaved));
+            assert_eq!(Layout::from_gguf(Layout::Interleaved.to_gguf(ty)), interleaved);
+        }
+        assert_eq!(Layout::from_gguf(99), None);
+    }
 
     /// Every byte of a block belongs to one piece.
     #[test]

@@ -112,6 +112,11 @@ pub trait Kernels: Sync {
     /// The word for this ISA in `--isa`, benches and reports.
     fn name(&self) -> &'static str;
 
+    /// The order of quantized weights that [`matmul`](Self::matmul) reads fastest; it takes any.
+    fn layout(&self) -> Layout {
+        Layout::Plain
+    }
+
     /// Quantizes `x` (any length) to int8 blocks of 32; a last partial block is filled up with zeros.
     ///
     /// A block: `amax` = largest |x| (taken as the integer maximum of the bits without sign, so a NaN counts as largest).

@@ -19,7 +19,7 @@ use core::fmt;
 
 use cursor::Cursor;
 pub(crate) use cursor::attempt;
-use nearfield_kernels::WeightType;
+use nearfield_kernels::Layout;
 pub use value::{Array, Value, ValueType};
 
 /// Tensors a file may have: keeps loading linear in practice (lookups walk the table).
@@ -168,7 +168,7 @@ pub struct TensorInfo<'f> {
     pub n_dims: usize,
     /// Dimensions, fastest first: `[n_cols, n_rows, ...]`.
     pub dims: [u64; MAX_DIMS],
-    /// GGUF's number of the weight type, which the runtime may not know.
+    /// The number of the weight type and its layout (see [`Layout::from_gguf`]), which the runtime may not know.
     pub ty: u32,
     /// Offset from the start of the data.
     pub offset: u64,
@@ -177,6 +177,12 @@ pub struct TensorInfo<'f> {
 }
 
 impl TensorInfo<'_> {
+    /// Offset in the file of the type's number.
+    pub const fn type_at(&self) -> u64 {
+        // The entry: name with its length, number of dimensions, dimensions, type, offset.
+        self.at + 8 + self.name.len() as u64 + 4 + 8 * self.n_dims as u64
+    }
+
     /// Bytes of the tensor; `None` for a type that the runtime cannot read.
     pub const fn n_bytes(&self) -> Option<u64> {
         match self.size() {
@@ -188,7 +194,7 @@ impl TensorInfo<'_> {
     /// `Ok(None)` for an unknown type.
     const fn size(&self) -> Result<Option<u64>, GgufError> {
         let error = Err(GgufError::TensorSize { at: self.at });
-        let Some(ty) = WeightType::from_gguf(self.ty) else { return Ok(None) };
+        let Some((ty, _)) = Layout::from_gguf(self.ty) else { return Ok(None) };
         let block_len = ty.block_len() as u64;
         if !self.dims[0].is_multiple_of(block_len) {
             return error;
@@ -351,6 +357,11 @@ impl<'f> Gguf<'f> {
             }
         }
         None
+    }
+
+    /// Offset of the data in the file: what tensors count from.
+    pub const fn data_at(&self) -> usize {
+        self.data_at
     }
 
     /// `n_bytes` of the data from `offset` on; `None` if they are not all there.

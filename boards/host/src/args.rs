@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use nearfield::{KvType, SamplerConfig, SessionConfig};
 
 use crate::bench::BenchArgs;
@@ -33,6 +33,8 @@ pub enum Command {
     Logits(LogitsArgs),
     /// What a model file holds, and what running it takes
     Inspect(InspectArgs),
+    /// Write a model's weights in the order in which this program reads them fastest
+    Pack(PackArgs),
     /// Tokens per second, beside what this machine could do; lists separated by commas are combined
     Bench(BenchArgs),
 }
@@ -62,6 +64,32 @@ pub struct EngineArgs {
     /// Attention stops where all older keys together add less than this share; 0 visits every key
     #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
     pub horizon_eps: f32,
+
+    /// Whether to load the weights into memory in the order in which the kernels read them fastest; the text is the same
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub repack: Repack,
+}
+
+/// When weights are reordered as they are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Repack {
+    /// Where it makes the kernels faster and memory suffices
+    Auto,
+    /// Always
+    On,
+    /// Never: the file is used in place
+    Off,
+}
+
+#[derive(Args, Debug)]
+pub struct PackArgs {
+    /// The model
+    #[arg(value_name = "IN.gguf")]
+    pub input: PathBuf,
+
+    /// Where to: as many bytes, which this program maps and runs in place
+    #[arg(value_name = "OUT.gguf")]
+    pub output: PathBuf,
 }
 
 #[derive(Args, Debug)]

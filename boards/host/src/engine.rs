@@ -8,6 +8,7 @@ use nearfield::kernels::{self, Kernels};
 use nearfield::{Executor, Inline, Line};
 
 use crate::args::EngineArgs;
+use crate::model_file::ModelFile;
 use crate::threads::Threads;
 
 /// Kernels and workers.
@@ -23,6 +24,13 @@ impl Engine {
     pub fn new(args: &EngineArgs) -> Result<Self> {
         let kernels = kernels_called(args.isa.as_deref())?;
         Ok(Self { kernels, workers: Workers::new(args.threads.map_or_else(n_cores, usize::from))? })
+    }
+
+    /// The model in memory, its weights in the order of the kernels unless the arguments say otherwise.
+    pub fn load(&self, file: ModelFile, args: &EngineArgs) -> Result<ModelFile> {
+        let file = file.repacked(args.repack, self.kernels, self.executor().n_workers())?;
+        file.page_in()?;
+        Ok(file)
     }
 
     /// For sessions.

@@ -14,7 +14,7 @@ use crate::run::{tell, with_teller};
 pub fn interactive() -> Result<()> {
     let args = default_args()?;
     let file = ModelFile::open(None)?;
-    with_teller(&file, &args, |teller| {
+    with_teller(file, &args, |teller| {
         writeln!(stdout(), "The beginning of a story? (Empty line or Ctrl-D to end, Ctrl-C to stop a story.)")?;
         ask(&mut stdin().lock(), &mut stdout(), |beginning| match tell(teller, beginning.as_bytes()) {
             Err(error) if error.is::<Interrupted>() => Ok(()),

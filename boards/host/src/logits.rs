@@ -19,8 +19,9 @@ use crate::text;
 pub fn logits(args: &LogitsArgs) -> Result<()> {
     let tokens = read_tokens(&args.tokens)?;
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
-    let model = file.model()?;
     let engine = Engine::new(&args.engine)?;
+    let file = engine.load(file, &args.engine)?;
+    let model = file.model()?;
     let config = SessionConfig {
         n_ctx: tokens.len(),
         n_batch: args.chunk,
@@ -32,7 +33,6 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
     let mut lines = allocate(plan.session())?;
     let mut session = Session::new(&model, config, engine.kernels, engine.executor(), &mut Arena::new(&mut lines))?;
     let output = OutputFile::create(&args.output)?;
-    file.page_in()?;
     output.write(|out| {
         out.write_all(&npy::header(tokens.len(), model.shape().n_vocab))?;
         write_rows(&mut session, &tokens, args.chunk, out)

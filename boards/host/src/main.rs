@@ -13,6 +13,8 @@ mod logits;
 mod model_file;
 mod npy;
 mod output_file;
+mod pack;
+mod packing;
 mod progress;
 mod report;
 mod run;
@@ -66,6 +68,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
         Some(Command::Logits(args)) => logits::logits(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Pack(args)) => pack::pack(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),
         None => Ok(Cli::command().print_long_help()?),

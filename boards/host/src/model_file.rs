@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use memmap2::{Mmap, MmapOptions};
+use nearfield::kernels::{Kernels, Layout};
 use nearfield::tokenizer::Vocab;
-use nearfield::{Gguf, Model};
+use nearfield::{Gguf, Line, Model};
 
+use crate::args::Repack;
+use crate::engine::allocate;
 use crate::interrupt::{self, Interrupted};
+use crate::packing::Packing;
 use crate::progress::Progress;
+use crate::report;
 
 /// Aligned as the library wants it.
 #[repr(C, align(64))]
@@ -30,6 +35,8 @@ pub struct ModelFile {
 enum Bytes {
     BuiltIn(&'static [u8]),
     Mapped(Mmap),
+    /// Of the file, with interleaved rows.
+    Repacked(Vec<Line>, usize),
 }
 
 impl ModelFile {
@@ -54,6 +61,43 @@ impl ModelFile {
         match &self.bytes {
             Bytes::BuiltIn(bytes) => bytes,
             Bytes::Mapped(bytes) => bytes,
+            Bytes::Repacked(lines, len) => &Line::bytes(lines)[..*len],
+        }
+    }
+
+    /// The same model in memory, its weights in the order that the kernels read fastest, if that is asked for or, by
+    /// [`Repack::Auto`], worth it; else the file as it is.
+    pub fn repacked(self, when: Repack, kernels: &dyn Kernels, n_threads: usize) -> Result<Self> {
+        let worth_it = kernels.layout() == Layout::Interleaved;
+        // Whether the file is a model at all is said when it is used.
+        let Ok(gguf) = self.gguf() else { return Ok(self) };
+        if when == Repack::Off || when == Repack::Auto && !worth_it {
+            return Ok(self);
+        }
+        let made = Packing::new(&gguf, self.bytes()).and_then(|packing| {
+            if packing.n_matrices() == 0 {
+                return Ok(None);
+            }
+            let mut lines = allocate(self.bytes().len())?;
+            packing.make_all(&mut Line::bytes_mut(&mut lines)[..self.bytes().len()], n_threads)?;
+            Ok(Some(lines))
+        });
+        match made {
+            Ok(None) => Ok(self),
+            Ok(Some(lines)) => Ok(Self { bytes: Bytes::Repacked(lines, self.bytes().len()), name: self.name }),
+            Err(error) if when == Repack::Auto && !error.is::<Interrupted>() => {
+                report::note(format_args!("the weights stay in the file's order: {error:#}"));
+                Ok(self)
+            }
+            Err(error) => Err(error.context(self.name)),
+        }
+    }
+
+    /// Bytes of memory that the weights take, besides the file.
+    pub fn repacked_bytes(&self) -> Option<usize> {
+        match &self.bytes {
+            Bytes::Repacked(_, len) => Some(*len),
+            Bytes::BuiltIn(_) | Bytes::Mapped(_) => None,
         }
     }
 

@@ -55,6 +55,9 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     let isas: Vec<&str> = kernels::available().map(|isa| isa.name()).collect();
     note(format_args!("model    {}: {}", file.name, Summary(s)));
     note(format_args!("weights  {} read for each new token", Bytes(model.bytes_per_token())));
+    if let Some(bytes) = file.repacked_bytes() {
+        note(format_args!("         interleaved in memory, with the file's other bytes: {}", Bytes(bytes as u64)));
+    }
     note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
     note(format_args!("threads  {}", engine.executor().n_workers()));
     note(format_args!(

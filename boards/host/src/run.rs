@@ -20,18 +20,18 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
     let file = ModelFile::open(model)?;
     let prompt = prompt.unwrap_or_else(|| "Once upon a time".into());
-    with_teller(&file, args, |teller| tell(teller, text::bytes_of(&prompt)))
+    with_teller(file, args, |teller| tell(teller, text::bytes_of(&prompt)))
 }
 
 /// Loads what stories need and hands it to `then`.
-pub fn with_teller(file: &ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_>) -> Result<()>) -> Result<()> {
-    let model = file.model()?;
+pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_>) -> Result<()>) -> Result<()> {
     let engine = Engine::new(&args.engine)?;
+    let file = engine.load(file, &args.engine)?;
+    let model = file.model()?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
-    file.page_in()?;
-    let teller = Teller { file, model: &model, tokenizer: &tokenizer, engine: &engine, args };
+    let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args };
     then(&teller)
 }
 

@@ -23,7 +23,7 @@ mod transpose;
 mod walks;
 
 use crate::{
-    Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Matrix, Query, Walk, scalar, x86,
+    Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar, x86,
 };
 
 /// A processor with AVX2 and F16C, and maybe more: exists only where `detect` saw that.
@@ -57,6 +57,10 @@ pub(crate) fn detect_avx512_vnni() -> Option<&'static dyn Kernels> {
 impl Kernels for X86 {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Interleaved
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{QK, QK_K};
+use crate::Layout;
 
 macro_rules! weight_types {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $block_len:expr, $block_bytes:literal;)*) => {
@@ -24,6 +25,11 @@ macro_rules! weight_types {
             /// GGUF's name for the type.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
+            }
+
+            /// The name of the type in interleaved rows.
+            const fn interleaved_name(self) -> &'static str {
+                match self { $(Self::$name => concat!($label, " interleaved"),)* }
             }
 
             /// Weights in one block: a row holds a whole number of blocks.
@@ -126,8 +132,9 @@ pub const fn gguf_type_name(number: u32) -> &'static str {
         34 => "TQ1_0",
         35 => "TQ2_0",
         39 => "MXFP4",
-        _ => match WeightType::from_gguf(number) {
-            Some(ty) => ty.name(),
+        _ => match Layout::from_gguf(number) {
+            Some((ty, Layout::Plain)) => ty.name(),
+            Some((ty, Layout::Interleaved)) => ty.interleaved_name(),
             None => "unknown",
         },
     }

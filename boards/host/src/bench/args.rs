@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use nearfield::{KvType, SessionConfig};
 
-use crate::args::{kv_type, share};
+use crate::args::{Repack, kv_type, share};
 
 #[derive(Args, Debug)]
 pub struct BenchArgs {
@@ -44,6 +44,10 @@ pub struct BenchArgs {
     /// Attention stops where all older keys together add less than this share; 0 visits every key
     #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
     pub horizon_eps: f32,
+
+    /// Whether the weights are first put into the order in which the (first) kernels read them fastest
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub repack: Repack,
 
     /// How often each is timed
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

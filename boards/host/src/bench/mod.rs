@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use anyhow::{Result, ensure};
 use nearfield::Model;
+use nearfield::kernels::Kernels;
 
 pub use args::BenchArgs;
 
@@ -33,9 +34,10 @@ use turns::Turns;
 /// Measures every combination and prints a line for each. What ends it early leaves what there is.
 pub fn bench(args: &BenchArgs) -> Result<()> {
     let tests = tests(args)?;
-    let files = files(args)?;
+    let kernels = kernels(args)?;
+    let files = files(args, kernels[0])?;
     let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_>>()?;
-    let cases = cases(args, &files, &models)?;
+    let cases = cases(args, &kernels, &files, &models);
     cases.iter().try_for_each(|case| case.check(&tests))?;
     let plot = args.plot.as_deref().map(OutputFile::create).transpose()?;
     let pools = pools(args)?;
@@ -88,24 +90,32 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
     })
 }
 
-fn files(args: &BenchArgs) -> Result<Vec<ModelFile>> {
-    if args.models.is_empty() {
-        return Ok(vec![ModelFile::open(None)?]);
+/// The models, their weights in the order of the first of the kernels.
+fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
+    let paths: Vec<_> =
+        if args.models.is_empty() { vec![None] } else { args.models.iter().cloned().map(Some).collect() };
+    paths.into_iter().map(|path| ModelFile::open(path)?.repacked(args.repack, kernels, n_cores())).collect()
+}
+
+/// The ISAs asked for, at least one.
+fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
+    match &args.isa[..] {
+        [] => Ok(vec![kernels_called(None)?]),
+        names => names.iter().map(|name| kernels_called(Some(name))).collect(),
     }
-    args.models.iter().map(|path| ModelFile::open(Some(path.clone()))).collect()
 }
 
 /// Every combination of model, ISA, cache and batch.
-fn cases<'m>(args: &BenchArgs, files: &[ModelFile], models: &'m [Model<'m>]) -> Result<Vec<Case<'m>>> {
-    let names: Vec<Option<&str>> = match &args.isa[..] {
-        [] => vec![None],
-        names => names.iter().map(|name| Some(name.as_str())).collect(),
-    };
-    let isas = names.into_iter().map(kernels_called).collect::<Result<Vec<_>>>()?;
+fn cases<'m>(
+    args: &BenchArgs,
+    isas: &[&'static dyn Kernels],
+    files: &[ModelFile],
+    models: &'m [Model<'m>],
+) -> Vec<Case<'m>> {
     let mut cases = Vec::new();
     for (file, model) in files.iter().zip(models) {
         let facts = Rc::new(ModelFacts::new(short_name(file), model));
-        for &kernels in &isas {
+        for &kernels in isas {
             for &kv in &args.kv {
                 for &batch in &args.batch {
                     cases.push(Case { model, facts: facts.clone(), kernels, kv, batch });
@@ -113,7 +123,7 @@ fn cases<'m>(args: &BenchArgs, files: &[ModelFile], models: &'m [Model<'m>]) -> 
             }
         }
     }
-    Ok(cases)
+    cases
 }
 
 /// The name of the file without its folder.

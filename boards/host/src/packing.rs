@@ -1,0 +1,154 @@
+//! A model file with its matrices in interleaved rows: as many bytes, every tensor in its place, other type numbers.
+//!
+//! See `nearfield::kernels::layout`. The file is cut into units that can be made in any order, at the same time.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::{Result, ensure};
+use nearfield::kernels::layout::interleave;
+use nearfield::kernels::{Layout, TILE_ROWS, WeightType};
+use nearfield::{Gguf, TensorInfo};
+
+use crate::interrupt::{self, Interrupted};
+use crate::progress::Progress;
+
+/// Bytes of a unit, if a tile is not larger.
+const UNIT_BYTES: usize = 1 << 20;
+
+/// What a packed file is made of.
+pub struct Packing<'f> {
+    file: &'f [u8],
+    /// The tables, with the new numbers.
+    header: Vec<u8>,
+    /// Whole tiles of matrices, by their place.
+    tiles: Vec<Tiles>,
+}
+
+/// The rows of a matrix that become tiles.
+struct Tiles {
+    ty: WeightType,
+    /// Where they lie in the file.
+    bytes: Range<usize>,
+    tile_bytes: usize,
+}
+
+/// A part of the file: its place, and the weight type if it is whole tiles.
+pub struct Unit {
+    bytes: Range<usize>,
+    tiles_of: Option<(WeightType, usize)>,
+}
+
+impl Unit {
+    /// Bytes of it.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl<'f> Packing<'f> {
+    /// How the file is packed; tensors that lie in one another cannot be.
+    pub fn new(gguf: &Gguf<'f>, file: &'f [u8]) -> Result<Self> {
+        let data_at = gguf.data_at();
+        let mut header = file[..data_at].to_vec();
+        let mut tiles = Vec::new();
+        // An embedding that is no output is read row by row.
+        let is_looked_up =
+            |tensor: &TensorInfo<'_>| tensor.name == "token_embd.weight" && gguf.tensor("output.weight", "").is_some();
+        for tensor in gguf.tensors().filter(|tensor| !is_looked_up(tensor)) {
+            let Some(found) = Tiles::of(&tensor, data_at) else { continue };
+            let at = tensor.type_at() as usize;
+            header[at..at + 4].copy_from_slice(&Layout::Interleaved.to_gguf(found.ty).to_le_bytes());
+            tiles.push(found);
+        }
+        tiles.sort_by_key(|tiles| tiles.bytes.start);
+        let apart = tiles.is_sorted_by(|a, b| a.bytes.end <= b.bytes.start);
+        ensure!(apart, "two tensors lie in one another: the rows of neither can be interleaved");
+        Ok(Self { file, header, tiles })
+    }
+
+    /// Matrices whose rows are interleaved.
+    pub fn n_matrices(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// The units, in the order of the file.
+    pub fn units(&self) -> Vec<Unit> {
+        let mut units = vec![Unit { bytes: 0..self.header.len(), tiles_of: None }];
+        let mut push = |bytes: Range<usize>, step: usize, tiles_of| {
+            for start in bytes.clone().step_by(step) {
+                units.push(Unit { bytes: start..bytes.end.min(start + step), tiles_of });
+            }
+        };
+        let mut at = self.header.len();
+        for Tiles { ty, bytes, tile_bytes } in &self.tiles {
+            push(at..bytes.start, UNIT_BYTES, None);
+            push(bytes.clone(), tile_bytes * (UNIT_BYTES / tile_bytes).max(1), Some((*ty, *tile_bytes)));
+            at = bytes.end;
+        }
+        push(at..self.file.len(), UNIT_BYTES, None);
+        units
+    }
+
+    /// Makes a unit, in `out`, which is as long.
+    pub fn make(&self, unit: &Unit, out: &mut [u8]) {
+        let plain = if unit.bytes.start == 0 { &self.header[..] } else { &self.file[unit.bytes.clone()] };
+        match unit.tiles_of {
+            None => out.copy_from_slice(plain),
+            Some((ty, tile_bytes)) => {
+                for (plain, out) in plain.chunks_exact(tile_bytes).zip(out.chunks_exact_mut(tile_bytes)) {
+                    interleave(ty, plain, out);
+                }
+            }
+        }
+    }
+
+    /// Makes the whole file in memory, with so many threads and, if it takes long, a bar.
+    pub fn make_all(&self, out: &mut [u8], n_threads: usize) -> Result<(), Interrupted> {
+        let mut parts = Vec::new();
+        let mut rest = out;
+        for unit in self.units() {
+            let (part, behind) = rest.split_at_mut(unit.len());
+            parts.push((unit, part));
+            rest = behind;
+        }
+        let mut progress = Progress::of_bytes("interleaving rows", self.file.len() as u64);
+        let (queue, done) = (Mutex::new(parts.into_iter()), AtomicU64::new(0));
+        let next = || queue.lock().unwrap_or_else(|broken| broken.into_inner()).next();
+        let work = |mut reached: Option<&mut Progress>| {
+            while let Some((unit, part)) = if interrupt::pressed() { None } else { next() } {
+                self.make(&unit, part);
+                let n = done.fetch_add(unit.len() as u64, Ordering::Relaxed) + unit.len() as u64;
+                if let Some(progress) = &mut reached {
+                    progress.reached(n);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..n_threads {
+                scope.spawn(|| work(None));
+            }
+            work(Some(&mut progress));
+        });
+        interrupt::check()
+    }
+}
+
+impl Tiles {
+    /// The tiles of a tensor; `None` if it has none: a vector, floats, too few rows, or interleaved already.
+    fn of(tensor: &TensorInfo<'_>, data_at: usize) -> Option<Self> {
+        let (ty, Layout::Plain) = Layout::from_gguf(tensor.ty)? else { return None };
+        let [n_cols, n_rows, 1, 1] = tensor.dims else { return None };
+        let row_bytes = ty.row_bytes(usize::try_from(n_cols).ok()?)?;
+        let n_tiles = usize::try_from(n_rows).ok()? / TILE_ROWS;
+        if !ty.is_quantized() || n_tiles == 0 || row_bytes == 0 {
+            return None;
+        }
+        // `Gguf::parse` saw that the tensor lies in the file.
+        let start = data_at + tensor.offset as usize;
+        let tile_bytes = TILE_ROWS * row_bytes;
+        Some(Self { ty, bytes: start..start + n_tiles * tile_bytes, tile_bytes })
+    }
+}
