@@ -1,4 +1,5 @@
-use nearfield_kernels::{Activations, ColumnsMut, Matrix, WeightType, scalar};
+use nearfield_kernels::layout::interleave;
+use nearfield_kernels::{Activations, ColumnsMut, Layout, Matrix, TILE_ROWS, WeightType, scalar};
 
 use crate::reference::{assert_close, dequantize, floats, weights};
 
@@ -88,5 +89,32 @@ fn hostile_scales_do_not_panic() {
             scalar::matmul(&w, Activations::Q8(&x[..n_cols / 32]), &mut ColumnsMut::new(&mut out, 1));
             scalar::dequantize_row(&w, 0, &mut vec![0.0; n_cols]);
         }
+    }
+}
+
+/// Interleaved rows have the products of plain ones, bit for bit, also those behind the last whole tile.
+#[test]
+fn interleaved_is_plain() {
+    const N_ROWS: usize = 37;
+    for &ty in WeightType::ALL.iter().filter(|ty| ty.is_quantized()) {
+        let n_cols = 3 * ty.block_len();
+        let plain = weights(ty, 3 * N_ROWS, 7);
+        let mut tiled = plain.clone();
+        let tile_bytes = TILE_ROWS * ty.row_bytes(n_cols).unwrap();
+        for (plain, tile) in plain.chunks_exact(tile_bytes).zip(tiled.chunks_exact_mut(tile_bytes)) {
+            interleave(ty, plain, tile);
+        }
+        assert_ne!(plain, tiled, "{ty}");
+        let mut x = vec![Default::default(); N_TOKENS * n_cols / 32];
+        scalar::quantize_q8(&floats(N_TOKENS * n_cols, 8), &mut x);
+        let products = |layout, bytes: &[u8]| {
+            let w = Matrix::new(ty, N_ROWS, n_cols, bytes).and_then(|w| w.in_layout(layout)).unwrap();
+            let mut out = [0.0; N_TOKENS * N_ROWS];
+            scalar::matmul(&w, Activations::Q8(&x), &mut ColumnsMut::new(&mut out, N_ROWS));
+            let mut row = vec![0.0; n_cols];
+            scalar::dequantize_row(&w, 17, &mut row);
+            (out.map(f32::to_bits), row.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        assert_eq!(products(Layout::Plain, &plain), products(Layout::Interleaved, &tiled), "{ty}");
     }
 }

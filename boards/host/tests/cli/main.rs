@@ -6,6 +6,7 @@ mod files;
 #[allow(dead_code)]
 #[path = "../../../../tests/reference/gguf_writer.rs"]
 mod gguf_writer;
+mod pack;
 mod pipes;
 mod stories;
 mod tiny;
