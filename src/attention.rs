@@ -63,7 +63,7 @@ impl<'a> Tile<'a> {
 
     /// Walks `blocks`, those that the last query sees, until every query has seen all that counts; each `out` is then
     /// `Σ softmax(s)_j v_j`. Returns the number of keys that each visited.
-    pub(crate) fn attend(mut self, kernels: &dyn Kernels, blocks: Blocks<'_>) -> impl Iterator<Item = u32> {
+    pub(crate) fn attend(&mut self, kernels: &dyn Kernels, blocks: Blocks<'_>) -> impl Iterator<Item = u32> {
         for block in blocks {
             kernels.attend_block(&block.kv, self.scale, &mut self.walks);
             for (walk, horizon) in self.walks.iter().zip(&mut self.horizons).filter(|(walk, _)| !walk.ended) {
@@ -76,7 +76,7 @@ impl<'a> Tile<'a> {
         for walk in &mut self.walks {
             kernels.scale(walk.acc, 1.0 / walk.sum);
         }
-        self.horizons.into_iter().map(|horizon| horizon.n_visited)
+        self.horizons.iter().map(|horizon| horizon.n_visited)
     }
 
     /// Ends the walks for which the keys older than `block` do not count; whether none goes on.

@@ -12,7 +12,7 @@
 use core::slice::{ChunksExact, ChunksExactMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use nearfield_kernels::{Activations, BlockQ8, Kernels, Parts, QK, Query, Tiles};
+use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Parts, QK, Query, RowsMut, Tiles};
 
 use crate::alibi;
 use crate::architecture::{Activation, Norm};
@@ -82,26 +82,31 @@ impl Forward<'_, '_, '_> {
     /// Logits (`act.logits`) of the token in row `row` of `act.x`.
     pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Option<()> {
         let n_embd = self.shape().n_embd;
-        let h = act.h.get_mut(..n_embd)?;
-        self.norm(&self.model.output_norm, rows(act.x, n_embd).nth(row)?, h);
         let output = Linear { weight: self.model.output, bias: None };
-        let input = Input::new(self.kernels, h, n_embd, act.q8, &[&output])?;
+        let (x, h) = (rows(act.x, n_embd).nth(row)?, act.h.get_mut(..n_embd)?);
+        let input = self.normed(&self.model.output_norm, x, h, act.q8, &[&output])?;
         self.linear(&output, &input, ColumnsOf::whole(act.logits, self.shape().n_vocab), |_| ());
         Some(())
     }
 
     fn embed(&self, tokens: &[u32], act: &mut Activity<'_>) -> Option<()> {
-        let n_embd = self.shape().n_embd;
-        for (&token, x) in tokens.iter().zip(rows_mut(act.x, n_embd)) {
-            match &self.model.token_embd_norm {
-                None => self.kernels.dequantize_row(&self.model.token_embd, token as usize, x),
-                Some(norm) => {
-                    let h = act.h.get_mut(..n_embd)?;
-                    self.kernels.dequantize_row(&self.model.token_embd, token as usize, h);
-                    self.norm(norm, h, x);
+        let (n_embd, part) = (self.shape().n_embd, self.rows_of_part(tokens.len()));
+        let (x, h) = (act.x.get_mut(..tokens.len() * n_embd)?, act.h.get_mut(..tokens.len() * n_embd)?);
+        let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(h, part * n_embd)));
+        self.on_rows(tokens.len(), &|| {
+            while let Some((i, (x, h))) = parts.take() {
+                let tokens = tokens.iter().skip(i * part);
+                for ((&token, x), h) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(h, n_embd)) {
+                    match &self.model.token_embd_norm {
+                        None => self.kernels.dequantize_row(&self.model.token_embd, token as usize, x),
+                        Some(norm) => {
+                            self.kernels.dequantize_row(&self.model.token_embd, token as usize, h);
+                            self.norm(norm, h, x);
+                        }
+                    }
                 }
             }
-        }
+        });
         Some(())
     }
 
@@ -119,8 +124,7 @@ impl Forward<'_, '_, '_> {
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;
         let h = act.h.get_mut(..n_tokens * s.n_embd)?;
         let qkv = act.qkv.get_mut(..n_tokens * s.n_qkv())?;
-        self.norm_rows(&layer.attn_norm, x, h);
-        self.project_qkv(&layer.qkv, h, qkv, act.q8)?;
+        self.project_qkv(layer, x, h, qkv, act.q8)?;
 
         for (i, row) in rows(qkv, s.n_qkv()).enumerate() {
             let (keys, values) = row.get(s.n_embd..)?.split_at_checked(s.n_embd_kv())?;
@@ -133,27 +137,33 @@ impl Forward<'_, '_, '_> {
 
         // The queries are done with: their rows take the product.
         let product = act.qkv.get_mut(..n_tokens * s.n_embd)?;
-        let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.attn_output])?;
-        self.linear(&layer.attn_output, &input, ColumnsOf::whole(product, s.n_embd), |_| ());
-        self.kernels.add(x, product);
+        let input = self.quantized(h, s.n_embd, act.q8, &[&layer.attn_output])?;
+        self.linear_beside(&layer.attn_output, &input, product, x, |product, x| self.kernels.add(x, product));
         Some(())
     }
 
-    /// Queries, keys and values of all tokens, clamped if the model wants it.
-    fn project_qkv(&self, weights: &Qkv<'_>, h: &[f32], qkv: &mut [f32], q8: &mut [BlockQ8]) -> Option<()> {
+    /// `qkv = W_qkv norm(x)`, clamped if the model wants it.
+    fn project_qkv(
+        &self,
+        layer: &Layer<'_>,
+        x: &[f32],
+        h: &mut [f32],
+        qkv: &mut [f32],
+        q8: &mut [BlockQ8],
+    ) -> Option<()> {
         let s = self.shape();
         let clamp = |row: &mut [f32]| {
             if let Some(limit) = s.clamp_kqv {
                 self.kernels.clamp(row, limit);
             }
         };
-        match weights {
+        match &layer.qkv {
             Qkv::Fused(fused) => {
-                let input = Input::new(self.kernels, h, s.n_embd, q8, &[fused])?;
+                let input = self.normed(&layer.attn_norm, x, h, q8, &[fused])?;
                 self.linear(fused, &input, ColumnsOf::whole(qkv, s.n_qkv()), clamp);
             }
             Qkv::Split([q, k, v]) => {
-                let input = Input::new(self.kernels, h, s.n_embd, q8, &[q, k, v])?;
+                let input = self.normed(&layer.attn_norm, x, h, q8, &[q, k, v])?;
                 let mut first = 0;
                 for linear in [q, k, v] {
                     let n = linear.weight.n_rows();
@@ -240,23 +250,20 @@ impl Forward<'_, '_, '_> {
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;
         let h = act.h.get_mut(..n_tokens * s.n_embd)?;
         let ffn = act.ffn.get_mut(..n_tokens * s.n_ff)?;
-        self.norm_rows(&layer.ffn_norm, x, h);
         match &layer.ffn_gate {
             None => {
-                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[&layer.ffn_up])?;
+                let input = self.normed(&layer.ffn_norm, x, h, act.q8, &[&layer.ffn_up])?;
                 self.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |row| self.activate(row));
             }
             Some(gate_weights) => {
                 let gate = act.gate.get_mut(..n_tokens * s.n_ff)?;
-                let input = Input::new(self.kernels, h, s.n_embd, act.q8, &[gate_weights, &layer.ffn_up])?;
+                let input = self.normed(&layer.ffn_norm, x, h, act.q8, &[gate_weights, &layer.ffn_up])?;
                 self.linear(gate_weights, &input, ColumnsOf::whole(gate, s.n_ff), |row| self.activate(row));
-                self.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |_| ());
-                self.kernels.multiply(ffn, gate);
+                self.linear_beside(&layer.ffn_up, &input, ffn, gate, |up, gate| self.kernels.multiply(up, gate));
             }
         }
-        let input = Input::new(self.kernels, ffn, s.n_ff, act.q8, &[&layer.ffn_down])?;
-        self.linear(&layer.ffn_down, &input, ColumnsOf::whole(h, s.n_embd), |_| ());
-        self.kernels.add(x, h);
+        let input = self.quantized(ffn, s.n_ff, act.q8, &[&layer.ffn_down])?;
+        self.linear_beside(&layer.ffn_down, &input, h, x, |product, x| self.kernels.add(x, product));
         Some(())
     }
 
@@ -268,11 +275,65 @@ impl Forward<'_, '_, '_> {
         }
     }
 
-    fn norm_rows(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
+    /// `h = norm(x)`, row by row, also quantized if one of the `users` wants that.
+    fn normed<'b>(
+        &self,
+        weights: &NormWeights<'_>,
+        x: &[f32],
+        h: &'b mut [f32],
+        q8: &'b mut [BlockQ8],
+        users: &[&Linear<'_>],
+    ) -> Option<Input<'b>> {
         let n_embd = self.shape().n_embd;
-        for (x, out) in rows(x, n_embd).zip(rows_mut(out, n_embd)) {
-            self.norm(weights, x, out);
+        let (n_rows, n_blocks, quantize) = (h.len() / n_embd.max(1), n_embd.div_ceil(QK), want_q8(users));
+        let (part, q8) = (self.rows_of_part(n_rows), q8.get_mut(..n_rows * n_blocks)?);
+        let parts = Parts::new((RowsMut::new(h, part * n_embd), RowsMut::new(q8, part * n_blocks)));
+        self.on_rows(n_rows, &|| {
+            while let Some((i, (h, q8))) = parts.take() {
+                let x = rows(x, n_embd).skip(i * part);
+                for ((x, h), q8) in x.zip(rows_mut(h, n_embd)).zip(rows_mut(q8, n_blocks)) {
+                    self.norm(weights, x, h);
+                    if quantize {
+                        self.kernels.quantize_q8(h, q8);
+                    }
+                }
+            }
+        });
+        Some(Input { x: h, q8 })
+    }
+
+    /// `x`, rows of `n_cols`, also quantized if one of the `users` wants that.
+    fn quantized<'b>(
+        &self,
+        x: &'b [f32],
+        n_cols: usize,
+        q8: &'b mut [BlockQ8],
+        users: &[&Linear<'_>],
+    ) -> Option<Input<'b>> {
+        if !want_q8(users) {
+            return Some(Input { x, q8: &[] });
         }
+        let (n_rows, n_blocks) = (x.len() / n_cols.max(1), n_cols.div_ceil(QK));
+        let (part, q8) = (self.rows_of_part(n_rows), q8.get_mut(..n_rows * n_blocks)?);
+        let parts = Parts::new(RowsMut::new(q8, part * n_blocks));
+        self.on_rows(n_rows, &|| {
+            while let Some((i, q8)) = parts.take() {
+                for (x, q8) in rows(x, n_cols).skip(i * part).zip(rows_mut(q8, n_blocks)) {
+                    self.kernels.quantize_q8(x, q8);
+                }
+            }
+        });
+        Some(Input { x, q8 })
+    }
+
+    /// Runs `work` on all workers, if there are rows enough that it is worth a step.
+    fn on_rows(&self, n_rows: usize, work: &(dyn Fn() + Sync)) {
+        if n_rows > 1 { self.executor.run(work) } else { work() }
+    }
+
+    /// Rows that a worker takes at a time.
+    fn rows_of_part(&self, n_rows: usize) -> usize {
+        n_rows.div_ceil(self.executor.n_workers().saturating_mul(4).max(1))
     }
 
     fn norm(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
@@ -289,25 +350,48 @@ impl Forward<'_, '_, '_> {
         let tiles = Parts::new(Tiles::of_columns(buffer, stride, first..first + n, self.tile_len(n)));
         self.executor.run(&|| {
             while let Some((_, mut tile)) = tiles.take() {
-                self.kernels.matmul(&linear.weight, input.of(linear), &mut tile);
-                let columns = tile.start()..tile.end();
-                // A bias that were too short would be none, which kernels refuse to add.
-                let bias = linear.bias.map(|bias| bias.get(columns).unwrap_or_default());
-                for row in tile.rows_mut() {
-                    if let Some(bias) = bias {
-                        self.kernels.add(row, bias);
-                    }
-                    then(row);
-                }
+                self.product(linear, input, &mut tile);
+                tile.rows_mut().for_each(&then);
             }
         });
     }
 
-    /// Outputs that a worker takes at a time: whole for one worker, else four parts each, in groups of 16 rows.
+    /// `out = W x + b`, then `then(out, other)`, which works element by element, on the same part of a row of either.
+    fn linear_beside(
+        &self,
+        linear: &Linear<'_>,
+        input: &Input<'_>,
+        out: &mut [f32],
+        other: &mut [f32],
+        then: impl Fn(&mut [f32], &mut [f32]) + Sync,
+    ) {
+        let n = linear.weight.n_rows();
+        let [out, other] = [out, other].map(|buffer| Tiles::of_columns(buffer, n, 0..n, self.tile_len(n)));
+        let tiles = Parts::new((out, other));
+        self.executor.run(&|| {
+            while let Some((_, (mut tile, mut other))) = tiles.take() {
+                self.product(linear, input, &mut tile);
+                tile.rows_mut().zip(other.rows_mut()).for_each(|(row, other)| then(row, other));
+            }
+        });
+    }
+
+    /// `tile = W x + b`
+    fn product(&self, linear: &Linear<'_>, input: &Input<'_>, tile: &mut ColumnsMut<'_>) {
+        self.kernels.matmul(&linear.weight, input.of(linear), tile);
+        if let Some(bias) = linear.bias {
+            // A bias that were too short would be none, which kernels refuse to add.
+            let bias = bias.get(tile.start()..tile.end()).unwrap_or_default();
+            tile.rows_mut().for_each(|row| self.kernels.add(row, bias));
+        }
+    }
+
+    /// Outputs that a worker takes at a time: whole for one worker, else four parts each, in groups of 16 rows; no longer than
+    /// what others may have to wait for when its processor is taken from it.
     fn tile_len(&self, n: usize) -> usize {
         match self.executor.n_workers() {
             0 | 1 => n,
-            workers => n.div_ceil(workers.saturating_mul(4)).next_multiple_of(16).max(64),
+            workers => n.div_ceil(workers.saturating_mul(4)).next_multiple_of(16).clamp(64, 1024),
         }
     }
 }
@@ -342,27 +426,13 @@ struct Input<'b> {
 }
 
 impl<'b> Input<'b> {
-    /// `x`: rows of `n_cols`.
-    fn new(
-        kernels: &dyn Kernels,
-        x: &'b [f32],
-        n_cols: usize,
-        q8: &'b mut [BlockQ8],
-        users: &[&Linear<'_>],
-    ) -> Option<Self> {
-        if users.iter().any(|user| user.weight.ty().is_quantized()) {
-            let n_blocks = n_cols.div_ceil(QK);
-            let q8 = q8.get_mut(..x.len() / n_cols.max(1) * n_blocks)?;
-            for (x, blocks) in rows(x, n_cols).zip(rows_mut(q8, n_blocks)) {
-                kernels.quantize_q8(x, blocks);
-            }
-            return Some(Self { x, q8 });
-        }
-        Some(Self { x, q8: &[] })
-    }
-
     /// The form that goes with the weights.
     fn of(&self, linear: &Linear<'_>) -> Activations<'b> {
         if linear.weight.ty().is_quantized() { Activations::Q8(self.q8) } else { Activations::F32(self.x) }
     }
+}
+
+/// Whether any of them is multiplied with quantized rows.
+fn want_q8(users: &[&Linear<'_>]) -> bool {
+    users.iter().any(|user| user.weight.ty().is_quantized())
 }

@@ -57,7 +57,7 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
     }
     assert_rows(block.values, n, head_dim);
     let mut panel = Panel::new();
-    let mut probs = [[0.0; KV_BLOCK]; KV_BLOCK];
+    let mut probs = [const { MaybeUninit::<[f32; KV_BLOCK]>::uninit() }; KV_BLOCK];
     let mut d = [[_mm256_setzero_ps(); 4]; WIDTH / QK];
     let keys = match block.keys {
         KvRows::F32(x) => Keys::Floats(panel.turned(x, head_dim)),
@@ -69,17 +69,22 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
     for (pair, probs) in going.chunks(2).zip(probs.chunks_mut(2)) {
         match *pair {
             [a, b] => {
-                let [x, y] = keys.dots([walks[a].query, walks[b].query]);
-                probs[0] = take_in(&mut walks[a], x, block, scale);
-                probs[1] = take_in(&mut walks[b], y, block, scale);
+                let walks = walks.get_disjoint_mut([a, b]).expect("two walks");
+                let dots = keys.dots([walks[0].query, walks[1].query]);
+                let [x, y] = take_in(walks, dots, block, scale);
+                probs[0].write(x);
+                probs[1].write(y);
             }
             [a] => {
-                let [x] = keys.dots([walks[a].query]);
-                probs[0] = take_in(&mut walks[a], x, block, scale);
+                let dots = keys.dots([walks[a].query]);
+                let [x] = take_in([&mut walks[a]], dots, block, scale);
+                probs[0].write(x);
             }
             _ => unreachable!("a pair or one"),
         }
     }
+    // SAFETY: as many were written as walks are going, and a `MaybeUninit` has the layout of what it holds.
+    let probs: &[[f32; KV_BLOCK]] = unsafe { core::slice::from_raw_parts(probs.as_ptr().cast(), going.len()) };
     let values = match block.values {
         KvRows::F32(x) => Values { x: panel.widened(x, head_dim), d: None },
         KvRows::F16(x) => Values { x: panel.widened(x, head_dim), d: None },
@@ -283,6 +288,26 @@ impl Keys<'_> {
 #[inline]
 fn dot_floats<const Q: usize>(keys: &[Row], queries: [&[[f32; LANES]]; Q], part: usize) -> [[__m256; 2]; Q] {
     let keys = keys.as_chunks::<LANES>().0;
+    assert!(!keys.is_empty() && queries.iter().all(|q| q.len() == keys.len()));
+    // Sums of two lanes, of four, and of eight.
+    let b0 = add_each(two_lanes::<0, Q>(keys, queries, part), two_lanes::<4, Q>(keys, queries, part));
+    let b2 = add_each(two_lanes::<2, Q>(keys, queries, part), two_lanes::<6, Q>(keys, queries, part));
+    let c0 = add_each(b0, b2);
+    let b1 = add_each(two_lanes::<1, Q>(keys, queries, part), two_lanes::<5, Q>(keys, queries, part));
+    let b3 = add_each(two_lanes::<3, Q>(keys, queries, part), two_lanes::<7, Q>(keys, queries, part));
+    let sum = add_each(c0, add_each(b1, b3));
+    // The sums began with a product and not with zero, which shows only where all are -0.
+    add_each(sum, [[_mm256_setzero_ps(); 2]; Q])
+}
+
+/// The partial sum `LANE`, plus the one eight further.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn two_lanes<const LANE: usize, const Q: usize>(
+    keys: &[[Row; LANES]],
+    queries: [&[[f32; LANES]]; Q],
+    part: usize,
+) -> [[__m256; 2]; Q] {
     let products = |c: usize, lane: usize| -> [[__m256; 2]; Q] {
         let key = &keys[c][lane];
         core::array::from_fn(|t| {
@@ -290,24 +315,12 @@ fn dot_floats<const Q: usize>(keys: &[Row], queries: [&[[f32; LANES]]; Q], part:
             [_mm256_mul_ps(key[part], q), _mm256_mul_ps(key[part + 1], q)]
         })
     };
-    // Of the tree: sums of 2, 4, 8 and 16 lanes that wait for the other half.
-    let mut waiting = [[[_mm256_setzero_ps(); 2]; Q]; 4];
-    // In this order, two sums that follow each other are to be added, then two such sums, and so on.
-    for (n, lane) in [0, 4, 2, 6, 1, 5, 3, 7].into_iter().enumerate() {
-        let (mut low, mut high) = (products(0, lane), products(0, lane + 8));
-        for c in 1..keys.len() {
-            low = add_each(low, products(c, lane));
-            high = add_each(high, products(c, lane + 8));
-        }
-        let mut sum = add_each(low, high);
-        let n_done = (!n).trailing_zeros() as usize;
-        for other in &waiting[..n_done] {
-            sum = add_each(*other, sum);
-        }
-        waiting[n_done] = sum;
+    let (mut low, mut high) = (products(0, LANE), products(0, LANE + 8));
+    for c in 1..keys.len() {
+        low = add_each(low, products(c, LANE));
+        high = add_each(high, products(c, LANE + 8));
     }
-    // The sums began with a product and not with zero, which shows only where all are -0.
-    add_each(waiting[3], [[_mm256_setzero_ps(); 2]; Q])
+    add_each(low, high)
 }
 
 #[target_feature(enable = "avx2,f16c")]
@@ -353,43 +366,53 @@ fn pairs_of(qs: &[i8; QK]) -> [i32; QK / 2] {
     pairs
 }
 
-/// Takes the products of the walk's query with the keys into its maximum and its sum; returns what the values count.
+/// Takes the products of the walks' queries with the keys into their maximums and sums; returns what the values count. Step
+/// by step for all walks: each step of one alone would wait for the one before.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn take_in(walk: &mut Walk<'_>, dots: Row, block: &KvBlock<'_>, scale: f32) -> [f32; KV_BLOCK] {
+fn take_in<const Q: usize>(
+    mut walks: [&mut Walk<'_>; Q],
+    dots: [Row; Q],
+    block: &KvBlock<'_>,
+    scale: f32,
+) -> [[f32; KV_BLOCK]; Q] {
     let numbers = _mm256_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0);
     let numbers: Row = [0.0, 8.0, 16.0, 24.0].map(|first| _mm256_add_ps(numbers, _mm256_set1_ps(first)));
-    let n_seen = _mm256_set1_ps(block.n_seen(walk.pos) as f32);
-    let seen = numbers.map(|n| _mm256_cmp_ps::<_CMP_LT_OQ>(n, n_seen));
-    // Of the block's first key; all distances are exact.
-    let distance = _mm256_set1_ps((walk.pos - block.start) as f32);
-    let (scale, slope) = (_mm256_set1_ps(scale), _mm256_set1_ps(walk.slope));
     let lowest = _mm256_set1_ps(f32::NEG_INFINITY);
-    let mut scores = [lowest; 4];
-    let mut max = lowest;
-    for (i, score) in scores.iter_mut().enumerate() {
-        let bias = _mm256_mul_ps(slope, _mm256_sub_ps(distance, numbers[i]));
-        *score = _mm256_blendv_ps(lowest, _mm256_sub_ps(_mm256_mul_ps(dots[i], scale), bias), seen[i]);
-        // The second operand where the first is not greater, also for NaN.
-        max = _mm256_max_ps(*score, max);
+    let (mut scores, mut seen) = (dots, dots);
+    for (t, walk) in walks.iter().enumerate() {
+        let n_seen = _mm256_set1_ps(block.n_seen(walk.pos) as f32);
+        // Of the block's first key; all distances are exact.
+        let distance = _mm256_set1_ps((walk.pos - block.start) as f32);
+        for i in 0..4 {
+            seen[t][i] = _mm256_cmp_ps::<_CMP_LT_OQ>(numbers[i], n_seen);
+            let bias = _mm256_mul_ps(_mm256_set1_ps(walk.slope), _mm256_sub_ps(distance, numbers[i]));
+            let score = _mm256_sub_ps(_mm256_mul_ps(dots[t][i], _mm256_set1_ps(scale)), bias);
+            scores[t][i] = _mm256_blendv_ps(lowest, score, seen[t][i]);
+        }
     }
-    // +0 for any zero.
-    let max = largest(max) + 0.0;
-    if max > walk.max {
+    // The second operand where the first is not greater, also for NaN; +0 for any zero.
+    let max = scores.map(|scores| largest(scores.into_iter().fold(lowest, |max, x| _mm256_max_ps(x, max))) + 0.0);
+    for (walk, max) in walks.iter_mut().zip(max).filter(|(walk, max)| *max > walk.max) {
         let shrink = scalar::exp(walk.max - max);
         walk.sum *= shrink;
         scalar::scale(walk.acc, shrink);
         walk.max = max;
     }
-    let shift = _mm256_set1_ps(walk.max);
-    let probs: Row = core::array::from_fn(|i| _mm256_and_ps(seen[i], exp(_mm256_sub_ps(scores[i], shift))));
-    let [a, b, c, d] = probs;
-    walk.sum += sum(_mm256_add_ps(_mm256_add_ps(a, c), _mm256_add_ps(b, d)));
-    let mut out = [0.0; KV_BLOCK];
-    for (out, probs) in out.chunks_mut(8).zip(probs) {
-        store(probs, out);
+    let probs: [Row; Q] = core::array::from_fn(|t| {
+        let shift = _mm256_set1_ps(walks[t].max);
+        core::array::from_fn(|i| _mm256_and_ps(seen[t][i], exp(_mm256_sub_ps(scores[t][i], shift))))
+    });
+    for (walk, [a, b, c, d]) in walks.into_iter().zip(probs) {
+        walk.sum += sum(_mm256_add_ps(_mm256_add_ps(a, c), _mm256_add_ps(b, d)));
     }
-    out
+    probs.map(|probs| {
+        let mut out = [0.0; KV_BLOCK];
+        for (out, probs) in out.as_chunks_mut::<8>().0.iter_mut().zip(probs) {
+            store(probs, out);
+        }
+        out
+    })
 }
 
 /// Adds the upper half of the lanes to the lower half: 4, 2, 1.
