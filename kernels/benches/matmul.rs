@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use inputs::{activations, assert_same, floats, group};
 use nearfield_kernels::conformance::Rng;
-use nearfield_kernels::{Activations, ColumnsMut, Kernels, Line, Matrix, WeightType, arena::Arena, available, scalar};
+use nearfield_kernels::layout::interleave;
+use nearfield_kernels::{
+    Activations, ColumnsMut, Kernels, Layout, Line, Matrix, TILE_ROWS, WeightType, arena::Arena, available, scalar,
+};
 
 /// Rows and columns of a layer of a small model: half a MiB of 4-bit weights or less, which stay in L2. For every type.
 const SMALL: [usize; 2] = [512, 1024];
@@ -28,6 +31,18 @@ fn weights(ty: WeightType, [n_rows, n_cols]: [usize; 2], lines: &mut [Line]) -> 
     Matrix::new(ty, n_rows, n_cols, bytes).unwrap()
 }
 
+/// The same weights in the order that an ISA reads fastest, in other memory.
+fn in_layout<'a>(w: Matrix<'a>, layout: Layout, lines: &'a mut [Line]) -> Matrix<'a> {
+    if layout == Layout::Plain || !w.ty().is_quantized() {
+        return w;
+    }
+    let plain = w.rows(0, w.n_rows());
+    let bytes = Arena::new(lines).take::<u8>(plain.len()).unwrap();
+    let tile = plain.len() / w.n_rows() * TILE_ROWS;
+    plain.chunks(tile).zip(bytes.chunks_mut(tile)).for_each(|(plain, out)| interleave(w.ty(), plain, out));
+    Matrix::new(w.ty(), w.n_rows(), w.n_cols(), bytes).unwrap().in_layout(layout).unwrap()
+}
+
 /// Products of the ISA's best per second: the best of ten looks at it.
 fn peak(isa: &dyn Kernels) -> f64 {
     let rate = || {
@@ -40,15 +55,17 @@ fn peak(isa: &dyn Kernels) -> f64 {
 fn product(c: &mut Criterion, ty: WeightType, shape: [usize; 2], n_tokens: usize) {
     let [n_rows, n_cols] = shape;
     let mut lines = vec![Line::ZERO; ty.row_bytes(n_cols).unwrap() * n_rows / Line::BYTES];
-    let w = weights(ty, shape, &mut lines);
+    let mut others = lines.clone();
+    let plain = weights(ty, shape, &mut lines);
     let (x, q8) = (floats(n_tokens * n_cols), activations(n_tokens * n_cols));
     let x = if ty.is_quantized() { Activations::Q8(&q8) } else { Activations::F32(&x) };
     let (mut want, mut got) = (vec![0.0; n_tokens * n_rows], vec![0.0; n_tokens * n_rows]);
-    scalar::matmul(&w, x, &mut ColumnsMut::new(&mut want, n_rows));
+    scalar::matmul(&plain, x, &mut ColumnsMut::new(&mut want, n_rows));
     let n_macs = n_rows * n_cols * n_tokens;
     let mut group = group(c, &format!("matmul/{ty}/{n_rows}x{n_cols}/{n_tokens}"));
     group.throughput(Throughput::Elements(n_macs as u64));
     for isa in available() {
+        let w = in_layout(plain, isa.layout(), &mut others);
         isa.matmul(&w, x, &mut ColumnsMut::new(&mut got, n_rows));
         assert_same(isa.name(), &want, &got);
         let shortest = Cell::new(Duration::MAX);

@@ -17,7 +17,6 @@ mod detect;
 mod floats;
 mod math;
 mod norm;
-mod peak;
 mod quantize;
 mod transpose;
 mod walks;
@@ -31,12 +30,15 @@ struct X86 {
     name: &'static str,
     /// Products of quantized weights, which the four ISAs differ in.
     quantized: unsafe fn(&Matrix<'_>, &[BlockQ8], &mut ColumnsMut<'_>),
+    /// See [`Kernels::int8_peak`].
+    int8_peak: unsafe fn(u32) -> u64,
 }
 
-static AVX2: X86 = X86 { name: "avx2", quantized: x86::matmul_avx2 };
-static AVX_VNNI: X86 = X86 { name: "avxvnni", quantized: x86::matmul_avx_vnni };
-static AVX512: X86 = X86 { name: "avx512", quantized: x86::matmul_avx512 };
-static AVX512_VNNI: X86 = X86 { name: "avx512vnni", quantized: x86::matmul_avx512_vnni };
+static AVX2: X86 = X86 { name: "avx2", quantized: x86::matmul_avx2, int8_peak: x86::int8_peak_avx2 };
+static AVX_VNNI: X86 = X86 { name: "avxvnni", quantized: x86::matmul_avx_vnni, int8_peak: x86::int8_peak_avx_vnni };
+static AVX512: X86 = X86 { name: "avx512", quantized: x86::matmul_avx512, int8_peak: x86::int8_peak_avx512 };
+static AVX512_VNNI: X86 =
+    X86 { name: "avx512vnni", quantized: x86::matmul_avx512_vnni, int8_peak: x86::int8_peak_avx512_vnni };
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     detect::avx2().then_some(&AVX2)
@@ -161,8 +163,8 @@ impl Kernels for X86 {
     }
 
     fn int8_peak(&self, rounds: u32) -> u64 {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { peak::int8_peak(rounds) }
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+        unsafe { (self.int8_peak)(rounds) }
     }
 }
 

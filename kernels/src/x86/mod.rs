@@ -3,7 +3,7 @@
 //! - [`lanes`]: what a vector unit does; [`ymm`], [`zmm`]: registers of 256 and of 512 bits
 //! - [`rows`]: sixteen rows of blocks, interleaved or gathered from plain rows
 //! - [`unpack`], [`unpack_k`]: blocks of each type as quants and scales; [`group`]: 32 columns of them, and their products
-//! - [`quantized`]: tiles of rows, panels of columns, tokens
+//! - [`quantized`]: tiles of rows, panels of columns, tokens; [`peak`]: what they are compared with
 //!
 //! All of it is generic text without target features, and inlined into the functions below, each compiled for its unit.
 
@@ -12,6 +12,7 @@
 
 mod group;
 mod lanes;
+mod peak;
 mod quantized;
 mod rows;
 mod unpack;
@@ -22,6 +23,7 @@ mod zmm;
 use crate::block::*;
 use crate::{ColumnsMut, Matrix, WeightType};
 use group::Unpack;
+pub(crate) use peak::{int8_peak_avx_vnni, int8_peak_avx2, int8_peak_avx512, int8_peak_avx512_vnni};
 use ymm::Ymm;
 use zmm::Zmm;
 
