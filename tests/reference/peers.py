@@ -224,8 +224,9 @@ def timed(program, test: str, n: int, threads: int) -> dict:
     seconds = program.time(test, n, threads)
     others = busy_seconds() - own_seconds(program) - others
     elapsed = time.perf_counter() - begin
-    # Ticks are whole: what is below some of them is nothing.
-    return {"tokens_per_second": n / seconds, "others_core_share": max(0.0, others - 0.04) / elapsed}
+    # Ticks are whole: what is below some of them is nothing, and a short time says nothing.
+    share = max(0.0, others - 0.04) / elapsed if elapsed >= 0.2 else None
+    return {"tokens_per_second": n / seconds, "others_core_share": share}
 
 
 def own_seconds(program) -> float:
@@ -259,8 +260,8 @@ def spread(samples: list[dict]) -> dict:
         "tokens_per_second": statistics.median(rates),
         "tokens_per_second_min": min(rates),
         "tokens_per_second_max": max(rates),
-        "others_core_share_max": max(others),
-        "disturbed_repetitions": sum(share > 0.06 for share in others),
+        "others_core_share_max": max((share for share in others if share is not None), default=None),
+        "disturbed_repetitions": sum(share is not None and share > 0.06 for share in others),
         "samples_tokens_per_second": rates,
         "samples_others_core_share": others,
     }

@@ -34,6 +34,7 @@ fn fields(row: &Row) -> Vec<(&'static str, Field)> {
     vec![
         ("model", Text(s.model.name.clone())),
         ("weights", Text(s.model.weights.clone())),
+        ("layout", Text(s.model.layout.into())),
         ("size_bytes", Count(s.model.size)),
         ("parameters", Count(s.model.params)),
         ("isa", Text(s.isa.into())),
@@ -122,9 +123,10 @@ fn csv(rows: &[Row]) -> String {
 
 /// A column for people: its name, and whether it is a number. `keys`: the share of those held that was visited; `others`: the
 /// most of a core that other processes took during a repetition.
-const COLUMNS: [(&str, bool); 15] = [
+const COLUMNS: [(&str, bool); 16] = [
     ("model", false),
     ("weights", false),
+    ("layout", false),
     ("size", true),
     ("params", true),
     ("isa", false),
@@ -157,6 +159,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     [
         s.model.name.clone(),
         s.model.weights.clone(),
+        s.model.layout.into(),
         Bytes(s.model.size).to_string(),
         scaled(s.model.params as f64),
         s.isa.into(),

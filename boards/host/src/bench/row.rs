@@ -3,8 +3,8 @@
 use std::fmt;
 use std::rc::Rc;
 
-use nearfield::kernels::QK;
 use nearfield::kernels::block::gguf_type_name;
+use nearfield::kernels::{Layout, QK};
 use nearfield::{KvType, Model, Shape};
 
 use super::noise::{self, Seen};
@@ -16,6 +16,8 @@ pub struct ModelFacts {
     pub name: String,
     /// Types of its matrices, those with the most bytes first.
     pub weights: String,
+    /// Whether the rows of any of them are interleaved.
+    pub layout: &'static str,
     /// Bytes of its tensors.
     pub size: u64,
     /// Numbers in its tensors.
@@ -31,27 +33,36 @@ pub struct ModelFacts {
 
 impl ModelFacts {
     pub fn new(name: String, model: &Model<'_>) -> Self {
-        let mut types: Vec<(u32, u64)> = Vec::new();
-        let (mut size, mut params) = (0, 0);
+        let mut types: Vec<(&str, u64)> = Vec::new();
+        let (mut size, mut params, mut layout) = (0, 0, "plain");
         for tensor in model.gguf().tensors() {
             let bytes = tensor.n_bytes().unwrap_or(0);
             size += bytes;
             params += tensor.dims[..tensor.n_dims].iter().product::<u64>();
             if tensor.n_dims > 1 {
-                match types.iter_mut().find(|(ty, _)| *ty == tensor.ty) {
+                let name = match Layout::from_gguf(tensor.ty) {
+                    Some((ty, Layout::Plain)) => ty.name(),
+                    Some((ty, Layout::Interleaved)) => {
+                        layout = "interleaved";
+                        ty.name()
+                    }
+                    None => gguf_type_name(tensor.ty),
+                };
+                match types.iter_mut().find(|(ty, _)| *ty == name) {
                     Some((_, sum)) => *sum += bytes,
-                    None => types.push((tensor.ty, bytes)),
+                    None => types.push((name, bytes)),
                 }
             }
         }
         types.sort_by_key(|&(_, bytes)| std::cmp::Reverse(bytes));
-        let weights: Vec<&str> = types.iter().map(|&(ty, _)| gguf_type_name(ty)).collect();
+        let weights: Vec<&str> = types.iter().map(|&(name, _)| name).collect();
         let s = model.shape();
         let feed_forward = if s.arch.gated { 3 } else { 2 } * s.n_embd * s.n_ff;
         let attention = s.n_embd * (s.n_qkv() + s.n_embd);
         Self {
             name,
             weights: weights.join("+"),
+            layout,
             size,
             params,
             bytes_per_token: model.bytes_per_token(),

@@ -104,7 +104,8 @@ fn every_format_has_the_rows() {
     let columns: Vec<usize> = md.lines().map(|line| line.matches('|').count()).collect();
     assert!(columns.len() == 2 + 4 && columns.iter().all(|&n| n == columns[0]), "{md}");
     assert!(
-        md.starts_with("| model | weights | size |") && md.lines().nth(1).unwrap().starts_with("| --- | --- | ---: |")
+        md.starts_with("| model | weights | layout | size |")
+            && md.lines().nth(1).unwrap().starts_with("| --- | --- | --- | ---: |")
     );
 
     let table = told("table");
@@ -112,7 +113,10 @@ fn every_format_has_the_rows() {
     assert_eq!(lines.len(), 1 + 4, "{table}");
     let end = lines[0].find("depth").unwrap() + "depth".len();
     assert!(lines[1][..end].ends_with("    0") && lines[4][..end].ends_with("   40"), "{table}");
-    assert!(table.contains("tiny.gguf  F32+Q8_0"), "{table}");
+    assert!(
+        table.contains("tiny.gguf  F32+Q8_0  plain") || table.contains("tiny.gguf  F32+Q8_0  interleaved"),
+        "{table}"
+    );
 }
 
 #[test]
