@@ -75,14 +75,27 @@ pub(super) trait Unpack: Block {
 /// Who takes groups.
 pub(super) trait Sink<L: Lanes> {
     /// The next 32 columns.
-    fn take(&mut self, l: L, group: Group<L>);
+    fn take<Q: Columns<L>>(&mut self, l: L, group: Group<L, Q>);
+}
+
+/// Quants of 32 columns, unpacked when they are asked for: registers are few.
+pub(super) trait Columns<L: Lanes>: Copy {
+    /// Bytes `4 r..4 r + 4`: columns `4 k..4 k + 4` of row r.
+    fn four(&self, l: L, k: usize) -> L::I;
+}
+
+impl<L: Lanes<I = V>, V: Copy> Columns<L> for [V; 8] {
+    #[inline(always)]
+    fn four(&self, _: L, k: usize) -> V {
+        self[k]
+    }
 }
 
 /// Thirty-two columns of a register's rows, unpacked.
 #[derive(Clone, Copy)]
-pub(super) struct Group<L: Lanes> {
-    /// Bytes `4 r..4 r + 4` of register k: columns `4 k..4 k + 4` of row r.
-    pub(super) q: [L::I; 8],
+pub(super) struct Group<L: Lanes, Q> {
+    /// Quants.
+    pub(super) q: Q,
     /// Scale of each row.
     pub(super) d: L::F,
     /// Integer scale of the first and the last 16 columns: the same i16 twice for each row.
@@ -95,12 +108,23 @@ pub(super) struct Group<L: Lanes> {
     pub(super) mn: L::I,
 }
 
-impl<L: Lanes> Group<L> {
+impl<L: Lanes, Q: Columns<L>> Group<L, Q> {
     /// A group without integer scales, offset or minimum.
     #[inline(always)]
-    pub(super) fn plain(l: L, q: [L::I; 8], d: L::F) -> Self {
+    pub(super) fn plain(l: L, q: Q, d: L::F) -> Self {
         let one = l.set(0x0001_0001);
         Self { q, d, sc: [one; 2], offset: l.set(0), m: l.splat(0.0), mn: one }
+    }
+
+    /// The same with its quants unpacked.
+    #[inline(always)]
+    pub(super) fn unpacked(self, l: L) -> Group<L, [L::I; 8]> {
+        let mut q = [l.set(0); 8];
+        for k in 0..8 {
+            q[k] = self.q.four(l, k);
+        }
+        let Self { d, sc, offset, m, mn, .. } = self;
+        Group { q, d, sc, offset, m, mn }
     }
 }
 
@@ -112,20 +136,20 @@ impl<L: Lanes> Group<L> {
 /// # Safety
 /// From each of `x` on, a readable block.
 #[inline(always)]
-pub(super) unsafe fn accumulate<B: Unpack, L: Lanes, const T: usize, const H: usize>(
+pub(super) unsafe fn accumulate<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
-    groups: [&Group<L>; H],
+    groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
     acc: &mut [[L::F; T]; H],
 ) {
     // SAFETY: as promised.
     let sums = unsafe {
         if L::FOURS {
-            by_fours::<B, L, T, H>(l, groups, x)
+            by_fours::<B, L, Q, T, H>(l, groups, x)
         } else if B::QUANTS.run() == 1 {
             signed(l, groups, x)
         } else {
-            by_pairs::<B, L, T, H>(l, groups, x)
+            by_pairs::<B, L, Q, T, H>(l, groups, x)
         }
     };
     for t in 0..T {
@@ -155,24 +179,13 @@ pub(super) unsafe fn accumulate<B: Unpack, L: Lanes, const T: usize, const H: us
     }
 }
 
-/// What all quants are too large by. Signed ones are made unsigned where products are added by fours ([`unsigned`]).
+/// What all quants are too large by. Signed ones are made unsigned where products are added by fours.
 const fn same_offset<B: Unpack, L: Lanes>() -> i16 {
     match (B::QUANTS, B::OFFSET) {
         (Quants::I8, _) if L::FOURS => 128,
         (_, Offset::Same(offset)) => offset,
         _ => 0,
     }
-}
-
-/// Signed quants as the sums want them: where they are to be unsigned, 128 larger.
-#[inline(always)]
-pub(super) fn signed_quants<L: Lanes>(l: L, mut q: [L::I; 8]) -> [L::I; 8] {
-    if L::FOURS {
-        for q in &mut q {
-            *q = l.xor(*q, l.bytes(i8::MIN));
-        }
-    }
-    q
 }
 
 /// Activations of columns `4 k..4 k + 4`, for every row.
@@ -186,14 +199,24 @@ unsafe fn four_columns<L: Lanes>(l: L, x: *const BlockQ8, k: usize) -> L::I {
     l.set(unsafe { x.cast::<u8>().add(offset_of!(BlockQ8, qs) + 4 * k).cast::<i32>().read_unaligned() })
 }
 
+/// Quants of columns `4 k..4 k + 4`.
+#[inline(always)]
+fn registers<L: Lanes, Q: Columns<L>, const H: usize>(l: L, groups: [&Group<L, Q>; H], k: usize) -> [L::I; H] {
+    let mut q = [l.set(0); H];
+    for h in 0..H {
+        q[h] = groups[h].q.four(l, k);
+    }
+    q
+}
+
 /// `Σ_h sc_h Σ_j q x` with an instruction for four products.
 ///
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn by_fours<B: Unpack, L: Lanes, const T: usize, const H: usize>(
+unsafe fn by_fours<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
-    groups: [&Group<L>; H],
+    groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
 ) -> [[L::I; T]; H] {
     let mut total = [[l.set(0); T]; H];
@@ -230,9 +253,9 @@ unsafe fn by_fours<B: Unpack, L: Lanes, const T: usize, const H: usize>(
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn fours<L: Lanes, const T: usize, const H: usize>(
+unsafe fn fours<L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
-    groups: [&Group<L>; H],
+    groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
     from: usize,
 ) -> [[L::I; T]; H] {
@@ -249,18 +272,19 @@ unsafe fn fours<L: Lanes, const T: usize, const H: usize>(
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn fours_of<L: Lanes, const T: usize, const H: usize>(
+unsafe fn fours_of<L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
-    groups: [&Group<L>; H],
+    groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
     k: usize,
     sums: &mut [[L::I; T]; H],
 ) {
+    let q = registers(l, groups, k);
     for t in 0..T {
         // SAFETY: as promised.
         let x = unsafe { four_columns(l, x[t], k) };
         for h in 0..H {
-            sums[h][t] = l.dpbusd(sums[h][t], groups[h].q[k], x);
+            sums[h][t] = l.dpbusd(sums[h][t], q[h], x);
         }
     }
 }
@@ -270,20 +294,21 @@ unsafe fn fours_of<L: Lanes, const T: usize, const H: usize>(
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn by_pairs<B: Unpack, L: Lanes, const T: usize, const H: usize>(
+unsafe fn by_pairs<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
-    groups: [&Group<L>; H],
+    groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
 ) -> [[L::I; T]; H] {
     let run = B::QUANTS.run();
     let mut sums = [[l.set(0); T]; H];
     let mut pairs = [[l.set(0); T]; H];
     for k in 0..8 {
+        let q = registers(l, groups, k);
         for t in 0..T {
             // SAFETY: as promised.
             let x = unsafe { four_columns(l, x[t], k) };
             for h in 0..H {
-                let product = l.maddubs(groups[h].q[k], x);
+                let product = l.maddubs(q[h], x);
                 pairs[h][t] = if k % run == 0 { product } else { l.add_16(pairs[h][t], product) };
             }
         }
@@ -304,15 +329,15 @@ unsafe fn by_pairs<B: Unpack, L: Lanes, const T: usize, const H: usize>(
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn signed<L: Lanes, const T: usize, const H: usize>(
+unsafe fn signed<L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
-    groups: [&Group<L>; H],
+    groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
 ) -> [[L::I; T]; H] {
     let mut sums = [[l.set(0); T]; H];
     for k in 0..8 {
         for h in 0..H {
-            let q = groups[h].q[k];
+            let q = groups[h].q.four(l, k);
             let magnitude = l.abs(q);
             for t in 0..T {
                 // SAFETY: as promised.

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::mem::size_of;
 use core::ops::Range;
 
-use super::group::{Group, Sink, Unpack, accumulate};
+use super::group::{Columns, Group, Sink, Unpack, accumulate};
 use super::lanes::Lanes;
 use super::rows::{Gathered, Interleaved};
 use crate::block::blocks_of;
@@ -15,6 +15,9 @@ use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 
 /// Groups that are unpacked together: 1024 columns, some 20 KiB, which leave the rest of the smallest L1 to the activations.
 const PANEL: usize = 32;
+
+/// A group that is used more than once.
+type Unpacked<L> = Group<L, [<L as Lanes>::I; 8]>;
 
 /// See [`crate::Kernels::matmul`].
 #[inline(always)]
@@ -121,11 +124,11 @@ struct Dot<'x, B, L: Lanes> {
 
 impl<B: Unpack, L: Lanes> Sink<L> for Dot<'_, B, L> {
     #[inline(always)]
-    fn take(&mut self, l: L, group: Group<L>) {
+    fn take<Q: Columns<L>>(&mut self, l: L, group: Group<L, Q>) {
         if let Some(x) = self.x.next() {
             let mut acc = [[self.acc]];
             // SAFETY: one block.
-            unsafe { accumulate::<B, L, 1, 1>(l, [&group], [x], &mut acc) };
+            unsafe { accumulate::<B, L, Q, 1, 1>(l, [&group], [x], &mut acc) };
             [[self.acc]] = acc;
         }
     }
@@ -140,7 +143,7 @@ fn panels<B: Unpack, L: Lanes, const H: usize>(
     out: &mut ColumnsMut<'_>,
     columns: Range<usize>,
     lanes: Range<usize>,
-    groups: &mut [[Group<L>; H]; PANEL],
+    groups: &mut [[Unpacked<L>; H]; PANEL],
 ) {
     let n_tokens = out.n_tokens();
     let stride = x.len() / n_tokens;
@@ -173,7 +176,7 @@ fn unpack_panel<B: Unpack, L: Lanes, const H: usize>(
     tile: &Tile<'_, B>,
     first: usize,
     stride: usize,
-    groups: &mut [[Group<L>; H]; PANEL],
+    groups: &mut [[Unpacked<L>; H]; PANEL],
 ) -> usize {
     let per_block = groups_per_block::<B>();
     let end = stride.min(first + PANEL);
@@ -187,22 +190,22 @@ fn unpack_panel<B: Unpack, L: Lanes, const H: usize>(
 
 /// Keeps the groups of register `h`.
 struct Column<'g, L: Lanes, const H: usize> {
-    groups: core::slice::IterMut<'g, [Group<L>; H]>,
+    groups: core::slice::IterMut<'g, [Unpacked<L>; H]>,
     h: usize,
 }
 
 impl<L: Lanes, const H: usize> Sink<L> for Column<'_, L, H> {
     #[inline(always)]
-    fn take(&mut self, _: L, group: Group<L>) {
+    fn take<Q: Columns<L>>(&mut self, l: L, group: Group<L, Q>) {
         if let Some(groups) = self.groups.next() {
-            groups[self.h] = group;
+            groups[self.h] = group.unpacked(l);
         }
     }
 }
 
 /// Up to 1024 columns of a tile, and what they are multiplied with.
 struct Panel<'a, L: Lanes, const H: usize> {
-    groups: &'a [[Group<L>; H]],
+    groups: &'a [[Unpacked<L>; H]],
     /// Group of the first columns.
     first: usize,
     /// `[n_tokens, stride]`
@@ -232,7 +235,7 @@ impl<L: Lanes, const H: usize> Panel<'_, L, H> {
         for groups in self.groups {
             // SAFETY: each of `x` is a token's blocks of the panel's groups, one for each pass.
             unsafe {
-                accumulate::<B, L, T, H>(l, groups.each_ref(), x, &mut acc);
+                accumulate::<B, L, _, T, H>(l, groups.each_ref(), x, &mut acc);
                 for x in &mut x {
                     *x = x.add(1);
                 }

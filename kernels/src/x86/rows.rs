@@ -7,8 +7,19 @@ use super::lanes::Lanes;
 use crate::TILE_ROWS;
 use crate::block::Block;
 
+/// Eight registers of words: 32 bytes of each row, read when they are asked for.
+pub(super) trait Words<L: Lanes>: Copy {
+    /// Lane r: bytes `4 k..4 k + 4` of row r.
+    fn word(&self, l: L, k: usize) -> L::I;
+}
+
 /// One block of as many rows as a register has lanes. Offsets are those of a plain block.
 pub(super) trait Source<L: Lanes>: Copy {
+    /// See [`words`](Self::words).
+    type Words: Words<L>;
+
+    /// Bytes `at..at + 32`.
+    fn words(self, l: L, at: usize) -> Self::Words;
     /// Bytes `at..at + 16`: lane r of register k has bytes `4 k..4 k + 4` of row r.
     fn quad(self, l: L, at: usize) -> [L::I; 4];
     /// Bytes `at..at + 12`, in the same way.
@@ -17,13 +28,6 @@ pub(super) trait Source<L: Lanes>: Copy {
     fn word(self, l: L, at: usize) -> L::I;
     /// The half-precision number at `at`.
     fn halves(self, l: L, at: usize) -> L::F;
-
-    /// Bytes `at..at + 32`.
-    #[inline(always)]
-    fn two_quads(self, l: L, at: usize) -> [L::I; 8] {
-        let ([a, b, c, d], [e, f, g, h]) = (self.quad(l, at), self.quad(l, at + 16));
-        [a, b, c, d, e, f, g, h]
-    }
 }
 
 /// A block of a tile, as [`crate::layout`] describes it.
@@ -54,7 +58,31 @@ impl<'a, B: Block> Interleaved<'a, B> {
     }
 }
 
-impl<L: Lanes, B: Block> Source<L> for Interleaved<'_, B> {
+/// Words of a tile, where they lie.
+#[derive(Clone, Copy)]
+pub(super) struct InPlace<'a> {
+    first: *const u8,
+    tile: PhantomData<&'a [u8]>,
+}
+
+impl<L: Lanes> Words<L> for InPlace<'_> {
+    #[inline(always)]
+    fn word(&self, l: L, k: usize) -> L::I {
+        assert!(k < 8);
+        // SAFETY: `Interleaved::words` saw eight words of 16 rows, and that the register's rows lie among them.
+        unsafe { l.load(self.first.add(4 * TILE_ROWS * k)) }
+    }
+}
+
+impl<'a, L: Lanes, B: Block> Source<L> for Interleaved<'a, B> {
+    type Words = InPlace<'a>;
+
+    #[inline(always)]
+    fn words(self, _: L, at: usize) -> InPlace<'a> {
+        assert!(at + 32 <= size_of::<B>());
+        InPlace { first: self.pieces.wrapping_add(TILE_ROWS * at), tile: PhantomData }
+    }
+
     #[inline(always)]
     fn quad(self, l: L, at: usize) -> [L::I; 4] {
         let mut words = [l.set(0); 4];
@@ -110,7 +138,23 @@ impl<'a, B: Block> Gathered<'a, B> {
     }
 }
 
+/// Words that were gathered.
+impl<L: Lanes<I = V>, V: Copy> Words<L> for [V; 8] {
+    #[inline(always)]
+    fn word(&self, _: L, k: usize) -> V {
+        self[k]
+    }
+}
+
 impl<L: Lanes, B: Block> Source<L> for Gathered<'_, B> {
+    type Words = [L::I; 8];
+
+    #[inline(always)]
+    fn words(self, l: L, at: usize) -> [L::I; 8] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.quad(l, at), self.quad(l, at + 16));
+        [a, b, c, d, e, f, g, h]
+    }
+
     #[inline(always)]
     fn quad(self, l: L, at: usize) -> [L::I; 4] {
         assert!(at + 16 <= size_of::<B>());

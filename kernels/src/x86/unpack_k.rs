@@ -2,10 +2,49 @@
 
 use core::mem::offset_of;
 
-use super::group::{Group, Offset, Quants, Scales, Sink, Unpack};
+use super::group::{Columns, Group, Offset, Quants, Scales, Sink, Unpack};
 use super::lanes::Lanes;
-use super::rows::Source;
+use super::rows::{Source, Words};
 use crate::block::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K};
+
+/// The `WIDTH` bits from bit `AT` on of each byte, and, higher than these, bits of another byte: see [`HighBits`].
+#[derive(Clone, Copy)]
+struct Bits<W, H, const AT: i32, const WIDTH: i32>(W, H);
+
+/// Bits that a quant's low bits lack.
+trait HighBits<L: Lanes>: Copy {
+    /// Puts those of register `k` where they belong in `low`.
+    fn join(&self, l: L, k: usize, low: L::I) -> L::I;
+}
+
+/// None.
+#[derive(Clone, Copy)]
+struct NoBits;
+
+impl<L: Lanes> HighBits<L> for NoBits {
+    #[inline(always)]
+    fn join(&self, _: L, _: usize, low: L::I) -> L::I {
+        low
+    }
+}
+
+/// The bits of `MASK` once each byte is shifted left by `LEFT` (right, if it is negative).
+#[derive(Clone, Copy)]
+struct Shifted<W, const LEFT: i32, const MASK: i8>(W);
+
+impl<L: Lanes, W: Words<L>, const LEFT: i32, const MASK: i8> HighBits<L> for Shifted<W, LEFT, MASK> {
+    #[inline(always)]
+    fn join(&self, l: L, k: usize, low: L::I) -> L::I {
+        l.or(low, masked(l, left(l, self.0.word(l, k), LEFT), MASK))
+    }
+}
+
+impl<L: Lanes, W: Words<L>, H: HighBits<L>, const AT: i32, const WIDTH: i32> Columns<L> for Bits<W, H, AT, WIDTH> {
+    #[inline(always)]
+    fn four(&self, l: L, k: usize) -> L::I {
+        self.1.join(l, k, masked(l, left(l, self.0.word(l, k), -AT), (1 << WIDTH) - 1))
+    }
+}
 
 impl Unpack for BlockQ2_K {
     const QUANTS: Quants = Quants::U5;
@@ -19,24 +58,21 @@ impl Unpack for BlockQ2_K {
         let m = l.negative(rows.halves(l, offset_of!(Self, dmin)));
         let both = rows.quad(l, offset_of!(Self, scales));
         for n in 0..2 {
-            let bits = rows.two_quads(l, offset_of!(Self, qs) + 32 * n);
-            sink.take(l, q2_group::<L, 0>(l, bits, both[2 * n], d, m));
-            sink.take(l, q2_group::<L, 1>(l, bits, both[2 * n], d, m));
-            sink.take(l, q2_group::<L, 2>(l, bits, both[2 * n + 1], d, m));
-            sink.take(l, q2_group::<L, 3>(l, bits, both[2 * n + 1], d, m));
+            let bits = rows.words(l, offset_of!(Self, qs) + 32 * n);
+            let (first, second) = (both[2 * n], both[2 * n + 1]);
+            sink.take(l, q2_group::<L, _, 0>(l, Bits::<_, _, 0, 2>(bits, NoBits), first, d, m));
+            sink.take(l, q2_group::<L, _, 1>(l, Bits::<_, _, 2, 2>(bits, NoBits), first, d, m));
+            sink.take(l, q2_group::<L, _, 0>(l, Bits::<_, _, 4, 2>(bits, NoBits), second, d, m));
+            sink.take(l, q2_group::<L, _, 1>(l, Bits::<_, _, 6, 2>(bits, NoBits), second, d, m));
         }
     }
 }
 
-/// Group `4 n + K`; `both`: scales and minimums of two groups.
+/// `both`: scales and minimums of two groups, of which this is the first or the second.
 #[inline(always)]
-fn q2_group<L: Lanes, const K: i32>(l: L, bits: [L::I; 8], both: L::I, d: L::F, m: L::F) -> Group<L> {
-    let mut q = bits;
-    for q in &mut q {
-        *q = masked(l, right(l, *q, 2 * K), 3);
-    }
-    let mn = halves_of_group::<L, K>(l, masked(l, l.right_16::<4>(both), 15), 0);
-    Group { q, d, sc: scales_of_group::<L, K>(l, masked(l, both, 15)), m, mn, offset: l.set(0) }
+fn q2_group<L: Lanes, Q: Columns<L>, const OF_TWO: i32>(l: L, q: Q, both: L::I, d: L::F, m: L::F) -> Group<L, Q> {
+    let mn = halves_of_group::<L, OF_TWO>(l, masked(l, l.right_16::<4>(both), 15), 0);
+    Group { q, d, sc: scales_of_group::<L, OF_TWO>(l, masked(l, both, 15)), m, mn, offset: l.set(0) }
 }
 
 impl Unpack for BlockQ3_K {
@@ -49,30 +85,27 @@ impl Unpack for BlockQ3_K {
     fn unpack<L: Lanes>(l: L, rows: impl Source<L>, sink: &mut impl Sink<L>) {
         let scales = q3_scales(l, rows.triple(l, offset_of!(Self, scales)));
         let d = rows.halves(l, offset_of!(Self, d));
-        let mut high = rows.two_quads(l, offset_of!(Self, hmask));
-        for n in 0..2 {
-            let low = rows.two_quads(l, offset_of!(Self, qs) + 32 * n);
-            sink.take(l, q3_group::<L, 0>(l, low, high, scales[2 * n], d));
-            sink.take(l, q3_group::<L, 1>(l, low, high, scales[2 * n], d));
-            sink.take(l, q3_group::<L, 2>(l, low, high, scales[2 * n + 1], d));
-            sink.take(l, q3_group::<L, 3>(l, low, high, scales[2 * n + 1], d));
-            for high in &mut high {
-                *high = l.right_16::<4>(*high);
-            }
-        }
+        // Bit g of a byte: the third bit of a column of group g.
+        let high = rows.words(l, offset_of!(Self, hmask));
+        let low = rows.words(l, offset_of!(Self, qs));
+        sink.take(l, q3_group::<L, _, 0>(l, Bits::<_, _, 0, 2>(low, Shifted::<_, 2, 4>(high)), scales[0], d));
+        sink.take(l, q3_group::<L, _, 1>(l, Bits::<_, _, 2, 2>(low, Shifted::<_, 1, 4>(high)), scales[0], d));
+        sink.take(l, q3_group::<L, _, 0>(l, Bits::<_, _, 4, 2>(low, Shifted::<_, 0, 4>(high)), scales[1], d));
+        sink.take(l, q3_group::<L, _, 1>(l, Bits::<_, _, 6, 2>(low, Shifted::<_, -1, 4>(high)), scales[1], d));
+        let low = rows.words(l, offset_of!(Self, qs) + 32);
+        sink.take(l, q3_group::<L, _, 0>(l, Bits::<_, _, 0, 2>(low, Shifted::<_, -2, 4>(high)), scales[2], d));
+        sink.take(l, q3_group::<L, _, 1>(l, Bits::<_, _, 2, 2>(low, Shifted::<_, -3, 4>(high)), scales[2], d));
+        sink.take(l, q3_group::<L, _, 0>(l, Bits::<_, _, 4, 2>(low, Shifted::<_, -4, 4>(high)), scales[3], d));
+        sink.take(l, q3_group::<L, _, 1>(l, Bits::<_, _, 6, 2>(low, Shifted::<_, -5, 4>(high)), scales[3], d));
     }
 }
 
-/// Group `4 n + K`; bit `K` of each byte of `high` is the quant's third.
+/// `scales`: those of two groups, of which this is the first or the second.
 #[inline(always)]
-fn q3_group<L: Lanes, const K: i32>(l: L, low: [L::I; 8], high: [L::I; 8], scales: L::I, d: L::F) -> Group<L> {
-    let mut q = low;
-    for k in 0..8 {
-        q[k] = l.or(masked(l, right(l, q[k], 2 * K), 3), masked(l, left(l, high[k], 2 - K), 4));
-    }
+fn q3_group<L: Lanes, Q: Columns<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I, d: L::F) -> Group<L, Q> {
     // Quants are too large by 4 = 2^2.
-    let offset = halves_of_group::<L, K>(l, scales, 2);
-    Group { sc: scales_of_group::<L, K>(l, scales), offset, ..Group::plain(l, q, d) }
+    let offset = halves_of_group::<L, OF_TWO>(l, scales, 2);
+    Group { sc: scales_of_group::<L, OF_TWO>(l, scales), offset, ..Group::plain(l, q, d) }
 }
 
 /// `sc - 32` of all columns: the four bytes of a lane are those of 64 columns.
@@ -103,24 +136,14 @@ impl Unpack for BlockQ4_K {
         let (d, m) = (rows.halves(l, offset_of!(Self, d)), rows.halves(l, offset_of!(Self, dmin)));
         let header = Header::new(l, d, m, rows.triple(l, offset_of!(Self, scales)));
         for half in 0..2 {
-            let both = rows.two_quads(l, offset_of!(Self, qs) + 64 * half);
-            sink.take(l, header.group::<0>(l, half, q4_quants::<L, 0>(l, both)));
-            sink.take(l, header.group::<1>(l, half, q4_quants::<L, 1>(l, both)));
-            let both = rows.two_quads(l, offset_of!(Self, qs) + 64 * half + 32);
-            sink.take(l, header.group::<2>(l, half, q4_quants::<L, 0>(l, both)));
-            sink.take(l, header.group::<3>(l, half, q4_quants::<L, 1>(l, both)));
+            let both = rows.words(l, offset_of!(Self, qs) + 64 * half);
+            sink.take(l, header.group::<_, 0>(l, half, Bits::<_, _, 0, 4>(both, NoBits)));
+            sink.take(l, header.group::<_, 1>(l, half, Bits::<_, _, 4, 4>(both, NoBits)));
+            let both = rows.words(l, offset_of!(Self, qs) + 64 * half + 32);
+            sink.take(l, header.group::<_, 2>(l, half, Bits::<_, _, 0, 4>(both, NoBits)));
+            sink.take(l, header.group::<_, 3>(l, half, Bits::<_, _, 4, 4>(both, NoBits)));
         }
     }
-}
-
-/// The low (0) or high (1) halves of the bytes.
-#[inline(always)]
-fn q4_quants<L: Lanes, const HALF: i32>(l: L, both: [L::I; 8]) -> [L::I; 8] {
-    let mut q = both;
-    for q in &mut q {
-        *q = masked(l, right(l, *q, 4 * HALF), 15);
-    }
-    q
 }
 
 impl Unpack for BlockQ5_K {
@@ -133,29 +156,21 @@ impl Unpack for BlockQ5_K {
     fn unpack<L: Lanes>(l: L, rows: impl Source<L>, sink: &mut impl Sink<L>) {
         let (d, m) = (rows.halves(l, offset_of!(Self, d)), rows.halves(l, offset_of!(Self, dmin)));
         let header = Header::new(l, d, m, rows.triple(l, offset_of!(Self, scales)));
-        let mut high = rows.two_quads(l, offset_of!(Self, qh));
-        for half in 0..2 {
-            let both = rows.two_quads(l, offset_of!(Self, qs) + 64 * half);
-            sink.take(l, header.group::<0>(l, half, q5_quants::<L, 0>(l, both, high)));
-            sink.take(l, header.group::<1>(l, half, q5_quants::<L, 1>(l, both, high)));
-            let both = rows.two_quads(l, offset_of!(Self, qs) + 64 * half + 32);
-            sink.take(l, header.group::<2>(l, half, q5_quants::<L, 2>(l, both, high)));
-            sink.take(l, header.group::<3>(l, half, q5_quants::<L, 3>(l, both, high)));
-            for high in &mut high {
-                *high = l.right_16::<4>(*high);
-            }
-        }
+        // Bit g of a byte: the fifth bit of a column of group g.
+        let high = rows.words(l, offset_of!(Self, qh));
+        let both = rows.words(l, offset_of!(Self, qs));
+        sink.take(l, header.group::<_, 0>(l, 0, Bits::<_, _, 0, 4>(both, Shifted::<_, 4, 16>(high))));
+        sink.take(l, header.group::<_, 1>(l, 0, Bits::<_, _, 4, 4>(both, Shifted::<_, 3, 16>(high))));
+        let both = rows.words(l, offset_of!(Self, qs) + 32);
+        sink.take(l, header.group::<_, 2>(l, 0, Bits::<_, _, 0, 4>(both, Shifted::<_, 2, 16>(high))));
+        sink.take(l, header.group::<_, 3>(l, 0, Bits::<_, _, 4, 4>(both, Shifted::<_, 1, 16>(high))));
+        let both = rows.words(l, offset_of!(Self, qs) + 64);
+        sink.take(l, header.group::<_, 0>(l, 1, Bits::<_, _, 0, 4>(both, Shifted::<_, 0, 16>(high))));
+        sink.take(l, header.group::<_, 1>(l, 1, Bits::<_, _, 4, 4>(both, Shifted::<_, -1, 16>(high))));
+        let both = rows.words(l, offset_of!(Self, qs) + 96);
+        sink.take(l, header.group::<_, 2>(l, 1, Bits::<_, _, 0, 4>(both, Shifted::<_, -2, 16>(high))));
+        sink.take(l, header.group::<_, 3>(l, 1, Bits::<_, _, 4, 4>(both, Shifted::<_, -3, 16>(high))));
     }
-}
-
-/// Quants of group `4 n + K`; bit `K` of each byte of `high` is the quant's fifth.
-#[inline(always)]
-fn q5_quants<L: Lanes, const K: i32>(l: L, both: [L::I; 8], high: [L::I; 8]) -> [L::I; 8] {
-    let mut q = both;
-    for k in 0..8 {
-        q[k] = l.or(masked(l, right(l, q[k], K % 2 * 4), 15), masked(l, left(l, high[k], 4 - K), 16));
-    }
-    q
 }
 
 /// What Q4_K and Q5_K say about their scales. The four bytes of a lane: those of four groups, first or last.
@@ -179,7 +194,7 @@ impl<L: Lanes> Header<L> {
 
     /// Group `4 half + K`.
     #[inline(always)]
-    fn group<const K: i32>(&self, l: L, half: usize, q: [L::I; 8]) -> Group<L> {
+    fn group<Q: Columns<L>, const K: i32>(&self, l: L, half: usize, q: Q) -> Group<L, Q> {
         let twice = select(l, K, K, true);
         let sc = l.shuffle(self.scales[half], twice);
         let mn = l.shuffle(self.minimums[half], twice);
@@ -198,27 +213,24 @@ impl Unpack for BlockQ6_K {
         let d = rows.halves(l, offset_of!(Self, d));
         let scales = rows.quad(l, offset_of!(Self, scales));
         for n in 0..2 {
-            let high = rows.two_quads(l, offset_of!(Self, qh) + 32 * n);
-            let low = rows.two_quads(l, offset_of!(Self, ql) + 64 * n);
-            let next = rows.two_quads(l, offset_of!(Self, ql) + 64 * n + 32);
-            sink.take(l, q6_group::<L, 0>(l, low, high, scales[2 * n], d));
-            sink.take(l, q6_group::<L, 1>(l, next, high, scales[2 * n], d));
-            sink.take(l, q6_group::<L, 2>(l, low, high, scales[2 * n + 1], d));
-            sink.take(l, q6_group::<L, 3>(l, next, high, scales[2 * n + 1], d));
+            let high = rows.words(l, offset_of!(Self, qh) + 32 * n);
+            let low = rows.words(l, offset_of!(Self, ql) + 64 * n);
+            let next = rows.words(l, offset_of!(Self, ql) + 64 * n + 32);
+            let (first, second) = (scales[2 * n], scales[2 * n + 1]);
+            sink.take(l, q6_group::<L, _, 0>(l, Bits::<_, _, 0, 4>(low, Shifted::<_, 4, 0x30>(high)), first, d));
+            sink.take(l, q6_group::<L, _, 1>(l, Bits::<_, _, 0, 4>(next, Shifted::<_, 2, 0x30>(high)), first, d));
+            sink.take(l, q6_group::<L, _, 0>(l, Bits::<_, _, 4, 4>(low, Shifted::<_, 0, 0x30>(high)), second, d));
+            sink.take(l, q6_group::<L, _, 1>(l, Bits::<_, _, 4, 4>(next, Shifted::<_, -2, 0x30>(high)), second, d));
         }
     }
 }
 
-/// Group `4 n + K`.
+/// `scales`: those of two groups, of which this is the first or the second.
 #[inline(always)]
-fn q6_group<L: Lanes, const K: i32>(l: L, low: [L::I; 8], high: [L::I; 8], scales: L::I, d: L::F) -> Group<L> {
-    let mut q = low;
-    for k in 0..8 {
-        q[k] = l.or(masked(l, right(l, q[k], K / 2 * 4), 15), masked(l, left(l, high[k], 4 - 2 * K), 0x30));
-    }
+fn q6_group<L: Lanes, Q: Columns<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I, d: L::F) -> Group<L, Q> {
     // Quants are too large by 32 = 2^5.
-    let offset = halves_of_group::<L, K>(l, scales, 5);
-    Group { sc: scales_of_group::<L, K>(l, scales), offset, ..Group::plain(l, q, d) }
+    let offset = halves_of_group::<L, OF_TWO>(l, scales, 5);
+    Group { sc: scales_of_group::<L, OF_TWO>(l, scales), offset, ..Group::plain(l, q, d) }
 }
 
 /// The bits of `mask`, in each byte.
@@ -227,18 +239,8 @@ fn masked<L: Lanes>(l: L, x: L::I, mask: i8) -> L::I {
     l.and(x, l.bytes(mask))
 }
 
-/// Words shifted right: a [`masked`] byte is the byte shifted, as long as the mask has no bit that came from its neighbour.
-#[inline(always)]
-fn right<L: Lanes>(l: L, x: L::I, n: i32) -> L::I {
-    match n {
-        0 => x,
-        2 => l.right_16::<2>(x),
-        4 => l.right_16::<4>(x),
-        _ => l.right_16::<6>(x),
-    }
-}
-
-/// Words shifted left, or right for a negative number: by 4, 3, 2, 1, 0, -1 or -2.
+/// 16 bits shifted left, or right for a negative number, by up to 6: a [`masked`] byte is the byte shifted, as long as the
+/// mask has no bit that came from its neighbour.
 #[inline(always)]
 fn left<L: Lanes>(l: L, x: L::I, n: i32) -> L::I {
     match n {
@@ -248,7 +250,11 @@ fn left<L: Lanes>(l: L, x: L::I, n: i32) -> L::I {
         1 => l.left_16::<1>(x),
         0 => x,
         -1 => l.right_16::<1>(x),
-        _ => l.right_16::<2>(x),
+        -2 => l.right_16::<2>(x),
+        -3 => l.right_16::<3>(x),
+        -4 => l.right_16::<4>(x),
+        -5 => l.right_16::<5>(x),
+        _ => l.right_16::<6>(x),
     }
 }
 
@@ -265,10 +271,10 @@ fn select<L: Lanes>(l: L, low: i32, high: i32, unsigned: bool) -> L::I {
     l.quads(lanes)
 }
 
-/// Signed scales of the two halves of group `K`, a pair of i16 each: bytes `2 (K % 2)` and the next of each lane.
+/// Signed scales of the two halves of a group, a pair of i16 each: bytes `2 OF_TWO` and the next of each lane.
 #[inline(always)]
-fn scales_of_group<L: Lanes, const K: i32>(l: L, scales: L::I) -> [L::I; 2] {
-    let byte = K % 2 * 2;
+fn scales_of_group<L: Lanes, const OF_TWO: i32>(l: L, scales: L::I) -> [L::I; 2] {
+    let byte = 2 * OF_TWO;
     [
         l.signed_right_16::<8>(l.shuffle(scales, select(l, byte, byte, false))),
         l.signed_right_16::<8>(l.shuffle(scales, select(l, byte + 1, byte + 1, false))),
@@ -277,8 +283,8 @@ fn scales_of_group<L: Lanes, const K: i32>(l: L, scales: L::I) -> [L::I; 2] {
 
 /// The same two numbers as one pair, times `2^log`.
 #[inline(always)]
-fn halves_of_group<L: Lanes, const K: i32>(l: L, scales: L::I, log: i32) -> L::I {
-    let upper = l.shuffle(scales, select(l, K % 2 * 2, K % 2 * 2 + 1, false));
+fn halves_of_group<L: Lanes, const OF_TWO: i32>(l: L, scales: L::I, log: i32) -> L::I {
+    let upper = l.shuffle(scales, select(l, 2 * OF_TWO, 2 * OF_TWO + 1, false));
     match log {
         0 => l.signed_right_16::<8>(upper),
         2 => l.signed_right_16::<6>(upper),
