@@ -96,7 +96,7 @@ impl<L: Lanes> Columns<L> for FiveBits<L::I> {
         // Byte k / 2 of a row's four holds the bits of columns 4 k..4 k + 4; for each byte of a lane's four: the first.
         let first = l.quads([0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c]);
         let copies = l.shuffle(self.1, l.add_8(first, l.bytes((k / 2) as i8)));
-        let bit = l.set(if k % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
+        let bit = l.set(if k.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
         l.or(self.0.four(l, k), l.if_set(copies, bit, l.bytes(16)))
     }
 }
