@@ -42,6 +42,15 @@ pub(super) trait Isa: Sync + 'static {
         x: [&BlockQ8; T],
         columns: Columns,
     ) -> [Integers; T];
+
+    /// Products of [`multiply_add`](Self::multiply_add).
+    const PRODUCTS: u64;
+
+    /// `sum` and the products of bytes of `a` and `b`, added in the way of the ISA: what its peak is measured with.
+    ///
+    /// # Safety
+    /// The processor has the ISA.
+    unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t;
 }
 
 /// The sums for one token, as the rows are unpacked.
@@ -99,6 +108,14 @@ impl Isa for Plain {
             }
         });
         core::array::from_fn(|t| [first[t], last[t]])
+    }
+
+    const PRODUCTS: u64 = 8;
+
+    #[inline(always)]
+    unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: the target has NEON.
+        unsafe { vpadalq_s16(sum, vmull_s8(vget_low_s8(a), vget_low_s8(b))) }
     }
 }
 
@@ -288,6 +305,14 @@ impl Isa for DotProd {
         }
         sums
     }
+
+    const PRODUCTS: u64 = 16;
+
+    #[inline(always)]
+    unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: the processor has the ISA.
+        unsafe { sdot(sum, a, b) }
+    }
 }
 
 /// `FEAT_I8MM`: Cortex-A510, A710, Apple M2 and later. All of them have [`DotProd`], which is as good for one token.
@@ -338,6 +363,14 @@ impl Isa for I8mm {
             let [a, b, c, d] = squares[t / 2 * 2];
             if t % 2 == 0 { [vuzp1q_s32(a, b), vuzp1q_s32(c, d)] } else { [vuzp2q_s32(a, b), vuzp2q_s32(c, d)] }
         })
+    }
+
+    const PRODUCTS: u64 = 32;
+
+    #[inline(always)]
+    unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+        // SAFETY: the processor has the ISA.
+        unsafe { smmla(sum, a, b) }
     }
 }
 

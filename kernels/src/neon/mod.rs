@@ -15,6 +15,7 @@ mod group;
 mod isa;
 mod math;
 mod norm;
+mod peak;
 mod quantize;
 mod quantized;
 mod unpack;
@@ -116,6 +117,11 @@ impl<I: Isa> Kernels for Neon<I> {
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         // SAFETY: the target has NEON.
         unsafe { attention::accumulate_block(probs, values, acc) }
+    }
+
+    fn int8_peak(&self, rounds: u32) -> u64 {
+        // SAFETY: `self` exists, so the ISA was seen.
+        unsafe { peak::int8_peak::<I>(rounds) }
     }
 }
 
