@@ -20,7 +20,7 @@
 //!
 //! # A new ISA
 //!
-//! 1. One file (or folder) of its name, as `avx2/mod.rs`, in this order: what machines it is; a type that only `detect`
+//! 1. One file (or folder) of its name, as `neon/mod.rs`, in this order: what machines it is; a type that only `detect`
 //!    makes, so that having it proves the processor; `detect`; `impl Kernels` with `name` and whatever is faster than the
 //!    definition; the functions, each `unsafe` block with the fact that makes it sound.
 //! 2. Its `mod` line, with the architecture it is for, and its entry in [`available`], behind what it beats.
@@ -32,8 +32,8 @@
 //!
 //! 1. Its number, name and sizes in `block/weight_type.rs`; its block, byte for byte, in `block/`, which asserts the size.
 //! 2. A `dot_*` in `scalar/dot.rs`, a formula in `scalar/dequantize.rs`, an arm in either `match`.
-//! 3. Where its scales lie, in `conformance/draw.rs`; what it means, in `tests/definitions/reference.rs`.
-//! 4. `Unpack` (or the like) for each ISA.
+//! 3. What it means, in `tests/definitions/reference.rs`.
+//! 4. `Unpack` (or the like) for each ISA. All of x86-64 has one, in `x86/`.
 #![no_std]
 
 #[cfg(any(test, feature = "std"))]
