@@ -188,7 +188,7 @@ def llama_library():
 # --- speed -----------------------------------------------------------------------------------------------------------
 
 def measure(args, path: str) -> tuple[list[dict], list[dict]]:
-    """Samples of every program at every depth: [{program, depth, threads, test, seconds, others}], and nearfield's rows."""
+    """Samples of every program at every depth, and the rows that nearfield printed: after Ctrl-C what there is of the former."""
     n_ctx = max(args.depths) + max(args.prompt, args.generate)
     model = LlamaModel(path)
     ours = [Nearfield(args, path, kv) for kv in args.kv]
@@ -200,18 +200,25 @@ def measure(args, path: str) -> tuple[list[dict], list[dict]]:
             print(f"peers.py: {os.path.basename(path)}: without {without}", file=sys.stderr)
     tests = [(test, n) for test, n in (("pp", args.prompt), ("tg", args.generate)) if n]
     samples = []
-    for depth in args.depths:
-        for program in ours + theirs:
-            tell(f"{os.path.basename(path)}: {program.name} fills up to {depth}")
-            program.fill(depth)
-        for repetition in range(args.repetitions):
-            for threads in args.threads:
-                for test, n in tests:
-                    tell(f"{os.path.basename(path)}: depth {depth}, round {repetition + 1}, {test}{n}, {threads} thread(s)")
-                    for program in ours + theirs:
-                        sample = timed(program, test, n, threads)
-                        samples.append({"program": program.name, "depth": depth, "threads": threads,
-                                        "test": f"{test}{n}", **sample})
+    try:
+        for depth in args.depths:
+            for program in ours + theirs:
+                tell(f"{os.path.basename(path)}: {program.name} fills up to {depth}")
+                program.fill(depth)
+            for repetition in range(args.repetitions):
+                for threads in args.threads:
+                    for test, n in tests:
+                        tell(f"{os.path.basename(path)}: depth {depth}, round {repetition + 1}, {test}{n}, {threads} thread(s)")
+                        for program in ours + theirs:
+                            sample = timed(program, test, n, threads)
+                            samples.append({"program": program.name, "depth": depth, "threads": threads,
+                                            "test": f"{test}{n}", **sample})
+    except KeyboardInterrupt:
+        if not samples:
+            raise
+        for program in ours:
+            program.process.kill()
+        return samples, []
     rows = [row for program in ours for row in program.close()]
     for program in [*theirs, model]:
         program.close()
@@ -267,8 +274,9 @@ def spread(samples: list[dict]) -> dict:
     }
 
 
-def best(rows: list[dict], program: str) -> dict:
-    return max((row for row in rows if row["program"].startswith(program)), key=lambda row: row["tokens_per_second"])
+def best(rows: list[dict], program: str) -> dict | None:
+    rows = [row for row in rows if row["program"].startswith(program)]
+    return max(rows, key=lambda row: row["tokens_per_second"], default=None)
 
 
 def print_ratios(model: str, rows: list[dict]):
@@ -283,6 +291,9 @@ def print_ratios(model: str, rows: list[dict]):
             for depth in depths:
                 here = [row for row in rows if (row["depth"], row["test"], row["threads"]) == (depth, test, threads)]
                 mine, other = best(here, program), best(here, "llama.cpp")
+                if not (mine and other):
+                    cells.append("")
+                    continue
                 mark = "*" if mine["disturbed_repetitions"] or other["disturbed_repetitions"] else ""
                 rates = [row["tokens_per_second"] for row in (mine, other)]
                 setting = other["program"].removeprefix("llama.cpp ")
