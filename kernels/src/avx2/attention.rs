@@ -5,9 +5,8 @@ use core::arch::x86_64::*;
 use super::floats::{Element, add_tail, dots, load, store, to_lanes};
 use super::math::map;
 use super::norm::square;
-use super::transpose::{ROWS, halves, signed, signed_products};
 use crate::scalar::{LANES, assert_query, assert_rows, distance_of, tree};
-use crate::{BlockQ8, KvRows, QK, Query};
+use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
 /// See [`crate::Kernels::sum_squares`].
 #[target_feature(enable = "avx2,f16c")]
@@ -101,7 +100,24 @@ fn largest(scores: &[f32]) -> f32 {
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
         let rows: [&[E]; 4] = rows_from(keys, q.len(), first, scores.len());
+        prefetch(before(rows[0], q.len()), 4 * q.len());
         scores.copy_from_slice(&dots(rows, [q])[..scores.len()]);
+    }
+}
+
+/// Where the rows lie that are a block older than these: what a walk asks for next, and no processor foretells, since blocks
+/// follow each other backwards. In a ring it may be elsewhere, or nothing.
+#[inline]
+pub(super) fn before<T>(rows: &[T], head_dim: usize) -> *const T {
+    rows.as_ptr().wrapping_sub(KV_BLOCK * head_dim)
+}
+
+/// Fetches `n` elements, if they are there.
+#[inline]
+pub(super) fn prefetch<T>(at: *const T, n: usize) {
+    for offset in (0..n * size_of::<T>()).step_by(64) {
+        // SAFETY: it reads nothing, and may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_byte_add(offset).cast()) };
     }
 }
 
@@ -119,33 +135,59 @@ fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
-    for (first, scores) in (0..).step_by(ROWS).zip(scores.chunks_mut(ROWS)) {
-        let qs: [&[i8]; ROWS] = rows_from(qs, head_dim, first, scores.len());
-        let d: [&[u16]; ROWS] = rows_from(d, q.len(), first, scores.len());
+    for (first, scores) in (0..).step_by(8).zip(scores.chunks_mut(8)) {
+        let qs: [&[i8]; 8] = rows_from(qs, head_dim, first, scores.len());
+        let d: [&[u16]; 8] = rows_from(d, q.len(), first, scores.len());
+        prefetch(before(qs[0], head_dim), 8 * head_dim);
         let mut acc = _mm256_setzero_ps();
         for (g, q) in q.iter().enumerate() {
-            let [sum] = signed_products(&signed_columns(qs, g), [q]);
-            let scale = _mm256_mul_ps(halves(d.map(|d| d[g].to_le_bytes())), _mm256_set1_ps(q.d));
-            acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
+            let [low, high] = words(&q.qs);
+            let (mut sums, mut halves) = ([_mm256_setzero_si256(); 8], [0; 8]);
+            for (((sum, half), row), d) in sums.iter_mut().zip(&mut halves).zip(qs).zip(d) {
+                let key = columns_of(row, g);
+                *sum = _mm256_add_epi32(_mm256_madd_epi16(key[0], low), _mm256_madd_epi16(key[1], high));
+                *half = d[g];
+            }
+            // SAFETY: this function has the features.
+            let scale = _mm256_mul_ps(unsafe { u16::widen(&halves) }, _mm256_set1_ps(q.d));
+            acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums_of(sums))));
         }
         store(acc, scores);
     }
 }
 
-/// Columns `32 g..32 g + 32` of eight rows; zeros for those that a row does not have.
+/// Columns `32 g..32 g + 32` of a row as 16-bit integers; zeros for those that it does not have.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn signed_columns(rows: [&[i8]; ROWS], g: usize) -> [__m256i; 8] {
-    if rows[0].len() >= (g + 1) * QK {
-        return signed(rows.map(|row| row[g * QK..].first_chunk().expect("32 columns")));
+fn columns_of(row: &[i8], g: usize) -> [__m256i; 2] {
+    let row = &row[g * QK..];
+    if let Some(columns) = row.first_chunk() {
+        return words(columns);
     }
-    let padded = rows.map(|row| {
-        let mut all = [0; QK];
-        let row = &row[g * QK..];
-        all[..row.len()].copy_from_slice(row);
-        all
-    });
-    signed(padded.each_ref())
+    let mut all = [0; QK];
+    all[..row.len()].copy_from_slice(row);
+    words(&all)
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn words(bytes: &[i8; QK]) -> [__m256i; 2] {
+    // SAFETY: 32 readable bytes; `loadu` needs no alignment.
+    let (low, high) = unsafe {
+        let at = bytes.as_ptr().cast::<__m128i>();
+        (_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)))
+    };
+    [_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high)]
+}
+
+/// The sum of the lanes of each.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn sums_of([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> __m256i {
+    let abcd = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let efgh = _mm256_hadd_epi32(_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
+    let (low, high) = (_mm256_permute2x128_si256::<0x20>(abcd, efgh), _mm256_permute2x128_si256::<0x31>(abcd, efgh));
+    _mm256_add_epi32(low, high)
 }
 
 /// See [`crate::Kernels::accumulate_block`].
@@ -170,6 +212,9 @@ trait Values: Copy {
 
     /// `p · v` of one column.
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32;
+
+    /// Fetches columns `at..at + n` of the key that lies a block before `key`.
+    fn prefetch(self, key: usize, at: usize, n: usize);
 }
 
 #[derive(Clone, Copy)]
@@ -190,6 +235,11 @@ impl<E: Element> Values for Floats<'_, E> {
     #[inline]
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
         p * self.x[key * self.head_dim + at].value()
+    }
+
+    #[inline]
+    fn prefetch(self, key: usize, at: usize, n: usize) {
+        prefetch(before(self.x, self.head_dim).wrapping_add(key * self.head_dim + at), n);
     }
 }
 
@@ -227,6 +277,11 @@ impl Values for Quants<'_> {
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
         (p * self.scale(key, at).value()) * f32::from(self.qs[key * self.head_dim + at])
     }
+
+    #[inline]
+    fn prefetch(self, key: usize, at: usize, n: usize) {
+        prefetch(before(self.qs, self.head_dim).wrapping_add(key * self.head_dim + at), n);
+    }
 }
 
 /// Columns 64, 32 and 8 at a time, then one by one; their sums stay in registers while the keys pass by.
@@ -260,6 +315,7 @@ fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &
     let acc: &mut [[f32; 8]] = acc[at..][..8 * N].as_chunks_mut().0;
     let mut sums = [_mm256_setzero_ps(); N];
     for (key, &p) in probs.iter().enumerate().rev() {
+        values.prefetch(key, at, 8 * N);
         // SAFETY: this function has the features, too.
         let terms: [__m256; N] = unsafe { values.weighted(p, key, at) };
         for (sum, term) in sums.iter_mut().zip(terms) {

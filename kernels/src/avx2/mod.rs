@@ -18,7 +18,6 @@ mod floats;
 mod math;
 mod norm;
 mod quantize;
-mod transpose;
 mod walks;
 
 use crate::{

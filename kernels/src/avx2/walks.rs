@@ -6,6 +6,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
+use super::attention::{before, prefetch};
 use super::floats::{Element, load, store};
 use super::math::exp;
 use crate::contract::{broken, require};
@@ -56,6 +57,13 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
         require(assert_query(walk.query, block.keys, n) == head_dim && walk.acc.len() == head_dim, SEEN);
     }
     assert_rows(block.values, n, head_dim);
+    for rows in [block.keys, block.values] {
+        match rows {
+            KvRows::F32(x) => prefetch(before(x, head_dim), KV_BLOCK * head_dim),
+            KvRows::F16(x) => prefetch(before(x, head_dim), KV_BLOCK * head_dim),
+            KvRows::Q8_0 { qs, .. } => prefetch(before(qs, head_dim), KV_BLOCK * head_dim),
+        }
+    }
     let mut panel = Panel::new();
     let mut probs = [const { MaybeUninit::<[f32; KV_BLOCK]>::uninit() }; KV_BLOCK];
     let mut d = [[_mm256_setzero_ps(); 4]; WIDTH / QK];
