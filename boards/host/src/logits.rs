@@ -26,6 +26,7 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
         n_ctx: tokens.len(),
         n_batch: args.chunk,
         kv: args.engine.kv,
+        ring: args.engine.ring,
         horizon_eps: args.engine.horizon_eps,
         ..SessionConfig::default()
     };

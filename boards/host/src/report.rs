@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use nearfield::kernels;
-use nearfield::{MemoryPlan, Model, SessionConfig, Shape};
+use nearfield::{MemoryPlan, Model, Ring, SessionConfig, Shape};
 
 use crate::engine::Engine;
 use crate::model_file::ModelFile;
@@ -61,8 +61,15 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
     note(format_args!("threads  {}", engine.executor().n_workers()));
     note(format_args!(
-        "context  {} tokens, keys and values in {}, horizon at {:e} of the sum",
-        config.n_ctx, config.kv, config.horizon_eps
+        "context  {} tokens, keys and values in {}{}, horizon at {:e} of the sum",
+        config.n_ctx,
+        config.kv,
+        match config.ring {
+            Ring::Full => String::new(),
+            Ring::Keys(n) => format!(", the newest {n} of them"),
+            Ring::Bias(eps) => format!(", those within {eps:e} of the bias"),
+        },
+        config.horizon_eps
     ));
 }
 

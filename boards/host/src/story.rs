@@ -133,6 +133,7 @@ impl Teller<'_> {
         SessionConfig {
             n_ctx: ctx.unwrap_or_else(|| default.n_ctx.max(n_prompt.saturating_add(length))),
             kv: engine.kv,
+            ring: engine.ring,
             horizon_eps: engine.horizon_eps,
             ..default
         }

@@ -51,6 +51,22 @@ fn threads_and_isas_give_the_same_bits() {
     }
 }
 
+/// A ring that holds the text changes nothing, a shorter one forgets.
+#[test]
+fn rings_forget() {
+    let f = Folder::new();
+    let tokens: Vec<String> = (1..130).map(|token| token.to_string()).collect();
+    f.write("ids", tokens.join(",").as_bytes());
+    let with = |ring: &str| {
+        f.stdout(&format!("logits tiny.gguf --tokens @ids -o out.npy --ring {ring}"));
+        std::fs::read(f.path().join("out.npy")).unwrap()
+    };
+    let full = with("full");
+    assert!(with("160") == full && with("2^-100") == full);
+    assert!(with("32") != full);
+    f.fails("run tiny.gguf --ring 0", 2, "invalid value '0' for '--ring <full|N|E>': full, a number of keys");
+}
+
 #[test]
 fn logits_are_a_table_of_a_row_for_each_token() {
     let f = Folder::new();
