@@ -28,7 +28,6 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
         kv: args.engine.kv,
         ring: args.engine.ring,
         horizon_eps: args.engine.horizon_eps,
-        ..SessionConfig::default()
     };
     let plan = MemoryPlan::new(model.shape(), &config)?;
     let mut lines = allocate(plan.session())?;
