@@ -87,6 +87,13 @@ pub(super) trait Lanes: Copy {
     /// `acc` and the products of unsigned with signed bytes, added by fours to 32 bits. Only where [`FOURS`](Self::FOURS).
     fn dpbusd(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
 
+    /// Asks for a line of memory.
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: every x86-64 has it, and it may be given any address.
+        unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast()) }
+    }
+
     /// 32-bit integers as floats.
     fn to_floats(self, x: Self::I) -> Self::F;
     /// `a + b`

@@ -77,6 +77,15 @@ impl<'f, B: Unpack> Tile<'f, B> {
         Self { first_row: row, rows: Rows::Plain(rows) }
     }
 
+    /// Where its bytes begin (those of the first row, if they are plain).
+    #[inline(always)]
+    fn first_byte(&self) -> *const u8 {
+        match &self.rows {
+            Rows::Interleaved(tile) => tile.as_ptr(),
+            Rows::Plain(rows) => rows[0].as_ptr().cast(),
+        }
+    }
+
     /// Hands the groups of block `b` to `sink`, those of rows `first..` as a register has lanes for.
     #[inline(always)]
     fn unpack<L: Lanes>(&self, l: L, b: usize, first: usize, sink: &mut impl Sink<L>) {
@@ -105,26 +114,40 @@ const fn groups_per_block<B: Unpack>() -> usize {
 #[inline(always)]
 fn dot<B: Unpack, L: Lanes, const H: usize>(l: L, tile: &Tile<'_, B>, x: &[BlockQ8]) -> [L::F; H] {
     let mut acc = [l.splat(0.0); H];
+    let mut ahead = tile.first_byte().wrapping_add(AHEAD);
     for (b, x) in x.chunks_exact(groups_per_block::<B>()).enumerate() {
         for (h, acc) in acc.iter_mut().enumerate() {
-            let mut sink = Dot::<B, L> { x: x.iter(), acc: *acc, block: PhantomData };
+            let mut sink = Dot::<B, L, H> { x: x.iter(), acc: *acc, ahead, block: PhantomData };
             tile.unpack(l, b, h * L::N, &mut sink);
             *acc = sink.acc;
+            ahead = sink.ahead;
         }
     }
     acc
 }
 
+/// How far before their use weights are asked for from memory. Within a block they are not read in order, which a
+/// processor's own prefetching does not expect.
+const AHEAD: usize = 4096;
+
 /// Multiplies groups with one token as they come.
-struct Dot<'x, B, L: Lanes> {
+struct Dot<'x, B, L: Lanes, const H: usize> {
     x: core::slice::Iter<'x, BlockQ8>,
     acc: L::F,
+    /// What to ask for next.
+    ahead: *const u8,
     block: PhantomData<B>,
 }
 
-impl<B: Unpack, L: Lanes> Sink<L> for Dot<'_, B, L> {
+impl<B: Unpack, L: Lanes, const H: usize> Sink<L> for Dot<'_, B, L, H> {
     #[inline(always)]
     fn take<Q: Columns<L>>(&mut self, l: L, group: Group<L, Q>) {
+        // As many bytes as a group takes.
+        let step = TILE_ROWS * size_of::<B>() / groups_per_block::<B>() / H;
+        for line in (0..step).step_by(64) {
+            l.prefetch(self.ahead.wrapping_add(line));
+        }
+        self.ahead = self.ahead.wrapping_add(step);
         if let Some(x) = self.x.next() {
             let mut acc = [[self.acc]];
             // SAFETY: one block.
