@@ -336,13 +336,16 @@ unsafe fn signed<L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
 ) -> [[L::I; T]; H] {
     let mut sums = [[l.set(0); T]; H];
     for k in 0..8 {
+        let q = registers(l, groups, k);
+        let mut magnitude = q;
         for h in 0..H {
-            let q = groups[h].q.four(l, k);
-            let magnitude = l.abs(q);
-            for t in 0..T {
-                // SAFETY: as promised.
-                let x = unsafe { four_columns(l, x[t], k) };
-                let pairs = l.maddubs(magnitude, l.with_sign(x, q));
+            magnitude[h] = l.abs(q[h]);
+        }
+        for t in 0..T {
+            // SAFETY: as promised.
+            let x = unsafe { four_columns(l, x[t], k) };
+            for h in 0..H {
+                let pairs = l.maddubs(magnitude[h], l.with_sign(x, q[h]));
                 sums[h][t] = l.add_32(sums[h][t], l.madd(pairs, l.set(0x0001_0001)));
             }
         }
