@@ -20,7 +20,6 @@ mod word;
 #[cfg(feature = "mve")]
 pub(super) use word::half;
 
-use crate::contract::broken;
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, scalar};
 
 /// A processor with the DSP extension: the firmware says so by the feature `dsp`.
@@ -96,10 +95,8 @@ impl Kernels for Dsp {
 
 pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
-    if w.layout() == Layout::Interleaved {
-        return scalar::matmul(w, x, out);
-    }
     match (w.ty(), x) {
+        _ if w.layout() == Layout::Interleaved => scalar::matmul(w, x, out),
         (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0>(w, x, out),
         (WeightType::Q4_1, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ4_1>(w, x, out),
         (WeightType::Q5_0, Activations::Q8(x)) => matmul::matmul::<BlockQ5_0>(w, x, out),
@@ -115,6 +112,7 @@ pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_
             floats::matmul(w, x, out, |w: &F16| word::half(u16::from_le_bytes(w.0)))
         }
         (WeightType::BF16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &BF16| w.to_f32()),
-        _ => broken("Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16"),
+        // It refuses what does not belong together.
+        _ => scalar::matmul(w, x, out),
     }
 }
