@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nearfield::{KvType, Ring, SamplerConfig, SessionConfig};
 
 use crate::bench::BenchArgs;
+use crate::engine::N_BATCH;
 
 /// Stories and numbers from ALiBi transformers, on this machine's processor.
 ///
@@ -225,7 +226,7 @@ pub struct LogitsArgs {
     pub output: PathBuf,
 
     /// Tokens that go through a layer together; the logits are the same for any number
-    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_batch)]
+    #[arg(long, value_name = "N", default_value_t = N_BATCH)]
     pub chunk: usize,
 
     #[command(flatten)]

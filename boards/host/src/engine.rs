@@ -11,6 +11,9 @@ use crate::args::EngineArgs;
 use crate::model_file::ModelFile;
 use crate::threads::Threads;
 
+/// Tokens that go through a layer together: so many meet weights each time they are read from memory.
+pub const N_BATCH: usize = 256;
+
 /// Kernels and workers.
 pub struct Engine {
     /// The arithmetic.

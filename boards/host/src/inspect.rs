@@ -10,6 +10,7 @@ use nearfield::kernels::block::gguf_type_name;
 use nearfield::{Gguf, KvType, MemoryPlan, Model, SessionConfig};
 
 use crate::args::InspectArgs;
+use crate::engine::N_BATCH;
 use crate::model_file::ModelFile;
 use crate::report::{Bytes, Summary, parts};
 use crate::standard_output::StandardOutput;
@@ -113,7 +114,7 @@ fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
     }
     writeln!(out, "\nto run it")?;
     writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
-    let configs = KvType::ALL.map(|kv| SessionConfig { n_ctx, kv, ..SessionConfig::default() });
+    let configs = KvType::ALL.map(|kv| SessionConfig { n_ctx, n_batch: N_BATCH, kv, ..SessionConfig::default() });
     let plans = configs.map(|config| MemoryPlan::new(s, &config));
     write!(out, "\n  {:<16}", format!("{n_ctx} tokens, KV"))?;
     KvType::ALL.iter().try_for_each(|kv| write!(out, " {:>10}", kv.name()))?;

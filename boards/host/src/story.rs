@@ -9,7 +9,7 @@ use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, Sessi
 use nearfield_boards::hash::Fnv64;
 
 use crate::args::{Length, RunArgs};
-use crate::engine::{Engine, allocate};
+use crate::engine::{Engine, N_BATCH, allocate};
 use crate::interrupt;
 use crate::keys::Keys;
 use crate::model_file::ModelFile;
@@ -132,10 +132,10 @@ impl Teller<'_> {
         };
         SessionConfig {
             n_ctx: ctx.unwrap_or_else(|| default.n_ctx.max(n_prompt.saturating_add(length))),
+            n_batch: N_BATCH,
             kv: engine.kv,
             ring: engine.ring,
             horizon_eps: engine.horizon_eps,
-            ..default
         }
     }
 

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use nearfield::{KvType, SessionConfig};
+use nearfield::KvType;
 
 use crate::args::{Repack, kv_type, share};
+use crate::engine::N_BATCH;
 
 #[derive(Args, Debug)]
 pub struct BenchArgs {
@@ -38,7 +39,7 @@ pub struct BenchArgs {
     pub isa: Vec<String>,
 
     /// Tokens that go through a layer together
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [SessionConfig::DEFAULT.n_batch])]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [N_BATCH])]
     pub batch: Vec<usize>,
 
     /// Attention stops where all older keys together add less than this share; 0 visits every key
