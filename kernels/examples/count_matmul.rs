@@ -1,21 +1,21 @@
 //! Matrix products between two marks, for an emulator that counts instructions: how many each multiply-accumulate takes.
 //!
 //! A mark is `mov x18, x18` on AArch64, which no compiler emits; a QEMU plugin prints how many guest instructions were
-//! executed since the last one. Standard output has a line for each product: ISA, type, rows, columns, tokens, and
+//! executed since the last one. Standard output has a line for each product: ISA, type, layout, rows, columns, tokens, and
 //! multiply-accumulates. Arguments are the weight types; none are Q8_0 and Q4_0.
 //!
 //! ```sh
 //! cargo build --release -p nearfield-kernels --example count_matmul --target aarch64-unknown-linux-gnu
 //! qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max -plugin ./libicount.so \
 //!     target/aarch64-unknown-linux-gnu/release/examples/count_matmul >products 2>marks
-//! awk 'NR == FNR { if ($2 == "mark" && $3 % 2) count[n++] = $7; next } { printf "%s %.3f\n", $0, count[i++] / $6 }' \
+//! awk 'NR == FNR { if ($2 == "mark" && $3 % 2) count[n++] = $7; next } { printf "%s %.3f\n", $0, count[i++] / $7 }' \
 //!     marks products
 //! ```
 
 use std::hint::black_box;
 
 use nearfield_kernels::conformance::Rng;
-use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Matrix, WeightType, available, scalar};
+use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Layout, Matrix, WeightType, available, scalar};
 
 const N_ROWS: usize = 256;
 
@@ -26,19 +26,24 @@ fn main() {
     for &ty in WeightType::ALL.iter().filter(|ty| named(ty) || usual(ty)) {
         for n_cols in [256, 1024] {
             for n_tokens in [1, 16] {
-                available().for_each(|isa| product(isa, ty, n_cols, n_tokens));
+                for isa in available() {
+                    product(isa, ty, Layout::Plain, n_cols, n_tokens);
+                    if ty.is_quantized() {
+                        product(isa, ty, Layout::Interleaved, n_cols, n_tokens);
+                    }
+                }
             }
         }
     }
 }
 
 /// One product between two marks.
-fn product(isa: &dyn Kernels, ty: WeightType, n_cols: usize, n_tokens: usize) {
+fn product(isa: &dyn Kernels, ty: WeightType, layout: Layout, n_cols: usize, n_tokens: usize) {
     let mut rng = Rng::new(1);
     let mut bytes = vec![0; ty.row_bytes(n_cols).expect("columns are whole blocks") * N_ROWS];
-    // About ±1, whatever the type.
+    // About ±1, whatever the type; numbers are as good in one order as in another.
     bytes.fill_with(|| rng.bits() as u8 & 0x1f | 0x20);
-    let w = Matrix::new(ty, N_ROWS, n_cols, &bytes).expect("whole rows");
+    let w = Matrix::new(ty, N_ROWS, n_cols, &bytes).and_then(|w| w.in_layout(layout)).expect("whole rows");
     let x: Vec<f32> = (0..n_tokens * n_cols).map(|_| rng.unit()).collect();
     let mut blocks = vec![BlockQ8::default(); x.len() / 32];
     scalar::quantize_q8(&x, &mut blocks);
@@ -49,7 +54,7 @@ fn product(isa: &dyn Kernels, ty: WeightType, n_cols: usize, n_tokens: usize) {
     isa.matmul(w, x, &mut ColumnsMut::new(&mut out, N_ROWS));
     mark();
     black_box(out);
-    println!("{} {ty} {N_ROWS} {n_cols} {n_tokens} {}", isa.name(), N_ROWS * n_cols * n_tokens);
+    println!("{} {ty} {layout:?} {N_ROWS} {n_cols} {n_tokens} {}", isa.name(), N_ROWS * n_cols * n_tokens);
 }
 
 /// What the counter looks for; nothing where it is not known.

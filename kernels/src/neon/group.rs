@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 
+use super::rows::{Quarter32, Rows};
 use crate::BlockQ8;
 use crate::block::Block;
 
@@ -63,30 +64,30 @@ pub(super) trait Unpack: Block {
     /// Hands the groups of a block of eight rows to `sink`, in column order, and steps `rows` to the next.
     ///
     /// # Safety
-    /// Each of `rows` points at a readable block.
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink);
+    /// Each of `rows` has a readable block, and the sink is made for such rows.
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink);
 }
 
 /// Takes groups.
 pub(super) trait Sink {
-    /// One group; `quants(r)` gives those of row r. It is called once for each row, in order.
+    /// One group; `quants(i)` gives its quarter i. It is called once for each, in order.
     ///
     /// # Safety
     /// There is room for this group (or what it is multiplied with) where the sink was made for.
-    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> [int8x16_t; 2]);
+    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32);
 }
 
 /// Sums of the two halves of 32 activations, in the first two lanes.
 #[target_feature(enable = "neon")]
 #[inline]
-pub(super) fn half_sums(x: &BlockQ8) -> int32x4_t {
+fn half_sums(x: &BlockQ8) -> int32x4_t {
     vmovl_s16(both_sums(x))
 }
 
 /// The sum of 32 activations, in the first lane.
 #[target_feature(enable = "neon")]
 #[inline]
-pub(super) fn whole_sum(x: &BlockQ8) -> int32x2_t {
+fn whole_sum(x: &BlockQ8) -> int32x2_t {
     vpaddl_s16(both_sums(x))
 }
 
@@ -95,6 +96,46 @@ pub(super) fn whole_sum(x: &BlockQ8) -> int32x2_t {
 fn both_sums(x: &BlockQ8) -> int16x4_t {
     let [low, high] = x.sums.map(|sum| u64::from(sum as u16));
     vcreate_s16(low | high << 16)
+}
+
+/// `Σ_j (q - offset) · x` of four rows: all columns' sum, or that of each half, less the offsets.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn centred<B: Unpack>([first, last]: [int32x4_t; 2], x: &BlockQ8) -> [int32x4_t; 2] {
+    let offset = vdupq_n_s32(B::OFFSET);
+    if B::OFFSET == 0 {
+        [first, last]
+    } else if B::SCALING == Scaling::Halves {
+        let sums = half_sums(x);
+        [vmlsq_laneq_s32::<0>(first, offset, sums), vmlsq_laneq_s32::<1>(last, offset, sums)]
+    } else {
+        [vmlsq_lane_s32::<0>(first, offset, whole_sum(x)), last]
+    }
+}
+
+/// What sums of columns (or of each half) that end up less the offsets begin with.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn offsets<B: Unpack>(x: &BlockQ8) -> [int32x4_t; 2] {
+    if B::OFFSET == 0 {
+        [vdupq_n_s32(0); 2]
+    } else if B::SCALING == Scaling::Halves {
+        let sums = vmull_n_s16(both_sums(x), -B::OFFSET as i16);
+        [vdupq_laneq_s32::<0>(sums), vdupq_laneq_s32::<1>(sums)]
+    } else {
+        [vdupq_lane_s32::<0>(vmul_n_s32(whole_sum(x), -B::OFFSET)), vdupq_n_s32(0)]
+    }
+}
+
+/// `Σ_h sc_h · sum_h`
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn scaled<B: Unpack>([first, last]: [Integers; 2], scales: &Scales) -> Integers {
+    [0, 1].map(|quad| match B::SCALING {
+        Scaling::None => first[quad],
+        Scaling::Group => vmulq_s32(first[quad], scales.sc[0][quad]),
+        Scaling::Halves => vmlaq_s32(vmulq_s32(first[quad], scales.sc[0][quad]), last[quad], scales.sc[1][quad]),
+    })
 }
 
 /// `acc += (d · d_x) · sum`, then, with a minimum, `acc += (m · d_x) · Σ_h mn_h · Σ_j x`.

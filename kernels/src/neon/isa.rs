@@ -6,8 +6,9 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::group::{Integers, ROWS, Scaling, Unpack};
-use crate::{BlockQ8, QK};
+use super::group::{Integers, Scaling, Unpack, offsets};
+use super::rows::{QUARTERS, Quarter32};
+use crate::{BlockQ8, Layout, QK};
 
 /// Columns that a sum is over.
 #[derive(Clone, Copy, PartialEq)]
@@ -24,14 +25,19 @@ pub(super) enum Columns {
 pub(super) trait Isa: Sync + 'static {
     /// See [`crate::Kernels::name`].
     const NAME: &'static str;
+    /// See [`crate::Kernels::layout`].
+    const LAYOUT: Layout;
     /// Tokens that are multiplied with a register of weights: 2 or 4.
     const TOKENS: usize;
 
     /// What it does with one token.
     type Dot: Dot;
 
-    /// Quants of eight rows as [`products`](Self::products) takes them.
-    fn pack(quants: &[[int8x16_t; 2]; ROWS]) -> [int8x16_t; 16];
+    /// Quants of eight rows as [`products`](Self::products) takes them: from quarters that are two rows each.
+    fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
+
+    /// The same from quarters that are words of all rows.
+    fn pack_words(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
 
     /// `Σ_j q[j] · x[j]` of eight rows with each token; the quants are centred: less [`Unpack::OFFSET`].
     ///
@@ -67,6 +73,12 @@ pub(super) trait Dot {
     /// # Safety
     /// The processor has the ISA.
     unsafe fn dot<B: Unpack>(walk: &mut Self::Walk, quants: [[int8x16_t; 2]; 4], x: [int8x16_t; 2]) -> [int32x4_t; 2];
+
+    /// `Σ_j (q[j] - offset) · x[j]` of eight rows in the same way, from quarters that are words of all rows.
+    ///
+    /// # Safety
+    /// The processor has the ISA.
+    unsafe fn dot_words<B: Unpack>(quants: impl FnMut(usize) -> Quarter32, x: &BlockQ8) -> [Integers; 2];
 }
 
 /// What every aarch64 has: products of 16 bits, added in pairs.
@@ -74,13 +86,20 @@ pub(super) struct Plain;
 
 impl Isa for Plain {
     const NAME: &'static str = "neon";
+    /// Interleaved rows take a few percent fewer instructions of one token and as many more of several: not worth a copy.
+    const LAYOUT: Layout = Layout::Plain;
     const TOKENS: usize = 2;
 
     type Dot = Self;
 
     /// Registers `2 r` and `2 r + 1`: the columns of row r.
-    fn pack(quants: &[[int8x16_t; 2]; ROWS]) -> [int8x16_t; 16] {
-        core::array::from_fn(|i| quants[i / 2][i % 2])
+    fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        core::array::from_fn(|i| quants[i / 4][i / 2 % 2][i % 2])
+    }
+
+    fn pack_words(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        let rows = [0, 1].map(|quad| [0, 1].map(|half| transpose_words(quants.map(|words| words[quad][half]))));
+        core::array::from_fn(|i| rows[i / 8][i % 2][i / 2 % 4])
     }
 
     #[target_feature(enable = "neon")]
@@ -150,6 +169,86 @@ impl Dot for Plain {
             };
             [sum, vdupq_n_s32(0)]
         }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_words<B: Unpack>(mut quants: impl FnMut(usize) -> Quarter32, x: &BlockQ8) -> [Integers; 2] {
+        // SAFETY: the target has NEON.
+        unsafe {
+            let (x, start) = (load(&x.qs), offsets::<B>(x));
+            let x = [fours(x[0]), fours(x[1])];
+            let mut sums =
+                [Sums { first: [vdupq_n_s16(0); 2], last: [vdupq_n_s16(0); 2], wide: [vdupq_n_s32(0); 2] }; 2];
+            add_words::<B>(&mut sums, quants(0), [x[0][0], x[1][0]]);
+            add_words::<B>(&mut sums, quants(1), [x[0][1], x[1][1]]);
+            add_words::<B>(&mut sums, quants(2), [x[0][2], x[1][2]]);
+            add_words::<B>(&mut sums, quants(3), [x[0][3], x[1][3]]);
+            let magnitude = magnitude(B::MIN_QUANT, B::MAX_QUANT);
+            let from = |start, sum| if B::OFFSET == 0 { sum } else { vaddq_s32(start, sum) };
+            if is_wide(magnitude) {
+                [sums.map(|sums| from(start[0], vpaddq_s32(sums.wide[0], sums.wide[1]))), [start[1]; 2]]
+            } else if B::SCALING == Scaling::Halves {
+                let each = |start, sums: [int16x8_t; 2]| from(start, add_columns(sums, 4 * magnitude));
+                [sums.map(|sums| each(start[0], sums.first)), sums.map(|sums| each(start[1], sums.last))]
+            } else {
+                [sums.map(|sums| from(start[0], add_columns(sums.first, 8 * magnitude))), [start[1]; 2]]
+            }
+        }
+    }
+}
+
+/// Sums of four columns of each of four rows: a register has those of two.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// Of the first 16 columns, or of all.
+    first: [int16x8_t; 2],
+    /// Of the last 16, where they have a scale of their own.
+    last: [int16x8_t; 2],
+    /// Of all, two by two, where 16 bits fit no more than two products.
+    wide: [int32x4_t; 2],
+}
+
+/// Adds the products of a quarter.
+#[target_feature(enable = "neon")]
+#[inline]
+fn add_words<B: Unpack>(sums: &mut [Sums; 2], quants: Quarter32, x: [int8x16_t; 2]) {
+    for (sums, [first, last]) in sums.iter_mut().zip(quants) {
+        if is_wide(magnitude(B::MIN_QUANT, B::MAX_QUANT)) {
+            let [low, high] = add_products(add_products([vdupq_n_s16(0); 2], first, x[0]), last, x[1]);
+            sums.wide = [vpadalq_s16(sums.wide[0], low), vpadalq_s16(sums.wide[1], high)];
+        } else if B::SCALING == Scaling::Halves {
+            sums.first = add_products(sums.first, first, x[0]);
+            sums.last = add_products(sums.last, last, x[1]);
+        } else {
+            sums.first = add_products(add_products(sums.first, first, x[0]), last, x[1]);
+        }
+    }
+}
+
+/// Each four bytes, four times.
+#[target_feature(enable = "neon")]
+#[inline]
+fn fours(x: int8x16_t) -> [int8x16_t; 4] {
+    let x = vreinterpretq_s32_s8(x);
+    [vdupq_laneq_s32::<0>(x), vdupq_laneq_s32::<1>(x), vdupq_laneq_s32::<2>(x), vdupq_laneq_s32::<3>(x)]
+        .map(|x| vreinterpretq_s8_s32(x))
+}
+
+/// `sums + q · x` of four columns of the first two rows, and of the last two.
+#[target_feature(enable = "neon")]
+#[inline]
+fn add_products([low, high]: [int16x8_t; 2], q: int8x16_t, x: int8x16_t) -> [int16x8_t; 2] {
+    [vmlal_s8(low, vget_low_s8(q), vget_low_s8(x)), vmlal_high_s8(high, q, x)]
+}
+
+/// The sum of the four columns of each row, which are up to `magnitude · 127`.
+#[target_feature(enable = "neon")]
+#[inline]
+fn add_columns([low, high]: [int16x8_t; 2], magnitude: i32) -> int32x4_t {
+    if 2 * magnitude * 127 <= i32::from(i16::MAX) {
+        vpaddlq_s16(vpaddq_s16(low, high))
+    } else {
+        vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high))
     }
 }
 
@@ -257,26 +356,63 @@ impl Dot for DotProd {
             [walk.growth(), vdupq_n_s32(0)]
         }
     }
+
+    #[inline(always)]
+    unsafe fn dot_words<B: Unpack>(mut quants: impl FnMut(usize) -> Quarter32, x: &BlockQ8) -> [Integers; 2] {
+        // SAFETY: the processor has the ISA.
+        unsafe {
+            let [mut first, mut last] = offsets::<B>(x).map(|start| [start; 2]);
+            let x = load(&x.qs);
+            add_quarter::<B, 0>(&mut first, &mut last, quants(0), x);
+            add_quarter::<B, 1>(&mut first, &mut last, quants(1), x);
+            add_quarter::<B, 2>(&mut first, &mut last, quants(2), x);
+            add_quarter::<B, 3>(&mut first, &mut last, quants(3), x);
+            [first, last]
+        }
+    }
+}
+
+/// Adds the products of quarter `I`: those of the last 16 columns to `last`, where they have a scale of their own.
+///
+/// # Safety
+/// The processor has `FEAT_DotProd`.
+#[inline(always)]
+unsafe fn add_quarter<B: Unpack, const I: usize>(
+    first: &mut Integers,
+    last: &mut Integers,
+    quants: Quarter32,
+    x: [int8x16_t; 2],
+) {
+    for quad in 0..2 {
+        // SAFETY: as promised.
+        unsafe {
+            first[quad] = sdot_lane::<I>(first[quad], quants[quad][0], x[0]);
+            let rest = if B::SCALING == Scaling::Halves { &mut *last } else { &mut *first };
+            rest[quad] = sdot_lane::<I>(rest[quad], quants[quad][1], x[1]);
+        }
+    }
 }
 
 impl Isa for DotProd {
     const NAME: &'static str = "dotprod";
+    const LAYOUT: Layout = Layout::Interleaved;
     const TOKENS: usize = 4;
 
     type Dot = Self;
 
     /// Register `2 k + quad`: columns `4 k..4 k + 4` of four rows.
-    fn pack(quants: &[[int8x16_t; 2]; ROWS]) -> [int8x16_t; 16] {
-        let [low, high] = [0, 1].map(|half| {
-            [0, 4].map(|r| {
-                // SAFETY: the target has NEON.
-                unsafe {
-                    let rows = [0, 1, 2, 3].map(|i| vreinterpretq_s32_s8(quants[r + i][half]));
-                    transpose(rows).map(|x| vreinterpretq_s8_s32(x))
-                }
+    fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        let words = [0, 1].map(|half| {
+            [0, 2].map(|i| {
+                let ([a, b], [c, d]) = (quants[i], quants[i + 1]);
+                transpose_words([a, b, c, d].map(|row| row[half]))
             })
         });
-        core::array::from_fn(|i| if i < 8 { low[i % 2][i / 2] } else { high[i % 2][i / 2 - 4] })
+        core::array::from_fn(|i| words[i / 8][i % 2][i / 2 % 4])
+    }
+
+    fn pack_words(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        core::array::from_fn(|i| quants[i / 2 % 4][i % 2][i / 8])
     }
 
     #[target_feature(enable = "neon")]
@@ -320,18 +456,30 @@ pub(super) struct I8mm;
 
 impl Isa for I8mm {
     const NAME: &'static str = "i8mm";
+    const LAYOUT: Layout = Layout::Interleaved;
     const TOKENS: usize = 4;
 
     type Dot = DotProd;
 
     /// Register `4 k + pair`: columns `8 k..8 k + 8` of two rows.
-    fn pack(quants: &[[int8x16_t; 2]; ROWS]) -> [int8x16_t; 16] {
+    fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
         core::array::from_fn(|i| {
-            let (k, r) = (i / 4, i % 4 * 2);
+            let (k, pair) = (i / 4, i % 4);
             // SAFETY: the target has NEON.
             unsafe {
-                let [a, b] = [r, r + 1].map(|r| vreinterpretq_s64_s8(quants[r][k / 2]));
+                let [a, b] = [0, 1].map(|row| vreinterpretq_s64_s8(quants[pair][row][k / 2]));
                 vreinterpretq_s8_s64(if k % 2 == 0 { vzip1q_s64(a, b) } else { vzip2q_s64(a, b) })
+            }
+        })
+    }
+
+    fn pack_words(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        core::array::from_fn(|i| {
+            let (k, pair) = (i / 4, i % 4);
+            // SAFETY: the target has NEON.
+            unsafe {
+                let [a, b] = [0, 1].map(|word| vreinterpretq_s32_s8(quants[2 * k % 4 + word][pair / 2][k / 2]));
+                vreinterpretq_s8_s32(if pair % 2 == 0 { vzip1q_s32(a, b) } else { vzip2q_s32(a, b) })
             }
         })
     }
@@ -401,6 +549,12 @@ pub(super) fn transpose([a, b, c, d]: [int32x4_t; 4]) -> [int32x4_t; 4] {
     let [cd0, cd1] = [vtrn1q_s32(c, d), vtrn2q_s32(c, d)].map(wide);
     [vtrn1q_s64(ab0, cd0), vtrn1q_s64(ab1, cd1), vtrn2q_s64(ab0, cd0), vtrn2q_s64(ab1, cd1)]
         .map(|x| vreinterpretq_s32_s64(x))
+}
+
+/// The same of registers of bytes: four bytes of each.
+fn transpose_words(words: [int8x16_t; 4]) -> [int8x16_t; 4] {
+    // SAFETY: the target has NEON.
+    unsafe { transpose(words.map(|x| vreinterpretq_s32_s8(x))).map(|x| vreinterpretq_s8_s32(x)) }
 }
 
 /// To each lane, the products of its four bytes.

@@ -1,7 +1,8 @@
 //! NEON, with `FEAT_DotProd` and with `FEAT_I8MM`: every 64-bit Arm core, on Linux, macOS and bare metal.
 //!
 //! - [`isa`]: integer sums of products, all that the three differ in
-//! - [`quantized`]: a lane owns a row; eight rows at a time, which [`unpack`] and [`unpack_k`] give out one by one
+//! - [`quantized`]: a lane owns a row; eight rows at a time, which [`unpack`] and [`unpack_k`] give out in quarters
+//! - [`rows`]: where these are read from: rows that lie apart, or interleaved
 //! - [`floats`]: four registers hold the 16 partial sums of a dot product
 //! - [`attention`], [`math`], [`norm`], [`quantize`]: the rest
 //!
@@ -18,6 +19,7 @@ mod norm;
 mod peak;
 mod quantize;
 mod quantized;
+mod rows;
 mod unpack;
 mod unpack_k;
 
@@ -49,6 +51,10 @@ pub(crate) fn detect_i8mm() -> Option<&'static dyn Kernels> {
 impl<I: Isa> Kernels for Neon<I> {
     fn name(&self) -> &'static str {
         I::NAME
+    }
+
+    fn layout(&self) -> Layout {
+        I::LAYOUT
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
@@ -132,9 +138,6 @@ impl<I: Isa> Kernels for Neon<I> {
 #[target_feature(enable = "neon")]
 unsafe fn matmul<I: Isa>(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
-    if w.layout() == Layout::Interleaved {
-        return scalar::matmul(w, x, out);
-    }
     // SAFETY: the processor has the ISA.
     unsafe {
         match (w.ty(), x) {

@@ -1,6 +1,6 @@
 //! Products of quantized weights: eight rows at a time, a 32-bit lane each.
 //!
-//! One token: each group is unpacked and multiplied at once, row by row. More tokens: 1024 columns of eight rows are
+//! One token: each group is unpacked and multiplied at once. More tokens: 1024 columns of eight rows are
 //! unpacked and packed for the ISA once, and multiplied with all tokens, some at a time; sums of a token rest in the
 //! output between such panels.
 
@@ -10,10 +10,11 @@ use core::ops::Range;
 
 use super::bytes::{part, rows_from};
 use super::floats::{load_some, store_some};
-use super::group::{Floats, Integers, ROWS, Scales, Scaling, Sink, Unpack, add_terms, half_sums, whole_sum};
-use super::isa::{Columns, Dot, Isa, load};
+use super::group::{Floats, Integers, ROWS, Scales, Scaling, Sink, Unpack, add_terms, scaled};
+use super::isa::{Columns, Dot, Isa};
+use super::rows::{Apart, Interleaved, Quarter32, Rows};
 use crate::contract::{broken, require};
-use crate::{BlockQ8, ColumnsMut, Matrix, QK};
+use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 
 /// Groups that are unpacked together: 14 KiB, which leaves half of the smallest L1 to the activations.
 const PANEL: usize = 32;
@@ -24,43 +25,53 @@ const PANEL: usize = 32;
 /// The processor has the ISA.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn matmul<I: Isa, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
-    let n_groups = w.n_cols() / QK;
-    require(x.len() == out.n_tokens() * n_groups, "a row of activations for each token");
-    let (start, end) = (out.start(), out.end());
-    let rows = Rows { bytes: w.rows(start, end), n: end - start, n_groups };
+    require(x.len() == out.n_tokens() * (w.n_cols() / QK), "a row of activations for each token");
     // SAFETY: the processor has the ISA; the numbers of groups were compared.
     unsafe {
         if out.n_tokens() == 1 {
-            one_token::<I::Dot, B>(rows, x, out.row(0));
+            one_token::<I::Dot, B>(w, x, out);
         } else {
-            more_tokens::<I, B>(rows, x, out);
+            more_tokens::<I, B>(w, x, out);
         }
     }
 }
 
-/// Rows of whole blocks.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    bytes: &'a [u8],
-    n: usize,
-    /// Groups of 32 columns in a row.
-    n_groups: usize,
+/// Eight rows of the weights.
+struct Eight<R> {
+    rows: R,
+    /// Which of them are asked for.
+    lanes: Range<usize>,
+    /// Where these lie in the output.
+    columns: Range<usize>,
 }
 
-impl Rows<'_> {
-    fn n_blocks<B: Unpack>(self) -> usize {
-        self.n_groups / groups_per_block::<B>()
+impl Eight<Interleaved> {
+    /// The two that are the tile of `row`.
+    fn of_tile(tile: &[u8], row: usize, out: &ColumnsMut<'_>) -> [Self; 2] {
+        let first = row / TILE_ROWS * TILE_ROWS;
+        [0, 1].map(|i| {
+            let first = first + ROWS * i;
+            let [from, to] = [out.start(), out.end()].map(|row| row.clamp(first, first + ROWS));
+            let columns = if from < to { from - out.start()..to - out.start() } else { 0..0 };
+            Self { rows: Interleaved::new(tile.as_ptr(), i), lanes: from - first..to - first, columns }
+        })
     }
+}
 
-    /// Where rows `first..first + 8` begin.
-    fn from<B: Unpack>(self, first: usize) -> [*const u8; ROWS] {
-        rows_from(self.bytes, self.n_blocks::<B>() * B::TYPE.block_bytes(), first)
-    }
+/// The tile that `row` is in, if it is before `end` and interleaved, and the first row behind.
+fn next_tile<'f>(w: &Matrix<'f>, row: usize, end: usize) -> Option<(&'f [u8], usize)> {
+    let tile = if row < end { w.tile(row) } else { None };
+    Some((tile?, end.min((row + 1).next_multiple_of(TILE_ROWS))))
 }
 
 /// Groups of 32 columns in a block.
 const fn groups_per_block<B: Unpack>() -> usize {
     B::TYPE.block_len() / QK
+}
+
+/// Bytes of a plain row.
+fn row_bytes<B: Unpack>(w: &Matrix<'_>) -> usize {
+    w.n_cols() / B::TYPE.block_len() * B::TYPE.block_bytes()
 }
 
 /// Dot products of the rows with one token. Not inlined: two ISAs share it.
@@ -69,71 +80,66 @@ const fn groups_per_block<B: Unpack>() -> usize {
 /// The processor has the ISA, and `x` as many groups as a row.
 #[target_feature(enable = "neon")]
 #[inline(never)]
-unsafe fn one_token<D: Dot, B: Unpack>(rows: Rows<'_>, x: &[BlockQ8], out: &mut [f32]) {
-    for (first, out) in (0..rows.n).step_by(ROWS).zip(out.chunks_mut(ROWS)) {
-        let mut sink = OneToken::<D> { x: x.as_ptr(), walks: [D::start(); 2], acc: [vdupq_n_f32(0.0); 2] };
-        let mut cursors = rows.from::<B>(first);
-        for _ in 0..rows.n_blocks::<B>() {
-            // SAFETY: each row has this many blocks, each block as many groups as the activations beside it.
-            unsafe { B::unpack(&mut cursors, &mut sink) };
+unsafe fn one_token<D: Dot, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    let (start, end) = (out.start(), out.end());
+    let mut row = start;
+    while let Some((tile, next)) = next_tile(w, row, end) {
+        let eights = Eight::of_tile(tile, row, out);
+        // SAFETY: each row has as many groups as the activations; the processor has the ISA.
+        let sums = unsafe { dot::<D, B, _, 2>(eights.each_ref().map(|eight| eight.rows), x) };
+        for (Eight { lanes, columns, .. }, sums) in eights.into_iter().zip(sums) {
+            write(sums, lanes, part_mut(out.row(0), columns));
         }
-        store_some(sink.acc, out);
+        row = next;
+    }
+    let (bytes, stride) = (w.rows(row, end), row_bytes::<B>(w));
+    for (first, out) in (0..).step_by(ROWS).zip(part_mut(out.row(0), row - start..end - start).chunks_mut(ROWS)) {
+        // SAFETY: as above.
+        let [sums] = unsafe { dot::<D, B, _, 1>([Apart(rows_from(bytes, stride, first))], x) };
+        store_some(sums, out);
     }
 }
 
+/// Dot products of some rows with one token. The eights of a tile take turns, so that its bytes come from memory once.
+///
+/// # Safety
+/// The rows have as many groups as `x`; the processor has the ISA.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn dot<D: Dot, B: Unpack, R: Rows, const N: usize>(mut rows: [R; N], x: &[BlockQ8]) -> [Floats; N] {
+    let mut acc = [[vdupq_n_f32(0.0); 2]; N];
+    for x in x.chunks(PANEL) {
+        for (rows, acc) in rows.iter_mut().zip(&mut acc) {
+            let mut sink = OneToken::<R, D> { x: x.as_ptr(), walks: [D::start(); 2], acc: *acc, rows: PhantomData };
+            for _ in 0..x.len() / groups_per_block::<B>() {
+                // SAFETY: each row has this many blocks left, each block as many groups as the activations beside it.
+                unsafe { B::unpack(rows, &mut sink) };
+            }
+            *acc = sink.acc;
+        }
+    }
+    acc
+}
+
 /// Multiplies each group with the next activations.
-struct OneToken<D: Dot> {
+struct OneToken<R, D: Dot> {
     x: *const BlockQ8,
     walks: [D::Walk; 2],
     acc: Floats,
+    rows: PhantomData<R>,
 }
 
-impl<D: Dot> Sink for OneToken<D> {
+impl<R: Rows, D: Dot> Sink for OneToken<R, D> {
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, mut quants: impl FnMut(usize) -> [int8x16_t; 2]) {
+    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {
         // SAFETY: there is one for this group; the processor has the ISA.
         unsafe {
             let x = &*self.x;
             self.x = self.x.add(1);
-            let [first, last] = &mut self.walks;
-            let sums = [
-                scaled_dot::<D, B>(first, 0, scales, [0, 1, 2, 3].map(&mut quants), x),
-                scaled_dot::<D, B>(last, 1, scales, [4, 5, 6, 7].map(&mut quants), x),
-            ];
-            add_terms::<B>(&mut self.acc, scales, sums, x);
+            let sums = R::dot::<D, B>(&mut self.walks, quants, x);
+            add_terms::<B>(&mut self.acc, scales, scaled::<B>(sums, scales), x);
         }
-    }
-}
-
-/// `Σ_h sc_h Σ_j (q - offset) · x` of four rows. Always inlined, as a target feature would not allow.
-///
-/// # Safety
-/// The processor has the ISA.
-#[inline(always)]
-unsafe fn scaled_dot<D: Dot, B: Unpack>(
-    walk: &mut D::Walk,
-    quad: usize,
-    scales: &Scales,
-    quants: [[int8x16_t; 2]; 4],
-    x: &BlockQ8,
-) -> int32x4_t {
-    // SAFETY: the processor has the ISA, and the target has NEON.
-    unsafe {
-        let offset = vdupq_n_s32(B::OFFSET);
-        let [mut first, mut last] = D::dot::<B>(walk, quants, load(&x.qs));
-        if B::SCALING == Scaling::Halves {
-            if B::OFFSET != 0 {
-                let sums = half_sums(x);
-                first = vmlsq_laneq_s32::<0>(first, offset, sums);
-                last = vmlsq_laneq_s32::<1>(last, offset, sums);
-            }
-            return vmlaq_s32(vmulq_s32(first, scales.sc[0][quad]), last, scales.sc[1][quad]);
-        }
-        if B::OFFSET != 0 {
-            first = vmlsq_lane_s32::<0>(first, offset, whole_sum(x));
-        }
-        if B::SCALING == Scaling::Group { vmulq_s32(first, scales.sc[0][quad]) } else { first }
     }
 }
 
@@ -143,26 +149,67 @@ unsafe fn scaled_dot<D: Dot, B: Unpack>(
 /// The processor has the ISA, and `x` as many groups for each token as a row.
 #[target_feature(enable = "neon")]
 #[inline(never)]
-unsafe fn more_tokens<I: Isa, B: Unpack>(rows: Rows<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+unsafe fn more_tokens<I: Isa, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let empty = Packed { q: [vdupq_n_s8(0); 16], scales: Scales::plain([vdupq_n_f32(0.0); 2]) };
     let mut groups = [empty; PANEL];
-    if rows.n_groups == 0 {
+    let n_groups = w.n_cols() / QK;
+    if n_groups == 0 {
         (0..out.n_tokens()).for_each(|token| out.row(token).fill(0.0));
     }
-    for first in (0..rows.n).step_by(ROWS) {
-        let columns = first..rows.n.min(first + ROWS);
-        let mut cursors = rows.from::<B>(first);
-        for first in (0..rows.n_groups).step_by(PANEL) {
-            let n = PANEL.min(rows.n_groups - first);
-            let mut sink = Packing::<I> { next: groups.as_mut_ptr(), isa: PhantomData };
-            for _ in 0..n / groups_per_block::<B>() {
-                // SAFETY: each row has this many blocks left, and `groups` has room for theirs: `PANEL` is whole blocks.
-                unsafe { B::unpack(&mut cursors, &mut sink) };
-            }
-            let mut panel = Panel { groups: &groups[..n], first, x, stride: rows.n_groups, columns: columns.clone() };
-            // SAFETY: the processor has the ISA.
-            unsafe { panel.multiply_all::<I, B>(out) };
+    let (start, end) = (out.start(), out.end());
+    let mut row = start;
+    while let Some((tile, next)) = next_tile(w, row, end) {
+        for eight in Eight::of_tile(tile, row, out) {
+            // SAFETY: each row has as many groups as a token; the processor has the ISA.
+            unsafe { panels::<I, B, _>(eight, n_groups, x, &mut groups, out) };
         }
+        row = next;
+    }
+    let (bytes, stride) = (w.rows(row, end), row_bytes::<B>(w));
+    for first in (0..end - row).step_by(ROWS) {
+        let n = ROWS.min(end - row - first);
+        let rows = Apart(rows_from(bytes, stride, first));
+        let column = row + first - start;
+        let eight = Eight { rows, lanes: 0..n, columns: column..column + n };
+        // SAFETY: as above.
+        unsafe { panels::<I, B, _>(eight, n_groups, x, &mut groups, out) };
+    }
+}
+
+/// Dot products of eight rows with all tokens.
+///
+/// # Safety
+/// The rows have `n_groups` groups, as each token of `x`; the processor has the ISA.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn panels<I: Isa, B: Unpack, R: Rows>(
+    eight: Eight<R>,
+    n_groups: usize,
+    x: &[BlockQ8],
+    groups: &mut [Packed; PANEL],
+    out: &mut ColumnsMut<'_>,
+) {
+    let Eight { mut rows, lanes, columns } = eight;
+    if columns.is_empty() {
+        return;
+    }
+    for first in (0..n_groups).step_by(PANEL) {
+        let n = PANEL.min(n_groups - first);
+        let mut sink = Packing::<R, I> { next: groups.as_mut_ptr(), isa: PhantomData };
+        for _ in 0..n / groups_per_block::<B>() {
+            // SAFETY: each row has this many blocks left, and `groups` has room for theirs: `PANEL` is whole blocks.
+            unsafe { B::unpack(&mut rows, &mut sink) };
+        }
+        let mut panel = Panel {
+            groups: part(groups, 0, n),
+            first,
+            x,
+            stride: n_groups,
+            lanes: lanes.clone(),
+            columns: columns.clone(),
+        };
+        // SAFETY: the processor has the ISA.
+        unsafe { panel.multiply_all::<I, B>(out) };
     }
 }
 
@@ -174,20 +221,20 @@ struct Packed {
 }
 
 /// Packs each group to the next place.
-struct Packing<I> {
+struct Packing<R, I> {
     next: *mut Packed,
-    isa: PhantomData<I>,
+    isa: PhantomData<(R, I)>,
 }
 
-impl<I: Isa> Sink for Packing<I> {
+impl<R: Rows, I: Isa> Sink for Packing<R, I> {
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> [int8x16_t; 2]) {
+    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {
         let offset = vdupq_n_s8(B::OFFSET as i8);
-        let centred = [0, 1, 2, 3, 4, 5, 6, 7].map(quants).map(|q| q.map(|q| vsubq_s8(q, offset)));
+        let centred = [0, 1, 2, 3].map(quants).map(|q| q.map(|q| q.map(|q| vsubq_s8(q, offset))));
         // SAFETY: there is room for this group.
         unsafe {
-            *self.next = Packed { q: I::pack(&centred), scales: *scales };
+            *self.next = Packed { q: R::pack::<I>(&centred), scales: *scales };
             self.next = self.next.add(1);
         }
     }
@@ -201,7 +248,9 @@ struct Panel<'a> {
     /// `[n_tokens, stride]`
     x: &'a [BlockQ8],
     stride: usize,
-    /// Where the eight rows (or fewer) lie in the output.
+    /// Which of the eight rows are asked for.
+    lanes: Range<usize>,
+    /// Where these lie in the output.
     columns: Range<usize>,
 }
 
@@ -209,7 +258,7 @@ impl Panel<'_> {
     /// Where the sums of a token rest.
     #[inline]
     fn sums<'o>(&self, out: &'o mut ColumnsMut<'_>, token: usize) -> &'o mut [f32] {
-        out.row(token).get_mut(self.columns.clone()).unwrap_or_else(|| broken("columns of the output"))
+        part_mut(out.row(token), self.columns.clone())
     }
 
     /// Adds the products with all tokens to what the output holds (for the first columns: to zero).
@@ -251,7 +300,7 @@ impl Panel<'_> {
         let mut acc = [[vdupq_n_f32(0.0); 2]; T];
         if self.first > 0 {
             for (t, acc) in acc.iter_mut().enumerate().take(n) {
-                *acc = load_some(self.sums(out, token + t));
+                *acc = read(self.lanes.clone(), self.sums(out, token + t));
             }
         }
         for group in self.groups {
@@ -266,7 +315,7 @@ impl Panel<'_> {
             }
         }
         for (t, acc) in acc.into_iter().enumerate().take(n) {
-            store_some(acc, self.sums(out, token + t));
+            write(acc, self.lanes.clone(), self.sums(out, token + t));
         }
     }
 }
@@ -296,4 +345,33 @@ unsafe fn scaled_products<I: Isa, B: Unpack, const T: usize>(group: &Packed, x: 
             }
         }
     }
+}
+
+#[inline]
+fn part_mut(out: &mut [f32], columns: Range<usize>) -> &mut [f32] {
+    out.get_mut(columns).unwrap_or_else(|| broken("columns of the output"))
+}
+
+/// The given lanes, to `out`.
+#[target_feature(enable = "neon")]
+#[inline]
+fn write(sums: Floats, lanes: Range<usize>, out: &mut [f32]) {
+    if lanes.start == 0 {
+        return store_some(sums, out);
+    }
+    let mut all = [0.0; ROWS];
+    store_some(sums, &mut all);
+    out.iter_mut().zip(all.iter().skip(lanes.start)).for_each(|(out, &sum)| *out = sum);
+}
+
+/// The given lanes, from `x`; the others are zero.
+#[target_feature(enable = "neon")]
+#[inline]
+fn read(lanes: Range<usize>, x: &[f32]) -> Floats {
+    if lanes.start == 0 {
+        return load_some(x);
+    }
+    let mut all = [0.0; ROWS];
+    all.iter_mut().skip(lanes.start).zip(x).for_each(|(lane, &x)| *lane = x);
+    load_some(&all)
 }

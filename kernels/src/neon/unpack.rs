@@ -2,10 +2,9 @@
 
 use core::arch::aarch64::*;
 
-use super::bytes::{next_4, next_16, next_32, next_halves};
-use super::group::{ROWS, Scales, Scaling, Sink, Unpack};
+use super::group::{Scales, Scaling, Sink, Unpack};
+use super::rows::{Quarter16, Quarter32, Rows};
 use crate::block::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
-use crate::contract::broken;
 
 impl Unpack for BlockQ4_0 {
     const MIN_QUANT: i32 = 0;
@@ -16,11 +15,11 @@ impl Unpack for BlockQ4_0 {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads d and qs of each block; the sink has room for its group.
         unsafe {
-            let scales = Scales::plain(next_halves(rows));
-            sink.group::<Self>(&scales, |r| nibbles(next_16(&mut rows[r])));
+            let scales = Scales::plain(rows.next_halves());
+            sink.group::<Self>(&scales, |quarter| nibbles(rows.next_16(quarter)));
         }
     }
 }
@@ -34,12 +33,12 @@ impl Unpack for BlockQ4_1 {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads d, m and qs of each block; the sink has room for its group.
         unsafe {
-            let scales = Scales::plain(next_halves(rows));
-            let scales = Scales { m: next_halves(rows), ..scales };
-            sink.group::<Self>(&scales, |r| nibbles(next_16(&mut rows[r])));
+            let scales = Scales::plain(rows.next_halves());
+            let scales = Scales { m: rows.next_halves(), ..scales };
+            sink.group::<Self>(&scales, |quarter| nibbles(rows.next_16(quarter)));
         }
     }
 }
@@ -53,15 +52,11 @@ impl Unpack for BlockQ5_0 {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads d, qh and qs of each block; the sink has room for its group.
         unsafe {
-            let scales = Scales::plain(next_halves(rows));
-            sink.group::<Self>(&scales, |r| {
-                let row = rows.get_mut(r).unwrap_or_else(|| broken("one of eight rows"));
-                let qh = next_4(row);
-                five_bits(next_16(row), qh)
-            });
+            let scales = Scales::plain(rows.next_halves());
+            sink.group::<Self>(&scales, |quarter| rows.next_five_bits(quarter));
         }
     }
 }
@@ -75,16 +70,12 @@ impl Unpack for BlockQ5_1 {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads d, m, qh and qs of each block; the sink has room for its group.
         unsafe {
-            let scales = Scales::plain(next_halves(rows));
-            let scales = Scales { m: next_halves(rows), ..scales };
-            sink.group::<Self>(&scales, |r| {
-                let row = rows.get_mut(r).unwrap_or_else(|| broken("one of eight rows"));
-                let qh = next_4(row);
-                five_bits(next_16(row), qh)
-            });
+            let scales = Scales::plain(rows.next_halves());
+            let scales = Scales { m: rows.next_halves(), ..scales };
+            sink.group::<Self>(&scales, |quarter| rows.next_five_bits(quarter));
         }
     }
 }
@@ -98,11 +89,11 @@ impl Unpack for BlockQ8_0 {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads d and qs of each block; the sink has room for its group.
         unsafe {
-            let scales = Scales::plain(next_halves(rows));
-            sink.group::<Self>(&scales, |r| next_32(&mut rows[r]));
+            let scales = Scales::plain(rows.next_halves());
+            sink.group::<Self>(&scales, |quarter| rows.next_32(quarter));
         }
     }
 }
@@ -110,8 +101,8 @@ impl Unpack for BlockQ8_0 {
 /// Low halves of the bytes: columns 0..16; high halves: columns 16..32.
 #[target_feature(enable = "neon")]
 #[inline]
-fn nibbles(both: int8x16_t) -> [int8x16_t; 2] {
-    [vandq_s8(both, vdupq_n_s8(15)), high_nibbles(both)]
+fn nibbles(both: Quarter16) -> Quarter32 {
+    both.map(|both| [vandq_s8(both, vdupq_n_s8(15)), high_nibbles(both)])
 }
 
 #[target_feature(enable = "neon")]
@@ -120,18 +111,13 @@ pub(super) fn high_nibbles(both: int8x16_t) -> int8x16_t {
     vreinterpretq_s8_u8(vshrq_n_u8::<4>(vreinterpretq_u8_s8(both)))
 }
 
-/// Quants of five bits less 16: the upper four bits of a byte become the inverse of the fifth bit, four times.
+/// Quants of five bits less 16: the upper four bits of a nibble's byte become the inverse of the fifth bit, four times.
+///
+/// For each byte of the first and the last 16 columns: the byte of `qh` with its fifth bit, and which `bit` of it that is.
 #[target_feature(enable = "neon")]
 #[inline]
-fn five_bits(both: int8x16_t, qh: uint8x16_t) -> [int8x16_t; 2] {
+pub(super) fn five_bits(both: int8x16_t, qh: uint8x16_t, byte: [uint8x16_t; 2], bit: uint8x16_t) -> [int8x16_t; 2] {
     let clear = vmvnq_u8(qh);
-    let bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
-    // Eight times the byte that holds the bits of eight columns.
-    let byte = |first: u64, second: u64| {
-        let times = 0x0101_0101_0101_0101;
-        vreinterpretq_u8_u64(vcombine_u64(vcreate_u64(first * times), vcreate_u64(second * times)))
-    };
-    let first = vreinterpretq_s8_u8(vtstq_u8(vqtbl1q_u8(clear, byte(0, 1)), bits));
-    let last = vreinterpretq_s8_u8(vtstq_u8(vqtbl1q_u8(clear, byte(2, 3)), bits));
+    let [first, last] = byte.map(|byte| vreinterpretq_s8_u8(vtstq_u8(vqtbl1q_u8(clear, byte), bit)));
     [vsliq_n_s8::<4>(both, first), vsliq_n_s8::<4>(high_nibbles(both), last)]
 }

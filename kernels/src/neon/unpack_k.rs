@@ -2,13 +2,10 @@
 
 use core::arch::aarch64::*;
 
-use super::bytes::{load_32, next_32, next_halves, next_words};
-use super::group::{Floats, Integers, ROWS, Scales, Scaling, Sink, Unpack};
+use super::group::{Floats, Integers, Scales, Scaling, Sink, Unpack};
+use super::rows::{Quarter32, Rows, Words};
 use super::unpack::high_nibbles;
 use crate::block::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K};
-
-/// Four bytes of each of the eight rows.
-type Words = [uint32x4_t; 2];
 
 impl Unpack for BlockQ2_K {
     const MIN_QUANT: i32 = 0;
@@ -19,21 +16,21 @@ impl Unpack for BlockQ2_K {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads the fields of each block, by their offsets; the sink has room for its eight groups.
         unsafe {
-            let mut tail = at(rows, 80);
-            let (d, m) = (next_halves(&mut tail), negative(next_halves(&mut tail)));
-            let scales = [(); 4].map(|()| next_words(rows));
+            let mut tail = rows.at(80);
+            let (d, m) = (tail.next_halves(), negative(tail.next_halves()));
+            let scales = [(); 4].map(|()| rows.next_words());
             for n in 0..2 {
                 let scales = |k: usize| {
                     let nibble = |i| field(scales[2 * n + k / 2], 16 * (k % 2) as i32 + 4 * i, 15);
                     Scales { d, sc: [nibble(0), nibble(2)], m, mn: [nibble(1), nibble(3)] }
                 };
-                sink.group::<Self>(&scales(0), |r| load_32::<0>(rows[r]).map(|q| masked(q, 3)));
-                sink.group::<Self>(&scales(1), |r| load_32::<0>(rows[r]).map(|q| masked(right(q, 2), 3)));
-                sink.group::<Self>(&scales(2), |r| load_32::<0>(rows[r]).map(|q| masked(right(q, 4), 3)));
-                sink.group::<Self>(&scales(3), |r| next_32(&mut rows[r]).map(|q| right(q, 6)));
+                sink.group::<Self>(&scales(0), |i| each(rows.load_32::<0>(i), |q| masked(q, 3)));
+                sink.group::<Self>(&scales(1), |i| each(rows.load_32::<0>(i), |q| masked(right(q, 2), 3)));
+                sink.group::<Self>(&scales(2), |i| each(rows.load_32::<0>(i), |q| masked(right(q, 4), 3)));
+                sink.group::<Self>(&scales(3), |i| each(rows.next_32(i), |q| right(q, 6)));
             }
             *rows = tail;
         }
@@ -49,26 +46,31 @@ impl Unpack for BlockQ3_K {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads the fields of each block, by their offsets; the sink has room for its eight groups.
         unsafe {
-            let mut tail = at(rows, 96);
-            let scales = q3_scales([(); 3].map(|()| next_words(&mut tail)));
-            let d = next_halves(&mut tail);
-            *rows = at(rows, 32);
+            let mut tail = rows.at(96);
+            let scales = q3_scales([(); 3].map(|()| tail.next_words()));
+            let d = tail.next_halves();
+            *rows = rows.at(32);
             for n in 0..2 {
                 let scales = |k: usize| {
                     let byte = |i| signed_byte(scales[2 * n + k / 2], 2 * (k % 2) + i);
                     Scales { sc: [byte(0), byte(1)], ..Scales::plain(d) }
                 };
-                let third = |row: *const u8, k: usize| load_32::<0>(row.sub(32 + 32 * n)).map(|q| bit(q, 4 * n + k));
+                let third =
+                    |rows: &R, i, k| each(rows.at(-32 - 32 * n as isize).load_32::<0>(i), |q| bit(q, 4 * n + k));
                 let join = |low, third| zip(low, third, |low, third| vsliq_n_s8::<2>(masked(low, 3), third));
-                sink.group::<Self>(&scales(0), |r| join(load_32::<0>(rows[r]), third(rows[r], 0)));
-                sink.group::<Self>(&scales(1), |r| join(load_32::<0>(rows[r]).map(|q| right(q, 2)), third(rows[r], 1)));
-                sink.group::<Self>(&scales(2), |r| join(load_32::<0>(rows[r]).map(|q| right(q, 4)), third(rows[r], 2)));
-                sink.group::<Self>(&scales(3), |r| {
-                    let third = third(rows[r], 3);
-                    join(next_32(&mut rows[r]).map(|q| right(q, 6)), third)
+                sink.group::<Self>(&scales(0), |i| join(rows.load_32::<0>(i), third(rows, i, 0)));
+                sink.group::<Self>(&scales(1), |i| {
+                    join(each(rows.load_32::<0>(i), |q| right(q, 2)), third(rows, i, 1))
+                });
+                sink.group::<Self>(&scales(2), |i| {
+                    join(each(rows.load_32::<0>(i), |q| right(q, 4)), third(rows, i, 2))
+                });
+                sink.group::<Self>(&scales(3), |i| {
+                    let third = third(rows, i, 3);
+                    join(each(rows.next_32(i), |q| right(q, 6)), third)
                 });
             }
             *rows = tail;
@@ -100,17 +102,17 @@ impl Unpack for BlockQ4_K {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads the fields of each block, in order; the sink has room for its eight groups.
         unsafe {
             let header = Header::next(rows);
             for half in 0..2 {
-                let low = |row: *const u8| load_32::<0>(row).map(|q| masked(q, 15));
-                let high = |row: &mut *const u8| next_32(row).map(|q| high_nibbles(q));
-                sink.group::<Self>(&header.group(half, 0), |r| low(rows[r]));
-                sink.group::<Self>(&header.group(half, 1), |r| high(&mut rows[r]));
-                sink.group::<Self>(&header.group(half, 2), |r| low(rows[r]));
-                sink.group::<Self>(&header.group(half, 3), |r| high(&mut rows[r]));
+                let low = |rows: &R, i| each(rows.load_32::<0>(i), |q| masked(q, 15));
+                let high = |rows: &mut R, i| each(rows.next_32(i), |q| high_nibbles(q));
+                sink.group::<Self>(&header.group(half, 0), |i| low(rows, i));
+                sink.group::<Self>(&header.group(half, 1), |i| high(rows, i));
+                sink.group::<Self>(&header.group(half, 2), |i| low(rows, i));
+                sink.group::<Self>(&header.group(half, 3), |i| high(rows, i));
             }
         }
     }
@@ -125,26 +127,27 @@ impl Unpack for BlockQ5_K {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads the fields of each block, in order; the sink has room for its eight groups.
         unsafe {
             let header = Header::next(rows);
-            *rows = at(rows, 32);
+            *rows = rows.at(32);
             for half in 0..2 {
                 // Columns 64 lie between the fifth bits and `row` for each pair of groups before this one.
-                let fifth = |row: *const u8, k: usize| {
-                    load_32::<0>(row.sub(32 + 64 * half + k / 2 * 32)).map(|q| bit(q, 4 * half + k))
+                let fifth = |rows: &R, i, k: usize| {
+                    let fifth = rows.at(-((32 + 64 * half + k / 2 * 32) as isize));
+                    each(fifth.load_32::<0>(i), |q| bit(q, 4 * half + k))
                 };
                 let low =
-                    |row: *const u8, k| zip(load_32::<0>(row), fifth(row, k), |q, fifth| vsliq_n_s8::<4>(q, fifth));
-                let high = |row: &mut *const u8, k| {
-                    let fifth = fifth(*row, k);
-                    zip(next_32(row), fifth, |q, fifth| vsliq_n_s8::<4>(high_nibbles(q), fifth))
+                    |rows: &R, i, k| zip(rows.load_32::<0>(i), fifth(rows, i, k), |q, fifth| vsliq_n_s8::<4>(q, fifth));
+                let high = |rows: &mut R, i, k| {
+                    let fifth = fifth(rows, i, k);
+                    zip(rows.next_32(i), fifth, |q, fifth| vsliq_n_s8::<4>(high_nibbles(q), fifth))
                 };
-                sink.group::<Self>(&header.group(half, 0), |r| low(rows[r], 0));
-                sink.group::<Self>(&header.group(half, 1), |r| high(&mut rows[r], 1));
-                sink.group::<Self>(&header.group(half, 2), |r| low(rows[r], 2));
-                sink.group::<Self>(&header.group(half, 3), |r| high(&mut rows[r], 3));
+                sink.group::<Self>(&header.group(half, 0), |i| low(rows, i, 0));
+                sink.group::<Self>(&header.group(half, 1), |i| high(rows, i, 1));
+                sink.group::<Self>(&header.group(half, 2), |i| low(rows, i, 2));
+                sink.group::<Self>(&header.group(half, 3), |i| high(rows, i, 3));
             }
         }
     }
@@ -162,14 +165,14 @@ impl Header {
     /// From `d`, `dmin` and the packed scales of eight rows; see [`crate::block::scale_and_minimum`].
     ///
     /// # Safety
-    /// `rows` point at them.
+    /// They can be read.
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn next(rows: &mut [*const u8; ROWS]) -> Self {
+    unsafe fn next(rows: &mut impl Rows) -> Self {
         // SAFETY: reads 2, 2 and 12 bytes of each row.
         let (d, m, [sc, mn, rest]) = unsafe {
-            let (d, m) = (next_halves(rows), negative(next_halves(rows)));
-            (d, m, [(); 3].map(|()| next_words(rows)))
+            let (d, m) = (rows.next_halves(), negative(rows.next_halves()));
+            (d, m, [(); 3].map(|()| rows.next_words()))
         };
         let first = |low: Words| low.map(|low| bytes(low, 0, 63));
         // Of the last four groups: low four bits, and the two highest bits of the first four's bytes.
@@ -197,45 +200,31 @@ impl Unpack for BlockQ6_K {
 
     #[target_feature(enable = "neon")]
     #[inline]
-    unsafe fn unpack(rows: &mut [*const u8; ROWS], sink: &mut impl Sink) {
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink) {
         // SAFETY: reads the fields of each block, by their offsets; the sink has room for its eight groups.
         unsafe {
-            let mut tail = at(rows, 192);
-            let scales = [(); 4].map(|()| next_words(&mut tail));
-            let d = next_halves(&mut tail);
+            let mut tail = rows.at(192);
+            let scales = [(); 4].map(|()| tail.next_words());
+            let d = tail.next_halves();
             for n in 0..2 {
                 let scales = |k: usize| {
                     let byte = |i| signed_byte(scales[2 * n + k / 2], 2 * (k % 2) + i);
                     Scales { sc: [byte(0), byte(1)], ..Scales::plain(d) }
                 };
                 // `qh` lies 128 behind `ql`, and steps half as far.
-                let high = |row: *const u8| load_32::<0>(row.add(128 - 32 * n));
-                let join = |low, high: [int8x16_t; 2], shift: i32| {
+                let high = |i| rows.at(128 - 32 * n as isize).load_32::<0>(i);
+                let join = |low, high: Quarter32, shift: i32| {
                     zip(low, high, |low, high| vsliq_n_s8::<4>(low, masked(right(high, shift), 3)))
                 };
-                sink.group::<Self>(&scales(0), |r| join(load_32::<0>(rows[r]), high(rows[r]), 0));
-                sink.group::<Self>(&scales(1), |r| join(load_32::<32>(rows[r]), high(rows[r]), 2));
-                sink.group::<Self>(&scales(2), |r| {
-                    join(load_32::<0>(rows[r]).map(|q| high_nibbles(q)), high(rows[r]), 4)
-                });
-                sink.group::<Self>(&scales(3), |r| {
-                    join(load_32::<32>(rows[r]).map(|q| high_nibbles(q)), high(rows[r]), 6)
-                });
-                *rows = at(rows, 64);
+                sink.group::<Self>(&scales(0), |i| join(rows.load_32::<0>(i), high(i), 0));
+                sink.group::<Self>(&scales(1), |i| join(rows.load_32::<32>(i), high(i), 2));
+                sink.group::<Self>(&scales(2), |i| join(each(rows.load_32::<0>(i), |q| high_nibbles(q)), high(i), 4));
+                sink.group::<Self>(&scales(3), |i| join(each(rows.load_32::<32>(i), |q| high_nibbles(q)), high(i), 6));
+                *rows = rows.at(64);
             }
             *rows = tail;
         }
     }
-}
-
-/// The same place of each row, `offset` bytes on.
-///
-/// # Safety
-/// It lies in the row, or just behind it.
-#[inline]
-unsafe fn at(rows: &[*const u8; ROWS], offset: usize) -> [*const u8; ROWS] {
-    // SAFETY: by the caller.
-    rows.map(|row| unsafe { row.add(offset) })
 }
 
 /// The bits of `mask`, in each byte.
@@ -259,10 +248,17 @@ fn bit(x: int8x16_t, n: usize) -> int8x16_t {
     masked(right(x, n as i32), 1)
 }
 
-/// `f` of either register of `a` with that of `b`.
-#[inline]
-fn zip(a: [int8x16_t; 2], b: [int8x16_t; 2], f: impl Fn(int8x16_t, int8x16_t) -> int8x16_t) -> [int8x16_t; 2] {
-    [f(a[0], b[0]), f(a[1], b[1])]
+/// `f` of each register.
+#[inline(always)]
+fn each(x: Quarter32, f: impl Fn(int8x16_t) -> int8x16_t) -> Quarter32 {
+    x.map(|two| two.map(&f))
+}
+
+/// `f` of each register of `a` with that of `b`.
+#[inline(always)]
+fn zip(a: Quarter32, b: Quarter32, f: impl Fn(int8x16_t, int8x16_t) -> int8x16_t) -> Quarter32 {
+    let two = |a: [int8x16_t; 2], b: [int8x16_t; 2]| [f(a[0], b[0]), f(a[1], b[1])];
+    [two(a[0], b[0]), two(a[1], b[1])]
 }
 
 /// Lanes shifted right, and the bits of `mask` in each of their bytes.
