@@ -2,7 +2,7 @@
 //!
 //! Steps are as short as a few microseconds, and on a busy machine a thread may take longer to be given a processor than a
 //! step takes. So whoever runs a step does the work, the pool's threads join as they come, and nobody waits for one that has
-//! not begun. A thread that finds nothing to do looks for [`SPIN`], since the next step of a forward pass comes soon, and
+//! not begun. A thread that finds nothing to do looks for `SPIN`, since the next step of a forward pass comes soon, and
 //! then sleeps, so that an idle pool costs nothing.
 
 use core::cell::UnsafeCell;
