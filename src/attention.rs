@@ -22,7 +22,7 @@
 use heapless::Vec;
 use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};
 
-use crate::cache::{Block, Blocks};
+use crate::cache::Block;
 
 /// Queries that walk together at most: few where memory is small, since a tile lies on the stack. A power of two.
 pub(crate) const TILE: usize = if cfg!(target_pointer_width = "64") { KV_BLOCK } else { 2 };
@@ -61,9 +61,8 @@ impl<'a> Tile<'a> {
         self.walks.push(Walk::new(query, pos, slope, out)).ok()
     }
 
-    /// Walks `blocks`, those that the last query sees, until every query has seen all that counts; each `out` is then
-    /// `Σ softmax(s)_j v_j`. Returns the number of keys that each visited.
-    pub(crate) fn attend(&mut self, kernels: &dyn Kernels, blocks: Blocks<'_>) -> impl Iterator<Item = u32> {
+    /// Walks `blocks`, those that the last query sees, until every query has seen all that counts.
+    pub(crate) fn walk<'c>(&mut self, kernels: &dyn Kernels, blocks: impl Iterator<Item = Block<'c>>) {
         for block in blocks {
             kernels.attend_block(&block.kv, self.scale, &mut self.walks);
             for (walk, horizon) in self.walks.iter().zip(&mut self.horizons).filter(|(walk, _)| !walk.ended) {
@@ -73,6 +72,10 @@ impl<'a> Tile<'a> {
                 break;
             }
         }
+    }
+
+    /// Each `out` becomes `Σ softmax(s)_j v_j` of the keys that were walked. Returns the number of keys that each visited.
+    pub(crate) fn finish(&mut self, kernels: &dyn Kernels) -> impl Iterator<Item = u32> {
         for walk in &mut self.walks {
             kernels.scale(walk.acc, 1.0 / walk.sum);
         }

@@ -59,12 +59,14 @@ mod cache;
 mod executor;
 mod forward;
 pub mod gguf;
+mod heads;
 mod model;
 mod plan;
 mod ring;
 pub mod sampler;
 mod session;
 mod shape;
+mod steps;
 mod tensor;
 pub mod tokenizer;
 

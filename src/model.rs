@@ -41,6 +41,16 @@ pub enum Qkv<'f> {
     Split([Linear<'f>; 3]),
 }
 
+impl<'f> Qkv<'f> {
+    /// The one or three, in the order of their rows.
+    pub fn linears(&self) -> &[Linear<'f>] {
+        match self {
+            Self::Fused(fused) => core::slice::from_ref(fused),
+            Self::Split(linears) => linears,
+        }
+    }
+}
+
 /// The weights of one layer.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]

@@ -8,8 +8,10 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 use crate::cache::KvCache;
 use crate::executor::Executor;
 use crate::forward::{Activity, Forward};
+use crate::heads::Heads;
 use crate::model::{LayerTable, LoadError, Model};
 use crate::plan::{Lengths, MemoryPlan, PlanError, SessionConfig};
+use crate::steps::Steps;
 
 /// Why a session cannot begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -329,10 +331,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         let forward = Forward {
             model: self.model,
             layers: &self.layers,
-            kernels: self.kernels,
-            executor: self.executor,
-            kv: self.config.kv,
-            horizon_eps: self.config.horizon_eps,
+            steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
+            heads: Heads { kv: self.config.kv, horizon_eps: self.config.horizon_eps },
         };
         run(&forward, &mut self.cache, &mut self.act).ok_or(RunError::Broken)
     }

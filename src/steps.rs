@@ -1,0 +1,210 @@
+//! The steps that graphs are made of: products, norms and activations over rows, cut into parts for the workers.
+
+use core::slice::{ChunksExact, ChunksExactMut};
+
+use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Parts, QK, RowsMut, Tiles};
+
+use crate::architecture::{Activation, Norm};
+use crate::executor::Executor;
+use crate::model::{Linear, NormWeights, Qkv};
+use crate::shape::Shape;
+
+/// What computes, and the numbers of the model.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'s> {
+    pub(crate) shape: &'s Shape,
+    pub(crate) kernels: &'s dyn Kernels,
+    pub(crate) executor: &'s dyn Executor,
+}
+
+impl Steps<'_> {
+    pub(crate) fn activate(&self, x: &mut [f32]) {
+        match self.shape.arch.activation {
+            Activation::GeluTanh => self.kernels.gelu_tanh(x),
+            Activation::GeluErf => self.kernels.gelu_erf(x),
+            Activation::Silu => self.kernels.silu(x),
+        }
+    }
+
+    /// `h = norm(x)`, row by row, also quantized if one of the `users` wants that.
+    pub(crate) fn normed<'b>(
+        &self,
+        weights: &NormWeights<'_>,
+        x: &[f32],
+        h: &'b mut [f32],
+        q8: &'b mut [BlockQ8],
+        users: &[&Linear<'_>],
+    ) -> Option<Input<'b>> {
+        let n_embd = self.shape.n_embd;
+        let (n_rows, n_blocks, quantize) = (h.len() / n_embd.max(1), n_embd.div_ceil(QK), want_q8(users));
+        let (part, q8) = (self.rows_of_part(n_rows), q8.get_mut(..n_rows * n_blocks)?);
+        let parts = Parts::new((RowsMut::new(h, part * n_embd), RowsMut::new(q8, part * n_blocks)));
+        self.on_rows(n_rows, &|| {
+            while let Some((i, (h, q8))) = parts.take() {
+                let x = rows(x, n_embd).skip(i * part);
+                for ((x, h), q8) in x.zip(rows_mut(h, n_embd)).zip(rows_mut(q8, n_blocks)) {
+                    self.norm(weights, x, h);
+                    if quantize {
+                        self.kernels.quantize_q8(h, q8);
+                    }
+                }
+            }
+        });
+        Some(Input { x: h, q8 })
+    }
+
+    /// `x`, rows of `n_cols`, also quantized if one of the `users` wants that.
+    pub(crate) fn quantized<'b>(
+        &self,
+        x: &'b [f32],
+        n_cols: usize,
+        q8: &'b mut [BlockQ8],
+        users: &[&Linear<'_>],
+    ) -> Option<Input<'b>> {
+        if !want_q8(users) {
+            return Some(Input { x, q8: &[] });
+        }
+        let (n_rows, n_blocks) = (x.len() / n_cols.max(1), n_cols.div_ceil(QK));
+        let (part, q8) = (self.rows_of_part(n_rows), q8.get_mut(..n_rows * n_blocks)?);
+        let parts = Parts::new(RowsMut::new(q8, part * n_blocks));
+        self.on_rows(n_rows, &|| {
+            while let Some((i, q8)) = parts.take() {
+                for (x, q8) in rows(x, n_cols).skip(i * part).zip(rows_mut(q8, n_blocks)) {
+                    self.kernels.quantize_q8(x, q8);
+                }
+            }
+        });
+        Some(Input { x, q8 })
+    }
+
+    /// Runs `work` on all workers, if there are rows enough that it is worth a step.
+    pub(crate) fn on_rows(&self, n_rows: usize, work: &(dyn Fn() + Sync)) {
+        if n_rows > 1 { self.executor.run(work) } else { work() }
+    }
+
+    /// Rows that a worker takes at a time.
+    pub(crate) fn rows_of_part(&self, n_rows: usize) -> usize {
+        n_rows.div_ceil(self.executor.n_workers().saturating_mul(4).max(1))
+    }
+
+    pub(crate) fn norm(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
+        let s = self.shape;
+        match s.arch.norm {
+            Norm::Layer => self.kernels.layer_norm(x, weights.weight, weights.bias, s.norm_eps, out),
+            Norm::Rms => self.kernels.rms_norm(x, weights.weight, s.norm_eps, out),
+        }
+    }
+
+    /// `out = W_qkv x + b`, rows of queries, keys and values, clamped if the model wants it.
+    pub(crate) fn qkv(&self, qkv: &Qkv<'_>, input: &Input<'_>, out: &mut [f32]) {
+        let (linears, stride) = (qkv.linears(), self.shape.n_qkv());
+        let mut first = 0;
+        for linear in linears {
+            let n = linear.weight.n_rows();
+            self.linear(linear, input, ColumnsOf { buffer: out, stride, first, n }, |row| {
+                if let Some(limit) = self.shape.clamp_kqv {
+                    self.kernels.clamp(row, limit);
+                }
+            });
+            first += n;
+        }
+    }
+
+    /// `out = then(W x + b)`; `then` works element by element, on any part of a row.
+    pub(crate) fn linear(
+        &self,
+        linear: &Linear<'_>,
+        input: &Input<'_>,
+        out: ColumnsOf<'_>,
+        then: impl Fn(&mut [f32]) + Sync,
+    ) {
+        let ColumnsOf { buffer, stride, first, n } = out;
+        let tiles = Parts::new(Tiles::of_columns(buffer, stride, first..first + n, self.tile_len(n)));
+        self.executor.run(&|| {
+            while let Some((_, mut tile)) = tiles.take() {
+                self.product(linear, input, &mut tile);
+                tile.rows_mut().for_each(&then);
+            }
+        });
+    }
+
+    /// `out = W x + b`, then `then(out, other)`, which works element by element, on the same part of a row of either.
+    pub(crate) fn linear_beside(
+        &self,
+        linear: &Linear<'_>,
+        input: &Input<'_>,
+        out: &mut [f32],
+        other: &mut [f32],
+        then: impl Fn(&mut [f32], &mut [f32]) + Sync,
+    ) {
+        let n = linear.weight.n_rows();
+        let [out, other] = [out, other].map(|buffer| Tiles::of_columns(buffer, n, 0..n, self.tile_len(n)));
+        let tiles = Parts::new((out, other));
+        self.executor.run(&|| {
+            while let Some((_, (mut tile, mut other))) = tiles.take() {
+                self.product(linear, input, &mut tile);
+                tile.rows_mut().zip(other.rows_mut()).for_each(|(row, other)| then(row, other));
+            }
+        });
+    }
+
+    /// `tile = W x + b`
+    fn product(&self, linear: &Linear<'_>, input: &Input<'_>, tile: &mut ColumnsMut<'_>) {
+        self.kernels.matmul(&linear.weight, input.of(linear), tile);
+        if let Some(bias) = linear.bias {
+            // A bias that were too short would be none, which kernels refuse to add.
+            let bias = bias.get(tile.start()..tile.end()).unwrap_or_default();
+            tile.rows_mut().for_each(|row| self.kernels.add(row, bias));
+        }
+    }
+
+    /// Outputs that a worker takes at a time: whole for one worker, else four parts each, in groups of 16 rows; no longer than
+    /// what others may have to wait for when its processor is taken from it.
+    fn tile_len(&self, n: usize) -> usize {
+        match self.executor.n_workers() {
+            0 | 1 => n,
+            workers => n.div_ceil(workers.saturating_mul(4)).next_multiple_of(16).clamp(64, 1024),
+        }
+    }
+}
+
+/// The rows of `[n, width]`. All widths of a [`Shape`] are at least 1.
+pub(crate) fn rows<T>(x: &[T], width: usize) -> ChunksExact<'_, T> {
+    x.chunks_exact(width.max(1))
+}
+
+pub(crate) fn rows_mut<T>(x: &mut [T], width: usize) -> ChunksExactMut<'_, T> {
+    x.chunks_exact_mut(width.max(1))
+}
+
+/// Columns `first..first + n` of a buffer `[n_tokens, stride]`.
+pub(crate) struct ColumnsOf<'b> {
+    pub(crate) buffer: &'b mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) first: usize,
+    pub(crate) n: usize,
+}
+
+impl<'b> ColumnsOf<'b> {
+    pub(crate) fn whole(buffer: &'b mut [f32], n: usize) -> Self {
+        Self { buffer, stride: n, first: 0, n }
+    }
+}
+
+/// The rows that matrices are multiplied with, quantized once if any of them wants it.
+pub(crate) struct Input<'b> {
+    x: &'b [f32],
+    q8: &'b [BlockQ8],
+}
+
+impl<'b> Input<'b> {
+    /// The form that goes with the weights.
+    fn of(&self, linear: &Linear<'_>) -> Activations<'b> {
+        if linear.weight.ty().is_quantized() { Activations::Q8(self.q8) } else { Activations::F32(self.x) }
+    }
+}
+
+/// Whether any of them is multiplied with quantized rows.
+fn want_q8(users: &[&Linear<'_>]) -> bool {
+    users.iter().any(|user| user.weight.ty().is_quantized())
+}
