@@ -33,15 +33,13 @@
 //! 1. Its number, name and sizes in `block/weight_type.rs`; its block, byte for byte, in `block/`, which asserts the size.
 //! 2. A `dot_*` in `scalar/dot.rs`, a formula in `scalar/dequantize.rs`, an arm in either `match`.
 //! 3. What it means, in `tests/definitions/reference.rs`.
-//! 4. `Unpack` (or the like) for each ISA. All of x86-64 has one, in `x86/`.
+//! 4. `Unpack` (or the like) for each ISA. All of x86-64 has one, in `x86/products/`.
 #![no_std]
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod arena;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 pub mod block;
 pub mod conformance;
 mod contract;
@@ -73,13 +71,13 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
     let isas = [
         scalar::detect(),
         #[cfg(target_arch = "x86_64")]
-        avx2::detect(),
+        x86::detect(),
         #[cfg(target_arch = "x86_64")]
-        avx2::detect_avx_vnni(),
+        x86::detect_avx_vnni(),
         #[cfg(target_arch = "x86_64")]
-        avx2::detect_avx512(),
+        x86::detect_avx512(),
         #[cfg(target_arch = "x86_64")]
-        avx2::detect_avx512_vnni(),
+        x86::detect_avx512_vnni(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
         cortex_m::dsp::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]

@@ -1,76 +1,201 @@
-//! Products of quantized weights on x86-64, for four vector units: AVX2, AVX-VNNI, AVX-512 and AVX-512 VNNI.
+//! x86-64 from 2013 on, for four ISAs: AVX2 with F16C; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
 //!
-//! - [`lanes`]: what a vector unit does; [`ymm`], [`zmm`]: registers of 256 and of 512 bits
-//! - [`rows`]: sixteen rows of blocks, interleaved or gathered from plain rows
-//! - [`unpack`], [`unpack_k`]: blocks of each type as quants and scales; [`group`]: 32 columns of them, and their products
-//! - [`quantized`]: tiles of rows, panels of columns, tokens; [`peak`]: what they are compared with
+//! - [`detect`]: what the processor has
+//! - [`products`]: products of quantized weights, all that the four differ in; the rest is AVX2's in each
+//! - [`floats`]: two registers hold the 16 partial sums of a dot product
+//! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time
+//! - [`walks`]: attention of several queries at once, over the [`panel`] of a block
 //!
-//! All of it is generic text without target features, and inlined into the functions below, each compiled for its unit.
+//! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
+//!
+//! Every function is compiled for the same two features: a closure has those of the function around it, and is only
+//! inlined into a function that has them all.
 
-// Loops go over the same lanes of several arrays.
-#![allow(clippy::needless_range_loop)]
+mod attention;
+mod detect;
+mod floats;
+mod math;
+mod norm;
+mod panel;
+mod products;
+mod quantize;
+mod walks;
 
-mod group;
-mod lanes;
-mod peak;
-mod quantized;
-mod rows;
-mod unpack;
-mod unpack_k;
-mod ymm;
-mod zmm;
+use crate::{
+    Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar,
+};
 
-use crate::block::*;
-use crate::{ColumnsMut, Matrix, WeightType};
-use group::Unpack;
-pub(crate) use peak::{int8_peak_avx_vnni, int8_peak_avx2, int8_peak_avx512, int8_peak_avx512_vnni};
-use ymm::Ymm;
-use zmm::Zmm;
+/// A processor with AVX2 and F16C, and maybe more: exists only where `detect` saw that.
+struct X86 {
+    name: &'static str,
+    /// Products of quantized weights, which the four ISAs differ in.
+    quantized: unsafe fn(&Matrix<'_>, &[BlockQ8], &mut ColumnsMut<'_>),
+    /// See [`Kernels::int8_peak`].
+    int8_peak: unsafe fn(u32) -> u64,
+}
 
-/// A function that multiplies with weights of any quantized type, compiled for a vector unit.
-macro_rules! matmul {
-    ($(#[$doc:meta])* $name:ident, $features:literal, $unit:ty) => {
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// The processor has these features.
-        #[target_feature(enable = $features)]
-        pub(crate) fn $name(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
-            #[target_feature(enable = $features)]
-            fn of<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
-                // SAFETY: this function has the features.
-                quantized::matmul::<B, _>(unsafe { <$unit>::new() }, w, x, out);
-            }
-            match w.ty() {
-                WeightType::Q4_0 => of::<BlockQ4_0>(w, x, out),
-                WeightType::Q4_1 => of::<BlockQ4_1>(w, x, out),
-                WeightType::Q5_0 => of::<BlockQ5_0>(w, x, out),
-                WeightType::Q5_1 => of::<BlockQ5_1>(w, x, out),
-                WeightType::Q8_0 => of::<BlockQ8_0>(w, x, out),
-                WeightType::Q2_K => of::<BlockQ2_K>(w, x, out),
-                WeightType::Q3_K => of::<BlockQ3_K>(w, x, out),
-                WeightType::Q4_K => of::<BlockQ4_K>(w, x, out),
-                WeightType::Q5_K => of::<BlockQ5_K>(w, x, out),
-                WeightType::Q6_K => of::<BlockQ6_K>(w, x, out),
-                WeightType::F32 | WeightType::F16 | WeightType::BF16 => crate::contract::broken("quantized weights"),
-            }
+static AVX2: X86 = X86 { name: "avx2", quantized: products::matmul_avx2, int8_peak: products::int8_peak_avx2 };
+static AVX_VNNI: X86 =
+    X86 { name: "avxvnni", quantized: products::matmul_avx_vnni, int8_peak: products::int8_peak_avx_vnni };
+static AVX512: X86 = X86 { name: "avx512", quantized: products::matmul_avx512, int8_peak: products::int8_peak_avx512 };
+static AVX512_VNNI: X86 =
+    X86 { name: "avx512vnni", quantized: products::matmul_avx512_vnni, int8_peak: products::int8_peak_avx512_vnni };
+
+pub(crate) fn detect() -> Option<&'static dyn Kernels> {
+    detect::avx2().then_some(&AVX2)
+}
+
+pub(crate) fn detect_avx_vnni() -> Option<&'static dyn Kernels> {
+    (detect::avx2() && detect::avx_vnni()).then_some(&AVX_VNNI)
+}
+
+pub(crate) fn detect_avx512() -> Option<&'static dyn Kernels> {
+    (detect::avx2() && detect::avx512()).then_some(&AVX512)
+}
+
+pub(crate) fn detect_avx512_vnni() -> Option<&'static dyn Kernels> {
+    (detect::avx2() && detect::avx512() && detect::avx512_vnni()).then_some(&AVX512_VNNI)
+}
+
+impl Kernels for X86 {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Interleaved
+    }
+
+    fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { quantize::quantize_q8(x, out) }
+    }
+
+    fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
+        match x {
+            // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+            Activations::Q8(x) if w.ty().is_quantized() => unsafe { (self.quantized)(w, x, out) },
+            // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+            x => unsafe { matmul(w, x, out) },
         }
-    };
+    }
+
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { norm::layer_norm(x, weight, bias, eps, out) }
+    }
+
+    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { norm::rms_norm(x, weight, eps, out) }
+    }
+
+    fn add(&self, x: &mut [f32], y: &[f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { add(x, y) }
+    }
+
+    fn multiply(&self, x: &mut [f32], y: &[f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { multiply(x, y) }
+    }
+
+    fn clamp(&self, x: &mut [f32], limit: f32) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { clamp(x, limit) }
+    }
+
+    fn gelu_tanh(&self, x: &mut [f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { math::gelu_tanh(x) }
+    }
+
+    fn gelu_erf(&self, x: &mut [f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { math::gelu_erf(x) }
+    }
+
+    fn silu(&self, x: &mut [f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { math::silu(x) }
+    }
+
+    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { quantize::store_kv(x, out) }
+    }
+
+    fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { attention::sum_squares(row, head_dim) }
+    }
+
+    fn score_block(
+        &self,
+        q: Query<'_>,
+        keys: KvRows<'_>,
+        scale: f32,
+        slope: f32,
+        distance: u32,
+        scores: &mut [f32],
+    ) -> f32 {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { attention::score_block(q, keys, scale, slope, distance, scores) }
+    }
+
+    fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { math::exp_block(scores, max) }
+    }
+
+    fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { attention::accumulate_block(probs, values, acc) }
+    }
+
+    fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { walks::attend_block(self, block, scale, walks) }
+    }
+
+    fn scale(&self, x: &mut [f32], factor: f32) {
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { scale(x, factor) }
+    }
+
+    fn int8_peak(&self, rounds: u32) -> u64 {
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+        unsafe { (self.int8_peak)(rounds) }
+    }
 }
 
-matmul! {
-    /// With AVX2: products added in pairs.
-    matmul_avx2, "avx2,f16c", Ymm<false>
+#[target_feature(enable = "avx2,f16c")]
+fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
+    use crate::block::*;
+    match (w.ty(), x) {
+        (WeightType::F32, Activations::F32(x)) => floats::matmul::<F32>(w, x, out),
+        (WeightType::F16, Activations::F32(x)) => floats::matmul::<F16>(w, x, out),
+        (WeightType::BF16, Activations::F32(x)) => floats::matmul::<BF16>(w, x, out),
+        _ => scalar::matmul(w, x, out),
+    }
 }
-matmul! {
-    /// With AVX-VNNI: products added by fours.
-    matmul_avx_vnni, "avx2,f16c,avxvnni", Ymm<true>
+
+#[target_feature(enable = "avx2,f16c")]
+fn add(x: &mut [f32], y: &[f32]) {
+    scalar::add(x, y);
 }
-matmul! {
-    /// With AVX-512: wider registers, and twice as many.
-    matmul_avx512, "avx2,f16c,avx512f,avx512bw", Zmm<false>
+
+#[target_feature(enable = "avx2,f16c")]
+fn multiply(x: &mut [f32], y: &[f32]) {
+    scalar::multiply(x, y);
 }
-matmul! {
-    /// With AVX-512 VNNI: both.
-    matmul_avx512_vnni, "avx2,f16c,avx512f,avx512bw,avx512vnni", Zmm<true>
+
+#[target_feature(enable = "avx2,f16c")]
+fn clamp(x: &mut [f32], limit: f32) {
+    scalar::clamp(x, limit);
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn scale(x: &mut [f32], factor: f32) {
+    scalar::scale(x, factor);
 }

@@ -2,7 +2,7 @@
 
 /// A vector unit. Its values exist only where its instructions were seen, so its methods are safe to call.
 ///
-/// Everything is inlined into a function that is compiled for the unit: see [`super::Isa`].
+/// Everything is inlined into a function that is compiled for the unit: see [`super`].
 pub(super) trait Lanes: Copy {
     /// 32-bit lanes of a register: 8 or 16.
     const N: usize;

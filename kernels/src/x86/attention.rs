@@ -135,67 +135,20 @@ fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
-    let (groups, rest) = qs.as_chunks::<QK>();
-    if head_dim > 0 && head_dim.is_multiple_of(QK) && rest.is_empty() {
-        let n = 8 * q.len();
-        let eights = groups.chunks_exact(n).zip(d.chunks_exact(n)).zip(scores.chunks_exact_mut(8));
-        for ((groups, d), scores) in eights {
-            prefetch(before(groups.as_flattened(), head_dim), 8 * head_dim);
-            store(dot_eight_keys(q, groups, d), scores);
-        }
-        let done = scores.len() / 8 * 8;
-        return dot_some_keys_q8(q, &qs[done * head_dim..], &d[done * q.len()..], head_dim, &mut scores[done..]);
-    }
-    dot_some_keys_q8(q, qs, d, head_dim, scores);
-}
-
-/// `q · k` of eight rows of whole groups: `groups` and `d` are `[8, q.len()]`.
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn dot_eight_keys(q: &[BlockQ8], groups: &[[i8; QK]], d: &[u16]) -> __m256 {
-    let n = q.len();
-    assert!(groups.len() == 8 * n && d.len() == 8 * n);
-    let mut acc = _mm256_setzero_ps();
-    for (g, q) in q.iter().enumerate() {
-        let x = load_group(&q.qs);
-        let (mut sums, mut scales) = ([_mm256_setzero_si256(); 8], [0; 2]);
-        for r in 0..8 {
-            // SAFETY: `r * n + g < 8 * n`, the length of both.
-            let (key, d) = unsafe { (load_group(groups.get_unchecked(r * n + g)), d.get_unchecked(r * n + g)) };
-            // Products of magnitudes (up to 128) with activations of that sign (±127): pairs fit 16 bits.
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(x, key));
-            sums[r] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-            scales[r / 4] |= u64::from(*d) << (16 * (r % 4));
-        }
-        let d = _mm256_cvtph_ps(_mm_set_epi64x(scales[1] as i64, scales[0] as i64));
-        let scale = _mm256_mul_ps(d, _mm256_set1_ps(q.d));
-        acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums_of(sums))));
-    }
-    acc
-}
-
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn load_group(group: &[i8; QK]) -> __m256i {
-    // SAFETY: 32 readable bytes; `loadu` needs no alignment.
-    unsafe { _mm256_loadu_si256(group.as_ptr().cast()) }
-}
-
-/// Any number of keys of any width.
-#[target_feature(enable = "avx2,f16c")]
-fn dot_some_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     for (first, scores) in (0..).step_by(8).zip(scores.chunks_mut(8)) {
-        let qs: [&[i8]; 8] = rows_from(qs, head_dim, first, scores.len());
+        let keys: [&[i8]; 8] = rows_from(qs, head_dim, first, scores.len());
         let d: [&[u16]; 8] = rows_from(d, q.len(), first, scores.len());
-        prefetch(before(qs[0], head_dim), 8 * head_dim);
+        prefetch(before(keys[0], head_dim), 8 * head_dim);
         let mut acc = _mm256_setzero_ps();
         for (g, q) in q.iter().enumerate() {
-            let [low, high] = words(&q.qs);
+            let x = load_group(&q.qs);
             let (mut sums, mut halves) = ([_mm256_setzero_si256(); 8], [0; 8]);
-            for (((sum, half), row), d) in sums.iter_mut().zip(&mut halves).zip(qs).zip(d) {
-                let key = columns_of(row, g);
-                *sum = _mm256_add_epi32(_mm256_madd_epi16(key[0], low), _mm256_madd_epi16(key[1], high));
-                *half = d[g];
+            for r in 0..8 {
+                let key = group_of(keys[r], g);
+                // Products of magnitudes (up to 128) with activations of that sign (±127): pairs fit 16 bits.
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(x, key));
+                sums[r] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+                halves[r] = d[r][g];
             }
             // SAFETY: this function has the features.
             let scale = _mm256_mul_ps(unsafe { u16::widen(&halves) }, _mm256_set1_ps(q.d));
@@ -205,28 +158,24 @@ fn dot_some_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores
     }
 }
 
-/// Columns `32 g..32 g + 32` of a row as 16-bit integers; zeros for those that it does not have.
+/// Columns `32 g..32 g + 32` of a row; zeros for those that it does not have.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn columns_of(row: &[i8], g: usize) -> [__m256i; 2] {
+fn group_of(row: &[i8], g: usize) -> __m256i {
     let row = &row[g * QK..];
     if let Some(columns) = row.first_chunk() {
-        return words(columns);
+        return load_group(columns);
     }
-    let mut all = [0; QK];
-    all[..row.len()].copy_from_slice(row);
-    words(&all)
+    let mut columns = [0; QK];
+    columns[..row.len()].copy_from_slice(row);
+    load_group(&columns)
 }
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn words(bytes: &[i8; QK]) -> [__m256i; 2] {
+fn load_group(group: &[i8; QK]) -> __m256i {
     // SAFETY: 32 readable bytes; `loadu` needs no alignment.
-    let (low, high) = unsafe {
-        let at = bytes.as_ptr().cast::<__m128i>();
-        (_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)))
-    };
-    [_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high)]
+    unsafe { _mm256_loadu_si256(group.as_ptr().cast()) }
 }
 
 /// The sum of the lanes of each.
