@@ -4,6 +4,10 @@
 //! Beside them stands, for each block of [`KV_BLOCK`] positions, the largest norm of any key up to the end of the block:
 //! what the horizon of [`crate::attention`] needs to know of the keys it has not seen. Keys that are forgotten stay in it,
 //! so a bound may be too careful, and never too bold.
+//!
+//! Sinks, the first few keys of the text, have rows and norms of their own before those of the ring. For a query they lie
+//! right behind the oldest key of its ring: their distance is counted in keys that it sees (StreamingLLM: Xiao et al. 2023,
+//! arXiv 2309.17453, section 3.2).
 
 use core::ops::Range;
 
@@ -58,9 +62,13 @@ impl<'a> Store<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     ring: HeadRing,
-    /// First row in the stores.
+    /// First row in the stores: that of the first sink.
+    first_sink: usize,
+    /// First row of the ring.
     first_row: usize,
-    /// First block in the norms.
+    /// First norm: that of the first block of sinks.
+    first_sink_norm: usize,
+    /// First norm of the ring.
     first_norm: usize,
 }
 
@@ -74,6 +82,7 @@ pub(crate) struct KvCache<'a> {
     /// Of each KV head, in the first layer: slots, blocks that are seen, first row, first norm. `[n_head_kv, 4]`
     places: &'a mut [u64],
     head_dim: usize,
+    n_sinks: usize,
     /// Rows of a layer.
     n_rows: usize,
     /// Norms of a layer.
@@ -91,10 +100,11 @@ impl<'a> KvCache<'a> {
         for (head, place) in places.as_chunks_mut::<PLACE>().0.iter_mut().enumerate() {
             let ring = HeadRing::new(s, config, head);
             *place = [ring.n_slots, ring.n_blocks, n_rows, n_norms].map(|n| n as u64);
-            n_rows += ring.n_slots;
-            n_norms += ring.n_slot_blocks();
+            n_rows += config.n_sinks + ring.n_slots;
+            n_norms += config.n_sinks.div_ceil(KV_BLOCK) + ring.n_slot_blocks();
         }
-        Some(Self { keys, values, key_norms, places, head_dim: s.head_dim, n_rows, n_norms })
+        let n_sinks = config.n_sinks;
+        Some(Self { keys, values, key_norms, places, head_dim: s.head_dim, n_sinks, n_rows, n_norms })
     }
 
     /// The rings of the KV heads, the same in each layer.
@@ -108,10 +118,14 @@ impl<'a> KvCache<'a> {
 
     fn place(&self, layer: usize, head: usize) -> Option<Place> {
         let &[n_slots, n_blocks, first_row, first_norm] = self.places.as_chunks::<PLACE>().0.get(head)?;
+        let first_sink = layer * self.n_rows + first_row as usize;
+        let first_sink_norm = layer * self.n_norms + first_norm as usize;
         Some(Place {
             ring: HeadRing { n_slots: n_slots as usize, n_blocks: n_blocks as usize },
-            first_row: layer * self.n_rows + first_row as usize,
-            first_norm: layer * self.n_norms + first_norm as usize,
+            first_sink,
+            first_row: first_sink + self.n_sinks,
+            first_sink_norm,
+            first_norm: first_sink_norm + self.n_sinks.div_ceil(KV_BLOCK),
         })
     }
 
@@ -129,9 +143,11 @@ impl<'a> KvCache<'a> {
         let width = self.head_dim.max(1);
         for (head, (key, value)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
             let place = self.place(layer, head)?;
-            let row = place.first_row + place.ring.slot(pos)?;
-            kernels.store_kv(key, self.keys.row_mut(row, self.head_dim)?);
-            kernels.store_kv(value, self.values.row_mut(row, self.head_dim)?);
+            let sink = (pos < self.n_sinks).then_some(place.first_sink + pos);
+            for row in [Some(place.first_row + place.ring.slot(pos)?), sink].into_iter().flatten() {
+                kernels.store_kv(key, self.keys.row_mut(row, self.head_dim)?);
+                kernels.store_kv(value, self.values.row_mut(row, self.head_dim)?);
+            }
             self.raise_key_norm(kernels, place, pos)?;
         }
         Some(())
@@ -160,8 +176,11 @@ impl<'a> KvCache<'a> {
             _ => *self.key_norms.get(at(block)?)?,
         };
         // A key that is not a number has no bound: nothing older may be left out any more.
-        let norm = if norm.is_nan() { f32::INFINITY } else { norm };
-        *self.key_norms.get_mut(at(block)?)? = before.max(norm);
+        let norm = before.max(if norm.is_nan() { f32::INFINITY } else { norm });
+        *self.key_norms.get_mut(at(block)?)? = norm;
+        if pos < self.n_sinks {
+            *self.key_norms.get_mut(place.first_sink_norm + block)? = norm;
+        }
         Some(())
     }
 
@@ -169,7 +188,7 @@ impl<'a> KvCache<'a> {
     pub(crate) fn blocks(&self, layer: usize, head: usize, pos: usize) -> Blocks<'_> {
         let place = self.place(layer, head);
         let oldest = place.map_or(0, |place| place.ring.oldest(pos));
-        Blocks { cache: self, place, end: pos + 1, oldest }
+        Blocks { cache: self, place, end: pos + 1, oldest, first: oldest - self.n_sinks.min(oldest) }
     }
 }
 
@@ -190,31 +209,44 @@ pub(crate) struct Blocks<'c> {
     place: Option<Place>,
     /// One past the next block.
     end: usize,
+    /// Position of the oldest key in the ring.
     oldest: usize,
+    /// Position that the first sink takes; `oldest` without any.
+    first: usize,
+}
+
+impl Blocks<'_> {
+    /// At least as large as the norm of each key older than `start`.
+    fn older_norm(&self, place: &Place, start: usize) -> Option<f32> {
+        let norm = match (start.checked_sub(self.first)?, start / KV_BLOCK) {
+            (0, _) => return Some(0.0),
+            // The ring's block before may have made room already: what is older are the sinks.
+            (n_older, _) if start <= self.oldest => place.first_sink_norm + (n_older - 1) / KV_BLOCK,
+            (_, block) => place.first_norm + (block - 1).checked_rem(place.ring.n_slot_blocks())?,
+        };
+        self.cache.key_norms.get(norm).copied()
+    }
 }
 
 impl<'c> Iterator for Blocks<'c> {
     type Item = Block<'c>;
 
     fn next(&mut self) -> Option<Block<'c>> {
-        if self.end <= self.oldest {
+        let (place, end) = (self.place?, self.end);
+        let (start, first_row) = if end > self.oldest {
+            let start = (end - 1) / KV_BLOCK * KV_BLOCK;
+            (start, place.first_row + place.ring.slot(start)?)
+        } else if end > self.first {
+            let start = self.first.max(end.saturating_sub(KV_BLOCK));
+            (start, place.first_sink + (start - self.first))
+        } else {
             return None;
-        }
-        let place = self.place?;
-        let (block, end) = ((self.end - 1) / KV_BLOCK, self.end);
-        let start = block * KV_BLOCK;
-        let first = place.first_row + place.ring.slot(start)?;
-        let rows = first..first + (end - start);
-        let older_norm = match block.checked_sub(1) {
-            Some(older) => {
-                let norm = place.first_norm + older.checked_rem(place.ring.n_slot_blocks())?;
-                *self.cache.key_norms.get(norm)?
-            }
-            None => 0.0,
         };
+        let rows = first_row..first_row + (end - start);
+        let older_norm = self.older_norm(&place, start)?;
         self.end = start;
         let keys = self.cache.keys.rows(rows.clone(), self.cache.head_dim)?;
         let values = self.cache.values.rows(rows, self.cache.head_dim)?;
-        Some(Block { kv: KvBlock { keys, values, start, end }, n_older: start - self.oldest, older_norm })
+        Some(Block { kv: KvBlock { keys, values, start, end }, n_older: start - self.first, older_norm })
     }
 }

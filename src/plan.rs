@@ -45,12 +45,12 @@ impl fmt::Display for KvType {
     }
 }
 
-/// What a session is to hold. Everything here may change the memory it takes; only `kv`, `ring` and `horizon_eps` change
+/// What a session is to hold. Everything here may change the memory it takes; only `n_batch` changes no
 /// bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SessionConfig {
-    /// Positions of a text: prompt and generated text together.
+    /// Positions of a text, prompt and generated text together; of an endless one, the newest that a query sees.
     pub n_ctx: usize,
     /// Tokens that go through a layer together in prefill.
     pub n_batch: usize,
@@ -58,6 +58,11 @@ pub struct SessionConfig {
     pub kv: KvType,
     /// How many of the newest keys each KV head keeps.
     pub ring: Ring,
+    /// First keys of a text that are kept besides those ("sinks": Xiao et al. 2023, arXiv 2309.17453), as far from a query as if
+    /// nothing had been between them and the oldest key of the ring.
+    pub n_sinks: usize,
+    /// Whether a text may go on without end, in the same memory.
+    pub endless: bool,
     /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
     pub horizon_eps: f32,
 }
@@ -67,8 +72,15 @@ impl SessionConfig {
     pub const HORIZON_EPS: f32 = 1.0 / (1u32 << 24) as f32;
 
     /// [`Default`], for constants.
-    pub const DEFAULT: Self =
-        Self { n_ctx: 2048, n_batch: 64, kv: KvType::F16, ring: Ring::Full, horizon_eps: Self::HORIZON_EPS };
+    pub const DEFAULT: Self = Self {
+        n_ctx: 2048,
+        n_batch: 64,
+        kv: KvType::F16,
+        ring: Ring::Full,
+        n_sinks: 0,
+        endless: false,
+        horizon_eps: Self::HORIZON_EPS,
+    };
 }
 
 impl Default for SessionConfig {
@@ -91,6 +103,13 @@ pub enum PlanError {
     Batch,
     /// A ring of no keys, or a share that is not between 0 and 1.
     Ring,
+    /// More sinks than positions.
+    Sinks {
+        /// The sinks asked for.
+        found: usize,
+        /// Positions of the context.
+        n_ctx: usize,
+    },
     /// `horizon_eps` is negative or not a number.
     HorizonEps,
     /// More bytes than this machine can address.
@@ -105,6 +124,7 @@ impl fmt::Display for PlanError {
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
+            Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
             Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
             Self::TooLarge => f.write_str("the session needs more memory than this machine can address"),
         }
@@ -125,6 +145,9 @@ impl SessionConfig {
             return Err(PlanError::Batch);
         }
         attempt!(self.ring.check());
+        if self.n_sinks > self.n_ctx {
+            return Err(PlanError::Sinks { found: self.n_sinks, n_ctx: self.n_ctx });
+        }
         // A NaN is not in the range either.
         match self.horizon_eps {
             0.0.. => Ok(()),
@@ -195,8 +218,8 @@ impl Lengths {
         let (mut layer_rows, mut layer_blocks, mut head) = (0, 0, 0);
         while head < s.n_head_kv {
             let ring = HeadRing::new(s, config, head);
-            layer_rows = attempt!(sum([layer_rows, ring.n_slots]));
-            layer_blocks = attempt!(sum([layer_blocks, ring.n_slot_blocks()]));
+            layer_rows = attempt!(sum([layer_rows, config.n_sinks, ring.n_slots]));
+            layer_blocks = attempt!(sum([layer_blocks, config.n_sinks.div_ceil(KV_BLOCK), ring.n_slot_blocks()]));
             head += 1;
         }
         let kv_rows = attempt!(times(s.n_layer, layer_rows));

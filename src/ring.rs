@@ -73,14 +73,18 @@ impl HeadRing {
     pub(crate) const fn new(shape: &Shape, config: &SessionConfig, head: usize) -> Self {
         let all = config.n_ctx.div_ceil(KV_BLOCK);
         match config.ring.n_blocks(shape, head) {
-            Some(n_blocks) if n_blocks < all => {
-                // Blocks that are written while the first query of a chunk still looks.
-                let ahead = config.blocks_per_chunk() - 1;
-                let n_slots = n_blocks.saturating_add(ahead).saturating_mul(KV_BLOCK);
-                Self { n_slots: if n_slots < config.n_ctx { n_slots } else { config.n_ctx }, n_blocks }
-            }
+            Some(n_blocks) if n_blocks < all => Self::of_blocks(n_blocks, config),
+            _ if config.endless => Self::of_blocks(all, config),
             _ => Self { n_slots: config.n_ctx, n_blocks: all },
         }
+    }
+
+    const fn of_blocks(n_blocks: usize, config: &SessionConfig) -> Self {
+        // Blocks that are written while the first query of a chunk still looks.
+        let ahead = config.blocks_per_chunk() - 1;
+        let n_slots = n_blocks.saturating_add(ahead).saturating_mul(KV_BLOCK);
+        let is_context = !config.endless && config.n_ctx < n_slots;
+        Self { n_slots: if is_context { config.n_ctx } else { n_slots }, n_blocks }
     }
 
     /// Blocks that there is room for.

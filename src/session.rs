@@ -65,7 +65,7 @@ pub enum RunError {
         /// Size of the vocabulary.
         n_vocab: usize,
     },
-    /// The context has no room for them.
+    /// The context has no room for them, and the text is to end with it.
     ContextFull {
         /// Tokens given.
         n_tokens: usize,
@@ -282,7 +282,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.pos
     }
 
-    /// Positions there are.
+    /// Positions there are; those that a query sees, if the text is [endless](SessionConfig::endless).
     pub fn n_ctx(&self) -> usize {
         self.config.n_ctx
     }
@@ -300,7 +300,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= n_vocab) {
             return Err(RunError::Token { token, n_vocab });
         }
-        if tokens.len() > self.config.n_ctx - self.pos {
+        let n_free = if self.config.endless { usize::MAX } else { self.config.n_ctx } - self.pos;
+        if tokens.len() > n_free {
             return Err(RunError::ContextFull { n_tokens: tokens.len(), pos: self.pos, n_ctx: self.config.n_ctx });
         }
         Ok(())
@@ -316,7 +317,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         for at in pos..pos + n {
             self.held += at as u64 + 1;
             for (sum, ring) in self.in_ring.iter_mut().zip(self.cache.rings()) {
-                *sum += (at + 1 - ring.oldest(at)) as u64;
+                *sum += (at + 1 - ring.oldest(at) + ring.oldest(at).min(self.config.n_sinks)) as u64;
             }
         }
         self.pos += n;

@@ -58,6 +58,10 @@ pub struct EngineArgs {
     #[arg(long, value_name = "full|N|E", default_value = "full", value_parser = ring)]
     pub ring: Ring,
 
+    /// First tokens of the text whose keys are kept besides those of the ring
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub sinks: usize,
+
     /// Threads; the text is the same for any number [default: one for each core]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -141,7 +145,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<OsString>,
 
-    /// Tokens to add; -1: until the text ends or the context is full
+    /// Tokens to add; -1: without end, as with --endless; -2: until the text ends or the context is full
     #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
     pub n: Length,
 
@@ -151,6 +155,10 @@ pub struct RunArgs {
     /// Positions for prompt and text together, as many as memory holds [default: 2048, or what prompt and N need]
     #[arg(long, value_name = "N")]
     pub ctx: Option<usize>,
+
+    /// Go on when the context is full, in the same memory, and with another text when one ends
+    #[arg(long)]
+    pub endless: bool,
 
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -166,6 +174,13 @@ pub struct RunArgs {
     /// Draw the keys visited by each head
     #[arg(long, value_name = "FILE.svg")]
     pub plot_keys: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// Whether nothing but its length ends the text.
+    pub fn is_endless(&self) -> bool {
+        self.endless || self.n == Length::Endless
+    }
 }
 
 #[derive(Args, Debug)]
@@ -253,6 +268,8 @@ pub enum Length {
     Tokens(usize),
     /// Until it ends by itself.
     Open,
+    /// On and on.
+    Endless,
 }
 
 impl FromStr for Length {
@@ -260,9 +277,10 @@ impl FromStr for Length {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
-            Ok(-1) => Ok(Self::Open),
-            Ok(n) => usize::try_from(n as i64).map(Self::Tokens).map_err(|_| "-1 is the only number below 0"),
-            Err(_) => Err("a number of tokens or -1"),
+            Ok(-1) => Ok(Self::Endless),
+            Ok(-2) => Ok(Self::Open),
+            Ok(n) => usize::try_from(n as i64).map(Self::Tokens).map_err(|_| "-1 and -2 are the only numbers below 0"),
+            Err(_) => Err("a number of tokens, -1 or -2"),
         }
     }
 }
@@ -353,9 +371,9 @@ mod tests {
 
     #[test]
     fn lengths() {
-        assert_eq!("-1".parse(), Ok(Length::Open));
+        assert_eq!(["-1".parse(), "-2".parse()], [Ok(Length::Endless), Ok(Length::Open)]);
         assert_eq!("0".parse(), Ok(Length::Tokens(0)));
-        assert!("-2".parse::<Length>().is_err() && "x".parse::<Length>().is_err());
+        assert!("-3".parse::<Length>().is_err() && "x".parse::<Length>().is_err());
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
         n_batch: args.chunk,
         kv: args.engine.kv,
         ring: args.engine.ring,
+        n_sinks: args.engine.sinks,
         horizon_eps: args.engine.horizon_eps,
+        ..SessionConfig::default()
     };
     let plan = MemoryPlan::new(model.shape(), &config)?;
     let mut lines = allocate(plan.session())?;

@@ -61,13 +61,18 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
     note(format_args!("threads  {}", engine.executor().n_workers()));
     note(format_args!(
-        "context  {} tokens, keys and values in {}{}, horizon at {:e} of the sum",
+        "context  {} tokens{}, keys and values in {}{}{}, horizon at {:e} of the sum",
         config.n_ctx,
+        if config.endless { " of an endless text" } else { "" },
         config.kv,
         match config.ring {
             Ring::Full => String::new(),
             Ring::Keys(n) => format!(", the newest {n} of them"),
             Ring::Bias(eps) => format!(", those within {eps:e} of the bias"),
+        },
+        match config.n_sinks {
+            0 => String::new(),
+            n => format!(" and the first {n}"),
         },
         config.horizon_eps
     ));

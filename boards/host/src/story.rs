@@ -127,14 +127,17 @@ impl Teller<'_> {
         let RunArgs { ctx, n, engine, .. } = self.args;
         let default = SessionConfig::default();
         let length = match *n {
+            _ if self.args.is_endless() => 0,
             Length::Tokens(n) => n,
-            Length::Open => OPEN_LENGTH,
+            Length::Open | Length::Endless => OPEN_LENGTH,
         };
         SessionConfig {
             n_ctx: ctx.unwrap_or_else(|| default.n_ctx.max(n_prompt.saturating_add(length))),
             n_batch: N_BATCH,
             kv: engine.kv,
             ring: engine.ring,
+            n_sinks: engine.sinks,
+            endless: self.args.is_endless(),
             horizon_eps: engine.horizon_eps,
         }
     }
@@ -180,7 +183,7 @@ impl Telling<'_, '_> {
 
     /// Runs the prompt; the first token of the answer, or none after Ctrl-C.
     fn read(&mut self, tokens: &[u32]) -> Result<Option<u32>> {
-        if tokens.len() > self.session.n_ctx() {
+        if !self.teller.args.is_endless() && tokens.len() > self.session.n_ctx() {
             let n_ctx = self.session.n_ctx();
             bail!("the prompt has {} tokens, the context {n_ctx}: --ctx N makes room for more", tokens.len());
         }
@@ -213,6 +216,10 @@ impl Telling<'_, '_> {
                 break end;
             }
             detokenizer.push(tokenizer, token, &mut text)?;
+            if self.is_end_of_text(token) {
+                // The next one begins.
+                text.push_str("\n\n");
+            }
             out.write_all(text.as_bytes())?;
             out.flush()?;
             self.hashes.text.bytes(text.as_bytes());
@@ -221,7 +228,7 @@ impl Telling<'_, '_> {
             if self.teller.args.n == Length::Tokens(n) {
                 break End::Length;
             }
-            if self.session.pos() == self.session.n_ctx() {
+            if !self.teller.args.is_endless() && self.session.pos() == self.session.n_ctx() {
                 break End::ContextFull { n_ctx: self.session.n_ctx() };
             }
             self.sampler.accept(token);
@@ -236,11 +243,15 @@ impl Telling<'_, '_> {
         Ok(end)
     }
 
+    fn is_end_of_text(&self, token: u32) -> bool {
+        self.teller.tokenizer.vocab().eos == Some(token)
+    }
+
     /// Whether the text ends before its `n`th token, which would be `token`.
     fn end_before(&self, token: u32, n: usize) -> Option<End> {
         if interrupt::pressed() {
             Some(End::Interrupted)
-        } else if self.teller.tokenizer.vocab().eos == Some(token) {
+        } else if self.is_end_of_text(token) && !self.teller.args.is_endless() {
             Some(End::Text)
         } else {
             (self.teller.args.n == Length::Tokens(n)).then_some(End::Length)

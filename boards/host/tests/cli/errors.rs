@@ -35,8 +35,8 @@ fn flags_that_make_no_sense() {
         ("--top-k=-1", "invalid value '-1' for '--top-k <K>': invalid digit"),
         ("--kv f64", "invalid value 'f64' for '--kv <TYPE>' [possible values: f32, f16, q8_0]"),
         ("--threads 0", "invalid value '0' for '--threads <T>': 0 is not in 1..=1024"),
-        ("-n -2", "invalid value '-2' for '-n <N>': -1 is the only number below 0"),
-        ("-n many", "invalid value 'many' for '-n <N>': a number of tokens or -1"),
+        ("-n -3", "invalid value '-3' for '-n <N>': -1 and -2 are the only numbers below 0"),
+        ("-n many", "invalid value 'many' for '-n <N>': a number of tokens, -1 or -2"),
         ("--seed -1", "unexpected argument '-1' found"),
         ("--wrong", "unexpected argument '--wrong' found"),
         ("one two three", "unexpected argument 'two' found"),
@@ -67,6 +67,7 @@ fn numbers_that_make_no_sense() {
         ("--ctx 0", "a context of 0 tokens: 1 to 16777216 can run"),
         ("--ctx 4", "the prompt has 5 tokens, the context 4: --ctx N makes room for more"),
         ("--ctx 16777217", "a context of 16777217 tokens: 1 to 16777216 can run"),
+        ("--ctx 64 --sinks 65", "65 sinks in a context of 64 tokens"),
         ("--isa vax", "no kernels called \"vax\" for this machine: it has scalar"),
         (
             "two",

@@ -56,7 +56,7 @@ impl Folder {
 
     /// Its output for a line of arguments, separated by spaces.
     fn nearfield(&self, line: &str) -> Output {
-        self.command(line.split(' ')).output().unwrap()
+        self.command(line.split_whitespace()).output().unwrap()
     }
 
     /// Standard output of a run that has to go well.

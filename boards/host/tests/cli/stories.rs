@@ -1,6 +1,8 @@
 //! `run` and `logits`: the same text and the same bits, however they are computed.
 
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::process::Stdio;
 
 use nearfield::kernels;
 
@@ -96,11 +98,43 @@ fn a_text_goes_as_far_as_asked_for() {
 #[test]
 fn a_full_context_is_told_and_no_error() {
     let f = Folder::new();
-    for n in ["-1", "50"] {
+    for n in ["-2", "50"] {
         let report = f.stderr(&format!("run tiny.gguf beep -n {n} --ctx 16 --temp 0"));
         assert!(report.contains("the context of 16 tokens is full: --ctx N makes room for more"), "{report}");
         assert!(report.contains("prefill  5 tokens in ") && report.contains("decode   11 tokens in "), "{report}");
     }
+}
+
+/// Far more tokens than the context has; `head` ends what does not end by itself.
+#[test]
+fn an_endless_text_ends_when_nobody_listens() {
+    let f = Folder::new();
+    let report =
+        f.stderr("run tiny.gguf beep -n 300 --ctx 64 --endless --sinks 4 --temp 2 --top-k 0 --seed 1 --verbose");
+    assert!(report.contains("decode   299 tokens in ") && !report.contains("is full"), "{report}");
+    assert!(
+        report.contains("64 tokens of an endless text, keys and values in f16 and the first 4, horizon"),
+        "{report}"
+    );
+    let mut child = f.command("run tiny.gguf beep -n -1 --ctx 64 --seed 1".split(' ')).stdout(Stdio::piped()).spawn();
+    let child = child.as_mut().unwrap();
+    let mut start = vec![0; 4000];
+    child.stdout.take().unwrap().read_exact(&mut start).unwrap();
+    // The pipe is closed now.
+    child.wait().unwrap();
+    assert!(start.starts_with(b"beep"));
+}
+
+/// Where a text ends, the next begins.
+#[test]
+fn an_endless_text_goes_on_after_its_end() {
+    let f = Folder::new();
+    let told = |flags: &str| f.stdout(&format!("run tiny.gguf beep -n 2000 --temp 3 --top-k 0 --seed 2 {flags}"));
+    let (ended, endless) = (told(""), told("--endless --ctx 64"));
+    assert!(ended.len() < 2000 && endless.len() > ended.len());
+    let first_words = &ended[..ended.len().min(40)];
+    assert!(endless.starts_with(first_words), "{ended}\n{endless}");
+    assert!(endless.contains("\n\n"));
 }
 
 #[test]
