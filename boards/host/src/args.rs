@@ -11,6 +11,7 @@ use nearfield::{KvType, Ring, SamplerConfig, SessionConfig};
 
 use crate::bench::BenchArgs;
 use crate::engine::N_BATCH;
+use crate::perplexity::PerplexityArgs;
 
 /// Stories and numbers from ALiBi transformers, on this machine's processor.
 ///
@@ -38,6 +39,8 @@ pub enum Command {
     Pack(PackArgs),
     /// Tokens per second, beside what this machine could do; lists separated by commas are combined
     Bench(BenchArgs),
+    /// How well a model foretells a text, by how far it may look back
+    Perplexity(PerplexityArgs),
 }
 
 /// Which model: a flag, or the first argument if it ends in `.gguf`.

@@ -4,6 +4,7 @@
 
 mod args;
 mod bench;
+mod chart;
 mod engine;
 mod inspect;
 mod interactive;
@@ -15,6 +16,7 @@ mod npy;
 mod output_file;
 mod pack;
 mod packing;
+mod perplexity;
 mod progress;
 mod report;
 mod run;
@@ -70,6 +72,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
+        Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),
         None => Ok(Cli::command().print_long_help()?),
     }

@@ -7,6 +7,7 @@ mod files;
 #[path = "../../../../tests/reference/gguf_writer.rs"]
 mod gguf_writer;
 mod pack;
+mod perplexity;
 mod pipes;
 mod stories;
 mod tiny;
