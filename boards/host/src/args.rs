@@ -102,6 +102,10 @@ pub struct PackArgs {
     /// Where to: as many bytes, which this program maps and runs in place
     #[arg(value_name = "OUT.gguf")]
     pub output: PathBuf,
+
+    /// Replace OUT.gguf, should it be there
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use crate::output_file;
+
 /// Whether Ctrl-C was pressed.
 static PRESSED: AtomicBool = AtomicBool::new(false);
 /// Whether nothing is looking at the flag: the command waits for a line.
@@ -26,6 +28,7 @@ impl std::error::Error for Interrupted {}
 pub fn install() -> Result<()> {
     ctrlc::set_handler(|| {
         if PRESSED.swap(true, Ordering::Relaxed) || WAITING.load(Ordering::Relaxed) {
+            output_file::remove_parts();
             std::process::exit(super::EXIT_INTERRUPTED.into());
         }
     })

@@ -17,10 +17,9 @@ pub fn pack(args: &PackArgs) -> Result<()> {
     file.model()?;
     let packing = Packing::new(&file.gguf()?, file.bytes())?;
     ensure!(packing.n_matrices() > 0, "{} has no quantized matrix in plain rows: nothing to pack", file.name);
-    let is_taken = std::fs::metadata(&args.output).is_ok_and(|metadata| metadata.is_file());
-    ensure!(!is_taken, "{} is there already: another name, or remove it first", args.output.display());
-    OutputFile::create(&args.output)?.write(|out| {
-        let mut progress = Progress::of_bytes("packing", file.bytes().len() as u64);
+    let n_bytes = file.bytes().len() as u64;
+    OutputFile::create_new(&args.output, n_bytes, args.force)?.write(|out| {
+        let mut progress = Progress::of_bytes("packing", n_bytes);
         let (mut buffer, mut n) = (Vec::new(), 0);
         for unit in packing.units() {
             interrupt::check()?;
@@ -32,7 +31,7 @@ pub fn pack(args: &PackArgs) -> Result<()> {
         }
         Ok(())
     })?;
-    let bytes = report::Bytes(file.bytes().len() as u64);
+    let bytes = report::Bytes(n_bytes);
     report::note(format_args!("packed {} matrices of {bytes} to {}", packing.n_matrices(), args.output.display()));
     Ok(())
 }
