@@ -12,6 +12,7 @@ use nearfield::{KvType, Ring, SamplerConfig, SessionConfig};
 use crate::bench::BenchArgs;
 use crate::engine::N_BATCH;
 use crate::perplexity::PerplexityArgs;
+use crate::quantize::Target;
 
 /// Stories and numbers from ALiBi transformers, on this machine's processor.
 ///
@@ -37,6 +38,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write a model's weights in the order in which this program reads them fastest
     Pack(PackArgs),
+    /// Write a model with its weights in another type
+    Quantize(QuantizeArgs),
     /// Tokens per second, beside what this machine could do; lists separated by commas are combined
     Bench(BenchArgs),
     /// How well a model foretells a text, by how far it may look back
@@ -102,6 +105,34 @@ pub struct PackArgs {
     /// Where to: as many bytes, which this program maps and runs in place
     #[arg(value_name = "OUT.gguf")]
     pub output: PathBuf,
+
+    /// Replace OUT.gguf, should it be there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct QuantizeArgs {
+    /// The model, best in F16 or F32: what was quantized before only loses more
+    #[arg(value_name = "IN.gguf")]
+    pub input: PathBuf,
+
+    /// Where to
+    #[arg(value_name = "OUT.gguf")]
+    pub output: PathBuf,
+
+    /// F32 F16 BF16 Q8_0 Q6_K Q5_1 Q5_K_M Q5_K_S Q5_0 Q4_1 Q4_K_M Q4_K_S Q4_0 Q3_K_L Q3_K_M Q3_K_S Q2_K Q2_K_S, as llama.cpp
+    /// has them: the matrices that matter most get more bits
+    #[arg(value_name = "TYPE")]
+    pub ty: Target,
+
+    /// All matrices in TYPE
+    #[arg(long)]
+    pub pure: bool,
+
+    /// Threads; the file is the same for any number [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 
     /// Replace OUT.gguf, should it be there
     #[arg(long)]

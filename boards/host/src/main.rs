@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod chart;
 mod engine;
+mod gguf_out;
 mod inspect;
 mod interactive;
 mod interrupt;
@@ -18,6 +19,7 @@ mod pack;
 mod packing;
 mod perplexity;
 mod progress;
+mod quantize;
 mod report;
 mod run;
 mod standard_output;
@@ -71,6 +73,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Logits(args)) => logits::logits(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
+        Some(Command::Quantize(args)) => quantize::quantize(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),

@@ -3,12 +3,12 @@
 mod bench;
 mod errors;
 mod files;
-#[allow(dead_code)]
-#[path = "../../../../tests/reference/gguf_writer.rs"]
-mod gguf_writer;
 mod pack;
 mod perplexity;
 mod pipes;
+mod quantize;
+#[path = "../../../../tests/reference/mod.rs"]
+mod reference;
 mod stories;
 mod tiny;
 mod tokens;

@@ -1,6 +1,6 @@
 //! A model of a few kilobytes with random weights, written as a GGUF file.
 
-use super::gguf_writer::{Value, Writer};
+use super::reference::gguf_writer::{Value, Writer};
 
 /// Letters of byte-level BPE, one for each byte: printable ones as they are, the others from U+0100 on.
 fn letters() -> Vec<String> {

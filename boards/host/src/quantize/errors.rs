@@ -1,0 +1,130 @@
+//! Rounding errors beside llama.cpp's, whose figures `tests/reference/quantize_errors.py` measured.
+
+use std::collections::BTreeMap;
+
+use nearfield::Gguf;
+use nearfield::kernels::{Matrix, WeightType, best};
+
+use super::rows::quantize_rows;
+
+#[allow(dead_code)]
+#[path = "../../../../tests/reference/weights.rs"]
+mod weights;
+
+const N_ROWS: usize = 256;
+const N_COLS: usize = 512;
+
+/// Numbers of one distribution: the script's twin.
+fn numbers(name: &str) -> Vec<f32> {
+    let bell = |part: &str| {
+        let label = format!("errors/{name}/{part}");
+        weights::bell(&label).take(N_ROWS * N_COLS).collect::<Vec<_>>().into_iter()
+    };
+    match name {
+        "normal" => bell("a").map(|a| a as f32 / 2048.0).collect(),
+        "laplace" => {
+            let [a, b, c, d] = ["a", "b", "c", "d"].map(bell);
+            a.zip(b).zip(c.zip(d)).map(|((a, b), (c, d))| (a * b + c * d) as f32 / (1 << 20) as f32).collect()
+        }
+        "outliers" => {
+            let scale = |i: usize| if (i % N_COLS).is_multiple_of(61) { 10.0 } else { 1.0 };
+            bell("a").enumerate().map(|(i, a)| a as f32 * scale(i) / 2048.0).collect()
+        }
+        "shifted" => bell("a").map(|a| (a + 296) as f32 / 2048.0).collect(),
+        "trained" => trained(),
+        other => panic!("no numbers called {other}"),
+    }
+}
+
+/// A matrix of the story model.
+fn trained() -> Vec<f32> {
+    let file = include_bytes!("../../../../models/stories.gguf");
+    let gguf = Gguf::parse(file).unwrap();
+    let tensor = gguf.tensor("blk.1.ffn_up", ".weight").unwrap();
+    let bytes = gguf.data(tensor.offset, tensor.n_bytes().unwrap()).unwrap();
+    let ty = WeightType::from_gguf(tensor.ty).unwrap();
+    dequantized(ty, bytes, tensor.dims[0] as usize * tensor.dims[1] as usize)
+}
+
+fn dequantized(ty: WeightType, bytes: &[u8], n: usize) -> Vec<f32> {
+    let mut out = vec![0.0; n];
+    best().dequantize_row(&Matrix::new(ty, 1, n, bytes).unwrap(), 0, &mut out);
+    out
+}
+
+/// Root mean square error of `ty`, relative to that of the numbers.
+fn relative_error(ty: WeightType, x: &[f32]) -> f64 {
+    let mut bytes = vec![0; ty.row_bytes(x.len()).unwrap()];
+    quantize_rows(ty, x, &mut bytes).unwrap();
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let error: f64 = x.iter().zip(dequantized(ty, &bytes, x.len())).map(|(x, y)| square(x - y)).sum();
+    (error / x.iter().copied().map(square).sum::<f64>()).sqrt()
+}
+
+fn by_name(name: &str) -> WeightType {
+    *WeightType::ALL.iter().find(|ty| ty.name() == name).unwrap()
+}
+
+#[test]
+fn no_type_rounds_worse_than_in_llama_cpp() {
+    let mut cache = BTreeMap::new();
+    let (mut n, mut worse) = (0, String::new());
+    for line in include_str!("../../../../tests/reference/quantize_errors.txt").lines() {
+        let [ty, name, theirs] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let x = cache.entry(name).or_insert_with(|| numbers(name));
+        let (ours, theirs) = (relative_error(by_name(ty), x), theirs.parse::<f64>().unwrap());
+        println!("| {ty} | {name} | {ours:.6} | {theirs:.6} | {:.3} |", ours / theirs);
+        if ours > theirs {
+            worse += &format!("{line}: {ours:.6e}\n");
+        }
+        n += 1;
+    }
+    assert!(n == 49 && worse.is_empty(), "{n} figures, worse:\n{worse}");
+}
+
+/// Blocks of zeros, of one number, of very small and very large ones: as near as the type's steps allow.
+#[test]
+fn unusual_blocks() {
+    let spike = |at: usize, value: f32| (0..256).map(|i| if i == at { value } else { 0.0 }).collect::<Vec<f32>>();
+    let cases: [(&str, Vec<f32>); 9] = [
+        ("zeros", vec![0.0; 256]),
+        ("ones", vec![1.0; 256]),
+        ("minus ones", vec![-1.0; 256]),
+        ("tiny", vec![1e-30; 256]),
+        ("large", (0..256).map(|i| if i % 2 == 0 { 65504.0 } else { -65504.0 }).collect()),
+        ("spike", spike(3, 10.0)),
+        ("negative spike", spike(200, -10.0)),
+        ("ramp", (0..256).map(|i| i as f32 / 256.0).collect()),
+        ("one subblock", (0..256).map(|i| if i < 16 { (i as f32 - 8.0) / 8.0 } else { 0.0 }).collect()),
+    ];
+    for (what, x) in cases {
+        let largest = x.iter().fold(0.0, |m: f32, x| m.max(x.abs()));
+        for &ty in WeightType::ALL {
+            let mut bytes = vec![0; ty.row_bytes(256).unwrap()];
+            quantize_rows(ty, &x, &mut bytes).unwrap();
+            let y = dequantized(ty, &bytes, 256);
+            // Half a step of the widest line, for two bits a third.
+            let bound = if ty.is_quantized() { largest / 3.0 } else { largest / 128.0 }.max(1e-7);
+            let far = x.iter().zip(&y).find(|(x, y)| y.is_nan() || (*x - *y).abs() > bound);
+            assert_eq!(far, None, "{what} in {ty}");
+        }
+    }
+}
+
+#[test]
+fn weights_that_a_type_cannot_hold() {
+    let cases = [
+        (f32::NAN, WeightType::F32, "a weight is NaN: the model is broken"),
+        (f32::INFINITY, WeightType::BF16, "a weight is inf: the model is broken"),
+        (f32::MAX, WeightType::BF16, "a weight of 3.4028235e38, and BF16 holds none beyond 3.3895314e38"),
+        (-65505.0, WeightType::F16, "a weight of -6.5505e4, and F16 holds none beyond 6.5504e4"),
+        (1e6, WeightType::Q4_K, "a weight of 1e6, and Q4_K holds none beyond 6.5504e4"),
+    ];
+    for (weight, ty, want) in cases {
+        let mut x = [0.5; 256];
+        x[100] = weight;
+        let mut bytes = vec![0; ty.row_bytes(256).unwrap()];
+        let unfit = quantize_rows(ty, &x, &mut bytes).unwrap_err();
+        assert_eq!((unfit.at, unfit.to_string().as_str()), (100, want));
+    }
+}

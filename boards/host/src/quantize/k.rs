@@ -1,0 +1,324 @@
+//! The K types: super-blocks of 256 weights, whose scales (and minimums) are small multiples of the super-block's own.
+//!
+//! Blocks: `nearfield::kernels::block`. Every sub-block is fitted alone; what comes of it, rounded to multiples, is then
+//! changed by one up and down where that lowers the error of what the block really stores, and the super-block's scale and
+//! minimum follow by regression, in turns.
+
+use half::f16;
+
+use super::fit::{self, Line, Quants, error, inverse, sums};
+
+/// First scales: multiples of the one that takes the extreme to the last quant.
+const SEARCH: [f32; 16] =
+    [0.70, 0.74, 0.78, 0.82, 0.85, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03, 1.06, 1.09, 1.12, 1.16, 1.2];
+/// Turns of multiples and super-block's numbers.
+const N_TURNS: usize = 3;
+
+/// A half that is not zero where the number is not, so that small weights do not vanish for want of a scale.
+fn half(x: f32) -> f16 {
+    let half = f16::from_f32(x);
+    if half == f16::ZERO && x.abs() > 0.0 { f16::from_bits(1 | f16::from_f32(x).to_bits()) } else { half }
+}
+
+/// Multiples of `unit` nearest to `x` and beside it, in `lo..=hi`.
+fn around(x: f32, unit: f32, lo: f32, hi: f32) -> [f32; 3] {
+    let middle = Quants { lo, hi }.nearest(x * inverse(unit));
+    [middle, (middle - 1.0).max(lo), (middle + 1.0).min(hi)]
+}
+
+/// A super-block with minimums: `x ≈ d sc q - dmin mn`.
+struct Lines<const SUBS: usize> {
+    d: f16,
+    dmin: f16,
+    sc: [f32; SUBS],
+    mn: [f32; SUBS],
+    error: f32,
+}
+
+impl<const SUBS: usize> Lines<SUBS> {
+    /// The best found, with quants in `0..=q_max`, scales and minimums in `0..=s_max`.
+    fn fit<const N: usize>(x: &[[f32; N]; SUBS], q_max: f32, s_max: f32) -> Self {
+        let lines = x.each_ref().map(|x| fit::line(x, q_max, true, &SEARCH));
+        let largest = |value: fn(&Line) -> f32| lines.iter().map(value).fold(0.0, f32::max);
+        let (d, dmin) = (half(largest(|line| line.d) / s_max), half(largest(|line| -line.m) / s_max));
+        let mut best = Self::multiples(x, &lines, d, dmin, q_max, s_max);
+        for _ in 0..N_TURNS {
+            let (d, dmin) = best.regression(x, q_max);
+            let found = Self::multiples(x, &lines, d, dmin, q_max, s_max);
+            if found.error >= best.error {
+                break;
+            }
+            best = found;
+        }
+        best
+    }
+
+    /// The best multiples of `d` and `dmin` near the lines.
+    fn multiples<const N: usize>(
+        x: &[[f32; N]; SUBS],
+        lines: &[Line; SUBS],
+        d: f16,
+        dmin: f16,
+        q_max: f32,
+        s_max: f32,
+    ) -> Self {
+        let quants = Quants { lo: 0.0, hi: q_max };
+        let mut found = Self { d, dmin, sc: [0.0; SUBS], mn: [0.0; SUBS], error: 0.0 };
+        let (d, dmin) = (d.to_f32(), dmin.to_f32());
+        for (j, (x, line)) in x.iter().zip(lines).enumerate() {
+            let mut best = f32::INFINITY;
+            for sc in around(line.d, d, 0.0, s_max) {
+                for mn in around(-line.m, dmin, 0.0, s_max) {
+                    let error = error(x, quants, d * sc, -(dmin * mn));
+                    if error < best {
+                        (best, found.sc[j], found.mn[j]) = (error, sc, mn);
+                    }
+                }
+            }
+            found.error += best;
+        }
+        found
+    }
+
+    /// Scale and minimum of the super-block for these multiples and their quants: `x ≈ d a - dmin b`.
+    fn regression<const N: usize>(&self, x: &[[f32; N]; SUBS], q_max: f32) -> (f16, f16) {
+        let (mut aa, mut ab, mut bb, mut xa, mut xb) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (j, x) in x.iter().enumerate() {
+            let (sc, mn) = (self.sc[j], self.mn[j]);
+            let quant = self.quant(j, q_max);
+            let [q, qq, xq, sum] = sums(x, |x| {
+                let q = quant(x);
+                [q, q * q, x * q, x]
+            });
+            aa += f64::from(sc * sc * qq);
+            ab += f64::from(sc * mn * q);
+            bb += f64::from(mn * mn) * N as f64;
+            xa += f64::from(sc * xq);
+            xb += f64::from(mn * sum);
+        }
+        let det = aa * bb - ab * ab;
+        let (d, dmin) = match det > 1e-9 * aa * bb {
+            true => ((xa * bb - xb * ab) / det, (xa * ab - xb * aa) / det),
+            false if aa > 0.0 => (xa / aa, f64::from(self.dmin.to_f32())),
+            false => (f64::from(self.d.to_f32()), f64::from(self.dmin.to_f32())),
+        };
+        // The blocks hold no number below zero that would make sense.
+        (half(d.max(0.0) as f32), half(dmin.max(0.0) as f32))
+    }
+
+    /// What makes a quant of a weight in sub-block `j`.
+    fn quant(&self, j: usize, q_max: f32) -> impl Fn(f32) -> f32 {
+        let quants = Quants { lo: 0.0, hi: q_max };
+        let inverse = inverse(self.d.to_f32() * self.sc[j]);
+        let m = -(self.dmin.to_f32() * self.mn[j]);
+        move |x| quants.nearest((x - m) * inverse)
+    }
+
+    /// All quants.
+    fn quants<const N: usize>(&self, x: &[[f32; N]; SUBS], q_max: f32) -> [u8; 256] {
+        let mut out = [0; 256];
+        for (j, (x, out)) in x.iter().zip(out.chunks_exact_mut(N)).enumerate() {
+            let quant = self.quant(j, q_max);
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = quant(x) as u8;
+            }
+        }
+        out
+    }
+}
+
+/// A super-block of 16 sub-blocks without minimums: `x ≈ d sc q`.
+struct Scales {
+    d: f16,
+    sc: [f32; 16],
+    error: f32,
+}
+
+impl Scales {
+    /// The best found, with scales in `s`.
+    fn fit(x: &[[f32; 16]; 16], quants: Quants, s: Quants) -> Self {
+        let scales = x.each_ref().map(|x| fit::scale(x, quants, &SEARCH));
+        let mut best = Self::multiples(x, &scales, half(fit::extreme(&scales) / s.lo), quants, s);
+        for _ in 0..N_TURNS {
+            let found = Self::multiples(x, &scales, best.regression(x, quants), quants, s);
+            if found.error >= best.error {
+                break;
+            }
+            best = found;
+        }
+        best
+    }
+
+    fn multiples(x: &[[f32; 16]; 16], scales: &[f32; 16], d: f16, quants: Quants, s: Quants) -> Self {
+        let mut found = Self { d, sc: [0.0; 16], error: 0.0 };
+        let d = d.to_f32();
+        for (j, (x, &scale)) in x.iter().zip(scales).enumerate() {
+            let mut best = f32::INFINITY;
+            for sc in around(scale, d, s.lo, s.hi) {
+                let error = error(x, quants, d * sc, 0.0);
+                if error < best {
+                    (best, found.sc[j]) = (error, sc);
+                }
+            }
+            found.error += best;
+        }
+        found
+    }
+
+    fn regression(&self, x: &[[f32; 16]; 16], quants: Quants) -> f16 {
+        let (mut aa, mut xa) = (0.0, 0.0);
+        for (x, &sc) in x.iter().zip(&self.sc) {
+            let inverse = inverse(self.d.to_f32() * sc);
+            let [qq, xq] = sums(x, |x| {
+                let q = quants.nearest(x * inverse);
+                [q * q, x * q]
+            });
+            aa += f64::from(sc * sc * qq);
+            xa += f64::from(sc * xq);
+        }
+        if aa > 0.0 { half((xa / aa) as f32) } else { self.d }
+    }
+
+    /// All quants, counted from the lowest.
+    fn quants(&self, x: &[[f32; 16]; 16], quants: Quants) -> [u8; 256] {
+        let mut out = [0; 256];
+        for ((x, out), &sc) in x.iter().zip(out.chunks_exact_mut(16)).zip(&self.sc) {
+            let inverse = inverse(self.d.to_f32() * sc);
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = (quants.nearest(x * inverse) - quants.lo) as u8;
+            }
+        }
+        out
+    }
+}
+
+type Weights = [f32; 256];
+
+/// The weights in sub-blocks.
+fn subs<const N: usize, const SUBS: usize>(x: &Weights) -> &[[f32; N]; SUBS] {
+    const { assert!(N * SUBS == 256) }
+    x.as_chunks().0.first_chunk().expect("as many as the weights make")
+}
+
+/// `(d, dmin)` of a block, then the packed scales and minimums of 32 columns each.
+fn put_lines(out: &mut [u8], lines: &Lines<8>) {
+    let (halves, scales) = out.split_at_mut(4);
+    put_halves(halves, [lines.d, lines.dmin]);
+    put_scales_and_minimums(scales, &lines.sc.map(|sc| sc as u8), &lines.mn.map(|mn| mn as u8));
+}
+
+fn put_halves(out: &mut [u8], halves: [f16; 2]) {
+    for (out, half) in out.chunks_exact_mut(2).zip(halves) {
+        out.copy_from_slice(&half.to_le_bytes());
+    }
+}
+
+/// Eight 6-bit scales and minimums in 12 bytes, as `nearfield::kernels::block::scale_and_minimum` takes them out.
+fn put_scales_and_minimums(out: &mut [u8], sc: &[u8; 8], mn: &[u8; 8]) {
+    for j in 0..4 {
+        out[j] = sc[j] | sc[j + 4] >> 4 << 6;
+        out[j + 4] = mn[j] | mn[j + 4] >> 4 << 6;
+        out[j + 8] = sc[j + 4] & 15 | (mn[j + 4] & 15) << 4;
+    }
+}
+
+/// Column `64 n + l` in the low half of byte `32 n + l`, column `64 n + 32 + l` in the high half.
+fn put_four_bits(out: &mut [u8], q: &[u8; 256]) {
+    for (out, q) in out.chunks_exact_mut(32).zip(q.chunks_exact(64)) {
+        for (l, out) in out.iter_mut().enumerate() {
+            *out = q[l] & 15 | (q[l + 32] & 15) << 4;
+        }
+    }
+}
+
+/// Column `128 n + 32 k + l` in bits `2 k` and `2 k + 1` of byte `32 n + l`.
+fn put_two_bits(out: &mut [u8], q: impl Fn(usize) -> u8) {
+    for (i, out) in out.iter_mut().enumerate() {
+        let first = i / 32 * 128 + i % 32;
+        *out = (0..4).fold(0, |byte, k| byte | (q(first + 32 * k) & 3) << (2 * k));
+    }
+}
+
+/// Bit `g` of byte `l` for column `32 g + l`.
+fn put_bits(out: &mut [u8], bit: impl Fn(usize) -> u8) {
+    for (l, out) in out.iter_mut().enumerate() {
+        *out = (0..8).fold(0, |byte, g| byte | (bit(32 * g + l) & 1) << g);
+    }
+}
+
+/// 16 scales and minimums of 4 bits, 256 quants of 2 bits, `d`, `dmin`.
+pub fn q2_k(x: &Weights, out: &mut [u8; 84]) {
+    let x = subs::<16, 16>(x);
+    let lines = Lines::fit(x, 3.0, 15.0);
+    let q = lines.quants(x, 3.0);
+    let (scales, out) = out.split_at_mut(16);
+    for ((out, sc), mn) in scales.iter_mut().zip(lines.sc).zip(lines.mn) {
+        *out = sc as u8 | (mn as u8) << 4;
+    }
+    let (quants, halves) = out.split_at_mut(64);
+    put_two_bits(quants, |i| q[i]);
+    put_halves(halves, [lines.d, lines.dmin]);
+}
+
+/// 256 third bits, 256 quants of 2 bits, 16 scales of 6 bits with 32 added, `d`.
+pub fn q3_k(x: &Weights, out: &mut [u8; 110]) {
+    let x = subs(x);
+    let quants = Quants { lo: -4.0, hi: 3.0 };
+    let found = Scales::fit(x, quants, Quants { lo: -32.0, hi: 31.0 });
+    let q = found.quants(x, quants);
+    let (thirds, out) = out.split_at_mut(32);
+    put_bits(thirds, |i| q[i] >> 2);
+    let (pairs, out) = out.split_at_mut(64);
+    put_two_bits(pairs, |i| q[i]);
+    let (scales, d) = out.split_at_mut(12);
+    scales.fill(0);
+    for (i, sc) in found.sc.iter().enumerate() {
+        let sc = (sc + 32.0) as u8;
+        scales[i % 8] |= (sc & 15) << (4 * (i / 8));
+        scales[8 + i % 4] |= sc >> 4 << (2 * (i / 4));
+    }
+    d.copy_from_slice(&found.d.to_le_bytes());
+}
+
+/// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 quants of 4 bits.
+pub fn q4_k(x: &Weights, out: &mut [u8; 144]) {
+    let x = subs::<32, 8>(x);
+    let lines = Lines::fit(x, 15.0, 63.0);
+    let (head, quants) = out.split_at_mut(16);
+    put_lines(head, &lines);
+    put_four_bits(quants, &lines.quants(x, 15.0));
+}
+
+/// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 fifth bits, 256 quants of 4 bits.
+pub fn q5_k(x: &Weights, out: &mut [u8; 176]) {
+    let x = subs::<32, 8>(x);
+    let lines = Lines::fit(x, 31.0, 63.0);
+    let q = lines.quants(x, 31.0);
+    let (head, out) = out.split_at_mut(16);
+    put_lines(head, &lines);
+    let (fifths, quants) = out.split_at_mut(32);
+    put_bits(fifths, |i| q[i] >> 4);
+    put_four_bits(quants, &q);
+}
+
+/// 256 quants, their low 4 bits and their high 2 bits, 16 scales of 8 bits, `d`.
+pub fn q6_k(x: &Weights, out: &mut [u8; 210]) {
+    let x = subs(x);
+    let quants = Quants { lo: -32.0, hi: 31.0 };
+    let found = Scales::fit(x, quants, Quants { lo: -128.0, hi: 127.0 });
+    let q = found.quants(x, quants);
+    let (low, out) = out.split_at_mut(128);
+    // Columns `128 n + l` and `128 n + 64 + l` share byte `64 n + l`.
+    for (low, q) in low.chunks_exact_mut(64).zip(q.chunks_exact(128)) {
+        for (l, low) in low.iter_mut().enumerate() {
+            *low = q[l] & 15 | (q[l + 64] & 15) << 4;
+        }
+    }
+    let (high, out) = out.split_at_mut(64);
+    put_two_bits(high, |i| q[i] >> 4);
+    let (scales, d) = out.split_at_mut(16);
+    for (out, sc) in scales.iter_mut().zip(found.sc) {
+        *out = sc as i8 as u8;
+    }
+    d.copy_from_slice(&found.d.to_le_bytes());
+}
