@@ -31,6 +31,18 @@ impl Line {
     /// A line of zeros.
     pub const ZERO: Self = Self([0; 64]);
 
+    /// The whole lines that lie in a piece of memory.
+    pub fn whole(memory: &[u8]) -> &[Self] {
+        // SAFETY: any bytes are a line.
+        unsafe { memory.align_to() }.1
+    }
+
+    /// The whole lines that lie in a piece of memory.
+    pub fn whole_mut(memory: &mut [u8]) -> &mut [Self] {
+        // SAFETY: as above.
+        unsafe { memory.align_to_mut() }.1
+    }
+
     /// The bytes of lines.
     pub fn bytes(lines: &[Self]) -> &[u8] {
         // SAFETY: the slice covers exactly the lines, which are bytes without padding.

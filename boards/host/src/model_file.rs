@@ -10,7 +10,7 @@ use nearfield::tokenizer::Vocab;
 use nearfield::{Gguf, Line, Model};
 
 use crate::args::Repack;
-use crate::engine::allocate;
+use crate::engine::{Memory, allocate};
 use crate::interrupt::{self, Interrupted};
 use crate::packing::Packing;
 use crate::progress::Progress;
@@ -36,7 +36,7 @@ enum Bytes {
     BuiltIn(&'static [u8]),
     Mapped(Mmap),
     /// Of the file, with interleaved rows.
-    Repacked(Vec<Line>, usize),
+    Repacked(Memory, usize),
 }
 
 impl ModelFile {
@@ -78,7 +78,7 @@ impl ModelFile {
             if packing.n_matrices() == 0 {
                 return Ok(None);
             }
-            let mut lines = allocate(self.bytes().len())?;
+            let mut lines = allocate(self.bytes().len())?.in_large_pages();
             packing.make_all(&mut Line::bytes_mut(&mut lines)[..self.bytes().len()], n_threads)?;
             Ok(Some(lines))
         });
