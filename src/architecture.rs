@@ -3,6 +3,17 @@
 //! A family is a row of [`ARCHITECTURES`]; what a file may have or leave out (biases, fused or split QKV, a tied output,
 //! fewer KV heads, a clamp) is found by looking at the file and is no property of the family.
 
+/// Which graph a family runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Graph {
+    /// Each token sees those before it; norms come before attention and feed-forward; logits ([`Session`](crate::Session)).
+    Decoder,
+    /// Each token sees all of them; norms come after attention and feed-forward; a vector or a score for the whole text
+    /// ([`Encoder`](crate::Encoder)).
+    Encoder,
+}
+
 /// How the residual stream is normalised before attention and feed-forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -51,6 +62,8 @@ pub enum MaxBias {
 pub struct Architecture {
     /// `general.architecture`, and the prefix of the family's keys.
     pub name: &'static str,
+    /// What runs it.
+    pub graph: Graph,
     /// Kind of all norms.
     pub norm: Norm,
     /// Key of the norms' epsilon, after the prefix.
@@ -73,6 +86,7 @@ const LAYER_NORM_EPS: &str = ".attention.layer_norm_epsilon";
 pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "bloom",
+        graph: Graph::Decoder,
         norm: Norm::Layer,
         norm_eps_key: LAYER_NORM_EPS,
         embedding_norm: true,
@@ -83,6 +97,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     },
     Architecture {
         name: "mpt",
+        graph: Graph::Decoder,
         norm: Norm::Layer,
         norm_eps_key: LAYER_NORM_EPS,
         embedding_norm: false,
@@ -91,9 +106,26 @@ pub const ARCHITECTURES: &[Architecture] = &[
         scale: AttentionScale::InvSqrtHeadDim,
         max_bias: MaxBias::Required,
     },
+    // Jina embeddings v2 and reranker v1, MosaicBERT, DNABERT-2.
+    Architecture {
+        name: "jina-bert-v2",
+        graph: Graph::Encoder,
+        norm: Norm::Layer,
+        norm_eps_key: LAYER_NORM_EPS,
+        embedding_norm: true,
+        activation: Activation::GeluErf,
+        gated: true,
+        scale: AttentionScale::InvSqrtHeadDim,
+        max_bias: MaxBias::Default(8.0),
+    },
 ];
 
 impl Architecture {
+    /// Whether its models are run by an [`Encoder`](crate::Encoder).
+    pub const fn is_encoder(&self) -> bool {
+        matches!(self.graph, Graph::Encoder)
+    }
+
     /// The row for `general.architecture`.
     pub const fn find(name: &[u8]) -> Option<&'static Self> {
         let mut i = 0;

@@ -74,6 +74,32 @@ impl<'a> Tile<'a> {
         }
     }
 
+    /// Turns round, to the keys on the other side: `turned` is a position there, where what was newer is older. Each query
+    /// goes alone past the keys of its own block, `own` at its position, which are others for each; the rest is for
+    /// [`walk`](Self::walk), unless that says that none is left which counts.
+    ///
+    /// A query whose first walk ended begins again with what it has, so the bound holds for either side by itself.
+    pub(crate) fn turn<'c>(
+        &mut self,
+        kernels: &dyn Kernels,
+        turned: impl Fn(usize) -> usize,
+        own: impl Fn(usize) -> Option<Block<'c>>,
+    ) -> bool {
+        let mut last = None;
+        for (walk, horizon) in self.walks.iter_mut().zip(&mut self.horizons) {
+            walk.ended = false;
+            walk.pos = turned(walk.pos);
+            let Some(block) = own(walk.pos) else { continue };
+            let n = block.kv.n_seen(walk.pos);
+            if n > 0 {
+                kernels.attend_block(&block.kv, self.scale, core::slice::from_mut(walk));
+                horizon.n_visited += n as u32;
+            }
+            last = Some(block);
+        }
+        last.is_none_or(|block| block.n_older > 0 && !self.all_ended_at(kernels, &block))
+    }
+
     /// Each `out` becomes `Σ softmax(s)_j v_j` of the keys that were walked. Returns the number of keys that each visited.
     pub(crate) fn finish(&mut self, kernels: &dyn Kernels) -> impl Iterator<Item = u32> {
         for walk in &mut self.walks {

@@ -19,23 +19,24 @@ use crate::shape::Shape;
 
 /// Keys or values.
 #[derive(Debug)]
-enum Store<'a> {
+pub(crate) enum Store<'a> {
     F32(&'a mut [f32]),
     F16(&'a mut [u16]),
     Q8_0 { qs: &'a mut [i8], d: &'a mut [u16] },
 }
 
 impl<'a> Store<'a> {
-    fn take(arena: &mut Arena<'a>, kv: KvType, n: &Lengths) -> Option<Self> {
+    /// Room for `n` elements, with `n_scales` scales where the type has some.
+    pub(crate) fn take(arena: &mut Arena<'a>, kv: KvType, n: usize, n_scales: usize) -> Option<Self> {
         Some(match kv {
-            KvType::F32 => Self::F32(arena.take(n.kv)?),
-            KvType::F16 => Self::F16(arena.take(n.kv)?),
-            KvType::Q8_0 => Self::Q8_0 { qs: arena.take(n.kv)?, d: arena.take(n.kv_scales)? },
+            KvType::F32 => Self::F32(arena.take(n)?),
+            KvType::F16 => Self::F16(arena.take(n)?),
+            KvType::Q8_0 => Self::Q8_0 { qs: arena.take(n)?, d: arena.take(n_scales)? },
         })
     }
 
     /// Consecutive rows of `head_dim`; `None` if they are not all there.
-    fn rows(&self, rows: Range<usize>, head_dim: usize) -> Option<KvRows<'_>> {
+    pub(crate) fn rows(&self, rows: Range<usize>, head_dim: usize) -> Option<KvRows<'_>> {
         let n_d = head_dim.div_ceil(QK);
         let columns = rows.start * head_dim..rows.end * head_dim;
         Some(match self {
@@ -45,7 +46,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    fn row_mut(&mut self, row: usize, head_dim: usize) -> Option<KvRowsMut<'_>> {
+    pub(crate) fn row_mut(&mut self, row: usize, head_dim: usize) -> Option<KvRowsMut<'_>> {
         let n_d = head_dim.div_ceil(QK);
         let columns = row * head_dim..(row + 1) * head_dim;
         Some(match self {
@@ -94,7 +95,8 @@ pub(crate) const PLACE: usize = 4;
 
 impl<'a> KvCache<'a> {
     pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, config: &SessionConfig, n: &Lengths) -> Option<Self> {
-        let (keys, values) = (Store::take(arena, config.kv, n)?, Store::take(arena, config.kv, n)?);
+        let mut store = || Store::take(arena, config.kv, n.kv, n.kv_scales);
+        let (keys, values) = (store()?, store()?);
         let (key_norms, places) = (arena.take(n.key_norms)?, arena.take::<u64>(n.places)?);
         let (mut n_rows, mut n_norms) = (0, 0);
         for (head, place) in places.as_chunks_mut::<PLACE>().0.iter_mut().enumerate() {

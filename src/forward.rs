@@ -16,7 +16,7 @@ use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 use crate::attention::Tile;
 use crate::cache::KvCache;
 use crate::heads::Heads;
-use crate::model::{Layer, LayerTable, Linear, Model, Qkv};
+use crate::model::{Head, Layer, LayerTable, Linear, Model, Qkv};
 use crate::shape::Shape;
 use crate::steps::{ColumnsOf, Steps, rows, rows_mut};
 
@@ -77,9 +77,10 @@ impl Forward<'_, '_, '_> {
     /// Logits (`act.logits`) of the token in row `row` of `act.x`.
     pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Option<()> {
         let n_embd = self.shape().n_embd;
-        let output = Linear { weight: self.model.output, bias: None };
+        let Head::Decoder { output_norm, output } = &self.model.head else { return None };
+        let output = Linear { weight: *output, bias: None };
         let (x, h) = (rows(act.x, n_embd).nth(row)?, act.h.get_mut(..n_embd)?);
-        let input = self.steps.normed(&self.model.output_norm, x, h, act.q8, &[&output])?;
+        let input = self.steps.normed(output_norm, x, h, act.q8, &[&output])?;
         self.steps.linear(&output, &input, ColumnsOf::whole(act.logits, self.shape().n_vocab), |_| ());
         Some(())
     }

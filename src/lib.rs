@@ -11,6 +11,8 @@
 //!              Tokenizer ── token ids ◀──────────────────────┘
 //! ```
 //!
+//! An [`Encoder`] stands beside the session: for models that make a vector, or a score, of a whole document.
+//!
 //! # A text from a model
 //!
 //! ```
@@ -56,6 +58,7 @@ pub mod alibi;
 pub mod architecture;
 mod attention;
 mod cache;
+mod encoder;
 mod executor;
 mod forward;
 pub mod gguf;
@@ -70,6 +73,7 @@ mod steps;
 mod tensor;
 pub mod tokenizer;
 
+pub use encoder::{EncodeError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
 pub use executor::{Executor, Inline};
 pub use gguf::{Gguf, GgufError, TensorInfo};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};

@@ -64,6 +64,25 @@ pub struct Layer<'f> {
     pub ffn_down: Linear<'f>,
 }
 
+/// What a model has beside its layers and its embedding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Head<'f> {
+    Decoder {
+        /// Norm before the output.
+        output_norm: NormWeights<'f>,
+        /// `[n_vocab, n_embd]`; the embedding again when the file has no `output.weight`.
+        output: Matrix<'f>,
+    },
+    Encoder {
+        /// `[n_token_types, n_embd]`
+        token_types: Option<Matrix<'f>>,
+        /// For a score, of the first token's row: `[n_embd, n_embd]`, then tanh.
+        cls: Option<Linear<'f>>,
+        /// `[1, n_embd]`
+        cls_output: Option<Linear<'f>>,
+    },
+}
+
 /// Why a file is no model that can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -184,10 +203,7 @@ pub struct Model<'f> {
     pub(crate) token_embd: Matrix<'f>,
     /// Norm after the embedding.
     pub(crate) token_embd_norm: Option<NormWeights<'f>>,
-    /// Norm before the output.
-    pub(crate) output_norm: NormWeights<'f>,
-    /// `[n_vocab, n_embd]`; the embedding again when the file has no `output.weight`.
-    pub(crate) output: Matrix<'f>,
+    pub(crate) head: Head<'f>,
 }
 
 impl<'f> Model<'f> {
@@ -213,11 +229,32 @@ impl<'f> Model<'f> {
             Ok(global(weight)?.map(|weight| NormWeights { weight: weight.vector(), bias }))
         };
         let token_embd_norm = norm(GlobalSlot::TokenEmbdNorm, GlobalSlot::TokenEmbdNormBias)?;
-        let output_norm = norm(GlobalSlot::OutputNorm, GlobalSlot::OutputNormBias)?;
-        let output_norm = required(None, GlobalSlot::OutputNorm.name(), output_norm)?;
-        let output = match global(GlobalSlot::Output)? {
-            Some(found) => required(None, GlobalSlot::Output.name(), found.matrix(GlobalSlot::Output.form(&shape)))?,
-            None => token_embd,
+        let head = if shape.arch.is_encoder() {
+            let mut matrix = |slot: GlobalSlot| -> Result<Option<Matrix<'f>>, LoadError> {
+                let found = global(slot)?;
+                found.map(|found| required(None, slot.name(), found.matrix(slot.form(&shape)))).transpose()
+            };
+            let token_types = matrix(GlobalSlot::TokenTypes)?;
+            let [cls, cls_output] = [matrix(GlobalSlot::Cls)?, matrix(GlobalSlot::ClsOutput)?];
+            if cls.is_some() {
+                required(None, GlobalSlot::ClsOutput.name(), cls_output)?;
+            }
+            let mut linear = |weight: Option<Matrix<'f>>, bias| -> Result<Option<Linear<'f>>, LoadError> {
+                let Some(weight) = weight else { return Ok(None) };
+                Ok(Some(Linear { weight, bias: global(bias)?.map(Found::vector) }))
+            };
+            let cls = linear(cls, GlobalSlot::ClsBias)?;
+            Head::Encoder { token_types, cls, cls_output: linear(cls_output, GlobalSlot::ClsOutputBias)? }
+        } else {
+            let output_norm = norm(GlobalSlot::OutputNorm, GlobalSlot::OutputNormBias)?;
+            let output_norm = required(None, GlobalSlot::OutputNorm.name(), output_norm)?;
+            let output = match global(GlobalSlot::Output)? {
+                Some(found) => {
+                    required(None, GlobalSlot::Output.name(), found.matrix(GlobalSlot::Output.form(&shape)))?
+                }
+                None => token_embd,
+            };
+            Head::Decoder { output_norm, output }
         };
         for layer in 0..shape.n_layer {
             n_used += finder.find_layer(layer)?.iter().flatten().count() as u64;
@@ -225,7 +262,7 @@ impl<'f> Model<'f> {
         if n_used != gguf.n_tensors() {
             return Err(finder.unused());
         }
-        Ok(Self { gguf, shape, token_embd, token_embd_norm, output_norm, output })
+        Ok(Self { gguf, shape, token_embd, token_embd_norm, head })
     }
 
     /// The model's numbers.
@@ -443,11 +480,16 @@ fn split_layer(name: &str) -> Option<(usize, &str)> {
     name.starts_with(layer_prefix(layer).as_str()).then_some((layer, rest))
 }
 
-/// Where the tensors of each layer lie: `[n_layer, LayerSlot::N]` words in a session's arena, so that a step need not
-/// search the file's tables.
+/// Where the tensors of each layer lie: a word for each slot that the architecture may use, in a session's arena, so that a
+/// step need not search the file's tables.
 #[derive(Debug)]
 pub(crate) struct LayerTable<'a> {
     words: &'a mut [u64],
+}
+
+/// Slots of a layer that the architecture may use: the first so many.
+const fn n_slots(shape: &Shape) -> usize {
+    if shape.arch.is_encoder() { LayerSlot::N } else { LayerSlot::N_DECODER }
 }
 
 /// A slot without a tensor.
@@ -458,13 +500,13 @@ const INTERLEAVED: u64 = 1 << 7;
 impl<'a> LayerTable<'a> {
     /// Words of the table.
     pub(crate) const fn len(shape: &Shape) -> Option<usize> {
-        shape.n_layer.checked_mul(LayerSlot::N)
+        shape.n_layer.checked_mul(n_slots(shape))
     }
 
     /// Fills `words` (of [`len`](Self::len)) for the model.
     pub(crate) fn new(model: &Model<'_>, words: &'a mut [u64]) -> Result<Self, LoadError> {
         let finder = Finder { gguf: model.gguf, shape: model.shape };
-        for (layer, words) in words.chunks_exact_mut(LayerSlot::N).enumerate() {
+        for (layer, words) in words.chunks_exact_mut(n_slots(&model.shape)).enumerate() {
             for (found, word) in finder.find_layer(layer)?.iter().zip(words) {
                 // Offsets are below 2^56: they lie in a slice.
                 let layout = |found: Found<'_>| u64::from(found.layout == Layout::Interleaved) * INTERLEAVED;
@@ -475,7 +517,7 @@ impl<'a> LayerTable<'a> {
     }
 
     fn find<'f>(&self, model: &Model<'f>, layer: usize, slot: LayerSlot) -> Option<Found<'f>> {
-        let word = *self.words.get(layer * LayerSlot::N + slot as usize)?;
+        let word = *self.words.get(layer * n_slots(&model.shape) + slot as usize)?;
         if word == ABSENT {
             return None;
         }
@@ -487,22 +529,39 @@ impl<'a> LayerTable<'a> {
         Some(Found { ty, layout, offset, bytes: model.gguf.data(offset, n_bytes)? })
     }
 
-    /// The weights of `layer`; `None` if the table was not made from this model.
-    pub(crate) fn layer<'f>(&self, model: &Model<'f>, layer: usize) -> Option<Layer<'f>> {
-        let found = |slot: LayerSlot| self.find(model, layer, slot);
-        let vector = |slot| found(slot).map(Found::vector);
-        let matrix = |slot: LayerSlot| found(slot)?.matrix(slot.form(&model.shape));
-        let linear = |weight, bias| matrix(weight).map(|weight| Linear { weight, bias: vector(bias) });
-        let norm = |weight, bias| vector(weight).map(|weight| NormWeights { weight, bias: vector(bias) });
-        self.assemble(norm, linear)
+    fn vector<'f>(&self, model: &Model<'f>, layer: usize, slot: LayerSlot) -> Option<&'f [f32]> {
+        self.find(model, layer, slot).map(Found::vector)
     }
 
-    fn assemble<'f>(
+    /// A norm of `layer`, if it has it.
+    pub(crate) fn norm<'f>(
         &self,
-        norm: impl Fn(LayerSlot, LayerSlot) -> Option<NormWeights<'f>>,
-        linear: impl Fn(LayerSlot, LayerSlot) -> Option<Linear<'f>>,
-    ) -> Option<Layer<'f>> {
+        model: &Model<'f>,
+        layer: usize,
+        weight: LayerSlot,
+        bias: LayerSlot,
+    ) -> Option<NormWeights<'f>> {
+        let weight = self.vector(model, layer, weight)?;
+        Some(NormWeights { weight, bias: self.vector(model, layer, bias) })
+    }
+
+    /// A matrix of `layer` and its bias, if it has it.
+    pub(crate) fn linear<'f>(
+        &self,
+        model: &Model<'f>,
+        layer: usize,
+        weight: LayerSlot,
+        bias: LayerSlot,
+    ) -> Option<Linear<'f>> {
+        let weight = self.find(model, layer, weight)?.matrix(weight.form(&model.shape))?;
+        Some(Linear { weight, bias: self.vector(model, layer, bias) })
+    }
+
+    /// The weights of a decoder's `layer`; `None` if the table was not made from this model.
+    pub(crate) fn layer<'f>(&self, model: &Model<'f>, layer: usize) -> Option<Layer<'f>> {
         use LayerSlot as S;
+        let norm = |weight, bias| self.norm(model, layer, weight, bias);
+        let linear = |weight, bias| self.linear(model, layer, weight, bias);
         let qkv = match linear(S::AttnQkv, S::AttnQkvBias) {
             Some(fused) => Qkv::Fused(fused),
             None => Qkv::Split([

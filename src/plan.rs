@@ -137,7 +137,7 @@ impl SessionConfig {
     /// Distances up to here are exact in a float.
     pub const MAX_CONTEXT: usize = 1 << 24;
 
-    const fn check(&self) -> Result<(), PlanError> {
+    pub(crate) const fn check(&self) -> Result<(), PlanError> {
         if self.n_ctx == 0 || self.n_ctx > Self::MAX_CONTEXT {
             return Err(PlanError::Context { found: self.n_ctx });
         }
@@ -198,14 +198,14 @@ pub(crate) struct Lengths {
 }
 
 /// `a * b`, or the error.
-const fn times(a: usize, b: usize) -> Result<usize, PlanError> {
+pub(crate) const fn times(a: usize, b: usize) -> Result<usize, PlanError> {
     match a.checked_mul(b) {
         Some(n) => Ok(n),
         None => Err(PlanError::TooLarge),
     }
 }
 
-const fn max(a: usize, b: usize) -> usize {
+pub(crate) const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
@@ -279,9 +279,10 @@ macro_rules! bytes {
         }
     };
 }
+pub(crate) use bytes;
 
 /// The sum, or the error.
-const fn sum<const N: usize>(parts: [usize; N]) -> Result<usize, PlanError> {
+pub(crate) const fn sum<const N: usize>(parts: [usize; N]) -> Result<usize, PlanError> {
     let mut total: usize = 0;
     let mut i = 0;
     while i < N {

@@ -29,6 +29,11 @@ pub enum SessionError {
     },
     /// The model's tables changed since it was checked, which only a file written to meanwhile can do.
     Load(LoadError),
+    /// The model is an encoder: it has no logits, and an [`Encoder`](crate::Encoder) runs it.
+    Encoder {
+        /// Its `general.architecture`.
+        arch: &'static str,
+    },
 }
 
 impl fmt::Display for SessionError {
@@ -39,6 +44,12 @@ impl fmt::Display for SessionError {
                 write!(f, "the session needs an arena of {need} bytes, it has {have}")
             }
             Self::Load(ref error) => error.fmt(f),
+            Self::Encoder { arch } => {
+                write!(
+                    f,
+                    "a model of architecture {arch} is an encoder: it gives embeddings or scores, and continues no text"
+                )
+            }
         }
     }
 }
@@ -181,6 +192,9 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         arena: &mut Arena<'a>,
     ) -> Result<Self, SessionError> {
         let s = model.shape();
+        if s.arch.is_encoder() {
+            return Err(SessionError::Encoder { arch: s.arch.name });
+        }
         let need = MemoryPlan::new(s, &config)?.session();
         let n = Lengths::new(s, &config)?;
         let have = arena.free_bytes();

@@ -43,6 +43,8 @@ pub struct Shape {
     pub max_alibi_bias: f32,
     /// Queries, keys and values are clamped to ± this, if at all.
     pub clamp_kqv: Option<f32>,
+    /// Rows of an encoder's embedding of token types (first or second text of a pair); 0 when it has none.
+    pub n_token_types: usize,
     /// Tokens of the file's tokenizer; 0 when it has none.
     pub n_tokens: usize,
     /// Merges of the file's tokenizer; 0 when it has none.
@@ -198,6 +200,12 @@ impl Shape {
             }
             None => return Err(ShapeError::Missing { key: "token_embd.weight" }),
         };
+        let n_token_types = match gguf.tensor("token_types", ".weight") {
+            Some(tensor) if arch.is_encoder() => {
+                attempt!(in_range("token_types.weight rows", tensor.dims[1], 1, MAX_VOCAB))
+            }
+            _ => 0,
+        };
         Ok(Self {
             arch,
             n_vocab,
@@ -211,6 +219,7 @@ impl Shape {
             norm_eps,
             max_alibi_bias,
             clamp_kqv,
+            n_token_types,
             n_tokens: attempt!(array_len(gguf, "tokenizer.ggml.tokens")),
             n_merges: attempt!(array_len(gguf, "tokenizer.ggml.merges")),
         })

@@ -57,11 +57,16 @@ slots! {
         OutputNorm = "output_norm.weight",
         OutputNormBias = "output_norm.bias",
         Output = "output.weight",
+        TokenTypes = "token_types.weight",
+        Cls = "cls.weight",
+        ClsBias = "cls.bias",
+        ClsOutput = "cls.output.weight",
+        ClsOutputBias = "cls.output.bias",
     }
 }
 
 slots! {
-    /// Tensors of a layer; the name follows `blk.N.`.
+    /// Tensors of a layer; the name follows `blk.N.`. Those that only encoders have are the last.
     LayerSlot {
         AttnNorm = "attn_norm.weight",
         AttnNormBias = "attn_norm.bias",
@@ -83,6 +88,16 @@ slots! {
         FfnUpBias = "ffn_up.bias",
         FfnDown = "ffn_down.weight",
         FfnDownBias = "ffn_down.bias",
+        AttnQNorm = "attn_q_norm.weight",
+        AttnQNormBias = "attn_q_norm.bias",
+        AttnKNorm = "attn_k_norm.weight",
+        AttnKNormBias = "attn_k_norm.bias",
+        AttnOutputNorm = "attn_output_norm.weight",
+        AttnOutputNormBias = "attn_output_norm.bias",
+        AttnNorm2 = "attn_norm_2.weight",
+        AttnNorm2Bias = "attn_norm_2.bias",
+        LayerOutputNorm = "layer_output_norm.weight",
+        LayerOutputNormBias = "layer_output_norm.bias",
     }
 }
 
@@ -90,12 +105,21 @@ impl GlobalSlot {
     pub(crate) fn form(self, s: &Shape) -> Form {
         match self {
             Self::TokenEmbd | Self::Output => Form::Matrix { n_rows: s.n_vocab, n_cols: s.n_embd },
+            Self::TokenTypes => Form::Matrix { n_rows: s.n_token_types, n_cols: s.n_embd },
+            Self::Cls => Form::Matrix { n_rows: s.n_embd, n_cols: s.n_embd },
+            Self::ClsOutput => Form::Matrix { n_rows: 1, n_cols: s.n_embd },
+            Self::ClsOutputBias => Form::Vector(1),
             _ => Form::Vector(s.n_embd),
         }
     }
 
     pub(crate) fn presence(self, s: &Shape) -> Presence {
+        let encoder = s.arch.is_encoder();
         match self {
+            Self::OutputNorm | Self::OutputNormBias | Self::Output if encoder => Presence::Forbidden,
+            Self::TokenTypes | Self::Cls | Self::ClsBias | Self::ClsOutput | Self::ClsOutputBias if !encoder => {
+                Presence::Forbidden
+            }
             Self::TokenEmbd | Self::OutputNorm => Presence::Required,
             Self::TokenEmbdNorm if s.arch.embedding_norm => Presence::Required,
             Self::TokenEmbdNorm | Self::TokenEmbdNormBias if !s.arch.embedding_norm => Presence::Forbidden,
@@ -106,6 +130,8 @@ impl GlobalSlot {
 
 impl LayerSlot {
     pub(crate) const N: usize = Self::ALL.len();
+    /// Those that a decoder may have.
+    pub(crate) const N_DECODER: usize = Self::AttnOutputNorm as usize;
 
     pub(crate) fn form(self, s: &Shape) -> Form {
         let matrix = |n_rows, n_cols| Form::Matrix { n_rows, n_cols };
@@ -122,11 +148,19 @@ impl LayerSlot {
             Self::FfnUp | Self::FfnGate => matrix(s.n_ff, s.n_embd),
             Self::FfnUpBias | Self::FfnGateBias => Form::Vector(s.n_ff),
             Self::FfnDown => matrix(s.n_embd, s.n_ff),
+            Self::AttnKNorm | Self::AttnKNormBias => Form::Vector(s.n_embd_kv()),
+            Self::AttnQNorm | Self::AttnQNormBias => Form::Vector(s.n_embd),
+            Self::AttnOutputNorm | Self::AttnOutputNormBias => Form::Vector(s.n_embd),
+            Self::AttnNorm2 | Self::AttnNorm2Bias => Form::Vector(s.n_embd),
+            Self::LayerOutputNorm | Self::LayerOutputNormBias => Form::Vector(s.n_embd),
         }
     }
 
     /// `fused`: whether the layer has one tensor for Q, K and V.
     pub(crate) fn presence(self, s: &Shape, fused: bool) -> Presence {
+        if s.arch.is_encoder() {
+            return self.presence_in_encoder();
+        }
         match self {
             Self::AttnNorm | Self::AttnOutput | Self::FfnNorm | Self::FfnUp | Self::FfnDown => Presence::Required,
             Self::AttnQkv if fused => Presence::Required,
@@ -137,6 +171,19 @@ impl LayerSlot {
             }
             Self::FfnGate if s.arch.gated => Presence::Required,
             Self::FfnGate | Self::FfnGateBias if !s.arch.gated => Presence::Forbidden,
+            Self::AttnQNorm | Self::AttnQNormBias | Self::AttnKNorm | Self::AttnKNormBias => Presence::Forbidden,
+            _ if self as usize >= Self::N_DECODER => Presence::Forbidden,
+            _ => Presence::Optional,
+        }
+    }
+
+    /// All encoders have split QKV and a gate. The code model of Jina has norms of queries and keys, and one more of the stream.
+    fn presence_in_encoder(self) -> Presence {
+        match self {
+            Self::AttnNorm | Self::AttnNormBias | Self::FfnNorm | Self::FfnNormBias => Presence::Forbidden,
+            Self::AttnQkv | Self::AttnQkvBias => Presence::Forbidden,
+            Self::AttnQ | Self::AttnK | Self::AttnV | Self::AttnOutput | Self::AttnOutputNorm => Presence::Required,
+            Self::FfnGate | Self::FfnUp | Self::FfnDown | Self::LayerOutputNorm => Presence::Required,
             _ => Presence::Optional,
         }
     }

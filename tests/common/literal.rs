@@ -137,7 +137,7 @@ impl Literal {
 }
 
 /// `get_slopes` of the ALiBi reference code, with 8 as a parameter.
-fn slopes(n: usize, max_bias: f64) -> Vec<f64> {
+pub(super) fn slopes(n: usize, max_bias: f64) -> Vec<f64> {
     if n.is_power_of_two() {
         let start = 2f64.powf(-max_bias / n as f64);
         return (0..n).map(|i| start * start.powi(i as i32)).collect();
@@ -148,17 +148,17 @@ fn slopes(n: usize, max_bias: f64) -> Vec<f64> {
     all
 }
 
-fn softmax(scores: &[f64]) -> Vec<f64> {
+pub(super) fn softmax(scores: &[f64]) -> Vec<f64> {
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exps: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
     let sum: f64 = exps.iter().sum();
     exps.into_iter().map(|e| e / sum).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn add(x: &mut [f64], y: &[f64]) {
+pub(super) fn add(x: &mut [f64], y: &[f64]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }

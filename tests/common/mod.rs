@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test target uses a part
 
 pub mod compare;
+pub mod encoder;
 pub mod file;
 pub mod literal;
 pub mod model;

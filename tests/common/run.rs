@@ -67,7 +67,7 @@ pub fn logits(session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> Vec<Vec<f32>
 }
 
 /// Bytes that are no small numbers in any type: what is read before it is written shows.
-fn soil(lines: &mut [Line]) {
+pub(super) fn soil(lines: &mut [Line]) {
     let n = lines.len() * Line::BYTES;
     let mut arena = Arena::new(lines);
     arena.take::<u8>(n).expect("all of it").fill(0x7b);

@@ -1,0 +1,318 @@
+//! The forward pass of an encoder: embedding, layers. Read top to bottom.
+//!
+//! ```text
+//!   x = norm(embed(tokens) + type)         [n, n_embd]
+//!   for each layer:
+//!     k, v = W_k x, W_v x                  [n, n_embd_kv]     of the whole document, before any query
+//!     for some tokens at a time:
+//!       y = norm(x + W_o attention(W_q x, k, v))              bias -slope * |distance|, made on the fly
+//!       x = norm(y + W_down (f(W_gate y) * W_up y))
+//! ```
+//!
+//! Jina's code model (`jina-bert-v2-qk-post-norm`) also normalises all queries and all keys of a token, and `y` once more:
+//! `y = norm(x + y)`.
+
+use core::sync::atomic::AtomicU32;
+
+use nearfield_kernels::{BlockQ8, Parts, RowsMut};
+
+use super::keys::Keys;
+use crate::attention::Tile;
+use crate::heads::Heads;
+use crate::model::{Head, LayerTable, Linear, Model, NormWeights};
+use crate::shape::Shape;
+use crate::steps::{ColumnsOf, Input, Steps, rows, rows_mut};
+use crate::tensor::LayerSlot;
+
+/// The weights of one layer.
+#[derive(Clone, Copy, Debug)]
+struct Layer<'f> {
+    attn_q: Linear<'f>,
+    attn_k: Linear<'f>,
+    attn_v: Linear<'f>,
+    attn_q_norm: Option<NormWeights<'f>>,
+    attn_k_norm: Option<NormWeights<'f>>,
+    attn_output: Linear<'f>,
+    attn_output_norm: NormWeights<'f>,
+    attn_norm_2: Option<NormWeights<'f>>,
+    ffn_gate: Linear<'f>,
+    ffn_up: Linear<'f>,
+    ffn_down: Linear<'f>,
+    layer_output_norm: NormWeights<'f>,
+}
+
+impl<'f> Layer<'f> {
+    fn new(table: &LayerTable<'_>, model: &Model<'f>, layer: usize) -> Option<Self> {
+        use LayerSlot as S;
+        let norm = |weight, bias| table.norm(model, layer, weight, bias);
+        let linear = |weight, bias| table.linear(model, layer, weight, bias);
+        Some(Self {
+            attn_q: linear(S::AttnQ, S::AttnQBias)?,
+            attn_k: linear(S::AttnK, S::AttnKBias)?,
+            attn_v: linear(S::AttnV, S::AttnVBias)?,
+            attn_q_norm: norm(S::AttnQNorm, S::AttnQNormBias),
+            attn_k_norm: norm(S::AttnKNorm, S::AttnKNormBias),
+            attn_output: linear(S::AttnOutput, S::AttnOutputBias)?,
+            attn_output_norm: norm(S::AttnOutputNorm, S::AttnOutputNormBias)?,
+            attn_norm_2: norm(S::AttnNorm2, S::AttnNorm2Bias),
+            ffn_gate: linear(S::FfnGate, S::FfnGateBias)?,
+            ffn_up: linear(S::FfnUp, S::FfnUpBias)?,
+            ffn_down: linear(S::FfnDown, S::FfnDownBias)?,
+            layer_output_norm: norm(S::LayerOutputNorm, S::LayerOutputNormBias)?,
+        })
+    }
+}
+
+/// The activations, in the arena. Each but `x` holds `n_batch` rows.
+#[derive(Debug)]
+pub(crate) struct Activity<'a> {
+    /// `[n_ctx, n_embd]`
+    pub(crate) x: &'a mut [f32],
+    /// `[n_batch, n_embd]`
+    pub(crate) a: &'a mut [f32],
+    /// `[n_batch, n_embd]`
+    pub(crate) b: &'a mut [f32],
+    /// `[n_batch, n_ff]`, or values
+    pub(crate) ffn: &'a mut [f32],
+    /// `[n_batch, n_ff]`
+    pub(crate) gate: &'a mut [f32],
+    /// Quantized input of the next matrix, or quantized queries.
+    pub(crate) q8: &'a mut [BlockQ8],
+    /// Keys visited in this step: `[n_head]`.
+    pub(crate) visited: &'a mut [AtomicU32],
+    /// Keys visited since the encoder began: `[n_layer, n_head]`.
+    pub(crate) visited_total: &'a mut [u64],
+}
+
+/// What a forward pass works with.
+pub(crate) struct Forward<'s, 'f, 'a> {
+    pub(crate) model: &'s Model<'f>,
+    pub(crate) layers: &'s LayerTable<'a>,
+    pub(crate) steps: Steps<'s>,
+    pub(crate) heads: Heads,
+    /// Tokens that go through a layer together.
+    pub(crate) n_batch: usize,
+}
+
+impl Forward<'_, '_, '_> {
+    fn shape(&self) -> &Shape {
+        self.model.shape()
+    }
+
+    /// Runs a document of tokens below `n_vocab`, those from `second` on of the second type; `act.x` then holds its rows.
+    /// `None` if some memory is shorter than the plan says, here and below.
+    pub(crate) fn document(
+        &self,
+        tokens: &[u32],
+        second: usize,
+        keys: &mut Keys<'_>,
+        act: &mut Activity<'_>,
+    ) -> Option<()> {
+        let n_batch = self.n_batch.max(1);
+        for (i, chunk) in tokens.chunks(n_batch).enumerate() {
+            self.embed(chunk, i * n_batch, second, act)?;
+        }
+        for index in 0..self.shape().n_layer {
+            let layer = Layer::new(self.layers, self.model, index)?;
+            keys.begin(tokens.len());
+            for (i, chunk) in tokens.chunks(n_batch).enumerate() {
+                self.store_keys(&layer, i * n_batch, chunk.len(), keys, act)?;
+            }
+            keys.seal();
+            for (i, chunk) in tokens.chunks(n_batch).enumerate() {
+                self.attention(&layer, index, i * n_batch, chunk.len(), keys, act)?;
+                self.feed_forward(&layer, i * n_batch, chunk.len(), act)?;
+            }
+        }
+        Some(())
+    }
+
+    /// `x = norm(embed(tokens) + type)`, of the tokens at `pos..`
+    fn embed(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Option<()> {
+        let Head::Encoder { token_types, .. } = &self.model.head else { return None };
+        let norm = self.model.token_embd_norm.as_ref()?;
+        let (n_embd, part, kernels) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()), self.steps.kernels);
+        let x = act.x.get_mut(pos * n_embd..(pos + tokens.len()) * n_embd)?;
+        let a = act.a.get_mut(..tokens.len() * n_embd)?;
+        let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(a, part * n_embd)));
+        self.steps.on_rows(tokens.len(), &|| {
+            while let Some((i, (x, a))) = parts.take() {
+                let tokens = tokens.iter().zip(pos..).skip(i * part);
+                for (((&token, pos), x), a) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(a, n_embd)) {
+                    kernels.dequantize_row(&self.model.token_embd, token as usize, a);
+                    if let Some(types) = token_types {
+                        kernels.dequantize_row(types, usize::from(pos >= second), x);
+                        kernels.add(a, x);
+                    }
+                    self.steps.norm(norm, a, x);
+                }
+            }
+        });
+        Some(())
+    }
+
+    /// Keys and values of the tokens at `pos..`
+    fn store_keys(
+        &self,
+        layer: &Layer<'_>,
+        pos: usize,
+        n_tokens: usize,
+        keys: &mut Keys<'_>,
+        act: &mut Activity<'_>,
+    ) -> Option<()> {
+        let (s, n_kv) = (self.shape(), self.shape().n_embd_kv());
+        let x = act.x.get(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
+        let k = act.a.get_mut(..n_tokens * n_kv)?;
+        let normed = act.b.get_mut(..n_tokens * n_kv)?;
+        let v = act.ffn.get_mut(..n_tokens * n_kv)?;
+        let input = self.steps.quantized(x, s.n_embd, act.q8, &[&layer.attn_k, &layer.attn_v])?;
+        self.project(&layer.attn_k, &input, k);
+        self.project(&layer.attn_v, &input, v);
+        let k: &[f32] = match &layer.attn_k_norm {
+            None => k,
+            Some(norm) => {
+                self.norm_rows(norm, n_kv, k, normed);
+                normed
+            }
+        };
+        for ((k, v), pos) in rows(k, n_kv).zip(rows(v, n_kv)).zip(pos..) {
+            keys.store(self.steps.kernels, pos, k, v)?;
+        }
+        Some(())
+    }
+
+    /// `b = norm(x + W_o attention(W_q x))`, of the tokens at `pos..`
+    fn attention(
+        &self,
+        layer: &Layer<'_>,
+        index: usize,
+        pos: usize,
+        n_tokens: usize,
+        keys: &Keys<'_>,
+        act: &mut Activity<'_>,
+    ) -> Option<()> {
+        let s = self.shape();
+        let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
+        let a = act.a.get_mut(..n_tokens * s.n_embd)?;
+        let b = act.b.get_mut(..n_tokens * s.n_embd)?;
+        let input = self.steps.quantized(x, s.n_embd, act.q8, &[&layer.attn_q])?;
+        let (queries, attended) = match &layer.attn_q_norm {
+            None => {
+                self.project(&layer.attn_q, &input, a);
+                (a, b)
+            }
+            Some(norm) => {
+                self.project(&layer.attn_q, &input, b);
+                self.norm_rows(norm, s.n_embd, b, a);
+                (a, b)
+            }
+        };
+
+        let kernels = self.steps.kernels;
+        let walk = |tile: &mut Tile<'_>, head, last| {
+            tile.walk(kernels, keys.up_to(head, last));
+            if tile.turn(kernels, |pos| keys.mirrored(pos), |pos| keys.own(head, pos)) {
+                tile.walk(kernels, keys.behind(head, keys.mirrored(last)));
+            }
+        };
+        self.heads.attend(&self.steps, queries, s.n_embd, pos, attended, act.q8, act.visited, &walk)?;
+        for (total, step) in act.visited_total.get_mut(index * s.n_head..)?.iter_mut().zip(act.visited.iter_mut()) {
+            *total += u64::from(core::mem::take(step.get_mut()));
+        }
+
+        // The queries are done with: their rows take the product, and what was attended then takes the norm.
+        let (product, y) = (queries, attended);
+        let input = self.steps.quantized(y, s.n_embd, act.q8, &[&layer.attn_output])?;
+        self.steps.linear_beside(&layer.attn_output, &input, product, x, |product, x| kernels.add(product, x));
+        self.norm_rows(&layer.attn_output_norm, s.n_embd, product, y);
+        if let Some(norm) = &layer.attn_norm_2 {
+            product.copy_from_slice(y);
+            kernels.add(product, x);
+            self.norm_rows(norm, s.n_embd, product, y);
+        }
+        Some(())
+    }
+
+    /// `x = norm(b + W_down (f(W_gate b) * W_up b))`, of the tokens at `pos..`
+    fn feed_forward(&self, layer: &Layer<'_>, pos: usize, n_tokens: usize, act: &mut Activity<'_>) -> Option<()> {
+        let s = self.shape();
+        let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
+        let (product, y) = (act.a.get_mut(..x.len())?, act.b.get_mut(..x.len())?);
+        let (up, gate) = (act.ffn.get_mut(..n_tokens * s.n_ff)?, act.gate.get_mut(..n_tokens * s.n_ff)?);
+        let input = self.steps.quantized(y, s.n_embd, act.q8, &[&layer.ffn_gate, &layer.ffn_up])?;
+        self.steps.linear(&layer.ffn_gate, &input, ColumnsOf::whole(gate, s.n_ff), |row| self.steps.activate(row));
+        self.steps.linear_beside(&layer.ffn_up, &input, up, gate, |up, gate| self.steps.kernels.multiply(up, gate));
+        let input = self.steps.quantized(up, s.n_ff, act.q8, &[&layer.ffn_down])?;
+        self.steps.linear_beside(&layer.ffn_down, &input, product, y, |product, y| self.steps.kernels.add(product, y));
+        self.norm_rows(&layer.layer_output_norm, s.n_embd, product, x);
+        Some(())
+    }
+
+    /// `out = W x + b`, clamped if the model wants it.
+    fn project(&self, linear: &Linear<'_>, input: &Input<'_>, out: &mut [f32]) {
+        self.steps.linear(linear, input, ColumnsOf::whole(out, linear.weight.n_rows()), |row| {
+            if let Some(limit) = self.shape().clamp_kqv {
+                self.steps.kernels.clamp(row, limit);
+            }
+        });
+    }
+
+    /// `out = norm(x)`, rows of `width`.
+    fn norm_rows(&self, weights: &NormWeights<'_>, width: usize, x: &[f32], out: &mut [f32]) {
+        let n_rows = out.len() / width.max(1);
+        let part = self.steps.rows_of_part(n_rows);
+        let parts = Parts::new(RowsMut::new(out, part * width));
+        self.steps.on_rows(n_rows, &|| {
+            while let Some((i, out)) = parts.take() {
+                for (x, out) in rows(x, width).skip(i * part).zip(rows_mut(out, width)) {
+                    self.steps.norm(weights, x, out);
+                }
+            }
+        });
+    }
+
+    /// The score of a document that was run, by its first row `x`: `W_output tanh(W_cls x)`. `a` and `b` are of that length.
+    pub(crate) fn score(&self, act: &mut Activity<'_>) -> Option<f32> {
+        let Head::Encoder { cls, cls_output: Some(cls_output), .. } = &self.model.head else { return None };
+        let n_embd = self.shape().n_embd;
+        let x = act.x.get(..n_embd)?;
+        let (a, b) = (act.a.get_mut(..n_embd)?, act.b.get_mut(..1)?);
+        let x = match cls {
+            None => x,
+            Some(cls) => {
+                let input = self.steps.quantized(x, n_embd, act.q8, &[cls])?;
+                self.steps.linear(cls, &input, ColumnsOf::whole(a, n_embd), |row| row.iter_mut().for_each(tanh));
+                a
+            }
+        };
+        let input = self.steps.quantized(x, n_embd, act.q8, &[cls_output])?;
+        self.steps.linear(cls_output, &input, ColumnsOf::whole(b, 1), |_| ());
+        b.first().copied()
+    }
+}
+
+/// `x = tanh x = 1 - 2 / (exp(2 x) + 1)`: off by less than 2e-7, at both ends exact.
+fn tanh(x: &mut f32) {
+    *x = 1.0 - 2.0 / (nearfield_kernels::scalar::exp(*x + *x) + 1.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tanh;
+
+    #[test]
+    fn tanh_is_as_close_as_stated() {
+        let of = |x: f32| {
+            let mut y = x;
+            tanh(&mut y);
+            y
+        };
+        for i in -20_000..=20_000 {
+            let x = i as f32 / 1000.0;
+            let want = libm::tanh(f64::from(x));
+            assert!((f64::from(of(x)) - want).abs() < 2e-7, "{x}: {}, {want}", of(x));
+        }
+        assert_eq!([of(f32::INFINITY), of(f32::NEG_INFINITY), of(0.0)], [1.0, -1.0, 0.0]);
+        assert!(of(f32::NAN).is_nan());
+    }
+}

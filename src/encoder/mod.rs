@@ -1,0 +1,299 @@
+//! Encoders: a whole document at once, each token with keys on both sides, and one vector or one score for it all.
+
+use core::fmt;
+use core::sync::atomic::AtomicU32;
+
+use nearfield_kernels::{Arena, Kernels};
+
+use crate::executor::Executor;
+use crate::heads::Heads;
+use crate::model::{Head, LayerTable, LoadError, Model};
+use crate::plan::PlanError;
+use crate::steps::Steps;
+
+mod forward;
+mod keys;
+mod plan;
+mod pooling;
+
+use forward::{Activity, Forward};
+use keys::Keys;
+use plan::Lengths;
+pub use plan::{EncoderConfig, EncoderPlan};
+pub use pooling::Pooling;
+
+/// Why there can be no encoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum EncoderError {
+    /// The model is a decoder: a [`Session`](crate::Session) runs it.
+    Decoder {
+        /// Its `general.architecture`.
+        arch: &'static str,
+    },
+    /// The configuration makes no sense.
+    Plan(PlanError),
+    /// The arena is smaller than the plan.
+    ArenaTooSmall {
+        /// Bytes of the plan.
+        need: usize,
+        /// Bytes that are free in the arena.
+        have: usize,
+    },
+    /// The model's tables changed since it was checked, which only a file written to meanwhile can do.
+    Load(LoadError),
+}
+
+impl fmt::Display for EncoderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Decoder { arch } => {
+                write!(f, "a model of architecture {arch} is a decoder: it continues texts, and gives no embeddings")
+            }
+            Self::Plan(ref error) => error.fmt(f),
+            Self::ArenaTooSmall { need, have } => {
+                write!(f, "the encoder needs an arena of {need} bytes, it has {have}")
+            }
+            Self::Load(ref error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for EncoderError {}
+
+impl From<PlanError> for EncoderError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+/// Why a document cannot be encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The document has no tokens.
+    NoTokens,
+    /// A token that is not in the model's vocabulary.
+    Token {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        n_vocab: usize,
+    },
+    /// The document is longer than was planned for.
+    TooLong {
+        /// Its tokens.
+        n_tokens: usize,
+        /// The most that there is room for.
+        n_ctx: usize,
+    },
+    /// A second text where the model knows no second type of tokens.
+    TokenTypes {
+        /// The types that it knows.
+        n_token_types: usize,
+    },
+    /// A score from a model that gives none.
+    NoScore,
+    /// The encoder's memory is not what its plan says. This is a bug of this library.
+    Broken,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NoTokens => f.write_str("no tokens to encode"),
+            Self::Token { token, n_vocab } => write!(f, "token {token} is not below the vocabulary's size {n_vocab}"),
+            Self::TooLong { n_tokens, n_ctx } => {
+                write!(f, "a document of {n_tokens} tokens, where there is room for {n_ctx}")
+            }
+            Self::TokenTypes { n_token_types } => {
+                write!(f, "tokens of a second text need a second token type, the model has {n_token_types}")
+            }
+            Self::NoScore => f.write_str("the model has no cls.output: it gives embeddings, and no scores"),
+            Self::Broken => f.write_str("the encoder's memory is not what its plan says: a bug of nearfield"),
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// A model that makes a vector, or a score, of a whole document.
+///
+/// ```no_run
+/// use nearfield::{Arena, Encoder, EncoderConfig, EncoderPlan, Inline, Line, Model, Pooling, kernels};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = std::fs::read("jina-embeddings-v2-small-en.gguf")?;
+/// let model = Model::from_gguf(&file)?;
+/// let config = EncoderConfig { n_ctx: 8192, ..EncoderConfig::default() };
+/// let mut memory = vec![Line::ZERO; EncoderPlan::new(model.shape(), &config)?.n_lines()];
+/// let mut encoder = Encoder::new(&model, config, kernels::best(), &Inline, &mut Arena::new(&mut memory))?;
+/// let vector: &[f32] = encoder.embed(&[101, 7592, 102], Pooling::Mean, true)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Encoder<'m, 'f, 'a> {
+    model: &'m Model<'f>,
+    kernels: &'m dyn Kernels,
+    executor: &'m dyn Executor,
+    config: EncoderConfig,
+    layers: LayerTable<'a>,
+    keys: Keys<'a>,
+    act: Activity<'a>,
+    /// `[n_embd]`
+    output: &'a mut [f32],
+    /// Keys of all documents so far, once for each query.
+    held: u64,
+}
+
+impl fmt::Debug for Encoder<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
+    /// An encoder with its memory from `arena`, which has to have [`EncoderPlan::encoder`] bytes free.
+    ///
+    /// # Errors
+    /// [`EncoderError::Decoder`] for a model of the other kind; [`EncoderError::ArenaTooSmall`] says what is needed in all and
+    /// what there was.
+    pub fn new(
+        model: &'m Model<'f>,
+        config: EncoderConfig,
+        kernels: &'m dyn Kernels,
+        executor: &'m dyn Executor,
+        arena: &mut Arena<'a>,
+    ) -> Result<Self, EncoderError> {
+        let s = model.shape();
+        if !s.arch.is_encoder() {
+            return Err(EncoderError::Decoder { arch: s.arch.name });
+        }
+        let need = EncoderPlan::new(s, &config)?.encoder();
+        let n = Lengths::new(s, &config)?;
+        let have = arena.free_bytes();
+        let too_small = EncoderError::ArenaTooSmall { need, have };
+        if need > have {
+            return Err(too_small);
+        }
+        let Memory { keys, words, act, output } = take_parts(arena, model, &config, &n).ok_or(too_small)?;
+        let layers = LayerTable::new(model, words).map_err(EncoderError::Load)?;
+        Ok(Self { model, kernels, executor, config, layers, keys, act, output, held: 0 })
+    }
+
+    /// The vector (`[n_embd]`) of a document, of length one if `normalize`.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; then nothing was run.
+    pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], EncodeError> {
+        self.document(tokens, tokens.len())?;
+        let n_embd = self.model.shape().n_embd;
+        let x = self.act.x.get(..tokens.len() * n_embd).ok_or(EncodeError::Broken)?;
+        let sum = self.act.a.get_mut(..n_embd).ok_or(EncodeError::Broken)?;
+        pooling.pool(self.kernels, x, sum, self.output).ok_or(EncodeError::Broken)?;
+        if normalize {
+            pooling::normalize(self.kernels, self.output);
+        }
+        Ok(self.output)
+    }
+
+    /// The score of a pair of texts, query and document, whose tokens from `second` on are of the second type
+    /// (`tokens.len()` where the model knows one type). Its logistic function is a probability.
+    ///
+    /// # Errors
+    /// [`EncodeError::NoScore`] from a model that is no reranker, and as [`embed`](Self::embed).
+    pub fn score(&mut self, tokens: &[u32], second: usize) -> Result<f32, EncodeError> {
+        if !self.has_score() {
+            return Err(EncodeError::NoScore);
+        }
+        self.document(tokens, second)?;
+        let (forward, _, act) = self.forward();
+        forward.score(act).ok_or(EncodeError::Broken)
+    }
+
+    /// The rows of a document, one for each token: `[n_tokens, n_embd]`.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], EncodeError> {
+        self.document(tokens, tokens.len())?;
+        self.act.x.get(..tokens.len() * self.model.shape().n_embd).ok_or(EncodeError::Broken)
+    }
+
+    /// Whether the model gives scores.
+    pub fn has_score(&self) -> bool {
+        matches!(self.model.head, Head::Encoder { cls_output: Some(_), .. })
+    }
+
+    /// Tokens of the longest document.
+    pub fn n_ctx(&self) -> usize {
+        self.config.n_ctx
+    }
+
+    /// Keys that attention visited since the encoder began (`[n_layer, n_head]`), and those that a walk to both ends would
+    /// have visited, for each head of each layer.
+    pub fn key_stats(&self) -> (&[u64], u64) {
+        (self.act.visited_total, self.held)
+    }
+
+    fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), EncodeError> {
+        let s = self.model.shape();
+        if tokens.is_empty() {
+            return Err(EncodeError::NoTokens);
+        }
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= s.n_vocab) {
+            return Err(EncodeError::Token { token, n_vocab: s.n_vocab });
+        }
+        if tokens.len() > self.config.n_ctx {
+            return Err(EncodeError::TooLong { n_tokens: tokens.len(), n_ctx: self.config.n_ctx });
+        }
+        if second < tokens.len() && s.n_token_types < 2 {
+            return Err(EncodeError::TokenTypes { n_token_types: s.n_token_types });
+        }
+        let (forward, keys, act) = self.forward();
+        forward.document(tokens, second, keys, act).ok_or(EncodeError::Broken)?;
+        self.held += (tokens.len() as u64).pow(2);
+        Ok(())
+    }
+
+    fn forward(&mut self) -> (Forward<'_, 'f, 'a>, &mut Keys<'a>, &mut Activity<'a>) {
+        let forward = Forward {
+            model: self.model,
+            layers: &self.layers,
+            steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
+            // Half for what lies before a query, half for what lies after it.
+            heads: Heads { kv: self.config.kv, horizon_eps: self.config.horizon_eps * 0.5 },
+            n_batch: self.config.chunk(),
+        };
+        (forward, &mut self.keys, &mut self.act)
+    }
+}
+
+/// An encoder's memory.
+struct Memory<'a> {
+    keys: Keys<'a>,
+    words: &'a mut [u64],
+    act: Activity<'a>,
+    output: &'a mut [f32],
+}
+
+/// The parts of the arena, in the order of the plan.
+fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &EncoderConfig, n: &Lengths) -> Option<Memory<'a>> {
+    let keys = Keys::take(arena, model.shape(), config, n)?;
+    let words = arena.take(n.layer_table)?;
+    let act = Activity {
+        x: arena.take(n.document)?,
+        a: arena.take(n.residual)?,
+        b: arena.take(n.residual)?,
+        ffn: arena.take(n.ffn)?,
+        gate: arena.take(n.gate)?,
+        q8: arena.take(n.q8)?,
+        visited: arena.take::<AtomicU32>(n.n_head)?,
+        visited_total: arena.take(n.visited)?,
+    };
+    act.visited.iter_mut().for_each(|n| *n.get_mut() = 0);
+    act.visited_total.fill(0);
+    Some(Memory { keys, words, act, output: arena.take(n.output)? })
+}
