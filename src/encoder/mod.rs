@@ -238,7 +238,11 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         (self.act.visited_total, self.held)
     }
 
-    fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), EncodeError> {
+    /// Whether a document can be run, which takes no time.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn check(&self, tokens: &[u32]) -> Result<(), EncodeError> {
         let s = self.model.shape();
         if tokens.is_empty() {
             return Err(EncodeError::NoTokens);
@@ -249,6 +253,12 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if tokens.len() > self.config.n_ctx {
             return Err(EncodeError::TooLong { n_tokens: tokens.len(), n_ctx: self.config.n_ctx });
         }
+        Ok(())
+    }
+
+    fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), EncodeError> {
+        self.check(tokens)?;
+        let s = self.model.shape();
         if second < tokens.len() && s.n_token_types < 2 {
             return Err(EncodeError::TokenTypes { n_token_types: s.n_token_types });
         }

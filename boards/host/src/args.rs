@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nearfield::{KvType, Ring, SamplerConfig, SessionConfig};
+use nearfield::{EncoderConfig, KvType, Pooling, Ring, SamplerConfig, SessionConfig};
 
 use crate::bench::BenchArgs;
 use crate::engine::N_BATCH;
@@ -34,6 +34,8 @@ pub enum Command {
     Detokenize(DetokenizeArgs),
     /// Logits after each token of a text, as a NumPy file
     Logits(LogitsArgs),
+    /// The vectors of texts, a line each
+    Embed(EmbedArgs),
     /// What a model file holds, and what running it takes
     Inspect(InspectArgs),
     /// Write a model's weights in the order in which this program reads them fastest
@@ -286,6 +288,92 @@ pub struct LogitsArgs {
     pub engine: EngineArgs,
 }
 
+/// How an encoder runs.
+#[derive(Args, Debug)]
+pub struct EncoderArgs {
+    /// Tokens of the longest text that there is room for [default: those of the longest text]
+    #[arg(long, value_name = "N")]
+    pub ctx: Option<usize>,
+
+    /// Tokens that go through a layer together; the numbers are the same for any
+    #[arg(long, value_name = "N", default_value_t = N_BATCH)]
+    pub chunk: usize,
+
+    /// How the keys and values of a layer are stored
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = kv_type())]
+    pub kv: KvType,
+
+    /// Threads; the numbers are the same for any [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Kernels to run with; the numbers are the same for all [default: the fastest that this machine has]
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<String>,
+
+    /// Attention stops where all keys farther away add less than this share; 0 visits every key
+    #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
+    pub horizon_eps: f32,
+
+    /// Whether to load the weights into memory in the order in which the kernels read them fastest; the numbers are the same
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub repack: Repack,
+}
+
+impl EncoderArgs {
+    /// What an encoder shares with all else that runs.
+    pub fn engine(&self) -> EngineArgs {
+        EngineArgs {
+            kv: self.kv,
+            ring: Ring::Full,
+            sinks: 0,
+            threads: self.threads,
+            isa: self.isa.clone(),
+            horizon_eps: self.horizon_eps,
+            repack: self.repack,
+        }
+    }
+
+    /// For texts of `longest` tokens at most.
+    pub fn config(&self, longest: usize) -> EncoderConfig {
+        let n_ctx = self.ctx.unwrap_or(longest);
+        EncoderConfig { n_ctx, n_batch: self.chunk, kv: self.kv, horizon_eps: self.horizon_eps }
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct EmbedArgs {
+    /// The model, if the first ends in .gguf, and texts [default: lines from standard input]
+    #[arg(value_name = "MODEL.gguf|TEXT")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Texts, one each line
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Instead of a text, the ids of all its tokens, separated by commas, or @FILE with ids separated by commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
+    pub tokens: Vec<String>,
+
+    /// Where to: float32 [n_texts, width] [default: a line each on standard output]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+
+    /// How the rows of a text's tokens become one vector [default: as the model says]
+    #[arg(long, value_name = "HOW", value_parser = pooling())]
+    pub pooling: Option<Pooling>,
+
+    /// Leave the vectors as long as they are
+    #[arg(long)]
+    pub no_normalize: bool,
+
+    #[command(flatten)]
+    pub encoder: EncoderArgs,
+}
+
 #[derive(Args, Debug)]
 pub struct InspectArgs {
     /// The model; without it, the built-in one
@@ -348,6 +436,12 @@ pub fn kv_type() -> impl TypedValueParser<Value = KvType> {
         .map(|name| KvType::ALL.into_iter().find(|kv| kv.name() == name).expect("one of the possible values"))
 }
 
+pub fn pooling() -> impl TypedValueParser<Value = Pooling> {
+    PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(|name| {
+        Pooling::ALL.into_iter().find(|pooling| pooling.name() == name).expect("one of the possible values")
+    })
+}
+
 /// Whether an argument is the name of a model.
 pub fn names_a_model(argument: &OsStr) -> bool {
     argument.as_encoded_bytes().to_ascii_lowercase().ends_with(b".gguf")
@@ -373,6 +467,15 @@ pub fn model_and_text(
                 "{word:?} is one text too many (the name of a model ends in .gguf; -m FILE takes any, -p TEXT is the text)"
             )
         }
+    }
+}
+
+/// A model, which may be the first of the words, and the other words.
+pub fn model_and_words<'w>(model: &ModelArgs, words: &'w [OsString]) -> Result<(PathBuf, &'w [OsString])> {
+    match (&model.model, words) {
+        (Some(model), words) => Ok((model.clone(), words)),
+        (None, [first, words @ ..]) if names_a_model(first) => Ok((first.into(), words)),
+        (None, _) => bail!("which model? The first argument has to be one that ends in .gguf, or -m FILE names any"),
     }
 }
 

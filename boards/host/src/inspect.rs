@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::Result;
 use nearfield::gguf::{Array, Value};
 use nearfield::kernels::block::gguf_type_name;
-use nearfield::{Gguf, KvType, MemoryPlan, Model, SessionConfig};
+use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, MemoryPlan, Model, Pooling, SessionConfig};
 
 use crate::args::InspectArgs;
 use crate::engine::N_BATCH;
@@ -24,7 +24,13 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     metadata(&gguf, &mut out)?;
     tensors(&gguf, &mut out)?;
     match Model::from_gguf(file.bytes()) {
-        Ok(model) => needs(&model, args.ctx, &mut out)?,
+        Ok(model) => {
+            shape(&model, &mut out)?;
+            match model.shape().arch.is_encoder() {
+                false => needs(&model, args.ctx, &mut out)?,
+                true => needs_of_encoder(&model, args.ctx, &mut out)?,
+            }
+        }
         Err(error) => writeln!(out, "\ncannot run: {error}")?,
     }
     if let Err(error) = file.vocab() {
@@ -105,26 +111,63 @@ fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+fn shape(model: &Model<'_>, out: &mut impl Write) -> Result<()> {
     let s = model.shape();
     writeln!(out, "\nshape\n  {}", Summary(s))?;
     writeln!(out, "  trained for {} tokens, largest ALiBi exponent {}", s.n_ctx_train, s.max_alibi_bias)?;
     if let Some(limit) = s.clamp_kqv {
         writeln!(out, "  queries, keys and values clamped to {limit}")?;
     }
-    writeln!(out, "\nto run it")?;
-    writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
-    let configs = KvType::ALL.map(|kv| SessionConfig { n_ctx, n_batch: N_BATCH, kv, ..SessionConfig::default() });
-    let plans = configs.map(|config| MemoryPlan::new(s, &config));
+    Ok(())
+}
+
+/// A table of bytes: a row for each part of the plans, a column for each type of keys and values.
+fn memory<const N: usize>(
+    n_ctx: usize,
+    plans: [[(&'static str, usize); N]; KvType::ALL.len()],
+    out: &mut impl Write,
+) -> Result<()> {
     write!(out, "\n  {:<16}", format!("{n_ctx} tokens, KV"))?;
     KvType::ALL.iter().try_for_each(|kv| write!(out, " {:>10}", kv.name()))?;
-    let [a, b, c] = plans;
-    let plans = [a?, b?, c?];
-    for (i, (part, _)) in parts(&plans[0]).into_iter().enumerate() {
-        write!(out, "\n  {part:<16}")?;
-        plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(parts(plan)[i].1 as u64)))?;
+    for i in 0..N {
+        write!(out, "\n  {:<16}", plans[0][i].0)?;
+        plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(plan[i].1 as u64)))?;
     }
-    write!(out, "\n  {:<16}", "arena")?;
-    plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(plan.total() as u64)))?;
     Ok(writeln!(out)?)
+}
+
+fn needs_of_encoder(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    let pooling = match Pooling::of_file(model.gguf(), model.shape().arch.name) {
+        Some(pooling) => format!("a vector for a text (pooling: {})", pooling.name()),
+        None => "a score for a query and a text".into(),
+    };
+    writeln!(out, "  an encoder: {pooling}, {} token types", model.shape().n_token_types)?;
+    writeln!(out, "\nto run it")?;
+    let plan = |kv| -> Result<_> {
+        let plan =
+            EncoderPlan::new(model.shape(), &EncoderConfig { n_ctx, n_batch: N_BATCH, kv, ..EncoderConfig::DEFAULT })?;
+        Ok([
+            ("keys and values", plan.keys),
+            ("layer table", plan.layer_table),
+            ("document", plan.document),
+            ("activations", plan.activations),
+            ("tokenizer index", plan.tokenizer),
+            ("arena", plan.total()),
+        ])
+    };
+    let [a, b, c] = KvType::ALL.map(plan);
+    memory(n_ctx, [a?, b?, c?], out)
+}
+
+fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "\nto run it")?;
+    writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
+    let plan = |kv| -> Result<_> {
+        let config = SessionConfig { n_ctx, n_batch: N_BATCH, kv, ..SessionConfig::default() };
+        let plan = MemoryPlan::new(model.shape(), &config)?;
+        let [a, b, c, d, e, f] = parts(&plan);
+        Ok([a, b, c, d, e, f, ("arena", plan.total())])
+    };
+    let [a, b, c] = KvType::ALL.map(plan);
+    memory(n_ctx, [a?, b?, c?], out)
 }

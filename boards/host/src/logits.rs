@@ -1,9 +1,8 @@
 //! `nearfield logits`: the logits after each token, as a NumPy file.
 
-use std::fs;
 use std::io::Write;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use nearfield::{Arena, MemoryPlan, Session, SessionConfig};
 
 use crate::args::LogitsArgs;
@@ -17,7 +16,7 @@ use crate::text;
 
 /// Writes float32 `[n_tokens, n_vocab]`.
 pub fn logits(args: &LogitsArgs) -> Result<()> {
-    let tokens = read_tokens(&args.tokens)?;
+    let tokens = text::read_ids(&args.tokens)?;
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
     let engine = Engine::new(&args.engine)?;
     let file = engine.load(file, &args.engine)?;
@@ -58,17 +57,4 @@ fn write_rows(
         progress.reached(session.pos() as u64);
     }
     Ok(())
-}
-
-/// Ids, or the ids in a file.
-fn read_tokens(argument: &str) -> Result<Vec<u32>> {
-    let tokens = match argument.strip_prefix('@') {
-        None => text::parse_ids(argument)?,
-        Some(path) => {
-            let ids = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-            text::parse_ids(&ids).with_context(|| path.to_owned())?
-        }
-    };
-    ensure!(!tokens.is_empty(), "--tokens names no token");
-    Ok(tokens)
 }

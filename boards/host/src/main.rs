@@ -5,6 +5,8 @@
 mod args;
 mod bench;
 mod chart;
+mod embed;
+mod encoding;
 mod engine;
 mod gguf_out;
 mod inspect;
@@ -71,6 +73,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Tokenize(args)) => tokenize::tokenize(&args),
         Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
         Some(Command::Logits(args)) => logits::logits(&args),
+        Some(Command::Embed(args)) => embed::embed(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
         Some(Command::Quantize(args)) => quantize::quantize(&args),

@@ -29,6 +29,11 @@ impl Progress {
         Self::new(what, "{msg} {wide_bar} {pos} of {len} tokens, {eta} left", total)
     }
 
+    /// Counts texts.
+    pub fn of_texts(what: &'static str, total: u64) -> Self {
+        Self::new(what, "{msg} {wide_bar} {pos} of {len} texts, {eta} left", total)
+    }
+
     /// Counts steps of any kind, which take longer and longer.
     pub fn of_steps(total: u64) -> Self {
         Self::new("", "{msg} {wide_bar} {pos} of {len} steps, {elapsed}", total)

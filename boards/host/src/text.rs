@@ -1,8 +1,11 @@
 //! The tokenizer of a model file.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io::{Read, stdin};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nearfield::tokenizer::{EncodeOptions, Tokenizer, Vocab};
 use nearfield::{Arena, Line};
 
@@ -33,4 +36,38 @@ pub fn bytes_of(argument: &OsString) -> &[u8] {
 pub fn parse_ids(text: &str) -> Result<Vec<u32>> {
     let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
     words.map(|word| word.parse().ok().with_context(|| format!("{word:?} is not a token id"))).collect()
+}
+
+/// The ids of `--tokens`: in the argument, or in a file if it is `@FILE`.
+pub fn read_ids(argument: &str) -> Result<Vec<u32>> {
+    let tokens = match argument.strip_prefix('@') {
+        None => parse_ids(argument)?,
+        Some(path) => {
+            let ids = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+            parse_ids(&ids).with_context(|| path.to_owned())?
+        }
+    };
+    ensure!(!tokens.is_empty(), "--tokens names no token");
+    Ok(tokens)
+}
+
+/// The lines of a file, without their ends.
+pub fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
+    Ok(lines(&fs::read(path).with_context(|| format!("cannot read {}", path.display()))?))
+}
+
+/// The lines of a text, without their ends.
+pub fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+    let line = |line: &[u8]| {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line).to_vec()
+    };
+    text.split_inclusive(|&byte| byte == b'\n').map(line).collect()
+}
+
+/// All of standard input.
+pub fn read_input() -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    stdin().lock().read_to_end(&mut text).context("cannot read standard input")?;
+    Ok(text)
 }

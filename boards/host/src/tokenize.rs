@@ -1,10 +1,10 @@
 //! `nearfield tokenize` and `nearfield detokenize`.
 
 use std::ffi::OsString;
-use std::io::{Read, Write, stdin};
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
 
 use crate::args::{DetokenizeArgs, TokenizeArgs, model_and_text, names_a_model};
@@ -19,7 +19,7 @@ pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
     with_tokenizer(model, |tokenizer| {
         let text = match &argument {
             Some(text) => text::bytes_of(text).to_vec(),
-            None => read_input()?,
+            None => text::read_input()?,
         };
         let options = match args.no_bos {
             true => EncodeOptions::default(),
@@ -36,7 +36,7 @@ pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
     let (model, words) = model_and_words(args);
     with_tokenizer(model, |tokenizer| {
         let ids = match words {
-            [] => String::from_utf8_lossy(&read_input()?).into_owned(),
+            [] => String::from_utf8_lossy(&text::read_input()?).into_owned(),
             words => words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "),
         };
         let (mut detokenizer, mut text) = (Detokenizer::new(args.special), String::new());
@@ -63,10 +63,4 @@ fn with_tokenizer(model: Option<PathBuf>, then: impl FnOnce(&Tokenizer<'_, '_>) 
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     then(&text::tokenizer(vocab, &mut lines)?)
-}
-
-fn read_input() -> Result<Vec<u8>> {
-    let mut text = Vec::new();
-    stdin().lock().read_to_end(&mut text).context("cannot read standard input")?;
-    Ok(text)
 }

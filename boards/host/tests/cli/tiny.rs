@@ -60,20 +60,25 @@ fn tokens() -> Vec<String> {
     letters().into_iter().chain(merged).chain(["<|endoftext|>".into()]).collect()
 }
 
-fn metadata(architecture: &str) -> Writer {
-    let number = |n: usize| Value::U32(n as u32);
+fn number(n: usize) -> Value {
+    Value::U32(n as u32)
+}
+
+/// Keys of `family`, in a file that says `architecture`.
+fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
     let types: Vec<i32> = (0..N_TOKENS).map(|id| if id == END { 3 } else { 1 }).collect();
+    let key = |name: &str| format!("{family}.{name}");
     Writer::new(3)
         .meta("general.architecture", Value::string(architecture))
         .meta("general.name", Value::string("tiny \u{1b}[31mmodel"))
-        .meta("mpt.context_length", number(64))
-        .meta("mpt.embedding_length", number(N_EMBD))
-        .meta("mpt.block_count", number(N_LAYER))
-        .meta("mpt.feed_forward_length", number(N_FF))
-        .meta("mpt.attention.head_count", number(N_HEAD))
-        .meta("mpt.attention.head_count_kv", number(N_HEAD_KV))
-        .meta("mpt.attention.layer_norm_epsilon", Value::F32(1e-5))
-        .meta("mpt.attention.max_alibi_bias", Value::F32(8.0))
+        .meta(&key("context_length"), number(64))
+        .meta(&key("embedding_length"), number(N_EMBD))
+        .meta(&key("block_count"), number(N_LAYER))
+        .meta(&key("feed_forward_length"), number(N_FF))
+        .meta(&key("attention.head_count"), number(N_HEAD))
+        .meta(&key("attention.head_count_kv"), number(n_head_kv))
+        .meta(&key("attention.layer_norm_epsilon"), Value::F32(1e-5))
+        .meta(&key("attention.max_alibi_bias"), Value::F32(8.0))
         .meta("tokenizer.ggml.model", Value::string("gpt2"))
         .meta("tokenizer.ggml.pre", Value::string("gpt-2"))
         .meta("tokenizer.ggml.tokens", Value::strings(&tokens()))
@@ -90,7 +95,8 @@ pub fn model(architecture: &str) -> Vec<u8> {
     let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let embedding = random.f32s(N_VOCAB * N_EMBD, 0.4);
-    let mut file = metadata(architecture).tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding);
+    let mut file =
+        metadata(architecture, "mpt", N_HEAD_KV).tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding);
     for layer in 0..N_LAYER {
         let name = |name: &str| format!("blk.{layer}.{name}.weight");
         let matrices = [
@@ -108,3 +114,38 @@ pub fn model(architecture: &str) -> Vec<u8> {
     }
     file.tensor("output_norm.weight", &[N_EMBD], F32, ones).finish()
 }
+
+/// An encoder; a reranker with a head for scores, which says so.
+pub fn encoder(reranker: bool) -> Vec<u8> {
+    let mut random = Random(2);
+    let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (embedding, types) = (random.f32s(N_VOCAB * N_EMBD, 0.4), random.f32s(2 * N_EMBD, 0.4));
+    let mut file = metadata("jina-bert-v2", "jina-bert-v2", N_HEAD)
+        .meta("jina-bert-v2.pooling_type", number(if reranker { 4 } else { 1 }))
+        .tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding)
+        .tensor("token_types.weight", &[2, N_EMBD], F32, types)
+        .tensor("token_embd_norm.weight", &[N_EMBD], F32, ones.clone());
+    for layer in 0..N_LAYER {
+        let name = |name: &str| format!("blk.{layer}.{name}.weight");
+        let matrices = [("ffn_gate", N_FF, N_EMBD), ("ffn_up", N_FF, N_EMBD), ("ffn_down", N_EMBD, N_FF)];
+        let attention = ["attn_q", "attn_k", "attn_v", "attn_output"].map(|name| (name, N_EMBD, N_EMBD));
+        for (matrix, n_rows, n_cols) in attention.into_iter().chain(matrices) {
+            file = file.tensor(&name(matrix), &[n_rows, n_cols], Q8_0, random.q8_0(n_rows * n_cols));
+        }
+        for norm in ["attn_output_norm", "layer_output_norm"] {
+            file = file.tensor(&name(norm), &[N_EMBD], F32, ones.clone());
+        }
+    }
+    if reranker {
+        file = file.tensor("cls.weight", &[N_EMBD, N_EMBD], F32, random.f32s(N_EMBD * N_EMBD, 0.4)).tensor(
+            "cls.output.weight",
+            &[1, N_EMBD],
+            F32,
+            random.f32s(N_EMBD, 0.4),
+        );
+    }
+    file.finish()
+}
+
+/// Columns of the vectors of [`encoder`].
+pub const N_COLUMNS: usize = N_EMBD;

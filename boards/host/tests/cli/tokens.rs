@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::{Folder, text, tiny};
 
 /// Standard output for this standard input.
-fn filter(folder: &Folder, line: &str, input: &[u8]) -> Vec<u8> {
+pub fn filter(folder: &Folder, line: &str, input: &[u8]) -> Vec<u8> {
     let mut child = folder.command(line.split(' ')).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -1,0 +1,110 @@
+//! `nearfield embed`: the vectors of texts.
+
+use std::io::{IsTerminal, Write, stdout};
+
+use anyhow::{Context, Result, ensure};
+use nearfield::{Encoder, Model, Pooling};
+
+use crate::args::{EmbedArgs, model_and_words};
+use crate::encoding::{check, with_encoder, with_tokenizer};
+use crate::interrupt;
+use crate::model_file::ModelFile;
+use crate::npy;
+use crate::output_file::OutputFile;
+use crate::progress::Progress;
+use crate::standard_output::StandardOutput;
+use crate::text;
+
+/// Writes a vector for each text: a line of numbers, or a row of float32.
+pub fn embed(args: &EmbedArgs) -> Result<()> {
+    let (model, words) = model_and_words(&args.model, &args.words)?;
+    let file = ModelFile::open(Some(model))?;
+    check(&file)?;
+    let documents = documents(args, words, &file)?;
+    let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
+    with_encoder(file, &args.encoder, longest, |model, encoder| {
+        let pooling = pooling(args, model)?;
+        for (i, tokens) in documents.iter().enumerate() {
+            encoder.check(tokens).with_context(|| format!("text {}", i + 1))?;
+        }
+        let mut vectors = Vectors { args, pooling, encoder, documents: &documents };
+        match &args.output {
+            None => vectors.print(),
+            Some(path) => OutputFile::create(path)?.write(|out| {
+                out.write_all(&npy::header(documents.len(), model.shape().n_embd))?;
+                vectors.each(true, |vector| {
+                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    Ok(out.write_all(&bytes)?)
+                })
+            }),
+        }
+    })
+}
+
+/// The tokens of each text.
+fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -> Result<Vec<Vec<u32>>> {
+    if !args.tokens.is_empty() {
+        ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
+        return args.tokens.iter().map(|ids| text::read_ids(ids)).collect();
+    }
+    let mut texts: Vec<Vec<u8>> = words.iter().map(|word| text::bytes_of(word).to_vec()).collect();
+    match &args.file {
+        Some(path) => texts.extend(text::read_lines(path)?),
+        None if texts.is_empty() => texts = text::lines(&text::read_input()?),
+        None => {}
+    }
+    ensure!(!texts.is_empty(), "no text to embed");
+    with_tokenizer(file, |tokenizer| {
+        let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
+        let mut tokens = |text: &Vec<u8>| {
+            progress.advance();
+            interrupt::check()?;
+            text::encode(tokenizer, text, tokenizer.options())
+        };
+        texts.iter().map(&mut tokens).collect()
+    })
+}
+
+/// What the arguments ask for, else what the model does.
+fn pooling(args: &EmbedArgs, model: &Model<'_>) -> Result<Pooling> {
+    let of_file = || Pooling::of_file(model.gguf(), model.shape().arch.name);
+    args.pooling.or_else(of_file).context(
+        "the model says of no pooling that gives a vector: --pooling names one (nearfield rerank is for scores)",
+    )
+}
+
+/// The vectors in the making.
+struct Vectors<'v, 'm, 'f, 'a> {
+    args: &'v EmbedArgs,
+    pooling: Pooling,
+    encoder: &'v mut Encoder<'m, 'f, 'a>,
+    documents: &'v [Vec<u32>],
+}
+
+impl Vectors<'_, '_, '_, '_> {
+    /// Lines on standard output.
+    fn print(&mut self) -> Result<()> {
+        let mut out = StandardOutput::lock();
+        // On a terminal the lines themselves show how far it is.
+        self.each(!stdout().is_terminal(), |vector| {
+            let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
+            Ok(writeln!(out, "{}", numbers.join(" "))?)
+        })
+    }
+
+    /// Hands each vector to `take`.
+    fn each(&mut self, with_bar: bool, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let n_tokens: usize = self.documents.iter().map(Vec::len).sum();
+        let mut progress = with_bar.then(|| Progress::of_tokens("embedding", n_tokens as u64));
+        let mut done = 0;
+        for tokens in self.documents {
+            interrupt::check()?;
+            take(self.encoder.embed(tokens, self.pooling, !self.args.no_normalize)?)?;
+            done += tokens.len() as u64;
+            if let Some(progress) = &mut progress {
+                progress.reached(done);
+            }
+        }
+        Ok(())
+    }
+}

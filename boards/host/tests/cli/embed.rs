@@ -1,0 +1,136 @@
+//! Vectors of texts.
+
+use std::fs;
+
+use crate::tokens::filter;
+use crate::{Folder, text, tiny};
+
+fn folder() -> Folder {
+    let f = Folder::new();
+    f.write("encoder.gguf", &tiny::encoder(false));
+    f.write("reranker.gguf", &tiny::encoder(true));
+    f
+}
+
+/// The lines as numbers.
+fn vectors(lines: &str) -> Vec<Vec<f32>> {
+    lines.lines().map(|line| line.split(' ').map(|x| x.parse().unwrap()).collect()).collect()
+}
+
+fn length(x: &[f32]) -> f32 {
+    x.iter().map(|x| x * x).sum::<f32>().sqrt()
+}
+
+#[test]
+fn a_text_is_a_line_of_numbers_and_its_vector_is_one_long() {
+    let f = folder();
+    let lines = f.stdout("embed encoder.gguf the in the-winter");
+    let found = vectors(&lines);
+    assert_eq!(found.len(), 3);
+    for vector in &found {
+        assert_eq!(vector.len(), tiny::N_COLUMNS);
+        assert!((length(vector) - 1.0).abs() < 1e-6);
+    }
+    assert!(found[0] != found[1] && found[1] != found[2]);
+    let alone = f.stdout("embed encoder.gguf in");
+    assert_eq!(alone.lines().next(), lines.lines().nth(1), "alone or among others");
+    let longer = vectors(&f.stdout("embed encoder.gguf the --no-normalize"));
+    assert!((length(&longer[0]) - 1.0).abs() > 0.1);
+    let scale = length(&longer[0]);
+    assert!(longer[0].iter().zip(&found[0]).all(|(x, y)| (x / scale - y).abs() < 1e-6));
+}
+
+#[test]
+fn texts_come_as_arguments_from_a_file_and_from_standard_input() {
+    let f = folder();
+    let want = f.stdout("embed encoder.gguf the in");
+    f.write("lines.txt", b"the\r\nin");
+    assert_eq!(f.stdout("embed -m encoder.gguf -f lines.txt"), want);
+    assert_eq!(text(&filter(&f, "embed encoder.gguf", b"the\nin\n")), want);
+    assert_eq!(f.stdout("embed encoder.gguf the -f lines.txt").lines().count(), 3);
+    // `the` is not a token without its space: `<|endoftext|>`, `t`, `he`.
+    let ids = f.stdout("tokenize encoder.gguf the");
+    assert_eq!(
+        f.stdout(&format!("embed encoder.gguf --tokens {}", ids.trim().replace(' ', ","))),
+        want.lines().next().unwrap().to_owned() + "\n"
+    );
+    f.write("ids.txt", ids.as_bytes());
+    let both = f.stdout("embed encoder.gguf --tokens @ids.txt --tokens @ids.txt");
+    assert_eq!(both.lines().next(), both.lines().nth(1));
+    assert_eq!(both.lines().next(), want.lines().next());
+}
+
+#[test]
+fn numbers_do_not_depend_on_how_they_are_made() {
+    let f = folder();
+    f.write("lines.txt", "In the winter the others went on, one after another.\n".repeat(3).as_bytes());
+    let line = "embed encoder.gguf -f lines.txt";
+    let want = f.stdout(line);
+    for flags in ["--threads 1", "--threads 3", "--isa scalar", "--chunk 1", "--chunk 5", "--ctx 500", "--repack on"] {
+        assert_eq!(f.stdout(&format!("{line} {flags}")), want, "{flags}");
+    }
+    for flags in ["--kv q8_0", "--pooling cls", "--pooling last", "--pooling max"] {
+        assert_ne!(f.stdout(&format!("{line} {flags}")), want, "{flags}");
+    }
+}
+
+#[test]
+fn an_array_holds_the_same_numbers() {
+    let f = folder();
+    let want = vectors(&f.stdout("embed encoder.gguf the in"));
+    assert_eq!(f.stdout("embed encoder.gguf the in -o out.npy"), "");
+    let bytes = fs::read(f.path().join("out.npy")).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let shape = format!("'shape': (2, {})", tiny::N_COLUMNS);
+    assert!(String::from_utf8_lossy(&bytes[..header]).contains(&shape));
+    let numbers: Vec<f32> = bytes[header..].as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
+    assert_eq!(numbers, want.concat());
+}
+
+#[test]
+fn what_cannot_be_embedded_is_said() {
+    let f = folder();
+    f.write("empty.txt", b"");
+    let cases = [
+        (
+            "embed tiny.gguf the",
+            "tiny.gguf: a model of architecture mpt is a decoder: it continues texts, and gives no embeddings",
+        ),
+        ("embed the", "which model? The first argument has to be one that ends in .gguf"),
+        ("embed none.gguf the", "cannot open none.gguf: No such file"),
+        ("embed encoder.gguf -f none.txt", "cannot read none.txt: No such file"),
+        ("embed encoder.gguf -f empty.txt", "no text to embed"),
+        ("embed encoder.gguf", "no text to embed"),
+        ("embed encoder.gguf the --tokens 1", "\"the\" is a text, and --tokens stands for one"),
+        ("embed encoder.gguf --tokens 1,999", "text 1: token 999 is not below the vocabulary's size 272"),
+        ("embed encoder.gguf in the-winter --ctx 4", "text 2: a document of "),
+        ("embed encoder.gguf in --ctx 0", "a context of 0 tokens"),
+        ("embed encoder.gguf in --chunk 0", "a batch of 0 tokens"),
+        ("embed encoder.gguf in --isa vax", "no kernels called \"vax\""),
+        ("embed reranker.gguf in", "the model says of no pooling that gives a vector: --pooling names one"),
+        ("run encoder.gguf in", "a model of architecture jina-bert-v2 is an encoder: it gives embeddings or scores"),
+        ("logits encoder.gguf --tokens 1 -o out.npy", "a model of architecture jina-bert-v2 is an encoder"),
+    ];
+    for (line, want) in cases {
+        f.fails(line, 1, want);
+    }
+    f.fails(
+        "embed encoder.gguf in --pooling sum",
+        2,
+        "invalid value 'sum' for '--pooling <HOW>' [possible values: mean, cls, last, max]",
+    );
+    assert!(!f.names().contains(&"out.npy".into()));
+    assert_eq!(vectors(&f.stdout("embed reranker.gguf in --pooling cls")).len(), 1);
+}
+
+#[test]
+fn inspect_tells_what_an_encoder_takes() {
+    let f = folder();
+    let told = f.stdout("inspect encoder.gguf --ctx 8192");
+    for want in
+        ["an encoder: a vector for a text (pooling: mean), 2 token types", "8192 tokens, KV", "document", "arena"]
+    {
+        assert!(told.contains(want), "{want:?} in {told}");
+    }
+    assert!(f.stdout("inspect reranker.gguf").contains("an encoder: a score for a query and a text"));
+}
