@@ -36,6 +36,8 @@ pub enum Command {
     Logits(LogitsArgs),
     /// The vectors of texts, a line each
     Embed(EmbedArgs),
+    /// Texts by how well they answer a query, the best first
+    Rerank(RerankArgs),
     /// What a model file holds, and what running it takes
     Inspect(InspectArgs),
     /// Write a model's weights in the order in which this program reads them fastest
@@ -369,6 +371,32 @@ pub struct EmbedArgs {
     /// Leave the vectors as long as they are
     #[arg(long)]
     pub no_normalize: bool,
+
+    #[command(flatten)]
+    pub encoder: EncoderArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct RerankArgs {
+    /// The model, if the first ends in .gguf, the query, and texts [default: lines from standard input]
+    #[arg(value_name = "MODEL.gguf|QUERY|TEXT")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Texts, one each line
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Instead of the query and a text, the ids of all tokens of the pair, separated by commas, or @FILE with ids separated by
+    /// commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
+    pub tokens: Vec<String>,
+
+    /// Where to: float32 [n_texts, 1], in the order of the texts [default: lines of score, number and text on standard output]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
 
     #[command(flatten)]
     pub encoder: EncoderArgs,

@@ -23,6 +23,7 @@ mod perplexity;
 mod progress;
 mod quantize;
 mod report;
+mod rerank;
 mod run;
 mod standard_output;
 mod story;
@@ -74,6 +75,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
         Some(Command::Logits(args)) => logits::logits(&args),
         Some(Command::Embed(args)) => embed::embed(&args),
+        Some(Command::Rerank(args)) => rerank::rerank(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
         Some(Command::Quantize(args)) => quantize::quantize(&args),

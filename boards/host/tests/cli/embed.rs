@@ -1,4 +1,4 @@
-//! Vectors of texts.
+//! Vectors of texts, and scores.
 
 use std::fs;
 
@@ -133,4 +133,69 @@ fn inspect_tells_what_an_encoder_takes() {
         assert!(told.contains(want), "{want:?} in {told}");
     }
     assert!(f.stdout("inspect reranker.gguf").contains("an encoder: a score for a query and a text"));
+}
+
+/// Lines of score, number and text.
+fn ranked(lines: &str) -> Vec<(f32, usize, &str)> {
+    let line = |line| -> (f32, usize, &str) {
+        let [score, number, text] = str::split(line, '\t').collect::<Vec<_>>().try_into().unwrap();
+        (score.parse().unwrap(), number.parse().unwrap(), text)
+    };
+    lines.lines().map(line).collect()
+}
+
+#[test]
+fn texts_are_ranked_by_their_scores() {
+    let f = folder();
+    let lines = f.stdout("rerank reranker.gguf the-winter others in winter the he");
+    let found = ranked(&lines);
+    assert!(found.is_sorted_by(|a, b| a.0 >= b.0), "{lines}");
+    let mut numbered: Vec<_> = found.iter().map(|&(_, number, text)| (number, text)).collect();
+    numbered.sort();
+    assert_eq!(numbered, [(1, "others"), (2, "in"), (3, "winter"), (4, "the"), (5, "he")]);
+    assert!(found[0].0 > found[4].0, "{lines}");
+    // The query counts, and which of the two it is.
+    assert_ne!(f.stdout("rerank reranker.gguf in the"), f.stdout("rerank reranker.gguf winter the"));
+    f.write("lines.txt", b"others\nin\nwinter\nthe\nhe\n");
+    assert_eq!(f.stdout("rerank reranker.gguf the-winter -f lines.txt"), lines);
+    assert_eq!(text(&filter(&f, "rerank -m reranker.gguf the-winter", b"others\nin\nwinter\nthe\nhe")), lines);
+    for flags in ["--threads 1", "--isa scalar", "--chunk 3"] {
+        assert_eq!(f.stdout(&format!("rerank reranker.gguf the-winter -f lines.txt {flags}")), lines, "{flags}");
+    }
+}
+
+/// Byte-level BPE: the form of RoBERTa, the end of the query twice. Here `<|endoftext|>` is all three.
+#[test]
+fn a_pair_is_its_tokens() {
+    let f = folder();
+    let end = tiny::END;
+    let ids = |text: &str| f.stdout(&format!("tokenize reranker.gguf {text} --no-bos")).trim().replace(' ', ",");
+    let pair = format!("{end},{},{end},{end},{},{end}", ids("winter"), ids("in"));
+    let by_tokens = f.stdout(&format!("rerank reranker.gguf --tokens {pair} --tokens {end}"));
+    let by_text = f.stdout("rerank reranker.gguf winter in");
+    let of_pair = ranked(&by_tokens).into_iter().find(|(_, number, _)| *number == 1).unwrap();
+    assert_eq!(of_pair.0, ranked(&by_text)[0].0);
+    assert_eq!(f.stdout(&format!("rerank reranker.gguf --tokens {pair} --tokens {end} -o out.npy")), "");
+    let bytes = fs::read(f.path().join("out.npy")).unwrap();
+    assert!(String::from_utf8_lossy(&bytes[..128]).contains("'shape': (2, 1)"));
+    assert_eq!(bytes[128..132], of_pair.0.to_le_bytes());
+}
+
+#[test]
+fn what_cannot_be_ranked_is_said() {
+    let f = folder();
+    let cases = [
+        ("rerank tiny.gguf the in", "tiny.gguf: a model of architecture mpt is a decoder"),
+        ("rerank encoder.gguf the in", "encoder.gguf: the model has no cls.output: it gives embeddings, and no scores"),
+        ("rerank the in", "which model? The first argument has to be one that ends in .gguf"),
+        ("rerank reranker.gguf", "no query: it comes after the model, before the texts"),
+        ("rerank reranker.gguf the", "no text to compare with the query"),
+        ("rerank reranker.gguf the -f none.txt", "cannot read none.txt: No such file"),
+        ("rerank reranker.gguf the in the-winter --ctx 8", "text 2: a document of "),
+        ("rerank reranker.gguf the --tokens 1", "\"the\" is a text, and --tokens stands for one"),
+        ("rerank reranker.gguf --tokens 999", "text 1: token 999 is not below the vocabulary's size 272"),
+    ];
+    for (line, want) in cases {
+        f.fails(line, 1, want);
+    }
 }

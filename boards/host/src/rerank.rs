@@ -1,0 +1,154 @@
+//! `nearfield rerank`: how well texts answer a query.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use anyhow::{Context, Result, ensure};
+use nearfield::gguf::Value;
+use nearfield::tokenizer::{EncodeOptions, Tokenizer};
+use nearfield::{EncodeError, Encoder, Gguf};
+
+use crate::args::{RerankArgs, model_and_words};
+use crate::encoding::{check, with_encoder, with_tokenizer};
+use crate::interrupt;
+use crate::model_file::ModelFile;
+use crate::npy;
+use crate::output_file::OutputFile;
+use crate::progress::Progress;
+use crate::standard_output::StandardOutput;
+use crate::text;
+
+/// Writes a score for each text: a line with the text, the best first, or a row of float32.
+pub fn rerank(args: &RerankArgs) -> Result<()> {
+    let (model, words) = model_and_words(&args.model, &args.words)?;
+    let file = ModelFile::open(Some(model))?;
+    check(&file)?;
+    let (texts, pairs) = pairs(args, words, &file)?;
+    let longest = pairs.iter().map(|pair| pair.tokens.len()).max().unwrap_or_default();
+    let name = file.name.clone();
+    with_encoder(file, &args.encoder, longest, |_, encoder| {
+        if !encoder.has_score() {
+            return Err(EncodeError::NoScore).context(name);
+        }
+        for (i, pair) in pairs.iter().enumerate() {
+            encoder.check(&pair.tokens).with_context(|| format!("text {}", i + 1))?;
+        }
+        match &args.output {
+            None => print(&texts, &scores(encoder, &pairs)?),
+            Some(path) => OutputFile::create(path)?.write(|out| {
+                out.write_all(&npy::header(pairs.len(), 1))?;
+                let bytes: Vec<u8> = scores(encoder, &pairs)?.iter().flat_map(|score| score.to_le_bytes()).collect();
+                Ok(out.write_all(&bytes)?)
+            }),
+        }
+    })
+}
+
+/// A query and a text.
+struct Pair {
+    tokens: Vec<u32>,
+    /// The first token of the second type.
+    second: usize,
+}
+
+/// The texts as they are shown, and each with the query.
+fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec<String>, Vec<Pair>)> {
+    if !args.tokens.is_empty() {
+        ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
+        let pair = |ids: &String| -> Result<Pair> {
+            let tokens = text::read_ids(ids)?;
+            Ok(Pair { second: tokens.len(), tokens })
+        };
+        return Ok((args.tokens.clone(), args.tokens.iter().map(pair).collect::<Result<_>>()?));
+    }
+    let (query, words) = words.split_first().context("no query: it comes after the model, before the texts")?;
+    let mut texts: Vec<Vec<u8>> = words.iter().map(|word| text::bytes_of(word).to_vec()).collect();
+    match &args.file {
+        Some(path) => texts.extend(text::read_lines(path)?),
+        None if texts.is_empty() => texts = text::lines(&text::read_input()?),
+        None => {}
+    }
+    ensure!(!texts.is_empty(), "no text to compare with the query");
+    let form = Form::of(file)?;
+    let pairs = with_tokenizer(file, |tokenizer| {
+        let query = form.beginning(tokenizer, text::bytes_of(query))?;
+        let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
+        let mut pair = |text: &Vec<u8>| {
+            progress.advance();
+            interrupt::check()?;
+            form.pair(tokenizer, &query, text)
+        };
+        texts.iter().map(&mut pair).collect::<Result<_>>()
+    })?;
+    let shown = |text: &Vec<u8>| String::from_utf8_lossy(text).replace(['\n', '\r', '\t'], " ");
+    Ok((texts.iter().map(shown).collect(), pairs))
+}
+
+/// How a query and a text become one row of tokens.
+///
+/// BERT: `[CLS] query [SEP] text [SEP]`, the text and what follows it of the second type. RoBERTa:
+/// `<s> query </s> </s> text </s>`, all of one type. Source: the tokenizers of Hugging Face.
+struct Form {
+    begin: Option<u32>,
+    end: u32,
+    /// Of BERT's form, with two types of tokens.
+    typed: bool,
+    /// Whether the end of the query stands twice.
+    twice: bool,
+}
+
+impl Form {
+    fn of(file: &ModelFile) -> Result<Self> {
+        let (gguf, vocab) = (file.gguf()?, file.vocab()?);
+        let is_bert = matches!(gguf.get("tokenizer.ggml.model"), Some(Value::String(b"bert")));
+        let end = token(&gguf, "tokenizer.ggml.seperator_token_id").or(vocab.eos);
+        Ok(Self {
+            begin: token(&gguf, "tokenizer.ggml.cls_token_id").or(vocab.bos),
+            end: end.with_context(|| format!("{}: no token ends a text, so no pair can be made", file.name))?,
+            typed: is_bert && file.model()?.shape().n_token_types > 1,
+            twice: !is_bert,
+        })
+    }
+
+    /// The tokens up to the text.
+    fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8]) -> Result<Vec<u32>> {
+        let query = text::encode(tokenizer, query, EncodeOptions::default())?;
+        let ends = std::iter::repeat_n(self.end, if self.twice { 2 } else { 1 });
+        Ok(self.begin.into_iter().chain(query).chain(ends).collect())
+    }
+
+    fn pair(&self, tokenizer: &Tokenizer<'_, '_>, beginning: &[u32], text: &[u8]) -> Result<Pair> {
+        let text = text::encode(tokenizer, text, EncodeOptions::default())?;
+        let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
+        Ok(Pair { second: if self.typed { beginning.len() } else { tokens.len() }, tokens })
+    }
+}
+
+fn token(gguf: &Gguf<'_>, key: &str) -> Option<u32> {
+    gguf.get(key)?.as_u64()?.try_into().ok()
+}
+
+/// The score of each pair.
+fn scores(encoder: &mut Encoder<'_, '_, '_>, pairs: &[Pair]) -> Result<Vec<f32>> {
+    let mut progress = Progress::of_tokens("reranking", pairs.iter().map(|pair| pair.tokens.len() as u64).sum());
+    let mut done = 0;
+    let mut score = |pair: &Pair| {
+        interrupt::check()?;
+        let score = encoder.score(&pair.tokens, pair.second)?;
+        done += pair.tokens.len() as u64;
+        progress.reached(done);
+        Ok(score)
+    };
+    pairs.iter().map(&mut score).collect()
+}
+
+/// Score, number and text, the best first; equal ones in their order.
+fn print(texts: &[String], scores: &[f32]) -> Result<()> {
+    let mut lines: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
+    lines.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let mut out = StandardOutput::lock();
+    for (i, score) in lines {
+        writeln!(out, "{score}\t{}\t{}", i + 1, texts[i])?;
+    }
+    Ok(())
+}
