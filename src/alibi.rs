@@ -2,6 +2,8 @@
 //!
 //! Source: Press, Smith & Lewis 2021, arXiv 2108.12409, and its reference code for head counts that are no power of two.
 
+use crate::architecture::AttentionScale;
+use crate::ring;
 use crate::shape::Shape;
 
 /// Slope of `head`: `2^(-B (h+1) / p)` for the first `p` heads, `2^(-B/2 (2 (h-p) + 1) / p)` for the rest, where `p` is the
@@ -10,6 +12,21 @@ use crate::shape::Shape;
 /// A `max_bias` of 0 means no bias at all: every slope is 0.
 pub fn slope(head: usize, n_head: usize, max_bias: f32) -> f32 {
     exponent(head, n_head, max_bias).map_or(0.0, |exponent| libm::exp2(-exponent) as f32)
+}
+
+/// What a query of `head` that sees `n_keys` keys multiplies their distances with, before [`Shape::bias_scale`].
+///
+/// It is the slope, unless the model was made to go beyond its training (BTLM): a text longer than
+/// [`Shape::alibi_train_length`] then has slopes that shrink with it, so that its farthest key has the bias that the
+/// farthest key had in training (Al-Khateeb et al. 2023, arXiv 2310.13017). It is the length up to the token that counts, as
+/// where a text is decoded token by token: a token's logits do not depend on what comes after it, nor on how a text is cut.
+/// Keys carry no bias, so this may differ from token to token.
+pub fn slope_at(shape: &Shape, head: usize, n_keys: usize) -> f32 {
+    let slope = slope(head, shape.n_head, shape.max_alibi_bias);
+    match shape.alibi_train_length {
+        Some(length) if length < n_keys => slope * (length as f32 / n_keys as f32),
+        _ => slope,
+    }
 }
 
 /// `x` of the slope `2^-x`; `None` where there is no slope.
@@ -25,8 +42,9 @@ const fn exponent(head: usize, n_head: usize, max_bias: f32) -> Option<f64> {
     })
 }
 
-/// `x` of the flattest slope `2^-x` among the query heads that share KV head `head`; `None` where there is no slope.
-pub(crate) const fn flattest_exponent(shape: &Shape, head: usize) -> Option<f64> {
+/// `x` of the flattest bias `2^-x` of each step of distance among the query heads that share KV head `head`, for any query that
+/// sees up to `n_ctx` keys; `None` where there is no slope.
+pub(crate) const fn flattest_exponent(shape: &Shape, n_ctx: usize, head: usize) -> Option<f64> {
     let n = shape.heads_per_kv();
     let mut flattest = None;
     let mut i = head * n;
@@ -38,7 +56,22 @@ pub(crate) const fn flattest_exponent(shape: &Shape, head: usize) -> Option<f64>
         };
         i += 1;
     }
-    flattest
+    let Some(flattest) = flattest else { return None };
+    // What `Shape::bias_scale` and the text's length make of it.
+    let scaled = match (shape.arch.scaled_bias, shape.arch.scale) {
+        (false, _) => 0.0,
+        (true, AttentionScale::InvSqrtHeadDim) => log2(shape.head_dim) / 2.0,
+        (true, AttentionScale::InvHeadDim) => log2(shape.head_dim),
+    };
+    let shrunk = match shape.alibi_train_length {
+        Some(length) if length < n_ctx => log2(n_ctx) - log2(length),
+        _ => 0.0,
+    };
+    Some(flattest + scaled + shrunk)
+}
+
+const fn log2(n: usize) -> f64 {
+    (ring::ln(n as f32) * core::f32::consts::LOG2_E) as f64
 }
 
 #[cfg(test)]

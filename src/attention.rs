@@ -23,6 +23,7 @@ use heapless::Vec;
 use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};
 
 use crate::cache::Block;
+use crate::rounded::Rounded;
 
 /// Queries that walk together at most: few where memory is small, since a tile lies on the stack. A power of two.
 pub(crate) const TILE: usize = if cfg!(target_pointer_width = "64") { KV_BLOCK } else { 2 };
@@ -38,17 +39,19 @@ pub(crate) struct Tile<'a> {
     scale: f32,
     /// Share of the denominator that may be left out; 0 visits every key.
     eps: f32,
+    /// How the bias is rounded, if it is.
+    rounded: Option<Rounded>,
     walks: Vec<Walk<'a>, TILE>,
     horizons: Vec<Horizon, TILE>,
 }
 
 impl<'a> Tile<'a> {
-    pub(crate) fn new(scale: f32, eps: f32) -> Self {
-        Self { scale, eps, walks: Vec::new(), horizons: Vec::new() }
+    pub(crate) fn new(scale: f32, eps: f32, rounded: Option<Rounded>) -> Self {
+        Self { scale, eps, rounded, walks: Vec::new(), horizons: Vec::new() }
     }
 
-    /// Takes in the query at `pos` of a head with this slope; its result will be in `out` (`[head_dim]`). `None` if the tile
-    /// is full.
+    /// Takes in the query at `pos` of a head with this slope, which is what distances are multiplied with in the end, or what
+    /// `rounded` does more to; its result will be in `out` (`[head_dim]`). `None` if the tile is full.
     pub(crate) fn push(
         &mut self,
         kernels: &dyn Kernels,
@@ -57,14 +60,19 @@ impl<'a> Tile<'a> {
         slope: f32,
         out: &'a mut [f32],
     ) -> Option<()> {
-        self.horizons.push(Horizon::new(kernels, query, slope, self.scale, out.len())).ok()?;
+        // A rounded bias falls in steps, with no geometric series over them.
+        let series_slope = if self.rounded.is_none() { slope } else { 0.0 };
+        self.horizons.push(Horizon::new(kernels, query, series_slope, self.scale, out.len())).ok()?;
         self.walks.push(Walk::new(query, pos, slope, out)).ok()
     }
 
     /// Walks `blocks`, those that the last query sees, until every query has seen all that counts.
     pub(crate) fn walk<'c>(&mut self, kernels: &dyn Kernels, blocks: impl Iterator<Item = Block<'c>>) {
         for block in blocks {
-            kernels.attend_block(&block.kv, self.scale, &mut self.walks);
+            match &self.rounded {
+                None => kernels.attend_block(&block.kv, self.scale, &mut self.walks),
+                Some(rounded) => rounded.attend_block(kernels, &block.kv, self.scale, &mut self.walks),
+            }
             for (walk, horizon) in self.walks.iter().zip(&mut self.horizons).filter(|(walk, _)| !walk.ended) {
                 horizon.n_visited += block.kv.n_seen(walk.pos) as u32;
             }
@@ -117,7 +125,11 @@ impl<'a> Tile<'a> {
         let mut bounds = [0.0; TILE];
         let Some(bounds) = bounds.get_mut(..self.walks.len()) else { return false };
         for ((bound, walk), horizon) in bounds.iter_mut().zip(&self.walks).zip(&self.horizons) {
-            *bound = horizon.exponent(block, walk);
+            let bias = match &self.rounded {
+                None => -walk.slope * (walk.pos + 1 - block.kv.start) as f32,
+                Some(rounded) => rounded.bias(walk, block.kv.start.saturating_sub(1)),
+            };
+            *bound = horizon.exponent(block, bias, walk.max);
         }
         kernels.exp_block(bounds, 0.0);
         let mut all_ended = true;
@@ -149,15 +161,14 @@ impl Horizon {
         };
         Self {
             query_norm: libm::sqrtf(sum_squares) * scale * ROUNDING_MARGIN,
-            series: ROUNDING_MARGIN / (1.0 - scalar::exp(-slope)),
+            series: ROUNDING_MARGIN * series(slope),
             n_visited: 0,
         }
     }
 
-    /// The exponent of the bound on the nearest key older than `block`.
-    fn exponent(&self, block: &Block<'_>, walk: &Walk<'_>) -> f32 {
-        let distance = (walk.pos + 1 - block.kv.start) as f32;
-        self.query_norm * block.older_norm * ROUNDING_MARGIN - walk.slope * distance - walk.max
+    /// The exponent of the bound on the nearest key older than `block`, which has this bias.
+    fn exponent(&self, block: &Block<'_>, bias: f32, max: f32) -> f32 {
+        self.query_norm * block.older_norm * ROUNDING_MARGIN + bias - max
     }
 
     /// How often that bound counts: the series, or the number of keys.
@@ -166,6 +177,12 @@ impl Horizon {
         let n_older = block.n_older as f32;
         if self.series < n_older { self.series } else { n_older }
     }
+}
+
+/// `1 / (1 - exp(-slope))`, or a little more.
+fn series(slope: f32) -> f32 {
+    // Where the difference would round to a few digits: exp(x) - 1 is at least x.
+    if slope < 1.0 / 1024.0 { 1.0 + 1.0 / slope } else { 1.0 / (1.0 - scalar::exp(-slope)) }
 }
 
 fn sum_squares_q8(block: &BlockQ8) -> f32 {

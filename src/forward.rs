@@ -1,7 +1,7 @@
 //! The forward pass: embedding, layers, output. Read top to bottom.
 //!
 //! ```text
-//!   x = embed(tokens)                      [n_tokens, n_embd]
+//!   x = embed(tokens)                      [n_tokens, n_embd]     with learned positions where a model has them
 //!   for each layer:
 //!     q, k, v = W_qkv norm(x)              [n_tokens, n_qkv]      k, v go to the cache
 //!     x += W_o attention(q, cache)         [n_tokens, n_embd]     bias -slope * distance, made on the fly
@@ -65,7 +65,7 @@ impl Forward<'_, '_, '_> {
         cache: &mut KvCache<'_>,
         act: &mut Activity<'_>,
     ) -> Option<()> {
-        self.embed(tokens, act)?;
+        self.embed(tokens, pos, act)?;
         for i in 0..self.shape().n_layer {
             let layer = self.layers.layer(self.model, i)?;
             self.attention(&layer, i, tokens.len(), pos, cache, act)?;
@@ -85,20 +85,23 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    fn embed(&self, tokens: &[u32], act: &mut Activity<'_>) -> Option<()> {
+    fn embed(&self, tokens: &[u32], pos: usize, act: &mut Activity<'_>) -> Option<()> {
+        let kernels = self.steps.kernels;
         let (n_embd, part) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()));
         let (x, h) = (act.x.get_mut(..tokens.len() * n_embd)?, act.h.get_mut(..tokens.len() * n_embd)?);
         let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(h, part * n_embd)));
         self.steps.on_rows(tokens.len(), &|| {
             while let Some((i, (x, h))) = parts.take() {
-                let tokens = tokens.iter().skip(i * part);
-                for ((&token, x), h) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(h, n_embd)) {
-                    match &self.model.token_embd_norm {
-                        None => self.steps.kernels.dequantize_row(&self.model.token_embd, token as usize, x),
-                        Some(norm) => {
-                            self.steps.kernels.dequantize_row(&self.model.token_embd, token as usize, h);
-                            self.steps.norm(norm, h, x);
-                        }
+                let tokens = tokens.iter().zip(pos..).skip(i * part);
+                for (((&token, pos), x), h) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(h, n_embd)) {
+                    kernels.dequantize_row(&self.model.token_embd, token as usize, x);
+                    if let Some(positions) = &self.model.position_embd {
+                        kernels.dequantize_row(positions, pos, h);
+                        kernels.add(x, h);
+                    }
+                    if let Some(norm) = &self.model.token_embd_norm {
+                        h.copy_from_slice(x);
+                        self.steps.norm(norm, h, x);
                     }
                 }
             }
@@ -142,7 +145,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `qkv = W_qkv norm(x)`, clamped if the model wants it.
+    /// `qkv = W_qkv norm(x)`, clamped and queries and keys normalised if the model wants it.
     fn project_qkv(
         &self,
         layer: &Layer<'_>,
@@ -156,7 +159,7 @@ impl Forward<'_, '_, '_> {
             Qkv::Split([q, k, v]) => self.steps.normed(&layer.attn_norm, x, h, q8, &[q, k, v])?,
         };
         self.steps.qkv(&layer.qkv, &input, qkv);
-        Some(())
+        self.steps.norm_qk(layer, qkv, h)
     }
 
     /// `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`

@@ -7,6 +7,7 @@ use nearfield_kernels::{BlockQ8, Parts, QK, Query, Tiles};
 use crate::alibi;
 use crate::attention::{TILE, Tile};
 use crate::plan::KvType;
+use crate::rounded::Rounded;
 use crate::steps::{Steps, rows, rows_mut};
 
 /// How heads look at keys.
@@ -16,6 +17,10 @@ pub(crate) struct Heads {
     pub(crate) kv: KvType,
     /// See [`Tile`].
     pub(crate) horizon_eps: f32,
+    /// Whether the bias is rounded as [`Rounded`] says.
+    pub(crate) alibi_bf16: bool,
+    /// Keys that a query sees at most.
+    pub(crate) n_ctx: usize,
 }
 
 impl Heads {
@@ -51,7 +56,9 @@ impl Heads {
             while let Some((_, (mut out, mut q8))) = parts.take() {
                 let first_head = out.start() / s.head_dim.max(1);
                 let tokens = out.tokens();
-                let mut tile = Tile::new(s.attention_scale(), self.horizon_eps);
+                let rounded = self.alibi_bf16.then(|| Rounded { scale: s.bias_scale() });
+                let bias_scale = if self.alibi_bf16 { 1.0 } else { s.bias_scale() };
+                let mut tile = Tile::new(s.attention_scale(), self.horizon_eps, rounded);
                 let rows_at = rows(queries, stride).zip(pos..).skip(tokens.start);
                 for (((row, at), out), q8) in rows_at.zip(out.rows_mut()).zip(q8.rows_mut()) {
                     let queries = rows(row, s.head_dim).zip(0..).skip(first_head);
@@ -64,7 +71,7 @@ impl Heads {
                                 Query::Q8(q8)
                             }
                         };
-                        let slope = alibi::slope(head, s.n_head, s.max_alibi_bias);
+                        let slope = alibi::slope_at(s, head, self.n_ctx.min(at + 1)) * bias_scale;
                         // There is room: a part has no more queries than a tile.
                         tile.push(steps.kernels, query, at, slope, out);
                     }

@@ -66,6 +66,7 @@ mod heads;
 mod model;
 mod plan;
 mod ring;
+mod rounded;
 pub mod sampler;
 mod session;
 mod shape;

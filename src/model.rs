@@ -23,7 +23,7 @@ pub struct Linear<'f> {
     pub bias: Option<&'f [f32]>,
 }
 
-/// Scale and shift of a norm, each `[n_embd]`.
+/// Scale and shift of a norm, each as long as a row.
 #[derive(Clone, Copy, Debug)]
 pub struct NormWeights<'f> {
     /// Scale.
@@ -57,6 +57,10 @@ impl<'f> Qkv<'f> {
 pub struct Layer<'f> {
     pub attn_norm: NormWeights<'f>,
     pub qkv: Qkv<'f>,
+    /// Of all queries of a token together: `[n_embd]`.
+    pub q_norm: Option<NormWeights<'f>>,
+    /// Of all keys of a token together: `[n_embd_kv]`.
+    pub k_norm: Option<NormWeights<'f>>,
     pub attn_output: Linear<'f>,
     pub ffn_norm: NormWeights<'f>,
     pub ffn_gate: Option<Linear<'f>>,
@@ -201,6 +205,8 @@ pub struct Model<'f> {
     shape: Shape,
     /// Embedding of each token, `[n_vocab, n_embd]`.
     pub(crate) token_embd: Matrix<'f>,
+    /// What is added to it at each position, `[n_positions, n_embd]`.
+    pub(crate) position_embd: Option<Matrix<'f>>,
     /// Norm after the embedding.
     pub(crate) token_embd_norm: Option<NormWeights<'f>>,
     pub(crate) head: Head<'f>,
@@ -224,6 +230,8 @@ impl<'f> Model<'f> {
         let token_embd =
             global(GlobalSlot::TokenEmbd)?.and_then(|found| found.matrix(GlobalSlot::TokenEmbd.form(&shape)));
         let token_embd = required(None, GlobalSlot::TokenEmbd.name(), token_embd)?;
+        let position_embd =
+            global(GlobalSlot::PositionEmbd)?.and_then(|found| found.matrix(GlobalSlot::PositionEmbd.form(&shape)));
         let mut norm = |weight: GlobalSlot, bias: GlobalSlot| -> Result<Option<NormWeights<'f>>, LoadError> {
             let bias = global(bias)?.map(Found::vector);
             Ok(global(weight)?.map(|weight| NormWeights { weight: weight.vector(), bias }))
@@ -262,7 +270,7 @@ impl<'f> Model<'f> {
         if n_used != gguf.n_tensors() {
             return Err(finder.unused());
         }
-        Ok(Self { gguf, shape, token_embd, token_embd_norm, head })
+        Ok(Self { gguf, shape, token_embd, position_embd, token_embd_norm, head })
     }
 
     /// The model's numbers.
@@ -278,7 +286,9 @@ impl<'f> Model<'f> {
     /// Bytes of weights that one new token reads: every matrix once, and one row of the embedding.
     pub fn bytes_per_token(&self) -> u64 {
         let tied = self.gguf.tensor(GlobalSlot::Output.name(), "").is_none();
-        let is_embedding = |tensor: &TensorInfo<'_>| tensor.name == GlobalSlot::TokenEmbd.name() && !tied;
+        let is_embedding = |tensor: &TensorInfo<'_>| {
+            tensor.name == GlobalSlot::TokenEmbd.name() && !tied || tensor.name == GlobalSlot::PositionEmbd.name()
+        };
         self.gguf.tensors().filter(|tensor| !is_embedding(tensor)).filter_map(|tensor| tensor.n_bytes()).sum()
     }
 }
@@ -573,6 +583,8 @@ impl<'a> LayerTable<'a> {
         Some(Layer {
             attn_norm: norm(S::AttnNorm, S::AttnNormBias)?,
             qkv,
+            q_norm: norm(S::AttnQNorm, S::AttnQNormBias),
+            k_norm: norm(S::AttnKNorm, S::AttnKNormBias),
             attn_output: linear(S::AttnOutput, S::AttnOutputBias)?,
             ffn_norm: norm(S::FfnNorm, S::FfnNormBias)?,
             ffn_gate: linear(S::FfnGate, S::FfnGateBias),

@@ -65,6 +65,8 @@ pub struct SessionConfig {
     pub endless: bool,
     /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
     pub horizon_eps: f32,
+    /// The bias as Falcon-RW's published code has it: slope, key's position and their product each rounded to bfloat16.
+    pub alibi_bf16: bool,
 }
 
 impl SessionConfig {
@@ -80,6 +82,7 @@ impl SessionConfig {
         n_sinks: 0,
         endless: false,
         horizon_eps: Self::HORIZON_EPS,
+        alibi_bf16: false,
     };
 }
 
@@ -98,6 +101,18 @@ pub enum PlanError {
     Context {
         /// The `n_ctx` asked for.
         found: usize,
+    },
+    /// `n_ctx` is beyond the positions that the model has learned.
+    Positions {
+        /// The `n_ctx` asked for.
+        found: usize,
+        /// The positions.
+        n_positions: usize,
+    },
+    /// A text without end, for a model that has learned positions.
+    EndlessPositions {
+        /// The positions.
+        n_positions: usize,
     },
     /// `n_batch` is 0.
     Batch,
@@ -121,6 +136,12 @@ impl fmt::Display for PlanError {
         match *self {
             Self::Context { found } => {
                 write!(f, "a context of {found} tokens: 1 to {} can run", SessionConfig::MAX_CONTEXT)
+            }
+            Self::Positions { found, n_positions } => {
+                write!(f, "a context of {found} tokens: the model has learned positions for {n_positions}, and no more")
+            }
+            Self::EndlessPositions { n_positions } => {
+                write!(f, "a text without end: the model has learned positions for {n_positions} tokens, and no more")
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
@@ -212,6 +233,14 @@ pub(crate) const fn max(a: usize, b: usize) -> usize {
 impl Lengths {
     pub(crate) const fn new(s: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
         attempt!(config.check());
+        if let Some(n_positions) = s.n_positions {
+            if config.endless {
+                return Err(PlanError::EndlessPositions { n_positions });
+            }
+            if config.n_ctx > n_positions {
+                return Err(PlanError::Positions { found: config.n_ctx, n_positions });
+            }
+        }
         let batch = config.chunk();
         // No factor is above 2^24, and those of the layers below 2^20: single products of two cannot overflow 64 bits, but
         // they can overflow 32.

@@ -39,11 +39,11 @@ pub enum Ring {
 
 impl Ring {
     /// Keys that KV head `head` of a model keeps at least, in whole blocks; `None` for all.
-    const fn n_blocks(&self, shape: &Shape, head: usize) -> Option<usize> {
+    const fn n_blocks(&self, shape: &Shape, n_ctx: usize, head: usize) -> Option<usize> {
         match *self {
             Self::Full => None,
             Self::Keys(n) => Some(n.div_ceil(KV_BLOCK)),
-            Self::Bias(eps) => match distance(alibi::flattest_exponent(shape, head), eps) {
+            Self::Bias(eps) => match distance(alibi::flattest_exponent(shape, n_ctx, head), eps) {
                 // One more, since of the newest block a query may see no more than one key.
                 Some(n) => Some(n.div_ceil(KV_BLOCK) + 1),
                 None => None,
@@ -72,7 +72,7 @@ pub(crate) struct HeadRing {
 impl HeadRing {
     pub(crate) const fn new(shape: &Shape, config: &SessionConfig, head: usize) -> Self {
         let all = config.n_ctx.div_ceil(KV_BLOCK);
-        match config.ring.n_blocks(shape, head) {
+        match config.ring.n_blocks(shape, config.n_ctx, head) {
             Some(n_blocks) if n_blocks < all => Self::of_blocks(n_blocks, config),
             _ if config.endless => Self::of_blocks(all, config),
             _ => Self { n_slots: config.n_ctx, n_blocks: all },
@@ -138,7 +138,7 @@ const fn exp2(x: f32) -> f32 {
 }
 
 /// `ln x` for a normal x above 0, to a few units in the last place.
-const fn ln(x: f32) -> f32 {
+pub(crate) const fn ln(x: f32) -> f32 {
     let exponent = (x.to_bits() >> 23) as i32 - 127;
     let mantissa = f32::from_bits(x.to_bits() & 0x7f_ffff | 0x3f80_0000);
     // 2 artanh((m - 1) / (m + 1)), the argument at most a third.

@@ -347,7 +347,12 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             model: self.model,
             layers: &self.layers,
             steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
-            heads: Heads { kv: self.config.kv, horizon_eps: self.config.horizon_eps },
+            heads: Heads {
+                kv: self.config.kv,
+                horizon_eps: self.config.horizon_eps,
+                alibi_bf16: self.config.alibi_bf16,
+                n_ctx: self.config.n_ctx,
+            },
         };
         run(&forward, &mut self.cache, &mut self.act).ok_or(RunError::Broken)
     }

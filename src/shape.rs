@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::architecture::{Architecture, AttentionScale, MaxBias};
+use crate::architecture::{Architecture, AttentionScale, Graph, MaxBias, Positions};
 use crate::gguf::{Gguf, GgufError, Value, attempt};
 
 /// Layers, heads and widths that are accepted; far above any model, low enough that no product of a few overflows `u64`.
@@ -33,7 +33,7 @@ pub struct Shape {
     pub n_head: usize,
     /// Key and value heads; divides `n_head`.
     pub n_head_kv: usize,
-    /// Width of a head; a multiple of 8.
+    /// Width of a head; up to 1024.
     pub head_dim: usize,
     /// Width of the feed-forward.
     pub n_ff: usize,
@@ -41,6 +41,10 @@ pub struct Shape {
     pub norm_eps: f32,
     /// Largest exponent of the ALiBi slopes (see [`crate::alibi::slope`]).
     pub max_alibi_bias: f32,
+    /// Length of text beyond which the slopes shrink (see [`crate::alibi::slope_at`]), if they do.
+    pub alibi_train_length: Option<usize>,
+    /// Positions that have a learned vector, where the model has such: no context is longer.
+    pub n_positions: Option<usize>,
     /// Queries, keys and values are clamped to ± this, if at all.
     pub clamp_kqv: Option<f32>,
     /// Rows of an encoder's embedding of token types (first or second text of a pair); 0 when it has none.
@@ -102,7 +106,7 @@ pub enum ShapeError {
         /// KV heads.
         n_head_kv: u64,
     },
-    /// The width of a head is not a multiple of 8, or above 1024.
+    /// The width of a head is above 1024.
     HeadDim {
         /// The width.
         found: u64,
@@ -128,7 +132,7 @@ impl fmt::Display for ShapeError {
             Self::Heads { n_embd, n_head, n_head_kv } => {
                 write!(f, "width {n_embd} does not divide into {n_head} heads, or these not among {n_head_kv} KV heads")
             }
-            Self::HeadDim { found } => write!(f, "a head is {found} wide: multiples of 8 up to {MAX_HEAD_DIM} can run"),
+            Self::HeadDim { found } => write!(f, "a head is {found} wide: up to {MAX_HEAD_DIM} can run"),
         }
     }
 }
@@ -177,7 +181,7 @@ impl Shape {
                 });
             }
         };
-        if !head_dim.is_multiple_of(8) || head_dim as u64 > MAX_HEAD_DIM {
+        if head_dim as u64 > MAX_HEAD_DIM {
             return Err(ShapeError::HeadDim { found: head_dim as u64 });
         }
         let norm_eps = match attempt!(keys.float(arch.norm_eps_key)) {
@@ -187,7 +191,10 @@ impl Shape {
         let max_alibi_bias = match (attempt!(keys.float(".attention.max_alibi_bias")), arch.max_bias) {
             (Some(bias), _) => bias,
             (None, MaxBias::Default(bias)) => bias,
-            (None, MaxBias::Required) => return Err(ShapeError::Missing { key: ".attention.max_alibi_bias" }),
+            (None, MaxBias::Layers(n, bias)) if n == n_layer => bias,
+            (None, MaxBias::Layers(..) | MaxBias::Required) => {
+                return Err(ShapeError::Missing { key: ".attention.max_alibi_bias" });
+            }
         };
         let clamp_kqv = match attempt!(keys.float(".attention.clamp_kqv")) {
             // Converters write 0 for "no clamp".
@@ -206,6 +213,12 @@ impl Shape {
             }
             _ => 0,
         };
+        let n_positions = match (gguf.tensor("position_embd", ".weight"), arch.positions) {
+            (_, Positions::Bias) => None,
+            (Some(tensor), _) => Some(attempt!(in_range("position_embd.weight rows", tensor.dims[1], 1, MAX_CONTEXT))),
+            (None, Positions::BiasOrLearned) => None,
+            (None, Positions::Learned) => return Err(ShapeError::Missing { key: "position_embd.weight" }),
+        };
         Ok(Self {
             arch,
             n_vocab,
@@ -218,6 +231,12 @@ impl Shape {
             n_ff: attempt!(keys.count(".feed_forward_length", MAX_WIDTH)),
             norm_eps,
             max_alibi_bias,
+            // Of an encoder no such thing is published, and its text has two ends.
+            alibi_train_length: match arch.graph {
+                Graph::Encoder => None,
+                Graph::Decoder => attempt!(keys.optional_count(".attention.alibi_train_length", MAX_CONTEXT)),
+            },
+            n_positions,
             clamp_kqv,
             n_token_types,
             n_tokens: attempt!(array_len(gguf, "tokenizer.ggml.tokens")),
@@ -249,6 +268,11 @@ impl Shape {
             AttentionScale::InvSqrtHeadDim => 1.0 / libm::sqrtf(self.head_dim as f32),
             AttentionScale::InvHeadDim => 1.0 / self.head_dim as f32,
         }
+    }
+
+    /// What `slope * distance` is multiplied with.
+    pub fn bias_scale(&self) -> f32 {
+        if self.arch.scaled_bias { self.attention_scale() } else { 1.0 }
     }
 }
 

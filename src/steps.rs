@@ -6,7 +6,7 @@ use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Parts, QK, Ro
 
 use crate::architecture::{Activation, Norm};
 use crate::executor::Executor;
-use crate::model::{Linear, NormWeights, Qkv};
+use crate::model::{Layer, Linear, NormWeights, Qkv};
 use crate::shape::Shape;
 
 /// What computes, and the numbers of the model.
@@ -108,6 +108,33 @@ impl Steps<'_> {
             });
             first += n;
         }
+    }
+
+    /// Queries and keys normalised, those of a token each as one row, where the layer has weights for it (MosaicML's
+    /// `attn_qk_ln`). `h` holds as many numbers as the queries; what is in it is lost.
+    pub(crate) fn norm_qk(&self, layer: &Layer<'_>, qkv: &mut [f32], h: &mut [f32]) -> Option<()> {
+        let s = self.shape;
+        if layer.q_norm.is_none() && layer.k_norm.is_none() {
+            return Some(());
+        }
+        let n_rows = qkv.len() / s.n_qkv().max(1);
+        let part = self.rows_of_part(n_rows);
+        let parts = Parts::new((RowsMut::new(qkv, part * s.n_qkv()), RowsMut::new(h, part * s.n_embd)));
+        self.on_rows(n_rows, &|| {
+            while let Some((_, (qkv, h))) = parts.take() {
+                for (row, h) in rows_mut(qkv, s.n_qkv()).zip(rows_mut(h, s.n_embd)) {
+                    let (queries, rest) = row.split_at_mut_checked(s.n_embd).unwrap_or_default();
+                    let keys = rest.get_mut(..s.n_embd_kv()).unwrap_or_default();
+                    for (weights, x) in [(&layer.q_norm, queries), (&layer.k_norm, keys)] {
+                        if let (Some(weights), Some(copy)) = (weights, h.get_mut(..x.len())) {
+                            copy.copy_from_slice(x);
+                            self.norm(weights, copy, x);
+                        }
+                    }
+                }
+            }
+        });
+        Some(())
     }
 
     /// `out = then(W x + b)`; `then` works element by element, on any part of a row.

@@ -1,5 +1,6 @@
 //! The tensors of a model: their names, and the shapes they must have.
 
+use crate::architecture::Positions;
 use crate::shape::Shape;
 
 /// What a tensor has to look like.
@@ -52,6 +53,7 @@ slots! {
     /// Tensors outside the layers.
     GlobalSlot {
         TokenEmbd = "token_embd.weight",
+        PositionEmbd = "position_embd.weight",
         TokenEmbdNorm = "token_embd_norm.weight",
         TokenEmbdNormBias = "token_embd_norm.bias",
         OutputNorm = "output_norm.weight",
@@ -109,6 +111,7 @@ impl GlobalSlot {
             Self::Cls => Form::Matrix { n_rows: s.n_embd, n_cols: s.n_embd },
             Self::ClsOutput => Form::Matrix { n_rows: 1, n_cols: s.n_embd },
             Self::ClsOutputBias => Form::Vector(1),
+            Self::PositionEmbd => Form::Matrix { n_rows: s.n_positions.unwrap_or(0), n_cols: s.n_embd },
             _ => Form::Vector(s.n_embd),
         }
     }
@@ -121,6 +124,12 @@ impl GlobalSlot {
                 Presence::Forbidden
             }
             Self::TokenEmbd | Self::OutputNorm => Presence::Required,
+            Self::Output if s.arch.own_output => Presence::Required,
+            Self::PositionEmbd => match s.arch.positions {
+                Positions::Bias => Presence::Forbidden,
+                Positions::Learned => Presence::Required,
+                Positions::BiasOrLearned => Presence::Optional,
+            },
             Self::TokenEmbdNorm if s.arch.embedding_norm => Presence::Required,
             Self::TokenEmbdNorm | Self::TokenEmbdNormBias if !s.arch.embedding_norm => Presence::Forbidden,
             _ => Presence::Optional,
@@ -171,7 +180,6 @@ impl LayerSlot {
             }
             Self::FfnGate if s.arch.gated => Presence::Required,
             Self::FfnGate | Self::FfnGateBias if !s.arch.gated => Presence::Forbidden,
-            Self::AttnQNorm | Self::AttnQNormBias | Self::AttnKNorm | Self::AttnKNormBias => Presence::Forbidden,
             _ if self as usize >= Self::N_DECODER => Presence::Forbidden,
             _ => Presence::Optional,
         }

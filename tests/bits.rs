@@ -4,7 +4,7 @@ mod common;
 
 use common::compare::assert_same_bits;
 use common::file::File;
-use common::model::{BLOOM, MPT, Parts, Spec, split_qkv};
+use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec, split_qkv};
 use common::reference::quantize::{TYPES, Type};
 use common::run::{Setup, logits};
 use common::threads::Threads;
@@ -96,6 +96,9 @@ fn every_head_shape() {
         (71, 1, 8),
         (4, 2, 64),
         (1, 1, 64),
+        (24, 24, 10),
+        (6, 2, 7),
+        (4, 1, 86),
     ];
     for (n_head, n_head_kv, head_dim) in cases {
         let spec = Spec { n_head, n_head_kv, head_dim, n_layer: 1, ..MPT };
@@ -120,6 +123,13 @@ fn every_variant_of_a_model() {
         ("no bias by distance", Spec { max_alibi_bias: Some(0.0), ..MPT }),
         ("output of its own", Spec { untied: true, ..BLOOM }),
         ("sharp scores", Spec { sharpness: 10.0, ..MPT }),
+        ("norms of queries and keys", Spec { qk_norm: true, n_head_kv: 2, ..MPT }),
+        ("slopes that shrink", Spec { alibi_train_length: Some(20), ..JAIS }),
+        ("gpt2", GPT2),
+        ("falcon", FALCON),
+        ("baichuan", BAICHUAN),
+        ("refact", REFACT),
+        ("jais", JAIS),
     ];
     for (what, spec) in cases {
         for (weights, kv) in [("F32", KvType::F32), ("BF16", KvType::F16), ("Q8_0", KvType::Q8_0)] {
@@ -133,10 +143,12 @@ fn every_variant_of_a_model() {
 #[test]
 fn with_a_horizon_too() {
     let spec = Spec { max_alibi_bias: Some(4.0), n_head_kv: 2, ..MPT };
-    let tokens = spec.tokens(300);
-    for kv in KvType::ALL {
+    let shrinking = Spec { alibi_train_length: Some(200), ..spec };
+    let cases = [(spec, false), (Spec { arch: "falcon", biases: true, ..spec }, true), (shrinking, false)];
+    for ((spec, bf16), kv) in cases.into_iter().flat_map(|case| KvType::ALL.map(|kv| (case, kv))) {
+        let tokens = spec.tokens(300);
         let file = spec.file("Q8_0");
-        let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS);
+        let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS).with_bf16(bf16);
         let walk = |setup: Setup<'_>| {
             setup.session(file.bytes(), |session| (logits(session, &tokens), session.key_stats().visited.to_vec()))
         };
@@ -147,7 +159,8 @@ fn with_a_horizon_too() {
             for executor in [&Inline as &dyn Executor, &Threads(2), &Threads(3)] {
                 for n_batch in [1, 7, 64, 512] {
                     let n = executor.n_workers();
-                    let what = format!("{kv} cache, {}, {n} workers, chunks of {n_batch}", kernels.name());
+                    let what =
+                        format!("{}, {kv} cache, {}, {n} workers, chunks of {n_batch}", spec.arch, kernels.name());
                     let (got, visited) = walk(Setup { kernels, executor, ..setup }.with_batch(n_batch));
                     assert_same_bits(&what, &want, &got);
                     assert_eq!(want_visited, visited, "{what}: keys visited");

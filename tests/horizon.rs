@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::sync::Mutex;
 
 use common::compare::difference;
-use common::model::{MPT, Spec};
+use common::model::{FALCON, MPT, Spec};
 use common::reference::weights::{Tensor, bell, random};
 use common::run::{Setup, logits};
 use half::f16;
@@ -61,6 +61,34 @@ fn logits_are_those_of_the_full_walk() {
                     assert!(2 * steepest < short.held, "{what}: visited {}", shares(&short));
                 }
             }
+        }
+    }
+}
+
+/// A bias that is scaled, one that shrinks as the text grows, one that is rounded, one so flat that `exp` of it says little,
+/// none at all.
+#[test]
+fn logits_of_other_biases_are_those_of_the_full_walk() {
+    let sharp = Spec { n_layer: 1, sharpness: 4.0, seed: 7, ..FALCON };
+    let cases = [
+        ("scaled", sharp, false),
+        ("scaled and rounded", sharp, true),
+        ("rounded", Spec { arch: "mpt", ..sharp }, true),
+        ("shrinking", Spec { arch: "mpt", alibi_train_length: Some(300), ..sharp }, false),
+        ("flat", Spec { max_alibi_bias: Some(15.0), sharpness: 0.05, ..sharp }, false),
+        ("learned positions", Spec { arch: "gpt2", max_alibi_bias: None, n_positions: 700, ..sharp }, false),
+    ];
+    for (what, spec, bf16) in cases {
+        let (file, tokens) = (spec.file("F32"), spec.tokens(700));
+        let setup = Setup::default().with_ctx(tokens.len()).with_bf16(bf16);
+        let full = run(setup, file.bytes(), &tokens);
+        let short = run(setup.with_eps(EPS), file.bytes(), &tokens);
+        let found = difference(&full.logits, &short.logits);
+        println!("{what}: {found}; visited {}", shares(&short));
+        assert!(found.of_spread < BOUND, "{what}: {found}");
+        assert!(full.visited.iter().all(|&n| n == full.held), "{what}: epsilon 0 visits every key");
+        if spec.arch != "gpt2" {
+            assert!(2 * short.visited[0] < short.held, "{what}: visited {}", shares(&short));
         }
     }
 }
@@ -184,6 +212,9 @@ struct Draw {
     n_head: usize,
     head_dim: usize,
     max_alibi_bias: f32,
+    /// The bias is scaled, or shrinks as the text grows.
+    arch: &'static str,
+    alibi_train_length: Option<u32>,
     sharpness: f32,
     /// Standard deviation of the logarithm of a column's size in the keys' matrix.
     unevenness: f32,
@@ -196,8 +227,16 @@ fn draws() -> impl Strategy<Value = Draw> {
     let shape = (1..=6_usize, prop::sample::select(vec![8_usize, 16, 24, 40]), 0.2_f32..10.0);
     let scores = (-2.0_f32..1.5, 0.0_f32..2.0);
     let rest = (any::<u64>(), -24..=-1, prop::sample::select(KvType::ALL.to_vec()), 33..260_usize);
-    (shape, scores, rest).prop_map(
-        |((n_head, head_dim, max_alibi_bias), (log_sharpness, unevenness), (seed, log_eps, kv, n_tokens))| Draw {
+    let bias = (prop::sample::select(vec!["mpt", "falcon", "jais"]), prop::option::of(1..200_u32));
+    (shape, scores, rest, bias).prop_map(
+        |(
+            (n_head, head_dim, max_alibi_bias),
+            (log_sharpness, unevenness),
+            (seed, log_eps, kv, n_tokens),
+            (arch, alibi_train_length),
+        )| Draw {
+            arch,
+            alibi_train_length,
             seed,
             n_head,
             head_dim,
@@ -214,6 +253,9 @@ fn draws() -> impl Strategy<Value = Draw> {
 impl Draw {
     fn spec(&self) -> Spec {
         Spec {
+            arch: self.arch,
+            untied: self.arch == "jais",
+            alibi_train_length: self.alibi_train_length,
             n_layer: 1,
             n_head: self.n_head,
             n_head_kv: 1,

@@ -4,7 +4,7 @@ mod common;
 
 use common::compare::{Difference, difference};
 use common::literal::Literal;
-use common::model::{BLOOM, MPT, Spec};
+use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, REFACT, Spec};
 use common::reference::quantize::TYPES;
 use common::run::Setup;
 
@@ -17,7 +17,7 @@ struct Case {
     spec: Spec,
 }
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 35] = [
     Case { what: "mpt", spec: MPT },
     Case { what: "bloom", spec: BLOOM },
     Case { what: "bloom without biases", spec: Spec { biases: false, ..BLOOM } },
@@ -40,6 +40,22 @@ const CASES: [Case; 22] = [
     Case { what: "40 heads of 40", spec: Spec { n_head: 40, n_head_kv: 8, head_dim: 40, n_layer: 1, ..MPT } },
     Case { what: "56 heads", spec: Spec { n_head: 56, n_head_kv: 56, n_layer: 1, ..BLOOM } },
     Case { what: "71 heads of 64", spec: Spec { n_head: 71, n_head_kv: 1, head_dim: 64, n_layer: 1, ..MPT } },
+    Case { what: "112 heads", spec: Spec { n_head: 112, n_head_kv: 112, n_layer: 1, ..BLOOM } },
+    Case { what: "24 heads of 10", spec: Spec { n_head: 24, n_head_kv: 24, head_dim: 10, ..BLOOM } },
+    Case { what: "5 heads of 7 among 1", spec: Spec { n_head: 5, n_head_kv: 1, head_dim: 7, ..MPT } },
+    Case { what: "norms of queries and keys", spec: Spec { qk_norm: true, ..MPT } },
+    Case {
+        what: "norms of few keys, with biases",
+        spec: Spec { qk_norm: true, n_head_kv: 2, biases: true, clamp_kqv: 0.5, ..MPT },
+    },
+    Case { what: "mpt with learned positions", spec: Spec { max_alibi_bias: Some(0.0), n_positions: 512, ..MPT } },
+    Case { what: "gpt2", spec: GPT2 },
+    Case { what: "falcon", spec: FALCON },
+    Case { what: "baichuan", spec: BAICHUAN },
+    Case { what: "refact", spec: REFACT },
+    Case { what: "jais", spec: JAIS },
+    Case { what: "jais beyond its training", spec: Spec { alibi_train_length: Some(20), ..JAIS } },
+    Case { what: "falcon beyond a training", spec: Spec { alibi_train_length: Some(20), ..FALCON } },
 ];
 
 /// The library's difference from a literal pass that `change` may have made another one.
@@ -59,6 +75,23 @@ fn logits_are_those_of_the_literal_forward_pass() {
         let difference = difference_of(&spec, |_| ());
         println!("{what}: {difference}");
         assert!(difference.of_spread < BOUND, "{what}: {difference}; {spec:?}");
+    }
+}
+
+/// The bias as Falcon-RW's code rounds it; at positions beyond 256 neighbours share it.
+#[test]
+fn logits_with_a_rounded_bias_are_those_of_the_literal_forward_pass() {
+    for spec in [FALCON, Spec { n_head: 6, n_head_kv: 6, ..FALCON }, MPT] {
+        let (tokens, tensors) = (spec.tokens(300), spec.tensors());
+        let mut literal = Literal::new(&spec, &tensors);
+        let file = spec.file_of(&tensors, "F32");
+        let got = Setup::default().with_bf16(true).logits(file.bytes(), &tokens);
+        let exact = difference(&literal.logits(&tokens), &got);
+        literal.bf16 = true;
+        let found = difference(&literal.logits(&tokens), &got);
+        println!("{}, {} heads: {found}; an exact bias: {exact}", spec.arch, spec.n_head);
+        assert!(found.of_spread < BOUND, "{}: {found}", spec.arch);
+        assert!(exact.of_spread > 10.0 * BOUND, "{}: an exact bias: {exact}", spec.arch);
     }
 }
 
@@ -90,13 +123,20 @@ fn quantized_logits_are_those_of_the_dequantized_weights() {
 fn another_forward_pass_fails_the_bound() {
     type Change = fn(&mut Literal);
     let clamped = Spec { clamp_kqv: 0.5, ..MPT };
-    let cases: [(&str, Spec, Change); 6] = [
+    let beyond = Spec { alibi_train_length: Some(20), ..JAIS };
+    let cases: [(&str, Spec, Change); 12] = [
         ("the bias is dropped", MPT, |l| l.distance = |_| 0.0),
         ("the two nearest keys are as near", MPT, |l| l.distance = |d| d.saturating_sub(1) as f64),
         ("another max_alibi_bias", MPT, |l| l.set_max_bias(7.99)),
         ("no clamp", clamped, |l| l.spec.clamp_kqv = 0.0),
         ("the other GELU", BLOOM, |l| l.exact_gelu = true),
         ("another norm epsilon", BLOOM, |l| l.norm_eps = 2e-5),
+        ("the bias is not scaled", FALCON, |l| l.spec.arch = "mpt"),
+        ("the slopes do not shrink", beyond, |l| l.spec.alibi_train_length = None),
+        ("scores over the root of the width", JAIS, |l| l.spec.arch = "refact"),
+        ("the mean stays", REFACT, |l| l.spec.arch = "baichuan"),
+        ("keys as they are", Spec { qk_norm: true, ..MPT }, |l| l.spec.qk_norm = false),
+        ("another position", GPT2, |l| l.move_positions()),
     ];
     for (what, spec, change) in cases {
         let difference = difference_of(&spec, change);

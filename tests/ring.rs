@@ -149,6 +149,30 @@ fn each_head_gets_the_ring_of_its_slope() {
     assert!(2 * kv(rings) < kv(setup), "{} of {}", kv(rings), kv(setup));
 }
 
+/// A bias that is scaled, or that shrinks with the text, is flatter than its slope, and its ring longer.
+#[test]
+fn rings_know_what_becomes_of_a_slope() {
+    let spec = Spec { n_layer: 2, sharpness: 0.05, ..MPT };
+    let setup = with_ring(Setup::default().with_ctx(1500).with_batch(64), Ring::Bias(1e-7));
+    let in_ring = |spec: Spec| {
+        let (file, tokens) = (spec.file("F32"), spec.tokens(1500));
+        let want = Setup::default().with_ctx(1500).logits(file.bytes(), &tokens);
+        setup.session(file.bytes(), |session| {
+            let found = difference(&want, &logits(session, &tokens));
+            let in_ring = session.key_stats().in_ring[0];
+            println!("{}, {:?}: {found}; in the first ring {in_ring}", spec.arch, spec.alibi_train_length);
+            assert!(found.of_spread < 1e-5, "{found}");
+            in_ring
+        })
+    };
+    let plain = in_ring(spec);
+    // A scale of 1/sqrt(8), and slopes that end at a fifth.
+    for other in [Spec { biases: true, arch: "falcon", ..spec }, Spec { alibi_train_length: Some(300), ..spec }] {
+        let n = in_ring(other);
+        assert!(3 * plain < 2 * n && n < 6 * plain, "{n} of {plain}: {other:?}");
+    }
+}
+
 #[test]
 fn a_new_text_counts_from_nothing() {
     let (file, tokens) = (MPT.file("F32"), MPT.tokens(90));

@@ -274,7 +274,12 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
             layers: &self.layers,
             steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
             // Half for what lies before a query, half for what lies after it.
-            heads: Heads { kv: self.config.kv, horizon_eps: self.config.horizon_eps * 0.5 },
+            heads: Heads {
+                kv: self.config.kv,
+                horizon_eps: self.config.horizon_eps * 0.5,
+                alibi_bf16: false,
+                n_ctx: self.config.n_ctx,
+            },
             n_batch: self.config.chunk(),
         };
         (forward, &mut self.keys, &mut self.act)

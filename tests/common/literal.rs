@@ -1,8 +1,11 @@
 //! A literal forward pass in f64, written down from the papers and slow on purpose. It shares nothing with the library.
 //!
-//! Press, Smith & Lewis 2021 (slopes as in their reference code, `get_slopes`); BLOOM and MPT as in `transformers`.
+//! Press, Smith & Lewis 2021 (slopes as in their reference code, `get_slopes`); BLOOM, MPT, GPT-2 and Falcon as in
+//! `transformers`; Baichuan, Refact, Jais and BTLM after their papers and model cards.
 
 use std::collections::HashMap;
+
+use half::bf16;
 
 use super::model::{NORM_EPS, Spec};
 use super::reference::weights::Tensor;
@@ -16,24 +19,34 @@ pub struct Literal {
     pub distance: fn(usize) -> f64,
     /// GELU with erf instead of tanh.
     pub exact_gelu: bool,
+    /// Slope, position of the key and their product rounded to bfloat16.
+    pub bf16: bool,
     pub norm_eps: f64,
 }
 
 impl Literal {
     pub fn new(spec: &Spec, tensors: &[Tensor]) -> Self {
         let wide = |t: &Tensor| (t.name.clone(), t.data.iter().map(|&x| f64::from(x)).collect());
+        let max_bias = if spec.arch == "gpt2" { 0.0 } else { spec.max_alibi_bias.unwrap_or(8.0) };
         Self {
             spec: *spec,
             tensors: tensors.iter().map(wide).collect(),
-            slopes: slopes(spec.n_head, f64::from(spec.max_alibi_bias.unwrap_or(8.0))),
+            slopes: if max_bias == 0.0 { vec![0.0; spec.n_head] } else { slopes(spec.n_head, max_bias.into()) },
             distance: |d| d as f64,
-            exact_gelu: spec.arch == "mpt",
+            exact_gelu: spec.arch != "bloom" && spec.arch != "gpt2",
+            bf16: false,
             norm_eps: f64::from(NORM_EPS),
         }
     }
 
     pub fn set_max_bias(&mut self, max_bias: f64) {
         self.slopes = slopes(self.spec.n_head, max_bias);
+    }
+
+    /// Each position takes the vector of the next.
+    pub fn move_positions(&mut self) {
+        let n = self.spec.n_embd();
+        self.tensors.get_mut("position_embd.weight").expect("learned positions").rotate_left(n);
     }
 
     /// The logits after each of `tokens`.
@@ -43,7 +56,8 @@ impl Literal {
 
     /// The logits after the tokens from `first` on. The last layer is computed for these alone.
     pub fn logits_from(&self, tokens: &[u32], first: usize) -> Vec<Vec<f64>> {
-        let mut x: Vec<Vec<f64>> = tokens.iter().map(|&token| self.embed(token as usize)).collect();
+        let mut x: Vec<Vec<f64>> =
+            tokens.iter().enumerate().map(|(pos, &token)| self.embed(token as usize, pos)).collect();
         for layer in 0..self.spec.n_layer {
             let from = if layer + 1 == self.spec.n_layer { first } else { 0 };
             let qkv: Vec<Vec<f64>> = x.iter().map(|x| self.qkv(layer, x)).collect();
@@ -53,7 +67,12 @@ impl Literal {
                 add(&mut x[pos], &y);
                 let h = self.norm(&format!("blk.{layer}.ffn_norm"), &x[pos]);
                 let up = self.linear(&format!("blk.{layer}.ffn_up"), &h);
-                let up: Vec<f64> = up.into_iter().map(|x| self.gelu(x)).collect();
+                let up: Vec<f64> = if self.spec.is_gated() {
+                    let gate = self.linear(&format!("blk.{layer}.ffn_gate"), &h);
+                    up.iter().zip(gate).map(|(up, gate)| up * gate / (1.0 + (-gate).exp())).collect()
+                } else {
+                    up.into_iter().map(|x| self.gelu(x)).collect()
+                };
                 let y = self.linear(&format!("blk.{layer}.ffn_down"), &up);
                 add(&mut x[pos], &y);
             }
@@ -61,9 +80,12 @@ impl Literal {
         x[first..].iter().map(|x| self.output(x)).collect()
     }
 
-    fn embed(&self, token: usize) -> Vec<f64> {
+    fn embed(&self, token: usize, pos: usize) -> Vec<f64> {
         let n = self.spec.n_embd();
-        let x = self.tensors["token_embd.weight"][token * n..][..n].to_vec();
+        let mut x = self.tensors["token_embd.weight"][token * n..][..n].to_vec();
+        if let Some(positions) = self.tensors.get("position_embd.weight") {
+            add(&mut x, &positions[pos * n..][..n]);
+        }
         if self.spec.arch == "bloom" { self.norm("token_embd_norm", &x) } else { x }
     }
 
@@ -80,6 +102,12 @@ impl Literal {
         if limit > 0.0 {
             qkv.iter_mut().for_each(|x| *x = x.clamp(-limit, limit));
         }
+        if self.spec.qk_norm {
+            let values = qkv.split_off(self.spec.n_embd() + self.spec.n_embd_kv());
+            let keys = qkv.split_off(self.spec.n_embd());
+            let normed = self.norm(&format!("blk.{layer}.attn_q_norm"), &qkv);
+            qkv = [normed, self.norm(&format!("blk.{layer}.attn_k_norm"), &keys), values].concat();
+        }
         qkv
     }
 
@@ -93,9 +121,10 @@ impl Literal {
             let kv_head = head / (s.n_head / s.n_head_kv);
             let key_at = s.n_embd() + kv_head * s.head_dim;
             let value_at = key_at + s.n_embd_kv();
+            let scale = if s.arch == "jais" { s.head_dim as f64 } else { (s.head_dim as f64).sqrt() };
             let score = |(j, row): (usize, &Vec<f64>)| {
-                let bias = self.slopes[head] * (self.distance)(qkv.len() - 1 - j);
-                dot(q, &row[key_at..][..s.head_dim]) / (s.head_dim as f64).sqrt() - bias
+                let (product, bias) = (dot(q, &row[key_at..][..s.head_dim]), self.bias(head, qkv.len() - 1, j));
+                if s.arch == "falcon" { (product + bias) / scale } else { product / scale + bias }
             };
             let probs = softmax(&qkv.iter().enumerate().map(score).collect::<Vec<_>>());
             for i in 0..s.head_dim {
@@ -103,6 +132,17 @@ impl Literal {
             }
         }
         out
+    }
+
+    /// Of the key at `key` for the query at `pos`.
+    fn bias(&self, head: usize, pos: usize, key: usize) -> f64 {
+        let shrink = self.spec.alibi_train_length.map_or(1.0, |n| (f64::from(n) / (pos + 1) as f64).min(1.0));
+        let slope = self.slopes[head] * shrink;
+        if self.bf16 {
+            let round = |x: f64| bf16::from_f32(x as f32).to_f64();
+            return round(round(slope) * round(key as f64));
+        }
+        -slope * (self.distance)(pos - key)
     }
 
     /// `W x + b`, with the bias if there is one.
@@ -117,7 +157,7 @@ impl Literal {
 
     fn norm(&self, name: &str, x: &[f64]) -> Vec<f64> {
         let n = x.len() as f64;
-        let mean = x.iter().sum::<f64>() / n;
+        let mean = if self.spec.arch == "baichuan" { 0.0 } else { x.iter().sum::<f64>() / n };
         let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
         let weight = &self.tensors[&format!("{name}.weight")];
         let scale = 1.0 / (variance + self.norm_eps).sqrt();

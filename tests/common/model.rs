@@ -26,6 +26,12 @@ pub struct Spec {
     pub split_qkv: bool,
     /// Has an `output.weight` of its own.
     pub untied: bool,
+    /// Queries, and keys, of a token are normalised.
+    pub qk_norm: bool,
+    /// Rows of `position_embd.weight`; no such tensor when 0.
+    pub n_positions: usize,
+    /// Not in the file when `None`.
+    pub alibi_train_length: Option<u32>,
     /// Standard deviation of a score `q · k / sqrt(head_dim)`, about: below 1 flat, above 3 sharp.
     pub sharpness: f32,
     pub seed: u64,
@@ -45,12 +51,23 @@ pub const MPT: Spec = Spec {
     biases: false,
     split_qkv: false,
     untied: false,
+    qk_norm: false,
+    n_positions: 0,
+    alibi_train_length: None,
     sharpness: 1.0,
     seed: 1,
 };
 
 /// The same as a BLOOM: biases, a norm after the embedding, tanh.
 pub const BLOOM: Spec = Spec { arch: "bloom", max_alibi_bias: None, biases: true, ..MPT };
+
+/// The other families, in the same shape.
+pub const GPT2: Spec = Spec { arch: "gpt2", max_alibi_bias: None, biases: true, n_positions: 512, ..MPT };
+pub const FALCON: Spec = Spec { arch: "falcon", biases: true, ..MPT };
+pub const BAICHUAN: Spec = Spec { arch: "baichuan", split_qkv: true, untied: true, ..MPT };
+pub const REFACT: Spec =
+    Spec { arch: "refact", max_alibi_bias: None, split_qkv: true, untied: true, n_head_kv: 1, ..MPT };
+pub const JAIS: Spec = Spec { arch: "jais", biases: true, untied: true, ..MPT };
 
 pub const NORM_EPS: f32 = 1e-5;
 pub const N_CTX_TRAIN: u32 = 256;
@@ -64,6 +81,11 @@ impl Spec {
 
     pub fn n_embd_kv(&self) -> usize {
         self.n_head_kv * self.head_dim
+    }
+
+    /// Whether the feed-forward has a gate.
+    pub fn is_gated(&self) -> bool {
+        matches!(self.arch, "baichuan" | "refact" | "jais")
     }
 
     /// Every tensor, in the order of the file.
@@ -100,6 +122,9 @@ impl Spec {
             }
         };
         add("token_embd", &[self.n_vocab, d], false);
+        if self.n_positions != 0 {
+            add("position_embd", &[self.n_positions, d], false);
+        }
         if self.arch == "bloom" {
             add("token_embd_norm", &[d], self.biases);
         }
@@ -112,8 +137,15 @@ impl Spec {
             } else {
                 add(&format!("blk.{i}.attn_qkv"), &[d + 2 * kv, d], self.biases);
             }
+            if self.qk_norm {
+                add(&format!("blk.{i}.attn_q_norm"), &[d], self.biases);
+                add(&format!("blk.{i}.attn_k_norm"), &[kv], self.biases);
+            }
             add(&format!("blk.{i}.attn_output"), &[d, d], self.biases);
             add(&format!("blk.{i}.ffn_norm"), &[d], self.biases);
+            if self.is_gated() {
+                add(&format!("blk.{i}.ffn_gate"), &[self.n_ff, d], self.biases);
+            }
             add(&format!("blk.{i}.ffn_up"), &[self.n_ff, d], self.biases);
             add(&format!("blk.{i}.ffn_down"), &[d, self.n_ff], self.biases);
         }
@@ -127,6 +159,10 @@ impl Spec {
     /// The metadata.
     pub fn metadata(&self) -> Vec<(String, Value)> {
         let count = |n: usize| Value::U32(n as u32);
+        let norm_eps = match self.arch {
+            "baichuan" | "refact" => ".attention.layer_norm_rms_epsilon",
+            _ => ".attention.layer_norm_epsilon",
+        };
         let mut metadata = vec![
             (".context_length", Value::U32(N_CTX_TRAIN)),
             (".embedding_length", count(self.n_embd())),
@@ -134,10 +170,13 @@ impl Spec {
             (".feed_forward_length", count(self.n_ff)),
             (".attention.head_count", count(self.n_head)),
             (".attention.head_count_kv", count(self.n_head_kv)),
-            (".attention.layer_norm_epsilon", Value::F32(NORM_EPS)),
+            (norm_eps, Value::F32(NORM_EPS)),
         ];
         if let Some(bias) = self.max_alibi_bias {
             metadata.push((".attention.max_alibi_bias", Value::F32(bias)));
+        }
+        if let Some(length) = self.alibi_train_length {
+            metadata.push((".attention.alibi_train_length", Value::U32(length)));
         }
         if self.clamp_kqv != 0.0 {
             metadata.push((".attention.clamp_kqv", Value::F32(self.clamp_kqv)));

@@ -54,6 +54,10 @@ impl Setup<'_> {
         Self { config: SessionConfig { n_ctx, ..self.config }, ..self }
     }
 
+    pub fn with_bf16(self, alibi_bf16: bool) -> Self {
+        Self { config: SessionConfig { alibi_bf16, ..self.config }, ..self }
+    }
+
     pub fn with_eps(self, horizon_eps: f32) -> Self {
         Self { config: SessionConfig { horizon_eps, ..self.config }, ..self }
     }

@@ -3,7 +3,7 @@
 use nearfield::LoadError;
 
 use crate::common::file::File;
-use crate::common::model::{Parts, Stored};
+use crate::common::model::{BLOOM, JAIS, Parts, Stored};
 use crate::common::reference::gguf_writer::Value;
 use crate::{assert_error, load, parts};
 
@@ -57,9 +57,21 @@ fn load_errors() {
         ),
         (
             "positions",
-            with("position_embd.weight", "token_embd.weight"),
+            {
+                let mut parts = BLOOM.parts_of(&BLOOM.tensors(), "F32");
+                let tensor =
+                    Stored { name: "position_embd.weight".into(), ..parts.tensor("token_embd.weight").clone() };
+                parts.tensors.push(tensor);
+                parts
+            },
             unused("position_embd.weight"),
             &["position_embd.weight"],
+        ),
+        (
+            "an output that should not be the embedding",
+            JAIS.parts_of(&JAIS.tensors(), "F32").without("output.weight"),
+            missing(None, "output.weight"),
+            &["output.weight", "missing"],
         ),
         (
             "both kinds of QKV",

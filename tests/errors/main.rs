@@ -7,7 +7,7 @@ mod load;
 mod session;
 mod shape;
 
-use common::model::{BLOOM, MPT, Parts, Spec};
+use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec};
 use nearfield::{LoadError, Model};
 
 /// An MPT that is right in all things.
@@ -31,9 +31,14 @@ fn assert_error<E: PartialEq + std::fmt::Debug + std::fmt::Display>(what: &str, 
 
 #[test]
 fn a_right_file_is_no_error() {
-    for spec in [MPT, BLOOM, Spec { split_qkv: true, ..MPT }] {
+    let families = [MPT, BLOOM, GPT2, FALCON, BAICHUAN, REFACT, JAIS];
+    for spec in families.into_iter().chain([Spec { split_qkv: true, ..MPT }]) {
         let file = spec.file("F32");
         let model = Model::from_gguf(file.bytes()).expect("right");
         assert_eq!(model.shape().n_vocab, spec.n_vocab);
     }
+    // The files of Baichuan-13B that the converter of llama.cpp writes: 40 layers, and no key for the slopes.
+    let spec = Spec { n_layer: 40, max_alibi_bias: None, ..BAICHUAN };
+    let file = spec.file("F32");
+    assert_eq!(Model::from_gguf(file.bytes()).expect("right").shape().max_alibi_bias, 8.0);
 }

@@ -5,6 +5,7 @@ use nearfield::{
     Arena, Inline, Line, MemoryPlan, Model, PlanError, Ring, RunError, Session, SessionConfig, SessionError,
 };
 
+use crate::common::model::GPT2;
 use crate::common::run::Setup;
 use crate::{assert_error, parts};
 
@@ -40,6 +41,17 @@ fn plan_errors() {
         let session = Session::new(&model, config, best(), &Inline, &mut Arena::new(&mut []));
         assert_error(&what, SessionError::Plan(want), session.expect_err("no session"), &words);
     }
+    let learned = GPT2.file("F32");
+    let learned = Model::from_gguf(learned.bytes()).expect("right");
+    let config = |n_ctx| SessionConfig { n_ctx, ..base };
+    let want = PlanError::Positions { found: GPT2.n_positions + 1, n_positions: GPT2.n_positions };
+    let got = MemoryPlan::new(learned.shape(), &config(GPT2.n_positions + 1)).expect_err("no plan");
+    assert_error("beyond the positions", want, got, &["513", "learned", "512"]);
+    assert!(MemoryPlan::new(learned.shape(), &config(GPT2.n_positions)).is_ok());
+    let endless = SessionConfig { endless: true, ..config(GPT2.n_positions) };
+    let want = PlanError::EndlessPositions { n_positions: GPT2.n_positions };
+    let got = MemoryPlan::new(learned.shape(), &endless).expect_err("no plan");
+    assert_error("positions without end", want, got, &["without end", "learned", "512"]);
     // No file says so; the plan does not trust that.
     let mut shape = *model.shape();
     shape.n_layer = usize::MAX / 2;

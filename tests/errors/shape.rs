@@ -2,7 +2,7 @@
 
 use nearfield::{LoadError, ShapeError};
 
-use crate::common::model::Parts;
+use crate::common::model::{BAICHUAN, FALCON, GPT2, Parts};
 use crate::common::reference::gguf_writer::Value;
 use crate::{assert_error, load, parts};
 
@@ -17,6 +17,8 @@ fn shape_errors() {
     let range = |key, found, max| ShapeError::Range { key, found, min: 1, max };
     let mut tall = parts();
     tall.tensor("token_embd.weight").shape[0] = 0;
+    let mut empty = GPT2.parts_of(&GPT2.tensors(), "F32");
+    empty.tensor("position_embd.weight").shape[0] = 0;
     let cases: Vec<(&str, Parts, ShapeError, &[&str])> = vec![
         (
             "no family",
@@ -189,10 +191,29 @@ fn shape_errors() {
             &["8 heads", "16 KV"],
         ),
         (
-            "heads of 4",
-            set("mpt.attention.head_count", count(16)).set("mpt.attention.head_count_kv", count(16)),
-            ShapeError::HeadDim { found: 4 },
-            &["4 wide", "8"],
+            "a baichuan of other layers",
+            BAICHUAN.parts_of(&BAICHUAN.tensors(), "F32").without("baichuan.attention.max_alibi_bias"),
+            ShapeError::Missing { key: ".attention.max_alibi_bias" },
+            &["max_alibi_bias"],
+        ),
+        (
+            "a falcon with rotary positions",
+            FALCON.parts_of(&FALCON.tensors(), "F32").without("falcon.attention.max_alibi_bias"),
+            ShapeError::Missing { key: ".attention.max_alibi_bias" },
+            &["max_alibi_bias"],
+        ),
+        (
+            "no positions",
+            GPT2.parts_of(&GPT2.tensors(), "F32").without("position_embd.weight"),
+            ShapeError::Missing { key: "position_embd.weight" },
+            &["position_embd.weight"],
+        ),
+        ("positions for nothing", empty, range("position_embd.weight rows", 0, 1 << 24), &["rows is 0"]),
+        (
+            "slopes for a text of no length",
+            set("mpt.attention.alibi_train_length", count(0)),
+            range(".attention.alibi_train_length", 0, 1 << 24),
+            &["alibi_train_length is 0"],
         ),
         (
             "a head of 2048",
