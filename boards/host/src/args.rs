@@ -84,6 +84,10 @@ pub struct EngineArgs {
     #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
     pub horizon_eps: f32,
 
+    /// Round the bias to bfloat16, as the code published with Falcon-RW does: its logits, not better ones
+    #[arg(long)]
+    pub alibi_bf16: bool,
+
     /// Whether to load the weights into memory in the order in which the kernels read them fastest; the text is the same
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub repack: Repack,
@@ -332,6 +336,7 @@ impl EncoderArgs {
             threads: self.threads,
             isa: self.isa.clone(),
             horizon_eps: self.horizon_eps,
+            alibi_bf16: false,
             repack: self.repack,
         }
     }

@@ -114,7 +114,17 @@ fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
 fn shape(model: &Model<'_>, out: &mut impl Write) -> Result<()> {
     let s = model.shape();
     writeln!(out, "\nshape\n  {}", Summary(s))?;
-    writeln!(out, "  trained for {} tokens, largest ALiBi exponent {}", s.n_ctx_train, s.max_alibi_bias)?;
+    write!(out, "  trained for {} tokens", s.n_ctx_train)?;
+    if s.max_alibi_bias != 0.0 {
+        write!(out, ", largest ALiBi exponent {}", s.max_alibi_bias)?;
+    }
+    if let Some(length) = s.alibi_train_length {
+        write!(out, ", slopes shrink beyond {length} tokens")?;
+    }
+    if let Some(n) = s.n_positions {
+        write!(out, ", {n} learned positions")?;
+    }
+    writeln!(out)?;
     if let Some(limit) = s.clamp_kqv {
         writeln!(out, "  queries, keys and values clamped to {limit}")?;
     }
@@ -160,6 +170,7 @@ fn needs_of_encoder(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Re
 }
 
 fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    let n_ctx = model.shape().n_positions.map_or(n_ctx, |n| n.min(n_ctx));
     writeln!(out, "\nto run it")?;
     writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
     let plan = |kv| -> Result<_> {

@@ -35,7 +35,8 @@ impl Keys {
     /// Heads with their slopes, the steepest first.
     fn heads(&self) -> Vec<(usize, f32)> {
         let s = &self.shape;
-        let mut heads: Vec<_> = (0..s.n_head).map(|h| (h, alibi::slope(h, s.n_head, s.max_alibi_bias))).collect();
+        let slope = |head| alibi::slope(head, s.n_head, s.max_alibi_bias) * s.bias_scale();
+        let mut heads: Vec<_> = (0..s.n_head).map(|head| (head, slope(head))).collect();
         heads.sort_by(|a, b| b.1.total_cmp(&a.1));
         heads
     }

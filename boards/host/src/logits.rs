@@ -28,6 +28,7 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
         ring: args.engine.ring,
         n_sinks: args.engine.sinks,
         horizon_eps: args.engine.horizon_eps,
+        alibi_bf16: args.engine.alibi_bf16,
         ..SessionConfig::default()
     };
     let plan = MemoryPlan::new(model.shape(), &config)?;

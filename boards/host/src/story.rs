@@ -132,13 +132,17 @@ impl Teller<'_> {
             Length::Open | Length::Endless => OPEN_LENGTH,
         };
         SessionConfig {
-            n_ctx: ctx.unwrap_or_else(|| default.n_ctx.max(n_prompt.saturating_add(length))),
+            n_ctx: ctx.unwrap_or_else(|| {
+                let n_positions = self.model.shape().n_positions.unwrap_or(usize::MAX);
+                default.n_ctx.max(n_prompt.saturating_add(length)).min(n_positions)
+            }),
             n_batch: N_BATCH,
             kv: engine.kv,
             ring: engine.ring,
             n_sinks: engine.sinks,
             endless: self.args.is_endless(),
             horizon_eps: engine.horizon_eps,
+            alibi_bf16: engine.alibi_bf16,
         }
     }
 

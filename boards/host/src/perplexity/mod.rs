@@ -142,6 +142,7 @@ impl Evaluation<'_> {
             n_sinks: engine.sinks.min(n_ctx),
             endless: self.args.stream,
             horizon_eps: engine.horizon_eps,
+            alibi_bf16: engine.alibi_bf16,
         }
     }
 
