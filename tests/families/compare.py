@@ -43,7 +43,9 @@ def run_llama(path, kv, flash):
         out = f"{folder}/logits.npy"
         done = subprocess.run([sys.executable, __file__, "--llama-alone", path, kv, str(int(flash)), out], capture_output=True, text=True)
         if done.returncode != 0:
-            raise ValueError((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:100])
+            lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+            reason = next((line[line.index("GGML_ASSERT"):] for line in lines if "GGML_ASSERT" in line), lines[-1])
+            raise ValueError(reason.replace(path, os.path.basename(path)))
         return np.load(out)
 
 
