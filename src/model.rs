@@ -347,6 +347,13 @@ impl<'f> Finder<'f> {
             let presence = slot.presence(&self.shape, fused);
             *found = self.resolve(Some(layer), slot.name(), slot.form(&self.shape), presence, tensor)?;
         }
+        // A norm that may be left out is left out whole.
+        let is_there = |slot: LayerSlot| all_found.get(slot as usize).is_some_and(Option::is_some);
+        for (weight, bias) in LayerSlot::OPTIONAL_NORMS {
+            if is_there(bias) && !is_there(weight) {
+                return Err(LoadError::MissingTensor { layer: Some(layer), name: weight.name() });
+            }
+        }
         Ok(all_found)
     }
 

@@ -141,6 +141,12 @@ impl LayerSlot {
     pub(crate) const N: usize = Self::ALL.len();
     /// Those that a decoder may have.
     pub(crate) const N_DECODER: usize = Self::AttnOutputNorm as usize;
+    /// Weight and bias of each norm that a layer may lack.
+    pub(crate) const OPTIONAL_NORMS: [(Self, Self); 3] = [
+        (Self::AttnQNorm, Self::AttnQNormBias),
+        (Self::AttnKNorm, Self::AttnKNormBias),
+        (Self::AttnNorm2, Self::AttnNorm2Bias),
+    ];
 
     pub(crate) fn form(self, s: &Shape) -> Form {
         let matrix = |n_rows, n_cols| Form::Matrix { n_rows, n_cols };

@@ -68,6 +68,12 @@ fn load_errors() {
             &["position_embd.weight"],
         ),
         (
+            "the bias of a norm that is not there",
+            with("blk.1.attn_q_norm.bias", "blk.1.attn_norm.weight"),
+            missing(Some(1), "attn_q_norm.weight"),
+            &["blk.1.attn_q_norm.weight"],
+        ),
+        (
             "an output that should not be the embedding",
             JAIS.parts_of(&JAIS.tensors(), "F32").without("output.weight"),
             missing(None, "output.weight"),

@@ -22,6 +22,11 @@ impl Keys {
         Self { shape: *shape, visited: stats.visited.to_vec(), held: stats.held }
     }
 
+    /// The model's numbers.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// Share of the keys that one head visited.
     fn share(&self, layer: usize, head: usize) -> f64 {
         self.visited[layer * self.shape.n_head + head] as f64 / self.held.max(1) as f64

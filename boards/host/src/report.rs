@@ -9,7 +9,7 @@ use nearfield::{MemoryPlan, Model, Ring, SessionConfig, Shape};
 
 use crate::engine::Engine;
 use crate::model_file::ModelFile;
-use crate::story::{End, Story};
+use crate::story::{End, Story, more_room};
 
 /// A line on standard error; if nobody reads that, it is lost.
 pub fn note(line: impl fmt::Display) {
@@ -114,7 +114,7 @@ pub fn parts(plan: &MemoryPlan) -> [(&'static str, usize); 6] {
 /// How a story went.
 pub fn story(story: &Story, seed: Option<u64>) {
     if let End::ContextFull { n_ctx } = story.end {
-        note(format_args!("the context of {n_ctx} tokens is full: --ctx N makes room for more"));
+        note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(story.keys.shape(), n_ctx)));
     }
     note(format_args!("prefill  {}", story.prefill));
     note(format_args!("decode   {}", story.decode));

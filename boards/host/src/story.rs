@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
-use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig};
+use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig, Shape};
 use nearfield_boards::hash::Fnv64;
 
 use crate::args::{Length, RunArgs};
@@ -34,6 +34,14 @@ pub struct Teller<'s> {
     pub engine: &'s Engine,
     /// What was asked for.
     pub args: &'s RunArgs,
+}
+
+/// What to do where a context is too short.
+pub fn more_room(shape: &Shape, n_ctx: usize) -> &'static str {
+    match shape.n_positions {
+        Some(n_positions) if n_positions <= n_ctx => "the model has learned no more positions",
+        _ => "--ctx N makes room for more",
+    }
 }
 
 /// Why a story ended.
@@ -189,7 +197,8 @@ impl Telling<'_, '_> {
     fn read(&mut self, tokens: &[u32]) -> Result<Option<u32>> {
         if !self.teller.args.is_endless() && tokens.len() > self.session.n_ctx() {
             let n_ctx = self.session.n_ctx();
-            bail!("the prompt has {} tokens, the context {n_ctx}: --ctx N makes room for more", tokens.len());
+            let more = more_room(self.teller.model.shape(), n_ctx);
+            bail!("the prompt has {} tokens, the context {n_ctx}: {more}", tokens.len());
         }
         let mut progress = Progress::of_tokens("reading the prompt", tokens.len() as u64);
         let mut next = None;
