@@ -1,8 +1,10 @@
-//! How byte-level vocabularies spell bytes: one printable character for each, so that a token is readable text.
+//! How vocabularies spell bytes. Byte-level ones have one printable character for each, so that a token is readable text;
+//! SentencePiece has `▁` for a space and tokens such as `<0x0A>` for bytes.
 //!
 //! Bytes that are printable in Latin-1 stand for themselves; the 68 others are, in order, U+0100 to U+0143, so a space
 //! is `Ġ` and a line feed `Ċ`. Source: `bytes_to_unicode` in OpenAI's GPT-2 `encoder.py`.
 
+use super::kind::Spelling;
 use super::unicode::first_char;
 
 /// The character that spells `byte`.
@@ -40,13 +42,13 @@ fn split_byte(spelled: &[u8]) -> Option<(u8, &[u8])> {
 #[derive(Clone, Debug)]
 pub struct TokenBytes<'f> {
     rest: &'f [u8],
-    spelled: bool,
+    spelling: Spelling,
 }
 
 impl<'f> TokenBytes<'f> {
     /// The bytes of a token that is text as it is.
     pub(super) fn plain(text: &'f [u8]) -> Self {
-        Self { rest: text, spelled: false }
+        Self { rest: text, spelling: Spelling::Plain }
     }
 
     /// The bytes of a token in the alphabet. A token with any character outside it is taken as it is, as Hugging Face's
@@ -56,7 +58,20 @@ impl<'f> TokenBytes<'f> {
         while let Some((_, after)) = split_byte(rest) {
             rest = after;
         }
-        Self { rest: text, spelled: rest.is_empty() }
+        Self { rest: text, spelling: if rest.is_empty() { Spelling::Bytes } else { Spelling::Plain } }
+    }
+
+    /// The bytes of a token in which `▁` is a space.
+    pub(super) fn with_spaces(text: &'f [u8]) -> Self {
+        Self { rest: text, spelling: Spelling::Spaces }
+    }
+
+    /// Drops a space in front.
+    pub(super) fn drop_space(&mut self) {
+        let mut after = self.clone();
+        if after.next() == Some(b' ') {
+            *self = after;
+        }
     }
 }
 
@@ -64,11 +79,42 @@ impl Iterator for TokenBytes<'_> {
     type Item = u8;
 
     fn next(&mut self) -> Option<u8> {
-        let (byte, rest) =
-            if self.spelled { split_byte(self.rest)? } else { self.rest.split_first().map(|(b, r)| (*b, r))? };
+        let (byte, rest) = match (self.spelling, self.rest) {
+            (Spelling::Bytes, rest) => split_byte(rest)?,
+            // `▁`
+            (Spelling::Spaces, [0xe2, 0x96, 0x81, rest @ ..]) => (b' ', rest),
+            (_, [byte, rest @ ..]) => (*byte, rest),
+            (_, []) => return None,
+        };
         self.rest = rest;
         Some(byte)
     }
+}
+
+/// The spelling of a byte token: `<0x0A>`.
+pub(super) fn byte_token(byte: u8) -> [u8; 6] {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
+    [b'<', b'0', b'x', digit(byte >> 4), digit(byte & 15), b'>']
+}
+
+/// The byte that a byte token stands for: [`byte_token`] backwards, in small letters, too.
+pub(super) fn byte_of_token(token: &[u8]) -> Option<u8> {
+    let &[b'<', b'0', b'x', high, low, b'>'] = token else { return None };
+    let digit = |letter| char::from(letter).to_digit(16).map(|digit| digit as u8);
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// One byte, as a slice that lives as long as any: the text of a byte token.
+pub(super) fn byte_slice(byte: u8) -> &'static [u8] {
+    static BYTES: [u8; 256] = {
+        let (mut bytes, mut i) = ([0; 256], 0);
+        while i < 256 {
+            bytes[i] = i as u8;
+            i += 1;
+        }
+        bytes
+    };
+    BYTES.get(usize::from(byte)..).and_then(|bytes| bytes.get(..1)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,12 +1,23 @@
 //! Byte-pair encoding of one piece: while any two neighbors merge, the pair of lowest rank does, the first one of
-//! equals.
+//! equals. What the symbols are, and where ranks come from, is the business of each kind of BPE.
 //!
 //! Source: Sennrich et al. 2016 (arXiv 1508.07909); the order is that of Hugging Face's `tokenizers` and of llama.cpp.
 //! Short pieces keep their ranks on the stack and look at all of them for each merge. Long ones, which an input may
 //! make as long as it likes, keep a tree of minima beside the tokens: n merges in time n log n.
 
-use super::merges::{MergeTable, NEVER};
 use super::min_tree::MinTree;
+
+/// The rank of a pair that does not merge: behind all others.
+pub(super) const NEVER: u32 = u32::MAX;
+
+/// Which pairs of symbols merge, in which order, and into what.
+pub(super) trait Merges: Copy {
+    /// The rank of the merge of two neighbors: the lowest goes first. [`NEVER`] if they do not merge.
+    fn rank(&self, left: u32, right: u32) -> u32;
+
+    /// What two neighbors of this rank become.
+    fn product(&self, rank: u32, left: u32, right: u32) -> Option<u32>;
+}
 
 /// Tokens of the longest piece that is merged on the stack.
 const SHORT: usize = 64;
@@ -19,21 +30,21 @@ pub(super) const fn len_of(n: usize) -> usize {
 }
 
 /// Merges the first `n` tokens of `slots` in place; returns how many are left. `slots`: at least [`len_of`]`(n)`.
-pub(super) fn merge(merges: &MergeTable<'_>, slots: &mut [u32], n: usize) -> usize {
+pub(super) fn merge(merges: &impl Merges, slots: &mut [u32], n: usize) -> usize {
     let (slots, words) = slots.split_at_mut_checked(n).unwrap_or_default();
     if n <= SHORT { merge_short(merges, slots) } else { LongPiece::new(merges, slots, words).merge() }
 }
 
 /// [`merge`], for up to `SHORT` tokens.
-fn merge_short(merges: &MergeTable<'_>, tokens: &mut [u32]) -> usize {
+fn merge_short(merges: &impl Merges, tokens: &mut [u32]) -> usize {
     let mut n = tokens.len();
     let mut ranks = [NEVER; SHORT];
     for (rank, pair) in ranks.iter_mut().zip(tokens.windows(2)) {
         *rank = rank_of(merges, pair);
     }
     while let Some((at, rank)) = first_least(ranks.get(..n).unwrap_or_default())
-        && let Some(product) = merges.product(rank)
         && let (Some([left, rest @ ..]), Some([_, ranks_of_rest @ ..])) = (tokens.get_mut(at..n), ranks.get_mut(at..n))
+        && let Some(product) = rest.first().and_then(|&right| merges.product(rank, *left, right))
     {
         *left = product;
         shift(rest);
@@ -50,7 +61,7 @@ fn merge_short(merges: &MergeTable<'_>, tokens: &mut [u32]) -> usize {
 }
 
 /// The rank of the first two tokens.
-fn rank_of(merges: &MergeTable<'_>, tokens: &[u32]) -> u32 {
+fn rank_of(merges: &impl Merges, tokens: &[u32]) -> u32 {
     match *tokens {
         [left, right, ..] => merges.rank(left, right),
         _ => NEVER,
@@ -79,8 +90,8 @@ fn first_least(ranks: &[u32]) -> Option<(usize, u32)> {
 /// A token that was made of `len` slots begins in the first of them. So that both neighbors are found without a list,
 /// its second and its last slot hold `INSIDE | len`, and whatever lies between is `INSIDE` too. A token of one slot is
 /// its id, a longer one `LONG | id`.
-struct LongPiece<'p, 'a> {
-    merges: &'p MergeTable<'a>,
+struct LongPiece<'p, M> {
+    merges: &'p M,
     slots: &'p mut [u32],
     /// The lowest rank of the pairs whose left token begins in each `BLOCK` slots.
     ranks: MinTree<'p>,
@@ -91,8 +102,8 @@ const INSIDE: u32 = 1 << 30;
 /// Ids and lengths lie below the two flags.
 pub(super) const MAX: usize = INSIDE as usize - 1;
 
-impl<'p, 'a> LongPiece<'p, 'a> {
-    fn new(merges: &'p MergeTable<'a>, slots: &'p mut [u32], words: &'p mut [u32]) -> Self {
+impl<'p, M: Merges> LongPiece<'p, M> {
+    fn new(merges: &'p M, slots: &'p mut [u32], words: &'p mut [u32]) -> Self {
         let ranks = MinTree::new(words, slots.len().div_ceil(BLOCK), |block| lowest_rank(merges, slots, block));
         Self { merges, slots, ranks }
     }
@@ -100,10 +111,13 @@ impl<'p, 'a> LongPiece<'p, 'a> {
     fn merge(mut self) -> usize {
         loop {
             let (block, rank) = self.ranks.first_least();
-            // No merge has the rank `NEVER`.
-            let Some(product) = self.merges.product(rank) else { return self.gather() };
-            let at = heads(self.slots, block).find(|&at| rank_at(self.merges, self.slots, at) == rank);
-            self.merge_at(at.unwrap_or(block * BLOCK), product);
+            let at = heads(self.slots, block).find(|&at| rank != NEVER && rank_at(self.merges, self.slots, at) == rank);
+            let merge = at.and_then(|at| {
+                let (left, right) = (id_at(self.slots, at), id_at(self.slots, at + len_at(self.slots, at)));
+                Some((at, self.merges.product(rank, left, right)?))
+            });
+            let Some((at, product)) = merge else { return self.gather() };
+            self.merge_at(at, product);
         }
     }
 
@@ -178,11 +192,11 @@ fn heads(slots: &[u32], block: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The rank of the token that begins at `at` with the next one.
-fn rank_at(merges: &MergeTable<'_>, slots: &[u32], at: usize) -> u32 {
+fn rank_at(merges: &impl Merges, slots: &[u32], at: usize) -> u32 {
     let next = at + len_at(slots, at);
     if next < slots.len() { merges.rank(id_at(slots, at), id_at(slots, next)) } else { NEVER }
 }
 
-fn lowest_rank(merges: &MergeTable<'_>, slots: &[u32], block: usize) -> u32 {
+fn lowest_rank(merges: &impl Merges, slots: &[u32], block: usize) -> u32 {
     heads(slots, block).map(|at| rank_at(merges, slots, at)).min().unwrap_or(NEVER)
 }

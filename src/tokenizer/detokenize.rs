@@ -33,6 +33,8 @@ const MAX_PENDING: usize = 3;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Detokenizer {
     show_control: bool,
+    /// Whether a space that a vocabulary puts before texts is yet to be dropped.
+    at_start: bool,
     pending: Pending,
 }
 
@@ -42,7 +44,13 @@ type Pending = Vec<u8, MAX_PENDING>;
 impl Detokenizer {
     /// `show_control`: whether control tokens such as `<|endoftext|>` are text or nothing.
     pub fn new(show_control: bool) -> Self {
-        Self { show_control, pending: Pending::new() }
+        Self { show_control, at_start: false, pending: Pending::new() }
+    }
+
+    /// For the tokens of a whole text: the space that SentencePiece puts before it is dropped again, and that of
+    /// WordPiece before its first word.
+    pub fn of_whole_text(show_control: bool) -> Self {
+        Self { at_start: true, ..Self::new(show_control) }
     }
 
     /// Writes what is complete with `token`.
@@ -52,9 +60,13 @@ impl Detokenizer {
         token: u32,
         out: &mut impl Write,
     ) -> Result<(), DetokenizeError> {
-        let bytes = tokenizer.bytes(token)?;
-        if !self.show_control && tokenizer.token_type(token)? == TokenType::Control {
-            return Ok(());
+        let mut bytes = tokenizer.bytes(token)?;
+        if tokenizer.token_type(token)? == TokenType::Control {
+            if !self.show_control {
+                return Ok(());
+            }
+        } else if core::mem::take(&mut self.at_start) && tokenizer.has_space_before() {
+            bytes.drop_space();
         }
         let mut buffer = Vec::<u8, BUFFER>::new();
         for byte in self.pending.iter().copied().chain(bytes) {

@@ -1,8 +1,10 @@
-//! Text to tokens.
+//! Text to tokens: special tokens are found, and what lies between goes to the [kind](super::kind) of the vocabulary.
 
 use core::ops::Range;
 
 use super::error::EncodeError;
+use super::hash::Hash;
+use super::normalizer::Unit;
 use super::vocab::TokenType;
 use super::{Tokenizer, bpe};
 
@@ -12,51 +14,97 @@ use super::{Tokenizer, bpe};
 pub struct EncodeOptions {
     /// The token that begins a text comes first.
     pub add_bos: bool,
+    /// The token that ends a text comes last: what encoders want, and no text that is to go on.
+    pub add_eos: bool,
     /// Control tokens in the text, such as `<|endoftext|>`, are one token and not their letters. User-defined tokens
     /// always are.
     pub parse_special: bool,
-    /// Bytes for which the vocabulary has no token are left out, as Hugging Face's `tokenizers` and llama.cpp do;
-    /// otherwise they are an error. Published vocabularies have all bytes that occur in text, except for some of
-    /// unassigned characters.
+    /// Bytes and characters for which the vocabulary has neither a token nor one that stands for unknown text are left
+    /// out, as Hugging Face's `tokenizers` and llama.cpp do; otherwise they are an error. Published byte-level
+    /// vocabularies have all bytes that occur in text, except for some of unassigned characters.
     pub skip_unknown: bool,
 }
 
 impl Tokenizer<'_, '_> {
-    /// A length of `out` that is enough to encode any text of `n_bytes`.
+    /// A length of `out` that is enough to encode any text of `n_bytes` with byte-level BPE, for constants;
+    /// [`room`](Self::room) knows it for any kind, and for a text.
     ///
-    /// The text, as if each byte stayed a token, 1/15 for the work on a piece that is as long, and one.
+    /// The text, as if each byte stayed a token, 1/15 for the work on a piece that is as long, and two.
     pub const fn encode_bound(n_bytes: usize) -> usize {
-        bpe::len_of(n_bytes).saturating_add(1)
+        bpe::len_of(n_bytes).saturating_add(2)
+    }
+
+    /// A length of `out` that is enough to encode this text. Takes time in proportion to it.
+    pub fn room(&self, text: impl AsRef<[u8]>, options: EncodeOptions) -> usize {
+        self.room_of(text.as_ref(), options)
     }
 
     /// Writes the tokens of `text` to `out`; returns how many.
     ///
-    /// Any bytes are a text, and the bytes of its tokens are the text again, unless some were skipped. `out` needs room
-    /// for the result and, while a piece (about a word) is worked on, for all of its bytes;
-    /// [`encode_bound`](Self::encode_bound) is always enough. Time: n log n for a single piece of n bytes, the worst
-    /// case.
+    /// Any bytes are a text. With byte-level BPE the bytes of its tokens are the text again, unless some were skipped;
+    /// other kinds normalize it. `out` needs room for the result and the work on a part of it (for BPE a piece, about a
+    /// word); [`room`](Self::room) is always enough. Time: n log n for a single piece of n bytes, the worst case.
     pub fn encode(
         &self,
         text: impl AsRef<[u8]>,
         options: EncodeOptions,
         out: &mut [u32],
     ) -> Result<usize, EncodeError> {
-        self.encode_bytes(text.as_ref(), options, out)
+        let text = text.as_ref();
+        self.encode_bytes(text, options, &mut Encoding { out, n: 0, score: 0.0 }).map_err(|error| match error {
+            EncodeError::OutTooSmall { have, .. } => {
+                EncodeError::OutTooSmall { enough: self.room_of(text, options), have }
+            }
+            error => error,
+        })
     }
 
-    fn encode_bytes(&self, text: &[u8], options: EncodeOptions, out: &mut [u32]) -> Result<usize, EncodeError> {
-        let mut out = Encoding { enough: Self::encode_bound(text.len()), out, n: 0 };
+    fn encode_bytes(&self, text: &[u8], options: EncodeOptions, out: &mut Encoding<'_>) -> Result<usize, EncodeError> {
         if options.add_bos {
             out.push(self.vocab.bos.ok_or(EncodeError::NoBos)?)?;
         }
-        let mut start = 0;
-        while let Some((at, len, token)) = self.next_special(text, start, options) {
-            self.encode_plain(text, start..at, options, &mut out)?;
-            out.push(token)?;
-            start = at + len;
+        let encode = self.vocab.kind.row().encode;
+        for (part, special) in self.parts(text, options) {
+            // SentencePiece puts a space before a text that begins with a user-defined token, too, and counts that token's score.
+            if !part.range.is_empty() || !part.begins || !part.ends {
+                encode(self, &part, out)?;
+            }
+            if let Some(token) = special {
+                out.push(token)?;
+            }
         }
-        self.encode_plain(text, start..text.len(), options, &mut out)?;
+        if options.add_eos {
+            out.push(self.vocab.end().ok_or(EncodeError::NoEos)?)?;
+        }
         Ok(out.n)
+    }
+
+    fn room_of(&self, text: &[u8], options: EncodeOptions) -> usize {
+        let room = self.vocab.kind.row().room;
+        let parts = self.parts(text, options);
+        let parts = parts.map(|(part, special)| room(self, &part).saturating_add(special.is_some().into()));
+        parts.fold(2, usize::saturating_add)
+    }
+
+    /// The parts of a text without special tokens, each with the special token that follows it.
+    fn parts<'s>(&'s self, text: &'s [u8], options: EncodeOptions) -> impl Iterator<Item = (Part<'s>, Option<u32>)> {
+        let (mut start, mut begins, mut ended) = (0, true, false);
+        core::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let special = self.next_special(text, start, options);
+            let (end, after, token) = match special {
+                Some((at, len, token)) => (at, at + len, Some(token)),
+                None => (text.len(), text.len(), None),
+            };
+            ended = special.is_none();
+            // A control token parts texts, and a user-defined one is text.
+            let is_border = token.is_none_or(|token| self.vocab.type_of(token) == TokenType::Control);
+            let part = Part { whole: text, range: start..end, begins, ends: is_border, options };
+            (start, begins) = (after, is_border);
+            Some((part, token))
+        })
     }
 
     /// The first special token in `text[start..]`: where it is, its length and id.
@@ -69,7 +117,7 @@ impl Tokenizer<'_, '_> {
             let wanted = match self.vocab.type_of(id) {
                 TokenType::UserDefined => true,
                 TokenType::Control => options.parse_special,
-                TokenType::Normal | TokenType::Unused => false,
+                TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
             };
             wanted.then_some(id)
         };
@@ -79,67 +127,88 @@ impl Tokenizer<'_, '_> {
         })
     }
 
-    /// Encodes a part of `text` without special tokens.
-    fn encode_plain(
-        &self,
-        text: &[u8],
-        part: Range<usize>,
-        options: EncodeOptions,
-        out: &mut Encoding<'_>,
-    ) -> Result<(), EncodeError> {
-        let mut at = part.start;
-        for piece in self.vocab.pre.pieces(text.get(part).unwrap_or_default()) {
-            let slots = out.room(piece.len())?;
-            let mut n = 0;
-            let mut free = slots.iter_mut();
-            for (i, &byte) in piece.iter().enumerate() {
-                match self.bytes.get(byte.into()).and_then(|number| number.checked_sub(1)) {
-                    // There is a slot for each byte.
-                    Some(id) => {
-                        n += free.next().map_or(0, |slot| {
-                            *slot = id;
-                            1
-                        })
-                    }
-                    None if options.skip_unknown => {}
-                    None => return Err(EncodeError::NoTokenForByte { byte, at: at + i }),
-                }
-            }
-            out.n += bpe::merge(&self.merges, slots, n);
-            at += piece.len();
+    /// The token that a byte is without merges; for SentencePiece the one that stands for it where characters have none.
+    pub(super) fn byte_token(&self, byte: u8) -> Option<u32> {
+        self.bytes.get(byte.into())?.checked_sub(1)
+    }
+
+    /// The token that is text and spelled as all `parts` in a row.
+    pub(super) fn find_text(&self, parts: &[&[u8]]) -> Option<u32> {
+        self.tokens.find(parts).filter(|&id| self.is_text(id))
+    }
+
+    /// The token that is text, has this hash, and of whose spelling `is` says that it is the one.
+    pub(super) fn find_hashed(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<u32> {
+        self.tokens.find_where(hash, is).filter(|&id| self.is_text(id))
+    }
+
+    /// The token of a single character.
+    pub(super) fn find_char(&self, unit: Unit) -> Option<u32> {
+        match unit {
+            Unit::Char(char) => self.find_text(&[char.encode_utf8(&mut [0; 4]).as_bytes()]),
+            Unit::Byte(_) => None,
         }
-        Ok(())
+    }
+
+    fn is_text(&self, id: u32) -> bool {
+        matches!(self.vocab.type_of(id), TokenType::Normal | TokenType::UserDefined)
+    }
+}
+
+/// A part of a text without special tokens.
+pub(super) struct Part<'t> {
+    whole: &'t [u8],
+    /// Where it lies.
+    pub range: Range<usize>,
+    /// Whether a text begins with it: nothing or a control token comes before.
+    pub begins: bool,
+    /// Whether a text ends with it.
+    pub ends: bool,
+    /// What is asked for.
+    pub options: EncodeOptions,
+}
+
+impl<'t> Part<'t> {
+    /// Its bytes.
+    pub fn text(&self) -> &'t [u8] {
+        self.whole.get(self.range.clone()).unwrap_or_default()
     }
 }
 
 /// The tokens of a text so far.
-struct Encoding<'o> {
-    out: &'o mut [u32],
-    n: usize,
-    /// A length of `out` that would be enough.
-    enough: usize,
+pub(super) struct Encoding<'o> {
+    /// Tokens, and behind them what is worked on.
+    pub out: &'o mut [u32],
+    /// How many tokens.
+    pub n: usize,
+    /// For unigram: the sum of the scores since a text began.
+    pub score: f32,
 }
 
 impl Encoding<'_> {
-    fn push(&mut self, token: u32) -> Result<(), EncodeError> {
-        // There is a slot where there is room for a byte.
-        if let [slot, ..] = self.room(1)? {
+    /// Writes a token.
+    pub fn push(&mut self, token: u32) -> Result<(), EncodeError> {
+        // There is a slot where there is room for one.
+        if let [slot, ..] = self.slots(1)? {
             *slot = token;
             self.n += 1;
         }
         Ok(())
     }
 
-    /// What is free, if that is enough for a piece of `n_bytes`.
-    fn room(&mut self, n_bytes: usize) -> Result<&mut [u32], EncodeError> {
-        let (enough, have) = (self.enough, self.out.len());
+    /// What is free, if that is `n` slots at least.
+    pub fn slots(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
+        let have = self.out.len();
         let free = self.out.get_mut(self.n..).unwrap_or_default();
-        if n_bytes > bpe::MAX {
-            return Err(EncodeError::PieceTooLong { n_bytes });
+        // What would be enough is found out when it is asked for.
+        if n > free.len() { Err(EncodeError::OutTooSmall { enough: 0, have }) } else { Ok(free) }
+    }
+
+    /// What is free, if that is enough for a piece of `n` symbols that are to be merged.
+    pub fn room(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
+        if n > bpe::MAX {
+            return Err(EncodeError::PieceTooLong { n_bytes: n });
         }
-        if bpe::len_of(n_bytes) > free.len() {
-            return Err(EncodeError::OutTooSmall { enough, have });
-        }
-        Ok(free)
+        self.slots(bpe::len_of(n))
     }
 }

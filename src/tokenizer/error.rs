@@ -20,6 +20,20 @@ pub enum TokenizerError {
         /// Bytes that there are.
         have: usize,
     },
+    /// `tokenizer.ggml.scores` has not one entry for each token.
+    Scores {
+        /// Bytes of one entry for each token.
+        need: usize,
+        /// Bytes that there are.
+        have: usize,
+    },
+    /// A score is infinite or not a number.
+    ScoreNotFinite {
+        /// The id of its token.
+        token: usize,
+    },
+    /// `tokenizer.ggml.precompiled_charsmap` ends too early, or has a replacement of more than 256 bytes.
+    Charsmap,
     /// `tokenizer.ggml.{key}` is not a token.
     SpecialToken {
         /// The key, without what all keys begin with.
@@ -134,6 +148,16 @@ impl fmt::Display for TokenizerError {
             Self::TokenTypes { need, have } => {
                 write!(f, "tokenizer.ggml.token_type has {have} bytes: expected {need}, four for each token")
             }
+            Self::Scores { need, have } => {
+                write!(f, "tokenizer.ggml.scores has {have} bytes: expected {need}, four for each token")
+            }
+            Self::ScoreNotFinite { token } => {
+                write!(f, "tokenizer.ggml.scores[{token}] is infinite or not a number")
+            }
+            Self::Charsmap => f.write_str(
+                "tokenizer.ggml.precompiled_charsmap is damaged: expected a length, as many bytes of trie, and replacements \
+                 of at most 256 bytes, each ended by a zero",
+            ),
             Self::SpecialToken { key, id, n_tokens } => {
                 write!(f, "tokenizer.ggml.{key} is {id}: expected less than {n_tokens}, the number of tokens")
             }
@@ -192,11 +216,15 @@ impl core::error::Error for UnknownPreTokenizer {}
 pub enum EncodeError {
     /// `out` is too small.
     OutTooSmall {
-        /// A length that is enough for any text of this size:
-        /// [`Tokenizer::encode_bound`](super::Tokenizer::encode_bound).
+        /// A length that is enough for this text: [`Tokenizer::room`](super::Tokenizer::room).
         enough: usize,
         /// The length of `out`.
         have: usize,
+    },
+    /// The vocabulary has no token for a character, none for its bytes, and none for unknown text.
+    NoTokenForChar {
+        /// The character; U+FFFD for bytes that belong to none.
+        char: char,
     },
     /// A piece of the text is too long to be one: 2^30 bytes or more without a cut.
     PieceTooLong {
@@ -212,13 +240,15 @@ pub enum EncodeError {
     },
     /// `add_bos` was asked for, and the vocabulary has no such token.
     NoBos,
+    /// `add_eos` was asked for, and the vocabulary has no such token.
+    NoEos,
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutTooSmall { enough, have } => {
-                write!(f, "no room for the tokens of this text: {have} places, {enough} are always enough")
+                write!(f, "no room for the tokens of this text: {have} places, {enough} are enough")
             }
             Self::PieceTooLong { n_bytes } => {
                 write!(f, "a piece of {n_bytes} bytes without a cut: expected less than 2^30")
@@ -226,7 +256,13 @@ impl fmt::Display for EncodeError {
             Self::NoTokenForByte { byte, at } => {
                 write!(f, "the vocabulary has no token for byte {byte:#04x}, at {at} of the text")
             }
+            Self::NoTokenForChar { char } => write!(
+                f,
+                "the vocabulary has no token for U+{:04X}, none for its bytes, and none for unknown text",
+                u32::from(*char)
+            ),
             Self::NoBos => f.write_str("the vocabulary has no token that begins a text (tokenizer.ggml.bos_token_id)"),
+            Self::NoEos => f.write_str("the vocabulary has no token that ends a text (tokenizer.ggml.eos_token_id)"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{PreTokenizer, StringArray, Vocab};
+use super::{BertOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Vocab};
 use crate::gguf::{Array, Gguf, Value, ValueType};
 
 /// Why a file has no vocabulary that can be used.
@@ -24,10 +24,12 @@ pub enum VocabError {
         /// The type in the file.
         found: &'static str,
     },
-    /// `tokenizer.ggml.model` is not `gpt2`, GGUF's name of byte-level BPE.
+    /// `tokenizer.ggml.model` is none that is known, or none that was asked for.
     Model {
         /// Its value (cut off when long).
         found: heapless::String<32>,
+        /// What can be read.
+        want: &'static str,
     },
     /// `tokenizer.ggml.pre` is none that is known.
     Pre {
@@ -41,9 +43,7 @@ impl fmt::Display for VocabError {
         match self {
             Self::Missing { key } => write!(f, "the file has no tokenizer: {key} is missing"),
             Self::Type { key, want, found } => write!(f, "{key} is of type {found}, not {want}"),
-            Self::Model { found } => {
-                write!(f, "tokenizer.ggml.model is \"{found}\": \"gpt2\", byte-level BPE, can be read")
-            }
+            Self::Model { found, want } => write!(f, "tokenizer.ggml.model is \"{found}\": {want} can be read"),
             Self::Pre { found } => write!(f, "tokenizer.ggml.pre \"{found}\": {}", super::UnknownPreTokenizer),
         }
     }
@@ -52,41 +52,155 @@ impl fmt::Display for VocabError {
 impl core::error::Error for VocabError {}
 
 impl<'f> Vocab<'f> {
-    /// The vocabulary that the metadata holds.
-    ///
-    /// Files from before `tokenizer.ggml.pre` existed lack it: then the family's own pre-tokenizer is meant, which is BLOOM's
-    /// for `bloom`, StarCoder's for `refact` and GPT-2's for all others.
+    /// The vocabulary that the metadata holds, of any [kind](Kind).
     ///
     /// # Errors
     /// [`VocabError`] names the key at fault.
     pub fn from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        match gguf.get("tokenizer.ggml.model") {
-            Some(Value::String(b"gpt2")) => {}
-            Some(Value::String(other)) => return Err(VocabError::Model { found: cut_off(other) }),
-            Some(other) => return Err(wrong_type("tokenizer.ggml.model", "string", other)),
-            None => return Err(VocabError::Missing { key: "tokenizer.ggml.model" }),
+        match model(gguf)? {
+            b"gpt2" if string(gguf, PRE)? == Some(b"dnabert-2") => Self::character_bpe_from_gguf(gguf),
+            b"gpt2" => Self::byte_level_from_gguf(gguf),
+            b"llama" => Self::sentencepiece_from_gguf(gguf, Kind::SENTENCEPIECE_BPE),
+            b"t5" => Self::sentencepiece_from_gguf(gguf, Kind::UNIGRAM),
+            b"bert" => Self::wordpiece_from_gguf(gguf),
+            other => Err(VocabError::Model {
+                found: cut_off(other),
+                want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram) or \"bert\" (WordPiece)",
+            }),
         }
-        let pre = match gguf.get("tokenizer.ggml.pre") {
-            Some(Value::String(name)) => core::str::from_utf8(name)
+    }
+
+    /// The vocabulary that the metadata holds, if it is one of byte-level BPE: what a firmware reads that has such a model,
+    /// and no room for the other kinds.
+    ///
+    /// Files from before `tokenizer.ggml.pre` existed lack it: then the family's own pre-tokenizer is meant, which is BLOOM's
+    /// for `bloom`, StarCoder's for `refact`, Falcon's for `falcon` and GPT-2's for all others.
+    ///
+    /// # Errors
+    /// [`VocabError`] names the key at fault.
+    pub fn byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
+        let model = model(gguf)?;
+        if model != b"gpt2" {
+            return Err(VocabError::Model { found: cut_off(model), want: "\"gpt2\" (byte-level BPE)" });
+        }
+        let pre = match string(gguf, PRE)? {
+            Some(name) => core::str::from_utf8(name)
                 .ok()
                 .and_then(|name| PreTokenizer::from_name(name).ok())
                 .ok_or_else(|| VocabError::Pre { found: cut_off(name) })?,
-            Some(other) => return Err(wrong_type("tokenizer.ggml.pre", "string", other)),
             None => match gguf.get("general.architecture") {
                 Some(Value::String(b"bloom")) => PreTokenizer::Bloom,
                 Some(Value::String(b"refact" | b"starcoder")) => PreTokenizer::Starcoder,
+                Some(Value::String(b"falcon")) => PreTokenizer::Falcon,
                 _ => PreTokenizer::Gpt2,
             },
         };
+        let vocab = Self::byte_level(strings(gguf, "tokenizer.ggml.tokens")?, strings(gguf, MERGES)?, pre);
+        vocab.with_special_tokens(gguf)
+    }
+
+    fn character_bpe_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
+        let vocab = Self::new(gguf, Kind::CHARACTER_BPE)?.with_special_tokens(gguf)?;
+        Ok(Self { merges: strings(gguf, MERGES)?, ..vocab })
+    }
+
+    fn sentencepiece_from_gguf(gguf: &Gguf<'f>, kind: Kind) -> Result<Self, VocabError> {
+        let is_bpe = kind == Kind::SENTENCEPIECE_BPE;
+        let spaces = SpaceOptions {
+            add_prefix: bool(gguf, "tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
+            remove_extra: bool(gguf, "tokenizer.ggml.remove_extra_whitespaces")?.unwrap_or(false),
+            charsmap: match gguf.get(CHARSMAP) {
+                Some(Value::Array(Array { ty: ValueType::U8 | ValueType::I8, body, .. })) => {
+                    (!body.is_empty()).then_some(body)
+                }
+                Some(other) => return Err(wrong_type(CHARSMAP, "array of bytes", other)),
+                None => None,
+            },
+        };
+        let scores = match gguf.get(SCORES) {
+            Some(Value::Array(Array { ty: ValueType::F32, body, .. })) => Some(body),
+            Some(other) => return Err(wrong_type(SCORES, "array of f32", other)),
+            None => return Err(VocabError::Missing { key: SCORES }),
+        };
+        let vocab = Self::new(gguf, kind)?.with_special_tokens(gguf)?;
+        // What llama.cpp takes where a file is silent.
         Ok(Self {
-            tokens: strings(gguf, "tokenizer.ggml.tokens")?,
-            merges: strings(gguf, "tokenizer.ggml.merges")?,
-            token_types: token_types(gguf)?,
-            pre,
-            bos: token_id(gguf, "tokenizer.ggml.bos_token_id")?,
-            eos: token_id(gguf, "tokenizer.ggml.eos_token_id")?,
-            add_bos: matches!(gguf.get("tokenizer.ggml.add_bos_token"), Some(Value::Bool(true))),
+            spaces,
+            scores,
+            unk: vocab.unk.or(Some(if is_bpe { 0 } else { 2 })).filter(|&id| (id as usize) < vocab.tokens.len()),
+            bos: vocab.bos.or(is_bpe.then_some(1)).filter(|&id| (id as usize) < vocab.tokens.len()),
+            eos: vocab.eos.or(Some(if is_bpe { 2 } else { 1 })).filter(|&id| (id as usize) < vocab.tokens.len()),
+            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(is_bpe),
+            add_eos: bool(gguf, ADD_EOS)?.unwrap_or(!is_bpe),
+            ..vocab
         })
+    }
+
+    fn wordpiece_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
+        let lowercase = bool(gguf, "tokenizer.ggml.normalizer.lowercase")?.unwrap_or(true);
+        let strip_accents = bool(gguf, "tokenizer.ggml.normalizer.strip_accents")?.unwrap_or(lowercase);
+        let vocab = Self::new(gguf, Kind::WORDPIECE)?.with_special_tokens(gguf)?;
+        // What llama.cpp takes where a file is silent: the ids of BERT's own vocabulary.
+        let or = |id: Option<u32>, default| id.or(Some(default)).filter(|&id| (id as usize) < vocab.tokens.len());
+        Ok(Self {
+            bert: BertOptions { lowercase, strip_accents },
+            bos: or(vocab.bos, 101),
+            sep: or(vocab.sep, 102),
+            unk: or(vocab.unk, 100),
+            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(true),
+            add_eos: bool(gguf, ADD_SEP)?.or(bool(gguf, ADD_EOS)?).unwrap_or(true),
+            ..vocab
+        })
+    }
+
+    /// The tokens without merges.
+    fn new(gguf: &Gguf<'f>, kind: Kind) -> Result<Self, VocabError> {
+        let tokens = strings(gguf, "tokenizer.ggml.tokens")?;
+        Ok(Self { kind, ..Self::byte_level(tokens, StringArray::EMPTY, PreTokenizer::Gpt2) })
+    }
+
+    fn with_special_tokens(self, gguf: &Gguf<'f>) -> Result<Self, VocabError> {
+        let bos = token_id(gguf, "tokenizer.ggml.bos_token_id")?;
+        Ok(Self {
+            token_types: token_types(gguf)?,
+            bos: if bos.is_some() { bos } else { token_id(gguf, "tokenizer.ggml.cls_token_id")? },
+            eos: token_id(gguf, "tokenizer.ggml.eos_token_id")?,
+            sep: token_id(gguf, "tokenizer.ggml.seperator_token_id")?,
+            unk: token_id(gguf, "tokenizer.ggml.unknown_token_id")?,
+            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(false),
+            add_eos: bool(gguf, ADD_EOS)?.unwrap_or(false) || bool(gguf, ADD_SEP)?.unwrap_or(false),
+            ..self
+        })
+    }
+}
+
+const PRE: &str = "tokenizer.ggml.pre";
+const MERGES: &str = "tokenizer.ggml.merges";
+const SCORES: &str = "tokenizer.ggml.scores";
+const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
+const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
+const ADD_SEP: &str = "tokenizer.ggml.add_sep_token";
+
+/// `tokenizer.ggml.model`
+fn model<'f>(gguf: &Gguf<'f>) -> Result<&'f [u8], VocabError> {
+    const KEY: &str = "tokenizer.ggml.model";
+    string(gguf, KEY)?.ok_or(VocabError::Missing { key: KEY })
+}
+
+fn string<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f [u8]>, VocabError> {
+    match gguf.get(key) {
+        Some(Value::String(string)) => Ok(Some(string)),
+        Some(other) => Err(wrong_type(key, "string", other)),
+        None => Ok(None),
+    }
+}
+
+fn bool(gguf: &Gguf<'_>, key: &'static str) -> Result<Option<bool>, VocabError> {
+    match gguf.get(key) {
+        Some(Value::Bool(value)) => Ok(Some(value)),
+        Some(other) => Err(wrong_type(key, "bool", other)),
+        None => Ok(None),
     }
 }
 
@@ -164,6 +278,7 @@ mod tests {
         for (architecture, wanted) in [
             ("bloom", PreTokenizer::Bloom),
             ("refact", PreTokenizer::Starcoder),
+            ("falcon", PreTokenizer::Falcon),
             ("mpt", PreTokenizer::Gpt2),
             ("jais", PreTokenizer::Gpt2),
         ] {
@@ -177,12 +292,18 @@ mod tests {
         for (strings, wanted) in [
             (&[("a", "b")][..], "the file has no tokenizer: tokenizer.ggml.model is missing"),
             (
-                &[("tokenizer.ggml.model", "llama")],
-                "tokenizer.ggml.model is \"llama\": \"gpt2\", byte-level BPE, can be read",
+                &[("tokenizer.ggml.model", "rwkv")],
+                "tokenizer.ggml.model is \"rwkv\": \"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram) \
+                 or \"bert\" (WordPiece) can be read",
+            ),
+            (&[("tokenizer.ggml.model", "llama")], "the file has no tokenizer: tokenizer.ggml.scores is missing"),
+            (
+                &[("tokenizer.ggml.model", "bert"), ("tokenizer.ggml.add_bos_token", "yes")],
+                "tokenizer.ggml.add_bos_token is of type string, not bool",
             ),
             (
-                &[("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "falcon")],
-                "tokenizer.ggml.pre \"falcon\": not a known pre-tokenizer",
+                &[("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "viking")],
+                "tokenizer.ggml.pre \"viking\": not a known pre-tokenizer",
             ),
         ] {
             let file = file(strings);

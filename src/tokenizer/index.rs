@@ -11,7 +11,8 @@
 //! | 4 | [`Vocab::fingerprint`] |
 //! | 5 | bytes of the longest special token |
 //! | 6 | whether there are user-defined tokens |
-//! | 7..15 | zeros |
+//! | 7 | the [kind](super::kind) of vocabulary |
+//! | 8..15 | zeros |
 //! | 15 | [`Checksum`] of all other words |
 
 use core::array;
@@ -51,6 +52,7 @@ impl Header {
             4 => vocab.fingerprint(),
             5 => self.longest_special as u32,
             6 => self.has_user_defined.into(),
+            7 => vocab.kind.row().id,
             _ => 0,
         });
         let [before @ .., last] = &mut words;
@@ -65,7 +67,7 @@ impl Header {
         // A length that is no multiple of a word's is not the one that is needed either.
         let words = view::<u32>(index.get(..have / 4 * 4).unwrap_or_default()).ok_or(IndexError::Misaligned)?;
         let (header, body) = words.split_first_chunk::<N_WORDS>().ok_or(size)?;
-        let [magic, version, n_tokens, n_merges, fingerprint, longest_special, has_user_defined, .., checksum] =
+        let [magic, version, n_tokens, n_merges, fingerprint, longest_special, has_user_defined, kind, .., checksum] =
             *header;
         if magic != MAGIC {
             return Err(IndexError::Magic);
@@ -75,6 +77,7 @@ impl Header {
         }
         if (n_tokens as usize, n_merges as usize) != (vocab.tokens.len(), vocab.merges.len())
             || fingerprint != vocab.fingerprint()
+            || kind != vocab.kind.row().id
         {
             return Err(IndexError::Vocabulary);
         }

@@ -1,16 +1,14 @@
-//! Which pairs of tokens merge, in which order, and into what.
+//! The merges of a file: which pairs of tokens merge, in which order, and into what.
 
 use nearfield_kernels::Arena;
 
+use super::bpe::{self, NEVER};
 use super::error::{MergePart, TokenizerError};
 use super::hash::{Hash, probes};
 use super::index::Parts;
 use super::numbers::{Numbers, NumbersMut};
 use super::tokens::TokenTable;
 use super::vocab::StringArray;
-
-/// The rank of a pair that does not merge: behind all others.
-pub(super) const NEVER: u32 = u32::MAX;
 
 /// The merges by rank and a hash table of their ranks. A merge's rank is its place in the file: low ones are applied
 /// first.
@@ -43,17 +41,6 @@ impl<'a> MergeTable<'a> {
         self.merges.words().chain(self.slots.words())
     }
 
-    /// The rank of the merge of two neighbors; [`NEVER`] if they do not merge.
-    pub fn rank(&self, left: u32, right: u32) -> u32 {
-        // An empty slot holds 0, which wraps to NEVER.
-        self.slot(left, right).and_then(|slot| self.slots.get(slot)).map_or(NEVER, |number| number.wrapping_sub(1))
-    }
-
-    /// What the merge of this rank makes; `None` if no merge has it.
-    pub fn product(&self, rank: u32) -> Option<u32> {
-        self.merges.get((rank as usize).checked_mul(3)?.checked_add(2)?)
-    }
-
     /// Whether the merge of this rank is that of this pair.
     fn is_pair(&self, rank: u32, left: u32, right: u32) -> bool {
         let at = 3 * rank as usize;
@@ -67,6 +54,17 @@ impl<'a> MergeTable<'a> {
             Some(number) => self.is_pair(number - 1, left, right),
             None => false,
         })
+    }
+}
+
+impl bpe::Merges for MergeTable<'_> {
+    fn rank(&self, left: u32, right: u32) -> u32 {
+        // An empty slot holds 0, which wraps to NEVER.
+        self.slot(left, right).and_then(|slot| self.slots.get(slot)).map_or(NEVER, |number| number.wrapping_sub(1))
+    }
+
+    fn product(&self, rank: u32, _: u32, _: u32) -> Option<u32> {
+        self.merges.get((rank as usize).checked_mul(3)?.checked_add(2)?)
     }
 }
 

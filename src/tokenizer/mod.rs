@@ -1,49 +1,76 @@
-//! Text to tokens and back: byte-level BPE, from the vocabulary in the model file, without a heap.
+//! Text to tokens and back, from the vocabulary in the model file, without a heap.
 //!
-//! A text takes this way, file by file:
-//! 1. `special`: tokens such as `<|endoftext|>` are found in it.
-//! 2. `pre`, with the tables of `unicode`: what lies between is cut into pieces, about one a word.
-//! 3. `encode`: each byte of a piece is a token; `bpe`: neighbors merge, with the ranks in `merges`.
+//! There are several kinds of tokenizers, rows of the table in `kind`, each in a file of its own:
 //!
-//! Nothing is normalized: a GGUF file does not say that its model wants it.
+//! | file | kind | what it needs beside |
+//! |---|---|---|
+//! | `byte_level` | BPE over bytes (GPT-2, BLOOM, ...) | `pre`, `merges` |
+//! | `character_bpe` | BPE over characters | `merges` |
+//! | `sentencepiece_bpe` | BPE by scores | `normalizer`, `fallback` |
+//! | `unigram` | the highest sum of scores | `normalizer`, `fallback` |
+//! | `wordpiece` | the longest token first | `bert` |
 //!
-//! `vocab` is what the file holds, in the letters of `alphabet`; `tokens` and `merges` are the index over it (`numbers`,
-//! `hash`), which is built in the arena or was prepared and lies in flash (`index`). The way back is `detokenize`.
+//! A text takes this way:
+//! 1. `encode`, `special`: tokens such as `<|endoftext|>` are found in it, and what lies between goes to the kind.
+//! 2. The text is made to look as the model saw texts: `normalizer` with `charsmap` for SentencePiece, `bert` for
+//!    WordPiece. For byte-level BPE nothing is normalized: a GGUF file does not say that its model wants it.
+//! 3. It is cut: by `pre` into pieces (about a word each), at white space, or where no token can lie across.
+//! 4. Tokens are found for what was cut. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
+//!
+//! `vocab` is what the file holds, read by `from_gguf`; `tokens`, `merges` and `filter` are the index over it (`numbers`,
+//! `hash`), which is built in the arena or was prepared and lies in flash (`index`). `unicode` has the tables of
+//! characters. The way back is `alphabet`, how tokens spell bytes, and `detokenize`.
 
 mod alphabet;
+mod bert;
 mod bpe;
+mod byte_level;
+mod character_bpe;
+mod charsmap;
 mod detokenize;
 mod encode;
 mod error;
+mod fallback;
+mod filter;
 mod from_gguf;
 mod hash;
 mod index;
+mod kind;
 mod merges;
 mod min_tree;
+mod normalizer;
 mod numbers;
 mod pre;
+mod sentencepiece_bpe;
 mod special;
 mod tokens;
 mod unicode;
+mod unigram;
 mod vocab;
+mod wordpiece;
 
 use nearfield_kernels::Arena;
 
 pub use alphabet::TokenBytes;
+pub use bert::BertOptions;
 pub use detokenize::Detokenizer;
 pub use encode::EncodeOptions;
 pub use error::{DetokenizeError, EncodeError, IndexError, MergePart, TokenizerError, UnknownPreTokenizer};
 pub use from_gguf::VocabError;
+pub use kind::Kind;
+pub use normalizer::SpaceOptions;
 pub use pre::{Pieces, PreTokenizer};
 pub use vocab::{StringArray, Strings, TokenType, Vocab};
 
+use filter::{Filter, FilterMut};
 use index::{Header, Parts};
+use kind::Spelling;
 use merges::{MergeTable, MergeTableMut};
 use numbers::{Numbers, NumbersMut};
 use special::{SpecialFilter, SpecialFilterMut};
 use tokens::{TokenTable, TokenTableMut};
 
-/// Byte-level BPE over a borrowed vocabulary.
+/// A tokenizer over a borrowed vocabulary.
 ///
 /// `'f` is the file, `'a` the arena or the prepared index.
 ///
@@ -57,15 +84,8 @@ use tokens::{TokenTable, TokenTableMut};
 /// };
 /// let tokens = strings(&["h", "i", "Ġ", "hi", "Ġhi"]);
 /// let merges = strings(&["h i", "Ġ hi"]);
-/// let vocab = Vocab {
-///     tokens: StringArray::split(5, &tokens).unwrap().0,
-///     merges: StringArray::split(2, &merges).unwrap().0,
-///     token_types: None,
-///     pre: PreTokenizer::Gpt2,
-///     bos: None,
-///     eos: None,
-///     add_bos: false,
-/// };
+/// let (tokens, merges) = (StringArray::split(5, &tokens).unwrap().0, StringArray::split(2, &merges).unwrap().0);
+/// let vocab = Vocab::byte_level(tokens, merges, PreTokenizer::Gpt2);
 ///
 /// const BYTES: usize = Tokenizer::index_bytes(5, 2).unwrap();
 /// let mut lines = [Line::ZERO; BYTES / Line::BYTES];
@@ -82,19 +102,23 @@ pub struct Tokenizer<'f, 'a> {
     vocab: Vocab<'f>,
     tokens: TokenTable<'f, 'a>,
     merges: MergeTable<'a>,
+    /// Of a vocabulary without merges, which is searched.
+    filter: Filter<'a>,
     /// `id + 1` of the token of each byte, or 0: `[256]`.
     bytes: Numbers<'a>,
     /// Control and user-defined tokens.
     special: SpecialFilter<'a>,
     /// User-defined tokens alone are looked for if there are any.
     has_user_defined: bool,
+    /// The lowest score of a normal token.
+    least_score: f32,
 }
 
 impl<'f, 'a> Tokenizer<'f, 'a> {
     /// Bytes of arena for the index of a vocabulary of this size; `None` if it is too large for any.
     ///
     /// 4.5 bytes a token, 10 a merge and 1 KiB (1024 tokens and 768 merges: 13 KiB); 8.5, 20 and 1.5 KiB from 65,536
-    /// tokens or merges on.
+    /// tokens or merges on. Without merges, 2 bytes a token more for a filter.
     pub const fn index_bytes(n_tokens: usize, n_merges: usize) -> Option<usize> {
         if n_tokens == 0 || n_tokens > bpe::MAX || n_merges > bpe::MAX {
             return None;
@@ -102,7 +126,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         let wide = is_wide(n_tokens, n_merges);
         let parts = [
             TokenTable::bytes_of(wide, n_tokens),
-            MergeTable::bytes_of(wide, n_merges),
+            if n_merges == 0 { Filter::bytes_of(n_tokens) } else { MergeTable::bytes_of(wide, n_merges) },
             Numbers::bytes_of(wide, 256),
             SpecialFilter::bytes(),
         ];
@@ -122,7 +146,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     /// the same text, and of merges of the same pair, the last counts.
     pub fn new(vocab: Vocab<'f>, arena: &mut Arena<'a>) -> Result<Self, TokenizerError> {
         let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
-        let small = u32::try_from(vocab.tokens.n_bytes()).is_ok();
+        let small = u32::try_from(vocab.tokens.n_bytes()).is_ok() && n_tokens <= fallback::MAX_TOKENS;
         let need = Self::index_bytes(n_tokens, n_merges)
             .filter(|_| small)
             .ok_or(TokenizerError::Size { n_tokens, n_merges })?;
@@ -135,8 +159,11 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         let parts = TakenParts::of(vocab, arena).ok_or(too_small)?;
         let tokens = parts.tokens.fill().map_err(|index| TokenizerError::Collision { index, list: "tokens" })?;
         let merges = parts.merges.fill(vocab.merges, &tokens)?;
+        let filter = parts.filter.map_or(Filter::EMPTY, |filter| filter.fill(&vocab, vocab.kind.row().filter));
+        let bytes = fill_bytes(parts.bytes, &tokens, &vocab);
         let (special, has_user_defined) = fill_special(parts.special, &vocab)?;
-        Ok(Self { vocab, tokens, merges, bytes: fill_bytes(parts.bytes, &tokens), special, has_user_defined })
+        let least_score = vocab.least_score();
+        Ok(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score })
     }
 
     /// Bytes of a [prepared](Self::prepared) index for a vocabulary of this size; `None` if it is too large for any.
@@ -170,8 +197,10 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     /// ```
     pub fn index(&self) -> impl Iterator<Item = u8> {
         let header = Header { longest_special: self.special.longest(), has_user_defined: self.has_user_defined };
-        let body =
-            || self.tokens.words().chain(self.merges.words()).chain(self.bytes.words()).chain(self.special.words());
+        let body = || {
+            let search = self.merges.words().chain(self.filter.words());
+            self.tokens.words().chain(search).chain(self.bytes.words()).chain(self.special.words())
+        };
         header.words(&self.vocab, body()).into_iter().chain(body()).flat_map(u32::to_le_bytes)
     }
 
@@ -199,9 +228,11 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         let wide = is_wide(n_tokens, n_merges);
         let tokens = TokenTable::read(&mut parts, wide, vocab.tokens)?;
         let merges = MergeTable::read(&mut parts, wide, n_merges, n_tokens)?;
+        let filter = if n_merges == 0 { Filter::read(&mut parts, n_tokens)? } else { Filter::EMPTY };
         let bytes = Numbers::read(&mut parts, wide, 256).filter(|bytes| bytes.all_up_to(n_tokens))?;
         let special = SpecialFilter::read(&mut parts, header.longest_special)?;
-        Some(Self { vocab, tokens, merges, bytes, special, has_user_defined: header.has_user_defined })
+        let (has_user_defined, least_score) = (header.has_user_defined, vocab.least_score());
+        Some(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score })
     }
 
     /// How many tokens there are.
@@ -214,13 +245,27 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         &self.vocab
     }
 
-    /// What the model wants of a prompt: `add_bos` as the file says, and nothing else.
+    /// What the model wants of a text: `add_bos` and `add_eos` as the file says, and nothing else. A text that is to go on
+    /// has no end.
     pub fn options(&self) -> EncodeOptions {
-        EncodeOptions { add_bos: self.vocab.add_bos && self.vocab.bos.is_some(), ..EncodeOptions::default() }
+        let (add_bos, add_eos) = (self.vocab.add_bos, self.vocab.add_eos);
+        EncodeOptions {
+            add_bos: add_bos && self.vocab.bos.is_some(),
+            add_eos: add_eos && self.vocab.end().is_some(),
+            ..EncodeOptions::default()
+        }
     }
 
-    /// The token that the file spells so: for text in the alphabet of byte-level BPE (`Ġ` for a space), for special
-    /// tokens as they are.
+    /// Whether the vocabulary puts a space before each text.
+    fn has_space_before(&self) -> bool {
+        match self.vocab.kind.row().spelling {
+            Spelling::Spaces => self.vocab.kind == Kind::WORDPIECE || self.vocab.spaces.add_prefix,
+            Spelling::Bytes | Spelling::Plain => false,
+        }
+    }
+
+    /// The token that the file spells so: for text in the alphabet of byte-level BPE (`Ġ` for a space) or with `▁` for a
+    /// space, for special tokens as they are.
     pub fn find(&self, spelled: &str) -> Option<u32> {
         self.tokens.find(&[spelled.as_bytes()])
     }
@@ -233,10 +278,15 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     /// The bytes that a token stands for, which need not be whole characters: see [`Detokenizer`].
     pub fn bytes(&self, token: u32) -> Result<TokenBytes<'f>, DetokenizeError> {
         let text = self.text(token)?;
-        Ok(match self.vocab.type_of(token) {
-            TokenType::Normal => TokenBytes::spelled(text),
-            TokenType::Control | TokenType::UserDefined => TokenBytes::plain(text),
-            TokenType::Unused => TokenBytes::plain(&[]),
+        Ok(match (self.vocab.kind.row().spelling, self.vocab.type_of(token)) {
+            (_, TokenType::Unused) => TokenBytes::plain(&[]),
+            (Spelling::Bytes, TokenType::Normal | TokenType::Byte) => TokenBytes::spelled(text),
+            (Spelling::Spaces, TokenType::Normal | TokenType::UserDefined) => TokenBytes::with_spaces(text),
+            (_, TokenType::Byte) => {
+                let byte: Option<&'static [u8]> = alphabet::byte_of_token(text).map(alphabet::byte_slice);
+                TokenBytes::plain(byte.unwrap_or(text))
+            }
+            (_, TokenType::Normal | TokenType::Control | TokenType::UserDefined) => TokenBytes::plain(text),
         })
     }
 
@@ -258,6 +308,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
 struct TakenParts<'f, 'a> {
     tokens: TokenTableMut<'f, 'a>,
     merges: MergeTableMut<'a>,
+    filter: Option<FilterMut<'a>>,
     bytes: NumbersMut<'a>,
     special: SpecialFilterMut<'a>,
 }
@@ -269,15 +320,26 @@ impl<'f, 'a> TakenParts<'f, 'a> {
         Some(Self {
             tokens: TokenTableMut::take(arena, wide, vocab.tokens)?,
             merges: MergeTableMut::take(arena, wide, vocab.merges.len())?,
+            filter: match vocab.merges.len() {
+                0 => Some(FilterMut::take(arena, vocab.tokens.len())?),
+                _ => None,
+            },
             bytes: NumbersMut::take(arena, wide, 256)?,
             special: SpecialFilterMut::take(arena)?,
         })
     }
 }
 
-fn fill_bytes<'a>(mut bytes: NumbersMut<'a>, tokens: &TokenTable<'_, '_>) -> Numbers<'a> {
+fn fill_bytes<'a>(mut bytes: NumbersMut<'a>, tokens: &TokenTable<'_, '_>, vocab: &Vocab<'_>) -> Numbers<'a> {
     for byte in 0..=u8::MAX {
-        if let Some(id) = tokens.find(&[alphabet::letter(byte).encode_utf8(&mut [0; 4]).as_bytes()]) {
+        let id = match vocab.kind.row().spelling {
+            Spelling::Bytes => tokens.find(&[alphabet::letter(byte).encode_utf8(&mut [0; 4]).as_bytes()]),
+            Spelling::Spaces => {
+                tokens.find(&[&alphabet::byte_token(byte)]).filter(|&id| vocab.type_of(id) == TokenType::Byte)
+            }
+            Spelling::Plain => None,
+        };
+        if let Some(id) = id {
             bytes.set(byte.into(), id + 1);
         }
     }

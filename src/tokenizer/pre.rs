@@ -4,7 +4,7 @@
 //! neither letter, number nor white space.
 
 use super::error::UnknownPreTokenizer;
-use super::unicode::{Class, first_char, first_class};
+use super::unicode::{Class, first_char, first_class, is_punctuation};
 
 /// How a vocabulary wants its texts to be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,11 @@ pub enum PreTokenizer {
     ///
     /// BLOOM, TurkuNLP gpt3-finnish, Poro.
     Bloom,
+    /// Runs of punctuation alone; what lies between as [`Gpt2`](Self::Gpt2); of that, runs of digits alone; and of those
+    /// each three of `0` to `9` from the front.
+    ///
+    /// Falcon.
+    Falcon,
 }
 
 impl PreTokenizer {
@@ -35,16 +40,17 @@ impl PreTokenizer {
             "jina-v1-en" | "jina-v2-code" | "jina-v2-de" | "jina-v2-es" | "jina-de" | "jina-es" => Ok(Self::Gpt2),
             "refact" | "starcoder" | "codeshell" | "smollm" => Ok(Self::Starcoder),
             "bloom" | "gpt3-finnish" | "poro-chat" => Ok(Self::Bloom),
+            "falcon" => Ok(Self::Falcon),
             _ => Err(UnknownPreTokenizer),
         }
     }
 
     /// The pieces of `text`, in order; together they are `text`.
     pub fn pieces(self, text: &[u8]) -> Pieces<'_> {
-        Pieces { pre: self, rest: text }
+        Pieces { pre: self, rest: text, word: 0 }
     }
 
-    /// Bytes of the first piece of `text`, which is not empty.
+    /// Bytes of the first piece of `text`, which is not empty; for Falcon of the first word.
     fn first_piece(self, text: &[u8]) -> usize {
         match self {
             Self::Gpt2 => gpt2_piece(text, first_class),
@@ -53,6 +59,7 @@ impl PreTokenizer {
                 _ => gpt2_piece(text, class_before_number),
             },
             Self::Bloom => bloom_piece(text),
+            Self::Falcon => falcon_word(text),
         }
     }
 }
@@ -62,6 +69,8 @@ impl PreTokenizer {
 pub struct Pieces<'t> {
     pre: PreTokenizer,
     rest: &'t [u8],
+    /// Bytes of it that are one word of Falcon's, which is cut further.
+    word: usize,
 }
 
 impl<'t> Iterator for Pieces<'t> {
@@ -71,7 +80,16 @@ impl<'t> Iterator for Pieces<'t> {
         if self.rest.is_empty() {
             return None;
         }
-        let (piece, rest) = self.rest.split_at_checked(self.pre.first_piece(self.rest))?;
+        let mut len = self.word;
+        if len == 0 {
+            len = self.pre.first_piece(self.rest);
+        }
+        if self.pre == PreTokenizer::Falcon {
+            self.word = len;
+            len = falcon_piece(self.rest.get(..len)?);
+            self.word -= len;
+        }
+        let (piece, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(piece)
     }
@@ -156,6 +174,34 @@ fn bloom_gap(text: &[u8]) -> Option<usize> {
         }
         (_, len) => matches!(first_class(text), Some((Class::Space, _))).then_some(len),
     }
+}
+
+/// What the first two stages of [`PreTokenizer::Falcon`] cut off, published as `Punctuation` (contiguous) and `ByteLevel`
+/// with GPT-2's regex.
+fn falcon_word(text: &[u8]) -> usize {
+    let punctuation = |rest: &[u8]| first_char(rest).filter(|&(char, _)| is_punctuation(char)).map(|(_, len)| len);
+    match run(text, punctuation) {
+        0 => gpt2_piece(text, |rest| first_class(rest).filter(|_| punctuation(rest).is_none())),
+        len => len,
+    }
+}
+
+/// What the other two cut off such a word: `Digits`, and `Split` with `[0-9][0-9][0-9]`.
+///
+/// They see the letters of the byte-level alphabet, and six of these are numbers, so that characters in which such a byte
+/// occurs, as in `²`, are cut before and behind it.
+fn falcon_piece(word: &[u8]) -> usize {
+    let is_number = |byte: u8| matches!(byte, b'0'..=b'9' | 0xb2 | 0xb3 | 0xb9 | 0xbc..=0xbe);
+    let three_digits = |rest: &[u8]| rest.get(..3).is_some_and(|three| three.iter().all(u8::is_ascii_digit));
+    let is_first_number = word.first().is_some_and(|&byte| is_number(byte));
+    if is_first_number && three_digits(word) {
+        return 3;
+    }
+    let goes_on = |at: &usize| {
+        let rest = word.get(*at..).unwrap_or_default();
+        rest.first().is_some_and(|&byte| is_number(byte) == is_first_number) && !(is_first_number && three_digits(rest))
+    };
+    (1..word.len()).find(|at| !goes_on(at)).unwrap_or(word.len())
 }
 
 /// Bytes of the longest start of `text` that is made of what `next` accepts.
@@ -251,6 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn falcon() {
+        for (text, wanted) in [
+            ("Hello world", "Hello_ world"),
+            ("I'll don't", "I_'_ll_ don_'_t"),
+            ("a  b", "a_ _ b"),
+            ("a (b)", "a_ _(_b_)"),
+            ("x=1+22", "x_=_1_+_22"),
+            (" 1234567", " _123_456_7"),
+            ("12345", "123_45"),
+            ("a12", "a_12"),
+            ("...!?", "...!?"),
+            ("a—b", "a_—_b"),
+            ("\n\n 1", "\n\n_ _1"),
+        ] {
+            assert_eq!(cut(PreTokenizer::Falcon, text), wanted, "{text:?}");
+        }
+        let pieces: Vec<&[u8]> = PreTokenizer::Falcon.pieces("x²12345".as_bytes()).collect();
+        assert_eq!(pieces, [&b"x"[..], b"\xc2", b"\xb2", b"123", b"45"]);
+    }
+
+    #[test]
     fn bytes_that_are_not_utf8_are_other_characters() {
         let pieces = |pre: PreTokenizer| pre.pieces(b"a\xff\x80b \xc3!").collect::<Vec<_>>();
         assert_eq!(pieces(PreTokenizer::Gpt2), [&b"a"[..], b"\xff\x80", b"b", b" \xc3!"]);
@@ -271,7 +338,7 @@ mod tests {
         ] {
             assert_eq!(PreTokenizer::from_name(name), Ok(pre));
         }
-        for name in ["", "default", "falcon", "llama-bpe", "viking", "GPT-2"] {
+        for name in ["", "default", "llama-bpe", "viking", "GPT-2"] {
             assert_eq!(PreTokenizer::from_name(name), Err(UnknownPreTokenizer), "{name}");
         }
     }

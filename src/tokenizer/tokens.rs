@@ -62,14 +62,19 @@ impl<'f, 'a> TokenTable<'f, 'a> {
 
     /// [`find`](Self::find), with the hash already known.
     pub fn find_hashed(&self, hash: Hash, parts: &[&[u8]]) -> Option<u32> {
-        self.slots.get(self.slot(hash, parts)?)?.checked_sub(1)
+        self.find_where(hash, |token| is_all_of(token, parts))
+    }
+
+    /// The id of the token of which `is` says that it is the one, among those that may have this hash.
+    pub fn find_where(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<u32> {
+        self.slots.get(self.slot(hash, is)?)?.checked_sub(1)
     }
 
     /// Where the token of this text lies or would lie; `None` if all places that it may take are taken.
-    fn slot(&self, hash: Hash, parts: &[&[u8]]) -> Option<usize> {
+    fn slot(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<usize> {
         probes(hash, self.slots.len()).find(|&slot| match self.slots.get(slot) {
             Some(0) => true,
-            Some(number) => self.get(number - 1).is_some_and(|token| is_all_of(token, parts)),
+            Some(number) => self.get(number - 1).is_some_and(&is),
             None => false,
         })
     }
@@ -103,7 +108,7 @@ impl<'f, 'a> TokenTableMut<'f, 'a> {
             }
             let token = strings.next().unwrap_or_default();
             let table = TokenTable { strings: self.strings, starts: &*self.starts, slots: self.slots.view() };
-            let slot = table.slot(Hash::of(&[token]), &[token]).ok_or(id)?;
+            let slot = table.slot(Hash::of(&[token]), |other| other == token).ok_or(id)?;
             self.slots.set(slot, id as u32 + 1);
         }
         Ok(TokenTable { strings: self.strings, starts: self.starts, slots: self.slots.finish() })

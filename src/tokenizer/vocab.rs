@@ -1,7 +1,11 @@
 //! The vocabulary as a GGUF file holds it: borrowed arrays of strings.
 
+use super::bert::BertOptions;
+use super::charsmap::Charsmap;
 use super::error::TokenizerError;
 use super::index::Checksum;
+use super::kind::Kind;
+use super::normalizer::SpaceOptions;
 use super::pre::PreTokenizer;
 
 /// An array of strings as it lies in a GGUF file: for each its length as `u64`, little-endian, and its bytes.
@@ -14,6 +18,9 @@ pub struct StringArray<'f> {
 }
 
 impl<'f> StringArray<'f> {
+    /// No strings.
+    pub const EMPTY: Self = Self { n: 0, body: &[] };
+
     /// The `n` strings that `bytes` starts with, and the bytes that follow them; `None` if `bytes` ends before they do.
     ///
     /// Takes time in proportion to `bytes`, whatever `n` claims.
@@ -113,35 +120,92 @@ fn sampled_words(bytes: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// A byte-level BPE vocabulary as it lies in the file.
+/// A vocabulary as it lies in the file.
 ///
 /// Its parts are claims; [`Tokenizer::new`](super::Tokenizer::new) checks them.
 #[derive(Clone, Copy, Debug)]
 pub struct Vocab<'f> {
-    /// `tokenizer.ggml.tokens`: the tokens by id, in the alphabet of byte-level BPE or, if special, as they are.
+    /// `tokenizer.ggml.model`: how texts become tokens.
+    pub kind: Kind,
+    /// `tokenizer.ggml.tokens`: the tokens by id, spelled as the kind does or, if special, as they are.
     pub tokens: StringArray<'f>,
-    /// `tokenizer.ggml.merges`: `"left right"`, those to be applied first in front.
+    /// `tokenizer.ggml.merges`: `"left right"`, those to be applied first in front. For BPE but SentencePiece's.
     pub merges: StringArray<'f>,
+    /// `tokenizer.ggml.scores`: an `f32`, little-endian, for each token. For SentencePiece.
+    pub scores: Option<&'f [u8]>,
     /// `tokenizer.ggml.token_type`: an `i32`, little-endian, for each token. Without it every token is normal.
     pub token_types: Option<&'f [u8]>,
-    /// `tokenizer.ggml.pre`
+    /// `tokenizer.ggml.pre`: where byte-level BPE cuts a text.
     pub pre: PreTokenizer,
-    /// `tokenizer.ggml.bos_token_id`: the token that a text begins with.
+    /// What SentencePiece does to a text.
+    pub spaces: SpaceOptions<'f>,
+    /// What WordPiece does to a text.
+    pub bert: BertOptions,
+    /// `tokenizer.ggml.bos_token_id`, for encoders `cls_token_id`: the token that a text begins with.
     pub bos: Option<u32>,
     /// `tokenizer.ggml.eos_token_id`: the token that a text ends with.
     pub eos: Option<u32>,
+    /// `tokenizer.ggml.seperator_token_id`, spelled so: the token between texts and after the last one, in encoders.
+    pub sep: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`: the token of text that has none. Not for byte-level BPE.
+    pub unk: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`: whether the model wants every prompt to begin with `bos`.
     pub add_bos: bool,
+    /// `tokenizer.ggml.add_eos_token` or `add_sep_token`: whether the model wants every text to end with
+    /// [`end`](Self::end).
+    pub add_eos: bool,
+}
+
+impl<'f> Vocab<'f> {
+    /// A vocabulary of byte-level BPE without types and special tokens.
+    pub const fn byte_level(tokens: StringArray<'f>, merges: StringArray<'f>, pre: PreTokenizer) -> Self {
+        Self {
+            kind: Kind::BYTE_LEVEL_BPE,
+            tokens,
+            merges,
+            scores: None,
+            token_types: None,
+            pre,
+            spaces: SpaceOptions::DEFAULT,
+            bert: BertOptions::DEFAULT,
+            bos: None,
+            eos: None,
+            sep: None,
+            unk: None,
+            add_bos: false,
+            add_eos: false,
+        }
+    }
+
+    /// The token after a whole text: `sep` or, where there is none, `eos`.
+    pub fn end(&self) -> Option<u32> {
+        self.sep.or(self.eos)
+    }
+
+    /// The score of a token.
+    pub(super) fn score(&self, token: u32) -> f32 {
+        let scores = self.scores.unwrap_or_default();
+        scores.get(4 * token as usize..).and_then(|scores| scores.first_chunk()).map_or(0.0, |s| f32::from_le_bytes(*s))
+    }
+
+    /// The lowest score of a normal token.
+    pub(super) fn least_score(&self) -> f32 {
+        let scores = self.scores.unwrap_or_default().as_chunks().0;
+        let normal = (0..).zip(scores).filter(|&(id, _)| self.number_of_type(id) == 1);
+        let least = normal.fold(f32::MAX, |least, (_, score)| least.min(f32::from_le_bytes(*score)));
+        if least == f32::MAX { 0.0 } else { least }
+    }
 }
 
 impl Vocab<'_> {
     /// What a token is for.
     pub(super) fn type_of(&self, token: u32) -> TokenType {
+        TokenType::from_gguf(self.number_of_type(token))
+    }
+
+    fn number_of_type(&self, token: u32) -> i32 {
         let types = self.token_types.unwrap_or_default();
-        match types.get(4 * token as usize..).and_then(|types| types.first_chunk()) {
-            Some(number) => TokenType::from_gguf(i32::from_le_bytes(*number)),
-            None => TokenType::Normal,
-        }
+        types.get(4 * token as usize..).and_then(|types| types.first_chunk()).map_or(1, |ty| i32::from_le_bytes(*ty))
     }
 
     /// What an index remembers of the vocabulary that it belongs to: its lengths, and samples of its bytes.
@@ -164,7 +228,24 @@ impl Vocab<'_> {
         {
             return Err(TokenizerError::TokenTypes { need: 4 * n_tokens, have: types.len() });
         }
-        for (key, id) in [("bos_token_id", self.bos), ("eos_token_id", self.eos)] {
+        if let Some(scores) = self.scores {
+            if scores.len() != 4 * n_tokens {
+                return Err(TokenizerError::Scores { need: 4 * n_tokens, have: scores.len() });
+            }
+            let finite = |score: &[u8; 4]| f32::from_le_bytes(*score).is_finite();
+            if let Some(token) = scores.as_chunks().0.iter().position(|score| !finite(score)) {
+                return Err(TokenizerError::ScoreNotFinite { token });
+            }
+        }
+        if self.spaces.charsmap.is_some_and(|blob| !Charsmap::new(blob).is_some_and(|charsmap| charsmap.is_sound())) {
+            return Err(TokenizerError::Charsmap);
+        }
+        for (key, id) in [
+            ("bos_token_id", self.bos),
+            ("eos_token_id", self.eos),
+            ("seperator_token_id", self.sep),
+            ("unknown_token_id", self.unk),
+        ] {
             if let Some(id) = id.filter(|&id| id as usize >= n_tokens) {
                 return Err(TokenizerError::SpecialToken { key, id, n_tokens });
             }
@@ -177,7 +258,7 @@ impl Vocab<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TokenType {
-    /// Made by merges, spelled in the alphabet of byte-level BPE. GGUF types 1 and 6, and any that GGUF does not know.
+    /// Text, spelled as the vocabulary's kind does. GGUF type 1, and any that GGUF does not know.
     Normal,
     /// Not text, but a sign to or from the model, such as `<|endoftext|>`. GGUF types 2 and 3.
     Control,
@@ -185,6 +266,8 @@ pub enum TokenType {
     UserDefined,
     /// Fills the vocabulary up; stands for no text. GGUF type 5.
     Unused,
+    /// A byte of text for which a SentencePiece vocabulary has no token, spelled `<0x0A>`. GGUF type 6.
+    Byte,
 }
 
 impl TokenType {
@@ -194,6 +277,7 @@ impl TokenType {
             2 | 3 => Self::Control,
             4 => Self::UserDefined,
             5 => Self::Unused,
+            6 => Self::Byte,
             _ => Self::Normal,
         }
     }

@@ -7,10 +7,11 @@ use nearfield::tokenizer::{EncodeOptions, PreTokenizer, Tokenizer};
 
 use crate::vocab::{Words, encode, folder, here};
 
-const NAMES: [&str; 5] = ["gpt-2", "mpt", "bloom", "refact", "starcoder"];
+const NAMES: [&str; 6] = ["gpt-2", "mpt", "bloom", "refact", "starcoder", "falcon"];
 
 /// Hugging Face finds all special tokens and leaves out bytes without a token.
-const OPTIONS: EncodeOptions = EncodeOptions { add_bos: false, parse_special: true, skip_unknown: true };
+const OPTIONS: EncodeOptions =
+    EncodeOptions { add_bos: false, add_eos: false, parse_special: true, skip_unknown: true };
 
 fn check(tokenizer: &Tokenizer<'_, '_>, path: &Path) -> usize {
     let lines = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -34,7 +35,8 @@ fn committed_strings_get_the_ids_of_hugging_face() {
 
 #[test]
 fn many_strings_get_the_ids_of_hugging_face() {
-    let Some(folder) = folder("NEARFIELD_TOKENIZER_CASES", "{gpt-2,mpt,bloom,refact,starcoder}.{gguf,jsonl}") else {
+    let Some(folder) = folder("NEARFIELD_TOKENIZER_CASES", "{gpt-2,mpt,bloom,refact,starcoder,falcon}.{gguf,jsonl}")
+    else {
         return;
     };
     for name in NAMES {

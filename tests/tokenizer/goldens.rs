@@ -2,34 +2,38 @@
 
 use std::fs;
 
-use nearfield::tokenizer::EncodeOptions;
+use nearfield::tokenizer::{Detokenizer, EncodeOptions, Kind};
 
-use crate::vocab::{Words, bytes_of, encode, folder};
+use crate::kinds::with;
+use crate::vocab::{encode, folder};
 
 #[test]
 fn texts_of_llama_cpp_get_its_ids() {
-    let Some(folder) = folder("NEARFIELD_VOCAB_DIR", "llama.cpp's ggml-vocab-{gpt-2,mpt,refact}.gguf{,.inp,.out}")
-    else {
-        return;
-    };
-    for name in ["gpt-2", "mpt", "refact"] {
-        let gguf = folder.join(format!("ggml-vocab-{name}.gguf"));
-        let texts = fs::read_to_string(gguf.with_extension("gguf.inp")).unwrap();
+    let Some(folder) = folder("NEARFIELD_VOCAB_DIR", "llama.cpp's ggml-vocab-*.gguf{,.inp,.out}") else { return };
+    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.to_string_lossy().ends_with(".gguf.inp"));
+    names.sort();
+    assert!(!names.is_empty(), "{} has no texts", folder.display());
+    for path in names {
+        let gguf = path.with_extension("");
+        let texts = fs::read_to_string(&path).unwrap();
         let wanted = fs::read_to_string(gguf.with_extension("gguf.out")).unwrap();
         // Each text is followed by this, the last one too.
         let texts: Vec<&str> = texts.split_terminator("\n__ggml_vocab_test__\n").collect();
         assert_eq!(texts.len(), wanted.lines().count());
-        let words = Words::from_gguf(&gguf);
-        words
-            .with(|tokenizer| {
-                for (text, wanted) in texts.iter().zip(wanted.lines()) {
-                    let wanted: Vec<u32> = wanted.split_whitespace().map(|id| id.parse().unwrap()).collect();
-                    let tokens = encode(tokenizer, text, EncodeOptions::default()).unwrap();
-                    assert_eq!(tokens, wanted, "{name}: {text:?}");
-                    assert_eq!(bytes_of(tokenizer, &tokens), text.as_bytes(), "{name}");
+        with(&gguf, |tokenizer| {
+            for (text, wanted) in texts.iter().zip(wanted.lines()) {
+                let wanted: Vec<u32> = wanted.split_whitespace().map(|id| id.parse().unwrap()).collect();
+                let tokens = encode(tokenizer, text, EncodeOptions::default()).unwrap();
+                assert_eq!(tokens, wanted, "{}: {text:?}", gguf.display());
+                // WordPiece keeps neither spaces nor, here, capitals.
+                if tokenizer.vocab().kind != Kind::WORDPIECE {
+                    let (mut detokenizer, mut back) = (Detokenizer::of_whole_text(false), String::new());
+                    tokens.iter().for_each(|&token| detokenizer.push(tokenizer, token, &mut back).unwrap());
+                    assert_eq!(back, *text, "{}", gguf.display());
                 }
-            })
-            .unwrap();
-        println!("{name}: {} texts", texts.len());
+            }
+        });
+        println!("{}: {} texts", gguf.display(), texts.len());
     }
 }

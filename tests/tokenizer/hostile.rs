@@ -75,8 +75,7 @@ fn a_wrong_list_of_types_or_a_wrong_id_is_an_error() {
     let tokens = body(&[b"a".to_vec()]);
     let tokens = StringArray::split(1, &tokens).unwrap().0;
     let merges = StringArray::split(0, b"").unwrap().0;
-    let vocab =
-        |bos, eos| Vocab { tokens, merges, token_types: None, pre: PreTokenizer::Gpt2, bos, eos, add_bos: false };
+    let vocab = |bos, eos| Vocab { bos, eos, ..Vocab::byte_level(tokens, merges, PreTokenizer::Gpt2) };
     let mut lines = [Line::ZERO; 64];
     for (vocab, key) in [(vocab(Some(1), None), "bos_token_id"), (vocab(None, Some(1)), "eos_token_id")] {
         let wanted = TokenizerError::SpecialToken { key, id: 1, n_tokens: 1 };
@@ -87,15 +86,8 @@ fn a_wrong_list_of_types_or_a_wrong_id_is_an_error() {
 #[test]
 fn an_arena_that_is_too_small_is_an_error_with_both_sizes() {
     let (tokens, merges) = (body(&[b"a".to_vec()]), body(&[]));
-    let vocab = Vocab {
-        tokens: StringArray::split(1, &tokens).unwrap().0,
-        merges: StringArray::split(0, &merges).unwrap().0,
-        token_types: None,
-        pre: PreTokenizer::Bloom,
-        bos: None,
-        eos: None,
-        add_bos: false,
-    };
+    let (tokens, merges) = (StringArray::split(1, &tokens).unwrap().0, StringArray::split(0, &merges).unwrap().0);
+    let vocab = Vocab::byte_level(tokens, merges, PreTokenizer::Bloom);
     let need = Tokenizer::index_bytes(1, 0).unwrap();
     let mut lines = vec![Line::ZERO; need / Line::BYTES];
     for n in 0..lines.len() {
@@ -172,7 +164,7 @@ proptest! {
         let types = types[..tokens.len()].iter().map(|&ty| i32::from(ty % 9) - 1).collect();
         let words = Words { tokens, types, merges, pre: PreTokenizer::Starcoder };
         let _ = words.with(|t| {
-            let options = EncodeOptions { parse_special: true, skip_unknown: true, add_bos: false };
+            let options = EncodeOptions { parse_special: true, skip_unknown: true, ..EncodeOptions::default() };
             let mut tokens = encode(t, &text, options).unwrap();
             tokens.extend(encode(t, "ab <a Ġ", options).unwrap());
             assert!(tokens.iter().all(|&token| (token as usize) < t.n_tokens()));

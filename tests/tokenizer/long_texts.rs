@@ -28,10 +28,10 @@ fn one_letter_again_and_again() {
 
 #[test]
 fn one_character_of_each_class_again_and_again() {
-    for pre in [PreTokenizer::Gpt2, PreTokenizer::Starcoder, PreTokenizer::Bloom] {
+    for pre in [PreTokenizer::Gpt2, PreTokenizer::Starcoder, PreTokenizer::Bloom, PreTokenizer::Falcon] {
         doublings(pre)
             .with(|t| {
-                for character in [" ", "\n", "1", "!", ".", "'", "我", "<", "<a", "\u{3000}", " a", "a1"] {
+                for character in [" ", "\n", "1", "²", "!", ".", "'", "我", "<", "<a", "\u{3000}", " a", "a1"] {
                     let text = character.repeat(N / character.len());
                     let tokens = encode(t, &text, EncodeOptions::default()).unwrap();
                     assert!(bytes_of(t, &tokens) == text.as_bytes(), "{character:?} {pre:?}");

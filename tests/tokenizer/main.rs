@@ -3,6 +3,7 @@
 mod cases;
 mod goldens;
 mod hostile;
+mod kinds;
 mod long_texts;
 mod prepared;
 mod properties;

@@ -17,7 +17,7 @@ import strings
 import vocab
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PUBLISHED = {"gpt-2": "gpt-2", "mpt": "mpt", "bloom": "gpt-2", "refact": "refact", "starcoder": "refact"}
+PUBLISHED = {"gpt-2": "gpt-2", "mpt": "mpt", "bloom": "gpt-2", "refact": "refact", "starcoder": "refact", "falcon": "gpt-2"}
 SMALL_SPECIALS = ["<|endoftext|>", "<fim_prefix>"]
 SMALL_TOKENS = 2048
 

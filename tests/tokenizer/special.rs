@@ -7,7 +7,7 @@ use nearfield::{Arena, Line};
 
 use crate::vocab::{CONTROL, USER_DEFINED, Words, body, bytes_of, encode};
 
-const PARSE: EncodeOptions = EncodeOptions { add_bos: false, parse_special: true, skip_unknown: false };
+const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, skip_unknown: false };
 const UNUSED: i32 = 5;
 
 fn words(special: &[(&str, i32)]) -> Words {
@@ -122,15 +122,8 @@ fn a_character_over_several_tokens_is_written_when_it_is_whole() {
 #[test]
 fn the_token_that_begins_a_text() {
     let (tokens, merges) = (body(&[b"a".to_vec(), b"<s>".to_vec()]), body(&[]));
-    let vocab = |bos, add_bos| Vocab {
-        tokens: StringArray::split(2, &tokens).unwrap().0,
-        merges: StringArray::split(0, &merges).unwrap().0,
-        token_types: None,
-        pre: PreTokenizer::Gpt2,
-        bos,
-        eos: None,
-        add_bos,
-    };
+    let (tokens, merges) = (StringArray::split(2, &tokens).unwrap().0, StringArray::split(0, &merges).unwrap().0);
+    let vocab = |bos, add_bos| Vocab { bos, add_bos, ..Vocab::byte_level(tokens, merges, PreTokenizer::Gpt2) };
     let mut lines = [Line::ZERO; Tokenizer::index_bytes(2, 0).unwrap() / Line::BYTES];
     let tokenizer = Tokenizer::new(vocab(Some(1), true), &mut Arena::new(&mut lines)).unwrap();
     assert_eq!(encode(&tokenizer, "aa", tokenizer.options()), Ok(vec![1, 0, 0]));

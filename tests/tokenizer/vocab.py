@@ -4,7 +4,7 @@ from functools import cached_property
 import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 
-# The splitters of the published tokenizer.json files: GPT-2, MPT (GPT-NeoX), BLOOM, Refact, StarCoder.
+# The splitters of the published tokenizer.json files: GPT-2, MPT (GPT-NeoX), BLOOM, Refact, StarCoder, Falcon.
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 DIGITS = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), GPT2])
@@ -13,7 +13,11 @@ BLOOM = pre_tokenizers.Sequence([
     pre_tokenizers.Split(Regex(r" ?[^(\s|[.,!?…。，、।۔،])]+"), "isolated"),
     BYTES,
 ])
-PRE_TOKENIZERS = {"gpt-2": GPT2, "mpt": GPT2, "bloom": BLOOM, "refact": DIGITS, "starcoder": DIGITS}
+FALCON = pre_tokenizers.Sequence([
+    pre_tokenizers.Punctuation("contiguous"), GPT2, pre_tokenizers.Digits(individual_digits=False),
+    pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated"),
+])
+PRE_TOKENIZERS = {"gpt-2": GPT2, "mpt": GPT2, "bloom": BLOOM, "refact": DIGITS, "starcoder": DIGITS, "falcon": FALCON}
 
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4     # tokenizer.ggml.token_type
 

@@ -70,13 +70,12 @@ impl Words {
         let (tokens, merges) = (body(&self.tokens), body(&self.merges));
         let types: Vec<u8> = self.types.iter().flat_map(|ty| ty.to_le_bytes()).collect();
         use_it(Vocab {
-            tokens: StringArray::split(self.tokens.len() as u64, &tokens).unwrap().0,
-            merges: StringArray::split(self.merges.len() as u64, &merges).unwrap().0,
             token_types: Some(&types),
-            pre: self.pre,
-            bos: None,
-            eos: None,
-            add_bos: false,
+            ..Vocab::byte_level(
+                StringArray::split(self.tokens.len() as u64, &tokens).unwrap().0,
+                StringArray::split(self.merges.len() as u64, &merges).unwrap().0,
+                self.pre,
+            )
         })
     }
 }
@@ -87,7 +86,7 @@ pub fn encode(
     text: impl AsRef<[u8]>,
     options: EncodeOptions,
 ) -> Result<Vec<u32>, EncodeError> {
-    let mut out = vec![0; Tokenizer::encode_bound(text.as_ref().len())];
+    let mut out = vec![0; tokenizer.room(text.as_ref(), options)];
     let n = tokenizer.encode(text, options, &mut out)?;
     out.truncate(n);
     Ok(out)

@@ -41,7 +41,7 @@ fn image(model: &Path) {
 
 /// The tokenizer's index of a model, as [`Tokenizer::prepared`] takes it.
 fn index(file: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let vocab = Vocab::from_gguf(&Gguf::parse(file)?)?;
+    let vocab = Vocab::byte_level_from_gguf(&Gguf::parse(file)?)?;
     let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).ok_or("a vocabulary of no size")?;
     let mut memory = vec![Line::ZERO; bytes / Line::BYTES];
     Ok(Tokenizer::new(vocab, &mut Arena::new(&mut memory))?.index().collect())

@@ -37,7 +37,7 @@ impl Image {
     /// # Errors
     /// [`Halt::Vocab`], or [`Halt::Tokenizer`] when the index is damaged or another model's.
     pub fn tokenizer(&self, model: &Model<'static>) -> Result<Tokenizer<'static, 'static>, Halt> {
-        Ok(Tokenizer::prepared(Vocab::from_gguf(model.gguf())?, self.index)?)
+        Ok(Tokenizer::prepared(Vocab::byte_level_from_gguf(model.gguf())?, self.index)?)
     }
 }
 

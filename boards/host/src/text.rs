@@ -21,7 +21,7 @@ pub fn tokenizer<'f, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line]) -> Result<Toke
 
 /// All tokens of a text.
 pub fn encode(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions) -> Result<Vec<u32>> {
-    let mut tokens = vec![0; Tokenizer::encode_bound(text.len())];
+    let mut tokens = vec![0; tokenizer.room(text, options)];
     let n = tokenizer.encode(text, options, &mut tokens)?;
     tokens.truncate(n);
     Ok(tokens)

@@ -39,7 +39,7 @@ pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
             [] => String::from_utf8_lossy(&text::read_input()?).into_owned(),
             words => words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "),
         };
-        let (mut detokenizer, mut text) = (Detokenizer::new(args.special), String::new());
+        let (mut detokenizer, mut text) = (Detokenizer::of_whole_text(args.special), String::new());
         for token in text::parse_ids(&ids)? {
             detokenizer.push(tokenizer, token, &mut text)?;
         }

@@ -1,10 +1,15 @@
-//! What the pre-tokenizers ask of a character: is it a letter, a number, white space?
+//! What the pre-tokenizers ask of a character: is it a letter, a number, white space, punctuation? And what BERT makes of
+//! it.
 //!
-//! The tables are those of Unicode 16.0.0, the version in the regexes of Hugging Face `tokenizers` 0.23;
-//! `make_tables.py` writes them and compares every code point with that package. They take 3.2 KB.
+//! The tables of letters, numbers and white space are those of Unicode 16.0.0, the version in the regexes of Hugging Face `tokenizers` 0.23;
+//! `make_tables.py` writes them and compares every code point with that package. They take 3.2 KB. The others are
+//! those of the same package, of older versions of Unicode; `make_bert_tables.py` asks it for every code point.
 
+pub(super) mod bert;
+mod punctuation;
 mod tables;
 
+use punctuation::PUNCTUATION;
 use tables::{CHANGES, PAGES};
 
 /// What a splitting rule can see of a character, or of a byte that belongs to none.
@@ -57,6 +62,12 @@ pub(super) fn class(char: char) -> Class {
         3 => Class::Space,
         _ => Class::Other,
     }
+}
+
+/// Whether a character is punctuation (category P) or one of the signs `$+<=>^\`|~`.
+pub(super) fn is_punctuation(char: char) -> bool {
+    // Runs of punctuation, and of what lies between, by turns.
+    char.is_ascii_punctuation() || PUNCTUATION.partition_point(|&start| start <= u32::from(char)) % 2 != 0
 }
 
 static ASCII: [Class; 128] = {

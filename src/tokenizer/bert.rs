@@ -1,0 +1,96 @@
+//! What BERT does to a text before WordPiece: control characters out, each Chinese character a word, accents out, lower
+//! case, each punctuation mark a word.
+//!
+//! Source: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's `tokenizers`, whose tables of Unicode these are.
+//! Different from them, combining marks that take space (category Mc) are not put in canonical order.
+
+use super::unicode::bert::{CLASSES, STRIPPED, STRIPPED_TO_MORE};
+
+/// How a WordPiece vocabulary wants its texts: `tokenizer.ggml.normalizer.{lowercase,strip_accents}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BertOptions {
+    /// Letters become small.
+    pub lowercase: bool,
+    /// Characters are decomposed (NFD), and marks without space (category Mn) dropped.
+    pub strip_accents: bool,
+}
+
+impl BertOptions {
+    /// Those of uncased models.
+    pub const DEFAULT: Self = Self { lowercase: true, strip_accents: true };
+}
+
+/// What BERT sees in a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Part of a word.
+    Other,
+    /// Dropped: control and format characters, private and unassigned ones, U+0000 and U+FFFD.
+    Removed,
+    /// White space.
+    Space,
+    /// A word of its own: a CJK ideograph.
+    Chinese,
+    /// A word of its own.
+    Punctuation,
+    /// Category Mn.
+    Mark,
+}
+
+/// The class of a character, by a binary search.
+pub(super) fn class(char: char) -> Class {
+    let code = u32::from(char);
+    // The table begins with the class of U+0000.
+    let n_before = CLASSES.partition_point(|change| change >> 3 <= code);
+    let change = n_before.checked_sub(1).and_then(|last| CLASSES.get(last));
+    match change.map_or(0, |change| change & 7) {
+        1 => Class::Removed,
+        2 => Class::Space,
+        3 => Class::Chinese,
+        4 => Class::Punctuation,
+        5 => Class::Mark,
+        _ => Class::Other,
+    }
+}
+
+/// What takes the place of a character.
+pub(super) fn normalized(char: char, options: BertOptions) -> impl Iterator<Item = char> {
+    let chars = if options.strip_accents { stripped(char) } else { [Some(char), None, None] };
+    chars.into_iter().flatten().flat_map(move |char| {
+        // One of the two is empty.
+        let (lower, same) = if options.lowercase { (Some(char.to_lowercase()), None) } else { (None, Some(char)) };
+        lower.into_iter().flatten().chain(same)
+    })
+}
+
+/// The canonical decomposition (NFD) of a character, without marks of category Mn.
+fn stripped(char: char) -> [Option<char>; 3] {
+    let code = u32::from(char);
+    if char.is_ascii() {
+        return [Some(char), None, None];
+    }
+    if let Some(syllable) = code.checked_sub(HANGUL).filter(|&syllable| syllable < N_HANGUL) {
+        return hangul(syllable).map(|jamo| jamo.and_then(char::from_u32));
+    }
+    if let Ok(at) = STRIPPED.binary_search_by_key(&code, |&[from, _]| from) {
+        return [STRIPPED.get(at).and_then(|&[_, to]| char::from_u32(to)), None, None];
+    }
+    if let Ok(at) = STRIPPED_TO_MORE.binary_search_by_key(&code, |&[from, ..]| from) {
+        let to = |i: usize| match STRIPPED_TO_MORE.get(at).and_then(|row| row.get(i)) {
+            Some(0) | None => None,
+            Some(&to) => char::from_u32(to),
+        };
+        return [to(1), to(2), to(3)];
+    }
+    [(class(char) != Class::Mark).then_some(char), None, None]
+}
+
+/// The first of the Hangul syllables, and how many there are (The Unicode Standard, 3.12).
+const HANGUL: u32 = 0xac00;
+const N_HANGUL: u32 = 19 * 21 * 28;
+
+/// The jamo of a syllable: first consonant, vowel and, if it has one, last consonant.
+fn hangul(syllable: u32) -> [Option<u32>; 3] {
+    let last = syllable % 28;
+    [Some(0x1100 + syllable / (21 * 28)), Some(0x1161 + syllable / 28 % 21), (last > 0).then_some(0x11a7 + last)]
+}

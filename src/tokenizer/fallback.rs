@@ -1,0 +1,120 @@
+//! Characters for which a SentencePiece vocabulary has no token: their bytes, or the unknown token for all in a row.
+//!
+//! While a part of a text is worked on, such a character is a symbol of its own among the ids of tokens.
+
+use super::Tokenizer;
+use super::encode::Encoding;
+use super::error::EncodeError;
+use super::normalizer::Unit;
+
+/// Symbols from here on are characters, and 2^21 of them bytes that belong to none.
+const UNKNOWN: u32 = 1 << 29;
+const BYTES: u32 = 1 << 21;
+/// Tokens that a vocabulary may have beside them.
+pub(super) const MAX_TOKENS: usize = UNKNOWN as usize;
+
+/// The symbol of what has no token.
+pub(super) fn unknown(unit: Unit) -> u32 {
+    UNKNOWN
+        | match unit {
+            Unit::Char(char) => char.into(),
+            Unit::Byte(byte) => BYTES | u32::from(byte),
+        }
+}
+
+/// Whether a symbol is no token.
+pub(super) fn is_unknown(symbol: u32) -> bool {
+    symbol >= UNKNOWN
+}
+
+/// The character or byte that a symbol of [`unknown`] is.
+fn unit(symbol: u32) -> Unit {
+    let code = symbol & (UNKNOWN - 1);
+    match char::from_u32(code) {
+        Some(char) if code < BYTES => Unit::Char(char),
+        _ => Unit::Byte(code as u8),
+    }
+}
+
+/// The bytes of a symbol that is no token.
+fn bytes_of(symbol: u32, buffer: &mut [u8; 4]) -> &[u8] {
+    match unit(symbol) {
+        Unit::Char(char) => char.encode_utf8(buffer).as_bytes(),
+        Unit::Byte(byte) => {
+            *buffer = [byte, 0, 0, 0];
+            &buffer[..1]
+        }
+    }
+}
+
+/// Makes tokens of all symbols in `out` from `start` on.
+///
+/// # Errors
+/// [`EncodeError::NoTokenForChar`] if there are neither byte tokens nor an unknown one, unless `skip` leaves out what has
+/// no token; and if `out` is too small for the bytes.
+pub(super) fn expand(
+    tokenizer: &Tokenizer<'_, '_>,
+    out: &mut Encoding<'_>,
+    start: usize,
+    skip: bool,
+) -> Result<(), EncodeError> {
+    let has_bytes = |symbol| bytes_of(symbol, &mut [0; 4]).iter().all(|&byte| tokenizer.byte_token(byte).is_some());
+    // To the front what needs no more room, and how much the rest needs.
+    let (mut n, mut n_more, mut is_done, mut after_unknown) = (start, 0usize, true, false);
+    for at in start..out.n {
+        let Some(&symbol) = out.out.get(at) else { break };
+        let kept = if !is_unknown(symbol) {
+            after_unknown = false;
+            Some(symbol)
+        } else if has_bytes(symbol) {
+            (after_unknown, is_done) = (false, false);
+            n_more += bytes_of(symbol, &mut [0; 4]).len() - 1;
+            Some(symbol)
+        } else {
+            match tokenizer.vocab.unk {
+                Some(unk) => (!core::mem::replace(&mut after_unknown, true)).then_some(unk),
+                None if skip => None,
+                None => {
+                    let char = match unit(symbol) {
+                        Unit::Char(char) => char,
+                        Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
+                    };
+                    return Err(EncodeError::NoTokenForChar { char });
+                }
+            }
+        };
+        if let Some(kept) = kept
+            && let Some(slot) = out.out.get_mut(n)
+        {
+            *slot = kept;
+            n += 1;
+        }
+    }
+    out.n = n;
+    if is_done {
+        return Ok(());
+    }
+    // The others from the back, so that nothing is written over before it was read.
+    out.slots(n_more)?;
+    let mut end = n + n_more;
+    out.n = end;
+    for at in (start..n).rev() {
+        let Some(&symbol) = out.out.get(at) else { break };
+        if !is_unknown(symbol) {
+            end -= 1;
+            set(out.out, end, symbol);
+            continue;
+        }
+        for &byte in bytes_of(symbol, &mut [0; 4]).iter().rev() {
+            end -= 1;
+            set(out.out, end, tokenizer.byte_token(byte).unwrap_or(0));
+        }
+    }
+    Ok(())
+}
+
+fn set(out: &mut [u32], at: usize, token: u32) {
+    if let Some(slot) = out.get_mut(at) {
+        *slot = token;
+    }
+}

@@ -1,0 +1,116 @@
+//! A filter over all tokens, for kinds that search them: what it does not know, no token has.
+//!
+//! One bit for each key, 16 bits for each token. Vocabularies have about four keys a token (the beginnings of tokens, or
+//! pairs of neighbors), most of them in many tokens, so that one in ten of the strange ones passes and costs a look into
+//! the tokens.
+
+use nearfield_kernels::Arena;
+
+use super::hash::Hash;
+use super::index::Parts;
+use super::kind::Filtered;
+use super::numbers::Numbers;
+use super::unicode::first_char;
+use super::vocab::{TokenType, Vocab};
+
+/// Words of a filter over `n_tokens`.
+const fn words_of(n_tokens: usize) -> usize {
+    n_tokens.div_ceil(2)
+}
+
+/// What some token begins with, or which characters are neighbors in one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filter<'a> {
+    words: &'a [u32],
+}
+
+impl<'a> Filter<'a> {
+    /// A filter that lets nothing pass.
+    pub const EMPTY: Self = Self { words: &[] };
+
+    /// Bytes of index.
+    pub const fn bytes_of(n_tokens: usize) -> Option<usize> {
+        Arena::bytes_of::<u32>(words_of(n_tokens))
+    }
+
+    /// The next part of a prepared index; `None` if it ends before.
+    pub fn read(parts: &mut Parts<'a>, n_tokens: usize) -> Option<Self> {
+        Some(Self { words: parts.take(words_of(n_tokens))? })
+    }
+
+    /// The part as a prepared index holds it.
+    pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
+        Numbers::U32(self.words).words()
+    }
+
+    /// Whether a key with this hash may be there.
+    pub fn may_have(&self, hash: Hash) -> bool {
+        let bit = hash.below(32 * self.words.len());
+        self.words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 != 0)
+    }
+
+    /// Whether a token may have these characters in a row.
+    pub fn may_have_neighbors(&self, left: u32, right: u32) -> bool {
+        self.may_have(Hash::of_pair(left, right))
+    }
+}
+
+/// A [`Filter`] that is being made.
+#[derive(Debug)]
+pub(super) struct FilterMut<'a> {
+    words: &'a mut [u32],
+}
+
+impl<'a> FilterMut<'a> {
+    /// A filter that lets nothing pass; `None` if the arena is too small.
+    pub fn take(arena: &mut Arena<'a>, n_tokens: usize) -> Option<Self> {
+        let words = arena.take(words_of(n_tokens))?;
+        words.fill(0);
+        Some(Self { words })
+    }
+
+    /// Lets pass what `filtered` says of all tokens that are text.
+    pub fn fill(mut self, vocab: &Vocab<'_>, filtered: Filtered) -> Filter<'a> {
+        for (id, token) in (0..).zip(vocab.tokens) {
+            if !matches!(vocab.type_of(id), TokenType::Normal | TokenType::UserDefined) {
+                continue;
+            }
+            match filtered {
+                Filtered::Nothing => {}
+                Filtered::Prefixes => self.insert_prefixes(token),
+                Filtered::Neighbors => self.insert_neighbors(token),
+            }
+        }
+        Filter { words: self.words }
+    }
+
+    fn insert_prefixes(&mut self, token: &[u8]) {
+        let (mut hash, mut rest) = (Hash::EMPTY, token);
+        while let Some((_, len)) = first_char(rest)
+            && let Some((char, after)) = rest.split_at_checked(len)
+        {
+            hash = char.iter().fold(hash, |hash, &byte| hash.then(byte));
+            self.insert(hash);
+            rest = after;
+        }
+    }
+
+    fn insert_neighbors(&mut self, token: &[u8]) {
+        let (mut left, mut rest) = (None, token);
+        while let Some((right, len)) = first_char(rest)
+            && let Some(after) = rest.get(len..)
+        {
+            if let Some(left) = left {
+                self.insert(Hash::of_pair(left, u32::from(right)));
+            }
+            (left, rest) = (Some(u32::from(right)), after);
+        }
+    }
+
+    fn insert(&mut self, hash: Hash) {
+        let bit = hash.below(32 * self.words.len());
+        if let Some(word) = self.words.get_mut(bit / 32) {
+            *word |= 1 << (bit % 32);
+        }
+    }
+}

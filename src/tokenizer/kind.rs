@@ -1,0 +1,137 @@
+//! The kinds of tokenizers, as rows of a table.
+//!
+//! A [`Kind`] is reached by its constant alone, and a [`Vocab`](super::Vocab) holds the one that its file names. So a
+//! program that reads one kind of file ([`Vocab::byte_level_from_gguf`](super::Vocab::byte_level_from_gguf)) does not
+//! contain the code and tables of the others.
+
+use core::fmt;
+
+use super::encode::{Encoding, Part};
+use super::error::EncodeError;
+use super::{Tokenizer, byte_level, character_bpe, sentencepiece_bpe, unigram, wordpiece};
+
+/// How a text becomes the tokens of a vocabulary.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static Row);
+
+/// What sets a kind apart.
+pub(super) struct Row {
+    /// What a prepared index of this kind says.
+    pub id: u32,
+    name: &'static str,
+    /// How tokens are spelled.
+    pub spelling: Spelling,
+    /// What the filter of the index lets pass.
+    pub filter: Filtered,
+    /// Encodes a part of a text in which there are no special tokens.
+    pub encode: fn(&Tokenizer<'_, '_>, &Part<'_>, &mut Encoding<'_>) -> Result<(), EncodeError>,
+    /// Places that are enough for the tokens of a part and the work on them.
+    pub room: fn(&Tokenizer<'_, '_>, &Part<'_>) -> usize,
+}
+
+/// How the text of a token stands for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// A letter of the byte-level alphabet for each byte.
+    Bytes,
+    /// UTF-8, with `▁` for a space and `<0x0A>` for a byte.
+    Spaces,
+    /// UTF-8.
+    Plain,
+}
+
+/// What is asked of the tokens' [filter](super::filter).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filtered {
+    /// Nothing.
+    Nothing,
+    /// What tokens begin with.
+    Prefixes,
+    /// Which characters are neighbors in a token.
+    Neighbors,
+}
+
+impl Kind {
+    /// BPE over bytes (GPT-2): `tokenizer.ggml.model` is `gpt2`.
+    ///
+    /// GPT-2, BLOOM, MPT, Replit-code v1.5, Refact, Jais, BTLM, Falcon-RW, and the encoders with RoBERTa's tokenizer.
+    pub const BYTE_LEVEL_BPE: Self = Self(&Row {
+        id: 0,
+        name: "byte-level BPE",
+        spelling: Spelling::Bytes,
+        filter: Filtered::Nothing,
+        encode: byte_level::encode,
+        room: byte_level::room,
+    });
+
+    /// BPE of SentencePiece, whose merges are ordered by the tokens' scores: `tokenizer.ggml.model` is `llama`.
+    ///
+    /// Baichuan.
+    pub const SENTENCEPIECE_BPE: Self = Self(&Row {
+        id: 1,
+        name: "SentencePiece BPE",
+        spelling: Spelling::Spaces,
+        filter: Filtered::Neighbors,
+        encode: sentencepiece_bpe::encode,
+        room: sentencepiece_bpe::room,
+    });
+
+    /// Unigram of SentencePiece, the likeliest of all ways to cut a text: `tokenizer.ggml.model` is `t5`.
+    ///
+    /// Replit-code v1.
+    pub const UNIGRAM: Self = Self(&Row {
+        id: 2,
+        name: "unigram",
+        spelling: Spelling::Spaces,
+        filter: Filtered::Prefixes,
+        encode: unigram::encode,
+        room: unigram::room,
+    });
+
+    /// WordPiece, the longest token first: `tokenizer.ggml.model` is `bert`.
+    ///
+    /// Jina embeddings v2 small and base in English, MosaicBERT.
+    pub const WORDPIECE: Self = Self(&Row {
+        id: 3,
+        name: "WordPiece",
+        spelling: Spelling::Spaces,
+        filter: Filtered::Prefixes,
+        encode: wordpiece::encode,
+        room: wordpiece::room,
+    });
+
+    /// BPE over characters, between white space that is left out: `tokenizer.ggml.pre` is `dnabert-2`.
+    ///
+    /// DNABERT-2.
+    pub const CHARACTER_BPE: Self = Self(&Row {
+        id: 4,
+        name: "BPE over characters",
+        spelling: Spelling::Plain,
+        filter: Filtered::Nothing,
+        encode: character_bpe::encode,
+        room: character_bpe::room,
+    });
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    pub(super) fn row(self) -> &'static Row {
+        self.0
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Kind {}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

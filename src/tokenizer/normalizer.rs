@@ -1,0 +1,157 @@
+//! What SentencePiece does to a text before it is cut: replacements, extra spaces, and `▁` for a space.
+//!
+//! Source: `Normalizer::Normalize` in SentencePiece's `normalizer.cc`, of which this is a stream that can be copied at
+//! any place: no text is ever stored.
+
+use super::charsmap::Charsmap;
+use super::encode::Part;
+use super::unicode::first_char;
+use super::vocab::Vocab;
+
+/// How a vocabulary wants its texts: `tokenizer.ggml.{add_space_prefix,remove_extra_whitespaces,precompiled_charsmap}`.
+#[derive(Clone, Copy, Debug)]
+pub struct SpaceOptions<'f> {
+    /// A space comes before the text.
+    pub add_prefix: bool,
+    /// Spaces at both ends are dropped, and of others in a row all but one.
+    pub remove_extra: bool,
+    /// The replacements, as the file holds them.
+    pub charsmap: Option<&'f [u8]>,
+}
+
+impl SpaceOptions<'_> {
+    /// A space before the text, and nothing else.
+    pub const DEFAULT: Self = Self { add_prefix: true, remove_extra: false, charsmap: None };
+}
+
+/// A space as tokens spell it: `▁`.
+pub(super) const SPACE: char = '\u{2581}';
+
+/// A character, or a byte that belongs to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Char(char),
+    Byte(u8),
+}
+
+/// A text as SentencePiece normalizes it.
+#[derive(Clone, Debug)]
+pub(super) struct Normalized<'t> {
+    /// What is yet to be read.
+    rest: &'t [u8],
+    /// What is left of a replacement.
+    replacement: &'t [u8],
+    charsmap: Charsmap<'t>,
+    remove_extra: bool,
+    /// Whether spaces at the end are dropped.
+    trim_end: bool,
+    add_prefix: bool,
+    /// Whether the last replacement ended in a space, and more of them are dropped.
+    after_space: bool,
+    /// `▁` that are known to have something behind them.
+    n_spaces: usize,
+}
+
+impl<'t> Normalized<'t> {
+    /// The text of `part` as `vocab` wants it.
+    pub fn new(vocab: &Vocab<'t>, part: &Part<'t>) -> Self {
+        let SpaceOptions { add_prefix, remove_extra, charsmap } = vocab.spaces;
+        Self {
+            rest: part.text(),
+            replacement: &[],
+            charsmap: charsmap.and_then(Charsmap::new).unwrap_or(Charsmap::EMPTY),
+            remove_extra,
+            trim_end: remove_extra && part.ends,
+            add_prefix: add_prefix && part.begins,
+            after_space: remove_extra && part.begins,
+            n_spaces: 0,
+        }
+    }
+
+    /// Bytes of the normalized text.
+    pub fn n_bytes(self) -> usize {
+        self.fold(0usize, |n, unit| {
+            n.saturating_add(match unit {
+                Unit::Char(char) => char.len_utf8(),
+                Unit::Byte(_) => 1,
+            })
+        })
+    }
+
+    /// The next character, whether or not it is a space at the end.
+    fn step(&mut self) -> Option<Unit> {
+        if core::mem::take(&mut self.add_prefix) {
+            return Some(Unit::Char(SPACE));
+        }
+        while self.replacement.is_empty() {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let found = self.charsmap.longest_match(self.rest);
+            let first = || first_char(self.rest).map(|(_, len)| (len, self.rest.get(..len).unwrap_or_default()));
+            let Some((len, mut replacement)) = found.or_else(first) else {
+                let (&byte, rest) = self.rest.split_first()?;
+                (self.rest, self.after_space) = (rest, false);
+                return Some(Unit::Byte(byte));
+            };
+            self.rest = self.rest.get(len..).unwrap_or_default();
+            if self.after_space {
+                replacement = replacement.trim_ascii_start_spaces();
+            }
+            if !replacement.is_empty() {
+                self.after_space = self.remove_extra && replacement.ends_with(b" ");
+            }
+            self.replacement = replacement;
+        }
+        let (unit, len) = match first_char(self.replacement) {
+            Some((' ', len)) => (Unit::Char(SPACE), len),
+            Some((char, len)) => (Unit::Char(char), len),
+            None => (Unit::Byte(*self.replacement.first()?), 1),
+        };
+        self.replacement = self.replacement.get(len..).unwrap_or_default();
+        Some(unit)
+    }
+}
+
+/// Spaces alone, where `trim_ascii_start` drops all white space.
+trait TrimSpaces {
+    fn trim_ascii_start_spaces(&self) -> &Self;
+}
+
+impl TrimSpaces for [u8] {
+    fn trim_ascii_start_spaces(&self) -> &Self {
+        let mut rest = self;
+        while let [b' ', after @ ..] = rest {
+            rest = after;
+        }
+        rest
+    }
+}
+
+impl Iterator for Normalized<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        let unit = self.step()?;
+        if unit != Unit::Char(SPACE) || !self.trim_end {
+            return Some(unit);
+        }
+        if self.n_spaces == 0 {
+            // Looks past a row of spaces once, from its first one.
+            let mut ahead = self.clone();
+            self.n_spaces = 1;
+            loop {
+                match ahead.step() {
+                    Some(Unit::Char(SPACE)) => self.n_spaces += 1,
+                    Some(_) => break,
+                    None => {
+                        (self.rest, self.replacement) = (&[], &[]);
+                        return None;
+                    }
+                }
+            }
+        }
+        self.n_spaces -= 1;
+        Some(unit)
+    }
+}

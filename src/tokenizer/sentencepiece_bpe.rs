@@ -1,0 +1,96 @@
+//! BPE of SentencePiece: each character is a symbol, and while any two neighbors are a token together, those do whose
+//! token has the highest score, the first ones of equals.
+//!
+//! Source: `bpe_model.cc` of SentencePiece (Kudo & Richardson 2018, arXiv 1808.06226). Different from it, tokens of type
+//! "unused" are never made, not even on the way to others.
+//!
+//! SentencePiece merges over the whole text. Here the text is cut where two characters meet that are neighbors in no
+//! token, which changes nothing: a merge across such a place would make a token in which they are. In most vocabularies
+//! that is before each word, since only there `▁` occurs, so that long texts take little memory and time.
+
+use super::encode::{Encoding, Part};
+use super::error::EncodeError;
+use super::fallback::{self, expand};
+use super::normalizer::{Normalized, Unit};
+use super::{Tokenizer, bpe};
+
+/// See [`Row::encode`](super::kind::Row::encode).
+pub(super) fn encode(
+    tokenizer: &Tokenizer<'_, '_>,
+    part: &Part<'_>,
+    out: &mut Encoding<'_>,
+) -> Result<(), EncodeError> {
+    let start = out.n;
+    let mut units = Normalized::new(&tokenizer.vocab, part).peekable();
+    let mut n = 0;
+    while let Some(unit) = units.next() {
+        let symbol = tokenizer.find_char(unit).unwrap_or_else(|| fallback::unknown(unit));
+        if let Some(slot) = out.room(n + 1)?.get_mut(n) {
+            *slot = symbol;
+            n += 1;
+        }
+        if !meet(tokenizer, unit, units.peek().copied()) {
+            let slots = out.room(n)?;
+            out.n += bpe::merge(&Scores(tokenizer), slots, n);
+            n = 0;
+        }
+    }
+    expand(tokenizer, out, start, part.options.skip_unknown)
+}
+
+/// See [`Row::room`](super::kind::Row::room).
+pub(super) fn room(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
+    bpe::len_of(Normalized::new(&tokenizer.vocab, part).n_bytes())
+}
+
+/// Whether a token may have these characters in a row.
+fn meet(tokenizer: &Tokenizer<'_, '_>, left: Unit, right: Option<Unit>) -> bool {
+    match (left, right) {
+        (Unit::Char(left), Some(Unit::Char(right))) => tokenizer.filter.may_have_neighbors(left.into(), right.into()),
+        _ => false,
+    }
+}
+
+/// Pairs of symbols, ordered by the scores of the tokens that they are together.
+#[derive(Clone, Copy)]
+struct Scores<'t, 'f, 'a>(&'t Tokenizer<'f, 'a>);
+
+impl Scores<'_, '_, '_> {
+    fn find(&self, left: u32, right: u32) -> Option<u32> {
+        let tokens = &self.0.tokens;
+        // There is no token that is an unknown character.
+        self.0.find_text(&[tokens.get(left)?, tokens.get(right)?])
+    }
+}
+
+impl bpe::Merges for Scores<'_, '_, '_> {
+    fn rank(&self, left: u32, right: u32) -> u32 {
+        self.find(left, right).map_or(bpe::NEVER, |id| rank_of(self.0.vocab.score(id)))
+    }
+
+    fn product(&self, _: u32, left: u32, right: u32) -> Option<u32> {
+        self.find(left, right)
+    }
+}
+
+/// A number that is the lower the higher the score, and [`bpe::NEVER`] for none.
+fn rank_of(score: f32) -> u32 {
+    // Zeros of both signs are equal.
+    let bits = (score + 0.0).to_bits();
+    // Floats in the order of their bits: those of negative ones count down.
+    let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+    !ascending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_in_the_order_of_scores() {
+        let scores = [f32::MAX, 2.5, 1.0, f32::MIN_POSITIVE, 0.0, -1e-30, -1.0, -31740.0, f32::MIN];
+        assert!(scores.windows(2).all(|pair| rank_of(pair[0]) < rank_of(pair[1])));
+        assert_eq!(rank_of(0.0), rank_of(-0.0));
+        assert!(rank_of(f32::NEG_INFINITY) < bpe::NEVER);
+    }
+}

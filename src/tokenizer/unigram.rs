@@ -1,0 +1,227 @@
+//! Unigram of SentencePiece: of all ways to cut a text into tokens the one with the highest sum of scores.
+//!
+//! Source: `Model::EncodeOptimized` in SentencePiece's `unigram_model.cc`, a Viterbi search (Kudo 2018, arXiv 1804.10959),
+//! with the same sums in the same order of additions, so that ties and roundings fall as there.
+//!
+//! **Memory.** The search is a walk over the characters, and keeps for each the best way that ends there. It needs the
+//! whole text only if tokens overlap all along it. Let `reach` be the farthest end of any token (or unknown character)
+//! that begins before a place. Where `reach` is the place itself, no token lies across it, so every way to cut the text
+//! passes through it, the best one too: and the best way through a place begins with the best way to it. So what lies
+//! before is decided, its tokens are written, and its memory serves for what follows; only the sum goes on. Nothing is
+//! approximated: the search over the whole text compares the same sums. In usual vocabularies this is before each word,
+//! since `▁` occurs at the beginning of tokens alone. Where it never happens, as in a long row of one letter, a segment
+//! is as long as the text, and takes two words for each character of it.
+
+use super::Tokenizer;
+use super::encode::{Encoding, Part};
+use super::error::EncodeError;
+use super::fallback::{self, expand, is_unknown};
+use super::hash::Hash;
+use super::normalizer::{Normalized, Unit};
+use super::vocab::TokenType;
+
+/// What an unknown character scores less than the worst token.
+const UNKNOWN_PENALTY: f32 = 10.0;
+/// Sums are counted anew from here on, which keeps their roundings small in a long text.
+const RESET: f32 = 100_000.0;
+/// In the place of a symbol: no way ends here yet.
+const NONE: u32 = u32::MAX;
+
+/// See [`Row::encode`](super::kind::Row::encode).
+pub(super) fn encode(
+    tokenizer: &Tokenizer<'_, '_>,
+    part: &Part<'_>,
+    out: &mut Encoding<'_>,
+) -> Result<(), EncodeError> {
+    let start = out.n;
+    let mut units = Normalized::new(&tokenizer.vocab, part);
+    // A user-defined token before this part belongs to the same text.
+    match out.n.checked_sub(1).and_then(|last| out.out.get(last)) {
+        Some(&token) if !part.begins => out.score += score_of(tokenizer, token),
+        _ => out.score = 0.0,
+    }
+    while let Some(first) = units.next() {
+        let mut segment = Segment::new(out)?;
+        let (mut at, mut unit) = (0, first);
+        loop {
+            segment.reset_at(at);
+            segment.visit(tokenizer, at, unit, &units)?;
+            at += 1;
+            // Not at the end of the text either, where no token can go on.
+            if at == segment.reach {
+                break;
+            }
+            match units.next() {
+                Some(next) => unit = next,
+                None => break,
+            }
+        }
+        segment.finish(tokenizer, at);
+    }
+    expand(tokenizer, out, start, part.options.skip_unknown)
+}
+
+/// See [`Row::room`](super::kind::Row::room).
+pub(super) fn room(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
+    // Two words for each character and place between, of which there are no more than bytes.
+    Normalized::new(&tokenizer.vocab, part).n_bytes().saturating_add(2).saturating_mul(2)
+}
+
+/// The best way to a place in a text.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// The sum of its scores.
+    score: f32,
+    /// Its last symbol, or `NONE`.
+    last: u32,
+}
+
+/// A stretch of text between two places that all ways pass through.
+struct Segment<'e, 'o> {
+    out: &'e mut Encoding<'o>,
+    /// The farthest place to which there is a way: nodes behind it are yet to be made.
+    reach: usize,
+}
+
+impl<'e, 'o> Segment<'e, 'o> {
+    fn new(out: &'e mut Encoding<'o>) -> Result<Self, EncodeError> {
+        let score = out.score;
+        let mut segment = Self { out, reach: 0 };
+        segment.out.slots(2)?;
+        segment.set(0, Node { score, last: NONE });
+        Ok(segment)
+    }
+
+    /// The node of the place behind `at` characters.
+    fn node(&self, at: usize) -> Node {
+        match self.out.out.get(self.out.n + 2 * at..) {
+            Some(&[score, last, ..]) => Node { score: f32::from_bits(score), last },
+            _ => Node { score: 0.0, last: NONE },
+        }
+    }
+
+    fn set(&mut self, at: usize, node: Node) {
+        if let Some([score, last, ..]) = self.out.out.get_mut(self.out.n + 2 * at..) {
+            (*score, *last) = (node.score.to_bits(), node.last);
+        }
+    }
+
+    /// Counts the sums from that at `at` on, if it is large, as SentencePiece 0.2.3 does.
+    fn reset_at(&mut self, at: usize) {
+        let offset = self.node(at).score;
+        if !(-RESET..=RESET).contains(&offset) {
+            for at in at..=self.reach {
+                let node = self.node(at);
+                if node.last != NONE || at == 0 {
+                    self.set(at, Node { score: node.score - offset, ..node });
+                }
+            }
+        }
+    }
+
+    /// Looks at all tokens that begin at `at`, whose first character is `unit` and those behind it `rest`.
+    fn visit(
+        &mut self,
+        tokenizer: &Tokenizer<'_, '_>,
+        at: usize,
+        unit: Unit,
+        rest: &Normalized<'_>,
+    ) -> Result<(), EncodeError> {
+        let here = self.node(at).score;
+        let mut is_token = false;
+        let (mut hash, mut next, mut ahead) = (Hash::EMPTY, Some(unit), rest.clone());
+        let mut len = 0;
+        while let Some(Unit::Char(char)) = next {
+            hash = char.encode_utf8(&mut [0; 4]).bytes().fold(hash, Hash::then);
+            if !tokenizer.filter.may_have(hash) {
+                break;
+            }
+            len += 1;
+            if let Some(token) = tokenizer.find_hashed(hash, |token| spells(token, unit, rest, len)) {
+                is_token |= len == 1;
+                self.offer(at + len, here + score_of(tokenizer, token), token)?;
+            }
+            next = ahead.next();
+        }
+        if !is_token {
+            let score = here + (tokenizer.least_score - UNKNOWN_PENALTY);
+            self.offer(at + 1, score, fallback::unknown(unit))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the way to `at` that ends in `last`, if there is none that is as good.
+    fn offer(&mut self, at: usize, score: f32, last: u32) -> Result<(), EncodeError> {
+        self.out.slots(2 * (at + 1))?;
+        while self.reach < at {
+            self.reach += 1;
+            self.set(self.reach, Node { score: 0.0, last: NONE });
+        }
+        let best = self.node(at);
+        if best.last == NONE || score > best.score {
+            self.set(at, Node { score, last });
+        }
+        Ok(())
+    }
+
+    /// Writes the symbols of the best way to `end` where the nodes lie.
+    fn finish(mut self, tokenizer: &Tokenizer<'_, '_>, end: usize) {
+        self.out.score = self.node(end).score;
+        // Backwards: each place on the way learns the next one, in place of its sum.
+        let mut at = end;
+        while at > 0 {
+            let last = self.node(at).last;
+            let before = at.saturating_sub(n_chars(tokenizer, last));
+            self.set(before, Node { score: f32::from_bits(at as u32), ..self.node(before) });
+            at = before;
+        }
+        // Forwards. The n-th symbol goes to word n, and is read with place n or a later one, whose words are 2n and 2n + 1:
+        // nothing is written over before it was read.
+        let (mut at, mut n) = (0, 0);
+        while at < end {
+            let next = self.node(at).score.to_bits() as usize;
+            let symbol = self.node(next).last;
+            if let Some(slot) = self.out.out.get_mut(self.out.n + n) {
+                *slot = symbol;
+            }
+            // Never back, whatever happens.
+            (at, n) = (next.max(at + 1), n + 1);
+        }
+        self.out.n += n;
+    }
+}
+
+/// Whether `token` is `unit` and the first characters of `rest`, `len` together.
+fn spells(token: &[u8], unit: Unit, rest: &Normalized<'_>, len: usize) -> bool {
+    let mut left = token;
+    for unit in core::iter::once(unit).chain(rest.clone()).take(len) {
+        let Unit::Char(char) = unit else { return false };
+        match left.strip_prefix(char.encode_utf8(&mut [0; 4]).as_bytes()) {
+            Some(after) => left = after,
+            None => return false,
+        }
+    }
+    left.is_empty()
+}
+
+/// What a token adds to a sum.
+fn score_of(tokenizer: &Tokenizer<'_, '_>, token: u32) -> f32 {
+    match tokenizer.vocab.type_of(token) {
+        // Better than any normal tokens, and the better the longer.
+        TokenType::UserDefined => {
+            let n_bytes = tokenizer.tokens.get(token).unwrap_or_default().len();
+            (0.1 * n_bytes.saturating_sub(1) as f64) as f32
+        }
+        _ => tokenizer.vocab.score(token),
+    }
+}
+
+/// Characters of a symbol.
+fn n_chars(tokenizer: &Tokenizer<'_, '_>, symbol: u32) -> usize {
+    if is_unknown(symbol) {
+        return 1;
+    }
+    let token = tokenizer.tokens.get(symbol).unwrap_or_default();
+    // Bytes that are not inside a character. No token on a way is empty.
+    token.iter().filter(|&&byte| byte & 0xc0 != 0x80).count().max(1)
+}

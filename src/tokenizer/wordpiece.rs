@@ -1,0 +1,146 @@
+//! WordPiece: of each word the longest token that it begins with, then the longest that the rest begins with.
+//!
+//! Source: BERT's `tokenization.py` (Devlin et al. 2018) as Hugging Face's `tokenizers` has it. A GGUF file spells tokens
+//! as llama.cpp's converter does: `▁` before those that begin a word, and no `##` before the others.
+
+use heapless::Vec;
+
+use super::Tokenizer;
+use super::bert::{self, Class};
+use super::encode::{Encoding, Part};
+use super::error::EncodeError;
+use super::hash::Hash;
+use super::normalizer::SPACE;
+use super::unicode::first_char;
+
+/// Characters of the longest word that is looked at; longer ones are unknown.
+const MAX_CHARS: usize = 100;
+
+/// See [`Row::encode`](super::kind::Row::encode).
+pub(super) fn encode(
+    tokenizer: &Tokenizer<'_, '_>,
+    part: &Part<'_>,
+    out: &mut Encoding<'_>,
+) -> Result<(), EncodeError> {
+    let mut word = Word::new();
+    let mut end = |word: &mut Word| word.end(tokenizer, part.options.skip_unknown, out);
+    let mut rest = part.text();
+    while let Some(&byte) = rest.first() {
+        let (char, len) = first_char(rest).unwrap_or((char::REPLACEMENT_CHARACTER, 1));
+        rest = rest.get(len..).unwrap_or_default();
+        if byte.is_ascii_alphanumeric() {
+            word.push(if tokenizer.vocab.bert.lowercase { char.to_ascii_lowercase() } else { char });
+            continue;
+        }
+        match bert::class(char) {
+            Class::Removed => {}
+            Class::Space => end(&mut word)?,
+            class => {
+                if class == Class::Chinese {
+                    end(&mut word)?;
+                }
+                for char in bert::normalized(char, tokenizer.vocab.bert) {
+                    match bert::class(char) {
+                        Class::Space => end(&mut word)?,
+                        Class::Punctuation => {
+                            end(&mut word)?;
+                            word.push(char);
+                            end(&mut word)?;
+                        }
+                        _ => word.push(char),
+                    }
+                }
+                if class == Class::Chinese {
+                    end(&mut word)?;
+                }
+            }
+        }
+    }
+    end(&mut word)
+}
+
+/// See [`Row::room`](super::kind::Row::room).
+pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
+    // No character becomes more characters than it has bytes.
+    part.range.len()
+}
+
+/// A word as it is gathered.
+struct Word {
+    /// As a token that begins a word is spelled.
+    text: Vec<u8, { SPACE.len_utf8() + 4 * MAX_CHARS }>,
+    n_chars: usize,
+}
+
+impl Word {
+    fn new() -> Self {
+        Self { text: Vec::new(), n_chars: 0 }
+    }
+
+    /// Nothing is kept of what is too much.
+    fn push(&mut self, char: char) {
+        let mut buffer = [0; 4];
+        if self.n_chars == 0 {
+            self.text.clear();
+            let _ = self.text.extend_from_slice(SPACE.encode_utf8(&mut buffer).as_bytes());
+        }
+        self.n_chars = self.n_chars.saturating_add(1);
+        if self.n_chars <= MAX_CHARS {
+            let _ = self.text.extend_from_slice(char.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+
+    /// Writes the tokens of the word, and begins another.
+    fn end(
+        &mut self,
+        tokenizer: &Tokenizer<'_, '_>,
+        skip_unknown: bool,
+        out: &mut Encoding<'_>,
+    ) -> Result<(), EncodeError> {
+        let n_chars = core::mem::take(&mut self.n_chars);
+        if n_chars == 0 {
+            return Ok(());
+        }
+        let start = out.n;
+        let mut rest = if n_chars > MAX_CHARS { None } else { Some(&*self.text) };
+        let mut at_least = SPACE.len_utf8() + 1;
+        while let Some(text) = rest.filter(|text| !text.is_empty()) {
+            let found = longest_match(tokenizer, text, at_least);
+            if let Some((_, token)) = found {
+                out.push(token)?;
+            }
+            (rest, at_least) = (found.and_then(|(len, _)| text.get(len..)), 1);
+        }
+        if rest.is_some() {
+            return Ok(());
+        }
+        // One part that is unknown makes the whole word so.
+        out.n = start;
+        match tokenizer.vocab.unk {
+            Some(unk) => out.push(unk),
+            None if skip_unknown => Ok(()),
+            None => {
+                let first = self.text.get(SPACE.len_utf8()..).and_then(first_char);
+                Err(EncodeError::NoTokenForChar { char: first.map_or(char::REPLACEMENT_CHARACTER, |(char, _)| char) })
+            }
+        }
+    }
+}
+
+/// The longest token that `text` begins with, of `at_least` so many bytes, and its length.
+fn longest_match(tokenizer: &Tokenizer<'_, '_>, text: &[u8], at_least: usize) -> Option<(usize, u32)> {
+    let (mut hash, mut end, mut found) = (Hash::EMPTY, 0, None);
+    while let Some((_, len)) = text.get(end..).and_then(first_char) {
+        hash = text.get(end..end + len)?.iter().copied().fold(hash, Hash::then);
+        if !tokenizer.filter.may_have(hash) {
+            break;
+        }
+        end += len;
+        if end >= at_least
+            && let Some(token) = tokenizer.find_hashed(hash, |token| text.get(..end) == Some(token))
+        {
+            found = Some((end, token));
+        }
+    }
+    found
+}
