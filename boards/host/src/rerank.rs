@@ -4,9 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use anyhow::{Context, Result, ensure};
-use nearfield::gguf::Value;
-use nearfield::tokenizer::{EncodeOptions, Tokenizer};
-use nearfield::{EncodeError, Encoder, Gguf};
+use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
+use nearfield::{EncodeError, Encoder};
 
 use crate::args::{RerankArgs, model_and_words};
 use crate::encoding::{check, with_encoder, with_tokenizer};
@@ -99,12 +98,12 @@ struct Form {
 
 impl Form {
     fn of(file: &ModelFile) -> Result<Self> {
-        let (gguf, vocab) = (file.gguf()?, file.vocab()?);
-        let is_bert = matches!(gguf.get("tokenizer.ggml.model"), Some(Value::String(b"bert")));
-        let end = token(&gguf, "tokenizer.ggml.seperator_token_id").or(vocab.eos);
+        let vocab = file.vocab()?;
+        let is_bert = vocab.kind == Kind::WORDPIECE;
+        let no_end = || format!("{}: no token ends a text, so no pair can be made", file.name);
         Ok(Self {
-            begin: token(&gguf, "tokenizer.ggml.cls_token_id").or(vocab.bos),
-            end: end.with_context(|| format!("{}: no token ends a text, so no pair can be made", file.name))?,
+            begin: vocab.bos,
+            end: vocab.end().with_context(no_end)?,
             typed: is_bert && file.model()?.shape().n_token_types > 1,
             twice: !is_bert,
         })
@@ -122,10 +121,6 @@ impl Form {
         let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
         Ok(Pair { second: if self.typed { beginning.len() } else { tokens.len() }, tokens })
     }
-}
-
-fn token(gguf: &Gguf<'_>, key: &str) -> Option<u32> {
-    gguf.get(key)?.as_u64()?.try_into().ok()
 }
 
 /// The score of each pair.

@@ -9,6 +9,7 @@ fn folder() -> Folder {
     let f = Folder::new();
     f.write("encoder.gguf", &tiny::encoder(false));
     f.write("reranker.gguf", &tiny::encoder(true));
+    f.write("bert.gguf", &tiny::bert());
     f
 }
 
@@ -179,6 +180,22 @@ fn a_pair_is_its_tokens() {
     let bytes = fs::read(f.path().join("out.npy")).unwrap();
     assert!(String::from_utf8_lossy(&bytes[..128]).contains("'shape': (2, 1)"));
     assert_eq!(bytes[128..132], of_pair.0.to_le_bytes());
+}
+
+/// WordPiece: `[CLS] query [SEP] text [SEP]`, and the text is of the second type.
+#[test]
+fn a_pair_for_bert_has_two_types() {
+    let f = folder();
+    assert_eq!(
+        f.stdout("embed bert.gguf The-winters --pooling mean"),
+        f.stdout("embed bert.gguf --tokens 2,4,1,5,7,3 --pooling mean")
+    );
+    let score = |line: &str| ranked(&f.stdout(&format!("rerank bert.gguf {line}")))[0].0;
+    let of_pair = score("The in");
+    // The same tokens, all of the first type; and a query alone has no second.
+    assert_ne!(of_pair, score("--tokens 2,4,3,6,3"));
+    assert_eq!(f.stdout("rerank bert.gguf The in winter").lines().count(), 2);
+    assert_ne!(of_pair, score("in The"));
 }
 
 #[test]

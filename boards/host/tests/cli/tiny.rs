@@ -66,7 +66,6 @@ fn number(n: usize) -> Value {
 
 /// Keys of `family`, in a file that says `architecture`.
 fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
-    let types: Vec<i32> = (0..N_TOKENS).map(|id| if id == END { 3 } else { 1 }).collect();
     let key = |name: &str| format!("{family}.{name}");
     Writer::new(3)
         .meta("general.architecture", Value::string(architecture))
@@ -79,7 +78,11 @@ fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
         .meta(&key("attention.head_count_kv"), number(n_head_kv))
         .meta(&key("attention.layer_norm_epsilon"), Value::F32(1e-5))
         .meta(&key("attention.max_alibi_bias"), Value::F32(8.0))
-        .meta("tokenizer.ggml.model", Value::string("gpt2"))
+}
+
+fn byte_level(file: Writer) -> Writer {
+    let types: Vec<i32> = (0..N_TOKENS).map(|id| if id == END { 3 } else { 1 }).collect();
+    file.meta("tokenizer.ggml.model", Value::string("gpt2"))
         .meta("tokenizer.ggml.pre", Value::string("gpt-2"))
         .meta("tokenizer.ggml.tokens", Value::strings(&tokens()))
         .meta("tokenizer.ggml.merges", Value::strings(&MERGES.map(String::from)))
@@ -89,14 +92,29 @@ fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
         .meta("tokenizer.ggml.add_bos_token", Value::Bool(true))
 }
 
+/// WordPiece: `[CLS]` is 2, `[SEP]` 3, the words follow.
+fn wordpiece(file: Writer) -> Writer {
+    let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "▁the", "▁winter", "▁in", "s"];
+    file.meta("tokenizer.ggml.model", Value::string("bert"))
+        .meta("tokenizer.ggml.tokens", Value::strings(&tokens.map(String::from)))
+        .meta("tokenizer.ggml.token_type", Value::i32s(&[3, 3, 3, 3, 1, 1, 1, 1]))
+        .meta("tokenizer.ggml.unknown_token_id", number(1))
+        .meta("tokenizer.ggml.cls_token_id", number(2))
+        .meta("tokenizer.ggml.seperator_token_id", number(3))
+}
+
 /// The file. Its family is `mpt`, whatever `architecture` says.
 pub fn model(architecture: &str) -> Vec<u8> {
     let mut random = Random(1);
     let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let embedding = random.f32s(N_VOCAB * N_EMBD, 0.4);
-    let mut file =
-        metadata(architecture, "mpt", N_HEAD_KV).tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding);
+    let mut file = byte_level(metadata(architecture, "mpt", N_HEAD_KV)).tensor(
+        "token_embd.weight",
+        &[N_VOCAB, N_EMBD],
+        F32,
+        embedding,
+    );
     for layer in 0..N_LAYER {
         let name = |name: &str| format!("blk.{layer}.{name}.weight");
         let matrices = [
@@ -117,10 +135,19 @@ pub fn model(architecture: &str) -> Vec<u8> {
 
 /// An encoder; a reranker with a head for scores, which says so.
 pub fn encoder(reranker: bool) -> Vec<u8> {
+    encoder_with(byte_level, reranker)
+}
+
+/// A reranker with BERT's tokenizer.
+pub fn bert() -> Vec<u8> {
+    encoder_with(wordpiece, true)
+}
+
+fn encoder_with(tokenizer: fn(Writer) -> Writer, reranker: bool) -> Vec<u8> {
     let mut random = Random(2);
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let (embedding, types) = (random.f32s(N_VOCAB * N_EMBD, 0.4), random.f32s(2 * N_EMBD, 0.4));
-    let mut file = metadata("jina-bert-v2", "jina-bert-v2", N_HEAD)
+    let mut file = tokenizer(metadata("jina-bert-v2", "jina-bert-v2", N_HEAD))
         .meta("jina-bert-v2.pooling_type", number(if reranker { 4 } else { 1 }))
         .tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding)
         .tensor("token_types.weight", &[2, N_EMBD], F32, types)
