@@ -42,6 +42,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write a model's weights in the order in which this program reads them fastest
     Pack(PackArgs),
+    /// Make a GGUF file of a model as Hugging Face has it
+    Convert(ConvertArgs),
     /// Write a model with its weights in another type
     Quantize(QuantizeArgs),
     /// Tokens per second, beside what this machine could do; lists separated by commas are combined
@@ -113,6 +115,29 @@ pub struct PackArgs {
     /// Where to: as many bytes, which this program maps and runs in place
     #[arg(value_name = "OUT.gguf")]
     pub output: PathBuf,
+
+    /// Replace OUT.gguf, should it be there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// The model's folder: config.json, model.safetensors or its shards, and the tokenizer's files
+    #[arg(value_name = "FOLDER")]
+    pub input: PathBuf,
+
+    /// Where to
+    #[arg(short, long, value_name = "OUT.gguf")]
+    pub output: PathBuf,
+
+    /// What the weights become: F32, F16, BF16, or one that `nearfield quantize` has
+    #[arg(long = "type", value_name = "TYPE", default_value = "F16")]
+    pub ty: Target,
+
+    /// Threads; the file is the same for any number [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 
     /// Replace OUT.gguf, should it be there
     #[arg(long)]

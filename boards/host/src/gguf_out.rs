@@ -67,7 +67,6 @@ impl GgufOut {
     ///
     /// # Panics
     /// When an element is of another type.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for what makes files from other formats"))]
     pub fn meta_array<'v>(&mut self, key: &str, ty: ValueType, items: impl IntoIterator<Item = Value<'v>>) {
         let (mut body, mut len) = (Vec::new(), 0);
         for item in items {

@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod chart;
+mod convert;
 mod embed;
 mod encoding;
 mod engine;
@@ -78,6 +79,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Rerank(args)) => rerank::rerank(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
+        Some(Command::Convert(args)) => convert::convert(&args),
         Some(Command::Quantize(args)) => quantize::quantize(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),

@@ -133,7 +133,8 @@ impl ModelFile {
     }
 }
 
-fn map(path: &Path) -> Result<Mmap> {
+/// The bytes of a file, which is not empty.
+pub fn map(path: &Path) -> Result<Mmap> {
     // Before it is opened: opening a pipe would wait for a writer.
     let metadata = fs::metadata(path)?;
     ensure!(metadata.is_file(), "not a file");

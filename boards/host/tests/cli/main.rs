@@ -1,9 +1,12 @@
 //! The `nearfield` command, run as a user runs it, on a tiny model with random weights.
 
 mod bench;
+mod convert;
 mod embed;
 mod errors;
 mod files;
+#[path = "../common/hugging_face.rs"]
+mod hugging_face;
 mod pack;
 mod perplexity;
 mod pipes;

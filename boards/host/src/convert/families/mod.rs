@@ -1,0 +1,322 @@
+//! The families whose checkpoints can be converted, one file each.
+//!
+//! A family is data: the class names in `config.json`, its numbers (a function that reads them), and a table of tensors:
+//! what a tensor is called in the file, what in the checkpoint, and how its rows lie there. Adding a family is adding a file
+//! here and its line in [`FAMILIES`].
+
+mod baichuan;
+mod bert;
+mod bloom;
+mod falcon;
+mod gpt2;
+mod jais;
+mod mpt;
+mod refact;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::checkpoint::Checkpoint;
+use super::config::Config;
+
+/// Every family, in the order of the documentation.
+pub const FAMILIES: &[&Family] = &[
+    &bloom::BLOOM,
+    &mpt::MPT,
+    &mpt::MOSAIC_GPT,
+    &falcon::FALCON_RW,
+    &baichuan::BAICHUAN,
+    &refact::REFACT,
+    &jais::JAIS,
+    &jais::BTLM,
+    &gpt2::GPT2,
+    &bert::JINA,
+    &bert::MOSAIC_BERT,
+];
+
+/// A family of checkpoints.
+pub struct Family {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// What stands in `architectures` of its `config.json`, else in `model_type`.
+    pub classes: &'static [&'static str],
+    /// `general.architecture` of the file.
+    pub arch: &'static str,
+    /// The key of the norms' epsilon, after the architecture's name.
+    pub norm_eps_key: &'static str,
+    /// Reads the numbers; refuses what the tables here do not describe.
+    pub hparams: fn(&Config, &Checkpoint) -> Result<Hparams>,
+    /// What may stand before the tensors' names. With several, each is tried.
+    pub prefixes: &'static [&'static str],
+    /// The tensors. Rows with the same target are alternatives: the first whose source is there counts.
+    pub rows: &'static [Row],
+    /// Tensors that a file does not need: names that end or, with a star behind them, begin so.
+    pub ignored: &'static [&'static str],
+    /// `tokenizer.ggml.pre` of a vocabulary of merges, unless its own files say that it cuts texts otherwise.
+    pub pre: &'static str,
+}
+
+/// Tensors of any family that hold no weights: masks, positions, what follows from the configuration.
+const IGNORED: &[&str] = &[
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".rotary_emb.inv_freq",
+    "position_ids",
+    "relative_pe.slopes",
+    "embeddings.token_type_ids",
+];
+
+const LAYER_NORM_EPS: &str = "attention.layer_norm_epsilon";
+const RMS_NORM_EPS: &str = "attention.layer_norm_rms_epsilon";
+
+/// The numbers of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hparams {
+    pub n_vocab: usize,
+    /// Context that the model was trained for.
+    pub n_ctx: usize,
+    pub n_embd: usize,
+    pub n_layer: usize,
+    pub n_head: usize,
+    pub n_head_kv: usize,
+    pub n_ff: usize,
+    pub norm_eps: f64,
+    /// Largest exponent of the slopes; 0 for none.
+    pub max_alibi_bias: f64,
+    /// Queries, keys and values are clamped to ± this.
+    pub clamp_kqv: Option<f64>,
+    /// Beyond this length the slopes are divided by length / this.
+    pub alibi_train_length: Option<usize>,
+    /// What token embeddings are multiplied with.
+    pub embedding_scale: f64,
+    /// What logits are multiplied with.
+    pub output_scale: f64,
+    /// Whether the rows of the output matrix are divided by their lengths.
+    pub unit_output_rows: bool,
+    /// What only encoders have.
+    pub encoder: Option<Encoder>,
+}
+
+/// The numbers of an encoder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Encoder {
+    pub n_token_types: usize,
+    pub pooling: Pooling,
+}
+
+/// How an encoder's rows become one: GGUF's `pooling_type`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pooling {
+    Mean = 1,
+    /// A score by a head.
+    Rank = 4,
+}
+
+impl Hparams {
+    /// A decoder of this shape, with the slopes of the paper and nothing unusual.
+    fn decoder(n_embd: usize, n_layer: usize, n_head: usize) -> Self {
+        Self {
+            n_vocab: 0,
+            n_ctx: 0,
+            n_embd,
+            n_layer,
+            n_head,
+            n_head_kv: n_head,
+            n_ff: 4 * n_embd,
+            norm_eps: 1e-5,
+            max_alibi_bias: 8.0,
+            clamp_kqv: None,
+            alibi_train_length: None,
+            embedding_scale: 1.0,
+            output_scale: 1.0,
+            unit_output_rows: false,
+            encoder: None,
+        }
+    }
+
+    /// Whether the model gives a score.
+    pub fn is_ranker(&self) -> bool {
+        self.encoder.is_some_and(|encoder| encoder.pooling == Pooling::Rank)
+    }
+
+    /// Says what cannot be.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { n_embd, n_head, n_head_kv, .. } = *self;
+        if n_head == 0 || !n_embd.is_multiple_of(n_head) {
+            return Err(format!("a width of {n_embd} cannot be shared by {n_head} heads"));
+        }
+        if n_head_kv == 0 || !n_head.is_multiple_of(n_head_kv) {
+            return Err(format!("{n_head} heads cannot share {n_head_kv} of keys and values"));
+        }
+        Ok(())
+    }
+
+    pub fn head_dim(&self) -> usize {
+        self.n_embd.checked_div(self.n_head).unwrap_or(0)
+    }
+
+    pub fn n_embd_kv(&self) -> usize {
+        self.head_dim() * self.n_head_kv
+    }
+}
+
+/// A tensor of the file and its source.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The name in the file, without `blk.N.` and `.weight`.
+    pub to: &'static str,
+    /// The name in the checkpoint, without the family's prefix and `.weight`; `{}` is the layer.
+    pub from: &'static str,
+    /// Which rows of the source.
+    pub rows: Rows,
+    /// Whether the source is stored `[columns, rows]` (`Conv1D`).
+    pub transposed: bool,
+    /// Whether there is a `.bias` beside the `.weight`.
+    pub bias: Bias,
+    /// Whether a checkpoint may lack it.
+    pub optional: bool,
+}
+
+/// Which rows of a source make a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// All, in their order.
+    All,
+    /// All: `[n_head, 3, head_dim]` in the source, `[3, n_head, head_dim]` in the file.
+    Deinterleaved,
+    /// The source is these parts, one after the other; one of them.
+    Part(&'static [Part], usize),
+}
+
+/// Rows of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Queries: `n_embd`.
+    Q,
+    /// Keys, or values: `n_embd_kv`.
+    Kv,
+    /// Half of a gated feed-forward: `n_ff`.
+    Ff,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
+    Never,
+    Maybe,
+    Always,
+}
+
+const fn row(to: &'static str, from: &'static str) -> Row {
+    Row { to, from, rows: Rows::All, transposed: false, bias: Bias::Never, optional: false }
+}
+
+impl Row {
+    /// With a bias.
+    const fn biased(self) -> Self {
+        Self { bias: Bias::Always, ..self }
+    }
+
+    /// With a bias, if the checkpoint has one.
+    const fn maybe_biased(self) -> Self {
+        Self { bias: Bias::Maybe, ..self }
+    }
+
+    const fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    const fn transposed(self) -> Self {
+        Self { transposed: true, ..self }
+    }
+
+    const fn deinterleaved(self) -> Self {
+        Self { rows: Rows::Deinterleaved, ..self }
+    }
+
+    const fn part(self, parts: &'static [Part], i: usize) -> Self {
+        Self { rows: Rows::Part(parts, i), ..self }
+    }
+
+    /// Whether there is one for each layer.
+    pub const fn is_layered(&self) -> bool {
+        let mut bytes = self.from.as_bytes();
+        while let [first, rest @ ..] = bytes {
+            if *first == b'{' {
+                return true;
+            }
+            bytes = rest;
+        }
+        false
+    }
+}
+
+/// Queries, keys and values in one matrix.
+const QKV: &[Part] = &[Part::Q, Part::Kv, Part::Kv];
+/// Keys and values in one matrix.
+const KV: &[Part] = &[Part::Kv, Part::Kv];
+/// The two halves of a gated feed-forward in one matrix.
+const HALVES: &[Part] = &[Part::Ff, Part::Ff];
+
+impl Family {
+    /// The family of a directory, by its `config.json`.
+    pub fn of(config: &Config) -> Result<&'static Self> {
+        let classes: Vec<&str> = match config.value("architectures") {
+            Some(Value::Array(classes)) => classes.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let model_type = config.text("model_type")?;
+        let find = |class: &str| FAMILIES.iter().copied().find(|family| family.classes.contains(&class));
+        let found = classes.iter().copied().chain(model_type).find_map(find);
+        found.with_context(|| match classes.first().copied().or(model_type) {
+            Some(class) => config.refuse(format_args!("{class} is no known architecture: {}", known())).to_string(),
+            None => config.refuse("neither `architectures` nor `model_type` says what it is").to_string(),
+        })
+    }
+
+    /// Whether a tensor of the checkpoint may be left out.
+    pub fn ignores(&self, name: &str) -> bool {
+        let without_prefix = |prefix: &&str| name.strip_prefix(prefix);
+        let bare = self.prefixes.iter().find_map(without_prefix).unwrap_or(name);
+        self.ignored.iter().chain(IGNORED).any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning) || bare.starts_with(beginning),
+            None => name.ends_with(pattern),
+        })
+    }
+}
+
+/// The names of all classes, for a message.
+fn known() -> String {
+    let classes: Vec<&str> = FAMILIES.iter().filter_map(|family| family.classes.first().copied()).collect();
+    format!("known are {}", classes.join(", "))
+}
+
+/// The rows of a tensor, which a family without a number for them reads off it.
+fn rows_of(checkpoint: &Checkpoint, names: &[&str]) -> Result<usize> {
+    for name in names {
+        if let Some([rows, ..]) = checkpoint.shape(name) {
+            return usize::try_from(*rows).with_context(|| format!("the tensor {name} is too large"));
+        }
+    }
+    bail!("no tensor {}", names.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_one_family() {
+        let classes: Vec<&str> = FAMILIES.iter().flat_map(|family| family.classes).copied().collect();
+        for class in &classes {
+            assert_eq!(classes.iter().filter(|other| *other == class).count(), 1, "{class}");
+        }
+    }
+
+    #[test]
+    fn masks_are_ignored_and_weights_are_not() {
+        let gpt2 = &gpt2::GPT2;
+        assert!(gpt2.ignores("transformer.h.0.attn.bias") && gpt2.ignores("h.3.attn.masked_bias"));
+        assert!(!gpt2.ignores("transformer.h.0.attn.c_attn.bias") && !gpt2.ignores("transformer.h.0.extra.weight"));
+    }
+}

@@ -1,0 +1,50 @@
+//! What a file says of its model, under GGUF's keys.
+
+use std::path::Path;
+
+use nearfield::gguf::Value;
+
+use super::families::{Family, Hparams};
+use crate::gguf_out::GgufOut;
+use crate::quantize::Target;
+
+/// Version of the block formats of quantized weights: llama.cpp's `GGML_QNT_VERSION`.
+const QUANTIZATION_VERSION: u32 = 2;
+
+/// Writes all of it but the vocabulary.
+pub fn write(out: &mut GgufOut, directory: &Path, family: &Family, hparams: &Hparams, target: Target) {
+    let h = hparams;
+    out.meta("general.architecture", Value::String(family.arch.as_bytes()));
+    out.meta("general.type", Value::String(b"model"));
+    // The name of the directory itself, not of a way to it such as `.`.
+    let whole = directory.canonicalize().unwrap_or_else(|_| directory.into());
+    if let Some(name) = whole.file_name() {
+        out.meta("general.name", Value::String(name.to_string_lossy().as_bytes()));
+    }
+    out.meta("general.file_type", Value::U32(target.file_type));
+    if target.ty.is_quantized() {
+        out.meta("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    }
+    let key = |name: &str| format!("{}.{name}", family.arch);
+    // Counts come from JSON as u32.
+    let count = |n: usize| Value::U32(n as u32);
+    out.meta(&key("context_length"), count(h.n_ctx));
+    out.meta(&key("embedding_length"), count(h.n_embd));
+    out.meta(&key("block_count"), count(h.n_layer));
+    out.meta(&key("feed_forward_length"), count(h.n_ff));
+    out.meta(&key("attention.head_count"), count(h.n_head));
+    out.meta(&key("attention.head_count_kv"), count(h.n_head_kv));
+    out.meta(&key(family.norm_eps_key), Value::F32(h.norm_eps as f32));
+    out.meta(&key("attention.max_alibi_bias"), Value::F32(h.max_alibi_bias as f32));
+    if let Some(limit) = h.clamp_kqv {
+        out.meta(&key("attention.clamp_kqv"), Value::F32(limit as f32));
+    }
+    if let Some(n) = h.alibi_train_length {
+        out.meta(&key("attention.alibi_train_length"), count(n));
+    }
+    if let Some(encoder) = h.encoder {
+        out.meta(&key("attention.causal"), Value::Bool(false));
+        out.meta(&key("pooling_type"), Value::U32(encoder.pooling as u32));
+        out.meta("tokenizer.ggml.token_type_count", count(encoder.n_token_types));
+    }
+}

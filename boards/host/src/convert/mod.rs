@@ -1,0 +1,69 @@
+//! `nearfield convert`: a Hugging Face directory to a GGUF file.
+//!
+//! `families` says what each family's checkpoints look like; `checkpoint` and `safetensors` map them, so that nothing is read
+//! before it is written; `tensors` plans the file; `vocabulary` reads the tokenizer.
+
+mod checkpoint;
+mod config;
+mod families;
+mod metadata;
+mod safetensors;
+mod tensors;
+mod vocabulary;
+
+use anyhow::{Context, Result};
+
+use crate::args::ConvertArgs;
+use crate::engine::n_cores;
+use crate::gguf_out::GgufOut;
+use crate::quantize::{Policy, Quantized, Quantizer};
+use crate::report;
+use checkpoint::Checkpoint;
+use config::Config;
+use families::Family;
+use nearfield::kernels::WeightType;
+use vocabulary::Vocabulary;
+
+/// Reads one and writes the other, tensor by tensor.
+pub fn convert(args: &ConvertArgs) -> Result<()> {
+    let directory = &args.input;
+    checkpoint::check_directory(directory)?;
+    let config = Config::read(&directory.join("config.json"))?;
+    let family = Family::of(&config)?;
+    let checkpoint = Checkpoint::open(directory)?;
+    let hparams = (family.hparams)(&config, &checkpoint)?;
+    hparams.check().map_err(|why| config.refuse(why))?;
+    let tensors = tensors::plan(family, &hparams, &checkpoint)?;
+    let vocabulary = Vocabulary::read(directory, &config, hparams.n_vocab, family.pre)?;
+
+    let mut file = GgufOut::default();
+    metadata::write(&mut file, directory, family, &hparams, args.ty);
+    vocabulary.write(&mut file);
+    let n_gqa = (hparams.n_head / hparams.n_head_kv) as u64;
+    let names = || tensors.iter().map(|tensor| &tensor.name[..]);
+    let policy = Policy::new(args.ty, false, family.arch, n_gqa, names());
+    let mut types = Vec::new();
+    for tensor in &tensors {
+        let ty = policy.tensor_type(&tensor.name, &tensor.dims()).map_or(WeightType::F32, |choice| choice.ty);
+        file.tensor(&tensor.name, &tensor.dims(), ty)?;
+        types.push(ty);
+    }
+    let mut quantizer =
+        Quantizer::new(args.threads.map_or_else(n_cores, usize::from)).context("cannot start threads")?;
+    let n_bytes = file.write(&args.output, args.force, "converting", |data| {
+        for (tensor, &ty) in tensors.iter().zip(&types) {
+            data.begin(&tensor.name)?;
+            let (n_rows, n_cols) = tensor.rows_and_cols();
+            let quantized = Quantized { name: &tensor.name, ty, n_rows, n_cols };
+            let read = |row: u64, col: u64, out: &mut [f32]| {
+                tensor.read(row as usize, col as usize, out);
+                Ok(())
+            };
+            quantizer.tensor(&quantized, read, |bytes| data.put(bytes))?;
+        }
+        Ok(())
+    })?;
+    report::note(format_args!("read     {}: {}, {} tensors", directory.display(), family.name, tensors.len()));
+    report::note(format_args!("written  {}: {}, {}", args.output.display(), args.ty, report::Bytes(n_bytes)));
+    Ok(())
+}

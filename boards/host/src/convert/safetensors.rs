@@ -1,0 +1,219 @@
+//! safetensors files: a table in JSON and the numbers behind it.
+//!
+//! The file: the table's length in bytes `u64`, the table, the data, all little-endian. An entry of the table is
+//! `"name": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [begin, end]}`, offsets from the data's start;
+//! `__metadata__` is no tensor. Tensors do not overlap. Source: huggingface/safetensors, README, "Format".
+//!
+//! After [`Table::parse`] every tensor lies inside the data and is as long as its shape says.
+
+use std::ops::Range;
+
+use anyhow::{Context, Result, bail, ensure};
+use half::{bf16, f16};
+use serde_json::{Map, Value};
+
+/// Bytes that a table may have, as in the reference implementation.
+const MAX_TABLE: u64 = 100_000_000;
+
+/// How the numbers of a tensor are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    F32,
+    F16,
+    BF16,
+    /// Not weights: masks and positions, by the bytes of one.
+    Other(u64),
+}
+
+impl Dtype {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "F32" => Self::F32,
+            "F16" => Self::F16,
+            "BF16" => Self::BF16,
+            "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => Self::Other(1),
+            "I16" | "U16" => Self::Other(2),
+            "I32" | "U32" => Self::Other(4),
+            "F64" | "I64" | "U64" => Self::Other(8),
+            _ => return None,
+        })
+    }
+
+    /// Bytes of one number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+            Self::Other(bytes) => bytes,
+        }
+    }
+
+    /// Reads as many numbers as `out` holds.
+    pub fn read(self, bytes: &[u8], out: &mut [f32]) {
+        fn each<const N: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; N]) -> f32) {
+            for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *out = read(*bytes);
+            }
+        }
+        match self {
+            Self::F32 => each(bytes, out, f32::from_le_bytes),
+            Self::F16 => each(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Self::BF16 => each(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Self::Other(_) => unreachable!("only floats are read: see `Checkpoint::tensor`"),
+        }
+    }
+}
+
+/// An entry of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub dtype: Dtype,
+    /// The type's name in the file.
+    pub dtype_name: String,
+    pub shape: Vec<u64>,
+    /// Where the numbers lie in the file.
+    pub bytes: Range<usize>,
+}
+
+/// The table of a file.
+#[derive(Debug)]
+pub struct Table {
+    pub entries: Vec<Entry>,
+}
+
+impl Table {
+    /// Reads and checks the table of the file whose bytes these are.
+    pub fn parse(file: &[u8]) -> Result<Self> {
+        let Some((length, rest)) = file.split_first_chunk::<8>() else {
+            bail!("not a safetensors file: {} bytes, too few for a table", file.len());
+        };
+        let length = u64::from_le_bytes(*length);
+        ensure!(length <= MAX_TABLE, "not a safetensors file: its table would have {length} bytes");
+        let Some((table, data)) = rest.split_at_checked(length as usize) else {
+            bail!("the file is cut off: its table has {length} bytes, {} are there", rest.len());
+        };
+        let table: Map<String, Value> =
+            serde_json::from_slice(table).context("not a safetensors file: its table is not a JSON object")?;
+        let data_at = file.len() - data.len();
+        let mut entries = Vec::new();
+        for (name, entry) in table.into_iter().filter(|(name, _)| name != "__metadata__") {
+            entries.push(Entry::parse(name, &entry, data_at, data.len() as u64)?);
+        }
+        entries.sort_by_key(|entry| (entry.bytes.start, entry.bytes.end));
+        for pair in entries.windows(2) {
+            let [first, second] = pair else { continue };
+            let apart = first.bytes.end <= second.bytes.start;
+            ensure!(apart, "the tensors {} and {} overlap", first.name, second.name);
+        }
+        Ok(Self { entries })
+    }
+}
+
+impl Entry {
+    fn parse(name: String, entry: &Value, data_at: usize, data_len: u64) -> Result<Self> {
+        let dtype_name = entry.get("dtype").and_then(Value::as_str);
+        let dtype_name = dtype_name.with_context(|| format!("the tensor {name} has no dtype"))?.to_owned();
+        let dtype = Dtype::parse(&dtype_name)
+            .with_context(|| format!("the tensor {name} is of type {dtype_name}, which is not known"))?;
+        let shape = counts(entry.get("shape")).with_context(|| format!("the tensor {name} has no shape"))?;
+        let offsets = counts(entry.get("data_offsets"));
+        let Some([begin, end]) = offsets.as_deref() else { bail!("the tensor {name} has no data_offsets") };
+        let (begin, end) = (*begin, *end);
+        ensure!(begin <= end, "the tensor {name} ends at {end}, before its begin at {begin}");
+        ensure!(
+            end <= data_len,
+            "the file is cut off: the tensor {name} ends at byte {end} of the data, {data_len} are there"
+        );
+        let n_bytes = shape.iter().try_fold(dtype.bytes(), |n, &dim| n.checked_mul(dim));
+        let n_bytes = n_bytes.with_context(|| format!("the tensor {name} is too large: {shape:?}"))?;
+        ensure!(
+            n_bytes == end - begin,
+            "the tensor {name} has {} bytes: {shape:?} in {dtype_name} are {n_bytes}",
+            end - begin
+        );
+        // Both are at most the file's length, which is in memory.
+        let bytes = data_at + begin as usize..data_at + end as usize;
+        Ok(Self { name, dtype, dtype_name, shape, bytes })
+    }
+}
+
+fn counts(value: Option<&Value>) -> Option<Vec<u64>> {
+    value?.as_array()?.iter().map(Value::as_u64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(table: &str, n_data: usize) -> Vec<u8> {
+        [&(table.len() as u64).to_le_bytes()[..], table.as_bytes(), &vec![0; n_data]].concat()
+    }
+
+    #[test]
+    fn a_table_is_read() {
+        let table = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},
+            "a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#;
+        let file = file(table, 16);
+        let entries = Table::parse(&file).unwrap().entries;
+        let names: Vec<&str> = entries.iter().map(|entry| &entry.name[..]).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(entries[1].shape, [2, 3]);
+        assert_eq!(entries[1].bytes, file.len() - 12..file.len());
+    }
+
+    #[test]
+    fn what_lies_is_refused() {
+        let cases = [
+            (r#"[]"#, "not a safetensors file: its table is not a JSON object"),
+            (r#"{"a":{"shape":[1],"data_offsets":[0,4]}}"#, "the tensor a has no dtype"),
+            (
+                r#"{"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,4]}}"#,
+                "the tensor a is of type Q4, which is not known",
+            ),
+            (r#"{"a":{"dtype":"F32","data_offsets":[0,4]}}"#, "the tensor a has no shape"),
+            (r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, "the tensor a has no shape"),
+            (r#"{"a":{"dtype":"F32","shape":[1]}}"#, "the tensor a has no data_offsets"),
+            (
+                r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#,
+                "the tensor a ends at 0, before its begin at 4",
+            ),
+            (
+                r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[4,20]}}"#,
+                "the file is cut off: the tensor a ends at byte 20 of the data, 16 are there",
+            ),
+            (
+                r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,16]}}"#,
+                "the tensor a has 16 bytes: [3] in F32 are 12",
+            ),
+            (
+                r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,16]}}"#,
+                "the tensor a is too large: [4294967296, 4294967296]",
+            ),
+            (
+                r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+                "the tensors a and b overlap",
+            ),
+        ];
+        for (table, want) in cases {
+            assert_eq!(Table::parse(&file(table, 16)).unwrap_err().to_string(), want, "{table}");
+        }
+        let whole = file(r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#, 16);
+        assert!(Table::parse(&whole).is_ok());
+        for len in 0..whole.len() {
+            assert!(Table::parse(&whole[..len]).is_err(), "{len} bytes");
+        }
+        assert!(Table::parse(&u64::MAX.to_le_bytes()).unwrap_err().to_string().contains("18446744073709551615"));
+    }
+
+    #[test]
+    fn numbers_are_read_in_all_types() {
+        let mut out = [0.0; 2];
+        Dtype::F32.read(&[0, 0, 128, 63, 0, 0, 0, 192], &mut out);
+        assert_eq!(out, [1.0, -2.0]);
+        Dtype::F16.read(&[0, 0x3c, 0, 0xc0], &mut out);
+        assert_eq!(out, [1.0, -2.0]);
+        Dtype::BF16.read(&[0x80, 0x3f, 0, 0xc0], &mut out);
+        assert_eq!(out, [1.0, -2.0]);
+    }
+}

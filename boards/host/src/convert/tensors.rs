@@ -1,0 +1,300 @@
+//! The tensors of the file, each with its source in the checkpoint: every one that the family's table names, and no other.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::checkpoint::{Checkpoint, Tensor};
+use super::families::{Bias, Family, Hparams, Part, Row, Rows};
+
+/// A tensor of the file.
+pub struct Planned<'c> {
+    pub name: String,
+    dims: Dims,
+    source: Source<'c>,
+}
+
+/// Where the numbers of a tensor come from.
+#[derive(Clone)]
+struct Source<'c> {
+    tensor: Tensor<'c>,
+    /// Columns of the source; 1 if it is a vector, whose numbers are its rows.
+    n_cols: usize,
+    order: Order,
+    transposed: bool,
+    scale: f32,
+    unit_rows: bool,
+}
+
+/// Which row of the source a row is.
+#[derive(Clone, Copy)]
+enum Order {
+    /// The row so many further on.
+    From(usize),
+    /// `[3, n_head, head_dim]` of `[n_head, 3, head_dim]`.
+    Deinterleaved { n_head: usize, head_dim: usize },
+}
+
+impl Order {
+    fn of(self, row: usize) -> usize {
+        match self {
+            Self::From(start) => start + row,
+            Self::Deinterleaved { n_head, head_dim } => {
+                let (part, head, i) = (row / (n_head * head_dim), row / head_dim % n_head, row % head_dim);
+                (head * 3 + part) * head_dim + i
+            }
+        }
+    }
+}
+
+/// The tensors of a file, in their order; refuses what is missing, of another shape, or left over.
+pub fn plan<'c>(family: &Family, hparams: &Hparams, checkpoint: &'c Checkpoint) -> Result<Vec<Planned<'c>>> {
+    let mut planner = Planner { family, hparams, checkpoint, planned: Vec::new(), used: BTreeSet::new() };
+    // Tensors outside the layers before them and behind them, as they stand in the table.
+    let (before, rest) = family.rows.split_at(family.rows.iter().take_while(|row| !row.is_layered()).count());
+    let (layered, behind) = rest.split_at(rest.iter().take_while(|row| row.is_layered()).count());
+    planner.add_all(before, None)?;
+    for layer in 0..hparams.n_layer {
+        planner.add_all(layered, Some(layer))?;
+    }
+    planner.add_all(behind, None)?;
+    planner.untie_output()?;
+    let left_over = |name: &&str| !planner.used.contains(*name) && !family.ignores(name);
+    if let Some(name) = checkpoint.names().find(left_over) {
+        bail!("{} has a tensor {name}, for which a {} has no place", checkpoint.directory(), family.name);
+    }
+    Ok(planner.planned)
+}
+
+struct Planner<'a, 'c> {
+    family: &'a Family,
+    hparams: &'a Hparams,
+    checkpoint: &'c Checkpoint,
+    planned: Vec<Planned<'c>>,
+    /// Tensors of the checkpoint that have a place in the file.
+    used: BTreeSet<&'c str>,
+}
+
+/// Dimensions of a tensor of the file, by its name.
+#[derive(Clone, Copy)]
+enum Dims {
+    Vector(usize),
+    Matrix(usize, usize),
+}
+
+impl Dims {
+    /// Of a weight: the name without layer and suffix. What is not named here is a norm.
+    fn of(to: &str, h: &Hparams) -> Self {
+        match to {
+            "token_embd" | "output" => Self::Matrix(h.n_vocab, h.n_embd),
+            "position_embd" => Self::Matrix(h.n_ctx, h.n_embd),
+            "token_types" => Self::Matrix(h.encoder.map_or(0, |encoder| encoder.n_token_types), h.n_embd),
+            "attn_qkv" => Self::Matrix(h.n_embd + 2 * h.n_embd_kv(), h.n_embd),
+            "attn_q" | "attn_output" | "cls" => Self::Matrix(h.n_embd, h.n_embd),
+            "attn_k" | "attn_v" => Self::Matrix(h.n_embd_kv(), h.n_embd),
+            "ffn_up" | "ffn_gate" => Self::Matrix(h.n_ff, h.n_embd),
+            "ffn_down" => Self::Matrix(h.n_embd, h.n_ff),
+            "cls.output" => Self::Matrix(1, h.n_embd),
+            "attn_k_norm" => Self::Vector(h.n_embd_kv()),
+            _ => Self::Vector(h.n_embd),
+        }
+    }
+}
+
+impl<'c> Planner<'_, 'c> {
+    /// Adds the tensors of rows, of a layer or of none.
+    fn add_all(&mut self, rows: &[Row], layer: Option<usize>) -> Result<()> {
+        for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.is_layered() == layer.is_some()) {
+            let is_same = |other: &&Row| other.to == row.to;
+            let is_wanted = self.hparams.is_ranker() || !row.to.starts_with("cls");
+            if is_wanted && !rows[..i].iter().any(|other| is_same(&other)) {
+                let alternatives: Vec<&Row> = rows[i..].iter().filter(is_same).collect();
+                self.add(&alternatives, layer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a tensor, and its bias, by the first of several rows that finds its source.
+    fn add(&mut self, alternatives: &[&Row], layer: Option<usize>) -> Result<()> {
+        let found = alternatives.iter().find_map(|row| self.find(row, layer).map(|from| (*row, from)));
+        let Some((row, from)) = found else {
+            let missing = alternatives.first().filter(|_| alternatives.iter().all(|row| !row.optional));
+            return missing.map_or(Ok(()), |row| Err(self.missing(&format!("{}.weight", self.full_name(row, layer)))));
+        };
+        let to = layer.map_or(row.to.to_owned(), |layer| format!("blk.{layer}.{}", row.to));
+        let dims = Dims::of(row.to, self.hparams);
+        self.push(format!("{to}.weight"), row, &format!("{from}.weight"), dims, row.transposed)?;
+        let bias = format!("{from}.bias");
+        let is_there = self.checkpoint.shape(&bias).is_some();
+        if row.bias == Bias::Always || row.bias == Bias::Maybe && is_there {
+            // One number for each row of a matrix; for each of a norm's weights.
+            let (Dims::Vector(n) | Dims::Matrix(n, _)) = dims;
+            self.push(format!("{to}.bias"), row, &bias, Dims::Vector(n), false)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a tensor whose source has this name.
+    fn push(&mut self, name: String, row: &Row, from: &str, dims: Dims, transposed: bool) -> Result<()> {
+        let source = self.source(row, from, dims, transposed)?;
+        self.planned.push(Planned { name, dims, source });
+        Ok(())
+    }
+
+    /// A scaled embedding is no longer the output: what shares one matrix becomes two.
+    fn untie_output(&mut self) -> Result<()> {
+        let h = self.hparams;
+        let is_scaled = h.embedding_scale != 1.0 || h.output_scale != 1.0;
+        let has_output = self.planned.iter().any(|planned| planned.name == "output.weight");
+        if !is_scaled || has_output {
+            return self.drop_equal_output();
+        }
+        let embedding = self.planned.iter().find(|planned| planned.name == "token_embd.weight");
+        let Planned { dims, source, .. } = embedding.context("missing tensor: the token embedding")?;
+        let source = Source { scale: h.output_scale as f32, ..source.clone() };
+        self.planned.push(Planned { name: "output.weight".into(), dims: *dims, source });
+        Ok(())
+    }
+
+    /// An output that is the embedding, stored again, is not stored in the file.
+    fn drop_equal_output(&mut self) -> Result<()> {
+        let named = |name: &str| self.planned.iter().position(|planned| planned.name == name);
+        let (Some(embedding), Some(output)) = (named("token_embd.weight"), named("output.weight")) else {
+            return Ok(());
+        };
+        let [embedding_source, output_source] = [embedding, output].map(|i| &self.planned[i].source);
+        let is_plain = |source: &Source<'_>| source.scale == 1.0 && !source.unit_rows;
+        let is_equal = is_plain(embedding_source)
+            && is_plain(output_source)
+            && embedding_source.tensor.dtype == output_source.tensor.dtype
+            && embedding_source.tensor.bytes == output_source.tensor.bytes;
+        if is_equal {
+            self.planned.remove(output);
+        }
+        Ok(())
+    }
+
+    /// The name of a row's source, without `.weight`, if the checkpoint has it.
+    fn find(&self, row: &Row, layer: Option<usize>) -> Option<String> {
+        let from = name_in_layer(row.from, layer);
+        let names = self.family.prefixes.iter().map(|prefix| format!("{prefix}{from}"));
+        names.into_iter().find(|name| self.checkpoint.shape(&format!("{name}.weight")).is_some())
+    }
+
+    /// What a missing tensor would be called, without `.weight`: with the prefix that others have.
+    fn full_name(&self, row: &Row, layer: Option<usize>) -> String {
+        let is_used = |prefix: &&&str| self.checkpoint.names().any(|name| name.starts_with(**prefix));
+        let prefix = self.family.prefixes.iter().find(is_used).copied().unwrap_or("");
+        format!("{prefix}{}", name_in_layer(row.from, layer))
+    }
+
+    fn missing(&self, name: &str) -> anyhow::Error {
+        anyhow::anyhow!("{} has no tensor {name}, which a {} has", self.checkpoint.directory(), self.family.name)
+    }
+
+    /// The source of a tensor, its shape checked.
+    fn source(&mut self, row: &Row, name: &str, dims: Dims, transposed: bool) -> Result<Source<'c>> {
+        let h = self.hparams;
+        let tensor = self.checkpoint.tensor(name)?.ok_or_else(|| self.missing(name))?;
+        let part = |part: &Part| match part {
+            Part::Q => h.n_embd,
+            Part::Kv => h.n_embd_kv(),
+            Part::Ff => h.n_ff,
+        };
+        let (rows, cols) = match dims {
+            Dims::Vector(n) => (n, 1),
+            Dims::Matrix(rows, cols) => (rows, cols),
+        };
+        let (order, all_rows) = match row.rows {
+            Rows::All => (Order::From(0), rows),
+            Rows::Deinterleaved => (Order::Deinterleaved { n_head: h.n_head, head_dim: h.head_dim() }, rows),
+            Rows::Part(parts, i) => (Order::From(parts[..i].iter().map(part).sum()), parts.iter().map(part).sum()),
+        };
+        let want = match dims {
+            Dims::Vector(_) => vec![all_rows as u64],
+            Dims::Matrix(..) if transposed => vec![cols as u64, all_rows as u64],
+            Dims::Matrix(..) => vec![all_rows as u64, cols as u64],
+        };
+        ensure!(
+            tensor.shape == want,
+            "{}: the tensor {name} is {:?}, by config.json it is {want:?}",
+            tensor.file.display(),
+            tensor.shape
+        );
+        self.used.insert(tensor.name);
+        let scale = match row.to {
+            "token_embd" => h.embedding_scale,
+            "output" => h.output_scale,
+            _ => 1.0,
+        };
+        let unit_rows = row.to == "output" && h.unit_output_rows;
+        let n_cols = if transposed { all_rows } else { cols };
+        Ok(Source { tensor, n_cols, order, transposed, scale: scale as f32, unit_rows })
+    }
+}
+
+fn name_in_layer(from: &str, layer: Option<usize>) -> String {
+    layer.map_or(from.to_owned(), |layer| from.replace("{}", &layer.to_string()))
+}
+
+impl Planned<'_> {
+    /// As GGUF has them, fastest first.
+    pub fn dims(&self) -> Vec<u64> {
+        match self.dims {
+            Dims::Vector(n) => vec![n as u64],
+            Dims::Matrix(rows, cols) => vec![cols as u64, rows as u64],
+        }
+    }
+
+    /// Rows, and numbers of each; a vector is one row.
+    pub fn rows_and_cols(&self) -> (u64, u64) {
+        match self.dims {
+            Dims::Vector(n) => (1, n as u64),
+            Dims::Matrix(rows, cols) => (rows as u64, cols as u64),
+        }
+    }
+
+    /// Reads numbers of a row from a column on.
+    pub fn read(&self, row: usize, col: usize, out: &mut [f32]) {
+        let Self { dims, source, .. } = self;
+        match dims {
+            Dims::Vector(_) => source.column(0, col, out),
+            Dims::Matrix(..) if source.transposed => {
+                let source_col = source.order.of(row);
+                (col..).zip(out.iter_mut()).for_each(|(i, x)| source.row(i, source_col, std::slice::from_mut(x)));
+            }
+            Dims::Matrix(..) => source.row(source.order.of(row), col, out),
+        }
+        if source.unit_rows {
+            let length = source.length(source.order.of(row));
+            out.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+        }
+        if source.scale != 1.0 {
+            out.iter_mut().for_each(|x| *x *= source.scale);
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Numbers of a row of the source from a column on.
+    fn row(&self, row: usize, col: usize, out: &mut [f32]) {
+        let bytes = self.tensor.dtype.bytes() as usize;
+        let at = (row * self.n_cols + col) * bytes;
+        self.tensor.dtype.read(&self.tensor.bytes[at..at + out.len() * bytes], out);
+    }
+
+    /// Numbers of a column of the source, in the order of the file's rows.
+    fn column(&self, col: usize, first_row: usize, out: &mut [f32]) {
+        for (row, x) in (first_row..).zip(out) {
+            self.row(self.order.of(row), col, std::slice::from_mut(x));
+        }
+    }
+
+    /// The Euclidean length of a row, at least 1e-12, as `torch.nn.functional.normalize` has it.
+    fn length(&self, row: usize) -> f64 {
+        let mut numbers = vec![0.0; self.n_cols];
+        self.row(row, 0, &mut numbers);
+        numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt().max(1e-12)
+    }
+}

@@ -1,0 +1,69 @@
+//! Vocabularies in the files from before `tokenizer.json`: lists of tokens and of merges.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::{Algorithm, Bert, Kind, Token, Vocabulary};
+use crate::convert::config::{Config, read_json};
+
+/// BERT's pre-tokenizer, by one of its names in llama.cpp.
+pub const BERT: &str = "jina-v2-en";
+
+/// `vocab.json`, ids by text, and `merges.txt`, a merge in each line below a first one that may be a comment.
+pub fn byte_level(vocab: &Path, merges: &Path, pre: &str) -> Result<Vocabulary> {
+    let mut vocabulary = Vocabulary::new(Algorithm::Merges, pre);
+    let Value::Object(ids) = read_json(vocab)? else { bail!("{} is not a JSON object", vocab.display()) };
+    set_ids(&mut vocabulary, &ids).with_context(|| vocab.display().to_string())?;
+    let text = fs::read_to_string(merges).with_context(|| format!("cannot read {}", merges.display()))?;
+    for (i, line) in text.lines().enumerate().filter(|(i, line)| !(line.is_empty() || *i == 0 && line.starts_with('#')))
+    {
+        let is_pair = line.split(' ').count() == 2 && line.split(' ').all(|part| !part.is_empty());
+        ensure!(is_pair, "{}, line {}: {line:?} is not two texts with a space between them", merges.display(), i + 1);
+        vocabulary.merges.push(line.into());
+    }
+    Ok(vocabulary)
+}
+
+/// `vocab.txt`, a piece in each line.
+pub fn word_piece(vocab: &Path, directory: &Path) -> Result<Vocabulary> {
+    let settings = Config::read_if_there(&directory.join("tokenizer_config.json"))?;
+    settings.only("tokenize_chinese_chars", &[json!(true)])?;
+    let lowercase = settings.flag("do_lower_case", true)?;
+    let mut vocabulary = Vocabulary::new(Algorithm::WordPiece, BERT);
+    let text = fs::read_to_string(vocab).with_context(|| format!("cannot read {}", vocab.display()))?;
+    let token = |line: &str| Token { text: line.trim_end().into(), kind: Kind::Normal, score: 0.0 };
+    vocabulary.tokens = text.lines().map(token).collect();
+    vocabulary.bert = Some(Bert { lowercase, strip_accents: settings.flag("strip_accents", lowercase)? });
+    mark_bert_tokens(&mut vocabulary);
+    Ok(vocabulary)
+}
+
+/// What BERT's tokenizers know by name, whether their files say so or not; a text is `[CLS]`, its pieces, `[SEP]`.
+pub fn mark_bert_tokens(vocabulary: &mut Vocabulary) {
+    let names = [("cls", "[CLS]"), ("sep", "[SEP]"), ("unk", "[UNK]"), ("pad", "[PAD]"), ("mask", "[MASK]")];
+    for (name, text) in names {
+        let id = vocabulary.ids().get(text).copied();
+        if let Some(id) = id {
+            vocabulary.special.offer(name, id);
+            vocabulary.tokens[id].kind = Kind::Control;
+        }
+    }
+    (vocabulary.special.add_bos, vocabulary.special.add_eos) = (true, true);
+}
+
+/// Sets the tokens that an object has the ids of.
+pub fn set_ids(vocabulary: &mut Vocabulary, ids: &serde_json::Map<String, Value>) -> Result<()> {
+    for (text, id) in ids {
+        let id = token_id(id).with_context(|| format!("the id of {text:?} is {id}, not one of a token"))?;
+        vocabulary.set(id, Token { text: text.clone(), kind: Kind::Normal, score: 0.0 });
+    }
+    Ok(())
+}
+
+/// A number that can be an id. No published vocabulary has a tenth of the limit, which keeps memory bounded.
+pub fn token_id(value: &Value) -> Option<usize> {
+    value.as_u64().filter(|&id| id < 1 << 24).map(|id| id as usize)
+}

@@ -1,0 +1,211 @@
+//! The vocabulary of a Hugging Face directory, and how GGUF files say it.
+//!
+//! Sources, the first that is there: sentencepiece's own model, `tokenizer.json`, `vocab.json` and `merges.txt`, `vocab.txt`.
+//! Around each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`special`] reads.
+
+mod base64;
+mod lists;
+mod protobuf;
+mod sentencepiece;
+mod special;
+mod tokenizer_json;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use nearfield::gguf::{Value, ValueType};
+
+use super::config::Config;
+use crate::gguf_out::GgufOut;
+
+/// What a token is: GGUF's `token_type`, which has sentencepiece's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
+
+/// A token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub text: String,
+    pub kind: Kind,
+    /// Sentencepiece's: the likelier, the higher.
+    pub score: f32,
+}
+
+/// How texts become tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Merges by rank: of the letters that stand for bytes, or of plain ones between white space.
+    Merges,
+    /// Sentencepiece's merges, by score.
+    SentencePieceBpe,
+    /// The likeliest sequence of pieces.
+    Unigram,
+    /// The longest pieces of words, from their beginning.
+    WordPiece,
+}
+
+impl Algorithm {
+    /// `tokenizer.ggml.model`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Merges => "gpt2",
+            Self::SentencePieceBpe => "llama",
+            Self::Unigram => "t5",
+            Self::WordPiece => "bert",
+        }
+    }
+}
+
+/// How sentencepiece prepares a text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Normalizer {
+    pub add_space_prefix: bool,
+    pub remove_extra_whitespaces: bool,
+    /// Replacements of characters, compiled; empty for none.
+    pub charsmap: Vec<u8>,
+}
+
+/// How BERT prepares a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bert {
+    pub lowercase: bool,
+    pub strip_accents: bool,
+}
+
+/// A vocabulary, in the order of its ids.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    pub algorithm: Algorithm,
+    /// `tokenizer.ggml.pre`.
+    pub pre: String,
+    /// A token of no text for each id that has none.
+    pub tokens: Vec<Token>,
+    /// Two texts and a space between them, the first merge first.
+    pub merges: Vec<String>,
+    pub normalizer: Option<Normalizer>,
+    pub bert: Option<Bert>,
+    /// By the names that `tokenizer_config.json` has for them, such as `bos` and `cls`.
+    pub special: special::Special,
+}
+
+impl Vocabulary {
+    /// Reads it from the directory of a model with `n_vocab` rows of embeddings; `pre` is the family's own pre-tokenizer.
+    pub fn read(directory: &Path, config: &Config, n_vocab: usize, pre: &str) -> Result<Self> {
+        let mut vocabulary = Self::read_tokens(directory, pre)?;
+        special::add_tokens(directory, &mut vocabulary)?;
+        let n_tokens = vocabulary.tokens.len();
+        ensure!(
+            n_tokens <= n_vocab,
+            "{}: the tokenizer has {n_tokens} tokens, config.json says {n_vocab}",
+            directory.display()
+        );
+        for id in 0..n_vocab {
+            vocabulary.make_room(id);
+        }
+        special::find(directory, config, &mut vocabulary)?;
+        Ok(vocabulary)
+    }
+
+    fn read_tokens(directory: &Path, pre: &str) -> Result<Self> {
+        let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file());
+        let sentencepiece = ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"];
+        if let Some(path) = sentencepiece.into_iter().find_map(file) {
+            return sentencepiece::read(&path);
+        }
+        if let Some(path) = file("tokenizer.json") {
+            return tokenizer_json::read(&path, pre);
+        }
+        match (file("vocab.json"), file("merges.txt"), file("vocab.txt")) {
+            (Some(vocab), Some(merges), _) => lists::byte_level(&vocab, &merges, pre),
+            (.., Some(vocab)) => lists::word_piece(&vocab, directory),
+            _ => bail!(
+                "{} holds no tokenizer: tokenizer.json, tokenizer.model, vocab.json and merges.txt, or vocab.txt",
+                directory.display()
+            ),
+        }
+    }
+
+    /// A vocabulary of these, without merges.
+    fn new(algorithm: Algorithm, pre: &str) -> Self {
+        Self {
+            algorithm,
+            pre: pre.into(),
+            tokens: Vec::new(),
+            merges: Vec::new(),
+            normalizer: None,
+            bert: None,
+            special: special::Special::default(),
+        }
+    }
+
+    /// Sets the token of an id.
+    fn set(&mut self, id: usize, token: Token) {
+        self.make_room(id);
+        if let Some(place) = self.tokens.get_mut(id) {
+            *place = token;
+        }
+    }
+
+    /// Ids without a token get one that no text has, as llama.cpp's converter names it.
+    fn make_room(&mut self, id: usize) {
+        for i in self.tokens.len()..=id {
+            self.tokens.push(Token { text: format!("[PAD{i}]"), kind: Kind::Unused, score: -1000.0 });
+        }
+    }
+
+    /// The id of each text; the first, if several have it.
+    fn ids(&self) -> HashMap<&str, usize> {
+        self.tokens.iter().enumerate().rev().map(|(id, token)| (token.text.as_str(), id)).collect()
+    }
+
+    /// Puts it into the file's metadata.
+    pub fn write(&self, out: &mut GgufOut) {
+        out.meta("tokenizer.ggml.model", Value::String(self.algorithm.name().as_bytes()));
+        out.meta("tokenizer.ggml.pre", Value::String(self.pre.as_bytes()));
+        let texts: Vec<String> = self.tokens.iter().map(|token| self.text_in_file(token)).collect();
+        let strings = texts.iter().map(|text| Value::String(text.as_bytes()));
+        out.meta_array("tokenizer.ggml.tokens", ValueType::String, strings);
+        if matches!(self.algorithm, Algorithm::SentencePieceBpe | Algorithm::Unigram) {
+            let scores = self.tokens.iter().map(|token| Value::F32(token.score));
+            out.meta_array("tokenizer.ggml.scores", ValueType::F32, scores);
+        }
+        let kinds = self.tokens.iter().map(|token| Value::I32(token.kind as i32));
+        out.meta_array("tokenizer.ggml.token_type", ValueType::I32, kinds);
+        if self.algorithm == Algorithm::Merges {
+            let merges = self.merges.iter().map(|merge| Value::String(merge.as_bytes()));
+            out.meta_array("tokenizer.ggml.merges", ValueType::String, merges);
+        }
+        if let Some(normalizer) = &self.normalizer {
+            out.meta("tokenizer.ggml.add_space_prefix", Value::Bool(normalizer.add_space_prefix));
+            out.meta("tokenizer.ggml.remove_extra_whitespaces", Value::Bool(normalizer.remove_extra_whitespaces));
+            if !normalizer.charsmap.is_empty() {
+                let bytes = normalizer.charsmap.iter().map(|&byte| Value::U8(byte));
+                out.meta_array("tokenizer.ggml.precompiled_charsmap", ValueType::U8, bytes);
+            }
+        }
+        if let Some(bert) = self.bert {
+            out.meta("tokenizer.ggml.normalizer.lowercase", Value::Bool(bert.lowercase));
+            out.meta("tokenizer.ggml.normalizer.strip_accents", Value::Bool(bert.strip_accents));
+        }
+        self.special.write(out);
+    }
+
+    /// A word's first piece begins with `▁` in a file, and `##` before the others is left out: as llama.cpp's converter has it.
+    fn text_in_file(&self, token: &Token) -> String {
+        match (self.algorithm, token.kind) {
+            (Algorithm::WordPiece, Kind::Normal | Kind::Unknown) => match token.text.strip_prefix("##") {
+                Some(rest) => rest.into(),
+                None => format!("\u{2581}{}", token.text),
+            },
+            _ => token.text.clone(),
+        }
+    }
+}

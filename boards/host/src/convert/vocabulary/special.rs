@@ -1,0 +1,191 @@
+//! Tokens with a meaning: those added to a vocabulary, and the ids of the beginning, the end and others.
+//!
+//! They are said in many files. Of ids: `tokenizer_config.json`, `special_tokens_map.json` (by text), `generation_config.json`,
+//! `config.json` (by number), the vocabulary's own file; the first that says one counts.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nearfield::gguf::Value as Meta;
+use serde_json::Value;
+
+use super::lists::token_id;
+use super::{Algorithm, Kind, Token, Vocabulary};
+use crate::convert::config::{Config, read_json};
+use crate::gguf_out::GgufOut;
+
+/// Names in Hugging Face's files (`bos_token`, `bos_token_id`) and GGUF's keys. The spelling of the fourth is GGUF's own.
+const NAMES: [(&str, &str); 7] = [
+    ("bos", "tokenizer.ggml.bos_token_id"),
+    ("eos", "tokenizer.ggml.eos_token_id"),
+    ("unk", "tokenizer.ggml.unknown_token_id"),
+    ("sep", "tokenizer.ggml.seperator_token_id"),
+    ("pad", "tokenizer.ggml.padding_token_id"),
+    ("cls", "tokenizer.ggml.cls_token_id"),
+    ("mask", "tokenizer.ggml.mask_token_id"),
+];
+
+/// Tokens around a gap to fill in: their texts in the vocabularies of Refact, StarCoder and Replit, and GGUF's keys.
+const INFILL: [(&str, &str); 4] = [
+    ("<fim_prefix>", "tokenizer.ggml.fim_pre_token_id"),
+    ("<fim_suffix>", "tokenizer.ggml.fim_suf_token_id"),
+    ("<fim_middle>", "tokenizer.ggml.fim_mid_token_id"),
+    ("<fim_pad>", "tokenizer.ggml.fim_pad_token_id"),
+];
+
+/// What is special in a vocabulary.
+#[derive(Clone, Debug, Default)]
+pub struct Special {
+    /// One for each of [`NAMES`].
+    ids: [Option<usize>; 7],
+    infill: [Option<usize>; 4],
+    /// Whether a text begins with `bos` and ends with `eos`.
+    pub add_bos: bool,
+    pub add_eos: bool,
+    chat_template: Option<String>,
+}
+
+impl Special {
+    /// Sets an id that is not known yet.
+    pub fn offer(&mut self, name: &str, id: usize) {
+        let place = NAMES.iter().position(|(known, _)| *known == name).and_then(|i| self.ids.get_mut(i));
+        if let Some(place) = place {
+            place.get_or_insert(id);
+        }
+    }
+
+    /// Sets an id, whatever was known.
+    fn set(&mut self, name: &str, id: usize) {
+        let place = NAMES.iter().position(|(known, _)| *known == name).and_then(|i| self.ids.get_mut(i));
+        if let Some(place) = place {
+            *place = Some(id);
+        }
+    }
+
+    /// Every text begins with this token.
+    pub fn begin_with(&mut self, id: usize) {
+        self.set("bos", id);
+        self.add_bos = true;
+    }
+
+    /// Every text ends with this token.
+    pub fn end_with(&mut self, id: usize) {
+        self.set("eos", id);
+        self.add_eos = true;
+    }
+
+    /// The id of a name.
+    pub fn id(&self, name: &str) -> Option<usize> {
+        let i = NAMES.iter().position(|(known, _)| *known == name)?;
+        self.ids.get(i).copied().flatten()
+    }
+
+    /// Puts it into a file's metadata.
+    pub fn write(&self, out: &mut GgufOut) {
+        let names = NAMES.iter().zip(self.ids).chain(INFILL.iter().zip(self.infill));
+        for ((_, key), id) in names {
+            if let Some(id) = id {
+                out.meta(key, Meta::U32(id as u32));
+            }
+        }
+        out.meta("tokenizer.ggml.add_bos_token", Meta::Bool(self.add_bos));
+        out.meta("tokenizer.ggml.add_eos_token", Meta::Bool(self.add_eos));
+        if let Some(template) = &self.chat_template {
+            out.meta("tokenizer.chat_template", Meta::String(template.as_bytes()));
+        }
+    }
+}
+
+/// Adds the tokens that `added_tokens.json` and `tokenizer_config.json` name beside the vocabulary's file.
+pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary) -> Result<()> {
+    let path = directory.join("added_tokens.json");
+    if path.is_file()
+        && let Value::Object(added) = read_json(&path)?
+    {
+        for (text, id) in &added {
+            let id = token_id(id).with_context(|| format!("{}: the id of {text:?} is {id}", path.display()))?;
+            add(vocabulary, id, text, false);
+        }
+    }
+    let path = directory.join("tokenizer_config.json");
+    let settings = Config::read_if_there(&path)?;
+    if let Some(Value::Object(added)) = settings.value("added_tokens_decoder") {
+        for (id, token) in added {
+            let text = token.get("content").and_then(Value::as_str);
+            let number = id.parse::<u64>().ok().and_then(|id| token_id(&id.into()));
+            let (Some(text), Some(number)) = (text, number) else {
+                return Err(
+                    settings.refuse(format_args!("`added_tokens_decoder` has {id:?}: {token}, not a token and its id"))
+                );
+            };
+            add(vocabulary, number, text, token.get("special") == Some(&Value::Bool(true)));
+        }
+    }
+    Ok(())
+}
+
+/// A token that is found in a text before all others; in a prompt it counts only if it is not a control token.
+pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool) {
+    // The unknown token stays that, whatever the list of added ones says: sentencepiece never reads it in a text.
+    let is_unknown = vocabulary.tokens.get(id).is_some_and(|token| token.kind == Kind::Unknown && token.text == text);
+    let was_control = vocabulary.tokens.get(id).is_some_and(|token| token.kind == Kind::Control && token.text == text);
+    let kind = if is_control || was_control { Kind::Control } else { Kind::UserDefined };
+    if !is_unknown {
+        vocabulary.set(id, Token { text: text.into(), kind, score: 0.0 });
+    }
+}
+
+/// Finds the ids and the rest that the files around a vocabulary say.
+pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> Result<()> {
+    let read = |name: &str| Config::read_if_there(&directory.join(name));
+    let (settings, map) = (read("tokenizer_config.json")?, read("special_tokens_map.json")?);
+    let generation = read("generation_config.json")?;
+    let mut special = std::mem::take(&mut vocabulary.special);
+    let mut named = Vec::new();
+    let ids = vocabulary.ids();
+    for (name, _) in NAMES {
+        let (text, number) = (format!("{name}_token"), format!("{name}_token_id"));
+        let by_text = [&settings, &map].into_iter().find_map(|file| text_of(file.value(&text)?));
+        let by_text = by_text.and_then(|text| ids.get(text).copied());
+        named.extend(by_text);
+        let by_number = [&generation, config].into_iter().find_map(|file| number_of(file.value(&number)?));
+        let by_number = by_number.filter(|&id| id < vocabulary.tokens.len());
+        // What the tokenizer itself puts around a text stays.
+        let is_fixed = name == "bos" && special.add_bos || name == "eos" && special.add_eos;
+        match by_text.or(by_number) {
+            Some(id) if is_fixed => special.offer(name, id),
+            Some(id) => special.set(name, id),
+            None => {}
+        }
+    }
+    // BERT's names for the two ends of a text.
+    for (end, name) in [("bos", "cls"), ("eos", "sep")] {
+        if let Some(id) = special.id(name) {
+            match vocabulary.algorithm {
+                Algorithm::WordPiece => special.set(end, id),
+                _ => special.offer(end, id),
+            }
+        }
+    }
+    special.infill = INFILL.map(|(text, _)| ids.get(text).copied());
+    special.add_bos = settings.flag("add_bos_token", special.add_bos)?;
+    special.add_eos = settings.flag("add_eos_token", special.add_eos)?;
+    special.chat_template = settings.value("chat_template").and_then(Value::as_str).map(str::to_owned);
+    vocabulary.special = special;
+    for id in named {
+        // What is called an end or a mask is no text, even where no list of added tokens says so.
+        let token = &mut vocabulary.tokens[id];
+        token.kind = if token.kind == Kind::Normal { Kind::Control } else { token.kind };
+    }
+    Ok(())
+}
+
+/// A token by its text, which may lie in an object with how it is found.
+fn text_of(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// A token by its number: of several ends, the first. Negative numbers stand for none.
+fn number_of(value: &Value) -> Option<usize> {
+    token_id(value.as_array().and_then(|ids| ids.first()).unwrap_or(value))
+}

@@ -1,0 +1,392 @@
+//! `tokenizer.json`, the file of Hugging Face's `tokenizers`: a model, what prepares a text for it, and what is added around.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nearfield::tokenizer::PreTokenizer;
+use serde_json::{Map, Value, json};
+
+use super::lists::{BERT, mark_bert_tokens, set_ids, token_id};
+use super::special::add;
+use super::{Algorithm, Bert, Kind, Normalizer, Token, Vocabulary, base64};
+use crate::convert::config::{Config, read_json};
+use crate::report;
+
+/// Reads a file; `pre` is the family's own name for how it cuts texts.
+pub fn read(path: &Path, pre: &str) -> Result<Vocabulary> {
+    let json = read_json(path)?;
+    parse(&json, pre).with_context(|| path.display().to_string())
+}
+
+fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
+    let model = Config::of("model", json.get("model").and_then(Value::as_object).context("it has no `model`")?);
+    // Files from before the field existed have merges, or a vocabulary in the form of a list.
+    let ty = match model.text("type")? {
+        Some(ty) => ty,
+        None if model.has("merges") => "BPE",
+        None if matches!(model.value("vocab"), Some(Value::Array(_))) => "Unigram",
+        None => "WordPiece",
+    };
+    let mut vocabulary = match ty {
+        "BPE" => merges(json, &model, pre)?,
+        "Unigram" => unigram(json, &model)?,
+        "WordPiece" => word_piece(json, &model)?,
+        other => bail!("its model is of type {other:?}: BPE, Unigram and WordPiece can be converted"),
+    };
+    for token in json.get("added_tokens").and_then(Value::as_array).into_iter().flatten() {
+        let id = token.get("id").and_then(token_id);
+        let (Some(id), Some(text)) = (id, token.get("content").and_then(Value::as_str)) else {
+            bail!("an added token is {token}, without an id or a content");
+        };
+        add(&mut vocabulary, id, text, token.get("special") == Some(&json!(true)));
+    }
+    around(json.get("post_processor"), &mut vocabulary);
+    Ok(vocabulary)
+}
+
+fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
+    model.only("byte_fallback", &[json!(false)]).context("sentencepiece's own tokenizer.model has what this needs")?;
+    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
+        model.only(key, &[json!("")])?;
+    }
+    model.only("ignore_merges", &[json!(false)])?;
+    let mut vocabulary = Vocabulary::new(Algorithm::Merges, pre_tokenizer(json.get("pre_tokenizer"), pre)?);
+    set_ids(&mut vocabulary, ids(model)?)?;
+    let Some(Value::Array(merges)) = model.value("merges") else { bail!("its model has no `merges`") };
+    for merge in merges {
+        vocabulary
+            .merges
+            .push(pair(merge).with_context(|| format!("a merge is {merge}, not two texts without spaces"))?);
+    }
+    let unknown = model.text("unk_token")?.and_then(|text| vocabulary.ids().get(text).copied());
+    if let Some(id) = unknown {
+        vocabulary.special.offer("unk", id);
+    }
+    // What GGUF has no word for, and no model of these families was trained to need: NFC changes few texts.
+    if let Some(normalizer) = json.get("normalizer").filter(|normalizer| !normalizer.is_null()) {
+        let ty = normalizer.get("type").and_then(Value::as_str).unwrap_or("unknown");
+        report::note(format_args!("the normalizer of the tokenizer ({ty}) is left out: a GGUF file cannot say it"));
+    }
+    Ok(vocabulary)
+}
+
+fn ids(model: &Config) -> Result<&Map<String, Value>> {
+    match model.value("vocab") {
+        Some(Value::Object(ids)) => Ok(ids),
+        _ => bail!("its model has no `vocab` of ids by text"),
+    }
+}
+
+/// `"a b"`, or `["a", "b"]` in newer files.
+fn pair(merge: &Value) -> Option<String> {
+    let (a, b) = match merge {
+        Value::String(merge) => merge.split_once(' ')?,
+        Value::Array(pair) => match &pair[..] {
+            [a, b] => (a.as_str()?, b.as_str()?),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let is_plain = |part: &str| !part.is_empty() && !part.contains(' ');
+    (is_plain(a) && is_plain(b)).then(|| format!("{a} {b}"))
+}
+
+/// BLOOM's regular expression; its inner brackets nest.
+const BLOOM: &str = r" ?[^(\s|[.,!?…。，、।۔،])]+";
+/// GPT-2's, where it is written out.
+const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
+/// GGUF's name of a pre-tokenizer: the family's, if that cuts as this one does.
+fn pre_tokenizer<'p>(pre_tokenizer: Option<&Value>, family: &'p str) -> Result<&'p str> {
+    let mut steps = Vec::new();
+    flatten(pre_tokenizer, "pretokenizers", &mut steps);
+    let words: Vec<String> = steps.iter().map(|step| word(step)).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let gpt2 = format!("split {GPT2}");
+    let bloom = format!("split {BLOOM}");
+    let found = match &words[..] {
+        ["bytes of words"] => "gpt-2",
+        [split, "bytes"] if *split == gpt2 => "gpt-2",
+        ["digit", "bytes of words"] => "refact",
+        [split, "bytes"] if *split == bloom => "bloom",
+        ["punctuation", "bytes of words", "digits", "split [0-9][0-9][0-9]"] => "falcon",
+        ["white space"] => "dnabert-2",
+        _ => {
+            let steps = steps.iter().map(|step| step.to_string()).collect::<Vec<_>>().join(", ");
+            bail!("texts are cut by a `pre_tokenizer` of [{steps}], which no known name of GGUF stands for")
+        }
+    };
+    match (PreTokenizer::from_name(family), PreTokenizer::from_name(found)) {
+        (Ok(a), Ok(b)) if a == b => Ok(family),
+        _ => Ok(found),
+    }
+}
+
+/// A step in a word, if it is one that is known.
+fn word(step: &Value) -> String {
+    let flag = |key: &str, default: bool| step.get(key).and_then(Value::as_bool).unwrap_or(default);
+    let text = |key: &str| step.get(key).and_then(Value::as_str).unwrap_or_default();
+    match text("type") {
+        "ByteLevel" if flag("add_prefix_space", true) => String::new(),
+        "ByteLevel" if flag("use_regex", true) => "bytes of words".into(),
+        "ByteLevel" => "bytes".into(),
+        "Digits" if flag("individual_digits", false) => "digit".into(),
+        "Digits" => "digits".into(),
+        "Punctuation" if text("behavior") == "Contiguous" => "punctuation".into(),
+        "Whitespace" => "white space".into(),
+        "Split" if text("behavior") == "Isolated" && !flag("invert", false) => {
+            let pattern = step.get("pattern").and_then(|pattern| pattern.get("Regex").or(pattern.get("String")));
+            format!("split {}", pattern.and_then(Value::as_str).unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+fn unigram(json: &Value, model: &Config) -> Result<Vocabulary> {
+    let mut vocabulary = Vocabulary::new(Algorithm::Unigram, "default");
+    let Some(Value::Array(pieces)) = model.value("vocab") else {
+        bail!("its model has no `vocab` of pieces and scores")
+    };
+    let falls_back = model.flag("byte_fallback", false)?;
+    for (id, piece) in pieces.iter().enumerate() {
+        let text = piece.get(0).and_then(Value::as_str);
+        let (Some(text), Some(score)) = (text, piece.get(1).and_then(Value::as_f64)) else {
+            bail!("piece {id} is {piece}, not a text and a score");
+        };
+        let kind = if falls_back && is_byte(text) { Kind::Byte } else { Kind::Normal };
+        vocabulary.tokens.push(Token { text: text.into(), kind, score: score as f32 });
+    }
+    if let Some(id) = model.optional_count(&["unk_id"])? {
+        let n = vocabulary.tokens.len();
+        vocabulary.tokens.get_mut(id).with_context(|| format!("`unk_id` is {id}, of {n} pieces"))?.kind = Kind::Unknown;
+        vocabulary.special.offer("unk", id);
+    }
+    vocabulary.normalizer = Some(normalizer(json)?);
+    Ok(vocabulary)
+}
+
+/// `<0x0A>`
+fn is_byte(text: &str) -> bool {
+    let digits = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
+}
+
+/// What sentencepiece's normalizer became in `tokenizer.json`: a compiled map, a replacement of runs of spaces, and `Metaspace`.
+fn normalizer(json: &Value) -> Result<Normalizer> {
+    let mut found = Normalizer::default();
+    let mut all = Vec::new();
+    flatten(json.get("normalizer"), "normalizers", &mut all);
+    for step in all {
+        match step.get("type").and_then(Value::as_str) {
+            Some("Precompiled") => {
+                let text = step.get("precompiled_charsmap").and_then(Value::as_str);
+                found.charsmap = text.and_then(base64::decode).context("`precompiled_charsmap` is not base64")?;
+            }
+            Some("Replace") if step["pattern"]["Regex"] == " {2,}" => found.remove_extra_whitespaces = true,
+            Some("Strip") => {}
+            _ => bail!("the `normalizer` has the step {step}, which GGUF has no word for"),
+        }
+    }
+    let mut all = Vec::new();
+    flatten(json.get("pre_tokenizer"), "pretokenizers", &mut all);
+    for step in all {
+        match step.get("type").and_then(Value::as_str) {
+            Some("Metaspace") => {
+                let always = step.get("prepend_scheme").and_then(Value::as_str).map(|scheme| scheme != "never");
+                let before = step.get("add_prefix_space").and_then(Value::as_bool);
+                found.add_space_prefix = always.or(before).unwrap_or(true);
+            }
+            Some("WhitespaceSplit") => found.remove_extra_whitespaces = true,
+            _ => bail!("the `pre_tokenizer` has the step {step}, which GGUF has no word for"),
+        }
+    }
+    Ok(found)
+}
+
+/// The steps of a sequence, which may lie in one another, in their order.
+fn flatten<'v>(step: Option<&'v Value>, key: &str, out: &mut Vec<&'v Value>) {
+    let Some(step) = step.filter(|step| !step.is_null()) else { return };
+    match step.get(key).and_then(Value::as_array) {
+        Some(all) => all.iter().for_each(|step| flatten(Some(step), key, out)),
+        None => out.push(step),
+    }
+}
+
+fn word_piece(json: &Value, model: &Config) -> Result<Vocabulary> {
+    model.only("continuing_subword_prefix", &[json!("##")])?;
+    let empty = Map::new();
+    let normalizer = Config::of("normalizer", json.get("normalizer").and_then(Value::as_object).unwrap_or(&empty));
+    ensure!(normalizer.text("type")? == Some("BertNormalizer"), "its `normalizer` is not BERT's");
+    for key in ["clean_text", "handle_chinese_chars"] {
+        normalizer.only(key, &[json!(true)])?;
+    }
+    let mut vocabulary = Vocabulary::new(Algorithm::WordPiece, BERT);
+    let lowercase = normalizer.flag("lowercase", true)?;
+    vocabulary.bert = Some(Bert { lowercase, strip_accents: normalizer.flag("strip_accents", lowercase)? });
+    set_ids(&mut vocabulary, ids(model)?)?;
+    mark_bert_tokens(&mut vocabulary);
+    Ok(vocabulary)
+}
+
+/// Tokens that a text begins and ends with.
+fn around(processor: Option<&Value>, vocabulary: &mut Vocabulary) {
+    let mut all = Vec::new();
+    flatten(processor, "processors", &mut all);
+    for step in all {
+        let (first, last) = match step.get("type").and_then(Value::as_str) {
+            Some("RobertaProcessing" | "BertProcessing") => (step["cls"].get(0), step["sep"].get(0)),
+            Some("TemplateProcessing") => {
+                let single = step.get("single").and_then(Value::as_array).map_or(&[][..], |single| single);
+                let last = single.last().filter(|_| single.len() > 1);
+                (single.first().and_then(special_token), last.and_then(special_token))
+            }
+            _ => continue,
+        };
+        set_ends(vocabulary, first.and_then(Value::as_str), last.and_then(Value::as_str));
+    }
+}
+
+/// The token in a part of a template, if it is no text.
+fn special_token(part: &Value) -> Option<&Value> {
+    part.get("SpecialToken")?.get("id")
+}
+
+fn set_ends(vocabulary: &mut Vocabulary, first: Option<&str>, last: Option<&str>) {
+    let id = |text: Option<&str>| vocabulary.ids().get(text?).copied();
+    let (first, last) = (id(first), id(last));
+    if let Some(id) = first {
+        vocabulary.special.begin_with(id);
+    }
+    if let Some(id) = last {
+        vocabulary.special.end_with(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn byte_level() -> Value {
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})
+    }
+
+    #[test]
+    fn pre_tokenizers_get_the_name_of_the_family_or_their_own() {
+        let sequence = |steps: Value| json!({"type": "Sequence", "pretokenizers": steps});
+        let split = |regex: &str| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
+        let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false});
+        let digits = json!({"type": "Digits", "individual_digits": true});
+        let cases = [
+            (byte_level(), "mpt", "mpt"),
+            (byte_level(), "bloom", "gpt-2"),
+            (sequence(json!([split(BLOOM), bytes])), "bloom", "bloom"),
+            (sequence(json!([split(GPT2), bytes])), "jais", "jais"),
+            (sequence(json!([digits, byte_level()])), "refact", "refact"),
+            (sequence(json!([digits, byte_level()])), "gpt-2", "refact"),
+            (json!({"type": "Whitespace"}), "gpt-2", "dnabert-2"),
+        ];
+        for (json, family, want) in cases {
+            assert_eq!(pre_tokenizer(Some(&json), family).unwrap(), want, "{json}");
+        }
+        let mut prefixed = byte_level();
+        prefixed["add_prefix_space"] = json!(true);
+        for json in [Value::Null, prefixed, sequence(json!([split("x"), bytes])), json!({"type": "Whitespaces"})] {
+            let error = pre_tokenizer(Some(&json), "gpt-2").unwrap_err().to_string();
+            assert!(error.starts_with("texts are cut by a `pre_tokenizer` of ["), "{error}");
+        }
+    }
+
+    fn tokenizer() -> Value {
+        json!({
+            "added_tokens": [
+                {"id": 4, "content": "</s>", "special": true},
+                {"id": 6, "content": "  ", "special": false},
+            ],
+            "normalizer": null,
+            "pre_tokenizer": byte_level(),
+            "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 4], "cls": ["a", 0]},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+        })
+    }
+
+    #[test]
+    fn merges_ids_and_added_tokens_are_read() {
+        let mut json = tokenizer();
+        for merge in [json!("a b"), json!(["a", "b"])] {
+            json["model"]["merges"] = json!([merge]);
+            let found = parse(&json, "gpt-2").unwrap();
+            let texts: Vec<&str> = found.tokens.iter().map(|token| token.text.as_str()).collect();
+            assert_eq!(texts, ["a", "b", "ab", "[PAD3]", "</s>", "[PAD5]", "  "]);
+            let kinds = [Kind::Unused, Kind::Control, Kind::Unused, Kind::UserDefined];
+            assert_eq!(found.tokens[3..].iter().map(|token| token.kind).collect::<Vec<_>>(), kinds);
+            assert_eq!(found.merges, ["a b"]);
+            assert!(found.special.add_bos && found.special.add_eos);
+            assert_eq!([found.special.id("bos"), found.special.id("eos")], [Some(0), Some(4)]);
+        }
+    }
+
+    #[test]
+    fn what_a_file_cannot_say_is_refused() {
+        let cases = [
+            (
+                "/model/type",
+                json!("WordLevel"),
+                "its model is of type \"WordLevel\": BPE, Unigram and WordPiece can be converted",
+            ),
+            ("/model/merges", json!([["a b", "c"]]), "a merge is [\"a b\",\"c\"], not two texts without spaces"),
+            ("/model/vocab", json!({"a": -1}), "the id of \"a\" is -1, not one of a token"),
+            ("/model/vocab", json!([]), "its model has no `vocab` of ids by text"),
+            ("/added_tokens/0/id", json!(null), "an added token is "),
+            ("/pre_tokenizer", json!(null), "texts are cut by a `pre_tokenizer` of []"),
+        ];
+        for (place, value, want) in cases {
+            let mut json = tokenizer();
+            *json.pointer_mut(place).unwrap() = value;
+            let error = parse(&json, "gpt-2").unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        }
+        let mut json = tokenizer();
+        json["model"]["ignore_merges"] = json!(true);
+        let error = parse(&json, "gpt-2").unwrap_err().to_string();
+        assert_eq!(error, "model: `ignore_merges` is true: only false can be converted");
+    }
+
+    #[test]
+    fn unigrams_have_scores_and_a_normalizer() {
+        let json = json!({
+            "normalizer": {"type": "Sequence", "normalizers": [
+                {"type": "Precompiled", "precompiled_charsmap": "Zm9v"},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            ]},
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always"},
+            "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": true,
+                "vocab": [["<unk>", 0.0], ["<0x0A>", -3.0], ["\u{2581}a", -1.5]]},
+        });
+        let found = parse(&json, "gpt-2").unwrap();
+        assert_eq!(found.algorithm, Algorithm::Unigram);
+        let kinds: Vec<Kind> = found.tokens.iter().map(|token| token.kind).collect();
+        assert_eq!(kinds, [Kind::Unknown, Kind::Byte, Kind::Normal]);
+        assert_eq!(found.tokens[2].score, -1.5);
+        let want = Normalizer { add_space_prefix: true, remove_extra_whitespaces: true, charsmap: b"foo".into() };
+        assert_eq!(found.normalizer, Some(want));
+    }
+
+    #[test]
+    fn word_pieces_are_those_of_a_bert() {
+        let mut json = json!({
+            "normalizer": {"type": "BertNormalizer", "lowercase": true, "strip_accents": null},
+            "model": {"type": "WordPiece", "vocab": {"[CLS]": 0, "[SEP]": 1, "a": 2, "##b": 3}, "unk_token": "[UNK]"},
+        });
+        let found = parse(&json, "jina-v2-en").unwrap();
+        assert_eq!(found.algorithm, Algorithm::WordPiece);
+        let texts: Vec<String> = found.tokens.iter().map(|token| found.text_in_file(token)).collect();
+        assert_eq!(texts, ["[CLS]", "[SEP]", "\u{2581}a", "b"]);
+        assert_eq!(found.bert, Some(Bert { lowercase: true, strip_accents: true }));
+        json["normalizer"]["lowercase"] = json!(false);
+        let bert = parse(&json, "jina-v2-en").unwrap().bert;
+        assert_eq!(bert, Some(Bert { lowercase: false, strip_accents: false }));
+        json["normalizer"]["clean_text"] = json!(false);
+        let error = parse(&json, "jina-v2-en").unwrap_err().to_string();
+        assert_eq!(error, "normalizer: `clean_text` is false: only true can be converted");
+    }
+}

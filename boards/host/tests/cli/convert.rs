@@ -1,0 +1,359 @@
+//! Conversion: what is wrong with a folder is said in one line, and no file is left behind.
+
+use std::fs;
+
+use nearfield::Gguf;
+use nearfield::gguf::Value as Meta;
+use serde_json::{Value, json};
+
+use crate::hugging_face::{self, Tensor};
+use crate::{Folder, text};
+
+const N_VOCAB: usize = 320;
+const N_EMBD: usize = 32;
+
+/// A GPT-2 of one layer. The names are those of the file without its prefix.
+fn tensors() -> Vec<Tensor> {
+    let shapes: [(&str, &[usize]); 16] = [
+        ("wte.weight", &[N_VOCAB, N_EMBD]),
+        ("wpe.weight", &[64, N_EMBD]),
+        ("h.0.ln_1.weight", &[N_EMBD]),
+        ("h.0.ln_1.bias", &[N_EMBD]),
+        ("h.0.attn.c_attn.weight", &[N_EMBD, 3 * N_EMBD]),
+        ("h.0.attn.c_attn.bias", &[3 * N_EMBD]),
+        ("h.0.attn.c_proj.weight", &[N_EMBD, N_EMBD]),
+        ("h.0.attn.c_proj.bias", &[N_EMBD]),
+        ("h.0.ln_2.weight", &[N_EMBD]),
+        ("h.0.ln_2.bias", &[N_EMBD]),
+        ("h.0.mlp.c_fc.weight", &[N_EMBD, 4 * N_EMBD]),
+        ("h.0.mlp.c_fc.bias", &[4 * N_EMBD]),
+        ("h.0.mlp.c_proj.weight", &[4 * N_EMBD, N_EMBD]),
+        ("h.0.mlp.c_proj.bias", &[N_EMBD]),
+        ("ln_f.weight", &[N_EMBD]),
+        ("ln_f.bias", &[N_EMBD]),
+    ];
+    let tensor = |(name, shape): &(&str, &[usize])| {
+        let n: usize = shape.iter().product();
+        let numbers: Vec<f32> = (0..n).map(|i| ((i * 37 + shape.len()) % 101) as f32 / 64.0 - 0.75).collect();
+        Tensor::f32(&format!("transformer.{name}"), shape, &numbers)
+    };
+    shapes.iter().map(tensor).collect()
+}
+
+fn config() -> Value {
+    json!({
+        "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": N_VOCAB, "n_positions": 64, "n_embd": N_EMBD,
+        "n_layer": 1, "n_head": 4, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "bos_token_id": 0,
+        "eos_token_id": 0,
+    })
+}
+
+/// A folder `model` that can be converted.
+fn folder() -> Folder {
+    let f = Folder::new();
+    let model = f.path().join("model");
+    fs::create_dir(&model).unwrap();
+    hugging_face::write_json(&model, "config.json", &config());
+    hugging_face::write_json(&model, "tokenizer.json", &hugging_face::tokenizer());
+    hugging_face::write_shards(&model, &tensors(), 3);
+    f
+}
+
+/// A folder without weights yet.
+fn without_weights() -> Folder {
+    let f = folder();
+    for file in fs::read_dir(f.path().join("model")).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.to_str().unwrap().contains("safetensors") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    f
+}
+
+/// Conversion fails so, and there is no file afterwards, half or whole.
+#[track_caller]
+fn fails(f: &Folder, want: &str) {
+    f.fails("convert model -o out.gguf", 1, want);
+    assert_eq!(f.names(), ["model"]);
+}
+
+#[track_caller]
+fn fails_with_config(edit: impl FnOnce(&mut Value), want: &str) {
+    let f = folder();
+    let mut config = config();
+    edit(&mut config);
+    hugging_face::write_json(&f.path().join("model"), "config.json", &config);
+    fails(&f, want);
+}
+
+#[track_caller]
+fn fails_with_tensors(edit: impl FnOnce(&mut Vec<Tensor>), want: &str) {
+    let f = without_weights();
+    let mut tensors = tensors();
+    edit(&mut tensors);
+    hugging_face::write_single(&f.path().join("model"), &tensors);
+    fails(&f, want);
+}
+
+#[test]
+fn a_model_is_converted_in_all_types_of_files() {
+    let f = folder();
+    for ty in ["f32", "f16", "bf16", "q8_0", "q4_0"] {
+        let said = f.stderr(&format!("convert model -o {ty}.gguf --type {ty} --threads 2"));
+        assert!(said.starts_with("read     model: GPT-2, 16 tensors\nwritten  "), "{said}");
+        f.stdout(&format!("logits {ty}.gguf --tokens 1,2,3 -o out.npy"));
+    }
+    // One thread writes the same bytes.
+    f.stderr("convert model -o one.gguf --type q4_0 --threads 1");
+    let read = |name: &str| fs::read(f.path().join(name)).unwrap();
+    assert!(read("one.gguf") == read("q4_0.gguf"));
+    // Conversion and quantization give the tensors that conversion alone gives.
+    f.stderr("quantize f32.gguf again.gguf q4_0");
+    let (again, once) = (read("again.gguf"), read("q4_0.gguf"));
+    let (again, once) = (Gguf::parse(&again).unwrap(), Gguf::parse(&once).unwrap());
+    for (a, b) in again.tensors().zip(once.tensors()) {
+        assert!(a.name == b.name && a.ty == b.ty, "{} {}, {} {}", a.name, a.ty, b.name, b.ty);
+        let data = |gguf: &Gguf<'_>, offset, n| gguf.data(offset, n).unwrap().to_vec();
+        assert!(
+            data(&again, a.offset, a.n_bytes().unwrap()) == data(&once, b.offset, b.n_bytes().unwrap()),
+            "{}",
+            a.name
+        );
+    }
+}
+
+#[test]
+fn from_the_folder_to_a_text() {
+    let f = folder();
+    f.stderr("convert model -o model.gguf");
+    f.stderr("quantize model.gguf small.gguf q8_0");
+    let inspected = f.stdout("inspect small.gguf");
+    assert!(inspected.contains("\nshape\n  gpt2, 1 layers, width 32, 4 heads of 8"), "{inspected}");
+    assert!(!inspected.contains("no text") && inspected.contains("to run it"), "{inspected}");
+    let text = f.stdout("run small.gguf hello -n 8 --temp 0");
+    assert!(text.starts_with("hello") && text.len() > "hello".len(), "{text:?}");
+}
+
+#[test]
+fn one_file_and_three_shards_make_the_same() {
+    let f = folder();
+    f.stderr("convert model -o shards.gguf");
+    let single = without_weights();
+    hugging_face::write_single(&single.path().join("model"), &tensors());
+    single.stderr("convert model -o single.gguf");
+    let read = |f: &Folder, name: &str| fs::read(f.path().join(name)).unwrap();
+    assert!(read(&f, "shards.gguf") == read(&single, "single.gguf"));
+}
+
+#[test]
+fn the_file_says_what_the_folder_says() {
+    let f = folder();
+    f.stderr("convert model -o out.gguf");
+    let file = fs::read(f.path().join("out.gguf")).unwrap();
+    let gguf = Gguf::parse(&file).unwrap();
+    let texts = [("general.architecture", "gpt2"), ("general.name", "model"), ("tokenizer.ggml.pre", "gpt-2")];
+    for (key, want) in texts {
+        assert!(matches!(gguf.get(key), Some(Meta::String(found)) if found == want.as_bytes()), "{key}");
+    }
+    let numbers = [
+        ("general.file_type", 1),
+        ("gpt2.context_length", 64),
+        ("gpt2.embedding_length", 32),
+        ("gpt2.block_count", 1),
+        ("gpt2.feed_forward_length", 128),
+        ("gpt2.attention.head_count", 4),
+        ("gpt2.attention.head_count_kv", 4),
+        ("tokenizer.ggml.bos_token_id", 0),
+        ("tokenizer.ggml.eos_token_id", 0),
+    ];
+    for (key, want) in numbers {
+        assert_eq!(gguf.get(key).and_then(Meta::as_u64), Some(want), "{key}");
+    }
+    assert!(matches!(gguf.get("gpt2.attention.max_alibi_bias"), Some(Meta::F32(0.0))));
+    assert_eq!(f.stdout("tokenize out.gguf hello --special").trim(), f.stdout("tokenize out.gguf hello").trim());
+    assert_eq!(f.stdout("detokenize out.gguf 0 --special"), "<|endoftext|>");
+}
+
+#[test]
+fn folders_that_hold_no_model() {
+    let f = Folder::new();
+    f.fails("convert none -o out.gguf", 1, "cannot open none: No such file");
+    f.fails("convert tiny.gguf -o out.gguf", 1, "tiny.gguf is not a directory");
+    fs::create_dir(f.path().join("model")).unwrap();
+    fails(&f, "cannot read model/config.json: No such file");
+    f.write("model/config.json", b"{");
+    fails(&f, "model/config.json is not JSON: EOF while parsing an object at line 1 column 1");
+    f.write("model/config.json", b"[]");
+    fails(&f, "model/config.json is not a JSON object");
+}
+
+#[test]
+fn configurations_that_cannot_be_converted() {
+    let class = |class: Value| move |config: &mut Value| config["architectures"] = class;
+    fails_with_config(
+        |config| {
+            class(json!(["LlamaForCausalLM"]))(config);
+            config["model_type"] = json!("llama");
+        },
+        "model/config.json: LlamaForCausalLM is no known architecture: known are BloomForCausalLM, MPTForCausalLM, ",
+    );
+    fails_with_config(
+        |config| *config = json!({}),
+        "model/config.json: neither `architectures` nor `model_type` says what it is",
+    );
+    let cases: [(&str, Value, &str); 7] = [
+        ("n_embd", Value::Null, "model/config.json has no `n_embd` or `hidden_size`"),
+        ("n_embd", json!("32"), "model/config.json: `n_embd` is \"32\", not a count"),
+        ("n_layer", json!(-1), "model/config.json: `n_layer` is -1, not a count"),
+        ("n_head", json!(0), "model/config.json: `n_head` or `num_attention_heads` is 0"),
+        ("n_head", json!(5), "model/config.json: a width of 32 cannot be shared by 5 heads"),
+        (
+            "activation_function",
+            json!("relu"),
+            "model/config.json: `activation_function` is \"relu\": only \"gelu_new\" or \"gelu_pytorch_tanh\" or \"gelu_fast\"",
+        ),
+        (
+            "scale_attn_weights",
+            json!(false),
+            "model/config.json: `scale_attn_weights` is false: only true can be converted",
+        ),
+    ];
+    for (key, value, want) in cases {
+        fails_with_config(|config| config[key] = value, want);
+    }
+    // What lacks ALiBi where a family may have it.
+    for (class, why) in [
+        ("FalconForCausalLM", "`alibi` is not set: a Falcon with rotary positions"),
+        ("MPTForCausalLM", "`alibi` is not set: an MPT with other positions"),
+        ("BertModel", "no `alibi_starting_size`: a BERT with position embeddings cannot be converted"),
+        ("JinaBertModel", "`position_embedding_type` is not \"alibi\": such a BERT cannot be converted"),
+        ("JAISLMHeadModel", "`activation_function` is \"gelu_new\": only \"swiglu\" can be converted"),
+    ] {
+        fails_with_config(|config| config["architectures"] = json!([class]), &format!("model/config.json: {why}"));
+    }
+}
+
+#[test]
+fn weights_that_are_not_there() {
+    let f = without_weights();
+    fails(
+        &f,
+        "model holds no weights that can be read: a model has model.safetensors, or shards and model.safetensors.index",
+    );
+    f.write("model/pytorch_model.bin", b"x");
+    fails(&f, "model holds no weights that can be read: PyTorch's .bin files can run any code when they are read: ");
+    f.write("model/part.safetensors", b"x");
+    fails(&f, "model holds no weights that can be read: its shards need model.safetensors.index.json");
+    let f = folder();
+    fs::remove_file(f.path().join("model/model-00002-of-00003.safetensors")).unwrap();
+    fails(&f, "cannot open model/model-00002-of-00003.safetensors: No such file");
+    let f = folder();
+    hugging_face::write_json(
+        &f.path().join("model"),
+        "model.safetensors.index.json",
+        &json!({"weight_map": {"x": "../y"}}),
+    );
+    fails(&f, "model/model.safetensors.index.json: the shard of x is \"../y\", not the name of a file");
+    let f = folder();
+    let index = json!({"weight_map": {"transformer.h.9.weight": "model-00001-of-00003.safetensors"}});
+    hugging_face::write_json(&f.path().join("model"), "model.safetensors.index.json", &index);
+    fails(
+        &f,
+        "model/model-00001-of-00003.safetensors has no tensor transformer.h.9.weight, which the index puts there",
+    );
+}
+
+#[test]
+fn weights_that_are_cut_off() {
+    let f = without_weights();
+    let whole = hugging_face::safetensors(&tensors());
+    f.write("model/model.safetensors", &whole[..whole.len() - 1]);
+    fails(&f, "model/model.safetensors: the file is cut off: the tensor transformer.ln_f.bias ends at byte ");
+    f.write("model/model.safetensors", &whole[..100]);
+    fails(&f, "model/model.safetensors: the file is cut off: its table has ");
+    f.write("model/model.safetensors", b"");
+    fails(&f, "cannot open model/model.safetensors: the file is empty");
+    f.write("model/model.safetensors", b"version https://git-lfs.github.com/spec/v1");
+    fails(&f, "model/model.safetensors: not a safetensors file: its table would have ");
+}
+
+#[test]
+fn tensors_that_do_not_fit() {
+    fails_with_tensors(
+        |tensors| drop(tensors.remove(6)),
+        "model has no tensor transformer.h.0.attn.c_proj.weight, which a GPT-2 has",
+    );
+    fails_with_tensors(
+        |tensors| drop(tensors.remove(5)),
+        "model has no tensor transformer.h.0.attn.c_attn.bias, which a GPT-2 has",
+    );
+    fails_with_tensors(
+        |tensors| tensors[4].shape.swap(0, 1),
+        "model/model.safetensors: the tensor transformer.h.0.attn.c_attn.weight is [96, 32], by config.json it is [32, 96]",
+    );
+    fails_with_tensors(
+        |tensors| tensors.push(Tensor::f32("transformer.h.0.attn.rotary.weight", &[1], &[1.0])),
+        "model has a tensor transformer.h.0.attn.rotary.weight, for which a GPT-2 has no place",
+    );
+    fails_with_tensors(
+        |tensors| tensors[0].dtype = "Q4",
+        "model/model.safetensors: the tensor transformer.wte.weight is of type Q4, which is not known",
+    );
+    fails_with_tensors(
+        |tensors| tensors[0].dtype = "I32",
+        "model/model.safetensors: the tensor transformer.wte.weight is of type I32: F32, F16 and BF16 can be converted",
+    );
+    fails_with_tensors(
+        |tensors| tensors[0].bytes[..4].copy_from_slice(&1e6f32.to_le_bytes()),
+        "token_embd.weight: row 0, column 0: a weight of 1e6, and F16 holds none beyond ",
+    );
+    fails_with_tensors(
+        |tensors| tensors[0].bytes[4..8].copy_from_slice(&f32::NAN.to_le_bytes()),
+        "token_embd.weight: row 0, column 1: a weight is NaN: the model is broken",
+    );
+}
+
+#[test]
+fn tokenizers_that_do_not_fit() {
+    let f = folder();
+    fs::remove_file(f.path().join("model/tokenizer.json")).unwrap();
+    fails(&f, "model holds no tokenizer: tokenizer.json, tokenizer.model, vocab.json and merges.txt, or vocab.txt");
+    let mut json = hugging_face::tokenizer();
+    json["model"]["vocab"]["one more"] = json!(320);
+    hugging_face::write_json(&f.path().join("model"), "tokenizer.json", &json);
+    fails(&f, "model: the tokenizer has 321 tokens, config.json says 320");
+    f.write("model/tokenizer.json", b"{}");
+    fails(&f, "model/tokenizer.json: it has no `model`");
+    fs::remove_file(f.path().join("model/tokenizer.json")).unwrap();
+    f.write("model/vocab.json", br#"{"a": 0}"#);
+    f.write("model/merges.txt", b"#version: 0.2\na\n");
+    fails(&f, "model/merges.txt, line 2: \"a\" is not two texts with a space between them");
+    f.write("model/tokenizer.model", b"x");
+    fails(&f, "model/tokenizer.model is not a sentencepiece model that can be converted: ");
+}
+
+#[test]
+fn a_file_that_is_there_stays() {
+    let f = folder();
+    f.write("out.gguf", b"mine");
+    f.fails("convert model -o out.gguf", 1, "out.gguf is there already: ");
+    assert_eq!(fs::read(f.path().join("out.gguf")).unwrap(), b"mine");
+    f.stderr("convert model -o out.gguf --force");
+    f.stdout("inspect out.gguf");
+    f.fails("convert model -o none/out.gguf", 1, "cannot write none/out.gguf: No such file");
+    f.fails("convert model -o out.gguf --type q9", 2, "invalid value 'q9' for '--type <TYPE>'");
+}
+
+/// A limit for the sizes of files is a full disk for the command.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_no_half_file() {
+    let f = folder();
+    let nearfield = env!("CARGO_BIN_EXE_nearfield");
+    let script = format!("trap '' XFSZ; ulimit -f 32; exec {nearfield} convert model -o out.gguf");
+    let output = std::process::Command::new("sh").current_dir(f.path()).args(["-c", &script]).output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("nearfield: cannot write out.gguf, which takes "), "{error}");
+    assert_eq!(f.names(), ["model"]);
+}
