@@ -1,0 +1,116 @@
+//! Tokenizers of every kind, converted, cut texts as Hugging Face's `tokenizers` and sentencepiece do (`tokenizers/make.py`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::hugging_face::{self, Tensor};
+use crate::{nearfield, path};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families/tokenizers")
+}
+
+/// Files that a tokenizer may consist of.
+const FILES: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+];
+
+/// A model with this tokenizer and weights that say nothing.
+fn convert(name: &str, folder: &Path) -> Result<PathBuf, String> {
+    const N_VOCAB: usize = 512;
+    let shapes: [(&str, &[usize]); 11] = [
+        ("transformer.wte.weight", &[N_VOCAB, 8]),
+        ("transformer.blocks.0.norm_1.weight", &[8]),
+        ("transformer.blocks.0.attn.Wqkv.weight", &[24, 8]),
+        ("transformer.blocks.0.attn.out_proj.weight", &[8, 8]),
+        ("transformer.blocks.0.norm_2.weight", &[8]),
+        ("transformer.blocks.0.ffn.up_proj.weight", &[32, 8]),
+        ("transformer.blocks.0.ffn.down_proj.weight", &[8, 32]),
+        ("transformer.norm_f.weight", &[8]),
+        ("transformer.blocks.0.norm_1.bias", &[8]),
+        ("transformer.blocks.0.norm_2.bias", &[8]),
+        ("transformer.norm_f.bias", &[8]),
+    ];
+    let zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
+    let tensors: Vec<Tensor> = shapes.iter().map(|(name, shape)| Tensor::f32(name, shape, &zeros(shape))).collect();
+    hugging_face::write_single(folder, &tensors);
+    let config = json!({
+        "model_type": "mpt", "d_model": 8, "n_heads": 1, "n_layers": 1, "vocab_size": N_VOCAB, "max_seq_len": 64,
+        "attn_config": {"alibi": true},
+    });
+    hugging_face::write_json(folder, "config.json", &config);
+    for file in FILES.iter().filter(|file| self::folder().join(name).join(file).is_file()) {
+        fs::copy(self::folder().join(name).join(file), folder.join(file)).unwrap();
+    }
+    let file = folder.join("out.gguf");
+    nearfield(&["convert", path(folder), "-o", path(&file)])?;
+    Ok(file)
+}
+
+/// The ids of a text, whatever is in it.
+fn tokenize(file: &Path, text: &str, special: bool) -> Result<Vec<u64>, String> {
+    let input = file.with_extension("txt");
+    fs::write(&input, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
+    // sentencepiece takes no text for a control token.
+    command
+        .args(["tokenize", "-m", path(file)])
+        .args(special.then_some("--special"))
+        .stdin(Stdio::from(fs::File::open(&input).unwrap()));
+    let output = command.output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let ids = String::from_utf8(output.stdout).unwrap();
+    Ok(ids.split_whitespace().map(|id| id.parse().unwrap()).collect())
+}
+
+fn cases() -> Vec<Value> {
+    let cases = fs::read_to_string(folder().join("cases.jsonl")).unwrap();
+    cases.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[track_caller]
+fn check(name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = convert(name, folder.path()).unwrap();
+    let mut failures = Vec::new();
+    for case in cases() {
+        let text = case["text"].as_str().unwrap();
+        let want: Vec<u64> = case["ids"][name].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+        let got = tokenize(&file, text, !name.starts_with("sentencepiece"));
+        if got.as_ref() != Ok(&want) {
+            failures.push(format!("{text:?}\n  want {want:?}\n  got  {got:?}"));
+        }
+    }
+    assert!(failures.is_empty(), "{name}: {} of {} texts\n{}", failures.len(), cases().len(), failures.join("\n"));
+}
+
+#[test]
+fn byte_level_bpe_with_added_tokens() {
+    check("gpt-2");
+}
+
+#[test]
+fn byte_level_bpe_with_single_digits() {
+    check("refact");
+}
+
+#[test]
+fn byte_level_bpe_of_bloom() {
+    check("bloom");
+}
+
+#[test]
+fn byte_level_bpe_in_two_lists() {
+    check("gpt-2-lists");
+}
