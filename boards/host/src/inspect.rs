@@ -94,6 +94,7 @@ fn elements(array: Array<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
     writeln!(out, "\ntensors, {}", gguf.n_tensors())?;
     let mut by_type: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    let (mut n_weights, mut bytes) = (0.0, 0.0);
     for tensor in gguf.tensors() {
         let dims = &tensor.dims[..tensor.n_dims];
         let dims = dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
@@ -103,10 +104,17 @@ fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
         let (n, n_bytes) = by_type.entry(tensor.ty).or_default();
         *n += 1;
         *n_bytes = n_bytes.saturating_add(tensor.n_bytes().unwrap_or(0));
+        if let Some(n) = tensor.n_bytes() {
+            n_weights += tensor.dims.iter().map(|&n| n as f64).product::<f64>();
+            bytes += n as f64;
+        }
     }
     writeln!(out, "\ntypes")?;
     for (ty, (n, n_bytes)) in by_type {
         writeln!(out, "  {:<8} {n:>5} tensors {:>12}", gguf_type_name(ty), Bytes(n_bytes))?;
+    }
+    if n_weights > 0.0 {
+        writeln!(out, "  {n_weights} weights of {:.2} bits", 8.0 * bytes / n_weights)?;
     }
     Ok(())
 }

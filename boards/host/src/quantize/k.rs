@@ -44,6 +44,9 @@ impl<const SUBS: usize> Lines<SUBS> {
         let mut best = Self::multiples(x, &lines, d, dmin, q_max, s_max);
         for _ in 0..N_TURNS {
             let (d, dmin) = best.regression(x, q_max);
+            if (d, dmin) == (best.d, best.dmin) {
+                break;
+            }
             let found = Self::multiples(x, &lines, d, dmin, q_max, s_max);
             if found.error >= best.error {
                 break;
