@@ -283,6 +283,20 @@ impl<'f> Model<'f> {
         &self.gguf
     }
 
+    /// The weights of a decoder's `layer`; `None` if there is no such layer. They are looked for in the file's tables, which takes time:
+    /// a session keeps a table of its own.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the file changed since it was checked.
+    pub fn layer(&self, layer: usize) -> Result<Option<Layer<'f>>, LoadError> {
+        if layer >= self.shape.n_layer {
+            return Ok(None);
+        }
+        let mut words = [ABSENT; LayerSlot::N];
+        let words = words.get_mut(..n_slots(&self.shape)).unwrap_or_default();
+        Ok(LayerTable::from_layer(self, layer, words)?.layer(self, 0))
+    }
+
     /// Bytes of weights that one new token reads: every matrix once, and one row of the embedding.
     pub fn bytes_per_token(&self) -> u64 {
         let tied = self.gguf.tensor(GlobalSlot::Output.name(), "").is_none();
@@ -522,9 +536,14 @@ impl<'a> LayerTable<'a> {
 
     /// Fills `words` (of [`len`](Self::len)) for the model.
     pub(crate) fn new(model: &Model<'_>, words: &'a mut [u64]) -> Result<Self, LoadError> {
+        Self::from_layer(model, 0, words)
+    }
+
+    /// For the layers from `first` on, which then is layer 0.
+    fn from_layer(model: &Model<'_>, first: usize, words: &'a mut [u64]) -> Result<Self, LoadError> {
         let finder = Finder { gguf: model.gguf, shape: model.shape };
         for (layer, words) in words.chunks_exact_mut(n_slots(&model.shape)).enumerate() {
-            for (found, word) in finder.find_layer(layer)?.iter().zip(words) {
+            for (found, word) in finder.find_layer(first + layer)?.iter().zip(words) {
                 // Offsets are below 2^56: they lie in a slice.
                 let layout = |found: Found<'_>| u64::from(found.layout == Layout::Interleaved) * INTERLEAVED;
                 *word = found.map_or(ABSENT, |found| found.offset << 8 | layout(found) | found.ty as u64);

@@ -118,6 +118,20 @@ pub enum PlanError {
     Batch,
     /// A ring of no keys, or a share that is not between 0 and 1.
     Ring,
+    /// Rings for another number of KV heads.
+    RingHeads {
+        /// Heads that the rings are for.
+        found: usize,
+        /// KV heads of the model.
+        n_head_kv: usize,
+    },
+    /// A budget that is too small for one block of keys in each head.
+    Budget {
+        /// Bytes that these take.
+        need: usize,
+        /// Bytes of the budget.
+        budget: usize,
+    },
     /// More sinks than positions.
     Sinks {
         /// The sinks asked for.
@@ -145,6 +159,12 @@ impl fmt::Display for PlanError {
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
+            Self::RingHeads { found, n_head_kv } => {
+                write!(f, "rings for {found} heads, where the model has {n_head_kv} for keys")
+            }
+            Self::Budget { need, budget } => {
+                write!(f, "a budget of {budget} bytes: one block of keys in each head takes {need}")
+            }
             Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
             Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
             Self::TooLarge => f.write_str("the session needs more memory than this machine can address"),
@@ -165,7 +185,6 @@ impl SessionConfig {
         if self.n_batch == 0 {
             return Err(PlanError::Batch);
         }
-        attempt!(self.ring.check());
         if self.n_sinks > self.n_ctx {
             return Err(PlanError::Sinks { found: self.n_sinks, n_ctx: self.n_ctx });
         }
@@ -233,6 +252,7 @@ pub(crate) const fn max(a: usize, b: usize) -> usize {
 impl Lengths {
     pub(crate) const fn new(s: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
         attempt!(config.check());
+        attempt!(config.ring.check(s));
         if let Some(n_positions) = s.n_positions {
             if config.endless {
                 return Err(PlanError::EndlessPositions { n_positions });
@@ -241,7 +261,6 @@ impl Lengths {
                 return Err(PlanError::Positions { found: config.n_ctx, n_positions });
             }
         }
-        let batch = config.chunk();
         // No factor is above 2^24, and those of the layers below 2^20: single products of two cannot overflow 64 bits, but
         // they can overflow 32.
         let (mut layer_rows, mut layer_blocks, mut head) = (0, 0, 0);
@@ -251,6 +270,17 @@ impl Lengths {
             layer_blocks = attempt!(sum([layer_blocks, config.n_sinks.div_ceil(KV_BLOCK), ring.n_slot_blocks()]));
             head += 1;
         }
+        Self::of_rows(s, config, layer_rows, layer_blocks)
+    }
+
+    /// Those of a session whose rings have so many rows, and so many blocks, in each layer.
+    pub(crate) const fn of_rows(
+        s: &Shape,
+        config: &SessionConfig,
+        layer_rows: usize,
+        layer_blocks: usize,
+    ) -> Result<Self, PlanError> {
+        let batch = config.chunk();
         let kv_rows = attempt!(times(s.n_layer, layer_rows));
         let kv_blocks = attempt!(times(s.n_layer, layer_blocks));
         let query_blocks = attempt!(times(s.n_head, s.head_dim.div_ceil(QK)));
@@ -330,7 +360,10 @@ impl MemoryPlan {
     /// # Errors
     /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
     pub const fn new(shape: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
-        let n = attempt!(Lengths::new(shape, config));
+        Self::of(shape, config, &attempt!(Lengths::new(shape, config)))
+    }
+
+    pub(crate) const fn of(shape: &Shape, config: &SessionConfig, n: &Lengths) -> Result<Self, PlanError> {
         let kv = match config.kv {
             KvType::F32 => bytes!(f32, n.kv),
             KvType::F16 => bytes!(u16, n.kv),

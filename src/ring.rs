@@ -35,6 +35,12 @@ pub enum Ring {
         /// `eps`, above 0 and below 1.
         f32,
     ),
+    /// For each KV head another number: what [`fit_rings`](crate::fit_rings) found for a budget, or `nearfield plan`. Of
+    /// the oldest block, a query sees all or nothing.
+    Heads(
+        /// `[n_head_kv]`
+        &'static [u32],
+    ),
 }
 
 impl Ring {
@@ -48,13 +54,28 @@ impl Ring {
                 Some(n) => Some(n.div_ceil(KV_BLOCK) + 1),
                 None => None,
             },
+            Self::Heads(keys) if head < keys.len() => Some((keys[head] as usize).div_ceil(KV_BLOCK)),
+            Self::Heads(_) => None,
         }
     }
 
-    pub(crate) const fn check(&self) -> Result<(), PlanError> {
+    /// Whether it is one for a model of this shape.
+    pub(crate) const fn check(&self, shape: &Shape) -> Result<(), PlanError> {
         match *self {
             Self::Full | Self::Keys(1..) => Ok(()),
             Self::Bias(eps) if eps > 0.0 && eps < 1.0 => Ok(()),
+            Self::Heads(keys) if keys.len() != shape.n_head_kv => {
+                Err(PlanError::RingHeads { found: keys.len(), n_head_kv: shape.n_head_kv })
+            }
+            Self::Heads(mut keys) => {
+                while let [n, rest @ ..] = keys {
+                    if *n == 0 {
+                        return Err(PlanError::Ring);
+                    }
+                    keys = rest;
+                }
+                Ok(())
+            }
             Self::Keys(_) | Self::Bias(_) => Err(PlanError::Ring),
         }
     }
@@ -71,8 +92,13 @@ pub(crate) struct HeadRing {
 
 impl HeadRing {
     pub(crate) const fn new(shape: &Shape, config: &SessionConfig, head: usize) -> Self {
+        Self::with(config.ring.n_blocks(shape, config.n_ctx, head), config)
+    }
+
+    /// That of so many blocks, or of all.
+    pub(crate) const fn with(n_blocks: Option<usize>, config: &SessionConfig) -> Self {
         let all = config.n_ctx.div_ceil(KV_BLOCK);
-        match config.ring.n_blocks(shape, config.n_ctx, head) {
+        match n_blocks {
             Some(n_blocks) if n_blocks < all => Self::of_blocks(n_blocks, config),
             _ if config.endless => Self::of_blocks(all, config),
             _ => Self { n_slots: config.n_ctx, n_blocks: all },

@@ -12,7 +12,9 @@ use nearfield::{EncoderConfig, KvType, Pooling, Ring, SamplerConfig, SessionConf
 use crate::bench::BenchArgs;
 use crate::engine::N_BATCH;
 use crate::perplexity::PerplexityArgs;
+use crate::plan::PlanArgs;
 use crate::quantize::Target;
+use crate::rings;
 
 /// Stories and numbers from ALiBi transformers, on this machine's processor.
 ///
@@ -40,6 +42,8 @@ pub enum Command {
     Rerank(RerankArgs),
     /// What a model file holds, and what running it takes
     Inspect(InspectArgs),
+    /// The memory that a session takes, rings for a budget, and whether a board has room for it
+    Plan(PlanArgs),
     /// Write a model's weights in the order in which this program reads them fastest
     Pack(PackArgs),
     /// Make a GGUF file of a model as Hugging Face has it
@@ -66,8 +70,9 @@ pub struct EngineArgs {
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type())]
     pub kv: KvType,
 
-    /// Keys that each head keeps: full, so many, or as many as leave this share of the sum to the bias of all older ones
-    #[arg(long, value_name = "full|N|E", default_value = "full", value_parser = ring)]
+    /// Keys that each head keeps: full, so many, as many as leave this share of the sum to the bias of all older ones, or what
+    /// `nearfield plan` found (heads:N,N,... or @FILE with its JSON)
+    #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]
     pub ring: Ring,
 
     /// First tokens of the text whose keys are kept besides those of the ring
@@ -478,17 +483,6 @@ pub fn share(text: &str) -> Result<f32, &'static str> {
     number.ok_or("a number such as 1e-6, or a power of two such as 2^-24")
 }
 
-/// All keys, a number of them, or a share of the bias.
-fn ring(text: &str) -> Result<Ring, &'static str> {
-    let is_share = |&share: &f32| share > 0.0 && share < 1.0;
-    let by_bias = || share(text).ok().filter(is_share).map(Ring::Bias);
-    match text {
-        "full" => Some(Ring::Full),
-        _ => text.parse().ok().filter(|&n| n > 0).map(Ring::Keys).or_else(by_bias),
-    }
-    .ok_or("full, a number of keys, or a share between 0 and 1 such as 2^-24")
-}
-
 pub fn kv_type() -> impl TypedValueParser<Value = KvType> {
     PossibleValuesParser::new(KvType::ALL.map(KvType::name))
         .map(|name| KvType::ALL.into_iter().find(|kv| kv.name() == name).expect("one of the possible values"))
@@ -580,17 +574,6 @@ mod tests {
         assert_eq!(share("2^-24"), Ok(SessionConfig::HORIZON_EPS));
         assert_eq!([share("0"), share("1e-3"), share("-1")], [Ok(0.0), Ok(1e-3), Ok(-1.0)]);
         assert!(share("2^x").is_err() && share("").is_err());
-    }
-
-    #[test]
-    fn rings() {
-        let cases = [("full", Ring::Full), ("512", Ring::Keys(512)), ("2^-24", Ring::Bias(SessionConfig::HORIZON_EPS))];
-        for (text, want) in cases {
-            assert_eq!(ring(text), Ok(want));
-        }
-        for text in ["0", "-1", "1.5", "2^1", "", "all"] {
-            assert!(ring(text).is_err(), "{text}");
-        }
     }
 
     #[test]

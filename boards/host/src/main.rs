@@ -21,10 +21,12 @@ mod output_file;
 mod pack;
 mod packing;
 mod perplexity;
+mod plan;
 mod progress;
 mod quantize;
 mod report;
 mod rerank;
+mod rings;
 mod run;
 mod standard_output;
 mod story;
@@ -78,6 +80,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Embed(args)) => embed::embed(&args),
         Some(Command::Rerank(args)) => rerank::rerank(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
         Some(Command::Convert(args)) => convert::convert(&args),
         Some(Command::Quantize(args)) => quantize::quantize(&args),

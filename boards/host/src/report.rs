@@ -69,6 +69,7 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
             Ring::Full => String::new(),
             Ring::Keys(n) => format!(", the newest {n} of them"),
             Ring::Bias(eps) => format!(", those within {eps:e} of the bias"),
+            Ring::Heads(keys) => format!(", the newest {keys:?} of them by head"),
         },
         match config.n_sinks {
             0 => String::new(),

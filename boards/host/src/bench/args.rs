@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use nearfield::KvType;
+use nearfield::{KvType, Ring};
 
 use crate::args::{Repack, kv_type, share};
 use crate::engine::N_BATCH;
+use crate::rings;
 
 #[derive(Args, Debug)]
 pub struct BenchArgs {
@@ -33,6 +34,10 @@ pub struct BenchArgs {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',', default_value = "f16", value_parser = kv_type())]
     pub kv: Vec<KvType>,
+
+    /// Keys that each head keeps, as `run --ring` has it
+    #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]
+    pub ring: Ring,
 
     /// Kernels to run with [default: the fastest that this machine has]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use nearfield::kernels::Kernels;
-use nearfield::{Arena, Executor, KvType, MemoryPlan, Model, Session, SessionConfig, Shape};
+use nearfield::{Arena, Executor, KvType, MemoryPlan, Model, Ring, Session, SessionConfig, Shape};
 
 use super::memory;
 use super::noise::{Seen, Watch};
@@ -25,6 +25,7 @@ pub struct Tests {
     pub depths: Vec<usize>,
     pub tests: Vec<Test>,
     pub repetitions: usize,
+    pub ring: Ring,
     pub horizon_eps: f32,
     pub turns: Turns,
 }
@@ -56,7 +57,14 @@ pub struct Case<'m> {
 impl Case<'_> {
     fn config(&self, tests: &Tests) -> SessionConfig {
         let Self { kv, batch: n_batch, .. } = *self;
-        SessionConfig { n_ctx: tests.n_ctx(), n_batch, kv, horizon_eps: tests.horizon_eps, ..SessionConfig::default() }
+        SessionConfig {
+            n_ctx: tests.n_ctx(),
+            n_batch,
+            kv,
+            ring: tests.ring,
+            horizon_eps: tests.horizon_eps,
+            ..SessionConfig::default()
+        }
     }
 
     /// An error if the session could not be.
@@ -146,6 +154,7 @@ pub fn measure(
                     threads: pools.n_threads(pool),
                     kv: case.kv,
                     batch: case.batch,
+                    ring: tests.ring,
                     horizon_eps: tests.horizon_eps,
                     depth,
                     test,

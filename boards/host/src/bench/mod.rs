@@ -85,6 +85,7 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
         depths,
         tests,
         repetitions: args.repetitions.into(),
+        ring: args.ring,
         horizon_eps: args.horizon_eps,
         turns: Turns(args.turns),
     })

@@ -6,6 +6,7 @@ use super::args::Format;
 use super::noise;
 use super::row::{Row, Test};
 use crate::report::Bytes;
+use crate::rings;
 
 /// All of them in one of the formats, with a line end.
 pub fn render(rows: &[Row], format: Format) -> String {
@@ -41,6 +42,7 @@ fn fields(row: &Row) -> Vec<(&'static str, Field)> {
         ("threads", Count(s.threads as u64)),
         ("kv", Text(s.kv.to_string())),
         ("batch_tokens", Count(s.batch as u64)),
+        ("ring", Text(rings::word(&s.ring))),
         ("horizon_eps", Number(Some(s.horizon_eps.into()))),
         ("depth_tokens", Count(s.depth as u64)),
         ("test", Text(s.test.to_string())),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use nearfield::kernels::block::gguf_type_name;
 use nearfield::kernels::{Layout, QK};
-use nearfield::{KvType, Model, Shape};
+use nearfield::{KvType, Model, Ring, Shape};
 
 use super::noise::{self, Seen};
 
@@ -145,6 +145,7 @@ pub struct Setting {
     pub threads: usize,
     pub kv: KvType,
     pub batch: usize,
+    pub ring: Ring,
     pub horizon_eps: f32,
     pub depth: usize,
     pub test: Test,

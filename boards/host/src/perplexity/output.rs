@@ -11,6 +11,7 @@ use crate::chart::{Axis, Chart, Line, Point};
 use crate::model_file::ModelFile;
 use crate::output_file::OutputFile;
 use crate::report;
+use crate::rings;
 use crate::standard_output::StandardOutput;
 
 /// One length.
@@ -92,7 +93,7 @@ impl<'s> Table<'s> {
                 quoted(self.args.file.display().to_string()),
                 quoted(self.args.protocol().describe()),
                 engine.kv,
-                quoted(format!("{:?}", engine.ring)),
+                quoted(rings::word(&engine.ring)),
                 engine.sinks,
                 score.perplexity(),
                 score.error(),

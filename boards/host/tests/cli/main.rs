@@ -10,6 +10,7 @@ mod hugging_face;
 mod pack;
 mod perplexity;
 mod pipes;
+mod plan;
 mod quantize;
 #[path = "../../../../tests/reference/mod.rs"]
 mod reference;

@@ -105,6 +105,15 @@ fn wordpiece(file: Writer) -> Writer {
 
 /// The file. Its family is `mpt`, whatever `architecture` says.
 pub fn model(architecture: &str) -> Vec<u8> {
+    with_qkv(architecture, Random::q8_0)
+}
+
+/// The same with queries, keys and values that are all zero: every key fits as well as any other.
+pub fn flat() -> Vec<u8> {
+    with_qkv("mpt", |_, n| vec![0; n / 32 * 34])
+}
+
+fn with_qkv(architecture: &str, qkv: impl Fn(&mut Random, usize) -> Vec<u8>) -> Vec<u8> {
     let mut random = Random(1);
     let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -124,7 +133,9 @@ pub fn model(architecture: &str) -> Vec<u8> {
             ("ffn_down", N_EMBD, N_FF),
         ];
         for (matrix, n_rows, n_cols) in matrices {
-            file = file.tensor(&name(matrix), &[n_rows, n_cols], Q8_0, random.q8_0(n_rows * n_cols));
+            let n = n_rows * n_cols;
+            let bytes = if matrix == "attn_qkv" { qkv(&mut random, n) } else { random.q8_0(n) };
+            file = file.tensor(&name(matrix), &[n_rows, n_cols], Q8_0, bytes);
         }
         for norm in ["attn_norm", "ffn_norm"] {
             file = file.tensor(&name(norm), &[N_EMBD], F32, ones.clone());

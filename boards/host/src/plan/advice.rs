@@ -1,0 +1,171 @@
+//! What would make a model fit: changes that were planned, and do.
+
+use anyhow::Result;
+use nearfield::kernels::KV_BLOCK;
+use nearfield::kernels::block::WeightType;
+use nearfield::{Gguf, KvType, SessionConfig, Shape, bias_cut};
+
+use super::target::{Need, Target};
+use super::{By, Choice, SMALL_BATCH, fitted};
+
+/// A change after which everything that it is about fits.
+#[derive(Clone, Debug)]
+pub struct Advice {
+    /// Which memory has room then.
+    pub memory: &'static str,
+    /// What to do: flags, or a command.
+    pub what: String,
+    /// Bytes that are needed then.
+    pub need: u64,
+    /// Natural logarithm of the largest share of the sum that is cut off then, by the bias alone, if any is.
+    pub bias_cut: Option<f32>,
+}
+
+/// What losing less than this is worth a longer command.
+const LITTLE: f32 = 1.0 / 1024.0;
+
+/// Changes by which the RAM suffices.
+pub struct Ram<'s> {
+    pub shape: &'s Shape,
+    pub target: &'s Target,
+    pub config: SessionConfig,
+    /// Bytes of the model's file.
+    pub file: u64,
+}
+
+impl Ram<'_> {
+    /// All that help, the harmless ones first. None if even the shortest text does not fit.
+    pub fn advice(&self) -> Result<Vec<Advice>> {
+        let mut found = Vec::new();
+        let here = self.config;
+        let batches = [128, 64, 32, 16, 8, 4, 1].into_iter().filter(|&n| n < here.n_batch.min(here.n_ctx));
+        let small = SessionConfig { n_batch: here.n_batch.min(SMALL_BATCH), ..here };
+        let smaller_types = self.types_below(&here)?;
+        found.extend(self.first(batches.map(|n_batch| SessionConfig { n_batch, ..here }))?);
+        found.extend(self.first(smaller_types.iter().map(|&kv| SessionConfig { kv, ..here }))?);
+        if found.is_empty() {
+            found.extend(self.first(smaller_types.iter().map(|&kv| SessionConfig { kv, ..small }))?);
+        }
+        let smallest = SessionConfig { kv: smaller_types.last().copied().unwrap_or(here.kv), ..small };
+        let by_ring = self.ring(&here)?;
+        if by_ring.as_ref().is_none_or(|ring| ring.bias_cut.is_none_or(|cut| cut > LITTLE.ln())) && smallest != here {
+            let ring = self.ring(&smallest)?;
+            let is_better = |ring: &Advice| by_ring.as_ref().is_none_or(|other| ring.bias_cut < other.bias_cut);
+            found.extend(ring.filter(is_better));
+        }
+        found.extend(by_ring);
+        let shorter = self.context(&here)?;
+        if shorter.is_none() {
+            found.extend(self.context(&smallest)?);
+        }
+        found.extend(shorter);
+        Ok(found)
+    }
+
+    /// Types of keys and values that take less, the largest first.
+    fn types_below(&self, config: &SessionConfig) -> Result<Vec<KvType>> {
+        let bytes = |kv: KvType| {
+            Choice::new(By::Hand, self.shape, SessionConfig { kv, ..*config }).map(|choice| choice.plan.kv_cache)
+        };
+        let here = bytes(config.kv)?;
+        let all: Result<Vec<(usize, KvType)>> = KvType::ALL.into_iter().map(|kv| Ok((bytes(kv)?, kv))).collect();
+        let mut below: Vec<(usize, KvType)> = all?.into_iter().filter(|&(bytes, _)| bytes < here).collect();
+        below.sort_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+        Ok(below.into_iter().map(|(_, kv)| kv).collect())
+    }
+
+    /// The need for RAM with this configuration.
+    fn need(&self, config: &SessionConfig) -> Result<Option<Need>> {
+        let choice = Choice::new(By::Hand, self.shape, *config)?;
+        Ok(self.target.needs(&choice.plan, self.file).into_iter().find(|need| need.memory == "RAM"))
+    }
+
+    /// The first of these with which it fits.
+    fn first(&self, configs: impl Iterator<Item = SessionConfig>) -> Result<Option<Advice>> {
+        for config in configs {
+            if let Some(advice) = self.if_fits(&config, "")? {
+                return Ok(Some(advice));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Words for a configuration with which it fits.
+    fn if_fits(&self, config: &SessionConfig, more: &str) -> Result<Option<Advice>> {
+        let Some(need) = self.need(config)?.filter(Need::is_met) else { return Ok(None) };
+        let mut flags = Vec::new();
+        if config.n_batch != self.config.n_batch {
+            flags.push(format!("--batch {}", config.n_batch));
+        }
+        if config.kv != self.config.kv {
+            flags.push(format!("--kv {}", config.kv));
+        }
+        if config.n_ctx != self.config.n_ctx {
+            flags.push(format!("--ctx {}", config.n_ctx));
+        }
+        if !more.is_empty() {
+            flags.push(more.into());
+        }
+        let choice = Choice::new(By::Hand, self.shape, *config)?;
+        let cut = choice.heads.iter().map(|head| head.bias_cut).fold(f32::NEG_INFINITY, f32::max);
+        Ok(Some(Advice {
+            memory: need.memory,
+            what: flags.join(" "),
+            need: need.bytes(),
+            bias_cut: choice.forgets().then_some(cut),
+        }))
+    }
+
+    /// Rings in what everything else leaves.
+    fn ring(&self, config: &SessionConfig) -> Result<Option<Advice>> {
+        let Some(need) = self.need(config)? else { return Ok(None) };
+        let cache = Choice::new(By::Hand, self.shape, *config)?.cache_bytes() as u64;
+        let Some(budget) = need.have.checked_sub(need.bytes() - cache) else { return Ok(None) };
+        // A budget of no block at all is no way.
+        let Ok(ring) = fitted(self.shape, config, budget, |head, n| bias_cut(self.shape, config, head, n)) else {
+            return Ok(None);
+        };
+        let advice = self.if_fits(&SessionConfig { ring, ..*config }, &format!("--kv-budget {budget}"))?;
+        // Rings so short that nothing can be said of them are none to be advised.
+        Ok(advice.filter(|advice| advice.bias_cut.is_none_or(|cut| cut < 0.0)))
+    }
+
+    /// The longest context, in whole blocks.
+    fn context(&self, config: &SessionConfig) -> Result<Option<Advice>> {
+        let with = |n_blocks: usize| {
+            let n_ctx = n_blocks * KV_BLOCK;
+            SessionConfig { n_ctx, n_sinks: config.n_sinks.min(n_ctx), ..*config }
+        };
+        let (mut fits, mut too_long) = (0, config.n_ctx.div_ceil(KV_BLOCK));
+        while too_long - fits > 1 {
+            let middle = fits.midpoint(too_long);
+            match self.need(&with(middle))? {
+                Some(need) if need.is_met() => fits = middle,
+                _ => too_long = middle,
+            }
+        }
+        if fits == 0 { Ok(None) } else { self.if_fits(&with(fits), "") }
+    }
+}
+
+/// Types that a file can be quantized to so that the memory for the model suffices: the largest that does.
+pub fn smaller_weights(gguf: &Gguf<'_>, file: u64, need: &Need) -> Option<Advice> {
+    let others = need.bytes() - file;
+    let sizes = [WeightType::Q8_0, WeightType::Q5_0, WeightType::Q4_0].map(|ty| (ty, file_size(gguf, file, ty)));
+    let (ty, size) = sizes.into_iter().find(|&(_, size)| size < file && others + size <= need.have)?;
+    let what = format!("nearfield quantize --pure IN.gguf OUT.gguf {}", ty.name());
+    Some(Advice { memory: need.memory, what, need: others + size, bias_cut: None })
+}
+
+/// Bytes of the file with its matrices in blocks of this type, where they take less so.
+fn file_size(gguf: &Gguf<'_>, file: u64, ty: WeightType) -> u64 {
+    let (block, n) = (ty.block_bytes() as u64, ty.block_len() as u64);
+    let saved = gguf.tensors().map(|tensor| {
+        let n_columns = tensor.dims[0];
+        let bytes = tensor.n_bytes().unwrap_or(0);
+        let n_weights: u64 = tensor.dims[..tensor.n_dims].iter().product();
+        let is_matrix = tensor.n_dims > 1 && n_columns.is_multiple_of(n);
+        if is_matrix { bytes.saturating_sub(n_weights / n * block) } else { 0 }
+    });
+    file - saved.sum::<u64>()
+}

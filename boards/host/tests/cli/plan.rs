@@ -1,0 +1,300 @@
+//! `nearfield plan`: what it tells, in text and in JSON, and that it is so.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{Folder, text, tiny};
+
+const WORDS: &str = "the one in the water, on and over; her thin tower, then winter ";
+const PARTS: [&str; 6] = ["kv_cache", "key_norms", "layer_table", "activations", "logits", "tokenizer"];
+
+fn json(f: &Folder, flags: &str) -> Value {
+    let told = f.stdout(&format!("plan tiny.gguf --json {flags}"));
+    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}\n{told}"))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Bytes that `run` takes with these flags.
+fn arena(f: &Folder, flags: &str) -> u64 {
+    let told = f.stderr(&format!("run tiny.gguf the -n 1 --seed 1 --verbose {flags}"));
+    let parts = told.lines().skip_while(|line| !line.starts_with("memory")).skip(1).take(6);
+    parts
+        .map(|line| line.rsplit_once('%').unwrap().0.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap())
+        .sum()
+}
+
+#[test]
+fn the_memory_is_what_a_session_takes() {
+    let f = Folder::new();
+    // Queries and text go by 256 tokens at a time in both.
+    for flags in ["--ctx 100", "--ctx 300 --kv q8_0 --sinks 3", "--ctx 300 --kv f32 --ring 64", "--ctx 300 --ring 0.1"]
+    {
+        let plan = json(&f, flags);
+        let sum: u64 = PARTS.iter().map(|&part| number(&plan["memory"][part])).sum();
+        assert_eq!(number(&plan["memory"]["total"]), sum);
+        assert_eq!(sum, arena(&f, flags), "{flags}");
+        let told = f.stdout(&format!("plan tiny.gguf {flags}"));
+        assert!(told.starts_with("tiny.gguf: mpt, 2 layers"), "{told}");
+        for part in PARTS {
+            assert!(told.contains(&format!(" {} ", plan["memory"][part])), "{part} in\n{told}");
+        }
+        // By head where it matters.
+        assert_eq!(told.contains("slope"), flags.contains("--ring"), "{told}");
+    }
+    // 2 layers, 2 heads of 8 columns, half precision, keys and values.
+    let plan = json(&f, "--ctx 100");
+    assert_eq!(plan["memory"]["kv_cache"], 2 * 2 * 100 * 8 * 2 * 2);
+    assert_eq!(plan["ring"], "full");
+    let heads = &plan["rings"][0]["heads"];
+    assert_eq!([&heads[0]["slope"], &heads[1]["slope"]], [0.0625, 0.00390625]);
+    assert_eq!([&heads[0]["bytes"], &heads[0]["n_seen"], &heads[0]["n_rows"]], [6400, 100, 100]);
+    assert_eq!(heads[1]["bias_cut"], 0.0);
+}
+
+#[test]
+fn rings_for_a_budget_and_back() {
+    let f = Folder::new();
+    let full = number(&json(&f, "--ctx 1000")["rings"][0]["cache_bytes"]);
+    for budget in [full, full * 3 / 4, full / 2] {
+        let flags = format!("--ctx 1000 --batch 32 --kv-budget {budget}");
+        let plan = json(&f, &flags);
+        let ring = plan["ring"].as_str().unwrap();
+        let rings = &plan["rings"][0];
+        assert_eq!((plan["rings"].as_array().unwrap().len(), &rings["by"]), (1, &Value::from("bias")));
+        assert!(number(&rings["cache_bytes"]) <= budget, "{plan}");
+        assert_eq!(ring == "full", budget == full);
+        if budget < full {
+            // The flat head keeps more, and as far as blocks allow they lose the same.
+            let heads = rings["heads"].as_array().unwrap();
+            let keys: Vec<String> = heads.iter().map(|head| head["n_seen"].to_string()).collect();
+            assert_eq!(ring, format!("heads:{}", keys.join(",")));
+            assert!(number(&heads[0]["n_seen"]) < number(&heads[1]["n_seen"]), "{plan}");
+            assert!(f.stdout(&format!("plan tiny.gguf {flags}")).contains(&format!("\n  --ring {ring}\n")));
+        }
+        let path = f.write("plan.json", plan.to_string().as_bytes());
+        let again = json(&f, "--ctx 1000 --batch 32 --ring @plan.json");
+        assert_eq!(again["memory"], plan["memory"]);
+        assert_eq!(again["rings"][0]["heads"], rings["heads"]);
+        fs::remove_file(path).unwrap();
+    }
+    let ring = |budget: &str| json(&f, &format!("--ctx 1000 --batch 32 --kv-budget {budget}"))["ring"].clone();
+    assert_eq!(ring("20K"), ring("20480"));
+}
+
+/// All commands that run a model take what the plan found.
+#[test]
+fn rings_of_heads_run() {
+    let f = Folder::new();
+    f.write("text", WORDS.repeat(8).as_bytes());
+    let plan = json(&f, "--ctx 200 --batch 32 --kv-budget 8000");
+    f.write("plan.json", plan.to_string().as_bytes());
+    let ring = plan["ring"].as_str().unwrap();
+    assert!(ring.starts_with("heads:"), "{ring}");
+    let hash = |ring: &str| {
+        let line = format!("run tiny.gguf the -n 180 --seed 1 --temp 0 --ctx 200 --hash --ring {ring}");
+        let told = f.stderr(&line);
+        told.lines().find(|line| line.starts_with("hash")).unwrap().to_owned()
+    };
+    assert_eq!(hash("@plan.json"), hash(ring));
+    assert_eq!(hash("heads:64,64"), hash("64"));
+    let table = |ring: &str| f.stdout(&format!("perplexity tiny.gguf -f text --ctx 200 --ring {ring}"));
+    assert_eq!(table("@plan.json"), table(ring));
+    assert!(table(ring) != table("32") && table(ring) != table("full"));
+    let bench = f.stdout(&format!("bench tiny.gguf -p 0 -n 2 -d 150 -r 1 --no-peaks -o json --ring {ring}"));
+    let row: Value = serde_json::from_str(&bench).unwrap();
+    assert_eq!(row[0]["ring"], ring);
+    let full = f.stdout("bench tiny.gguf -p 0 -n 2 -d 150 -r 1 --no-peaks -o json");
+    let full: Value = serde_json::from_str(&full).unwrap();
+    assert!(number(&row[0]["keys_visited"]) < number(&full[0]["keys_visited"]));
+    f.stdout("logits tiny.gguf --tokens 1,2,3 -o rows.npy --ring @plan.json");
+}
+
+#[test]
+fn whether_it_fits() {
+    let f = Folder::new();
+    let told = f.stdout("plan tiny.gguf --board nrf52840-dk --ctx 256");
+    assert!(told.contains("\nnrf52840-dk (nRF52840, Cortex-M4F)\n") && told.ends_with("it fits\n"), "{told}");
+    let plan = json(&f, "--board nrf52840-dk --ctx 256");
+    let [ram, flash] = [0, 1].map(|i| &plan["fit"]["needs"][i]);
+    assert_eq!([&plan["fit"]["fits"], &ram["fits"], &flash["fits"]], [true; 3]);
+    assert_eq!([&ram["memory"], &flash["memory"], &plan["n_batch"]], [&"RAM".into(), &"flash".into(), &Value::from(8)]);
+    assert_eq!([&ram["have"], &flash["have"]], [256 << 10, 1 << 20]);
+    // The tokenizer's index is in flash.
+    let arena = number(&plan["memory"]["total"]) - number(&plan["memory"]["tokenizer"]);
+    assert_eq!(number(&ram["parts"]["arena"]), arena);
+    assert_eq!(flash["parts"]["tokenizer index"], plan["memory"]["tokenizer"]);
+    assert_eq!(flash["parts"]["model"], plan["model_bytes"]);
+    let sum = |need: &Value| need["parts"].as_object().unwrap().values().map(number).sum::<u64>();
+    assert_eq!([sum(ram), sum(flash)], [number(&ram["need"]), number(&flash["need"])]);
+    assert_eq!(plan["fit"]["advice"], Value::Array(vec![]));
+    // A computer has it all in one memory.
+    let plan = json(&f, "--board pi-zero");
+    let parts = &plan["fit"]["needs"][0]["parts"];
+    assert_eq!([&parts["model"], &parts["tokenizer index"]], [&plan["model_bytes"], &plan["memory"]["tokenizer"]]);
+    assert_eq!(plan["n_batch"], 256);
+}
+
+/// What is advised is planned again here, with the flags as they are told.
+#[test]
+fn what_would_make_it_fit() {
+    let f = Folder::new();
+    let mut n_advised = 0;
+    let cases = [
+        ("--ctx 2000", "100K"),
+        ("--ctx 2000 --kv q8_0", "60K"),
+        ("--ctx 2000 --batch 128 --kv f32", "200K"),
+        ("--ctx 2000 --batch 128", "60K"),
+        ("--ctx 2000 --endless --sinks 4", "80K"),
+    ];
+    for (flags, ram) in cases {
+        let plan = json(&f, &format!("{flags} --ram {ram}"));
+        assert_eq!(plan["fit"]["fits"], false, "{flags}");
+        let advice = plan["fit"]["advice"].as_array().unwrap();
+        assert!(!advice.is_empty(), "{flags} in {ram}");
+        for advice in advice {
+            let what = advice["what"].as_str().unwrap();
+            // A flag that is given twice is an error: the new one takes the place of the old.
+            let mut words: Vec<&str> = flags.split(' ').collect();
+            for flag in what.split(' ').filter(|word| word.starts_with("--")) {
+                if let Some(at) = words.iter().position(|word| *word == flag) {
+                    words.drain(at..at + 2);
+                }
+            }
+            let again = json(&f, &format!("{} {what} --ram {ram}", words.join(" ")));
+            assert_eq!(again["fit"]["fits"], true, "{flags}: {what}\n{again}");
+            assert_eq!(again["fit"]["needs"][0]["need"], advice["need"], "{flags}: {what}");
+            n_advised += 1;
+        }
+        let told = f.stdout(&format!("plan tiny.gguf {flags} --ram {ram}"));
+        assert!(told.contains("\nit does not fit\n") && told.contains("what would make it fit"), "{told}");
+    }
+    assert!(n_advised > 7, "{n_advised}");
+    let plan = json(&f, "--ram 20K");
+    assert_eq!(plan["fit"]["advice"], Value::Array(vec![]), "the firmware alone takes more");
+    assert!(f.stdout("plan tiny.gguf --ram 20K").ends_with("nothing that was tried would make it fit\n"));
+    // A byte too little for the embedding, which is in single precision.
+    let need = number(&json(&f, "--flash 1K")["fit"]["needs"][0]["need"]);
+    let plan = json(&f, &format!("--flash {}", need - 1));
+    let advice = &plan["fit"]["advice"][0];
+    let what = "nearfield quantize --pure IN.gguf OUT.gguf Q8_0";
+    assert_eq!([&advice["memory"], &advice["what"]], ["flash", what], "{plan}");
+    // 272 rows of 32: a block of 34 bytes instead of 128.
+    assert_eq!(number(&advice["need"]), need - 272 * (128 - 34));
+    let told = f.nearfield("quantize --pure tiny.gguf small.gguf Q8_0");
+    assert!(told.status.success(), "{}", text(&told.stderr));
+    let small: Value = serde_json::from_str(&f.stdout("plan small.gguf --json --flash 1M")).unwrap();
+    // Its header says what it is in a few more bytes.
+    let found = number(&small["fit"]["needs"][0]["need"]);
+    assert!(found.abs_diff(number(&advice["need"])) < 512, "{found}, {advice}");
+    assert_eq!(json(&f, &format!("--flash {need}"))["fit"]["fits"], true);
+}
+
+/// Where all keys fit alike, what a ring cuts off is what the slope says, query by query.
+#[test]
+fn a_text_is_measured() {
+    let f = Folder::new();
+    f.write("text", WORDS.repeat(20).as_bytes());
+    f.write("tiny.gguf", &tiny::flat());
+    for kv in ["f32", "f16", "q8_0"] {
+        let plan = json(&f, &format!("--ctx 200 --kv {kv} --calibrate text --loss 0.05 --outliers 0 --threads 2"));
+        let [by_bias, by_text] = [&plan["rings"][0], &plan["rings"][1]];
+        assert_eq!(
+            [&by_bias["by"], &by_text["by"], &plan["ring"]],
+            ["bias", "text", by_text["ring"].as_str().unwrap()]
+        );
+        for rings in [by_bias, by_text] {
+            for head in rings["heads"].as_array().unwrap() {
+                // Two query heads share a KV head.
+                let flat = head["slope"].as_f64().unwrap();
+                let n_blocks = number(&head["n_seen"]).div_ceil(32) as i32;
+                let cut = |slope: f64, pos: i32| {
+                    let n_seen = pos - 32 * (pos / 32 + 1 - n_blocks).max(0);
+                    let sum =
+                        |keys: std::ops::RangeInclusive<i32>| keys.map(|d| (-slope * f64::from(d)).exp()).sum::<f64>();
+                    sum(n_seen + 1..=pos) / sum(0..=pos)
+                };
+                let last = 32 * n_blocks..200;
+                let all: Vec<f64> =
+                    [flat, 4.0 * flat].iter().flat_map(|&slope| last.clone().map(move |pos| cut(slope, pos))).collect();
+                let most = all.iter().copied().fold(0.0, f64::max);
+                let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
+                for (name, want) in [("text_cut_most", most), ("text_cut_mean", mean), ("held_out_cut_most", most)] {
+                    let found = head[name].as_f64().unwrap();
+                    assert!((found - want).abs() <= 1e-4 * want, "{kv}, {name}: {found} instead of {want}\n{head}");
+                }
+                assert!(most <= 0.05 || rings["by"] == "bias", "{head}");
+                assert!(most <= head["bias_cut"].as_f64().unwrap_or(1.0), "{head}");
+            }
+        }
+        let keys = |rings: &Value| number(&rings["heads"][0]["n_seen"]);
+        assert!(keys(by_text) < keys(by_bias), "a measurement may tighten: {plan}");
+    }
+}
+
+/// A bound for any text holds on this one.
+#[test]
+fn certified_and_calibrated() {
+    let f = Folder::new();
+    f.write("text", WORDS.repeat(70).as_bytes());
+    for kv in ["f32", "q8_0"] {
+        let plan = json(&f, &format!("--ctx 1024 --kv {kv} --certify --calibrate text"));
+        let by: Vec<&str> =
+            plan["rings"].as_array().unwrap().iter().map(|rings| rings["by"].as_str().unwrap()).collect();
+        assert_eq!(by, ["bias", "weights", "text"]);
+        for rings in plan["rings"].as_array().unwrap() {
+            for head in rings["heads"].as_array().unwrap() {
+                let bound = head["any_text_cut"].as_f64().unwrap_or(1.0);
+                assert!(head["text_cut_most"].as_f64().unwrap() <= bound, "{head}");
+                assert!(head["bias_cut"].as_f64().unwrap_or(1.0) <= bound, "{head}");
+            }
+        }
+        let certified = &plan["rings"][1]["heads"][0];
+        assert!(number(&certified["n_seen"]) < 1024, "a steep head forgets, whatever the text: {certified}");
+        let bound = certified["any_text_cut"].as_f64().unwrap();
+        assert!(bound > 0.0 && bound <= 1.0 / 1024.0, "{certified}");
+        assert_eq!(plan["rings"][1]["heads"][1]["n_seen"], 1024);
+        assert!(number(&plan["rings"][2]["heads"][0]["n_seen"]) < number(&certified["n_seen"]), "{plan}");
+    }
+    let told = f.stdout("plan tiny.gguf --ctx 1024 --certify --calibrate text");
+    let at = |text: &str| told.find(text).unwrap_or_else(|| panic!("{text} in\n{told}"));
+    let parts = ["rings by the bias", "rings by a bound for any text", "rings by a measurement on text: no bound"];
+    assert!(parts.map(at).is_sorted(), "{told}");
+    // Without queries and keys, scores cannot lie apart.
+    f.write("tiny.gguf", &tiny::flat());
+    let plan = json(&f, "--ctx 1024 --certify");
+    let head = &plan["rings"][1]["heads"][0];
+    assert!(head["any_text_cut"].as_f64().unwrap() > 0.0);
+    assert_eq!(head["any_text_cut"], head["bias_cut"]);
+}
+
+#[test]
+fn what_cannot_be_planned() {
+    let f = Folder::new();
+    f.write("text", WORDS.as_bytes());
+    f.write("empty.json", b"{}");
+    let fails = |flags: &str, code, want: &str| f.fails(&format!("plan tiny.gguf {flags}"), code, want);
+    fails("--board vax", 2, "invalid value 'vax' for '--board <NAME>': none of stm32f411, nrf52840-dk, ");
+    fails("--ram 1k", 2, "invalid value '1k' for '--ram <BYTES>': a number of bytes such as 98304, 96K or 1.5M");
+    fails("--kv-budget x", 2, "invalid value 'x' for '--kv-budget <BYTES>': a number of bytes");
+    fails("--board pico2 --ram 1M", 2, "the argument '--board <NAME>' cannot be used with '--ram <BYTES>'");
+    fails("--ring 64 --kv-budget 1M", 2, "the argument '--ring <RING>' cannot be used with '--kv-budget <BYTES>'");
+    fails("--ring heads:1,x", 2, "invalid value 'heads:1,x' for '--ring <RING>': full, a number of keys, a share");
+    fails("--ring @none", 2, "invalid value '@none' for '--ring <RING>': cannot read none: No such file");
+    fails("--ring @empty.json", 2, "invalid value '@empty.json' for '--ring <RING>': empty.json has no ring");
+    fails("--ring heads:64", 1, "rings for 1 heads, where the model has 2 for keys");
+    fails("--kv-budget 100", 1, "a budget of 100 bytes: one block of keys in each head takes ");
+    fails("--ctx 0", 1, "a context of 0 tokens: 1 to 16777216 can run");
+    fails("--batch 0", 1, "a batch of 0 tokens");
+    fails("--calibrate none", 1, "none: cannot be read: No such file");
+    fails("--calibrate text", 1, "text: ");
+    fails("--calibrate text --ctx 20 --loss 2", 2, "invalid value '2' for '--loss <E>': a share between 0 and 1");
+    fails("--calibrate text --outliers 1", 2, "invalid value '1' for '--outliers <E>': a share from 0 to 1");
+    fails("--outliers 0.1", 2, "the following required arguments were not provided: --calibrate <FILE>");
+    f.fails("run tiny.gguf the --ring heads:32", 1, "rings for 1 heads, where the model has 2 for keys");
+    let output = f.nearfield("plan --board pico2 --ctx 512 --kv q8_0");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
