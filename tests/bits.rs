@@ -144,8 +144,9 @@ fn every_variant_of_a_model() {
 fn with_a_horizon_too() {
     let spec = Spec { max_alibi_bias: Some(4.0), n_head_kv: 2, ..MPT };
     let shrinking = Spec { alibi_train_length: Some(200), ..spec };
-    let cases = [(spec, false), (Spec { arch: "falcon", biases: true, ..spec }, true), (shrinking, false)];
-    for ((spec, bf16), kv) in cases.into_iter().flat_map(|case| KvType::ALL.map(|kv| (case, kv))) {
+    let rounded = Spec { arch: "falcon", biases: true, ..spec };
+    let others = [(rounded, true, KvType::F16), (shrinking, false, KvType::F16)];
+    for (spec, bf16, kv) in KvType::ALL.map(|kv| (spec, false, kv)).into_iter().chain(others) {
         let tokens = spec.tokens(300);
         let file = spec.file("Q8_0");
         let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS).with_bf16(bf16);
