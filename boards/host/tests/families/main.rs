@@ -19,8 +19,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use model::{Floats, Gives, Model};
-use nearfield::kernels::{self, Arena};
-use nearfield::{Encoder, EncoderConfig, EncoderPlan, Inline, KvType, Line};
 
 /// Positions that `logits.npy` has of the longest prompt.
 const N_LAST: usize = 8;
@@ -95,8 +93,8 @@ fn check(model: &Model) -> Result<Found, String> {
 fn within(bound: Bound, model: &Model, want: &[f32], file: &Path, flags: &[&str]) -> Result<f64, String> {
     let got = match model.gives() {
         Gives::Logits => logits_of(file, flags)?,
-        Gives::Vectors => vectors_of(file, want.len() / model.width(), flags)?,
-        Gives::Scores => scores_of(file, want.len(), flags[1])?,
+        Gives::Vectors => vectors_of(file, "embed", want.len() / model.width(), flags)?,
+        Gives::Scores => vectors_of(file, "rerank", want.len(), flags)?,
     };
     if got.len() != want.len() {
         return Err(format!("{} numbers, {} in the reference", got.len(), want.len()));
@@ -136,8 +134,8 @@ fn documents() -> Vec<Vec<u32>> {
     weights::prompts().into_iter().chain([long.collect()]).collect()
 }
 
-/// The vectors of so many documents.
-fn vectors_of(file: &Path, n_documents: usize, flags: &[&str]) -> Result<Vec<f32>, String> {
+/// The vectors or scores of so many documents.
+fn vectors_of(file: &Path, command: &str, n_documents: usize, flags: &[&str]) -> Result<Vec<f32>, String> {
     let npy = file.with_extension("npy");
     let texts: Vec<PathBuf> = (0..n_documents).map(|i| file.with_extension(format!("{i}.ids"))).collect();
     for (text, tokens) in texts.iter().zip(documents()) {
@@ -145,27 +143,9 @@ fn vectors_of(file: &Path, n_documents: usize, flags: &[&str]) -> Result<Vec<f32
     }
     let texts: Vec<String> = texts.iter().map(|text| format!("@{}", path(text))).collect();
     let tokens = texts.iter().flat_map(|text| ["--tokens", text]);
-    let args: Vec<&str> = ["embed", path(file), "-o", path(&npy)].into_iter().chain(tokens).collect();
+    let args: Vec<&str> = [command, path(file), "-o", path(&npy)].into_iter().chain(tokens).collect();
     nearfield(&[&args, flags].concat())?;
     Ok(model::read_npy(&npy))
-}
-
-/// The scores of so many documents, by the library: they are no pair of texts.
-fn scores_of(file: &Path, n_documents: usize, kv: &str) -> Result<Vec<f32>, String> {
-    let bytes = std::fs::read(file).unwrap();
-    let mut lines = vec![Line::ZERO; bytes.len().div_ceil(Line::BYTES)];
-    Line::bytes_mut(&mut lines)[..bytes.len()].copy_from_slice(&bytes);
-    let model = nearfield::Model::from_gguf(&Line::bytes(&lines)[..bytes.len()]).map_err(|error| error.to_string())?;
-    let kv = KvType::ALL.into_iter().find(|known| known.name() == kv).unwrap();
-    let documents = documents();
-    let documents = &documents[..n_documents];
-    let n_ctx = documents.iter().map(Vec::len).max().unwrap_or(0);
-    let config = EncoderConfig { n_ctx, kv, ..EncoderConfig::default() };
-    let plan = EncoderPlan::new(model.shape(), &config).unwrap();
-    let mut arena = vec![Line::ZERO; plan.encoder().div_ceil(Line::BYTES)];
-    let mut encoder = Encoder::new(&model, config, kernels::best(), &Inline, &mut Arena::new(&mut arena)).unwrap();
-    let score = |tokens: &Vec<u32>| encoder.score(tokens, tokens.len()).map_err(|error| error.to_string());
-    documents.iter().map(score).collect()
 }
 
 fn ids(tokens: &[u32]) -> String {
