@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nearfield::{EncoderConfig, KvType, Pooling, Ring, SamplerConfig, SessionConfig};
 
 use crate::bench::BenchArgs;
+use crate::chat::Chat;
 use crate::engine::N_BATCH;
 use crate::perplexity::PerplexityArgs;
 use crate::plan::PlanArgs;
@@ -224,6 +225,20 @@ pub struct RunArgs {
     /// Tokens to add; -1: without end, as with --endless; -2: until the text ends or the context is full
     #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
     pub n: Length,
+
+    /// Fill in what lies between the prompt and this text, with a model that was made for it
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with_all = ["chat", "endless"])]
+    pub suffix: Option<OsString>,
+
+    /// Answer as a chat model; without a prompt each line of standard input, in turn. --chat=FORMAT for another format than
+    /// the model's own
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    #[arg(conflicts_with = "endless")]
+    pub chat: Option<Chat>,
+
+    /// What a chat model is told of itself, instead of the words of its format
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub system: Option<String>,
 
     #[command(flatten)]
     pub sampler: SamplerArgs,

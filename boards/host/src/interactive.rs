@@ -8,6 +8,7 @@ use clap::Parser;
 use crate::args::{Cli, Command, RunArgs};
 use crate::interrupt::{Interrupted, while_waiting};
 use crate::model_file::ModelFile;
+use crate::prompt::Prompt;
 use crate::run::{tell, with_teller};
 
 /// Asks for beginnings and tells stories until an empty line or the end of input.
@@ -16,9 +17,11 @@ pub fn interactive() -> Result<()> {
     let file = ModelFile::open(None)?;
     with_teller(file, &args, |teller| {
         writeln!(stdout(), "The beginning of a story? (Empty line or Ctrl-D to end, Ctrl-C to stop a story.)")?;
-        ask(&mut stdin().lock(), &mut stdout(), |beginning| match tell(teller, beginning.as_bytes()) {
-            Err(error) if error.is::<Interrupted>() => Ok(()),
-            result => result,
+        ask(&mut stdin().lock(), &mut stdout(), |beginning| {
+            match tell(teller, &Prompt::of_text(teller.tokenizer, beginning.as_bytes())?) {
+                Err(error) if error.is::<Interrupted>() => Ok(()),
+                result => result,
+            }
         })
     })
 }

@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod chart;
+mod chat;
 mod convert;
 mod embed;
 mod encoding;
@@ -23,6 +24,7 @@ mod packing;
 mod perplexity;
 mod plan;
 mod progress;
+mod prompt;
 mod quantize;
 mod report;
 mod rerank;

@@ -6,10 +6,12 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::args::{RunArgs, model_and_text};
+use crate::chat;
 use crate::engine::{Engine, allocate};
 use crate::interrupt::Interrupted;
 use crate::model_file::ModelFile;
 use crate::output_file::OutputFile;
+use crate::prompt::Prompt;
 use crate::report;
 use crate::standard_output::StandardOutput;
 use crate::story::{End, Story, Teller};
@@ -19,8 +21,21 @@ use crate::text;
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
     let file = ModelFile::open(model)?;
-    let prompt = prompt.unwrap_or_else(|| "Once upon a time".into());
-    with_teller(file, args, |teller| tell(teller, text::bytes_of(&prompt)))
+    with_teller(file, args, |teller| {
+        if let Some(format) = args.chat {
+            let question = prompt.as_ref().map(|question| question.to_string_lossy());
+            return chat::chat(teller, format, question.as_deref());
+        }
+        let prompt = match (&args.suffix, &prompt) {
+            (Some(suffix), prefix) => {
+                let prefix = prefix.as_ref().map(text::bytes_of).unwrap_or_default();
+                Prompt::with_hole(teller.file, teller.tokenizer, prefix, text::bytes_of(suffix))?
+            }
+            (None, Some(prompt)) => Prompt::of_text(teller.tokenizer, text::bytes_of(prompt))?,
+            (None, None) => Prompt::of_text(teller.tokenizer, b"Once upon a time")?,
+        };
+        tell(teller, &prompt)
+    })
 }
 
 /// Loads what stories need and hands it to `then`.
@@ -36,11 +51,15 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
 }
 
 /// Tells one story on standard output, and how it went on standard error.
-pub fn tell(teller: &Teller<'_>, prompt: &[u8]) -> Result<()> {
+pub fn tell(teller: &Teller<'_>, prompt: &Prompt) -> Result<()> {
+    tell_to(teller, prompt, &mut StandardOutput::lock())
+}
+
+/// Tells one story to `out`, and how it went on standard error.
+pub fn tell_to(teller: &Teller<'_>, prompt: &Prompt, out: &mut impl Write) -> Result<()> {
     let args = teller.args;
     let seed = args.sampler.seed.unwrap_or_else(any_seed);
-    let mut out = StandardOutput::lock();
-    let story = teller.tell(prompt, seed, &mut out)?;
+    let story = teller.tell(prompt, seed, out)?;
     writeln!(out)?;
     report::story(&story, (args.sampler.temp > 0.0).then_some(seed));
     if args.hash {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig, Shape};
 use nearfield_boards::hash::Fnv64;
@@ -14,8 +14,8 @@ use crate::interrupt;
 use crate::keys::Keys;
 use crate::model_file::ModelFile;
 use crate::progress::Progress;
+use crate::prompt::Prompt;
 use crate::report::{self, Rate};
-use crate::text;
 
 /// Tokens of a prompt between two looks at Ctrl-C: enough that the logits computed after each such part do not count.
 const PREFILL_PART: usize = 512;
@@ -87,9 +87,8 @@ pub struct Hashes {
 
 impl Teller<'_> {
     /// Writes the prompt and how it goes on, token by token.
-    pub fn tell(&self, prompt: &[u8], seed: u64, out: &mut impl Write) -> Result<Story> {
-        let tokens = self.encode(prompt)?;
-        let config = self.session_config(tokens.len());
+    pub fn tell(&self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Story> {
+        let config = self.session_config(prompt.tokens.len());
         let sampler = Sampler::new(self.sampler_config(seed))?;
         let plan = MemoryPlan::new(self.model.shape(), &config)?;
         if self.args.verbose {
@@ -102,13 +101,14 @@ impl Teller<'_> {
         let session = Session::new(self.model, config, kernels, self.engine.executor(), &mut Arena::new(&mut lines))?;
         let mut telling = Telling {
             teller: self,
+            prompt,
             session,
             sampler,
             prefill: Rate::default(),
             decode: Rate::default(),
             hashes: Hashes::default(),
         };
-        let end = telling.run(prompt, &tokens, out)?;
+        let end = telling.run(out)?;
         Ok(Story {
             end,
             prefill: telling.prefill,
@@ -117,18 +117,6 @@ impl Teller<'_> {
             keys: Keys::new(self.model.shape(), telling.session.key_stats()),
             hashes: telling.hashes,
         })
-    }
-
-    /// A text needs a token to begin with.
-    fn encode(&self, prompt: &[u8]) -> Result<Vec<u32>> {
-        let mut tokens = text::encode(self.tokenizer, prompt, self.tokenizer.options())?;
-        if tokens.is_empty() {
-            let vocab = self.tokenizer.vocab();
-            tokens.push(
-                vocab.bos.or(vocab.eos).context("the prompt is empty, and the model has no token to begin with")?,
-            );
-        }
-        Ok(tokens)
     }
 
     fn session_config(&self, n_prompt: usize) -> SessionConfig {
@@ -171,6 +159,7 @@ impl Teller<'_> {
 /// A story as it is told.
 struct Telling<'s, 'a> {
     teller: &'s Teller<'s>,
+    prompt: &'s Prompt,
     session: Session<'s, 's, 'a>,
     sampler: Sampler,
     prefill: Rate,
@@ -179,18 +168,22 @@ struct Telling<'s, 'a> {
 }
 
 impl Telling<'_, '_> {
-    fn run(&mut self, prompt: &[u8], tokens: &[u32], out: &mut impl Write) -> Result<End> {
+    fn run(&mut self, out: &mut impl Write) -> Result<End> {
+        let Prompt { shown, tokens, after, .. } = self.prompt;
         let start = Instant::now();
         let first = self.read(tokens);
         self.prefill = Rate { n: self.session.pos(), time: start.elapsed() };
         let Some(first) = first? else { return Ok(End::Interrupted) };
-        out.write_all(prompt)?;
+        out.write_all(shown)?;
         out.flush()?;
-        self.hashes.text.bytes(prompt);
+        self.hashes.text.bytes(shown);
         let start = Instant::now();
         let end = self.write(first, out);
         self.decode = Rate { n: self.session.pos() - self.prefill.n, time: start.elapsed() };
-        end
+        let end = end?;
+        out.write_all(after)?;
+        out.flush()?;
+        Ok(end)
     }
 
     /// Runs the prompt; the first token of the answer, or none after Ctrl-C.
@@ -257,7 +250,7 @@ impl Telling<'_, '_> {
     }
 
     fn is_end_of_text(&self, token: u32) -> bool {
-        self.teller.tokenizer.vocab().eos == Some(token)
+        self.teller.tokenizer.vocab().eos == Some(token) || self.prompt.stops.contains(&token)
     }
 
     /// Whether the text ends before its `n`th token, which would be `token`.

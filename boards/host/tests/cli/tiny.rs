@@ -81,10 +81,18 @@ fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
 }
 
 fn byte_level(file: Writer) -> Writer {
-    let types: Vec<i32> = (0..N_TOKENS).map(|id| if id == END { 3 } else { 1 }).collect();
+    byte_level_with(file, &[])
+}
+
+/// The same, with more control tokens behind the others.
+fn byte_level_with(file: Writer, more: &[&str]) -> Writer {
+    let n_tokens = N_TOKENS + more.len();
+    assert!(n_tokens <= N_VOCAB);
+    let types: Vec<i32> = (0..n_tokens).map(|id| if id >= END { 3 } else { 1 }).collect();
+    let tokens: Vec<String> = tokens().into_iter().chain(more.iter().map(|token| token.to_string())).collect();
     file.meta("tokenizer.ggml.model", Value::string("gpt2"))
         .meta("tokenizer.ggml.pre", Value::string("gpt-2"))
-        .meta("tokenizer.ggml.tokens", Value::strings(&tokens()))
+        .meta("tokenizer.ggml.tokens", Value::strings(&tokens))
         .meta("tokenizer.ggml.merges", Value::strings(&MERGES.map(String::from)))
         .meta("tokenizer.ggml.token_type", Value::i32s(&types))
         .meta("tokenizer.ggml.eos_token_id", number(END))
@@ -105,20 +113,25 @@ fn wordpiece(file: Writer) -> Writer {
 
 /// The file. Its family is `mpt`, whatever `architecture` says.
 pub fn model(architecture: &str) -> Vec<u8> {
-    with_qkv(architecture, Random::q8_0)
+    model_with(architecture, &[])
+}
+
+/// The same, with more control tokens, seven at most.
+pub fn model_with(architecture: &str, more: &[&str]) -> Vec<u8> {
+    with_qkv(architecture, more, Random::q8_0)
 }
 
 /// The same with queries, keys and values that are all zero: every key fits as well as any other.
 pub fn flat() -> Vec<u8> {
-    with_qkv("mpt", |_, n| vec![0; n / 32 * 34])
+    with_qkv("mpt", &[], |_, n| vec![0; n / 32 * 34])
 }
 
-fn with_qkv(architecture: &str, qkv: impl Fn(&mut Random, usize) -> Vec<u8>) -> Vec<u8> {
+fn with_qkv(architecture: &str, more: &[&str], qkv: impl Fn(&mut Random, usize) -> Vec<u8>) -> Vec<u8> {
     let mut random = Random(1);
     let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let embedding = random.f32s(N_VOCAB * N_EMBD, 0.4);
-    let mut file = byte_level(metadata(architecture, "mpt", N_HEAD_KV)).tensor(
+    let mut file = byte_level_with(metadata(architecture, "mpt", N_HEAD_KV), more).tensor(
         "token_embd.weight",
         &[N_VOCAB, N_EMBD],
         F32,

@@ -1,0 +1,93 @@
+//! What the model reads before it writes: a text, a text with a hole, or a conversation.
+
+use anyhow::{Context, Result, bail};
+use nearfield::gguf::Value;
+use nearfield::tokenizer::{EncodeOptions, Tokenizer};
+
+use crate::model_file::ModelFile;
+use crate::text;
+
+/// A beginning.
+pub struct Prompt {
+    /// What is shown of it.
+    pub shown: Vec<u8>,
+    /// What the model reads.
+    pub tokens: Vec<u32>,
+    /// Tokens that end the text, beside the one that ends all texts.
+    pub stops: Vec<u32>,
+    /// What is shown behind the text that the model writes.
+    pub after: Vec<u8>,
+}
+
+impl Prompt {
+    /// A text that goes on.
+    pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
+        let mut tokens = text::encode(tokenizer, text, options(tokenizer))?;
+        if tokens.is_empty() {
+            let vocab = tokenizer.vocab();
+            tokens.push(
+                vocab.bos.or(vocab.eos).context("the prompt is empty, and the model has no token to begin with")?,
+            );
+        }
+        Ok(Self { shown: text.to_vec(), tokens, stops: vec![], after: vec![] })
+    }
+
+    /// A text with a hole before `suffix`, as models of code read it: prefix, suffix, middle (Bavarian et al. 2022, arXiv
+    /// 2207.14255, "PSM").
+    pub fn with_hole(file: &ModelFile, tokenizer: &Tokenizer<'_, '_>, prefix: &[u8], suffix: &[u8]) -> Result<Self> {
+        let [before, behind, hole] = fim_tokens(file, tokenizer)?;
+        let plain = EncodeOptions::default();
+        let mut tokens = text::encode(tokenizer, b"", options(tokenizer))?;
+        tokens.push(before);
+        tokens.extend(text::encode(tokenizer, prefix, plain)?);
+        tokens.push(behind);
+        tokens.extend(text::encode(tokenizer, suffix, plain)?);
+        tokens.push(hole);
+        Ok(Self { shown: prefix.to_vec(), tokens, stops: vec![before, behind, hole], after: suffix.to_vec() })
+    }
+}
+
+/// What the model wants of a text that is to go on.
+pub fn options(tokenizer: &Tokenizer<'_, '_>) -> EncodeOptions {
+    EncodeOptions { add_eos: false, ..tokenizer.options() }
+}
+
+/// The tokens before prefix, suffix and middle: their keys in the file, the former names of these keys, and how published
+/// models spell the tokens.
+const FIM: [(&str, [&str; 2], [&str; 3]); 3] = [
+    (
+        "prefix",
+        ["tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id"],
+        ["<fim_prefix>", "<fim-prefix>", "<|fim_prefix|>"],
+    ),
+    (
+        "suffix",
+        ["tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id"],
+        ["<fim_suffix>", "<fim-suffix>", "<|fim_suffix|>"],
+    ),
+    (
+        "middle",
+        ["tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id"],
+        ["<fim_middle>", "<fim-middle>", "<|fim_middle|>"],
+    ),
+];
+
+fn fim_tokens(file: &ModelFile, tokenizer: &Tokenizer<'_, '_>) -> Result<[u32; 3]> {
+    let gguf = file.gguf()?;
+    let mut tokens = [0; 3];
+    for (token, (name, keys, texts)) in tokens.iter_mut().zip(FIM) {
+        let by_key = keys.iter().find_map(|key| gguf.get(key).and_then(Value::as_u64));
+        let by_text = || texts.iter().find_map(|text| tokenizer.find(text));
+        *token = match by_key.map(u32::try_from) {
+            Some(Ok(id)) if (id as usize) < tokenizer.n_tokens() => id,
+            Some(_) => bail!("{}: a {name} token that is not in the vocabulary", keys[0]),
+            None => by_text().with_context(|| {
+                format!(
+                    "--suffix: the model was not made to fill in text: it has no {name} token ({} or {})",
+                    keys[0], texts[0]
+                )
+            })?,
+        };
+    }
+    Ok(tokens)
+}
