@@ -20,6 +20,10 @@ pub struct PerplexityArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
 
+    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    #[arg(long)]
+    pub special: bool,
+
     /// Tokens that the model may look back on, one measurement each
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "512", value_parser = length)]
     pub ctx: Vec<usize>,

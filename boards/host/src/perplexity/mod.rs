@@ -15,7 +15,7 @@ mod windows;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use nearfield::tokenizer::Tokenizer;
+use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 use nearfield::{Arena, MemoryPlan, Model, Session, SessionConfig};
 
 pub use args::PerplexityArgs;
@@ -84,7 +84,7 @@ impl Text {
     fn read(args: &PerplexityArgs, tokenizer: &Tokenizer<'_, '_>) -> Result<Self> {
         let path = args.file.display();
         let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
-        let options = tokenizer.options();
+        let options = EncodeOptions { parse_special: args.special, ..tokenizer.options() };
         let mut tokens = text::encode(tokenizer, &bytes, options)?;
         ensure!(!tokens.is_empty(), "{path} is empty");
         tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));

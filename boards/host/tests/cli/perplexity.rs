@@ -90,6 +90,10 @@ fn one_stream() {
     assert_row(stream("--ctx 64 --sinks 4")[0], 64, &losses(&f, &tokens, "--ring 64 --sinks 4"));
     assert_ne!(stream("--ctx 64 --sinks 4"), stream("--ctx 64"));
     assert_eq!(stream("--ctx 64 --max-tokens 100")[0].2, 99);
+    // The name of the token that ends a text is its bytes, or the token.
+    f.write("text", b"the one<|endoftext|>the other");
+    let n_tokens = |flags: &str| stream(&format!("--ctx 64 {flags}"))[0].2;
+    assert_eq!(n_tokens("") - n_tokens("--special"), "<|endoftext|>".len() - 1);
 }
 
 #[test]

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""One long text: memory, time per token, and whether it is still the language of its beginning.
+
+    endless_run.py --nearfield target/release/nearfield [-n 1000000] [--ctx 2048] [--parts 10] [--flags "--sinks 4"] [MODEL.gguf]
+
+Runs `nearfield run --endless` and cuts what it writes into parts of as many tokens. Of each: resident memory at its end, CPU time per token (which
+other processes disturb less than the clock), and the perplexity of its first 10,000 tokens under a fresh run of the same model, in pieces of 1024 tokens.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_mib(pid: int) -> float:
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nearfield", required=True)
+    parser.add_argument("model", nargs="?", help="default: the one in the binary")
+    parser.add_argument("-n", type=int, default=1_000_000, help="tokens")
+    parser.add_argument("--ctx", type=int, default=2048)
+    parser.add_argument("--parts", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--flags", default="", help="more for `run`")
+    args = parser.parse_args()
+    model = ["-m", args.model] if args.model else []
+
+    def tokens_of(text: bytes) -> list[str]:
+        command = [args.nearfield, "tokenize", *model, "--no-bos"]
+        return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout.decode().split()
+
+    run = [args.nearfield, "run", *model, "--endless", "-n", str(args.n), "--ctx", str(args.ctx), "--seed", str(args.seed),
+           "--threads", "1", *args.flags.split()]
+    print("$", *run)
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    pid, samples, text = process.pid, [], bytearray()
+    # Often enough that parts end near where they should.
+    while chunk := os.read(process.stdout.fileno(), 4096):
+        text += chunk
+        try:
+            samples.append((len(text), cpu_seconds(pid), resident_mib(pid)))
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            break
+    text += process.stdout.read()
+    if process.wait() != 0:
+        sys.exit(f"endless_run.py: nearfield ended with {process.returncode}")
+
+    print(f"{'tokens':>9} {'MiB':>7} {'us/token':>9} {'perplexity':>10}")
+    n_tokens, before = 0, (0, 0.0)
+    for part in range(args.parts):
+        # Cut at bytes; the tokens of each part are counted.
+        end = min(samples, key=lambda sample: abs(sample[0] - len(text) * (part + 1) // args.parts))
+        piece = bytes(text[before[0]:end[0]])
+        n = len(tokens_of(piece))
+        n_tokens += n
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(piece)
+            file.flush()
+            command = [args.nearfield, "perplexity", *model, "-f", file.name, "--ctx", "1024", "--all", "--max-tokens", "10000"]
+            table = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout.decode()
+        perplexity = float(table.splitlines()[1].split()[1])
+        print(f"{n_tokens:9} {end[2]:7.1f} {(end[1] - before[1]) / n * 1e6:9.1f} {perplexity:10.3f}", flush=True)
+        before = end[:2]
+
+
+if __name__ == "__main__":
+    main()
