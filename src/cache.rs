@@ -11,9 +11,9 @@
 
 use core::ops::Range;
 
-use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, QK};
+use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, QK};
 
-use crate::plan::{KvType, Lengths, SessionConfig};
+use crate::plan::{KvType, Lengths, SessionConfig, StoreLengths};
 use crate::ring::HeadRing;
 use crate::shape::Shape;
 
@@ -23,15 +23,20 @@ pub(crate) enum Store<'a> {
     F32(&'a mut [f32]),
     F16(&'a mut [u16]),
     Q8_0 { qs: &'a mut [i8], d: &'a mut [u16] },
+    Q4_0 { qs: &'a mut [u8], d: &'a mut [u16], built: Q4Built },
 }
 
 impl<'a> Store<'a> {
-    /// Room for `n` elements, with `n_scales` scales where the type has some.
-    pub(crate) fn take(arena: &mut Arena<'a>, kv: KvType, n: usize, n_scales: usize) -> Option<Self> {
-        Some(match kv {
-            KvType::F32 => Self::F32(arena.take(n)?),
-            KvType::F16 => Self::F16(arena.take(n)?),
-            KvType::Q8_0 => Self::Q8_0 { qs: arena.take(n)?, d: arena.take(n_scales)? },
+    /// Room for so many.
+    pub(crate) fn take(arena: &mut Arena<'a>, n: &StoreLengths) -> Option<Self> {
+        Some(match n.ty {
+            KvType::F32 => Self::F32(arena.take(n.elements)?),
+            KvType::F16 => Self::F16(arena.take(n.elements)?),
+            KvType::Q8_0 => Self::Q8_0 { qs: arena.take(n.elements)?, d: arena.take(n.scales)? },
+            KvType::Q4_0 => {
+                let built = Q4Built::PROOF?;
+                Self::Q4_0 { qs: arena.take(n.elements)?, d: arena.take(n.scales)?, built }
+            }
         })
     }
 
@@ -43,6 +48,11 @@ impl<'a> Store<'a> {
             Self::F32(x) => KvRows::F32(x.get(columns)?),
             Self::F16(x) => KvRows::F16(x.get(columns)?),
             Self::Q8_0 { qs, d } => KvRows::Q8_0 { qs: qs.get(columns)?, d: d.get(rows.start * n_d..rows.end * n_d)? },
+            Self::Q4_0 { qs, d, built } => {
+                let n_bytes = head_dim.div_ceil(2);
+                let qs = qs.get(rows.start * n_bytes..rows.end * n_bytes)?;
+                KvRows::Q4_0 { qs, d: d.get(rows.start * n_d..rows.end * n_d)?, built: *built }
+            }
         })
     }
 
@@ -54,6 +64,11 @@ impl<'a> Store<'a> {
             Self::F16(x) => KvRowsMut::F16(x.get_mut(columns)?),
             Self::Q8_0 { qs, d } => {
                 KvRowsMut::Q8_0 { qs: qs.get_mut(columns)?, d: d.get_mut(row * n_d..(row + 1) * n_d)? }
+            }
+            Self::Q4_0 { qs, d, built } => {
+                let n_bytes = head_dim.div_ceil(2);
+                let qs = qs.get_mut(row * n_bytes..(row + 1) * n_bytes)?;
+                KvRowsMut::Q4_0 { qs, d: d.get_mut(row * n_d..(row + 1) * n_d)?, built: *built }
             }
         })
     }
@@ -95,8 +110,7 @@ pub(crate) const PLACE: usize = 4;
 
 impl<'a> KvCache<'a> {
     pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, config: &SessionConfig, n: &Lengths) -> Option<Self> {
-        let mut store = || Store::take(arena, config.kv, n.kv, n.kv_scales);
-        let (keys, values) = (store()?, store()?);
+        let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
         let (key_norms, places) = (arena.take(n.key_norms)?, arena.take::<u64>(n.places)?);
         let (mut n_rows, mut n_norms) = (0, 0);
         for (head, place) in places.as_chunks_mut::<PLACE>().0.iter_mut().enumerate() {

@@ -66,7 +66,7 @@ impl Heads {
                     for ((query, head), (out, q8)) in queries.zip(places) {
                         let query = match self.kv {
                             KvType::F32 | KvType::F16 => Query::F32(query),
-                            KvType::Q8_0 => {
+                            KvType::Q8_0 | KvType::Q4_0 => {
                                 steps.kernels.quantize_q8(query, q8);
                                 Query::Q8(q8)
                             }

@@ -18,14 +18,16 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use nearfield::tokenizer::{Detokenizer, Tokenizer, Vocab};
-//! use nearfield::{Arena, Inline, KvType, Line, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig, kernels};
+//! use nearfield::{Arena, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig, kernels};
+//! use nearfield::{Sampler, SamplerConfig};
 //!
 //! // On a board: `include_bytes!`, aligned. `Model` exists: every tensor was checked.
 //! let file = std::fs::read("models/pocket.gguf")?;
 //! let model = Model::from_gguf(&file)?;
 //!
 //! // The memory, all of it. On a board: a `static` of this size, computed in a `const`.
-//! let config = SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::default() };
+//! let kv = KvTypes::both(KvType::Q8_0);
+//! let config = SessionConfig { n_ctx: 512, n_batch: 8, kv, ..SessionConfig::default() };
 //! let plan = MemoryPlan::new(model.shape(), &config)?;
 //! assert!(plan.total() <= 192 * 1024);
 //! let mut memory = vec![Line::ZERO; plan.n_lines()];
@@ -81,7 +83,7 @@ pub use gguf::{Gguf, GgufError, TensorInfo};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
 pub use nearfield_kernels as kernels;
 pub use nearfield_kernels::{Arena, Line};
-pub use plan::{KvType, MemoryPlan, PlanError, SessionConfig};
+pub use plan::{KvType, KvTypes, MemoryPlan, PlanError, SessionConfig};
 pub use planner::{HeadPlan, bias_cut, fit_rings};
 pub use ring::Ring;
 pub use sampler::{Sampler, SamplerConfig, SamplerError};

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::mem::size_of;
 
-use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, QK};
+use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, Q4Built, QK};
 
 use crate::cache::PLACE;
 use crate::gguf::attempt;
@@ -12,7 +12,7 @@ use crate::ring::{HeadRing, Ring};
 use crate::shape::Shape;
 use crate::tokenizer::Tokenizer;
 
-/// How keys and values are stored.
+/// How keys, or values, are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(non_camel_case_types)]
@@ -23,11 +23,13 @@ pub enum KvType {
     F16,
     /// int8 with a half-precision scale for each 32 columns of a head.
     Q8_0,
+    /// Integers of 4 bits with a half-precision scale for each 32 columns of a head. It is there with the feature `q4_0`.
+    Q4_0,
 }
 
 impl KvType {
     /// All types.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Q8_0];
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Q8_0, Self::Q4_0];
 
     /// The word for it on the command line and in reports.
     pub const fn name(self) -> &'static str {
@@ -35,6 +37,18 @@ impl KvType {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        }
+    }
+
+    /// Bytes of one key or one value of a head of `head_dim` columns.
+    pub const fn row_bytes(self, head_dim: usize) -> usize {
+        let scales = 2 * head_dim.div_ceil(QK);
+        match self {
+            Self::F32 => 4 * head_dim,
+            Self::F16 => 2 * head_dim,
+            Self::Q8_0 => head_dim + scales,
+            Self::Q4_0 => head_dim.div_ceil(2) + scales,
         }
     }
 }
@@ -42,6 +56,37 @@ impl KvType {
 impl fmt::Display for KvType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// How keys are stored, and how values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct KvTypes {
+    /// Of keys.
+    pub keys: KvType,
+    /// Of values.
+    pub values: KvType,
+}
+
+impl KvTypes {
+    /// One type for both.
+    pub const fn both(ty: KvType) -> Self {
+        Self { keys: ty, values: ty }
+    }
+}
+
+impl From<KvType> for KvTypes {
+    fn from(ty: KvType) -> Self {
+        Self::both(ty)
+    }
+}
+
+/// A name alone, or `KEYS/VALUES`.
+impl fmt::Display for KvTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { keys, values } = *self;
+        if keys == values { keys.fmt(f) } else { write!(f, "{keys}/{values}") }
     }
 }
 
@@ -55,7 +100,7 @@ pub struct SessionConfig {
     /// Tokens that go through a layer together in prefill.
     pub n_batch: usize,
     /// How keys and values are stored.
-    pub kv: KvType,
+    pub kv: KvTypes,
     /// How many of the newest keys each KV head keeps.
     pub ring: Ring,
     /// First keys of a text that are kept besides those ("sinks": Xiao et al. 2023, arXiv 2309.17453), as far from a query as if
@@ -77,7 +122,7 @@ impl SessionConfig {
     pub const DEFAULT: Self = Self {
         n_ctx: 2048,
         n_batch: 64,
-        kv: KvType::F16,
+        kv: KvTypes::both(KvType::F16),
         ring: Ring::Full,
         n_sinks: 0,
         endless: false,
@@ -116,6 +161,8 @@ pub enum PlanError {
     },
     /// `n_batch` is 0.
     Batch,
+    /// Keys or values of 4 bits where the feature `q4_0` is missing.
+    Q4NotBuilt,
     /// A ring of no keys, or a share that is not between 0 and 1.
     Ring,
     /// Rings for another number of KV heads.
@@ -158,6 +205,7 @@ impl fmt::Display for PlanError {
                 write!(f, "a text without end: the model has learned positions for {n_positions} tokens, and no more")
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
+            Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature q4_0"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::RingHeads { found, n_head_kv } => {
                 write!(f, "rings for {found} heads, where the model has {n_head_kv} for keys")
@@ -185,6 +233,9 @@ impl SessionConfig {
         if self.n_batch == 0 {
             return Err(PlanError::Batch);
         }
+        if matches!(self.kv.keys, KvType::Q4_0) | matches!(self.kv.values, KvType::Q4_0) && Q4Built::PROOF.is_none() {
+            return Err(PlanError::Q4NotBuilt);
+        }
         if self.n_sinks > self.n_ctx {
             return Err(PlanError::Sinks { found: self.n_sinks, n_ctx: self.n_ctx });
         }
@@ -207,14 +258,50 @@ impl SessionConfig {
     }
 }
 
+/// Bytes of `$len` elements of `$ty` in an arena.
+macro_rules! bytes {
+    ($ty:ty, $len:expr) => {
+        match Arena::bytes_of::<$ty>($len) {
+            Some(bytes) => bytes,
+            None => return Err(PlanError::TooLarge),
+        }
+    };
+}
+pub(crate) use bytes;
+
+/// Lengths, in elements, of all keys (or of all values).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreLengths {
+    pub(crate) ty: KvType,
+    /// Numbers, or bytes with two of them.
+    pub(crate) elements: usize,
+    /// Their scales, for those types that have some.
+    pub(crate) scales: usize,
+}
+
+impl StoreLengths {
+    pub(crate) const fn new(ty: KvType, n_rows: usize, head_dim: usize) -> Result<Self, PlanError> {
+        let row = if matches!(ty, KvType::Q4_0) { head_dim.div_ceil(2) } else { head_dim };
+        let groups = if matches!(ty, KvType::F32 | KvType::F16) { 0 } else { head_dim.div_ceil(QK) };
+        Ok(Self { ty, elements: attempt!(times(n_rows, row)), scales: attempt!(times(n_rows, groups)) })
+    }
+
+    pub(crate) const fn bytes(&self) -> Result<usize, PlanError> {
+        let elements = match self.ty {
+            KvType::F32 => bytes!(f32, self.elements),
+            KvType::F16 => bytes!(u16, self.elements),
+            KvType::Q8_0 | KvType::Q4_0 => bytes!(u8, self.elements),
+        };
+        sum([elements, bytes!(u16, self.scales)])
+    }
+}
+
 /// Lengths, in elements, of everything in a session's arena. The one place where they are computed: the plan adds them
 /// up, and the session takes them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
-    /// Elements of all keys (or all values).
-    pub(crate) kv: usize,
-    /// Scales of all keys (or all values), for Q8_0.
-    pub(crate) kv_scales: usize,
+    pub(crate) keys: StoreLengths,
+    pub(crate) values: StoreLengths,
     /// Running maximum of the key norms: one each KV head and block.
     pub(crate) key_norms: usize,
     /// Where the KV heads' rings lie.
@@ -286,11 +373,8 @@ impl Lengths {
         let query_blocks = attempt!(times(s.n_head, s.head_dim.div_ceil(QK)));
         let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
         Ok(Self {
-            kv: attempt!(times(kv_rows, s.head_dim)),
-            kv_scales: match config.kv {
-                KvType::Q8_0 => attempt!(times(kv_rows, s.head_dim.div_ceil(QK))),
-                KvType::F32 | KvType::F16 => 0,
-            },
+            keys: attempt!(StoreLengths::new(config.kv.keys, kv_rows, s.head_dim)),
+            values: attempt!(StoreLengths::new(config.kv.values, kv_rows, s.head_dim)),
             key_norms: kv_blocks,
             places: attempt!(times(s.n_head_kv, PLACE)),
             layer_table: match LayerTable::len(s) {
@@ -329,17 +413,6 @@ pub struct MemoryPlan {
     pub tokenizer: usize,
 }
 
-/// Bytes of `$len` elements of `$ty` in an arena.
-macro_rules! bytes {
-    ($ty:ty, $len:expr) => {
-        match Arena::bytes_of::<$ty>($len) {
-            Some(bytes) => bytes,
-            None => return Err(PlanError::TooLarge),
-        }
-    };
-}
-pub(crate) use bytes;
-
 /// The sum, or the error.
 pub(crate) const fn sum<const N: usize>(parts: [usize; N]) -> Result<usize, PlanError> {
     let mut total: usize = 0;
@@ -360,17 +433,12 @@ impl MemoryPlan {
     /// # Errors
     /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
     pub const fn new(shape: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
-        Self::of(shape, config, &attempt!(Lengths::new(shape, config)))
+        Self::of(shape, &attempt!(Lengths::new(shape, config)))
     }
 
-    pub(crate) const fn of(shape: &Shape, config: &SessionConfig, n: &Lengths) -> Result<Self, PlanError> {
-        let kv = match config.kv {
-            KvType::F32 => bytes!(f32, n.kv),
-            KvType::F16 => bytes!(u16, n.kv),
-            KvType::Q8_0 => attempt!(sum([bytes!(i8, n.kv), bytes!(u16, n.kv_scales)])),
-        };
+    pub(crate) const fn of(shape: &Shape, n: &Lengths) -> Result<Self, PlanError> {
         let plan = Self {
-            kv_cache: attempt!(times(2, kv)),
+            kv_cache: attempt!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes())])),
             key_norms: attempt!(sum([bytes!(f32, n.key_norms), bytes!(u64, n.places)])),
             layer_table: bytes!(u64, n.layer_table),
             activations: attempt!(sum([

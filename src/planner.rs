@@ -133,7 +133,7 @@ impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
             norms += self.config.n_sinks.div_ceil(KV_BLOCK) + ring.n_slot_blocks();
         }
         let lengths = Lengths::of_rows(self.shape, self.config, rows, norms)?;
-        let plan = MemoryPlan::of(self.shape, self.config, &lengths)?;
+        let plan = MemoryPlan::of(self.shape, &lengths)?;
         Ok(plan.kv_cache + plan.key_norms)
     }
 

@@ -348,7 +348,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             layers: &self.layers,
             steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
             heads: Heads {
-                kv: self.config.kv,
+                kv: self.config.kv.keys,
                 horizon_eps: self.config.horizon_eps,
                 alibi_bf16: self.config.alibi_bf16,
                 n_ctx: self.config.n_ctx,

@@ -9,20 +9,21 @@ use common::reference::quantize::{TYPES, Type};
 use common::run::{Setup, logits};
 use common::threads::Threads;
 use nearfield::kernels::{available, scalar};
-use nearfield::{Executor, Inline, KvType, Session, SessionConfig};
+use nearfield::{Executor, Inline, KvType, KvTypes, Session, SessionConfig};
 
 /// More than two blocks of keys, more than a chunk of 64, and no multiple of anything.
 const N_TOKENS: usize = 77;
 
 /// The plainest way to run: scalar kernels, one worker, all tokens at once.
-fn plain(file: &File, kv: KvType, tokens: &[u32]) -> Vec<Vec<f32>> {
+fn plain(file: &File, kv: impl Into<KvTypes>, tokens: &[u32]) -> Vec<Vec<f32>> {
     let scalar = available().next().expect("scalar");
     assert_eq!(scalar.name(), "scalar");
     Setup { kernels: scalar, ..Setup::default() }.with_kv(kv).logits(file.bytes(), tokens)
 }
 
 /// Runs the file in every other way that must not change a bit.
-fn assert_equal_in_every_way(what: &str, file: &File, kv: KvType, tokens: &[u32]) {
+fn assert_equal_in_every_way(what: &str, file: &File, kv: impl Into<KvTypes>, tokens: &[u32]) {
+    let kv: KvTypes = kv.into();
     let want = plain(file, kv, tokens);
     assert!(want.iter().flatten().all(|x| x.is_finite()), "{what}: finite");
     for kernels in available().skip(1) {
@@ -110,6 +111,19 @@ fn every_head_shape() {
     }
 }
 
+/// Keys of one type, values of another.
+#[test]
+fn every_mix_of_kv_types() {
+    let spec = Spec { n_head: 6, n_head_kv: 2, head_dim: 40, n_layer: 2, ..MPT };
+    let (file, tokens) = (spec.file("F32"), spec.tokens(N_TOKENS));
+    for keys in KvType::ALL {
+        for values in KvType::ALL.into_iter().filter(|&values| values != keys) {
+            let kv = KvTypes { keys, values };
+            assert_equal_in_every_way(&format!("{kv} cache"), &file, kv, &tokens);
+        }
+    }
+}
+
 #[test]
 fn every_variant_of_a_model() {
     let cases = [
@@ -132,7 +146,8 @@ fn every_variant_of_a_model() {
         ("jais", JAIS),
     ];
     for (what, spec) in cases {
-        for (weights, kv) in [("F32", KvType::F32), ("BF16", KvType::F16), ("Q8_0", KvType::Q8_0)] {
+        let kinds = [("F32", KvType::F32), ("BF16", KvType::F16), ("Q8_0", KvType::Q8_0), ("Q4_0", KvType::Q4_0)];
+        for (weights, kv) in kinds {
             let what = format!("{what}, {weights} weights, {kv} cache");
             assert_equal_in_every_way(&what, &spec.file(weights), kv, &spec.tokens(N_TOKENS));
         }

@@ -1,7 +1,7 @@
 //! What a board does at compile time: the shape of its model and the size of its arena, as constants.
 
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{Arena, Inline, KvType, Line, MemoryPlan, Model, Session, SessionConfig, Shape, kernels};
+use nearfield::{Arena, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig, Shape, kernels};
 
 #[repr(C, align(64))]
 struct Aligned<B: ?Sized>(B);
@@ -12,7 +12,8 @@ const SHAPE: Shape = match Shape::from_bytes(&POCKET.0) {
     Ok(shape) => shape,
     Err(_) => panic!("models/pocket.gguf has no usable header"),
 };
-const CONFIG: SessionConfig = SessionConfig { n_ctx: 512, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
+const KV: KvTypes = KvTypes::both(KvType::Q8_0);
+const CONFIG: SessionConfig = SessionConfig { n_ctx: 512, n_batch: 8, kv: KV, ..SessionConfig::DEFAULT };
 const PLAN: MemoryPlan = match MemoryPlan::new(&SHAPE, &CONFIG) {
     Ok(plan) => plan,
     Err(_) => panic!("no plan"),

@@ -44,7 +44,7 @@ fn shares(run: &Run) -> String {
 /// layer stores by a step of that type: there one layer is what can be compared.
 #[test]
 fn logits_are_those_of_the_full_walk() {
-    for (n_layer, kv) in [(2, KvType::F32), (1, KvType::F16), (1, KvType::Q8_0)] {
+    for (n_layer, kv) in [(2, KvType::F32), (1, KvType::F16), (1, KvType::Q8_0), (1, KvType::Q4_0)] {
         for sharpness in [0.05, 1.0, 4.0, 12.0] {
             for max_alibi_bias in [Some(3.0), Some(8.0)] {
                 let spec = Spec { n_layer, sharpness, max_alibi_bias, n_head_kv: 2, seed: 7, ..MPT };
@@ -201,6 +201,13 @@ fn last_row(rows: KvRows<'_>, width: usize) -> Vec<f64> {
             let head_dim = qs.len() / n_rows;
             let (qs, d) = (&qs[qs.len() - head_dim..], &d[d.len() - n_groups..]);
             qs.iter().enumerate().map(|(i, &q)| half(d[i / 32]) * f64::from(q)).collect()
+        }
+        KvRows::Q4_0 { qs, d, .. } => {
+            let n_groups = width / 32;
+            let n_rows = d.len() / n_groups;
+            let (qs, d) = (&qs[qs.len() - qs.len() / n_rows..], &d[d.len() - n_groups..]);
+            let quants = qs.iter().flat_map(|q| [q & 15, q >> 4].map(|q| f64::from(q) - 8.0));
+            quants.enumerate().map(|(i, q)| half(d[i / 32]) * q).collect()
         }
     }
 }

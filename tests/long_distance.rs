@@ -71,7 +71,7 @@ struct Run {
 fn run(kernels: &dyn Kernels, tensors: &[Tensor], tokens: &[u32], horizon_eps: f32) -> Run {
     let kernels = Skipping { inner: kernels, skip: AtomicBool::new(true) };
     let config =
-        SessionConfig { n_ctx: N_TOKENS, n_batch: 512, kv: KvType::F32, horizon_eps, ..SessionConfig::DEFAULT };
+        SessionConfig { n_ctx: N_TOKENS, n_batch: 512, kv: KvType::F32.into(), horizon_eps, ..SessionConfig::DEFAULT };
     let setup = Setup { config, kernels: &kernels, ..Setup::default() };
     let (before, last) = tokens.split_at(N_TOKENS - N_LAST);
     setup.session(SPEC.file_of(tensors, "F32").bytes(), |session| {

@@ -51,7 +51,7 @@ proptest! {
         let (n_head, n_head_kv) = heads;
         let shape = shape(Spec { n_head, n_head_kv, n_layer: 2, max_alibi_bias: Some(bias), ..MPT });
         let config =
-            SessionConfig { n_ctx, n_batch, kv, n_sinks: n_sinks.min(n_ctx), endless, ..SessionConfig::DEFAULT };
+            SessionConfig { n_ctx, n_batch, kv: kv.into(), n_sinks: n_sinks.min(n_ctx), endless, ..SessionConfig::DEFAULT };
         let (_, least) = with_rings(&shape, &config, &vec![1; n_head_kv]);
         let (_, most) = with_rings(&shape, &config, &vec![n_ctx as u32; n_head_kv]);
         let budget = least + (share * (most - least) as f64) as usize;
@@ -175,7 +175,7 @@ fn a_longer_ring_for_one_head_changes_what_it_sees_alone() {
 #[test]
 fn rings_that_there_cannot_be() {
     let shape = shape(Spec { n_head_kv: 2, ..MPT });
-    let config = SessionConfig { n_ctx: 100, n_batch: 1, kv: KvType::F32, ..SessionConfig::DEFAULT };
+    let config = SessionConfig { n_ctx: 100, n_batch: 1, kv: KvType::F32.into(), ..SessionConfig::DEFAULT };
     let plan = |ring| MemoryPlan::new(&shape, &SessionConfig { ring, ..config });
     assert_eq!(plan(Ring::Heads(&[64])), Err(PlanError::RingHeads { found: 1, n_head_kv: 2 }));
     assert_eq!(plan(Ring::Heads(&[64, 32, 32])), Err(PlanError::RingHeads { found: 3, n_head_kv: 2 }));

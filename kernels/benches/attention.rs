@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use inputs::{activations, assert_same, floats, group};
-use nearfield_kernels::{KV_BLOCK, Kernels, KvRows, KvRowsMut, Query, available, scalar};
+use nearfield_kernels::{KV_BLOCK, Kernels, KvRows, KvRowsMut, Q4Built, Query, available, scalar};
 
 const HEAD_DIM: usize = 64;
 
@@ -18,6 +18,7 @@ struct Stored {
     halves: Vec<u16>,
     qs: Vec<i8>,
     d: Vec<u16>,
+    nibbles: (Vec<u8>, Vec<u16>),
 }
 
 impl Stored {
@@ -26,14 +27,19 @@ impl Stored {
         let (mut halves, mut qs, mut d) = (vec![0; x.len()], vec![0; x.len()], vec![0; x.len() / 32]);
         scalar::store_kv(&x, KvRowsMut::F16(&mut halves));
         scalar::store_kv(&x, KvRowsMut::Q8_0 { qs: &mut qs, d: &mut d });
-        Self { x, halves, qs, d }
+        let mut nibbles = (vec![0; x.len() / 2], d.clone());
+        let built = Q4Built::PROOF.expect("a feature of this crate");
+        scalar::store_kv(&x, KvRowsMut::Q4_0 { qs: &mut nibbles.0, d: &mut nibbles.1, built });
+        Self { x, halves, qs, d, nibbles }
     }
 
-    fn each(&self) -> [(&'static str, KvRows<'_>); 3] {
+    fn each(&self) -> [(&'static str, KvRows<'_>); 4] {
+        let built = Q4Built::PROOF.expect("a feature of this crate");
         [
             ("f32", KvRows::F32(&self.x)),
             ("f16", KvRows::F16(&self.halves)),
             ("q8_0", KvRows::Q8_0 { qs: &self.qs, d: &self.d }),
+            ("q4_0", KvRows::Q4_0 { qs: &self.nibbles.0, d: &self.nibbles.1, built }),
         ]
     }
 }
@@ -55,7 +61,8 @@ fn compare_isas(c: &mut Criterion, name: &str, out: &[f32], kernel: impl Fn(&dyn
 fn score(c: &mut Criterion) {
     let (stored, q, q8) = (Stored::new(), floats(HEAD_DIM), activations(HEAD_DIM));
     for (name, keys) in stored.each() {
-        let query = if matches!(keys, KvRows::Q8_0 { .. }) { Query::Q8(&q8) } else { Query::F32(&q) };
+        let query =
+            if matches!(keys, KvRows::Q8_0 { .. } | KvRows::Q4_0 { .. }) { Query::Q8(&q8) } else { Query::F32(&q) };
         compare_isas(c, &format!("score/{name}"), &[0.0; KV_BLOCK], |isa, scores| {
             black_box(isa.score_block(query, keys, 0.125, 0.25, 100, scores));
         });

@@ -2,6 +2,23 @@
 
 use crate::{BlockQ8, QK};
 
+/// That 4-bit keys and values are built in (the feature `q4_0`): without the feature this type has no value, so the compiler
+/// leaves out whatever would handle them, and a board that does not use them has no room for them in flash.
+#[derive(Clone, Copy, Debug)]
+pub struct Q4Built {
+    #[cfg(not(feature = "q4_0"))]
+    _never: core::convert::Infallible,
+}
+
+impl Q4Built {
+    /// The proof, if there is one.
+    #[cfg(feature = "q4_0")]
+    pub const PROOF: Option<Self> = Some(Self {});
+    /// The proof, if there is one.
+    #[cfg(not(feature = "q4_0"))]
+    pub const PROOF: Option<Self> = None;
+}
+
 /// Keys or values of one KV head at consecutive positions, oldest first: `[n, head_dim]`.
 #[derive(Clone, Copy, Debug)]
 pub enum KvRows<'a> {
@@ -16,6 +33,17 @@ pub enum KvRows<'a> {
         /// `[n, head_dim.div_ceil(32)]`
         d: &'a [u16],
     },
+    /// Integers in -8..=7, eight added, with a half-precision scale (as bits) for each 32 columns of a row; the last group of a
+    /// row may be shorter.
+    Q4_0 {
+        /// `[n, head_dim.div_ceil(2)]`: column `2 j` of a row in the low half of byte `j`, column `2 j + 1` in the high half.
+        /// (ggml's blocks have columns `j` and `j + 16` in a byte; side by side, a shorter group needs no padding.)
+        qs: &'a [u8],
+        /// `[n, head_dim.div_ceil(32)]`
+        d: &'a [u16],
+        /// See [`Q4Built`].
+        built: Q4Built,
+    },
 }
 
 impl<'a> KvRows<'a> {
@@ -28,6 +56,10 @@ impl<'a> KvRows<'a> {
             Self::F16(x) => Self::F16(x.get(..n_x).unwrap_or_default()),
             Self::Q8_0 { qs, d } => {
                 Self::Q8_0 { qs: qs.get(..n_x).unwrap_or_default(), d: d.get(..n_d).unwrap_or_default() }
+            }
+            Self::Q4_0 { qs, d, built } => {
+                let qs = qs.get(..n * head_dim.div_ceil(2)).unwrap_or_default();
+                Self::Q4_0 { qs, d: d.get(..n_d).unwrap_or_default(), built }
             }
         }
     }
@@ -47,9 +79,18 @@ pub enum KvRowsMut<'a> {
         /// `[n, head_dim.div_ceil(32)]`
         d: &'a mut [u16],
     },
+    /// See [`KvRows::Q4_0`].
+    Q4_0 {
+        /// `[n, head_dim.div_ceil(2)]`
+        qs: &'a mut [u8],
+        /// `[n, head_dim.div_ceil(32)]`
+        d: &'a mut [u16],
+        /// See [`Q4Built`].
+        built: Q4Built,
+    },
 }
 
-/// One query head: as floats for F32 and F16 keys, and as int8 groups of up to 32 columns for Q8_0 keys.
+/// One query head: as floats for F32 and F16 keys, and as int8 groups of up to 32 columns for Q8_0 and Q4_0 keys.
 #[derive(Clone, Copy, Debug)]
 pub enum Query<'a> {
     /// `[head_dim]`

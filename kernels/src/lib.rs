@@ -59,7 +59,7 @@ mod x86;
 
 pub use arena::{Arena, Line};
 pub use block::{BlockQ8, QK, QK_K, WeightType};
-pub use kv::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Query, Walk};
+pub use kv::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Q4Built, Query, Walk};
 pub use layout::{Layout, TILE_ROWS};
 pub use matrix::{Activations, Matrix};
 pub use parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};
@@ -181,7 +181,7 @@ pub trait Kernels: Sync {
     /// Stores one row (`[head_dim]`) of keys or values; `out` is exactly one row.
     ///
     /// F16 rounds half to even; Q8_0 quantizes each 32 columns as [`quantize_q8`](Self::quantize_q8) does, with `d` rounded to f16
-    /// after the quants are made.
+    /// after the quants are made. Q4_0: see [`scalar::store_kv`].
     fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
         scalar::store_kv(x, out)
     }
@@ -194,7 +194,8 @@ pub trait Kernels: Sync {
     /// `scores[j] = (q · k_j) * scale - slope * distance_j` for `scores.len()` keys, oldest first; returns their maximum.
     ///
     /// The newest key (the last) lies at `distance` from the query, the one before it at `distance + 1`, and so on.
-    /// F32 and F16 keys: dot product in 16 strided sums and the fixed tree. Q8_0 keys: integer sums of 32 columns, groups added in order.
+    /// F32 and F16 keys: dot product in 16 strided sums and the fixed tree. Q8_0 and Q4_0 keys: integer sums of 32 columns,
+    /// groups added in order.
     fn score_block(
         &self,
         q: Query<'_>,
@@ -213,7 +214,7 @@ pub trait Kernels: Sync {
     }
 
     /// `acc[i] += Σ_j probs[j] * v_j[i]`, the sum begun at zero and taken from the newest key (the last) to the oldest.
-    /// Q8_0 values: `(probs[j] * d) * q as f32`.
+    /// Q8_0 and Q4_0 values: `(probs[j] * d) * q as f32`.
     ///
     /// A sum for each block, and not one over all keys, keeps the rounding of a walk over n keys at that of n / 32.
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {

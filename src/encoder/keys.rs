@@ -9,7 +9,7 @@
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock};
 
-use super::plan::{EncoderConfig, Lengths};
+use super::plan::Lengths;
 use crate::cache::{Block, Store};
 use crate::shape::Shape;
 
@@ -36,10 +36,9 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, config: &EncoderConfig, n: &Lengths) -> Option<Self> {
+    pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, n: &Lengths) -> Option<Self> {
         let mut side = || -> Option<Side<'a>> {
-            let keys = Store::take(arena, config.kv, n.kv, n.kv_scales)?;
-            let values = Store::take(arena, config.kv, n.kv, n.kv_scales)?;
+            let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
             Some(Side { keys, values, norms: arena.take(n.key_norms)? })
         };
         Some(Self { text: side()?, mirror: side()?, head_dim: s.head_dim, n_slots: n.n_slots, n: 0 })

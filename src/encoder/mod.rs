@@ -178,7 +178,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if need > have {
             return Err(too_small);
         }
-        let Memory { keys, words, act, output } = take_parts(arena, model, &config, &n).ok_or(too_small)?;
+        let Memory { keys, words, act, output } = take_parts(arena, model, &n).ok_or(too_small)?;
         let layers = LayerTable::new(model, words).map_err(EncoderError::Load)?;
         Ok(Self { model, kernels, executor, config, layers, keys, act, output, held: 0 })
     }
@@ -275,7 +275,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
             steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
             // Half for what lies before a query, half for what lies after it.
             heads: Heads {
-                kv: self.config.kv,
+                kv: self.config.kv.keys,
                 horizon_eps: self.config.horizon_eps * 0.5,
                 alibi_bf16: false,
                 n_ctx: self.config.n_ctx,
@@ -295,8 +295,8 @@ struct Memory<'a> {
 }
 
 /// The parts of the arena, in the order of the plan.
-fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &EncoderConfig, n: &Lengths) -> Option<Memory<'a>> {
-    let keys = Keys::take(arena, model.shape(), config, n)?;
+fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Memory<'a>> {
+    let keys = Keys::take(arena, model.shape(), n)?;
     let words = arena.take(n.layer_table)?;
     let act = Activity {
         x: arena.take(n.document)?,

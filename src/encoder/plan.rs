@@ -6,7 +6,7 @@ use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, Line, QK};
 
 use crate::gguf::attempt;
 use crate::model::LayerTable;
-use crate::plan::{KvType, PlanError, SessionConfig, bytes, max, sum, times};
+use crate::plan::{KvType, KvTypes, PlanError, SessionConfig, StoreLengths, bytes, max, sum, times};
 use crate::shape::Shape;
 use crate::tokenizer::Tokenizer;
 
@@ -19,7 +19,7 @@ pub struct EncoderConfig {
     /// Tokens that go through a layer together.
     pub n_batch: usize,
     /// How the keys and values of a layer are stored.
-    pub kv: KvType,
+    pub kv: KvTypes,
     /// Attention stops, to either side, once all keys farther away on it add less than half this share of the softmax
     /// denominator; 0 visits every key.
     pub horizon_eps: f32,
@@ -28,7 +28,7 @@ pub struct EncoderConfig {
 impl EncoderConfig {
     /// [`Default`], for constants.
     pub const DEFAULT: Self =
-        Self { n_ctx: 512, n_batch: 64, kv: KvType::F32, horizon_eps: SessionConfig::HORIZON_EPS };
+        Self { n_ctx: 512, n_batch: 64, kv: KvTypes::both(KvType::F32), horizon_eps: SessionConfig::HORIZON_EPS };
 
     /// Tokens that go through a layer together at most.
     pub(crate) const fn chunk(&self) -> usize {
@@ -53,10 +53,10 @@ impl Default for EncoderConfig {
 pub(crate) struct Lengths {
     /// Positions of the keys: whole blocks.
     pub(crate) n_slots: usize,
-    /// Elements of all keys (or all values) of a layer, in one order.
-    pub(crate) kv: usize,
-    /// Their scales, for Q8_0.
-    pub(crate) kv_scales: usize,
+    /// Keys of a layer, in one order.
+    pub(crate) keys: StoreLengths,
+    /// Their values.
+    pub(crate) values: StoreLengths,
     /// Norms of the keys, one each KV head and block.
     pub(crate) key_norms: usize,
     pub(crate) layer_table: usize,
@@ -88,11 +88,8 @@ impl Lengths {
         let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
         Ok(Self {
             n_slots,
-            kv: attempt!(times(kv_rows, s.head_dim)),
-            kv_scales: match config.kv {
-                KvType::Q8_0 => attempt!(times(kv_rows, s.head_dim.div_ceil(QK))),
-                KvType::F32 | KvType::F16 => 0,
-            },
+            keys: attempt!(StoreLengths::new(config.kv.keys, kv_rows, s.head_dim)),
+            values: attempt!(StoreLengths::new(config.kv.values, kv_rows, s.head_dim)),
             key_norms: kv_rows / KV_BLOCK,
             layer_table: match LayerTable::len(s) {
                 Some(n) => n,
@@ -135,12 +132,7 @@ impl EncoderPlan {
     /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
     pub const fn new(shape: &Shape, config: &EncoderConfig) -> Result<Self, PlanError> {
         let n = attempt!(Lengths::new(shape, config));
-        let store = match config.kv {
-            KvType::F32 => bytes!(f32, n.kv),
-            KvType::F16 => bytes!(u16, n.kv),
-            KvType::Q8_0 => attempt!(sum([bytes!(i8, n.kv), bytes!(u16, n.kv_scales)])),
-        };
-        let side = attempt!(sum([store, store, bytes!(f32, n.key_norms)]));
+        let side = attempt!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes()), bytes!(f32, n.key_norms)]));
         let plan = Self {
             keys: attempt!(times(2, side)),
             layer_table: bytes!(u64, n.layer_table),

@@ -273,7 +273,7 @@ pub struct Setup<'a> {
 impl Default for Setup<'_> {
     /// The fastest kernels, one worker, f32 keys and values, every key visited.
     fn default() -> Self {
-        let config = EncoderConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32, horizon_eps: 0.0 };
+        let config = EncoderConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32.into(), horizon_eps: 0.0 };
         Self { config, kernels: best(), executor: &Inline }
     }
 }

@@ -1,7 +1,7 @@
 //! A session of the library over a file, in one call.
 
 use nearfield::kernels::{Kernels, best};
-use nearfield::{Arena, Executor, Inline, KvType, Line, MemoryPlan, Model, Session, SessionConfig};
+use nearfield::{Arena, Executor, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig};
 
 /// How a session runs.
 #[derive(Clone, Copy)]
@@ -14,8 +14,13 @@ pub struct Setup<'a> {
 impl Default for Setup<'_> {
     /// The fastest kernels, one worker, f32 keys and values, every key visited.
     fn default() -> Self {
-        let config =
-            SessionConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32, horizon_eps: 0.0, ..SessionConfig::DEFAULT };
+        let config = SessionConfig {
+            n_ctx: 512,
+            n_batch: 512,
+            kv: KvType::F32.into(),
+            horizon_eps: 0.0,
+            ..SessionConfig::DEFAULT
+        };
         Self { config, kernels: best(), executor: &Inline }
     }
 }
@@ -42,8 +47,8 @@ impl Setup<'_> {
         self.session(file, |session| logits(session, tokens))
     }
 
-    pub fn with_kv(self, kv: KvType) -> Self {
-        Self { config: SessionConfig { kv, ..self.config }, ..self }
+    pub fn with_kv(self, kv: impl Into<KvTypes>) -> Self {
+        Self { config: SessionConfig { kv: kv.into(), ..self.config }, ..self }
     }
 
     pub fn with_batch(self, n_batch: usize) -> Self {

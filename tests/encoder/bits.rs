@@ -24,7 +24,7 @@ fn everything(setup: Setup<'_>, file: &[u8], spec: &Spec, n: usize) -> Vec<Vec<f
 
 fn assert_equal_in_every_way(what: &str, spec: &Spec, weights: &str, kv: KvType, eps: f32, n: usize) {
     let file = spec.file(weights);
-    let plain = Setup::default().with(|config| (config.kv, config.horizon_eps) = (kv, eps));
+    let plain = Setup::default().with(|config| (config.kv, config.horizon_eps) = (kv.into(), eps));
     let scalar = available().next().expect("scalar");
     let want = everything(Setup { kernels: scalar, ..plain }, file.bytes(), spec, n);
     assert!(want.iter().flatten().all(|x| x.is_finite()), "{what}: finite");

@@ -53,7 +53,7 @@ fn memory_is_linear_in_the_document() {
     let model = Model::from_gguf(file.bytes()).unwrap();
     for kv in KvType::ALL {
         let total = |n_ctx| {
-            let config = EncoderConfig { n_ctx, kv, ..EncoderConfig::default() };
+            let config = EncoderConfig { n_ctx, kv: kv.into(), ..EncoderConfig::default() };
             EncoderPlan::new(model.shape(), &config).unwrap().total()
         };
         let (step, next) = (total(4096) - total(2048), total(8192) - total(4096));

@@ -5,7 +5,7 @@ use std::fmt;
 
 use nearfield::kernels::best;
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{Arena, Gguf, Inline, KvType, Line, SessionConfig};
+use nearfield::{Arena, Gguf, Inline, KvType, KvTypes, Line, SessionConfig};
 use nearfield_boards::{
     Board, Halt, Image, MAX_PROMPT, Memory, Teller, answer_prompts, hash, plan, power_on, self_test, tell_one,
 };
@@ -14,7 +14,8 @@ use nearfield_boards::{
 struct Aligned([u8; include_bytes!("../../../models/pocket.gguf").len()]);
 static POCKET: Aligned = Aligned(*include_bytes!("../../../models/pocket.gguf"));
 
-const CONFIG: SessionConfig = SessionConfig { n_ctx: 128, n_batch: 8, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
+const CONFIG: SessionConfig =
+    SessionConfig { n_ctx: 128, n_batch: 8, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
 const LINES: usize = plan(&POCKET.0, &CONFIG).n_lines();
 
 /// The model and its tokenizer's index, as a build script makes them.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nearfield::{EncoderConfig, KvType, Pooling, Ring, SamplerConfig, SessionConfig};
+use nearfield::{EncoderConfig, KvType, KvTypes, Pooling, Ring, SamplerConfig, SessionConfig};
 
 use crate::bench::BenchArgs;
 use crate::chat::Chat;
@@ -67,9 +67,9 @@ pub struct ModelArgs {
 
 #[derive(Args, Debug)]
 pub struct EngineArgs {
-    /// How keys and values are stored
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type())]
-    pub kv: KvType,
+    /// How keys and values are stored: f32, f16, q8_0 or q4_0, or one for keys and one for values
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f16", value_parser = kv_types)]
+    pub kv: KvTypes,
 
     /// Keys that each head keeps: full, so many, as many as leave this share of the sum to the bias of all older ones, or what
     /// `nearfield plan` found (heads:N,N,... or @FILE with its JSON)
@@ -351,8 +351,8 @@ pub struct EncoderArgs {
     pub chunk: usize,
 
     /// How the keys and values of a layer are stored
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = kv_type())]
-    pub kv: KvType,
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f32", value_parser = kv_types)]
+    pub kv: KvTypes,
 
     /// Threads; the numbers are the same for any [default: one for each core]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -498,9 +498,14 @@ pub fn share(text: &str) -> Result<f32, &'static str> {
     number.ok_or("a number such as 1e-6, or a power of two such as 2^-24")
 }
 
-pub fn kv_type() -> impl TypedValueParser<Value = KvType> {
-    PossibleValuesParser::new(KvType::ALL.map(KvType::name))
-        .map(|name| KvType::ALL.into_iter().find(|kv| kv.name() == name).expect("one of the possible values"))
+/// One type, or that of keys and that of values: `q8_0,q4_0`, or `q8_0/q4_0` where a comma separates mixes.
+pub fn kv_types(text: &str) -> Result<KvTypes, &'static str> {
+    let ty = |name: &str| KvType::ALL.into_iter().find(|ty| ty.name() == name);
+    match text.split_once([',', '/']) {
+        None => ty(text).map(KvTypes::both),
+        Some((keys, values)) => ty(keys).zip(ty(values)).map(|(keys, values)| KvTypes { keys, values }),
+    }
+    .ok_or("one of f32, f16, q8_0 and q4_0, or two of them for keys and values, such as q8_0/q4_0")
 }
 
 pub fn pooling() -> impl TypedValueParser<Value = Pooling> {

@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::Result;
 use nearfield::gguf::{Array, Value};
 use nearfield::kernels::block::gguf_type_name;
-use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, MemoryPlan, Model, Pooling, SessionConfig};
+use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, SessionConfig};
 
 use crate::args::InspectArgs;
 use crate::engine::N_BATCH;
@@ -161,7 +161,8 @@ fn needs_of_encoder(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Re
     };
     writeln!(out, "  an encoder: {pooling}, {} token types", model.shape().n_token_types)?;
     writeln!(out, "\nto run it")?;
-    let plan = |kv| -> Result<_> {
+    let plan = |ty| -> Result<_> {
+        let kv = KvTypes::both(ty);
         let plan =
             EncoderPlan::new(model.shape(), &EncoderConfig { n_ctx, n_batch: N_BATCH, kv, ..EncoderConfig::DEFAULT })?;
         Ok([
@@ -173,20 +174,21 @@ fn needs_of_encoder(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Re
             ("arena", plan.total()),
         ])
     };
-    let [a, b, c] = KvType::ALL.map(plan);
-    memory(n_ctx, [a?, b?, c?], out)
+    let [a, b, c, d] = KvType::ALL.map(plan);
+    memory(n_ctx, [a?, b?, c?, d?], out)
 }
 
 fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
     let n_ctx = model.shape().n_positions.map_or(n_ctx, |n| n.min(n_ctx));
     writeln!(out, "\nto run it")?;
     writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
-    let plan = |kv| -> Result<_> {
+    let plan = |ty| -> Result<_> {
+        let kv = KvTypes::both(ty);
         let config = SessionConfig { n_ctx, n_batch: N_BATCH, kv, ..SessionConfig::default() };
         let plan = MemoryPlan::new(model.shape(), &config)?;
         let [a, b, c, d, e, f] = parts(&plan);
         Ok([a, b, c, d, e, f, ("arena", plan.total())])
     };
-    let [a, b, c] = KvType::ALL.map(plan);
-    memory(n_ctx, [a?, b?, c?], out)
+    let [a, b, c, d] = KvType::ALL.map(plan);
+    memory(n_ctx, [a?, b?, c?, d?], out)
 }

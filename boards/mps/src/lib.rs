@@ -6,7 +6,7 @@
 use core::fmt;
 use core::panic::PanicInfo;
 
-use nearfield::{Inline, KvType, Ring, SessionConfig, kernels};
+use nearfield::{Inline, KvType, KvTypes, Ring, SessionConfig, kernels};
 use nearfield_boards::{Board, Image, Memory, StackUse, power_on, tell_one};
 use semihosting::io::Write as _;
 use semihosting::process::exit;
@@ -17,7 +17,7 @@ use {cortex_m as _, defmt_semihosting as _};
 pub const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
-    kv: KvType::Q8_0,
+    kv: KvTypes::both(KvType::Q8_0),
     ring: Ring::Bias(SessionConfig::HORIZON_EPS),
     ..SessionConfig::DEFAULT
 };

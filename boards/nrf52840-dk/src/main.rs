@@ -6,7 +6,7 @@ use cortex_m_rt::entry;
 use embassy_nrf::config::HfclkSource;
 use embassy_nrf::uarte::{Baudrate, Config, InterruptHandler, Uarte};
 use embassy_nrf::{bind_interrupts, peripherals};
-use nearfield::{KvType, Ring, SessionConfig};
+use nearfield::{KvType, KvTypes, Ring, SessionConfig};
 use nearfield_boards::{Image, Memory, image, plan};
 use static_cell::ConstStaticCell;
 
@@ -16,7 +16,7 @@ static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
-    kv: KvType::Q8_0,
+    kv: KvTypes::both(KvType::Q8_0),
     ring: Ring::Bias(SessionConfig::HORIZON_EPS),
     ..SessionConfig::DEFAULT
 };

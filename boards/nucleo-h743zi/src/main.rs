@@ -7,7 +7,7 @@ use embassy_stm32::rcc::{
     AHBPrescaler, APBPrescaler, HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk, VoltageScale,
 };
 use embassy_stm32::usart::{Config, Uart};
-use nearfield::{KvType, Ring, SessionConfig};
+use nearfield::{KvType, KvTypes, Ring, SessionConfig};
 use nearfield_boards::{Image, Memory, image, plan};
 use static_cell::ConstStaticCell;
 
@@ -17,7 +17,7 @@ static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
-    kv: KvType::Q8_0,
+    kv: KvTypes::both(KvType::Q8_0),
     ring: Ring::Bias(SessionConfig::HORIZON_EPS),
     ..SessionConfig::DEFAULT
 };

@@ -16,7 +16,7 @@ mod serial;
 use core::arch::global_asm;
 use core::fmt::Write;
 
-use nearfield::{Inline, KvType, SessionConfig, kernels};
+use nearfield::{Inline, KvType, KvTypes, SessionConfig, kernels};
 use nearfield_boards::{Image, Memory, image, plan, power_on, tell_one};
 use static_cell::ConstStaticCell;
 
@@ -26,7 +26,7 @@ global_asm!(include_str!("boot.s"));
 
 static IMAGE: Image = image!("stories.gguf", "../../../models/stories.gguf");
 
-const CONFIG: SessionConfig = SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvType::Q8_0, ..SessionConfig::DEFAULT };
+const CONFIG: SessionConfig = SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
 
 /// All memory that changes but the stack: exactly what the plan says.
 static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);

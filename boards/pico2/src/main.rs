@@ -4,7 +4,7 @@
 
 use cortex_m_rt::entry;
 use embassy_rp::uart::{Config, Uart};
-use nearfield::{KvType, Ring, SessionConfig};
+use nearfield::{KvType, KvTypes, Ring, SessionConfig};
 use nearfield_boards::{Image, Memory, image, plan};
 use static_cell::ConstStaticCell;
 
@@ -14,7 +14,7 @@ static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
-    kv: KvType::Q8_0,
+    kv: KvTypes::both(KvType::Q8_0),
     ring: Ring::Bias(SessionConfig::HORIZON_EPS),
     ..SessionConfig::DEFAULT
 };

@@ -2,7 +2,7 @@
 
 use super::draw::{Rng, activations, floats, half, quants, units};
 use super::{Case, Mismatch, Scratch};
-use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, QK, Query, Walk, scalar};
+use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, QK, Query, Walk, scalar};
 
 /// How rows are stored.
 #[derive(Clone, Copy)]
@@ -10,10 +10,19 @@ enum Kind {
     F32,
     F16,
     Q8,
+    Q4(Q4Built),
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Q8];
+    /// Those that are built in.
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::F32, Self::F16, Self::Q8].into_iter().chain(Q4Built::PROOF.map(Self::Q4))
+    }
+
+    /// The kind of query that such keys go with.
+    fn takes_q8(self) -> bool {
+        matches!(self, Self::Q8 | Self::Q4(_))
+    }
 }
 
 /// Rows, a row's length, and the first element of either in its buffer.
@@ -33,37 +42,55 @@ impl Shape {
     }
 }
 
-/// `n` drawn rows: in `y`, or in `halves` and `quants`.
-fn rows<'a>(
-    rng: &mut Rng,
-    kind: Kind,
-    shape: &Shape,
-    y: &'a mut [f32],
+/// Memory for rows, once of each kind.
+struct Stores<'a> {
+    singles: &'a mut [f32],
     halves: &'a mut [u16],
-    qs: &'a mut [i8],
-) -> KvRows<'a> {
-    let &Shape { n, head_dim, start } = shape;
-    match kind {
-        Kind::F32 => {
-            let y = &mut y[start..][..n * head_dim];
-            if rng.one_in(8) {
-                floats(rng, y)
-            } else {
-                units(rng, y)
+    quants: &'a mut [i8],
+    nibbles: &'a mut [u8],
+    scales: &'a mut [u16],
+}
+
+impl<'a> Stores<'a> {
+    /// Scales of a row's groups.
+    fn scales(&mut self, rng: &mut Rng, n: usize) -> &'a [u16] {
+        let (scales, rest) = core::mem::take(&mut self.scales).split_at_mut(n);
+        self.scales = rest;
+        scales.fill_with(|| half(rng));
+        scales
+    }
+
+    /// `n` drawn rows.
+    fn rows(&mut self, rng: &mut Rng, kind: Kind, shape: &Shape) -> KvRows<'a> {
+        let &Shape { n, head_dim, start } = shape;
+        match kind {
+            Kind::F32 => {
+                let x = &mut core::mem::take(&mut self.singles)[start..][..n * head_dim];
+                if rng.one_in(8) {
+                    floats(rng, x)
+                } else {
+                    units(rng, x)
+                }
+                KvRows::F32(x)
             }
-            KvRows::F32(y)
-        }
-        Kind::F16 => {
-            let halves = &mut halves[start..][..n * head_dim];
-            let any = rng.one_in(8);
-            halves.fill_with(|| if any { half(rng) } else { half::f16::from_f32(rng.unit()).to_bits() });
-            KvRows::F16(halves)
-        }
-        Kind::Q8 => {
-            let (qs, d) = (&mut qs[start..][..n * head_dim], &mut halves[start..][..n * head_dim.div_ceil(QK)]);
-            quants(rng, [-127, 127], qs);
-            d.fill_with(|| half(rng));
-            KvRows::Q8_0 { qs, d }
+            Kind::F16 => {
+                let halves = &mut core::mem::take(&mut self.halves)[start..][..n * head_dim];
+                let any = rng.one_in(8);
+                halves.fill_with(|| if any { half(rng) } else { half::f16::from_f32(rng.unit()).to_bits() });
+                KvRows::F16(halves)
+            }
+            Kind::Q8 => {
+                let qs = &mut core::mem::take(&mut self.quants)[start..][..n * head_dim];
+                quants(rng, [-127, 127], qs);
+                KvRows::Q8_0 { qs, d: self.scales(rng, n * head_dim.div_ceil(QK)) }
+            }
+            Kind::Q4(built) => {
+                let qs = &mut core::mem::take(&mut self.nibbles)[start..][..n * head_dim.div_ceil(2)];
+                let byte = rng.pick(&[0x00, 0xff, 0x0f, 0xf0, 0x88]);
+                let any = !rng.one_in(4);
+                qs.fill_with(|| if any { rng.bits() as u8 } else { byte });
+                KvRows::Q4_0 { qs, d: self.scales(rng, n * head_dim.div_ceil(QK)), built }
+            }
         }
     }
 }
@@ -72,11 +99,12 @@ pub fn store_kv(case: &mut Case<'_>) -> Result<(), Mismatch> {
     let Shape { head_dim, start, .. } = Shape::draw(&mut case.rng);
     let x = &mut case.scratch.x[start..][..head_dim];
     floats(&mut case.rng, x);
-    for kind in Kind::ALL {
-        let Scratch { x, want, got, quants, halves, .. } = &mut *case.scratch;
+    for kind in Kind::all() {
+        let Scratch { x, want, got, quants, halves, scales, weights, .. } = &mut *case.scratch;
         let x = &x[start..][..head_dim];
-        let want = stored(want, quants, halves, kind, head_dim, |out| scalar::store_kv(x, out));
-        let got = stored(got, quants, halves, kind, head_dim, |out| Kernels::store_kv(case.isa, x, out));
+        let mut stores = Stores { singles: &mut [], halves, quants, nibbles: weights, scales };
+        let want = stored(want, &mut stores, kind, head_dim, |out| scalar::store_kv(x, out));
+        let got = stored(got, &mut stores, kind, head_dim, |out| Kernels::store_kv(case.isa, x, out));
         case.subject("store_kv", [head_dim, 0, 0]).compare(&case.scratch.want[..want], &case.scratch.got[..got])?;
     }
     Ok(())
@@ -85,14 +113,14 @@ pub fn store_kv(case: &mut Case<'_>) -> Result<(), Mismatch> {
 /// Lets `store` store one row and copies what it stored to `out`; returns its length.
 fn stored(
     out: &mut [f32],
-    quants: &mut [i8],
-    halves: &mut [u16],
+    stores: &mut Stores<'_>,
     kind: Kind,
     head_dim: usize,
     store: impl Fn(KvRowsMut<'_>),
 ) -> usize {
     let n_groups = head_dim.div_ceil(QK);
-    let (qs, d, row) = (&mut quants[..head_dim], &mut halves[..n_groups], &mut out[..head_dim]);
+    let (d, row) = (&mut stores.scales[..n_groups], &mut out[..head_dim]);
+    d.fill(1);
     match kind {
         Kind::F32 => {
             row.fill(f32::MIN);
@@ -100,19 +128,28 @@ fn stored(
             head_dim
         }
         Kind::F16 => {
-            let halves = &mut halves[..head_dim];
+            let halves = &mut stores.halves[..head_dim];
             halves.fill(1);
             store(KvRowsMut::F16(halves));
             widen(halves, row);
             head_dim
         }
         Kind::Q8 => {
+            let qs = &mut stores.quants[..head_dim];
             qs.fill(i8::MIN);
-            d.fill(1);
             store(KvRowsMut::Q8_0 { qs, d });
             row.iter_mut().zip(qs).for_each(|(out, q)| *out = f32::from(*q));
             widen(d, &mut out[head_dim..][..n_groups]);
             head_dim + n_groups
+        }
+        Kind::Q4(built) => {
+            let n_bytes = head_dim.div_ceil(2);
+            let qs = &mut stores.nibbles[..n_bytes];
+            qs.fill(0x5a);
+            store(KvRowsMut::Q4_0 { qs, d, built });
+            row.iter_mut().zip(qs).for_each(|(out, q)| *out = f32::from(*q));
+            widen(d, &mut out[n_bytes..][..n_groups]);
+            n_bytes + n_groups
         }
     }
 }
@@ -124,10 +161,11 @@ fn widen(halves: &[u16], out: &mut [f32]) {
 }
 
 pub fn sum_squares(case: &mut Case<'_>) -> Result<(), Mismatch> {
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let shape = Shape { n: 1, ..Shape::draw(&mut case.rng) };
-        let Scratch { y, quants, halves, .. } = &mut *case.scratch;
-        let row = rows(&mut case.rng, kind, &shape, y, halves, quants);
+        let Scratch { y, quants, halves, scales, weights, .. } = &mut *case.scratch;
+        let mut stores = Stores { singles: y, halves, quants, nibbles: weights, scales };
+        let row = stores.rows(&mut case.rng, kind, &shape);
         let want = scalar::sum_squares(row, shape.head_dim);
         let got = case.isa.sum_squares(row, shape.head_dim);
         case.subject("sum_squares", [shape.head_dim, 0, 0]).compare(&[want], &[got])?;
@@ -136,22 +174,22 @@ pub fn sum_squares(case: &mut Case<'_>) -> Result<(), Mismatch> {
 }
 
 pub fn score_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
-    Kind::ALL.iter().try_for_each(|&kind| score_block_of(case, kind))
+    Kind::all().try_for_each(|kind| score_block_of(case, kind))
 }
 
 fn score_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
     let (isa, rng) = (case.isa, &mut case.rng);
     let shape = Shape::draw(rng);
     let Shape { n, head_dim, .. } = shape;
-    let Scratch { x, y, want, got, blocks, quants, halves, .. } = &mut *case.scratch;
-    let keys = rows(rng, kind, &shape, y, halves, quants);
-    let query = match kind {
-        Kind::Q8 => Query::Q8(q8_query(rng, blocks, head_dim)),
-        _ => {
-            let q = &mut x[rng.below(9)..][..head_dim];
-            units(rng, q);
-            Query::F32(q)
-        }
+    let Scratch { x, y, want, got, blocks, quants, halves, scales, weights, .. } = &mut *case.scratch;
+    let mut stores = Stores { singles: y, halves, quants, nibbles: weights, scales };
+    let keys = stores.rows(rng, kind, &shape);
+    let query = if kind.takes_q8() {
+        Query::Q8(q8_query(rng, blocks, head_dim))
+    } else {
+        let q = &mut x[rng.below(9)..][..head_dim];
+        units(rng, q);
+        Query::F32(q)
     };
     let scale = rng.pick(&[1.0, 0.125, 0.088_388_35, 0.0]);
     let slope = rng.pick(&[0.0, 0.5, 0.003_906_25, 0.840_896_4]);
@@ -191,14 +229,15 @@ pub fn exp_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
 }
 
 pub fn accumulate_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
-    Kind::ALL.iter().try_for_each(|&kind| accumulate_block_of(case, kind))
+    Kind::all().try_for_each(|kind| accumulate_block_of(case, kind))
 }
 
 fn accumulate_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
     let shape = Shape::draw(&mut case.rng);
     let Shape { n, head_dim, start } = shape;
-    let Scratch { x, y, want, got, quants, halves, .. } = &mut *case.scratch;
-    let values = rows(&mut case.rng, kind, &shape, y, halves, quants);
+    let Scratch { x, y, want, got, quants, halves, scales, weights, .. } = &mut *case.scratch;
+    let mut stores = Stores { singles: y, halves, quants, nibbles: weights, scales };
+    let values = stores.rows(&mut case.rng, kind, &shape);
     let probs = &mut x[start..][..n];
     units(&mut case.rng, probs);
     let (want, got) = (&mut want[..head_dim], &mut got[..head_dim]);
@@ -211,23 +250,26 @@ fn accumulate_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> 
 }
 
 pub fn attend_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
-    Kind::ALL.iter().try_for_each(|&kind| attend_block_of(case, kind))
+    Kind::all().try_for_each(|keys| Kind::all().try_for_each(|values| attend_block_of(case, keys, values)))
 }
 
 /// Most walks of a case: more than two pairs, and one alone.
 const WALKS: usize = 9;
 
-/// The same rows are keys and values.
-fn attend_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
+/// Where keys and values are of one kind, the same rows are both.
+fn attend_block_of(case: &mut Case<'_>, keys_kind: Kind, values_kind: Kind) -> Result<(), Mismatch> {
     let (isa, rng) = (case.isa, &mut case.rng);
     let drawn = Shape::draw(rng);
     // Often a width that heads have, and a whole block.
     let head_dim = if rng.one_in(2) { rng.pick(&[16, 32, 48, 64, 80, 112, 128]) } else { drawn.head_dim };
     let shape = Shape { n: if rng.one_in(2) { KV_BLOCK } else { drawn.n.clamp(1, KV_BLOCK) }, head_dim, ..drawn };
-    let Scratch { x, y, want, got, blocks, quants, halves, .. } = &mut *case.scratch;
-    let rows = rows(rng, kind, &shape, y, halves, quants);
+    let Scratch { x, y, want, got, blocks, quants, halves, scales, weights, .. } = &mut *case.scratch;
+    let mut stores = Stores { singles: y, halves, quants, nibbles: weights, scales };
+    let keys = stores.rows(rng, keys_kind, &shape);
+    let same = core::mem::discriminant(&keys_kind) == core::mem::discriminant(&values_kind);
+    let values = if same { keys } else { stores.rows(rng, values_kind, &shape) };
     let start = rng.pick(&[0, 32, 4096]);
-    let block = KvBlock { keys: rows, values: rows, start, end: start + shape.n };
+    let block = KvBlock { keys, values, start, end: start + shape.n };
     let (queries, quantized) = (&mut x[..WALKS * head_dim], &mut blocks[..WALKS * head_dim.div_ceil(QK)]);
     units(rng, queries);
     for quantized in quantized.chunks_exact_mut(head_dim.div_ceil(QK)) {
@@ -235,7 +277,7 @@ fn attend_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
     }
     let quantized = quantized.chunks_exact(head_dim.div_ceil(QK)).map(Query::Q8);
     let queries = queries.chunks_exact(head_dim).map(Query::F32);
-    let queries = queries.zip(quantized).map(|(q, q8)| if matches!(kind, Kind::Q8) { q8 } else { q });
+    let queries = queries.zip(quantized).map(|(q, q8)| if keys_kind.takes_q8() { q8 } else { q });
     let n_walks = rng.below(WALKS + 1);
     units(rng, want);
     got.copy_from_slice(want);

@@ -69,8 +69,10 @@ const WEIGHT_BYTES: usize = 20 * 1024;
 const FLOATS: usize = 33 * 130 + 16;
 /// Blocks of activations.
 const BLOCKS: usize = 17 * 18 + 4;
+/// Scales of the groups of two operands.
+const SCALES: usize = 2 * 33 * 5;
 
-/// The memory of the checks: about 114 KiB. A board takes it from its arena, before a session does.
+/// The memory of the checks: about 115 KiB. A board takes it from its arena, before a session does.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Scratch {
@@ -82,6 +84,7 @@ pub struct Scratch {
     blocks: [BlockQ8; BLOCKS],
     quants: [i8; FLOATS],
     halves: [u16; FLOATS],
+    scales: [u16; SCALES],
 }
 
 impl Scratch {
@@ -101,6 +104,7 @@ impl Scratch {
             blocks: [BlockQ8 { d: 0.0, sums: [0; 2], qs: [0; 32] }; BLOCKS],
             quants: [0; FLOATS],
             halves: [0; FLOATS],
+            scales: [0; SCALES],
         }
     }
 }

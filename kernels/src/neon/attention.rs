@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::bytes::{next_32, next_halves, part, rows_from, widen_one};
+use super::bytes::{next_16, next_32, next_halves, part, rows_from, widen_one};
 use super::floats::{Element, add, add_tail, dots, load_some, store_some, tree};
 use super::group::{Floats, ROWS, add_scaled};
 use super::isa::{Dot, Isa, load};
@@ -10,7 +10,7 @@ use super::math::map;
 use super::norm::square;
 use crate::block::BlockQ8_0;
 use crate::contract::broken;
-use crate::scalar::{LANES, assert_query, assert_rows, distance_of};
+use crate::scalar::{LANES, assert_query, assert_rows, distance_of, unpack_quants};
 use crate::{BlockQ8, KvRows, QK, Query};
 
 /// See [`crate::Kernels::sum_squares`].
@@ -21,6 +21,7 @@ pub(super) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
         KvRows::F32(x) => squares(Singles { x, head_dim }, head_dim),
         KvRows::F16(x) => squares(Singles { x, head_dim }, head_dim),
         KvRows::Q8_0 { qs, d } => squares(Quants { qs, d, head_dim }, head_dim),
+        KvRows::Q4_0 { qs, d, .. } => squares(Quants { qs, d, head_dim }, head_dim),
     }
 }
 
@@ -58,7 +59,9 @@ pub(super) unsafe fn score_block<I: Isa>(
         (Query::F32(q), KvRows::F32(keys)) => dot_keys(q, keys, scores),
         (Query::F32(q), KvRows::F16(keys)) => dot_keys(q, keys, scores),
         // SAFETY: the processor has the ISA.
-        (Query::Q8(q), KvRows::Q8_0 { qs, d }) => unsafe { dot_keys_q8::<I::Dot>(q, qs, d, head_dim, scores) },
+        (Query::Q8(q), KvRows::Q8_0 { qs, d }) => unsafe { dot_keys_q8::<I::Dot, _>(q, qs, d, head_dim, scores) },
+        // SAFETY: the processor has the ISA.
+        (Query::Q8(q), KvRows::Q4_0 { qs, d, .. }) => unsafe { dot_keys_q8::<I::Dot, _>(q, qs, d, head_dim, scores) },
         _ => broken("a query of the keys' kind"),
     }
     add_bias(scores, scale, slope, distance);
@@ -132,19 +135,20 @@ fn four_rows<T>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; 4] {
 /// The processor has the ISA, and the keys are as many as the scores.
 #[target_feature(enable = "neon")]
 #[inline]
-unsafe fn dot_keys_q8<D: Dot>(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+unsafe fn dot_keys_q8<D: Dot, Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     let (whole, rest) = q.split_at_checked(head_dim / QK).unwrap_or_else(|| broken("a query of the keys' width"));
     for (first, scores) in (0..).step_by(ROWS).zip(scores.chunks_mut(ROWS)) {
-        let (mut qs, d) = (rows_from(qs, head_dim, first), rows_from(d, q.len(), first));
+        let (mut qs, d) = (rows_from(qs, head_dim.div_ceil(Q::COLUMNS), first), rows_from(d, q.len(), first));
         let mut keys = Keys::<D> { d, walks: [D::start(); 2], acc: [vdupq_n_f32(0.0); 2] };
         // SAFETY: every row has a scale for each group of the query, 32 columns for all but the last, and the rest for that;
         // the processor has the ISA.
         unsafe {
             for q in whole {
-                keys.add_products(q, |r| next_32(&mut qs[r]));
+                keys.add_products(q, |r| Q::next_group(&mut qs[r]));
             }
             for q in rest {
-                keys.add_products(q, |r| first_columns(core::slice::from_raw_parts(qs[r].cast(), head_dim % QK)));
+                let n = (head_dim % QK).div_ceil(Q::COLUMNS);
+                keys.add_products(q, |r| Q::last_group(core::slice::from_raw_parts(qs[r].cast(), n)));
             }
         }
         store_some(keys.acc, scores);
@@ -179,13 +183,90 @@ impl<D: Dot> Keys<D> {
     }
 }
 
-/// Up to 32 columns, zeros behind them.
-#[target_feature(enable = "neon")]
-#[inline]
-fn first_columns(row: &[i8]) -> [int8x16_t; 2] {
-    let mut all = [0; QK];
-    all[..row.len()].copy_from_slice(row);
-    load(&all)
+/// How a stored row holds its quants: one in a byte, or two.
+trait Quant: Copy {
+    /// Columns of a byte.
+    const COLUMNS: usize;
+
+    /// 32 columns.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2];
+
+    /// Less than 32 columns, zeros behind them.
+    fn last_group(row: &[Self]) -> [int8x16_t; 2];
+
+    /// Eight columns; `qs` holds them.
+    fn eight(qs: &[Self]) -> [i8; 8];
+
+    /// Column `c`.
+    fn column(row: &[Self], c: usize) -> i8;
+}
+
+impl Quant for i8 {
+    const COLUMNS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2] {
+        // SAFETY: by the caller.
+        unsafe { next_32(p) }
+    }
+
+    #[inline]
+    fn last_group(row: &[Self]) -> [int8x16_t; 2] {
+        let mut all = [0; QK];
+        all[..row.len()].copy_from_slice(row);
+        // SAFETY: the target has NEON.
+        unsafe { load(&all) }
+    }
+
+    #[inline(always)]
+    fn eight(qs: &[Self]) -> [i8; 8] {
+        *qs.first_chunk().unwrap_or_else(|| broken("values of the head's width"))
+    }
+
+    #[inline]
+    fn column(row: &[Self], c: usize) -> i8 {
+        one(row, c)
+    }
+}
+
+impl Quant for u8 {
+    const COLUMNS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2] {
+        // SAFETY: 16 bytes can be read, by the caller; the target has NEON.
+        unsafe {
+            let bytes = vreinterpretq_u8_s8(next_16(p));
+            let eight = vdupq_n_s8(8);
+            let low = vsubq_s8(vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15))), eight);
+            let high = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8::<4>(bytes)), eight);
+            [vzip1q_s8(low, high), vzip2q_s8(low, high)]
+        }
+    }
+
+    #[inline]
+    fn last_group(row: &[Self]) -> [int8x16_t; 2] {
+        // SAFETY: the target has NEON.
+        unsafe { load(&unpack_quants(row)) }
+    }
+
+    #[inline(always)]
+    fn eight(qs: &[Self]) -> [i8; 8] {
+        let four: [u8; 4] = *qs.first_chunk().unwrap_or_else(|| broken("values of the head's width"));
+        // Each byte to two, then their halves to one each.
+        let spread = |x: u64, by: u32, mask: u64| (x | x << by) & mask;
+        let pairs = spread(u32::from_le_bytes(four).into(), 16, 0x0000_ffff_0000_ffff);
+        let nibbles = spread(spread(pairs, 8, 0x00ff_00ff_00ff_00ff), 4, 0x0f0f_0f0f_0f0f_0f0f);
+        nibbles.to_le_bytes().map(|q| q as i8 - 8)
+    }
+
+    #[inline]
+    fn column(row: &[Self], c: usize) -> i8 {
+        (one(row, c / 2) >> (c % 2 * 4) & 15) as i8 - 8
+    }
 }
 
 /// See [`crate::Kernels::accumulate_block`].
@@ -197,6 +278,7 @@ pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32
         KvRows::F32(x) => accumulate(probs, Singles { x, head_dim }, acc),
         KvRows::F16(x) => accumulate(probs, Singles { x, head_dim }, acc),
         KvRows::Q8_0 { qs, d } => accumulate(probs, Quants { qs, d, head_dim }, acc),
+        KvRows::Q4_0 { qs, d, .. } => accumulate(probs, Quants { qs, d, head_dim }, acc),
     }
 }
 
@@ -236,35 +318,46 @@ impl<E: Element> Values for Singles<'_, E> {
 }
 
 #[derive(Clone, Copy)]
-struct Quants<'a> {
-    qs: &'a [i8],
+struct Quants<'a, Q> {
+    qs: &'a [Q],
     d: &'a [u16],
     head_dim: usize,
 }
 
-impl Quants<'_> {
+impl<Q: Quant> Quants<'_, Q> {
+    /// Bytes of a row.
+    #[inline]
+    fn stride(self) -> usize {
+        self.head_dim.div_ceil(Q::COLUMNS)
+    }
+
     #[inline]
     fn scale(self, key: usize, at: usize) -> f32 {
         widen_one(one(self.d, key * self.head_dim.div_ceil(QK) + at / QK))
     }
 }
 
-impl Values for Quants<'_> {
+impl<Q: Quant> Values for Quants<'_, Q> {
     #[inline]
     fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [Floats; N] {
-        let qs: &[[i8; 8]] = part(self.qs, key * self.head_dim + at, 8 * N).as_chunks().0;
+        let mut qs =
+            part(self.qs, key * self.stride() + at / Q::COLUMNS, 8 * N / Q::COLUMNS).chunks_exact(8 / Q::COLUMNS);
         const { assert!(N <= 8) };
         let mut factors = [p * self.scale(key, at); 2];
         if N > 4 {
             factors[1] = p * self.scale(key, at + QK);
         }
         // SAFETY: the target has NEON.
-        core::array::from_fn(|i| singles(&qs[i]).map(|q| unsafe { vmulq_n_f32(q, factors[i / 4]) }))
+        core::array::from_fn(|i| {
+            let eight = Q::eight(qs.next().unwrap_or_default());
+            singles(&eight).map(|q| unsafe { vmulq_n_f32(q, factors[i / 4]) })
+        })
     }
 
     #[inline]
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
-        (p * self.scale(key, at)) * f32::from(one(self.qs, key * self.head_dim + at))
+        let row = part(self.qs, key * self.stride(), self.stride());
+        (p * self.scale(key, at)) * f32::from(Q::column(row, at))
     }
 }
 

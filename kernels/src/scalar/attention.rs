@@ -9,9 +9,9 @@ use crate::contract::{broken, require};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
 
 /// What `score_block` is promised.
-const KINDS: &str = "Q8_0 keys go with a Q8 query, F32 and F16 keys with an F32 one";
+const KINDS: &str = "Q8_0 and Q4_0 keys go with a Q8 query, F32 and F16 keys with an F32 one";
 
-/// See [`crate::Kernels::sum_squares`]. A Q8_0 element is read back as `d * q`.
+/// See [`crate::Kernels::sum_squares`]. A Q8_0 or Q4_0 element is read back as `d * q`.
 ///
 /// # Panics
 /// When `row` is not one row of `head_dim` columns.
@@ -23,6 +23,13 @@ pub fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
         KvRows::F16(x) => strided_sum(x.iter().map(|&x| square(f16(x)))),
         KvRows::Q8_0 { qs, d } => strided_sum(
             qs.chunks(QK).zip(d).flat_map(|(qs, &d)| qs.iter().map(move |&q| f16(d) * f32::from(q))).map(square),
+        ),
+        KvRows::Q4_0 { qs, d, .. } => strided_sum(
+            quant_groups(qs)
+                .zip(d)
+                .flat_map(|(qs, &d)| qs.into_iter().map(move |q| f16(d) * f32::from(q)))
+                .take(head_dim)
+                .map(square),
         ),
     }
 }
@@ -56,6 +63,10 @@ pub fn score_block(q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, dista
             let keys = rows(qs, head_dim).zip(rows(d, head_dim.div_ceil(QK)));
             dots.zip(keys).for_each(|(score, (qs, d))| enter(score, dot_q8(q, qs, d)));
         }
+        (Query::Q8(q), KvRows::Q4_0 { qs, d, .. }) => {
+            let keys = rows(qs, head_dim.div_ceil(2)).zip(rows(d, head_dim.div_ceil(QK)));
+            dots.zip(keys).for_each(|(score, (qs, d))| enter(score, dot_q4(q, qs, d)));
+        }
         _ => broken(KINDS),
     }
     max + 0.0
@@ -71,6 +82,26 @@ pub(crate) fn distance_of(newest: u32, n: usize, j: usize) -> f32 {
 fn dot_q8(q: &[BlockQ8], key: &[i8], d: &[u16]) -> f32 {
     let groups = key.chunks(QK).zip(d).zip(q);
     groups.fold(0.0, |acc, ((key, &d), q)| acc + (f16(d) * q.d) * product(key, &q.qs) as f32)
+}
+
+/// The same of packed quants; past the end of the row the query's are zero.
+fn dot_q4(q: &[BlockQ8], key: &[u8], d: &[u16]) -> f32 {
+    let groups = quant_groups(key).zip(d).zip(q);
+    groups.fold(0.0, |acc, ((key, &d), q)| acc + (f16(d) * q.d) * product(&key, &q.qs) as f32)
+}
+
+/// The groups of 32 columns of a Q4_0 row; zeros behind the last.
+fn quant_groups(row: &[u8]) -> impl Iterator<Item = [i8; QK]> {
+    row.chunks(QK / 2).map(unpack_quants)
+}
+
+/// The quants in up to 16 bytes of a Q4_0 row, `q - 8`; zeros behind them.
+pub(crate) fn unpack_quants(bytes: &[u8]) -> [i8; QK] {
+    let mut quants = [0; QK];
+    for (pair, &byte) in quants.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [byte & 15, byte >> 4].map(|q| q as i8 - 8);
+    }
+    quants
 }
 
 /// See [`crate::Kernels::exp_block`].
@@ -105,6 +136,12 @@ pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
                 let scales = rows(d, head_dim.div_ceil(QK)).map(|d| d.get(g).copied().map_or(0.0, f16));
                 for ((&p, row), d) in probs.iter().zip(rows(qs, head_dim)).zip(scales).rev() {
                     add_each(&mut sums, group(row, g), |v| (p * d) * f32::from(v));
+                }
+            }
+            KvRows::Q4_0 { qs, d, .. } => {
+                let scales = rows(d, head_dim.div_ceil(QK)).map(|d| d.get(g).copied().map_or(0.0, f16));
+                for ((&p, row), d) in probs.iter().zip(rows(qs, head_dim.div_ceil(2))).zip(scales).rev() {
+                    add_each(&mut sums, &quant_groups(row).nth(g).unwrap_or_default(), |v| (p * d) * f32::from(v));
                 }
             }
         }
@@ -164,6 +201,7 @@ pub(crate) fn assert_rows(rows: KvRows<'_>, n: usize, head_dim: usize) {
         KvRows::F32(x) => x.len() == n * head_dim,
         KvRows::F16(x) => x.len() == n * head_dim,
         KvRows::Q8_0 { qs, d } => qs.len() == n * head_dim && d.len() == n * head_dim.div_ceil(QK),
+        KvRows::Q4_0 { qs, d, .. } => qs.len() == n * head_dim.div_ceil(2) && d.len() == n * head_dim.div_ceil(QK),
     };
     require(fit, "as many rows as are spoken of, of the head's width");
 }
@@ -173,6 +211,8 @@ pub(crate) fn assert_query(q: Query<'_>, keys: KvRows<'_>, n: usize) -> usize {
     let head_dim = match (q, keys) {
         (Query::F32(q), KvRows::F32(_) | KvRows::F16(_)) => q.len(),
         (Query::Q8(_), KvRows::Q8_0 { qs, .. }) => qs.len() / n.max(1),
+        // An odd width is taken for the even one above it: the last half is then a column past the end, where a query is zero.
+        (Query::Q8(_), KvRows::Q4_0 { qs, .. }) => qs.len() / n.max(1) * 2,
         _ => broken(KINDS),
     };
     assert_rows(keys, n, head_dim);

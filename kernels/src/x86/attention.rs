@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use super::floats::{Element, add_tail, dots, load, store, to_lanes};
 use super::math::map;
 use super::norm::square;
+use super::quants::{self, Quant};
 use crate::scalar::{LANES, assert_query, assert_rows, distance_of, tree};
 use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
@@ -16,6 +17,7 @@ pub(super) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
         KvRows::F32(x) => squares(Floats { x, head_dim }, head_dim),
         KvRows::F16(x) => squares(Floats { x, head_dim }, head_dim),
         KvRows::Q8_0 { qs, d } => squares(Quants { qs, d, head_dim }, head_dim),
+        KvRows::Q4_0 { qs, d, .. } => squares(Quants { qs, d, head_dim }, head_dim),
     }
 }
 
@@ -51,6 +53,7 @@ pub(super) fn score_block(
         (Query::F32(q), KvRows::F32(keys)) => dot_keys(q, keys, scores),
         (Query::F32(q), KvRows::F16(keys)) => dot_keys(q, keys, scores),
         (Query::Q8(q), KvRows::Q8_0 { qs, d }) => dot_keys_q8(q, qs, d, head_dim, scores),
+        (Query::Q8(q), KvRows::Q4_0 { qs, d, .. }) => dot_keys_q8(q, qs, d, head_dim, scores),
         _ => unreachable!("checked by assert_query"),
     }
     add_bias(scores, scale, slope, distance);
@@ -134,48 +137,29 @@ fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize
 /// `scores[j] = q · k_j`, eight keys at a time, a lane each.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn dot_keys_q8(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+fn dot_keys_q8<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+    let stride = head_dim.div_ceil(Q::COLUMNS);
     for (first, scores) in (0..).step_by(8).zip(scores.chunks_mut(8)) {
-        let keys: [&[i8]; 8] = rows_from(qs, head_dim, first, scores.len());
+        let keys: [&[Q]; 8] = rows_from(qs, stride, first, scores.len());
         let d: [&[u16]; 8] = rows_from(d, q.len(), first, scores.len());
-        prefetch(before(keys[0], head_dim), 8 * head_dim);
+        prefetch(before(keys[0], stride), 8 * stride);
         let mut acc = _mm256_setzero_ps();
         for (g, q) in q.iter().enumerate() {
-            let x = load_group(&q.qs);
+            let x = quants::load(&q.qs);
             let (mut sums, mut halves) = ([_mm256_setzero_si256(); 8], [0; 8]);
             for r in 0..8 {
-                let key = group_of(keys[r], g);
-                // Products of magnitudes (up to 128) with activations of that sign (±127): pairs fit 16 bits.
-                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(x, key));
+                // SAFETY: this function has the features.
+                let pairs = unsafe { Q::products(keys[r], g, x) };
                 sums[r] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
                 halves[r] = d[r][g];
             }
             // SAFETY: this function has the features.
             let scale = _mm256_mul_ps(unsafe { u16::widen(&halves) }, _mm256_set1_ps(q.d));
-            acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums_of(sums))));
+            let sums = _mm256_sub_epi32(sums_of(sums), _mm256_set1_epi32(Q::OFFSET * q.sum()));
+            acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums)));
         }
         store(acc, scores);
     }
-}
-
-/// Columns `32 g..32 g + 32` of a row; zeros for those that it does not have.
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn group_of(row: &[i8], g: usize) -> __m256i {
-    let row = &row[g * QK..];
-    if let Some(columns) = row.first_chunk() {
-        return load_group(columns);
-    }
-    let mut columns = [0; QK];
-    columns[..row.len()].copy_from_slice(row);
-    load_group(&columns)
-}
-
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn load_group(group: &[i8; QK]) -> __m256i {
-    // SAFETY: 32 readable bytes; `loadu` needs no alignment.
-    unsafe { _mm256_loadu_si256(group.as_ptr().cast()) }
 }
 
 /// The sum of the lanes of each.
@@ -197,6 +181,7 @@ pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32
         KvRows::F32(x) => accumulate(probs, Floats { x, head_dim }, acc),
         KvRows::F16(x) => accumulate(probs, Floats { x, head_dim }, acc),
         KvRows::Q8_0 { qs, d } => accumulate(probs, Quants { qs, d, head_dim }, acc),
+        KvRows::Q4_0 { qs, d, .. } => accumulate(probs, Quants { qs, d, head_dim }, acc),
     }
 }
 
@@ -242,43 +227,51 @@ impl<E: Element> Values for Floats<'_, E> {
 }
 
 #[derive(Clone, Copy)]
-struct Quants<'a> {
-    qs: &'a [i8],
+struct Quants<'a, Q> {
+    qs: &'a [Q],
     d: &'a [u16],
     head_dim: usize,
 }
 
-impl Quants<'_> {
+impl<Q: Quant> Quants<'_, Q> {
+    /// Elements of a row.
+    #[inline]
+    fn stride(self) -> usize {
+        self.head_dim.div_ceil(Q::COLUMNS)
+    }
+
     #[inline]
     fn scale(self, key: usize, at: usize) -> u16 {
         self.d[key * self.head_dim.div_ceil(QK) + at / QK]
     }
 }
 
-impl Values for Quants<'_> {
+impl<Q: Quant> Values for Quants<'_, Q> {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn weighted<const N: usize>(self, p: f32, key: usize, at: usize) -> [__m256; N] {
-        let qs: &[[i8; 8]] = self.qs[key * self.head_dim + at..][..8 * N].as_chunks().0;
+        let n = 8 / Q::COLUMNS;
+        let qs = &self.qs[key * self.stride() + at / Q::COLUMNS..][..N * n];
         let mut factor = _mm256_setzero_ps();
         core::array::from_fn(|i| {
             if i % 4 == 0 {
                 let d = _mm256_cvtph_ps(_mm_set1_epi16(self.scale(key, at + 8 * i) as i16));
                 factor = _mm256_mul_ps(_mm256_set1_ps(p), d);
             }
-            let eight = _mm_cvtsi64_si128(i64::from_le_bytes(qs[i].map(|q| q as u8)));
-            _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)))
+            // SAFETY: this function has the features.
+            _mm256_mul_ps(factor, unsafe { Q::widen_eight(&qs[i * n..][..n]) })
         })
     }
 
     #[inline]
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
-        (p * self.scale(key, at).value()) * f32::from(self.qs[key * self.head_dim + at])
+        (p * self.scale(key, at).value()) * Q::column(&self.qs[key * self.stride()..], at)
     }
 
     #[inline]
     fn prefetch(self, key: usize, at: usize, n: usize) {
-        prefetch(before(self.qs, self.head_dim).wrapping_add(key * self.head_dim + at), n);
+        let at = key * self.stride() + at / Q::COLUMNS;
+        prefetch(before(self.qs, self.stride()).wrapping_add(at), n.div_ceil(Q::COLUMNS));
     }
 }
 

@@ -3,7 +3,7 @@
 //! - [`detect`]: what the processor has
 //! - [`products`]: products of quantized weights, all that the four differ in; the rest is AVX2's in each
 //! - [`floats`]: two registers hold the 16 partial sums of a dot product
-//! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time
+//! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time; [`quants`]: those that keys and values are stored as
 //! - [`walks`]: attention of several queries at once, over the [`panel`] of a block
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
@@ -19,6 +19,7 @@ mod norm;
 mod panel;
 mod products;
 mod quantize;
+mod quants;
 mod walks;
 
 use crate::{

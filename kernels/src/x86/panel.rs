@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::floats::Element;
+use super::quants::{Quant, unpack_sixteen};
 use crate::{KV_BLOCK, QK};
 
 /// Columns of the widest head that fits a panel: half of a small L1 cache.
@@ -52,6 +53,16 @@ impl Panel {
         })
     }
 
+    /// The same of quants that share a byte.
+    #[target_feature(enable = "avx2,f16c")]
+    pub(super) fn turned_pairs(&mut self, x: &[u8], head_dim: usize) -> &[Row] {
+        let keys = Rows { x, head_dim: head_dim / 2 };
+        self.turn(head_dim / 2, |key, i| match keys.get(key, i) {
+            Some(pairs) => _mm256_castsi256_ps(unpack_sixteen(pairs)),
+            None => _mm256_setzero_ps(),
+        })
+    }
+
     /// `n` rows, a multiple of 8: numbers `8 i..8 i + 8` of each key are what `of(key, i)` gives.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
@@ -72,15 +83,33 @@ impl Panel {
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn widened<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
         let values: Rows<'_, E> = Rows { x, head_dim };
+        self.lay(head_dim, |value, eight| match values.get(value, eight) {
+            // SAFETY: this function has the features.
+            Some(eight) => unsafe { E::widen(eight) },
+            None => _mm256_setzero_ps(),
+        })
+    }
+
+    /// The same of quants that share a byte.
+    #[target_feature(enable = "avx2,f16c")]
+    pub(super) fn widened_pairs(&mut self, x: &[u8], head_dim: usize) -> &[Row] {
+        let values = Rows { x, head_dim: head_dim / 2 };
+        self.lay(head_dim, |value, eight| match values.get::<4>(value, eight) {
+            // SAFETY: this function has the features.
+            Some(pairs) => unsafe { u8::widen_eight(pairs) },
+            None => _mm256_setzero_ps(),
+        })
+    }
+
+    /// Columns `8 i..8 i + 8` of value j are what `of(j, i)` gives.
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    fn lay(&mut self, head_dim: usize, of: impl Fn(usize, usize) -> __m256) -> &[Row] {
         let n = head_dim.div_ceil(QK) * KV_BLOCK;
         for (g, group) in self.0[..n].chunks_mut(KV_BLOCK).enumerate() {
             for (j, row) in group.iter_mut().enumerate() {
                 for (i, x) in row.iter_mut().enumerate() {
-                    x.write(match values.get(j, 4 * g + i) {
-                        // SAFETY: this function has the features.
-                        Some(eight) => unsafe { E::widen(eight) },
-                        None => _mm256_setzero_ps(),
-                    });
+                    x.write(of(j, 4 * g + i));
                 }
             }
         }

@@ -58,6 +58,7 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
             KvRows::F32(x) => prefetch(before(x, head_dim), KV_BLOCK * head_dim),
             KvRows::F16(x) => prefetch(before(x, head_dim), KV_BLOCK * head_dim),
             KvRows::Q8_0 { qs, .. } => prefetch(before(qs, head_dim), KV_BLOCK * head_dim),
+            KvRows::Q4_0 { qs, .. } => prefetch(before(qs, head_dim / 2), KV_BLOCK * head_dim / 2),
         }
     }
     let mut panel = Panel::new();
@@ -68,6 +69,9 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
         KvRows::F16(x) => Keys::Floats(panel.turned(x, head_dim)),
         KvRows::Q8_0 { qs, d: halves } => {
             Keys::Quants(panel.turned_quants(qs, head_dim), scales(halves, head_dim, &mut d))
+        }
+        KvRows::Q4_0 { qs, d: halves, .. } => {
+            Keys::Quants(panel.turned_pairs(qs, head_dim), scales(halves, head_dim, &mut d))
         }
     };
     for (pair, probs) in going.chunks(2).zip(probs.chunks_mut(2)) {
@@ -94,6 +98,9 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
         KvRows::F16(x) => Values { x: panel.widened(x, head_dim), d: None },
         KvRows::Q8_0 { qs, d: halves } => {
             Values { x: panel.widened(qs, head_dim), d: Some(scales(halves, head_dim, &mut d)) }
+        }
+        KvRows::Q4_0 { qs, d: halves, .. } => {
+            Values { x: panel.widened_pairs(qs, head_dim), d: Some(scales(halves, head_dim, &mut d)) }
         }
     };
     for (pair, probs) in going.chunks(2).zip(probs.chunks(2)) {

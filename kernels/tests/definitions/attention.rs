@@ -1,4 +1,4 @@
-use nearfield_kernels::{BlockQ8, KvRows, KvRowsMut, Query, scalar};
+use nearfield_kernels::{BlockQ8, KvRows, KvRowsMut, Q4Built, Query, scalar};
 
 use crate::reference::{assert_close, floats, half};
 
@@ -8,6 +8,8 @@ struct Stored {
     halves: Vec<u16>,
     qs: Vec<i8>,
     d: Vec<u16>,
+    /// Two columns in a byte, and their scales.
+    nibbles: (Vec<u8>, Vec<u16>),
     head_dim: usize,
 }
 
@@ -16,30 +18,44 @@ impl Stored {
         let x = floats(n * head_dim, seed);
         let n_groups = head_dim.div_ceil(32);
         let (mut halves, mut qs, mut d) = (vec![0; x.len()], vec![0; x.len()], vec![0; n * n_groups]);
+        let n_bytes = head_dim.div_ceil(2);
+        let mut nibbles = (vec![0; n * n_bytes], d.clone());
         for row in 0..n {
             let columns = row * head_dim..(row + 1) * head_dim;
             scalar::store_kv(&x[columns.clone()], KvRowsMut::F16(&mut halves[columns.clone()]));
             let d = &mut d[row * n_groups..][..n_groups];
-            scalar::store_kv(&x[columns.clone()], KvRowsMut::Q8_0 { qs: &mut qs[columns], d });
+            scalar::store_kv(&x[columns.clone()], KvRowsMut::Q8_0 { qs: &mut qs[columns.clone()], d });
+            let (qs, d) = (&mut nibbles.0[row * n_bytes..][..n_bytes], &mut nibbles.1[row * n_groups..][..n_groups]);
+            scalar::store_kv(&x[columns], KvRowsMut::Q4_0 { qs, d, built: Q4Built::PROOF.unwrap() });
         }
-        Self { x, halves, qs, d, head_dim }
+        Self { x, halves, qs, d, nibbles, head_dim }
     }
 
-    fn each(&self) -> [(KvRows<'_>, Vec<f64>); 3] {
+    fn each(&self) -> [(KvRows<'_>, Vec<f64>); 4] {
         let groups = self.head_dim.div_ceil(32);
-        let scale = |i: usize| half(self.d[i / self.head_dim * groups + i % self.head_dim / 32]);
-        let quantized = self.qs.iter().enumerate().map(|(i, &q)| scale(i) * f64::from(q)).collect();
+        let group = |i: usize| i / self.head_dim * groups + i % self.head_dim / 32;
+        let quantized = self.qs.iter().enumerate().map(|(i, &q)| half(self.d[group(i)]) * f64::from(q)).collect();
+        let (nibbles, d) = &self.nibbles;
+        let of_nibbles = |i: usize| {
+            let (row, column) = (i / self.head_dim, i % self.head_dim);
+            let byte = nibbles[row * self.head_dim.div_ceil(2) + column / 2];
+            half(d[group(i)]) * (f64::from(if column % 2 == 0 { byte & 15 } else { byte >> 4 }) - 8.0)
+        };
         [
             (KvRows::F32(&self.x), self.x.iter().map(|&x| f64::from(x)).collect()),
             (KvRows::F16(&self.halves), self.halves.iter().map(|&h| half(h)).collect()),
             (KvRows::Q8_0 { qs: &self.qs, d: &self.d }, quantized),
+            (
+                KvRows::Q4_0 { qs: nibbles, d, built: Q4Built::PROOF.unwrap() },
+                (0..self.x.len()).map(of_nibbles).collect(),
+            ),
         ]
     }
 }
 
 #[test]
 fn scores_are_scaled_products_less_the_bias() {
-    for (n, head_dim, distance) in [(1, 1, 0), (3, 16, 0), (32, 64, 0), (32, 80, 32), (7, 100, 1000)] {
+    for (n, head_dim, distance) in [(1, 1, 0), (3, 16, 0), (32, 64, 0), (32, 80, 32), (7, 100, 1000), (5, 33, 1)] {
         let stored = Stored::new(n, head_dim, 1);
         let q = floats(head_dim, 2);
         let mut q8 = vec![BlockQ8::default(); head_dim.div_ceil(32)];
@@ -47,7 +63,7 @@ fn scores_are_scaled_products_less_the_bias() {
         let q8_meant: Vec<f64> = q8.iter().flat_map(|b| b.qs.map(|q| f64::from(b.d) * f64::from(q))).collect();
         for (keys, meant) in stored.each() {
             let (query, q): (_, Vec<f64>) = match keys {
-                KvRows::Q8_0 { .. } => (Query::Q8(&q8), q8_meant.clone()),
+                KvRows::Q8_0 { .. } | KvRows::Q4_0 { .. } => (Query::Q8(&q8), q8_meant.clone()),
                 _ => (Query::F32(&q), q.iter().map(|&q| f64::from(q)).collect()),
             };
             let mut scores = vec![f32::NAN; n];
@@ -108,7 +124,7 @@ fn sums_of_squares_are_of_what_is_read_back() {
 }
 
 #[test]
-#[should_panic(expected = "Q8_0 keys go with a Q8 query")]
+#[should_panic(expected = "Q8_0 and Q4_0 keys go with a Q8 query")]
 fn a_query_of_the_wrong_kind_is_refused() {
     let keys = KvRows::Q8_0 { qs: &[0; 32], d: &[0] };
     scalar::score_block(Query::F32(&[0.0; 32]), keys, 1.0, 1.0, 0, &mut [0.0]);

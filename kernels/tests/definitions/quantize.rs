@@ -1,4 +1,4 @@
-use nearfield_kernels::{BlockQ8, KvRowsMut, scalar};
+use nearfield_kernels::{BlockQ8, KvRowsMut, Q4Built, scalar};
 
 use crate::reference::{floats, half};
 
@@ -61,4 +61,60 @@ fn a_stored_row_is_the_quantized_row() {
     let mut row = [0.0; 50];
     scalar::store_kv(&x, KvRowsMut::F32(&mut row));
     assert_eq!(row[..], x[..]);
+}
+
+/// A row in 4 bits: its quants and its scales.
+fn nibbles(x: &[f32]) -> (Vec<i8>, Vec<u16>) {
+    let (mut qs, mut d) = (vec![0xa5; x.len().div_ceil(2)], vec![1; x.len().div_ceil(32)]);
+    scalar::store_kv(x, KvRowsMut::Q4_0 { qs: &mut qs, d: &mut d, built: Q4Built::PROOF.unwrap() });
+    (qs.iter().flat_map(|q| [q & 15, q >> 4].map(|q| q as i8 - 8)).collect(), d)
+}
+
+#[test]
+fn four_bits_err_least_for_their_integers() {
+    for (n, seed) in [(1, 1), (7, 2), (32, 3), (33, 4), (80, 5)] {
+        let x = floats(n, seed);
+        let (qs, d) = nibbles(&x);
+        assert_eq!(qs.len(), n.next_multiple_of(2));
+        assert!(qs[n..].iter().all(|&q| q == 0), "nothing behind the row");
+        for ((x, qs), &d) in x.chunks(32).zip(qs.chunks(32)).zip(&d) {
+            let max = x.iter().fold(0.0_f64, |max, &x| if f64::from(x).abs() > max.abs() { x.into() } else { max });
+            let error = |quant: &dyn Fn(usize) -> f64, d: f64| -> f64 {
+                x.iter().enumerate().map(|(i, &x)| (f64::from(x) - d * quant(i)).powi(2)).sum()
+            };
+            let best = |quant: &dyn Fn(usize) -> f64| {
+                let sum = |term: &dyn Fn(usize) -> f64| (0..x.len()).map(term).sum::<f64>();
+                sum(&|i| f64::from(x[i]) * quant(i)) / sum(&|i| quant(i).powi(2))
+            };
+            // The one integer that is missing, 8, is stored as 7.
+            let nearest = |top: f64| move |i: usize| (f64::from(x[i]) / max * top).round().min(7.0);
+            let stored = |i: usize| f64::from(qs[i]);
+            assert!(
+                (half(d) - best(&stored)).abs() <= best(&stored).abs() / 2047.0,
+                "{} is not the best scale",
+                half(d)
+            );
+            for top in [-8.0, -7.0] {
+                let quants = nearest(top);
+                let least = error(&quants, best(&quants));
+                assert!(error(&stored, half(d)) <= least * 1.001 + 1e-6 * max * max, "{n} columns, {top}");
+            }
+            assert!([-8, -7].contains(qs.iter().min().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn ends_of_the_range_are_safe_in_four_bits() {
+    for x in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let (qs, d) = nibbles(&[1.0, x]);
+        assert!(qs == [0, 0] && half(d[0]).is_nan());
+    }
+    for x in [0.0, -0.0, 1e-45, 5e-20] {
+        assert_eq!(nibbles(&[x; 33]), (vec![0; 34], vec![0; 2]));
+    }
+    assert_eq!(nibbles(&[-2.0, 1.0, 0.5]).0, [-8, 4, 2, 0]);
+    assert_eq!(nibbles(&[2.0, -2.0, 1.0]).0, [-7, 7, -4, 0]);
+    assert_eq!(nibbles(&[2.0, -2.0, 1.0]).1, [half::f16::from_f32(-256.0 / 912.0).to_bits()]);
+    assert!(half(nibbles(&[f32::MAX, f32::MIN]).1[0]).is_infinite());
 }

@@ -7,7 +7,9 @@ use std::hint::black_box;
 use nearfield::gguf::Value;
 use nearfield::kernels::{Kernels, available};
 use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, Kind, TokenType, Tokenizer, Vocab};
-use nearfield::{Arena, Gguf, Inline, KvType, Line, MemoryPlan, Model, Session, SessionConfig, Shape, ShapeError};
+use nearfield::{
+    Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig, Shape, ShapeError,
+};
 
 /// Sessions that would take more memory than this are planned but not run.
 const MAX_ARENA: usize = 64 << 20;
@@ -67,8 +69,8 @@ pub fn decode(data: &[u8]) {
     };
     black_box(model.bytes_per_token());
     let horizon_eps = if data.len().is_multiple_of(2) { SessionConfig::HORIZON_EPS } else { 0.0 };
-    let config =
-        SessionConfig { n_ctx: 5, n_batch: 2, kv: KvType::ALL[data.len() % 3], horizon_eps, ..SessionConfig::DEFAULT };
+    let kv = KvTypes { keys: KvType::ALL[data.len() % 4], values: KvType::ALL[data.len() / 4 % 4] };
+    let config = SessionConfig { n_ctx: 5, n_batch: 2, kv, horizon_eps, ..SessionConfig::DEFAULT };
     let Ok(plan) = MemoryPlan::new(model.shape(), &config) else { return };
     if plan.total() > MAX_ARENA {
         return;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use nearfield::{KvType, Ring};
+use nearfield::{KvTypes, Ring};
 
-use crate::args::{Repack, kv_type, share};
+use crate::args::{Repack, kv_types, share};
 use crate::engine::N_BATCH;
 use crate::rings;
 
@@ -31,9 +31,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "T,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Vec<u16>,
 
-    /// How keys and values are stored
-    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', default_value = "f16", value_parser = kv_type())]
-    pub kv: Vec<KvType>,
+    /// How keys and values are stored: f32, f16, q8_0 or q4_0, or one for keys and one for values
+    #[arg(long, value_name = "TYPE|K/V,...", value_delimiter = ',', default_value = "f16", value_parser = kv_types)]
+    pub kv: Vec<KvTypes>,
 
     /// Keys that each head keeps, as `run --ring` has it
     #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use nearfield::kernels::Kernels;
-use nearfield::{Arena, Executor, KvType, MemoryPlan, Model, Ring, Session, SessionConfig, Shape};
+use nearfield::{Arena, Executor, KvTypes, MemoryPlan, Model, Ring, Session, SessionConfig, Shape};
 
 use super::memory;
 use super::noise::{Seen, Watch};
@@ -50,7 +50,7 @@ pub struct Case<'m> {
     pub model: &'m Model<'m>,
     pub facts: Rc<ModelFacts>,
     pub kernels: &'static dyn Kernels,
-    pub kv: KvType,
+    pub kv: KvTypes,
     pub batch: usize,
 }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::rc::Rc;
 
+use nearfield::kernels::Layout;
 use nearfield::kernels::block::gguf_type_name;
-use nearfield::kernels::{Layout, QK};
-use nearfield::{KvType, Model, Ring, Shape};
+use nearfield::{KvType, KvTypes, Model, Ring, Shape};
 
 use super::noise::{self, Seen};
 
@@ -73,14 +73,9 @@ impl ModelFacts {
     }
 
     /// Bytes of one key and its value, as stored.
-    fn bytes_per_key(&self, kv: KvType) -> u64 {
-        let width = self.shape.head_dim;
-        let row = match kv {
-            KvType::F32 => 4 * width,
-            KvType::F16 => 2 * width,
-            KvType::Q8_0 => width + 2 * width.div_ceil(QK),
-        };
-        2 * row as u64
+    fn bytes_per_key(&self, kv: KvTypes) -> u64 {
+        let row_bytes = |ty: KvType| ty.row_bytes(self.shape.head_dim) as u64;
+        row_bytes(kv.keys) + row_bytes(kv.values)
     }
 }
 
@@ -143,7 +138,7 @@ pub struct Setting {
     pub model: Rc<ModelFacts>,
     pub isa: &'static str,
     pub threads: usize,
-    pub kv: KvType,
+    pub kv: KvTypes,
     pub batch: usize,
     pub ring: Ring,
     pub horizon_eps: f32,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use nearfield::kernels::KV_BLOCK;
 use nearfield::kernels::block::WeightType;
-use nearfield::{Gguf, KvType, SessionConfig, Shape, bias_cut};
+use nearfield::{Gguf, KvType, KvTypes, SessionConfig, Shape, bias_cut};
 
 use super::target::{Need, Target};
 use super::{By, Choice, SMALL_BATCH, fitted};
@@ -63,13 +63,14 @@ impl Ram<'_> {
     }
 
     /// Types of keys and values that take less, the largest first.
-    fn types_below(&self, config: &SessionConfig) -> Result<Vec<KvType>> {
-        let bytes = |kv: KvType| {
+    fn types_below(&self, config: &SessionConfig) -> Result<Vec<KvTypes>> {
+        let bytes = |kv: KvTypes| {
             Choice::new(By::Hand, self.shape, SessionConfig { kv, ..*config }).map(|choice| choice.plan.kv_cache)
         };
         let here = bytes(config.kv)?;
-        let all: Result<Vec<(usize, KvType)>> = KvType::ALL.into_iter().map(|kv| Ok((bytes(kv)?, kv))).collect();
-        let mut below: Vec<(usize, KvType)> = all?.into_iter().filter(|&(bytes, _)| bytes < here).collect();
+        let all = KvType::ALL.map(KvTypes::both).map(|kv| Ok((bytes(kv)?, kv)));
+        let all: Result<Vec<(usize, KvTypes)>> = all.into_iter().collect();
+        let mut below: Vec<(usize, KvTypes)> = all?.into_iter().filter(|&(bytes, _)| bytes < here).collect();
         below.sort_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
         Ok(below.into_iter().map(|(_, kv)| kv).collect())
     }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use nearfield::{KvType, Ring, SessionConfig};
+use nearfield::{KvTypes, Ring, SessionConfig};
 
 use super::boards;
-use crate::args::{ModelArgs, kv_type, share};
+use crate::args::{ModelArgs, kv_types, share};
 use crate::rings;
 
 #[derive(Args, Debug)]
@@ -23,8 +23,8 @@ pub struct PlanArgs {
     pub ctx: usize,
 
     /// How keys and values are stored
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type())]
-    pub kv: KvType,
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f16", value_parser = kv_types)]
+    pub kv: KvTypes,
 
     /// Keys that each head keeps, as `run --ring` has it
     #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]

@@ -11,7 +11,9 @@
 //! than the clamp lets them be, and where a model normalises them once more, that norm's weights are what bounds them.
 //!
 //! Rounding is in it: activations that are quantized to int8 (32 at a time, each off by at most `amax / 254`) are off by
-//! `sqrt(32) / 254` of their norm at most, and so are queries and keys of a q8_0 cache.
+//! `sqrt(32) / 254` of their norm at most, and so are the keys of a q8_0 cache, and the queries that meet int8 keys or those of
+//! q4_0. A group of 32 columns in q4_0 is what a projection leaves of it (its scale is the one that errs least), and no longer than
+//! it was but for the rounding of the scale to 11 bits.
 
 use std::ops::Range;
 
@@ -24,6 +26,8 @@ use crate::progress::Progress;
 
 /// What int8 blocks may add to a norm, as a share of it.
 const INT8: f64 = 5.656_854_249_492_381 / 254.0;
+/// What the rounding of a scale to half precision may add to a norm, as a share of it.
+const HALF: f64 = 1.0 / 2048.0;
 /// What single precision may add to a sum of products and to a norm, and what the sums below may lack: a share of it.
 const ROUNDING: f64 = 1e-3;
 /// Squarings of a Gram matrix: `(Σ σ^128)^(1/128)`, at most 1.04 times the largest of 128 singular values.
@@ -34,7 +38,11 @@ pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig) 
     let s = model.shape();
     let mut progress = Progress::of_steps(s.n_layer as u64);
     progress.stage("norms of the weights".into());
-    let int8_cache = if config.kv == KvType::Q8_0 { 1.0 + INT8 } else { 1.0 };
+    let (of_query, of_key) = match config.kv.keys {
+        KvType::F32 | KvType::F16 => (1.0, 1.0),
+        KvType::Q8_0 => (1.0 + INT8, 1.0 + INT8),
+        KvType::Q4_0 => (1.0 + INT8, 1.0 + HALF),
+    };
     let mut most = vec![0f64; s.n_head_kv];
     for layer in 0..s.n_layer {
         interrupt::check()?;
@@ -47,7 +55,7 @@ pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig) 
                 Some(weights) => normalised(&weights, first..first + s.head_dim),
                 None => rows.norm(before + first, s.head_dim)?.min(clamped),
             };
-            Ok(bound * int8_cache)
+            Ok(bound)
         };
         for (head, most) in most.iter_mut().enumerate() {
             let n = s.heads_per_kv();
@@ -56,7 +64,7 @@ pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig) 
                 query = query.max(norm(0, head * s.head_dim, layer.q_norm)?);
             }
             let key = norm(s.n_embd, head * s.head_dim, layer.k_norm)?;
-            *most = most.max(2.0 * query * key * f64::from(s.attention_scale()) * (1.0 + ROUNDING));
+            *most = most.max(2.0 * query * key * of_query * of_key * f64::from(s.attention_scale()) * (1.0 + ROUNDING));
         }
         progress.advance();
     }

@@ -47,7 +47,7 @@ fn keys_bytes_and_products_are_counted() {
     // 2 layers, 4 heads of 8 columns on 2 KV heads.
     let row =
         |flags: &str| json(&f, &format!("tiny.gguf -r 1 --no-peaks --horizon-eps 0 --threads 1 {flags}")).remove(0);
-    for (kv, bytes_per_key) in [("f32", 64), ("f16", 32), ("q8_0", 20)] {
+    for (kv, bytes_per_key) in [("f32", 64), ("f16", 32), ("q8_0", 20), ("q4_0", 12), ("f16/q4_0", 22)] {
         let tg = row(&format!("-p 0 -n 3 -d 5 --kv {kv}"));
         // Queries at 5, 6 and 7 see as many keys and their own.
         let keys = 6 + 7 + 8;
@@ -157,7 +157,10 @@ fn what_cannot_be_measured_is_an_error() {
     let cases = [
         ("-p 1,x", "invalid value 'x' for '--prompt <N,...>': invalid digit"),
         ("-d=", "invalid value '' for '--depth <N,...>': cannot parse integer from empty string"),
-        ("--kv f16,f64", "invalid value 'f64' for '--kv <TYPE,...>' [possible values: f32, f16, q8_0]"),
+        (
+            "--kv f16,f64",
+            "invalid value 'f64' for '--kv <TYPE|K/V,...>': one of f32, f16, q8_0 and q4_0, or two of them",
+        ),
         ("--threads 1,0", "invalid value '0' for '--threads <T,...>': 0 is not in 1..=1024"),
         ("-r 0", "invalid value '0' for '--repetitions <N>': 0 is not in 1..=65535"),
         ("-o xml", "invalid value 'xml' for '--output <FORMAT>' [possible values: table, json, csv, md]"),

@@ -33,7 +33,8 @@ fn flags_that_make_no_sense() {
     let cases = [
         ("--temp=x", "invalid value 'x' for '--temp <T>': invalid float literal"),
         ("--top-k=-1", "invalid value '-1' for '--top-k <K>': invalid digit"),
-        ("--kv f64", "invalid value 'f64' for '--kv <TYPE>' [possible values: f32, f16, q8_0]"),
+        ("--kv f64", "invalid value 'f64' for '--kv <TYPE|K,V>': one of f32, f16, q8_0 and q4_0, or two of them"),
+        ("--kv q8_0,", "invalid value 'q8_0,' for '--kv <TYPE|K,V>': one of f32, f16, q8_0 and q4_0, or two of them"),
         ("--threads 0", "invalid value '0' for '--threads <T>': 0 is not in 1..=1024"),
         ("-n -3", "invalid value '-3' for '-n <N>': -1 and -2 are the only numbers below 0"),
         ("-n many", "invalid value 'many' for '-n <N>': a number of tokens, -1 or -2"),

@@ -43,7 +43,7 @@ fn threads_and_isas_give_the_same_bits() {
         f.stdout(&format!("logits tiny.gguf --tokens 1,5,256,70,258,3,100,32,260,9,8,7 -o out.npy {flags}"));
         std::fs::read(f.path().join("out.npy")).unwrap()
     };
-    for kv in ["f32", "f16", "q8_0"] {
+    for kv in ["f32", "f16", "q8_0", "q4_0", "q8_0,q4_0"] {
         let want = with(&format!("--kv {kv} --threads 1 --isa scalar"));
         let isas = kernels::available().map(|isa| format!("--isa {}", isa.name()));
         let others = ["--threads 2", "--threads 3", "--chunk 1", "--chunk 5", "--horizon-eps 0"].map(String::from);

@@ -6,8 +6,8 @@ use super::reduce::strided_sum;
 use super::split::byte_pairs;
 use super::word::{add_products, half, sign_extend_even, sign_extend_odd};
 use crate::contract::broken;
-use crate::scalar::{self, assert_query, assert_rows, distance_of};
-use crate::{BlockQ8, KvRows, QK, Query};
+use crate::scalar::{self, assert_query, assert_rows, distance_of, unpack_quants};
+use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
 /// Keys of a pass.
 const KEYS: usize = 4;
@@ -44,6 +44,9 @@ pub(in super::super) fn score_block(
     match (q, keys) {
         (Query::Q8(q), KvRows::Q8_0 { qs, d }) if head_dim > 0 && head_dim.is_multiple_of(4) => {
             dot_keys(q, qs, d, head_dim, scores)
+        }
+        (Query::Q8(q), KvRows::Q4_0 { qs, d, .. }) if head_dim > 0 && head_dim.is_multiple_of(4) => {
+            dot_packed_keys(q, qs, d, head_dim, scores)
         }
         (Query::F32(q), KvRows::F32(keys)) if head_dim > 0 => {
             for (key, score) in keys.chunks_exact(head_dim).zip(&mut *scores) {
@@ -92,6 +95,29 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
         for ((key, scales), score) in of_rest.zip(rest) {
             let key = key.get(g * QK..).unwrap_or_else(|| broken("keys of the query's length"));
             group.add([products(key, group.pairs)], scales, core::array::from_mut(score));
+        }
+    }
+}
+
+/// The same of quants of 4 bits: a group of four keys at a time becomes bytes.
+fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+    scores.fill(0.0);
+    for (g, q) in q.iter().enumerate() {
+        let mut pairs = [0; QK / 2];
+        byte_pairs(q, &mut pairs);
+        let group = Group { q, pairs: &pairs[..QK.min(head_dim - g * QK) / 2], at: g, of: head_dim.div_ceil(QK) };
+        let keys = qs.chunks(KEYS * head_dim.div_ceil(2)).zip(d.chunks(KEYS * group.of));
+        for ((keys, scales), scores) in keys.zip(scores.chunks_mut(KEYS)) {
+            let mut columns = [[0; QK]; KEYS];
+            for (columns, key) in columns.iter_mut().zip(keys.chunks_exact(head_dim.div_ceil(2))) {
+                *columns = unpack_quants(key.chunks(QK / 2).nth(g).unwrap_or_default());
+            }
+            // SAFETY: four rows of 32 columns, of which there are pairs for no more.
+            let sums = unsafe { products_of_four(columns.as_flattened().as_ptr(), QK, group.pairs) };
+            let mut four = [0.0; KEYS];
+            four.iter_mut().zip(&*scores).for_each(|(four, score)| *four = *score);
+            group.add(sums, scales, &mut four);
+            scores.iter_mut().zip(four).for_each(|(score, four)| *score = four);
         }
     }
 }
@@ -186,7 +212,26 @@ pub(in super::super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc:
                 accumulate_quants(probs, values, acc);
             }
         }
+        KvRows::Q4_0 { qs, d, .. } if probs.len() <= KV_BLOCK => {
+            for (i, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
+                let columns = unpack_columns(qs, head_dim, i * COLUMNS);
+                let d = d.get(i * COLUMNS / QK..).unwrap_or_else(|| broken("values of the output's length"));
+                let groups = head_dim.div_ceil(QK);
+                accumulate_quants(probs, Quants { qs: columns.as_flattened(), head_dim: COLUMNS, d, groups }, acc);
+            }
+        }
+        values => scalar::accumulate_block(probs, values, acc),
     }
+}
+
+/// Columns `at..at + 16` of a block of packed values as bytes; `at` is a multiple of 16.
+pub(in super::super) fn unpack_columns(qs: &[u8], head_dim: usize, at: usize) -> [[i8; COLUMNS]; KV_BLOCK] {
+    let mut columns = [[0; COLUMNS]; KV_BLOCK];
+    for (columns, row) in columns.iter_mut().zip(qs.chunks_exact(head_dim.div_ceil(2).max(1))) {
+        let unpacked = unpack_quants(row.get(at / 2..).and_then(|row| row.get(..COLUMNS / 2)).unwrap_or_default());
+        columns.iter_mut().zip(unpacked).for_each(|(column, quant)| *column = quant);
+    }
+    columns
 }
 
 /// Values that are floats, 16 columns at a time.

@@ -8,7 +8,7 @@ use core::arch::asm;
 use super::dsp;
 use super::math::flushes_nothing;
 use crate::contract::{broken, require};
-use crate::scalar::{assert_query, assert_rows};
+use crate::scalar::{assert_query, assert_rows, unpack_quants};
 use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
 /// Keys of a pass.
@@ -31,45 +31,68 @@ pub(super) fn score_block(
             dot_keys(q, qs, d, head_dim, scores);
             add_bias(scores, scale, slope, distance)
         }
+        (Query::Q8(q), KvRows::Q4_0 { qs, d, .. })
+            if head_dim > 0 && head_dim.is_multiple_of(COLUMNS) && scores.len() <= KV_BLOCK =>
+        {
+            dot_packed_keys(q, qs, d, head_dim, scores);
+            add_bias(scores, scale, slope, distance)
+        }
         _ => dsp::attention::score_block(q, keys, scale, slope, distance, scores),
     }
 }
 
 /// `scores[j] = q · k_j`, group after group of 32 columns.
 fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
-    let n = scores.len();
-    let fours = n / KEYS * KEYS;
     scores.fill(0.0);
     for (g, q) in q.iter().enumerate() {
-        let Some((of_group, scales)) = qs.get(g * QK..).zip(d.get(g..)) else { broken("keys of the query's length") };
-        let keys = Keys { qs: of_group, d: scales, head_dim, groups: head_dim.div_ceil(QK) };
-        let whole = head_dim - g * QK >= QK;
-        if fours > 0
-            && let Some(first) = scores.first_mut()
-        {
-            // SAFETY: the slices hold a group of each key, and `scores` whole fours of them.
-            unsafe {
-                if whole {
-                    dot_32_columns(q, &keys, first, n / KEYS)
-                } else {
-                    dot_16_columns(q, &keys, first, n / KEYS)
-                }
-            }
-        }
-        let columns = if whole { QK } else { COLUMNS };
-        for (j, score) in scores.iter_mut().enumerate().skip(fours) {
-            let key = keys.qs.get(j * head_dim..j * head_dim + columns).zip(keys.d.get(j * keys.groups));
-            let (key, &d) = key.unwrap_or_else(|| broken("keys of the query's length"));
-            *score += (dsp::half(d) * q.d) * products(key, q) as f32;
-        }
+        let Some((of_group, scales)) = qs.get(g * QK..).zip(d.get(g..)) else { broken(KEYS_EXIST) };
+        let keys = Keys { qs: of_group, d: scales, stride: head_dim, groups: head_dim.div_ceil(QK) };
+        dot_group(q, &keys, head_dim - g * QK >= QK, scores);
     }
 }
 
-/// A group of columns of the first key, and its scale; those of the next lie `head_dim` and `groups` further.
+/// The same of quants of 4 bits: a group of all keys at a time becomes bytes.
+fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
+    scores.fill(0.0);
+    for (g, q) in q.iter().enumerate() {
+        let mut columns = [[0; QK]; KV_BLOCK];
+        for (columns, key) in columns.iter_mut().zip(qs.chunks_exact(head_dim.div_ceil(2).max(1))) {
+            *columns = unpack_quants(key.chunks(QK / 2).nth(g).unwrap_or_default());
+        }
+        let d = d.get(g..).unwrap_or_else(|| broken(KEYS_EXIST));
+        let keys = Keys { qs: columns.as_flattened(), d, stride: QK, groups: head_dim.div_ceil(QK) };
+        dot_group(q, &keys, head_dim - g * QK >= QK, scores);
+    }
+}
+
+/// What the products are promised.
+const KEYS_EXIST: &str = "keys of the query's length";
+
+/// Adds the products with a group of columns, a whole one of 32 or 16.
+fn dot_group(q: &BlockQ8, keys: &Keys<'_>, whole: bool, scores: &mut [f32]) {
+    let n = scores.len();
+    let fours = n / KEYS * KEYS;
+    if fours > 0
+        && let Some(first) = scores.first_mut()
+    {
+        // SAFETY: the slices hold a group of each key, and `scores` whole fours of them.
+        unsafe {
+            if whole { dot_32_columns(q, keys, first, n / KEYS) } else { dot_16_columns(q, keys, first, n / KEYS) }
+        }
+    }
+    let columns = if whole { QK } else { COLUMNS };
+    for (j, score) in scores.iter_mut().enumerate().skip(fours) {
+        let key = keys.qs.get(j * keys.stride..j * keys.stride + columns).zip(keys.d.get(j * keys.groups));
+        let (key, &d) = key.unwrap_or_else(|| broken(KEYS_EXIST));
+        *score += (dsp::half(d) * q.d) * products(key, q) as f32;
+    }
+}
+
+/// A group of columns of the first key, and its scale; those of the next lie `stride` and `groups` further.
 struct Keys<'a> {
     qs: &'a [i8],
     d: &'a [u16],
-    head_dim: usize,
+    stride: usize,
     groups: usize,
 }
 
@@ -131,7 +154,7 @@ macro_rules! dot_columns {
                     "le lr, 2b",
                     inout("r0") &offsets => _,
                     inout("r1") keys.qs.as_ptr() => _,
-                    in("r3") keys.head_dim,
+                    in("r3") keys.stride,
                     inout("r4") keys.d.as_ptr() => _,
                     in("r5") 8 * keys.groups,
                     inout("r8") &q.qs => _,
@@ -234,6 +257,21 @@ pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32
                     multiply_scales(probs, d, groups, factors);
                 }
                 accumulate(factors, qs, head_dim, acc);
+            }
+        }
+        KvRows::Q4_0 { qs, d, .. }
+            if head_dim.is_multiple_of(COLUMNS) && (1..=KV_BLOCK).contains(&probs.len()) && flushes_nothing(probs) =>
+        {
+            let groups = head_dim.div_ceil(QK);
+            let mut factors = [0.0; KV_BLOCK];
+            for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+                let at = i * COLUMNS;
+                let columns = d.get(at / QK..).zip(factors.get_mut(..probs.len()));
+                let (d, factors) = columns.unwrap_or_else(|| broken("values of the output's length"));
+                if at.is_multiple_of(QK) {
+                    multiply_scales(probs, d, groups, factors);
+                }
+                accumulate(factors, dsp::attention::unpack_columns(qs, head_dim, at).as_flattened(), COLUMNS, acc);
             }
         }
         _ => dsp::attention::accumulate_block(probs, values, acc),
