@@ -1,6 +1,6 @@
 """Writes a checkpoint as GGUF, readable by nearfield and by llama.cpp.
 
-    python export.py --run RUN_DIR --out pocket.gguf [--types F32,F32]
+    python export.py --run RUN_DIR --out pocket.gguf [--types F32,F32] [--context 16384]
 
 Architecture `mpt`; `gpt2` with a table of sinusoids for the positions where the shape has no ALiBi.
 """
@@ -43,8 +43,8 @@ def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: dict):
     writer.add_add_bos_token(True)
 
 
-def add_shape(writer: gguf.GGUFWriter, shape: Shape):
-    writer.add_context_length(CONTEXT)
+def add_shape(writer: gguf.GGUFWriter, shape: Shape, context: int):
+    writer.add_context_length(context)
     writer.add_embedding_length(shape.n_embd)
     writer.add_block_count(shape.n_layer)
     writer.add_feed_forward_length(shape.n_ff)
@@ -60,7 +60,7 @@ def add_tensor(writer: gguf.GGUFWriter, name: str, value: np.ndarray, kind: str)
     writer.add_tensor(name, gguf.quants.quantize(value, kind), raw_dtype=kind)
 
 
-def export(weights: dict, tokenizer: dict, shape_name: str, types: Types, out: Path):
+def export(weights: dict, tokenizer: dict, shape_name: str, types: Types, out: Path, context: int = CONTEXT):
     shape = SHAPES[shape_name]
     arch = "mpt" if shape.max_alibi_bias else "gpt2"
     name, description, sources = ABOUT[shape_name]
@@ -68,7 +68,7 @@ def export(weights: dict, tokenizer: dict, shape_name: str, types: Types, out: P
     writer.add_name(name)
     writer.add_description(f"{description}. Trained on: {'; '.join(sources)}.")
     writer.add_license("CDLA-Sharing-1.0")
-    add_shape(writer, shape)
+    add_shape(writer, shape, context)
     add_vocabulary(writer, tokenizer)
     for parameter, weight in weights.items():
         value = weight.numpy()
@@ -77,7 +77,7 @@ def export(weights: dict, tokenizer: dict, shape_name: str, types: Types, out: P
         if arch == "gpt2" and parameter != "token_embd.weight":
             writer.add_tensor(parameter.removesuffix("weight") + "bias", np.zeros(value.shape[0], np.float32))
     if arch == "gpt2":
-        writer.add_tensor("position_embd.weight", sinusoids(CONTEXT, shape.n_embd).numpy())
+        writer.add_tensor("position_embd.weight", sinusoids(context, shape.n_embd).numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -89,11 +89,12 @@ def main():
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--types", help="embedding,others, as F32,F32; default: the shape's own")
+    parser.add_argument("--context", type=int, default=CONTEXT, help="tokens; the sinusoids' table has so many rows")
     args = parser.parse_args()
     state = torch.load(args.run / "checkpoint.pt", weights_only=True)
     tokenizer = json.loads((args.run / "tokenizer.json").read_text())
     types = Types(*args.types.split(",")) if args.types else TYPES[state["shape"]]
-    export(state["model"], tokenizer, state["shape"], types, args.out)
+    export(state["model"], tokenizer, state["shape"], types, args.out, args.context)
     print(f"{args.out}: {args.out.stat().st_size} bytes after {state['tokens']} tokens")
 
 
