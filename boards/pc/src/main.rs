@@ -26,7 +26,8 @@ global_asm!(include_str!("boot.s"));
 
 static IMAGE: Image = image!("stories.gguf", "../../../models/stories.gguf");
 
-const CONFIG: SessionConfig = SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
+const CONFIG: SessionConfig =
+    SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
 
 /// All memory that changes but the stack: exactly what the plan says.
 static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
