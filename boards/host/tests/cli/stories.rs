@@ -66,7 +66,7 @@ fn rings_forget() {
     let full = with("full");
     assert!(with("160") == full && with("2^-100") == full);
     assert!(with("32") != full);
-    f.fails("run tiny.gguf --ring 0", 2, "invalid value '0' for '--ring <full|N|E>': full, a number of keys");
+    f.fails("run tiny.gguf --ring 0", 2, "invalid value '0' for '--ring <RING>': full, a number of keys");
 }
 
 #[test]
