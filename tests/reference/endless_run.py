@@ -51,7 +51,8 @@ def main():
     while chunk := os.read(process.stdout.fileno(), 4096):
         text += chunk
         try:
-            samples.append((len(text), cpu_seconds(pid), resident_mib(pid)))
+            # A process that has ended has no memory any more.
+            samples.append((len(text), cpu_seconds(pid), resident_mib(pid) or samples[-1][2]))
         except (FileNotFoundError, ProcessLookupError, IndexError):
             break
     text += process.stdout.read()
