@@ -1,12 +1,16 @@
 //! `nearfield embed`: the vectors of texts.
 
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stdout};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use nearfield::{Encoder, Model, Pooling};
 
-use crate::args::{EmbedArgs, model_and_words};
-use crate::encoding::{check, with_encoder, with_tokenizer};
+use crate::args::{ModelArgs, model_and_words};
+use crate::encoding::{EncoderArgs, check, with_encoder, with_tokenizer};
 use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::npy;
@@ -14,6 +18,45 @@ use crate::output_file::OutputFile;
 use crate::progress::Progress;
 use crate::standard_output::StandardOutput;
 use crate::text;
+
+#[derive(Args, Debug)]
+pub struct EmbedArgs {
+    /// The model, if the first ends in .gguf, and texts [default: lines from standard input]
+    #[arg(value_name = "MODEL.gguf|TEXT")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Texts, one each line
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Instead of a text, the ids of all its tokens, separated by commas, or @FILE with ids separated by commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
+    pub tokens: Vec<String>,
+
+    /// Where to: float32 [n_texts, width] [default: a line each on standard output]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+
+    /// How the rows of a text's tokens become one vector [default: as the model says]
+    #[arg(long, value_name = "HOW", value_parser = pooling_names())]
+    pub pooling: Option<Pooling>,
+
+    /// Leave the vectors as long as they are
+    #[arg(long)]
+    pub no_normalize: bool,
+
+    #[command(flatten)]
+    pub encoder: EncoderArgs,
+}
+
+fn pooling_names() -> impl TypedValueParser<Value = Pooling> {
+    PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(|name| {
+        Pooling::ALL.into_iter().find(|pooling| pooling.name() == name).expect("one of the possible values")
+    })
+}
 
 /// Writes a vector for each text: a line of numbers, or a row of float32.
 pub fn embed(args: &EmbedArgs) -> Result<()> {

@@ -1,13 +1,45 @@
 //! What the commands for encoders share.
 
 use anyhow::{Context, Result};
+use clap::Args;
 use nearfield::tokenizer::Tokenizer;
-use nearfield::{Arena, Encoder, EncoderError, EncoderPlan, Model};
+use nearfield::{Arena, Encoder, EncoderConfig, EncoderError, EncoderPlan, KvTypes, Model};
 
-use crate::args::EncoderArgs;
-use crate::engine::{Engine, allocate};
+use crate::args::{MachineArgs, kv_types, share};
+use crate::engine::{Engine, N_BATCH, allocate};
 use crate::model_file::ModelFile;
 use crate::text;
+
+/// How an encoder runs.
+#[derive(Args, Debug)]
+pub struct EncoderArgs {
+    /// Tokens of the longest text that there is room for [default: those of the longest text]
+    #[arg(long, value_name = "N")]
+    pub ctx: Option<usize>,
+
+    /// Tokens that go through a layer together; the numbers are the same for any
+    #[arg(long, value_name = "N", default_value_t = N_BATCH)]
+    pub chunk: usize,
+
+    /// How the keys and values of a layer are stored
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f32", value_parser = kv_types)]
+    pub kv: KvTypes,
+
+    /// Attention stops where all keys farther away add less than this share; 0 visits every key
+    #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
+    pub horizon_eps: f32,
+
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+impl EncoderArgs {
+    /// For texts of `longest` tokens at most.
+    pub fn config(&self, longest: usize) -> EncoderConfig {
+        let n_ctx = self.ctx.unwrap_or(longest);
+        EncoderConfig { n_ctx, n_batch: self.chunk, kv: self.kv, horizon_eps: self.horizon_eps }
+    }
+}
 
 /// The model in `file`, which has to be an encoder: said before any of its weights are read.
 pub fn check(file: &ModelFile) -> Result<()> {
@@ -32,8 +64,8 @@ pub fn with_encoder<R>(
     longest: usize,
     then: impl FnOnce(&Model<'_>, &mut Encoder<'_, '_, '_>) -> Result<R>,
 ) -> Result<R> {
-    let engine = Engine::new(&args.engine())?;
-    let file = engine.load(file, &args.engine())?;
+    let engine = Engine::new(&args.machine)?;
+    let file = engine.load(file, &args.machine)?;
     let model = file.model()?;
     let config = args.config(longest);
     let plan = EncoderPlan::new(model.shape(), &config)?;

@@ -9,7 +9,7 @@ use memmap2::MmapMut;
 use nearfield::kernels::{self, Kernels};
 use nearfield::{Executor, Inline, Line};
 
-use crate::args::EngineArgs;
+use crate::args::MachineArgs;
 use crate::model_file::ModelFile;
 use crate::threads::Threads;
 
@@ -26,13 +26,13 @@ pub struct Engine {
 
 impl Engine {
     /// As the arguments say, else the best of the machine.
-    pub fn new(args: &EngineArgs) -> Result<Self> {
+    pub fn new(args: &MachineArgs) -> Result<Self> {
         let kernels = kernels_called(args.isa.as_deref())?;
         Ok(Self { kernels, workers: Workers::new(args.threads.map_or_else(n_cores, usize::from))? })
     }
 
     /// The model in memory, its weights in the order of the kernels unless the arguments say otherwise.
-    pub fn load(&self, file: ModelFile, args: &EngineArgs) -> Result<ModelFile> {
+    pub fn load(&self, file: ModelFile, args: &MachineArgs) -> Result<ModelFile> {
         let file = file.repacked(args.repack, self.kernels, self.executor().n_workers())?;
         file.page_in()?;
         Ok(file)

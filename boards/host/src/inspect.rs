@@ -1,19 +1,35 @@
 //! `nearfield inspect`: what a model file holds, and what running it takes.
 
+use clap::Args;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use nearfield::gguf::{Array, Value};
 use nearfield::kernels::block::gguf_type_name;
 use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, SessionConfig};
 
-use crate::args::InspectArgs;
+use crate::args::ModelArgs;
 use crate::engine::N_BATCH;
 use crate::model_file::ModelFile;
 use crate::report::{Bytes, Summary, parts};
 use crate::standard_output::StandardOutput;
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// The model; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Positions to state the memory for
+    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
+    pub ctx: usize,
+}
 
 /// Prints all of it.
 pub fn inspect(args: &InspectArgs) -> Result<()> {

@@ -5,11 +5,11 @@ use std::io::{BufRead, Write, stdin, stdout};
 use anyhow::Result;
 use clap::Parser;
 
-use crate::args::{Cli, Command, RunArgs};
+use crate::args::{Cli, Command};
 use crate::interrupt::{Interrupted, while_waiting};
 use crate::model_file::ModelFile;
 use crate::prompt::Prompt;
-use crate::run::{tell, with_teller};
+use crate::run::{RunArgs, tell, with_teller};
 
 /// Asks for beginnings and tells stories until an empty line or the end of input.
 pub fn interactive() -> Result<()> {

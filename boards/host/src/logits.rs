@@ -1,12 +1,14 @@
 //! `nearfield logits`: the logits after each token, as a NumPy file.
 
+use clap::Args;
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use nearfield::{Arena, MemoryPlan, Session, SessionConfig};
+use nearfield::{Arena, MemoryPlan, Session};
 
-use crate::args::LogitsArgs;
-use crate::engine::{Engine, allocate};
+use crate::args::{ModelArgs, SessionArgs};
+use crate::engine::{Engine, N_BATCH, allocate};
 use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::npy;
@@ -14,23 +16,39 @@ use crate::output_file::OutputFile;
 use crate::progress::Progress;
 use crate::text;
 
+#[derive(Args, Debug)]
+pub struct LogitsArgs {
+    /// The model; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Token ids separated by commas, or @FILE with ids separated by commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    pub tokens: String,
+
+    /// Where to: float32 [n_tokens, n_vocab]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: PathBuf,
+
+    /// Tokens that go through a layer together; the logits are the same for any number
+    #[arg(long, value_name = "N", default_value_t = N_BATCH)]
+    pub chunk: usize,
+
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
 /// Writes float32 `[n_tokens, n_vocab]`.
 pub fn logits(args: &LogitsArgs) -> Result<()> {
     let tokens = text::read_ids(&args.tokens)?;
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
-    let engine = Engine::new(&args.engine)?;
-    let file = engine.load(file, &args.engine)?;
+    let engine = Engine::new(&args.session.machine)?;
+    let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
-    let config = SessionConfig {
-        n_ctx: tokens.len(),
-        n_batch: args.chunk,
-        kv: args.engine.kv,
-        ring: args.engine.ring,
-        n_sinks: args.engine.sinks,
-        horizon_eps: args.engine.horizon_eps,
-        alibi_bf16: args.engine.alibi_bf16,
-        ..SessionConfig::default()
-    };
+    let config = args.session.config(tokens.len(), args.chunk);
     let plan = MemoryPlan::new(model.shape(), &config)?;
     let mut lines = allocate(plan.session())?;
     let mut session = Session::new(&model, config, engine.kernels, engine.executor(), &mut Arena::new(&mut lines))?;

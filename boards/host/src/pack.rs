@@ -1,14 +1,31 @@
 //! `nearfield pack`: writes a model file with its matrices in interleaved rows.
 
+use clap::Args;
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 
-use crate::args::PackArgs;
 use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::output_file::OutputFile;
 use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::report;
+
+#[derive(Args, Debug)]
+pub struct PackArgs {
+    /// The model
+    #[arg(value_name = "IN.gguf")]
+    pub input: PathBuf,
+
+    /// Where to: as many bytes, which this program maps and runs in place
+    #[arg(value_name = "OUT.gguf")]
+    pub output: PathBuf,
+
+    /// Replace OUT.gguf, should it be there
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Reads one file and writes the other, unit by unit.
 pub fn pack(args: &PackArgs) -> Result<()> {

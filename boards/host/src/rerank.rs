@@ -1,14 +1,16 @@
 //! `nearfield rerank`: how well texts answer a query.
 
+use clap::Args;
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
 use nearfield::{EncodeError, Encoder};
 
-use crate::args::{RerankArgs, model_and_words};
-use crate::encoding::{check, with_encoder, with_tokenizer};
+use crate::args::{ModelArgs, model_and_words};
+use crate::encoding::{EncoderArgs, check, with_encoder, with_tokenizer};
 use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::npy;
@@ -16,6 +18,32 @@ use crate::output_file::OutputFile;
 use crate::progress::Progress;
 use crate::standard_output::StandardOutput;
 use crate::text;
+
+#[derive(Args, Debug)]
+pub struct RerankArgs {
+    /// The model, if the first ends in .gguf, the query, and texts [default: lines from standard input]
+    #[arg(value_name = "MODEL.gguf|QUERY|TEXT")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Texts, one each line
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Instead of the query and a text, the ids of all tokens of the pair, separated by commas, or @FILE with ids separated by
+    /// commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
+    pub tokens: Vec<String>,
+
+    /// Where to: float32 [n_texts, 1], in the order of the texts [default: lines of score, number and text on standard output]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub encoder: EncoderArgs,
+}
 
 /// Writes a score for each text: a line with the text, the best first, or a row of float32.
 pub fn rerank(args: &RerankArgs) -> Result<()> {

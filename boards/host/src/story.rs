@@ -8,7 +8,6 @@ use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig, Shape};
 use nearfield_boards::hash::Fnv64;
 
-use crate::args::{Length, RunArgs};
 use crate::engine::{Engine, N_BATCH, allocate};
 use crate::interrupt;
 use crate::keys::Keys;
@@ -16,6 +15,7 @@ use crate::model_file::ModelFile;
 use crate::progress::Progress;
 use crate::prompt::Prompt;
 use crate::report::{self, Rate};
+use crate::run::{Length, RunArgs};
 
 /// Tokens of a prompt between two looks at Ctrl-C: enough that the logits computed after each such part do not count.
 const PREFILL_PART: usize = 512;
@@ -120,26 +120,18 @@ impl Teller<'_> {
     }
 
     fn session_config(&self, n_prompt: usize) -> SessionConfig {
-        let RunArgs { ctx, n, engine, .. } = self.args;
+        let RunArgs { ctx, n, session, .. } = self.args;
         let default = SessionConfig::default();
         let length = match *n {
             _ if self.args.is_endless() => 0,
             Length::Tokens(n) => n,
             Length::Open | Length::Endless => OPEN_LENGTH,
         };
-        SessionConfig {
-            n_ctx: ctx.unwrap_or_else(|| {
-                let n_positions = self.model.shape().n_positions.unwrap_or(usize::MAX);
-                default.n_ctx.max(n_prompt.saturating_add(length)).min(n_positions)
-            }),
-            n_batch: N_BATCH,
-            kv: engine.kv,
-            ring: engine.ring,
-            n_sinks: engine.sinks,
-            endless: self.args.is_endless(),
-            horizon_eps: engine.horizon_eps,
-            alibi_bf16: engine.alibi_bf16,
-        }
+        let n_ctx = ctx.unwrap_or_else(|| {
+            let n_positions = self.model.shape().n_positions.unwrap_or(usize::MAX);
+            default.n_ctx.max(n_prompt.saturating_add(length)).min(n_positions)
+        });
+        SessionConfig { endless: self.args.is_endless(), ..session.config(n_ctx, N_BATCH) }
     }
 
     fn sampler_config(&self, seed: u64) -> SamplerConfig {

@@ -1,5 +1,6 @@
 //! `nearfield tokenize` and `nearfield detokenize`.
 
+use clap::Args;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,11 +8,51 @@ use std::path::PathBuf;
 use anyhow::Result;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
 
-use crate::args::{DetokenizeArgs, TokenizeArgs, model_and_text, names_a_model};
+use crate::args::{ModelArgs, model_and_text, names_a_model};
 use crate::engine::allocate;
 use crate::model_file::ModelFile;
 use crate::standard_output::StandardOutput;
 use crate::text;
+
+#[derive(Args, Debug)]
+pub struct TokenizeArgs {
+    /// The model, if it ends in .gguf; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf")]
+    pub first: Option<OsString>,
+
+    /// The text [default: what comes from standard input]
+    #[arg(value_name = "TEXT")]
+    pub second: Option<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The text, whatever it looks like
+    #[arg(short = 'p', long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub text: Option<OsString>,
+
+    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    #[arg(long)]
+    pub special: bool,
+
+    /// Leave out the token that a text begins with, should the model want one
+    #[arg(long)]
+    pub no_bos: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DetokenizeArgs {
+    /// The model, if the first ends in .gguf, and token ids [default: ids from standard input]
+    #[arg(value_name = "MODEL.gguf|IDS")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Write control tokens by their names
+    #[arg(long)]
+    pub special: bool,
+}
 
 /// Text to ids.
 pub fn tokenize(args: &TokenizeArgs) -> Result<()> {

@@ -3,6 +3,7 @@
 //! `families` says what each family's checkpoints look like; `checkpoint` and `safetensors` map them, so that nothing is read
 //! before it is written; `tensors` plans the file; `vocabulary` reads the tokenizer.
 
+mod args;
 mod checkpoint;
 mod config;
 mod families;
@@ -13,11 +14,11 @@ mod vocabulary;
 
 use anyhow::{Context, Result};
 
-use crate::args::ConvertArgs;
 use crate::engine::n_cores;
 use crate::gguf_out::GgufOut;
 use crate::quantize::{Policy, Quantized, Quantizer};
 use crate::report;
+pub use args::ConvertArgs;
 use checkpoint::Checkpoint;
 use config::Config;
 use families::Family;

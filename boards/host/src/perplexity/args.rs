@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::windows::Protocol;
-use crate::args::{EngineArgs, ModelArgs};
+use crate::args::{ModelArgs, SessionArgs};
 
 #[derive(Args, Debug)]
 pub struct PerplexityArgs {
@@ -57,7 +57,7 @@ pub struct PerplexityArgs {
     pub resume: Option<PathBuf>,
 
     #[command(flatten)]
-    pub engine: EngineArgs,
+    pub session: SessionArgs,
 }
 
 impl PerplexityArgs {

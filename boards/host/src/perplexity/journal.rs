@@ -75,14 +75,14 @@ fn heading(args: &PerplexityArgs, model: &ModelFile, tokens: &[u32]) -> String {
     let model = hash.get();
     let mut hash = Fnv64::default();
     tokens.iter().for_each(|token| hash.bytes(&token.to_le_bytes()));
-    let (text, engine) = (hash.get(), &args.engine);
+    let (text, session) = (hash.get(), &args.session);
     format!(
         "nearfield perplexity: model {model:016x}, text {text:016x}, {:?}, kv {}, {:?}, sinks {}, horizon {:e}",
         args.protocol(),
-        engine.kv,
-        engine.ring,
-        engine.sinks,
-        engine.horizon_eps
+        session.kv,
+        session.ring,
+        session.sinks,
+        session.horizon_eps
     )
 }
 

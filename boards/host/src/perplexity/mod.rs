@@ -33,8 +33,8 @@ use crate::text;
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
-    let engine = Engine::new(&args.engine)?;
-    let file = engine.load(file, &args.engine)?;
+    let engine = Engine::new(&args.session.machine)?;
+    let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
@@ -133,17 +133,8 @@ impl Evaluation<'_> {
     }
 
     fn config(&self, n_ctx: usize) -> SessionConfig {
-        let engine = &self.args.engine;
-        SessionConfig {
-            n_ctx,
-            n_batch: N_BATCH,
-            kv: engine.kv,
-            ring: engine.ring,
-            n_sinks: engine.sinks.min(n_ctx),
-            endless: self.args.stream,
-            horizon_eps: engine.horizon_eps,
-            alibi_bf16: engine.alibi_bf16,
-        }
+        let config = self.args.session.config(n_ctx, N_BATCH);
+        SessionConfig { n_sinks: config.n_sinks.min(n_ctx), endless: self.args.stream, ..config }
     }
 
     /// Runs the tokens of a window from an empty context and adds up those that count.

@@ -82,7 +82,7 @@ impl<'s> Table<'s> {
     }
 
     fn csv(&self, out: &mut (dyn Write + Send)) -> Result<()> {
-        let engine = &self.args.engine;
+        let session = &self.args.session;
         writeln!(out, "model,text,protocol,kv,ring,sinks,length,perplexity,error,bits_per_byte,tokens,bytes")?;
         let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
         for Row { n_ctx, score } in &self.rows {
@@ -92,9 +92,9 @@ impl<'s> Table<'s> {
                 quoted(self.model.name.clone()),
                 quoted(self.args.file.display().to_string()),
                 quoted(self.args.protocol().describe()),
-                engine.kv,
-                quoted(rings::word(&engine.ring)),
-                engine.sinks,
+                session.kv,
+                quoted(rings::word(&session.ring)),
+                session.sinks,
                 score.perplexity(),
                 score.error(),
                 score.bits_per_byte(),

@@ -3,6 +3,7 @@
 //! What becomes of a tensor says [`target`]; what a block holds, [`rows`] and what it uses; the tensors go through
 //! [`tensor`] piece by piece. Everything else in the file stays as it is.
 
+mod args;
 #[cfg(test)]
 mod errors;
 mod fit;
@@ -22,12 +23,12 @@ use nearfield::kernels::block::gguf_type_name;
 use nearfield::kernels::{self, Layout, Matrix, WeightType};
 use nearfield::{Gguf, TensorInfo};
 
-use crate::args::QuantizeArgs;
 use crate::engine::n_cores;
 use crate::gguf_out::{Data, GgufOut};
 use crate::model_file::ModelFile;
 use crate::report::{Bytes, note};
 
+pub use args::QuantizeArgs;
 pub use target::{Policy, Target};
 pub use tensor::{Quantized, Quantizer};
 

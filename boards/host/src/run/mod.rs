@@ -1,11 +1,13 @@
 //! `nearfield run`: continue a text.
 
+mod args;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 
 use anyhow::Result;
 
-use crate::args::{RunArgs, model_and_text};
+use crate::args::model_and_text;
 use crate::chat;
 use crate::engine::{Engine, allocate};
 use crate::interrupt::Interrupted;
@@ -16,6 +18,8 @@ use crate::report;
 use crate::standard_output::StandardOutput;
 use crate::story::{End, Story, Teller};
 use crate::text;
+
+pub use args::{Length, RunArgs};
 
 /// Continues one text.
 pub fn run(args: &RunArgs) -> Result<()> {
@@ -40,8 +44,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
 /// Loads what stories need and hands it to `then`.
 pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_>) -> Result<()>) -> Result<()> {
-    let engine = Engine::new(&args.engine)?;
-    let file = engine.load(file, &args.engine)?;
+    let engine = Engine::new(&args.session.machine)?;
+    let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;

@@ -1,0 +1,30 @@
+//! What can be asked of `nearfield convert`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::quantize::Target;
+
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// The model's folder: config.json, model.safetensors or its shards, and the tokenizer's files
+    #[arg(value_name = "FOLDER")]
+    pub input: PathBuf,
+
+    /// Where to
+    #[arg(short, long, value_name = "OUT.gguf")]
+    pub output: PathBuf,
+
+    /// What the weights become: F32, F16, BF16, or one that `nearfield quantize` has
+    #[arg(long = "type", value_name = "TYPE", default_value = "F16")]
+    pub ty: Target,
+
+    /// Threads; the file is the same for any number [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Replace OUT.gguf, should it be there
+    #[arg(long)]
+    pub force: bool,
+}
