@@ -3,8 +3,48 @@
 //! Source: Press, Smith & Lewis 2021, arXiv 2108.12409, and its reference code for head counts that are no power of two.
 
 use crate::architecture::AttentionScale;
+use crate::plan::SessionConfig;
 use crate::ring;
 use crate::shape::Shape;
+
+/// What becomes of the slopes in texts longer than those of the training.
+///
+/// Flatter slopes look further back: a model that reads texts longer than it was trained on can be made to see in them what it
+/// saw in training, one key for several. Keys carry no bias, so this may change from token to token.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AlibiScale {
+    /// What the model says: [`Trained`](Self::Trained) with [`Shape::alibi_train_length`] where it has one, else as they are.
+    #[default]
+    Model,
+    /// Times this, finite and above 0, wherever a query stands, whatever the model says.
+    Factor(f32),
+    /// Shrunk by BTLM's rule in texts longer than this (1 or more): a query that sees `n` keys has slopes of `length / n`, so that
+    /// its farthest key has the bias that the farthest key had in training (Al-Khateeb et al. 2023, arXiv 2310.13017).
+    Trained(usize),
+}
+
+impl AlibiScale {
+    /// Whether there is such a scale.
+    pub(crate) const fn is_valid(self) -> bool {
+        match self {
+            Self::Model => true,
+            Self::Factor(factor) => factor > 0.0 && factor < f32::INFINITY,
+            Self::Trained(length) => length > 0,
+        }
+    }
+
+    /// What the slopes of a query that sees `n_keys` keys are multiplied with.
+    fn factor(self, shape: &Shape, n_keys: usize) -> f32 {
+        match (self, shape.alibi_train_length) {
+            (Self::Factor(factor), _) => factor,
+            (Self::Trained(length), _) | (Self::Model, Some(length)) if length < n_keys => {
+                length as f32 / n_keys as f32
+            }
+            (Self::Trained(_) | Self::Model, _) => 1.0,
+        }
+    }
+}
 
 /// Slope of `head`: `2^(-B (h+1) / p)` for the first `p` heads, `2^(-B/2 (2 (h-p) + 1) / p)` for the rest, where `p` is the
 /// largest power of two up to `n_head` and `B` is `max_bias` (8 in the paper).
@@ -16,17 +56,11 @@ pub fn slope(head: usize, n_head: usize, max_bias: f32) -> f32 {
 
 /// What a query of `head` that sees `n_keys` keys multiplies their distances with, before [`Shape::bias_scale`].
 ///
-/// It is the slope, unless the model was made to go beyond its training (BTLM): a text longer than
-/// [`Shape::alibi_train_length`] then has slopes that shrink with it, so that its farthest key has the bias that the
-/// farthest key had in training (Al-Khateeb et al. 2023, arXiv 2310.13017). It is the length up to the token that counts, as
-/// where a text is decoded token by token: a token's logits do not depend on what comes after it, nor on how a text is cut.
-/// Keys carry no bias, so this may differ from token to token.
-pub fn slope_at(shape: &Shape, head: usize, n_keys: usize) -> f32 {
-    let slope = slope(head, shape.n_head, shape.max_alibi_bias);
-    match shape.alibi_train_length {
-        Some(length) if length < n_keys => slope * (length as f32 / n_keys as f32),
-        _ => slope,
-    }
+/// It is the slope times what `scale` says, which is 1 unless the model was made to go beyond its training (BTLM) or the session
+/// was told to. It is the length up to the token that counts, as where a text is decoded token by token: a token's logits do not
+/// depend on what comes after it, nor on how a text is cut.
+pub fn slope_at(shape: &Shape, scale: AlibiScale, head: usize, n_keys: usize) -> f32 {
+    slope(head, shape.n_head, shape.max_alibi_bias) * scale.factor(shape, n_keys)
 }
 
 /// `x` of the slope `2^-x`; `None` where there is no slope.
@@ -42,9 +76,9 @@ const fn exponent(head: usize, n_head: usize, max_bias: f32) -> Option<f64> {
     })
 }
 
-/// `x` of the flattest bias `2^-x` of each step of distance among the query heads that share KV head `head`, for any query that
-/// sees up to `n_ctx` keys; `None` where there is no slope.
-pub(crate) const fn flattest_exponent(shape: &Shape, n_ctx: usize, head: usize) -> Option<f64> {
+/// `x` of the flattest bias `2^-x` of each step of distance among the query heads that share KV head `head`, for any query of
+/// such a session; `None` where there is no slope.
+pub(crate) const fn flattest_exponent(shape: &Shape, config: &SessionConfig, head: usize) -> Option<f64> {
     let n = shape.heads_per_kv();
     let mut flattest = None;
     let mut i = head * n;
@@ -57,21 +91,24 @@ pub(crate) const fn flattest_exponent(shape: &Shape, n_ctx: usize, head: usize) 
         i += 1;
     }
     let Some(flattest) = flattest else { return None };
-    // What `Shape::bias_scale` and the text's length make of it.
+    // What `Shape::bias_scale` and the session make of it.
     let scaled = match (shape.arch.scaled_bias, shape.arch.scale) {
         (false, _) => 0.0,
-        (true, AttentionScale::InvSqrtHeadDim) => log2(shape.head_dim) / 2.0,
-        (true, AttentionScale::InvHeadDim) => log2(shape.head_dim),
+        (true, AttentionScale::InvSqrtHeadDim) => log2(shape.head_dim as f32) / 2.0,
+        (true, AttentionScale::InvHeadDim) => log2(shape.head_dim as f32),
     };
-    let shrunk = match shape.alibi_train_length {
-        Some(length) if length < n_ctx => log2(n_ctx) - log2(length),
-        _ => 0.0,
+    let shrunk = match (config.alibi_scale, shape.alibi_train_length) {
+        (AlibiScale::Factor(factor), _) => -log2(factor),
+        (AlibiScale::Trained(length), _) | (AlibiScale::Model, Some(length)) if length < config.n_ctx => {
+            log2(config.n_ctx as f32) - log2(length as f32)
+        }
+        (AlibiScale::Trained(_) | AlibiScale::Model, _) => 0.0,
     };
     Some(flattest + scaled + shrunk)
 }
 
-const fn log2(n: usize) -> f64 {
-    (ring::ln(n as f32) * core::f32::consts::LOG2_E) as f64
+const fn log2(x: f32) -> f64 {
+    (ring::ln(x) * core::f32::consts::LOG2_E) as f64
 }
 
 #[cfg(test)]

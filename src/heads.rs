@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use nearfield_kernels::{BlockQ8, Parts, QK, Query, Tiles};
 
-use crate::alibi;
+use crate::alibi::{self, AlibiScale};
 use crate::attention::{TILE, Tile};
 use crate::plan::KvType;
 use crate::rounded::Rounded;
@@ -19,6 +19,8 @@ pub(crate) struct Heads {
     pub(crate) horizon_eps: f32,
     /// Whether the bias is rounded as [`Rounded`] says.
     pub(crate) alibi_bf16: bool,
+    /// What becomes of the slopes.
+    pub(crate) alibi_scale: AlibiScale,
     /// Keys that a query sees at most.
     pub(crate) n_ctx: usize,
 }
@@ -71,7 +73,7 @@ impl Heads {
                                 Query::Q8(q8)
                             }
                         };
-                        let slope = alibi::slope_at(s, head, self.n_ctx.min(at + 1)) * bias_scale;
+                        let slope = alibi::slope_at(s, self.alibi_scale, head, self.n_ctx.min(at + 1)) * bias_scale;
                         // There is room: a part has no more queries than a tile.
                         tile.push(steps.kernels, query, at, slope, out);
                     }

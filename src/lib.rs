@@ -77,6 +77,7 @@ mod steps;
 mod tensor;
 pub mod tokenizer;
 
+pub use alibi::AlibiScale;
 pub use encoder::{EncodeError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
 pub use executor::{Executor, Inline};
 pub use gguf::{Gguf, GgufError, TensorInfo};

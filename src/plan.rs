@@ -5,6 +5,7 @@ use core::mem::size_of;
 
 use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, Q4Built, QK};
 
+use crate::alibi::AlibiScale;
 use crate::cache::PLACE;
 use crate::gguf::attempt;
 use crate::model::LayerTable;
@@ -112,6 +113,8 @@ pub struct SessionConfig {
     pub horizon_eps: f32,
     /// The bias as Falcon-RW's published code has it: slope, key's position and their product each rounded to bfloat16.
     pub alibi_bf16: bool,
+    /// What becomes of the slopes in long texts.
+    pub alibi_scale: AlibiScale,
 }
 
 impl SessionConfig {
@@ -128,6 +131,7 @@ impl SessionConfig {
         endless: false,
         horizon_eps: Self::HORIZON_EPS,
         alibi_bf16: false,
+        alibi_scale: AlibiScale::Model,
     };
 }
 
@@ -188,6 +192,8 @@ pub enum PlanError {
     },
     /// `horizon_eps` is negative or not a number.
     HorizonEps,
+    /// `alibi_scale` is a factor that is not finite and above 0, or a training of no tokens.
+    AlibiScale,
     /// More bytes than this machine can address.
     TooLarge,
 }
@@ -215,6 +221,9 @@ impl fmt::Display for PlanError {
             }
             Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
             Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
+            Self::AlibiScale => {
+                f.write_str("slopes times a factor that is not finite and above 0, or as trained on texts of 0 tokens")
+            }
             Self::TooLarge => f.write_str("the session needs more memory than this machine can address"),
         }
     }
@@ -238,6 +247,9 @@ impl SessionConfig {
         }
         if self.n_sinks > self.n_ctx {
             return Err(PlanError::Sinks { found: self.n_sinks, n_ctx: self.n_ctx });
+        }
+        if !self.alibi_scale.is_valid() {
+            return Err(PlanError::AlibiScale);
         }
         // A NaN is not in the range either.
         match self.horizon_eps {

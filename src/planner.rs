@@ -61,7 +61,7 @@ pub fn bias_cut(shape: &Shape, config: &SessionConfig, head: usize, n_blocks: us
     if !config.endless && n_blocks >= config.n_ctx.div_ceil(KV_BLOCK) {
         return f32::NEG_INFINITY;
     }
-    match alibi::flattest_exponent(shape, config.n_ctx, head) {
+    match alibi::flattest_exponent(shape, config, head) {
         None => libm::logf(n_cut),
         Some(exponent) => {
             let slope = libm::exp2(-exponent) as f32;

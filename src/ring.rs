@@ -45,11 +45,11 @@ pub enum Ring {
 
 impl Ring {
     /// Keys that KV head `head` of a model keeps at least, in whole blocks; `None` for all.
-    const fn n_blocks(&self, shape: &Shape, n_ctx: usize, head: usize) -> Option<usize> {
+    const fn n_blocks(&self, shape: &Shape, config: &SessionConfig, head: usize) -> Option<usize> {
         match *self {
             Self::Full => None,
             Self::Keys(n) => Some(n.div_ceil(KV_BLOCK)),
-            Self::Bias(eps) => match distance(alibi::flattest_exponent(shape, n_ctx, head), eps) {
+            Self::Bias(eps) => match distance(alibi::flattest_exponent(shape, config, head), eps) {
                 // One more, since of the newest block a query may see no more than one key.
                 Some(n) => Some(n.div_ceil(KV_BLOCK) + 1),
                 None => None,
@@ -92,7 +92,7 @@ pub(crate) struct HeadRing {
 
 impl HeadRing {
     pub(crate) const fn new(shape: &Shape, config: &SessionConfig, head: usize) -> Self {
-        Self::with(config.ring.n_blocks(shape, config.n_ctx, head), config)
+        Self::with(config.ring.n_blocks(shape, config, head), config)
     }
 
     /// That of so many blocks, or of all.
@@ -145,10 +145,13 @@ const fn distance(exponent: Option<f64>, eps: f32) -> Option<usize> {
     Some(if distance < SessionConfig::MAX_CONTEXT as f32 { distance as usize + 1 } else { SessionConfig::MAX_CONTEXT })
 }
 
-/// `2^x` for x up to 0, to a few units in the last place: lengths need no more, and `libm` is not `const`.
+/// `2^x`, to a few units in the last place: lengths need no more, and `libm` is not `const`.
 const fn exp2(x: f32) -> f32 {
     if x < -126.0 {
         return 0.0;
+    }
+    if x > 127.0 {
+        return f32::MAX;
     }
     let mut whole = x as i32;
     if whole as f32 > x {
@@ -184,8 +187,8 @@ mod tests {
 
     #[test]
     fn the_functions_are_those_of_libm() {
-        for i in 0..4000 {
-            let x = -(i as f32) / 40.0;
+        for i in -4000..4000 {
+            let x = i as f32 / 40.0;
             let (got, want) = (exp2(x), libm::exp2f(x));
             assert!((got / want - 1.0).abs() < 1e-6, "2^{x}: {got}, {want}");
         }
@@ -210,6 +213,9 @@ mod tests {
         }
         assert_eq!(distance(None, 0.5), None);
         assert_eq!(distance(Some(100.0), 0.5), Some(SessionConfig::MAX_CONTEXT));
+        // Slopes that were scaled may be as steep as this, or flatter than anything.
+        assert_eq!([distance(Some(-128.0), 0.5), distance(Some(-2.0), 1e-7)], [Some(1), Some(5)]);
+        assert_eq!(distance(Some(160.0), 0.5), Some(SessionConfig::MAX_CONTEXT));
     }
 
     #[test]

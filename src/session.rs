@@ -5,6 +5,7 @@ use core::sync::atomic::AtomicU32;
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 
+use crate::alibi::AlibiScale;
 use crate::cache::KvCache;
 use crate::executor::Executor;
 use crate::forward::{Activity, Forward};
@@ -291,6 +292,21 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Ok(())
     }
 
+    /// From the next token on, slopes are scaled so: keys carry no bias, so the cache stays as it is, and every key that it has
+    /// is seen through the new slopes.
+    ///
+    /// Rings stay as long as they are: those by [the bias](crate::Ring::Bias) are right for the scale that the session began with.
+    ///
+    /// # Errors
+    /// [`PlanError::AlibiScale`] for a factor that is not finite and above 0, or a training of no tokens; then nothing has changed.
+    pub fn set_alibi_scale(&mut self, scale: AlibiScale) -> Result<(), PlanError> {
+        if !scale.is_valid() {
+            return Err(PlanError::AlibiScale);
+        }
+        self.config.alibi_scale = scale;
+        Ok(())
+    }
+
     /// Positions in use.
     pub fn pos(&self) -> usize {
         self.pos
@@ -351,6 +367,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
                 kv: self.config.kv.keys,
                 horizon_eps: self.config.horizon_eps,
                 alibi_bf16: self.config.alibi_bf16,
+                alibi_scale: self.config.alibi_scale,
                 n_ctx: self.config.n_ctx,
             },
         };

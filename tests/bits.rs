@@ -9,7 +9,7 @@ use common::reference::quantize::{TYPES, Type};
 use common::run::{Setup, logits};
 use common::threads::Threads;
 use nearfield::kernels::{available, scalar};
-use nearfield::{Executor, Inline, KvType, KvTypes, Session, SessionConfig};
+use nearfield::{AlibiScale, Executor, Inline, KvType, KvTypes, Session, SessionConfig};
 
 /// More than two blocks of keys, more than a chunk of 64, and no multiple of anything.
 const N_TOKENS: usize = 77;
@@ -160,11 +160,18 @@ fn with_a_horizon_too() {
     let spec = Spec { max_alibi_bias: Some(4.0), n_head_kv: 2, ..MPT };
     let shrinking = Spec { alibi_train_length: Some(200), ..spec };
     let rounded = Spec { arch: "falcon", biases: true, ..spec };
-    let others = [(rounded, true, KvType::F16), (shrinking, false, KvType::F16)];
-    for (spec, bf16, kv) in KvType::ALL.map(|kv| (spec, false, kv)).into_iter().chain(others) {
+    let (as_it_is, trained) = (AlibiScale::Model, AlibiScale::Trained(150));
+    let others = [
+        (rounded, true, KvType::F16, as_it_is),
+        (shrinking, false, KvType::F16, as_it_is),
+        (spec, false, KvType::F16, trained),
+        (spec, false, KvType::Q8_0, AlibiScale::Factor(0.7)),
+        (rounded, true, KvType::F16, trained),
+    ];
+    for (spec, bf16, kv, scale) in KvType::ALL.map(|kv| (spec, false, kv, as_it_is)).into_iter().chain(others) {
         let tokens = spec.tokens(300);
         let file = spec.file("Q8_0");
-        let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS).with_bf16(bf16);
+        let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS).with_bf16(bf16).with_scale(scale);
         let walk = |setup: Setup<'_>| {
             setup.session(file.bytes(), |session| (logits(session, &tokens), session.key_stats().visited.to_vec()))
         };
@@ -175,8 +182,11 @@ fn with_a_horizon_too() {
             for executor in [&Inline as &dyn Executor, &Threads(2), &Threads(3)] {
                 for n_batch in [1, 7, 64, 512] {
                     let n = executor.n_workers();
-                    let what =
-                        format!("{}, {kv} cache, {}, {n} workers, chunks of {n_batch}", spec.arch, kernels.name());
+                    let what = format!(
+                        "{}, {kv} cache, {scale:?}, {}, {n} workers, chunks of {n_batch}",
+                        spec.arch,
+                        kernels.name()
+                    );
                     let (got, visited) = walk(Setup { kernels, executor, ..setup }.with_batch(n_batch));
                     assert_same_bits(&what, &want, &got);
                     assert_eq!(want_visited, visited, "{what}: keys visited");

@@ -11,7 +11,7 @@ use common::reference::weights::{Tensor, bell, random};
 use common::run::{Setup, logits};
 use half::f16;
 use nearfield::kernels::{Kernels, KvBlock, KvRows, Query, Walk, scalar};
-use nearfield::{KvType, SessionConfig};
+use nearfield::{AlibiScale, KvType, SessionConfig};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -65,22 +65,27 @@ fn logits_are_those_of_the_full_walk() {
     }
 }
 
-/// A bias that is scaled, one that shrinks as the text grows, one that is rounded, one so flat that `exp` of it says little,
-/// none at all.
+/// A bias that is scaled, by the model or by the session, one that shrinks as the text grows, one that is rounded, one so flat
+/// that `exp` of it says little, none at all.
 #[test]
 fn logits_of_other_biases_are_those_of_the_full_walk() {
     let sharp = Spec { n_layer: 1, sharpness: 4.0, seed: 7, ..FALCON };
+    let (mpt, as_it_is) = (Spec { arch: "mpt", ..sharp }, AlibiScale::Model);
     let cases = [
-        ("scaled", sharp, false),
-        ("scaled and rounded", sharp, true),
-        ("rounded", Spec { arch: "mpt", ..sharp }, true),
-        ("shrinking", Spec { arch: "mpt", alibi_train_length: Some(300), ..sharp }, false),
-        ("flat", Spec { max_alibi_bias: Some(15.0), sharpness: 0.05, ..sharp }, false),
-        ("learned positions", Spec { arch: "gpt2", max_alibi_bias: None, n_positions: 700, ..sharp }, false),
+        ("scaled", sharp, false, as_it_is),
+        ("scaled and rounded", sharp, true, as_it_is),
+        ("rounded", mpt, true, as_it_is),
+        ("shrinking", Spec { alibi_train_length: Some(300), ..mpt }, false, as_it_is),
+        ("flat", Spec { max_alibi_bias: Some(15.0), sharpness: 0.05, ..sharp }, false, as_it_is),
+        ("half as steep", mpt, false, AlibiScale::Factor(0.5)),
+        ("three times as steep", mpt, false, AlibiScale::Factor(3.0)),
+        ("half as steep and rounded", mpt, true, AlibiScale::Factor(0.5)),
+        ("as if trained at 300", mpt, false, AlibiScale::Trained(300)),
+        ("learned positions", Spec { arch: "gpt2", max_alibi_bias: None, n_positions: 700, ..sharp }, false, as_it_is),
     ];
-    for (what, spec, bf16) in cases {
+    for (what, spec, bf16, scale) in cases {
         let (file, tokens) = (spec.file("F32"), spec.tokens(700));
-        let setup = Setup::default().with_ctx(tokens.len()).with_bf16(bf16);
+        let setup = Setup::default().with_ctx(tokens.len()).with_bf16(bf16).with_scale(scale);
         let full = run(setup, file.bytes(), &tokens);
         let short = run(setup.with_eps(EPS), file.bytes(), &tokens);
         let found = difference(&full.logits, &short.logits);
@@ -222,6 +227,8 @@ struct Draw {
     /// The bias is scaled, or shrinks as the text grows.
     arch: &'static str,
     alibi_train_length: Option<u32>,
+    /// By the session.
+    scale: AlibiScale,
     sharpness: f32,
     /// Standard deviation of the logarithm of a column's size in the keys' matrix.
     unevenness: f32,
@@ -234,16 +241,22 @@ fn draws() -> impl Strategy<Value = Draw> {
     let shape = (1..=6_usize, prop::sample::select(vec![8_usize, 16, 24, 40]), 0.2_f32..10.0);
     let scores = (-2.0_f32..1.5, 0.0_f32..2.0);
     let rest = (any::<u64>(), -24..=-1, prop::sample::select(KvType::ALL.to_vec()), 33..260_usize);
-    let bias = (prop::sample::select(vec!["mpt", "falcon", "jais"]), prop::option::of(1..200_u32));
+    let scale = prop_oneof![
+        2 => Just(AlibiScale::Model),
+        1 => (-6.0_f32..4.0).prop_map(|x| AlibiScale::Factor(x.exp2())),
+        1 => (1..200_usize).prop_map(AlibiScale::Trained),
+    ];
+    let bias = (prop::sample::select(vec!["mpt", "falcon", "jais"]), prop::option::of(1..200_u32), scale);
     (shape, scores, rest, bias).prop_map(
         |(
             (n_head, head_dim, max_alibi_bias),
             (log_sharpness, unevenness),
             (seed, log_eps, kv, n_tokens),
-            (arch, alibi_train_length),
+            (arch, alibi_train_length, scale),
         )| Draw {
             arch,
             alibi_train_length,
+            scale,
             seed,
             n_head,
             head_dim,
@@ -306,7 +319,7 @@ impl Draw {
         let recorder = Recorder { n_head: self.n_head, ..Recorder::default() };
         let file = self.spec().file_of(&self.tensors(), "F32");
         let setup = Setup { kernels: &recorder, ..Setup::default() };
-        let setup = setup.with_kv(self.kv).with_batch(1).with_eps(2_f32.powi(self.log_eps));
+        let setup = setup.with_kv(self.kv).with_batch(1).with_eps(2_f32.powi(self.log_eps)).with_scale(self.scale);
         setup.logits(file.bytes(), &self.tokens());
         let (keys, walks) = (recorder.keys.into_inner().unwrap(), recorder.walks.into_inner().unwrap());
         assert_eq!(keys.len(), self.n_tokens);

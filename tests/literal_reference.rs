@@ -7,6 +7,7 @@ use common::literal::Literal;
 use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, REFACT, Spec};
 use common::reference::quantize::TYPES;
 use common::run::Setup;
+use nearfield::AlibiScale;
 
 /// Largest difference over the spread of the logits. The formulas are the same: what is left is the rounding of f32.
 const BOUND: f64 = 1e-5;
@@ -92,6 +93,34 @@ fn logits_with_a_rounded_bias_are_those_of_the_literal_forward_pass() {
         println!("{}, {} heads: {found}; an exact bias: {exact}", spec.arch, spec.n_head);
         assert!(found.of_spread < BOUND, "{}: {found}", spec.arch);
         assert!(exact.of_spread > 10.0 * BOUND, "{}: an exact bias: {exact}", spec.arch);
+    }
+}
+
+/// Slopes that the session scales, in place of what the model says; and the same slopes as they are, which must not pass.
+#[test]
+fn logits_with_scaled_slopes_are_those_of_the_literal_forward_pass() {
+    type Change = fn(&mut Literal);
+    let shrinking = Spec { alibi_train_length: Some(30), ..JAIS };
+    let cases: [(&str, Spec, AlibiScale, Change); 6] = [
+        ("half", MPT, AlibiScale::Factor(0.5), |l| l.slope_scale = 0.5),
+        ("scaled bias, three times", FALCON, AlibiScale::Factor(3.0), |l| l.slope_scale = 3.0),
+        ("as if trained at 20", MPT, AlibiScale::Trained(20), |l| l.spec.alibi_train_length = Some(20)),
+        ("12 heads as if trained at 20", Spec { n_head: 12, n_head_kv: 4, ..BLOOM }, AlibiScale::Trained(20), |l| {
+            l.spec.alibi_train_length = Some(20);
+        }),
+        ("another training", shrinking, AlibiScale::Trained(10), |l| l.spec.alibi_train_length = Some(10)),
+        ("a factor instead of the training", shrinking, AlibiScale::Factor(1.0), |l| l.spec.alibi_train_length = None),
+    ];
+    for (what, spec, scale, change) in cases {
+        let (tokens, tensors) = (spec.tokens(N_TOKENS), spec.tensors());
+        let got = Setup::default().with_scale(scale).logits(spec.file_of(&tensors, "F32").bytes(), &tokens);
+        let mut literal = Literal::new(&spec, &tensors);
+        let without = difference(&literal.logits(&tokens), &got);
+        change(&mut literal);
+        let found = difference(&literal.logits(&tokens), &got);
+        println!("{what}: {found}; without: {without}");
+        assert!(found.of_spread < BOUND, "{what}: {found}");
+        assert!(without.of_spread > 10.0 * BOUND, "{what}: without the scale: {without}");
     }
 }
 

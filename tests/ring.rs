@@ -7,7 +7,7 @@ use common::model::{MPT, Spec};
 use common::run::{Setup, logits};
 use common::threads::Threads;
 use nearfield::kernels::{KV_BLOCK, available};
-use nearfield::{KvType, MemoryPlan, Model, Ring, RunError, SessionConfig};
+use nearfield::{AlibiScale, KvType, MemoryPlan, Model, Ring, RunError, SessionConfig};
 
 fn with_ring(setup: Setup<'_>, ring: Ring) -> Setup<'_> {
     Setup { config: SessionConfig { ring, ..setup.config }, ..setup }
@@ -154,22 +154,31 @@ fn each_head_gets_the_ring_of_its_slope() {
 fn rings_know_what_becomes_of_a_slope() {
     let spec = Spec { n_layer: 2, sharpness: 0.05, ..MPT };
     let setup = with_ring(Setup::default().with_ctx(1500).with_batch(64), Ring::Bias(1e-7));
-    let in_ring = |spec: Spec| {
+    let in_ring = |spec: Spec, scale: AlibiScale| {
         let (file, tokens) = (spec.file("F32"), spec.tokens(1500));
-        let want = Setup::default().with_ctx(1500).logits(file.bytes(), &tokens);
-        setup.session(file.bytes(), |session| {
+        let want = Setup::default().with_ctx(1500).with_scale(scale).logits(file.bytes(), &tokens);
+        setup.with_scale(scale).session(file.bytes(), |session| {
             let found = difference(&want, &logits(session, &tokens));
             let in_ring = session.key_stats().in_ring[0];
-            println!("{}, {:?}: {found}; in the first ring {in_ring}", spec.arch, spec.alibi_train_length);
+            println!("{}, {:?}, {scale:?}: {found}; in the first ring {in_ring}", spec.arch, spec.alibi_train_length);
             assert!(found.of_spread < 1e-5, "{found}");
             in_ring
         })
     };
-    let plain = in_ring(spec);
-    // A scale of 1/sqrt(8), and slopes that end at a fifth.
-    for other in [Spec { biases: true, arch: "falcon", ..spec }, Spec { alibi_train_length: Some(300), ..spec }] {
-        let n = in_ring(other);
-        assert!(3 * plain < 2 * n && n < 6 * plain, "{n} of {plain}: {other:?}");
+    let (plain, shrinking) = (in_ring(spec, AlibiScale::Model), Spec { alibi_train_length: Some(300), ..spec });
+    // A scale of 1/sqrt(8), slopes that end at a fifth, and a quarter as steep ones.
+    let flatter = [
+        (Spec { biases: true, arch: "falcon", ..spec }, AlibiScale::Model),
+        (shrinking, AlibiScale::Model),
+        (spec, AlibiScale::Trained(300)),
+        (spec, AlibiScale::Factor(0.25)),
+    ];
+    for (other, scale) in flatter {
+        let n = in_ring(other, scale);
+        assert!(3 * plain < 2 * n && n < 6 * plain, "{n} of {plain}: {other:?}, {scale:?}");
+    }
+    for (other, scale) in [(spec, AlibiScale::Factor(2.0)), (shrinking, AlibiScale::Factor(1.5))] {
+        assert!(4 * in_ring(other, scale) < 3 * plain, "{other:?}, {scale:?}: of {plain}");
     }
 }
 

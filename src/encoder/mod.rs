@@ -5,6 +5,7 @@ use core::sync::atomic::AtomicU32;
 
 use nearfield_kernels::{Arena, Kernels};
 
+use crate::alibi::AlibiScale;
 use crate::executor::Executor;
 use crate::heads::Heads;
 use crate::model::{Head, LayerTable, LoadError, Model};
@@ -278,6 +279,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
                 kv: self.config.kv.keys,
                 horizon_eps: self.config.horizon_eps * 0.5,
                 alibi_bf16: false,
+                alibi_scale: AlibiScale::Model,
                 n_ctx: self.config.n_ctx,
             },
             n_batch: self.config.chunk(),

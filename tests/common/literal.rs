@@ -21,6 +21,8 @@ pub struct Literal {
     pub exact_gelu: bool,
     /// Slope, position of the key and their product rounded to bfloat16.
     pub bf16: bool,
+    /// What all slopes are multiplied with.
+    pub slope_scale: f64,
     pub norm_eps: f64,
 }
 
@@ -35,6 +37,7 @@ impl Literal {
             distance: |d| d as f64,
             exact_gelu: spec.arch != "bloom" && spec.arch != "gpt2",
             bf16: false,
+            slope_scale: 1.0,
             norm_eps: f64::from(NORM_EPS),
         }
     }
@@ -137,7 +140,7 @@ impl Literal {
     /// Of the key at `key` for the query at `pos`.
     fn bias(&self, head: usize, pos: usize, key: usize) -> f64 {
         let shrink = self.spec.alibi_train_length.map_or(1.0, |n| (f64::from(n) / (pos + 1) as f64).min(1.0));
-        let slope = self.slopes[head] * shrink;
+        let slope = self.slopes[head] * shrink * self.slope_scale;
         if self.bf16 {
             let round = |x: f64| bf16::from_f32(x as f32).to_f64();
             return round(round(slope) * round(key as f64));

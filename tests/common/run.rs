@@ -1,7 +1,9 @@
 //! A session of the library over a file, in one call.
 
 use nearfield::kernels::{Kernels, best};
-use nearfield::{Arena, Executor, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig};
+use nearfield::{
+    AlibiScale, Arena, Executor, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig,
+};
 
 /// How a session runs.
 #[derive(Clone, Copy)]
@@ -61,6 +63,10 @@ impl Setup<'_> {
 
     pub fn with_bf16(self, alibi_bf16: bool) -> Self {
         Self { config: SessionConfig { alibi_bf16, ..self.config }, ..self }
+    }
+
+    pub fn with_scale(self, alibi_scale: AlibiScale) -> Self {
+        Self { config: SessionConfig { alibi_scale, ..self.config }, ..self }
     }
 
     pub fn with_eps(self, horizon_eps: f32) -> Self {

@@ -2,7 +2,7 @@
 
 use nearfield::kernels::best;
 use nearfield::{
-    Arena, Inline, Line, MemoryPlan, Model, PlanError, Ring, RunError, Session, SessionConfig, SessionError,
+    AlibiScale, Arena, Inline, Line, MemoryPlan, Model, PlanError, Ring, RunError, Session, SessionConfig, SessionError,
 };
 
 use crate::common::model::GPT2;
@@ -34,6 +34,19 @@ fn plan_errors() {
         (SessionConfig { ring: Ring::Bias(f32::NAN), ..base }, PlanError::Ring, ["ring", "between 0 and 1"]),
         (SessionConfig { horizon_eps: -1.0, ..base }, PlanError::HorizonEps, ["epsilon", "negative"]),
         (SessionConfig { horizon_eps: f32::NAN, ..base }, PlanError::HorizonEps, ["epsilon", "not a number"]),
+        (SessionConfig { alibi_scale: AlibiScale::Factor(0.0), ..base }, PlanError::AlibiScale, ["factor", "above 0"]),
+        (SessionConfig { alibi_scale: AlibiScale::Factor(-1.0), ..base }, PlanError::AlibiScale, ["factor", "above 0"]),
+        (
+            SessionConfig { alibi_scale: AlibiScale::Factor(f32::NAN), ..base },
+            PlanError::AlibiScale,
+            ["factor", "finite"],
+        ),
+        (
+            SessionConfig { alibi_scale: AlibiScale::Factor(f32::INFINITY), ..base },
+            PlanError::AlibiScale,
+            ["factor", "finite"],
+        ),
+        (SessionConfig { alibi_scale: AlibiScale::Trained(0), ..base }, PlanError::AlibiScale, ["trained", "0 tokens"]),
     ];
     for (config, want, words) in cases {
         let what = format!("{config:?}");

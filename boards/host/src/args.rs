@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nearfield::{KvType, KvTypes, Ring, SessionConfig};
+use nearfield::{AlibiScale, KvType, KvTypes, Ring, SessionConfig};
 
 use crate::bench::BenchArgs;
 use crate::convert::ConvertArgs;
@@ -20,6 +20,7 @@ use crate::quantize::QuantizeArgs;
 use crate::rerank::RerankArgs;
 use crate::rings;
 use crate::run::RunArgs;
+use crate::slopes;
 use crate::tokenize::{DetokenizeArgs, TokenizeArgs};
 
 /// Stories and numbers from ALiBi transformers, on this machine's processor.
@@ -94,6 +95,11 @@ pub struct SessionArgs {
     #[arg(long)]
     pub alibi_bf16: bool,
 
+    /// What becomes of the slopes: as the model says (model), times a factor above 0 (such as 0.5), or shrunk in texts longer than
+    /// those of the training (train:N)
+    #[arg(long, value_name = "SCALE", default_value = "model", value_parser = slopes::parse, allow_negative_numbers = true)]
+    pub alibi_scale: AlibiScale,
+
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -110,6 +116,7 @@ impl SessionArgs {
             endless: false,
             horizon_eps: self.horizon_eps,
             alibi_bf16: self.alibi_bf16,
+            alibi_scale: self.alibi_scale,
         }
     }
 }

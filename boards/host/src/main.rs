@@ -30,6 +30,7 @@ mod report;
 mod rerank;
 mod rings;
 mod run;
+mod slopes;
 mod standard_output;
 mod story;
 mod text;

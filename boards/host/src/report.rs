@@ -5,10 +5,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use nearfield::kernels;
-use nearfield::{MemoryPlan, Model, Ring, SessionConfig, Shape};
+use nearfield::{AlibiScale, MemoryPlan, Model, Ring, SessionConfig, Shape};
 
 use crate::engine::Engine;
 use crate::model_file::ModelFile;
+use crate::slopes;
 use crate::story::{End, Story, more_room};
 
 /// A line on standard error; if nobody reads that, it is lost.
@@ -61,7 +62,7 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
     note(format_args!("threads  {}", engine.executor().n_workers()));
     note(format_args!(
-        "context  {} tokens{}, keys and values in {}{}{}, horizon at {:e} of the sum",
+        "context  {} tokens{}, keys and values in {}{}{}{}, horizon at {:e} of the sum",
         config.n_ctx,
         if config.endless { " of an endless text" } else { "" },
         config.kv,
@@ -74,6 +75,10 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
         match config.n_sinks {
             0 => String::new(),
             n => format!(" and the first {n}"),
+        },
+        match config.alibi_scale {
+            AlibiScale::Model => String::new(),
+            scale => format!(", slopes scaled by {}", slopes::word(scale)),
         },
         config.horizon_eps
     ));

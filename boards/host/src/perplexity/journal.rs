@@ -11,6 +11,7 @@ use nearfield_boards::hash::Fnv64;
 use super::PerplexityArgs;
 use super::score::Score;
 use crate::model_file::ModelFile;
+use crate::slopes;
 
 /// Scores by length and number of the window.
 pub struct Journal {
@@ -77,12 +78,14 @@ fn heading(args: &PerplexityArgs, model: &ModelFile, tokens: &[u32]) -> String {
     tokens.iter().for_each(|token| hash.bytes(&token.to_le_bytes()));
     let (text, session) = (hash.get(), &args.session);
     format!(
-        "nearfield perplexity: model {model:016x}, text {text:016x}, {:?}, kv {}, {:?}, sinks {}, horizon {:e}",
+        "nearfield perplexity: model {model:016x}, text {text:016x}, {:?}, kv {}, {:?}, sinks {}, horizon {:e}, slopes {}{}",
         args.protocol(),
         session.kv,
         session.ring,
         session.sinks,
-        session.horizon_eps
+        session.horizon_eps,
+        slopes::word(session.alibi_scale),
+        if session.alibi_bf16 { ", bias in bf16" } else { "" }
     )
 }
 

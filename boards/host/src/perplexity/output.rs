@@ -12,6 +12,7 @@ use crate::model_file::ModelFile;
 use crate::output_file::OutputFile;
 use crate::report;
 use crate::rings;
+use crate::slopes;
 use crate::standard_output::StandardOutput;
 
 /// One length.
@@ -83,18 +84,24 @@ impl<'s> Table<'s> {
 
     fn csv(&self, out: &mut (dyn Write + Send)) -> Result<()> {
         let session = &self.args.session;
-        writeln!(out, "model,text,protocol,kv,ring,sinks,length,perplexity,error,bits_per_byte,tokens,bytes")?;
+        writeln!(
+            out,
+            "model,text,protocol,kv,ring,sinks,horizon_eps,alibi_scale,alibi_bf16,length,perplexity,error,bits_per_byte,tokens,bytes"
+        )?;
         let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
         for Row { n_ctx, score } in &self.rows {
             writeln!(
                 out,
-                "{},{},{},{},{},{},{n_ctx},{},{},{},{},{}",
+                "{},{},{},{},{},{},{:e},{},{},{n_ctx},{},{},{},{},{}",
                 quoted(self.model.name.clone()),
                 quoted(self.args.file.display().to_string()),
                 quoted(self.args.protocol().describe()),
                 session.kv,
                 quoted(rings::word(&session.ring)),
                 session.sinks,
+                session.horizon_eps,
+                slopes::word(session.alibi_scale),
+                session.alibi_bf16,
                 score.perplexity(),
                 score.error(),
                 score.bits_per_byte(),

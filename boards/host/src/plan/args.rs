@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use nearfield::{KvTypes, Ring, SessionConfig};
+use nearfield::{AlibiScale, KvTypes, Ring, SessionConfig};
 
 use super::boards;
 use crate::args::{ModelArgs, kv_types, share};
 use crate::rings;
+use crate::slopes;
 
 #[derive(Args, Debug)]
 pub struct PlanArgs {
@@ -37,6 +38,10 @@ pub struct PlanArgs {
     /// First tokens of the text whose keys are kept besides those of the ring
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub sinks: usize,
+
+    /// What becomes of the slopes, as `run --alibi-scale` has it
+    #[arg(long, value_name = "SCALE", default_value = "model", value_parser = slopes::parse, allow_negative_numbers = true)]
+    pub alibi_scale: AlibiScale,
 
     /// A text that may go on without end
     #[arg(long)]

@@ -124,6 +124,7 @@ fn config(args: &PlanArgs, target: Option<&Target>) -> SessionConfig {
         ring: args.ring,
         n_sinks: args.sinks,
         endless: args.endless,
+        alibi_scale: args.alibi_scale,
         ..SessionConfig::default()
     }
 }
@@ -183,6 +184,6 @@ fn heads_ring(keys: Vec<u32>, config: &SessionConfig) -> Ring {
 /// What a distance is multiplied with by the flattest query head of a KV head, for a query that sees the whole context.
 fn slope(shape: &Shape, config: &SessionConfig, head: usize) -> f32 {
     let n = shape.heads_per_kv();
-    let slopes = (head * n..(head + 1) * n).map(|head| alibi::slope_at(shape, head, config.n_ctx) * shape.bias_scale());
-    slopes.fold(f32::INFINITY, f32::min)
+    let slope = |head| alibi::slope_at(shape, config.alibi_scale, head, config.n_ctx) * shape.bias_scale();
+    (head * n..(head + 1) * n).map(slope).fold(f32::INFINITY, f32::min)
 }

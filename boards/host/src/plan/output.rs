@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Result;
-use nearfield::{HeadPlan, SessionConfig};
+use nearfield::{AlibiScale, HeadPlan, SessionConfig};
 use serde_json::{Map, Value, json};
 
 use super::advice::{Advice, Ram, smaller_weights};
@@ -12,6 +12,7 @@ use super::target::Need;
 use super::{By, Choice, Sheet, slope};
 use crate::report::{Bytes, Summary, parts};
 use crate::rings;
+use crate::slopes;
 use crate::standard_output::StandardOutput;
 
 /// Prints all of it.
@@ -59,11 +60,15 @@ impl<'s> Facts<'s> {
 
 fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
     let Facts { sheet, choice, .. } = facts;
-    let SessionConfig { n_ctx, n_batch, kv, n_sinks, endless, .. } = choice.config;
+    let SessionConfig { n_ctx, n_batch, kv, n_sinks, endless, alibi_scale, .. } = choice.config;
     writeln!(out, "{}: {}", sheet.file.name, Summary(sheet.model.shape()))?;
     let endless = if endless { " of an endless text" } else { "" };
     let sinks = if n_sinks > 0 { format!(", {n_sinks} sinks") } else { String::new() };
-    writeln!(out, "{n_ctx} tokens{endless}, keys and values in {kv}{sinks}, {n_batch} tokens at a time")?;
+    let scale = match alibi_scale {
+        AlibiScale::Model => String::new(),
+        scale => format!(", slopes scaled by {}", slopes::word(scale)),
+    };
+    writeln!(out, "{n_ctx} tokens{endless}, keys and values in {kv}{sinks}{scale}, {n_batch} tokens at a time")?;
     memory(choice, out)?;
     for choice in &sheet.choices {
         if choice.forgets() || choice.by != By::Hand {
@@ -203,6 +208,7 @@ fn json(facts: &Facts<'_>) -> Value {
     set("kv", json!(config.kv.to_string()));
     set("n_sinks", json!(config.n_sinks));
     set("endless", json!(config.endless));
+    set("alibi_scale", json!(slopes::word(config.alibi_scale)));
     set("ring", json!(rings::word(&config.ring)));
     let plan = &choice.plan;
     set(

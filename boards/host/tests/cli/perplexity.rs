@@ -96,6 +96,26 @@ fn one_stream() {
     assert_eq!(n_tokens("") - n_tokens("--special"), "<|endoftext|>".len() - 1);
 }
 
+/// What the session makes of the slopes is in the scores, as in the logits.
+#[test]
+fn scaled_slopes() {
+    let f = Folder::new();
+    let tokens = with_text(&f);
+    let n = tokens.len().next_multiple_of(32);
+    let mut perplexities = Vec::new();
+    for flags in ["", "--alibi-scale 0.25", "--alibi-scale train:20"] {
+        let found = table(&f.stdout(&format!("perplexity tiny.gguf -f text --stream --ctx {n} {flags}")))[0];
+        assert_row(found, n, &losses(&f, &tokens, flags));
+        assert!(perplexities.iter().all(|&other: &f64| (other - found.1).abs() > 1e-3), "{flags}: {}", found.1);
+        perplexities.push(found.1);
+    }
+    let same = table(&f.stdout(&format!("perplexity tiny.gguf -f text --stream --ctx {n} --alibi-scale model")))[0];
+    assert_eq!(same.1, perplexities[0]);
+    let what = "for '--alibi-scale <SCALE>': model, a factor above 0 such as 0.5 or 2^-1, or train:N with";
+    f.fails("perplexity tiny.gguf -f text --alibi-scale 0", 2, &format!("invalid value '0' {what}"));
+    f.fails("run tiny.gguf the --alibi-scale train:0", 2, &format!("invalid value 'train:0' {what}"));
+}
+
 #[test]
 fn tables_and_pictures() {
     let f = Folder::new();
@@ -106,7 +126,10 @@ fn tables_and_pictures() {
     let csv = fs::read_to_string(f.path().join("out.csv")).unwrap();
     let rows: Vec<&str> = csv.lines().collect();
     assert_eq!(rows.len(), 4);
-    assert_eq!(rows[0], "model,text,protocol,kv,ring,sinks,length,perplexity,error,bits_per_byte,tokens,bytes");
+    assert_eq!(
+        rows[0],
+        "model,text,protocol,kv,ring,sinks,horizon_eps,alibi_scale,alibi_bf16,length,perplexity,error,bits_per_byte,tokens,bytes"
+    );
     for (row, (n_ctx, perplexity, n_tokens)) in rows[1..].iter().zip(table(&told)) {
         // The protocol has commas, in quotes.
         let fields: Vec<&str> = row.rsplit(',').collect();
@@ -136,7 +159,8 @@ fn what_is_done_need_not_be_done_again() {
     // What is noted is what counts: a window that took no time has the score that the file gives it.
     fs::write(&path, whole.replace("\n16 0 ", "\n16 0 9")).unwrap();
     assert_ne!(f.stdout(line), want);
-    for other in ["--kv f32", "--all", "--sinks 3", "--max-tokens 90"] {
+    let others = ["--kv f32", "--all", "--sinks 3", "--max-tokens 90", "--ring 64", "--horizon-eps 0.5"];
+    for other in others.into_iter().chain(["--alibi-bf16", "--alibi-scale 0.5", "--alibi-scale train:16"]) {
         f.fails(&format!("{line} {other}"), 1, "done: is the record of another model, text or setting");
     }
     f.fails("perplexity tiny.gguf -f text --ctx 16 --resume text", 1, "text: is no record of a measurement");

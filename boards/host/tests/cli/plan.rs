@@ -199,8 +199,20 @@ fn a_text_is_measured() {
     let f = Folder::new();
     f.write("text", WORDS.repeat(20).as_bytes());
     f.write("tiny.gguf", &tiny::flat());
-    for kv in ["f32", "f16", "q8_0"] {
-        let plan = json(&f, &format!("--ctx 200 --kv {kv} --calibrate text --loss 0.05 --outliers 0 --threads 2"));
+    // Slopes as they are, scaled, and shrinking along the text: `at(pos)` is what a query has of the slope at the end.
+    type At = fn(i32) -> f64;
+    let shrinking: At = |pos| 200.0 / f64::from((pos + 1).max(50));
+    let cases: [(&str, &str, At); 5] = [
+        ("f32", "model", |_| 1.0),
+        ("f16", "model", |_| 1.0),
+        ("q8_0", "model", |_| 1.0),
+        ("f32", "2", |_| 1.0),
+        ("f16", "train:50", shrinking),
+    ];
+    for (kv, scale, at) in cases {
+        let flags = format!("--ctx 200 --kv {kv} --alibi-scale {scale} --calibrate text");
+        let plan = json(&f, &format!("{flags} --loss 0.05 --outliers 0 --threads 2"));
+        assert_eq!(plan["alibi_scale"], scale);
         let [by_bias, by_text] = [&plan["rings"][0], &plan["rings"][1]];
         assert_eq!(
             [&by_bias["by"], &by_text["by"], &plan["ring"]],
@@ -212,6 +224,7 @@ fn a_text_is_measured() {
                 let flat = head["slope"].as_f64().unwrap();
                 let n_blocks = number(&head["n_seen"]).div_ceil(32) as i32;
                 let cut = |slope: f64, pos: i32| {
+                    let slope = slope * at(pos);
                     let n_seen = pos - 32 * (pos / 32 + 1 - n_blocks).max(0);
                     let sum =
                         |keys: std::ops::RangeInclusive<i32>| keys.map(|d| (-slope * f64::from(d)).exp()).sum::<f64>();

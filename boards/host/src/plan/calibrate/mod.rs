@@ -71,7 +71,7 @@ pub fn calibration(
     let (n, n_ctx) = (tokens.len(), config.n_ctx);
     ensure!(!pieces.is_empty(), "{}: {n} tokens, fewer than the context of {n_ctx}", path.display());
     let workers = Workers::new(args.threads.map_or_else(n_cores, usize::from))?;
-    let observer = Observer::new(kernels_called(None)?, shape, n_ctx, args.sinks)?;
+    let observer = Observer::new(kernels_called(None)?, shape, &config, args.sinks)?;
     let mut lines = allocate(plan.session())?;
     let mut session = Session::new(model, config, &observer, workers.executor(), &mut Arena::new(&mut lines))?;
     let mut found = [Shares::new(shape.n_head_kv, n_ctx), Shares::new(shape.n_head_kv, n_ctx)];

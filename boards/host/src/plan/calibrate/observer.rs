@@ -1,7 +1,6 @@
 //! Kernels that look on: how much of each query's denominator lies in which block of keys.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::mem;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +9,21 @@ use anyhow::{Result, ensure};
 use nearfield::kernels::{
     Activations, BlockQ8, ColumnsMut, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk,
 };
-use nearfield::{Shape, alibi};
+use nearfield::{AlibiScale, SessionConfig, Shape, alibi};
 
 use super::shares::Shares;
 
 /// The kernels of a session that visits every key of every text; what they do is what the others do.
 ///
-/// Heads are told apart by their slopes. The queries that walk together do so on one thread, from their own block to the first of the text, so
+/// Heads are told apart by the slopes that they have at a query's position. The queries that walk together do so on one thread, from their own block to the first of the text, so
 /// what was seen of them so far lies with the thread.
 pub struct Observer {
     kernels: &'static dyn Kernels,
-    /// KV heads by the bits of the slopes of their query heads.
-    heads: HashMap<u32, usize>,
+    shape: Shape,
+    scale: AlibiScale,
     /// First keys that no ring cuts off.
     n_sinks: usize,
     n_ctx: usize,
-    n_heads: usize,
     found: Mutex<Shares>,
     /// Whether a slope was none of those.
     is_lost: AtomicBool,
@@ -46,21 +44,32 @@ thread_local! {
 
 impl Observer {
     /// Looks on while these kernels work.
-    pub fn new(kernels: &'static dyn Kernels, shape: &Shape, n_ctx: usize, n_sinks: usize) -> Result<Self> {
-        let slope = |head| (alibi::slope_at(shape, head, 1) * shape.bias_scale()).to_bits();
-        let heads: HashMap<u32, usize> =
-            (0..shape.n_head).map(|head| (slope(head), head / shape.heads_per_kv())).collect();
-        ensure!(heads.len() == shape.n_head, "heads have the same slope: they cannot be told apart");
-        let n_heads = shape.n_head_kv;
-        let found = Mutex::new(Shares::new(n_heads, n_ctx));
-        Ok(Self { kernels, heads, n_sinks, n_ctx, n_heads, found, is_lost: AtomicBool::new(false) })
+    pub fn new(kernels: &'static dyn Kernels, shape: &Shape, config: &SessionConfig, n_sinks: usize) -> Result<Self> {
+        let (scale, n_ctx) = (config.alibi_scale, config.n_ctx);
+        let found = Mutex::new(Shares::new(shape.n_head_kv, n_ctx));
+        let is_lost = AtomicBool::new(false);
+        let observer = Self { kernels, shape: *shape, scale, n_sinks, n_ctx, found, is_lost };
+        let are_apart =
+            |n_keys| (0..shape.n_head).all(|head| observer.find(observer.slope(head, n_keys), n_keys) == Some(head));
+        ensure!(are_apart(1) && are_apart(n_ctx), "heads have the same slope: they cannot be told apart");
+        Ok(observer)
+    }
+
+    /// Of a query that sees `n_keys` keys.
+    fn slope(&self, head: usize, n_keys: usize) -> f32 {
+        alibi::slope_at(&self.shape, self.scale, head, n_keys) * self.shape.bias_scale()
+    }
+
+    /// The first query head with this slope.
+    fn find(&self, slope: f32, n_keys: usize) -> Option<usize> {
+        (0..self.shape.n_head).find(|&head| self.slope(head, n_keys).to_bits() == slope.to_bits())
     }
 
     /// Adds what was found to `shares` and begins anew.
     pub fn move_to(&self, shares: &mut Shares) -> Result<()> {
-        ensure!(!self.is_lost.load(Ordering::Relaxed), "slopes change along the text: heads cannot be told apart");
+        ensure!(!self.is_lost.load(Ordering::Relaxed), "a query has the slope of no head");
         let mut found = self.found.lock().expect("no thread stops while it holds this");
-        shares.add_all(&mem::replace(&mut *found, Shares::new(self.n_heads, self.n_ctx)));
+        shares.add_all(&mem::replace(&mut *found, Shares::new(self.shape.n_head_kv, self.n_ctx)));
         Ok(())
     }
 
@@ -84,8 +93,8 @@ impl Observer {
             let total: f64 = seen.iter().map(|seen| seen.sum * (seen.max - max).exp()).sum();
             shares.clear();
             shares.extend(seen.iter().map(|seen| seen.cut * (seen.max - max).exp() / total));
-            match self.heads.get(&walk.slope.to_bits()) {
-                Some(&head) => found.add(head, &shares),
+            match self.find(walk.slope, walk.pos + 1) {
+                Some(head) => found.add(head / self.shape.heads_per_kv(), &shares),
                 None => self.is_lost.store(true, Ordering::Relaxed),
             }
         }

@@ -1,0 +1,135 @@
+//! Slopes that are scaled as a text runs: from there on it is as if they had always been so, over the keys that there are.
+
+mod common;
+
+use common::compare::assert_same_bits;
+use common::model::{MPT, Spec};
+use common::run::{Setup, logits};
+use nearfield::{AlibiScale, KvType, PlanError, Ring, Session, SessionConfig};
+
+const N_TOKENS: usize = 200;
+const SCALES: [AlibiScale; 4] =
+    [AlibiScale::Model, AlibiScale::Factor(0.25), AlibiScale::Factor(2.0), AlibiScale::Trained(60)];
+
+fn setup(kv: KvType, n_batch: usize) -> Setup<'static> {
+    let setup = Setup::default().with_kv(kv).with_eps(SessionConfig::HORIZON_EPS).with_batch(n_batch);
+    Setup { config: SessionConfig { n_sinks: 2, ring: Ring::Keys(128), ..setup.config }, ..setup }
+}
+
+/// All keys are kept.
+fn whole(kv: KvType, n_batch: usize) -> Setup<'static> {
+    let setup = setup(kv, n_batch);
+    Setup { config: SessionConfig { ring: Ring::Full, ..setup.config }, ..setup }
+}
+
+fn set(session: &mut Session<'_, '_, '_>, scale: AlibiScale) {
+    session.set_alibi_scale(scale).expect("there is such a scale");
+}
+
+/// With one layer, keys and values do not depend on the slopes: after a switch the cache is that of a session which had the new
+/// scale from the beginning, and so is all that follows, and back.
+#[test]
+fn after_a_switch_it_is_as_if_it_had_always_been_so() {
+    let spec = Spec { n_layer: 1, n_head_kv: 2, ..MPT };
+    let (file, tokens) = (spec.file("Q8_0"), spec.tokens(N_TOKENS));
+    for kv in KvType::ALL {
+        let want = SCALES.map(|scale| setup(kv, 64).with_scale(scale).logits(file.bytes(), &tokens));
+        for pair in want.windows(2) {
+            assert_ne!(pair[0][150], pair[1][150], "{kv}: the scales show");
+        }
+        // Chunks of other sizes than the switches, and at last token by token.
+        for (n_batch, step) in [(64, 37), (7, 40), (1, 1)] {
+            let got = setup(kv, n_batch).session(file.bytes(), |session| {
+                let mut rows = vec![];
+                for (i, part) in tokens.chunks(step).enumerate() {
+                    set(session, SCALES[i % SCALES.len()]);
+                    rows.extend(logits(session, part));
+                }
+                rows
+            });
+            for (i, part) in (0..N_TOKENS).collect::<Vec<_>>().chunks(step).enumerate() {
+                let (from, to) = (part[0], part[0] + part.len());
+                let what = format!("{kv}, {:?} from {from} on", SCALES[i % SCALES.len()]);
+                assert_same_bits(&what, &want[i % SCALES.len()][from..to], &got[from..to]);
+            }
+        }
+    }
+}
+
+/// In deeper layers the keys are of what earlier layers saw: two sessions with the same past go on the same, whether one of them
+/// went there and back in between or not.
+#[test]
+fn a_switch_there_and_back_leaves_no_trace() {
+    let spec = Spec { n_layer: 3, n_head_kv: 2, ..MPT };
+    let (file, tokens) = (spec.file("Q8_0"), spec.tokens(N_TOKENS));
+    let (before, after) = tokens.split_at(100);
+    for kv in [KvType::F32, KvType::Q8_0] {
+        for scale in &SCALES[1..] {
+            // It begins with one scale and goes on with another.
+            let want = whole(kv, 64).session(file.bytes(), |session| {
+                let first = logits(session, before);
+                set(session, *scale);
+                [first, logits(session, after)].concat()
+            });
+            let got = whole(kv, 16).session(file.bytes(), |session| {
+                let first = logits(session, before);
+                // What is tried with the new scale is taken back, with the old one in between.
+                set(session, *scale);
+                let tried = logits(session, after);
+                set(session, AlibiScale::Model);
+                session.rewind(before.len()).expect("it is all there");
+                let old = logits(session, after);
+                assert_ne!(tried, old, "{kv}, {scale:?}: the scale shows");
+                session.rewind(before.len()).expect("it is all there");
+                set(session, *scale);
+                [first, logits(session, after)].concat()
+            });
+            assert_same_bits(&format!("{kv}, {scale:?}"), &want, &got);
+            let unscaled = whole(kv, 16).logits(file.bytes(), &tokens);
+            let back = whole(kv, 16).session(file.bytes(), |session| {
+                let first = logits(session, before);
+                set(session, *scale);
+                logits(session, after);
+                session.rewind(before.len()).expect("it is all there");
+                set(session, AlibiScale::Model);
+                [first, logits(session, after)].concat()
+            });
+            assert_same_bits(&format!("{kv}, back from {scale:?}"), &unscaled, &back);
+        }
+    }
+}
+
+#[test]
+fn a_scale_that_is_none_is_refused_and_changes_nothing() {
+    let (file, tokens) = (MPT.file("F32"), MPT.tokens(N_TOKENS));
+    let (before, after) = tokens.split_at(100);
+    let setup = Setup::default().with_scale(AlibiScale::Factor(0.5));
+    let got = setup.session(file.bytes(), |session| {
+        let first = logits(session, before);
+        let factors = [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(AlibiScale::Factor);
+        for none in factors.into_iter().chain([AlibiScale::Trained(0)]) {
+            assert_eq!(session.set_alibi_scale(none), Err(PlanError::AlibiScale), "{none:?}");
+        }
+        [first, logits(session, after)].concat()
+    });
+    assert_same_bits("after errors", &setup.logits(file.bytes(), &tokens), &got);
+}
+
+/// The ends of what is accepted: no NaN comes of them, and the flattest sees all keys as near.
+#[test]
+fn slopes_of_any_size_have_finite_logits() {
+    let (file, tokens) = (MPT.file("F32"), MPT.tokens(N_TOKENS));
+    let with =
+        |scale| Setup::default().with_eps(SessionConfig::HORIZON_EPS).with_scale(scale).logits(file.bytes(), &tokens);
+    let flat = with(AlibiScale::Factor(f32::from_bits(1)));
+    let steep = with(AlibiScale::Factor(f32::MAX));
+    assert!(flat.iter().chain(&steep).flatten().all(|x| x.is_finite()));
+    let none = Spec { max_alibi_bias: Some(0.0), ..MPT }.file_of(&MPT.tensors(), "F32");
+    let unbiased = Setup::default().logits(none.bytes(), &tokens);
+    assert_same_bits("no bias", &unbiased, &flat);
+    // Nothing but its own key is left to each query.
+    assert_same_bits("its own key", &Setup::default().logits(file.bytes(), &tokens[..1]), &steep[..1]);
+    assert!(
+        Setup::default().with_scale(AlibiScale::Trained(usize::MAX)).logits(file.bytes(), &tokens).len() == N_TOKENS
+    );
+}
