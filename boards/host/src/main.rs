@@ -32,6 +32,7 @@ mod rings;
 mod run;
 mod slopes;
 mod standard_output;
+mod stops;
 mod story;
 mod text;
 mod threads;

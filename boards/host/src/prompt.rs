@@ -5,6 +5,7 @@ use nearfield::gguf::Value;
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 
 use crate::model_file::ModelFile;
+use crate::stops::Stops;
 use crate::text;
 
 /// A beginning.
@@ -13,8 +14,8 @@ pub struct Prompt {
     pub shown: Vec<u8>,
     /// What the model reads.
     pub tokens: Vec<u32>,
-    /// Tokens that end the text, beside the one that ends all texts.
-    pub stops: Vec<u32>,
+    /// What ends the text, beside the token that ends all texts.
+    pub stops: Stops,
     /// What is shown behind the text that the model writes.
     pub after: Vec<u8>,
 }
@@ -29,7 +30,7 @@ impl Prompt {
                 vocab.bos.or(vocab.eos).context("the prompt is empty, and the model has no token to begin with")?,
             );
         }
-        Ok(Self { shown: text.to_vec(), tokens, stops: vec![], after: vec![] })
+        Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
 
     /// A text with a hole before `suffix`, as models of code read it: prefix, suffix, middle (Bavarian et al. 2022, arXiv
@@ -43,7 +44,8 @@ impl Prompt {
         tokens.push(behind);
         tokens.extend(text::encode(tokenizer, suffix, plain)?);
         tokens.push(hole);
-        Ok(Self { shown: prefix.to_vec(), tokens, stops: vec![before, behind, hole], after: suffix.to_vec() })
+        let stops = Stops { tokens: vec![before, behind, hole], texts: vec![] };
+        Ok(Self { shown: prefix.to_vec(), tokens, stops, after: suffix.to_vec() })
     }
 }
 

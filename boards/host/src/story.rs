@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::prompt::Prompt;
 use crate::report::{self, Rate};
 use crate::run::{Length, RunArgs};
+use crate::stops::Until;
 
 /// Tokens of a prompt between two looks at Ctrl-C: enough that the logits computed after each such part do not count.
 const PREFILL_PART: usize = 512;
@@ -74,6 +75,8 @@ pub struct Story {
     pub keys: Keys,
     /// What stands for it when machines are compared.
     pub hashes: Hashes,
+    /// The tokens that were written, those of a stop at their end included; none of an endless text.
+    pub written: Vec<u32>,
 }
 
 /// A story in two numbers, the same on every machine.
@@ -86,10 +89,9 @@ pub struct Hashes {
 }
 
 impl Teller<'_> {
-    /// Writes the prompt and how it goes on, token by token.
-    pub fn tell(&self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Story> {
-        let config = self.session_config(prompt.tokens.len());
-        let sampler = Sampler::new(self.sampler_config(seed))?;
+    /// Hands a session to `then`, with room for a prompt of so many tokens and its answer.
+    pub fn with_reader<T>(&self, n_prompt: usize, then: impl FnOnce(&mut Reader<'_, '_>) -> Result<T>) -> Result<T> {
+        let config = self.session_config(n_prompt);
         let plan = MemoryPlan::new(self.model.shape(), &config)?;
         if self.args.verbose {
             report::session(self.file, self.model, self.engine, &config);
@@ -99,24 +101,7 @@ impl Teller<'_> {
         let mut lines = allocate(plan.session())?;
         let Engine { kernels, .. } = *self.engine;
         let session = Session::new(self.model, config, kernels, self.engine.executor(), &mut Arena::new(&mut lines))?;
-        let mut telling = Telling {
-            teller: self,
-            prompt,
-            session,
-            sampler,
-            prefill: Rate::default(),
-            decode: Rate::default(),
-            hashes: Hashes::default(),
-        };
-        let end = telling.run(out)?;
-        Ok(Story {
-            end,
-            prefill: telling.prefill,
-            decode: telling.decode,
-            arena_bytes: plan.total(),
-            keys: Keys::new(self.model.shape(), telling.session.key_stats()),
-            hashes: telling.hashes,
-        })
+        then(&mut Reader { teller: self, session, tokens: Vec::new(), arena_bytes: plan.total() })
     }
 
     fn session_config(&self, n_prompt: usize) -> SessionConfig {
@@ -148,111 +133,184 @@ impl Teller<'_> {
     }
 }
 
-/// A story as it is told.
-struct Telling<'s, 'a> {
+/// A session, and the text that it has read: another one that begins alike is not read again as far as they agree.
+pub struct Reader<'s, 'a> {
     teller: &'s Teller<'s>,
-    prompt: &'s Prompt,
     session: Session<'s, 's, 'a>,
+    /// The tokens that were run; none of an endless text, which nothing follows.
+    tokens: Vec<u32>,
+    arena_bytes: usize,
+}
+
+impl<'s> Reader<'s, '_> {
+    /// What it has in common with others.
+    pub fn teller(&self) -> &'s Teller<'s> {
+        self.teller
+    }
+
+    /// Positions that there are.
+    pub fn n_ctx(&self) -> usize {
+        self.session.n_ctx()
+    }
+
+    /// Writes the prompt and how it goes on, token by token. The bits are those of a session that reads it all.
+    pub fn tell(&mut self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Story> {
+        let sampler = Sampler::new(self.teller.sampler_config(seed))?;
+        let (prefill, decode) = (Rate::default(), Rate::default());
+        let mut telling =
+            Telling { reader: self, prompt, sampler, prefill, decode, hashes: Hashes::default(), written: Vec::new() };
+        let end = telling.run(out)?;
+        let Telling { prefill, decode, hashes, written, .. } = telling;
+        let keys = Keys::new(self.teller.model.shape(), self.session.key_stats());
+        Ok(Story { end, prefill, decode, arena_bytes: self.arena_bytes, keys, hashes, written })
+    }
+
+    /// Goes back to where `tokens` and the text that was read part, and leaves at least one token to run; how many need not
+    /// run.
+    fn rewind_to(&mut self, tokens: &[u32]) -> usize {
+        let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
+        let n = n_same.min(tokens.len().saturating_sub(1));
+        // A ring may have forgotten what is needed there: all is read again.
+        let n = if self.session.rewind(n).is_ok() { n } else { 0 };
+        if n == 0 {
+            self.session.reset();
+        }
+        self.tokens.truncate(n);
+        n
+    }
+
+    /// Runs tokens that follow.
+    fn run(&mut self, tokens: &[u32]) -> Result<&[f32]> {
+        let logits = self.session.prefill(tokens)?;
+        if !self.teller.args.is_endless() {
+            self.tokens.extend(tokens);
+        }
+        Ok(logits)
+    }
+}
+
+/// A story as it is told.
+struct Telling<'t, 's, 'a> {
+    reader: &'t mut Reader<'s, 'a>,
+    prompt: &'t Prompt,
     sampler: Sampler,
     prefill: Rate,
     decode: Rate,
     hashes: Hashes,
+    written: Vec<u32>,
 }
 
-impl Telling<'_, '_> {
+impl Telling<'_, '_, '_> {
     fn run(&mut self, out: &mut impl Write) -> Result<End> {
         let Prompt { shown, tokens, after, .. } = self.prompt;
+        let n_known = self.reader.rewind_to(tokens);
         let start = Instant::now();
-        let first = self.read(tokens);
-        self.prefill = Rate { n: self.session.pos(), time: start.elapsed() };
+        let first = self.read(tokens, n_known);
+        let n_read = self.reader.session.pos();
+        self.prefill = Rate { n: n_read - n_known, time: start.elapsed() };
         let Some(first) = first? else { return Ok(End::Interrupted) };
         out.write_all(shown)?;
         out.flush()?;
         self.hashes.text.bytes(shown);
         let start = Instant::now();
         let end = self.write(first, out);
-        self.decode = Rate { n: self.session.pos() - self.prefill.n, time: start.elapsed() };
+        self.decode = Rate { n: self.reader.session.pos() - n_read, time: start.elapsed() };
         let end = end?;
         out.write_all(after)?;
         out.flush()?;
         Ok(end)
     }
 
-    /// Runs the prompt; the first token of the answer, or none after Ctrl-C.
-    fn read(&mut self, tokens: &[u32]) -> Result<Option<u32>> {
-        if !self.teller.args.is_endless() && tokens.len() > self.session.n_ctx() {
-            let n_ctx = self.session.n_ctx();
-            let more = more_room(self.teller.model.shape(), n_ctx);
+    /// Runs the prompt but for its first `n_known` tokens; the first token of the answer, or none after Ctrl-C.
+    fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<Option<u32>> {
+        let teller = self.reader.teller;
+        if !teller.args.is_endless() && tokens.len() > self.reader.n_ctx() {
+            let n_ctx = self.reader.n_ctx();
+            let more = more_room(teller.model.shape(), n_ctx);
             bail!("the prompt has {} tokens, the context {n_ctx}: {more}", tokens.len());
         }
-        let mut progress = Progress::of_tokens("reading the prompt", tokens.len() as u64);
-        let mut next = None;
-        for part in tokens.chunks(PREFILL_PART) {
+        let (known, new) = tokens.split_at(n_known);
+        known.iter().for_each(|&token| self.sampler.accept(token));
+        let mut progress = Progress::of_tokens("reading the prompt", new.len() as u64);
+        let (mut next, mut n_run) = (None, 0);
+        for part in new.chunks(PREFILL_PART) {
             if interrupt::pressed() {
                 return Ok(None);
             }
             part.iter().for_each(|&token| self.sampler.accept(token));
-            let is_last = self.session.pos() + part.len() == tokens.len();
-            let logits = self.session.prefill(part)?;
-            if is_last {
+            n_run += part.len();
+            let logits = self.reader.run(part)?;
+            if n_run == new.len() {
                 self.hashes.logits.floats(logits);
-                next = Some(self.sampler.sample(self.teller.of_tokens(logits)));
+                next = Some(self.sampler.sample(teller.of_tokens(logits)));
             }
-            progress.reached(self.session.pos() as u64);
+            progress.reached(n_run as u64);
         }
         Ok(next)
     }
 
     /// Writes tokens from `token` on until something ends it.
     fn write(&mut self, mut token: u32, out: &mut impl Write) -> Result<End> {
-        let tokenizer = self.teller.tokenizer;
+        let teller = self.reader.teller;
+        let is_endless = teller.args.is_endless();
         let mut detokenizer = Detokenizer::new(false);
+        let mut until = Until::new(&self.prompt.stops);
         let mut text = String::new();
         let mut n = 0;
         let end = loop {
             if let Some(end) = self.end_before(token, n) {
                 break end;
             }
-            detokenizer.push(tokenizer, token, &mut text)?;
+            detokenizer.push(teller.tokenizer, token, &mut text)?;
             if self.is_end_of_text(token) {
                 // The next one begins.
                 text.push_str("\n\n");
             }
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
-            self.hashes.text.bytes(text.as_bytes());
+            self.show(&until.push(&text), out)?;
             text.clear();
             n += 1;
-            if self.teller.args.n == Length::Tokens(n) {
+            if !is_endless {
+                self.written.push(token);
+            }
+            if until.found() {
+                break End::Text;
+            }
+            if teller.args.n == Length::Tokens(n) {
                 break End::Length;
             }
-            if !self.teller.args.is_endless() && self.session.pos() == self.session.n_ctx() {
-                break End::ContextFull { n_ctx: self.session.n_ctx() };
+            if !is_endless && self.reader.session.pos() == self.reader.n_ctx() {
+                break End::ContextFull { n_ctx: self.reader.n_ctx() };
             }
             self.sampler.accept(token);
-            let logits = self.session.decode(token)?;
+            let logits = self.reader.run(&[token])?;
             self.hashes.logits.floats(logits);
-            token = self.sampler.sample(self.teller.of_tokens(logits));
+            token = self.sampler.sample(teller.of_tokens(logits));
         };
         detokenizer.finish(&mut text)?;
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-        self.hashes.text.bytes(text.as_bytes());
+        let rest = until.push(&text) + &until.finish();
+        self.show(&rest, out)?;
         Ok(end)
     }
 
+    fn show(&mut self, text: &str, out: &mut impl Write) -> Result<()> {
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        self.hashes.text.bytes(text.as_bytes());
+        Ok(())
+    }
+
     fn is_end_of_text(&self, token: u32) -> bool {
-        self.teller.tokenizer.vocab().eos == Some(token) || self.prompt.stops.contains(&token)
+        self.reader.teller.tokenizer.vocab().eos == Some(token) || self.prompt.stops.tokens.contains(&token)
     }
 
     /// Whether the text ends before its `n`th token, which would be `token`.
     fn end_before(&self, token: u32, n: usize) -> Option<End> {
         if interrupt::pressed() {
             Some(End::Interrupted)
-        } else if self.is_end_of_text(token) && !self.teller.args.is_endless() {
+        } else if self.is_end_of_text(token) && !self.reader.teller.args.is_endless() {
             Some(End::Text)
         } else {
-            (self.teller.args.n == Length::Tokens(n)).then_some(End::Length)
+            (self.reader.teller.args.n == Length::Tokens(n)).then_some(End::Length)
         }
     }
 }

@@ -45,6 +45,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub system: Option<String>,
 
+    /// End the text before these words; may be given more than once
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "endless")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub stop: Vec<String>,
+
     #[command(flatten)]
     pub sampler: SamplerArgs,
 

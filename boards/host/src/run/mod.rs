@@ -16,7 +16,7 @@ use crate::output_file::OutputFile;
 use crate::prompt::Prompt;
 use crate::report;
 use crate::standard_output::StandardOutput;
-use crate::story::{End, Story, Teller};
+use crate::story::{End, Reader, Story, Teller};
 use crate::text;
 
 pub use args::{Length, RunArgs};
@@ -30,7 +30,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             let question = prompt.as_ref().map(|question| question.to_string_lossy());
             return chat::chat(teller, format, question.as_deref());
         }
-        let prompt = match (&args.suffix, &prompt) {
+        let mut prompt = match (&args.suffix, &prompt) {
             (Some(suffix), prefix) => {
                 let prefix = prefix.as_ref().map(text::bytes_of).unwrap_or_default();
                 Prompt::with_hole(teller.file, teller.tokenizer, prefix, text::bytes_of(suffix))?
@@ -38,6 +38,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             (None, Some(prompt)) => Prompt::of_text(teller.tokenizer, text::bytes_of(prompt))?,
             (None, None) => Prompt::of_text(teller.tokenizer, b"Once upon a time")?,
         };
+        prompt.stops.texts.extend(args.stop.iter().cloned());
         tell(teller, &prompt)
     })
 }
@@ -56,14 +57,16 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
 
 /// Tells one story on standard output, and how it went on standard error.
 pub fn tell(teller: &Teller<'_>, prompt: &Prompt) -> Result<()> {
-    tell_to(teller, prompt, &mut StandardOutput::lock())
+    let out = &mut StandardOutput::lock();
+    let story = teller.with_reader(prompt.tokens.len(), |reader| tell_on(reader, prompt, out))?;
+    if story.end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
 }
 
-/// Tells one story to `out`, and how it went on standard error.
-pub fn tell_to(teller: &Teller<'_>, prompt: &Prompt, out: &mut impl Write) -> Result<()> {
-    let args = teller.args;
+/// Tells one story to `out`, after what `reader` has read, and how it went on standard error.
+pub fn tell_on(reader: &mut Reader<'_, '_>, prompt: &Prompt, out: &mut impl Write) -> Result<Story> {
+    let args = reader.teller().args;
     let seed = args.sampler.seed.unwrap_or_else(any_seed);
-    let story = teller.tell(prompt, seed, out)?;
+    let story = reader.tell(prompt, seed, out)?;
     writeln!(out)?;
     report::story(&story, (args.sampler.temp > 0.0).then_some(seed));
     if args.hash {
@@ -77,11 +80,7 @@ pub fn tell_to(teller: &Teller<'_>, prompt: &Prompt, out: &mut impl Write) -> Re
         let svg = story.keys.plot()?;
         OutputFile::create(path)?.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
     }
-    finish(&story)
-}
-
-fn finish(story: &Story) -> Result<()> {
-    if story.end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
+    Ok(story)
 }
 
 /// Another number each time: the standard library's hash maps have one, too.

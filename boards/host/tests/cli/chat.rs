@@ -81,27 +81,72 @@ fn a_question_is_put_in_the_format_of_the_model() {
     assert_eq!(n_read(&output), 1 + 1);
 }
 
+/// Standard output and standard error of a conversation of these lines.
+fn talk(f: &Folder, arguments: &[&str], lines: &str) -> (String, String) {
+    let mut command = f.command(["run", "more.gguf", "--chat", "-n", "4", "--temp", "0"].iter().chain(arguments));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Tokens read for each question.
+fn reads(report: &str) -> Vec<usize> {
+    let lines = report.lines().filter_map(|line| line.strip_prefix("prefill"));
+    lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
+}
+
 #[test]
 fn a_conversation_goes_on_line_by_line() {
     let f = folder(&CHATML);
-    let talk = |lines: &str| {
-        let mut command = f.command(["run", "more.gguf", "--chat", "-n", "4", "--temp", "0"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
+    let (one, _) = talk(&f, &[], "he\n");
+    let (three, report) = talk(&f, &[], "he\nhe\nhe\n\nnever read\n");
+    assert_eq!(three.matches("> ").count(), 4);
+    assert!(three.starts_with(one.trim_end_matches("> \n")), "{one:?} {three:?}");
+    // Of the later questions, the words around them are read, and the last token of the answer before.
+    let words = 2 + (1 + 4) + 1 + (1 + 1 + 1 + 10);
+    let [first, second, third] = reads(&report)[..] else { panic!("{report}") };
+    assert!(first > 100 && (words..=words + 4).contains(&second) && (words..=words + 4).contains(&third), "{report}");
+}
+
+#[test]
+fn a_conversation_longer_than_the_context_goes_on() {
+    let f = folder(&CHATML);
+    let long = "q".repeat(100);
+    let lines = format!("he\nhe\nhe\nhe\nhe\n{long}\nhe\n");
+    let (answers, report) = talk(&f, &["--ctx", "96", "--system", ""], &lines);
+    assert_eq!(answers.matches("> ").count(), 8);
+    let forgotten = "the context of 96 tokens is full: the oldest 3 questions and their answers are forgotten: --ctx N";
+    assert!(report.contains(forgotten), "{report}");
+    let refused =
+        "nearfield: the question takes 119 tokens and its answer 4, the context has 96: --ctx N makes room for more";
+    assert!(report.contains(refused), "{report}");
+    assert_eq!(reads(&report).len(), 6, "{report}");
+    let output = f.command(["run", "more.gguf", &long, "--chat", "--system", "", "--ctx", "96"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).starts_with("nearfield: the question takes 119 tokens and its answer 24, the context has")
+    );
+}
+
+#[test]
+fn a_text_ends_before_words_that_were_named() {
+    let f = folder(&[]);
+    let run = |more: &[&str]| {
+        let output =
+            f.command(["run", "tiny.gguf", "he", "-n", "40", "--temp", "0"].iter().chain(more)).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
-        (text(&output.stdout), text(&output.stderr))
+        text(&output.stdout)
     };
-    let reads = |report: &str| {
-        let lines = report.lines().filter_map(|line| line.strip_prefix("prefill"));
-        lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect::<Vec<usize>>()
-    };
-    let (one, _) = talk("he\n");
-    let (two, report) = talk("he\nhe\n\nnever read\n");
-    assert_eq!(two.matches("> ").count(), 3);
-    assert!(two.starts_with(one.trim_end_matches("> \n")), "{one:?} {two:?}");
-    // The second question is read with the first one and its answer.
-    assert!(matches!(reads(&report)[..], [first, second] if second > first + 10), "{report}");
+    let all = run(&[]);
+    let answer: Vec<char> = all.trim_end().chars().skip(2).collect();
+    let stop: String = answer[5..8].iter().collect();
+    let before = &all[..2 + all[2..].find(&stop).unwrap()];
+    assert_eq!(run(&["--stop", "never there", "--stop", &stop]), format!("{before}\n"));
+    f.fails("run tiny.gguf he --stop a --endless", 2, "the argument '--stop <TEXT>' cannot be used with");
+    f.fails("run tiny.gguf he --stop=", 2, "a value is required for '--stop <TEXT>'");
+    f.fails("run more.gguf he --chat=plain -n -1", 1, "--chat: an answer has an end");
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! `nearfield run --chat`: questions and answers in the format that a model was trained with.
+//!
+//! What was read stays in the session: of each turn, what is new is read, however long the conversation is.
+
+mod conversation;
+mod format;
+#[cfg(test)]
+mod tests;
+
+use std::io::{BufRead, Write, stdin};
+
+use anyhow::{Result, ensure};
+
+use crate::interrupt::{Interrupted, while_waiting};
+use crate::report;
+use crate::run::tell_on;
+use crate::standard_output::StandardOutput;
+use crate::story::{End, Reader, Teller, more_room};
+
+pub use format::Chat;
+
+use conversation::Conversation;
+
+/// Answers `question`, or without one each line of standard input, knowing those before.
+pub fn chat(teller: &Teller<'_>, chat: Chat, question: Option<&str>) -> Result<()> {
+    ensure!(
+        !teller.args.is_endless(),
+        "--chat: an answer has an end; -n N gives it a length, -n -2 leaves it to the model"
+    );
+    let chat = if chat == Chat::Auto { Chat::of_model(teller)? } else { chat };
+    // A format that the model has no tokens for is found out before anything is asked.
+    let mut conversation = Conversation::new(teller, chat)?;
+    let n_first = conversation.prompt(question.unwrap_or_default())?.tokens.len();
+    teller.with_reader(n_first, |reader| match question {
+        Some(question) => answer(reader, &mut conversation, question),
+        None => talk(reader, &mut conversation),
+    })
+}
+
+fn talk(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>) -> Result<()> {
+    let mut input = stdin().lock();
+    loop {
+        write!(StandardOutput::lock(), "> ")?;
+        StandardOutput::lock().flush()?;
+        let mut line = String::new();
+        let n = while_waiting(|| input.read_line(&mut line))?;
+        match line.trim_end_matches(['\r', '\n']) {
+            "" if n == 0 => return Ok(writeln!(StandardOutput::lock())?),
+            "" => return Ok(()),
+            question => match answer(reader, conversation, question) {
+                Err(error) if error.is::<Interrupted>() => {}
+                // The conversation is as it was.
+                Err(error) if error.is::<conversation::TooLong>() => report::note(format_args!("nearfield: {error}")),
+                result => result?,
+            },
+        }
+    }
+}
+
+fn answer(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>, question: &str) -> Result<()> {
+    let n_ctx = reader.n_ctx();
+    let more = more_room(conversation.shape(), n_ctx);
+    let n_left_out = conversation.make_room(question, n_ctx)?;
+    if n_left_out > 0 {
+        let turns = if n_left_out == 1 { "question and its answer" } else { "questions and their answers" };
+        report::note(format_args!(
+            "the context of {n_ctx} tokens is full: the oldest {n_left_out} {turns} are forgotten: {more}"
+        ));
+    }
+    let prompt = conversation.prompt(question)?;
+    let story = tell_on(reader, &prompt, &mut StandardOutput::lock())?;
+    conversation.answered(question, &story.written)?;
+    if story.end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
+}
