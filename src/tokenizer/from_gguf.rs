@@ -36,6 +36,11 @@ pub enum VocabError {
         /// Its value (cut off when long).
         found: heapless::String<32>,
     },
+    /// Texts are to be in NFC, and that is not what was asked for, or not how they are cut.
+    Nfc {
+        /// What can be read.
+        want: &'static str,
+    },
 }
 
 impl fmt::Display for VocabError {
@@ -44,6 +49,7 @@ impl fmt::Display for VocabError {
             Self::Missing { key } => write!(f, "the file has no tokenizer: {key} is missing"),
             Self::Type { key, want, found } => write!(f, "{key} is of type {found}, not {want}"),
             Self::Model { found, want } => write!(f, "tokenizer.ggml.model is \"{found}\": {want} can be read"),
+            Self::Nfc { want } => write!(f, "the tokenizer wants its texts in NFC ({NFC}): {want} can be read"),
             Self::Pre { found } => write!(f, "tokenizer.ggml.pre \"{found}\": {}", super::UnknownPreTokenizer),
         }
     }
@@ -59,7 +65,11 @@ impl<'f> Vocab<'f> {
     pub fn from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         match model(gguf)? {
             b"gpt2" if string(gguf, PRE)? == Some(b"dnabert-2") => Self::character_bpe_from_gguf(gguf),
-            b"gpt2" => Self::byte_level_from_gguf(gguf),
+            b"gpt2" if wants_nfc(gguf)? => match Self::plain_byte_level_from_gguf(gguf)? {
+                vocab @ Self { pre: PreTokenizer::Gpt2, .. } => Ok(Self { kind: Kind::BYTE_LEVEL_BPE_NFC, ..vocab }),
+                _ => Err(VocabError::Nfc { want: "that with GPT-2's way to cut texts" }),
+            },
+            b"gpt2" => Self::plain_byte_level_from_gguf(gguf),
             b"llama" => Self::sentencepiece_from_gguf(gguf, Kind::SENTENCEPIECE_BPE),
             b"t5" => Self::sentencepiece_from_gguf(gguf, Kind::UNIGRAM),
             b"bert" => Self::wordpiece_from_gguf(gguf),
@@ -77,8 +87,15 @@ impl<'f> Vocab<'f> {
     /// for `bloom`, StarCoder's for `refact`, Falcon's for `falcon` and GPT-2's for all others.
     ///
     /// # Errors
-    /// [`VocabError`] names the key at fault.
+    /// [`VocabError`] names the key at fault. Texts in NFC, as MPT wants them, are another kind: [`from_gguf`](Self::from_gguf).
     pub fn byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
+        match wants_nfc(gguf)? {
+            true => Err(VocabError::Nfc { want: "byte-level BPE of texts as they are" }),
+            false => Self::plain_byte_level_from_gguf(gguf),
+        }
+    }
+
+    fn plain_byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         let model = model(gguf)?;
         if model != b"gpt2" {
             return Err(VocabError::Model { found: cut_off(model), want: "\"gpt2\" (byte-level BPE)" });
@@ -175,6 +192,8 @@ impl<'f> Vocab<'f> {
 }
 
 const PRE: &str = "tokenizer.ggml.pre";
+/// Ours: other converters leave the normalizer out.
+const NFC: &str = "tokenizer.ggml.normalizer.nfc";
 const MERGES: &str = "tokenizer.ggml.merges";
 const SCORES: &str = "tokenizer.ggml.scores";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
@@ -186,6 +205,15 @@ const ADD_SEP: &str = "tokenizer.ggml.add_sep_token";
 fn model<'f>(gguf: &Gguf<'f>) -> Result<&'f [u8], VocabError> {
     const KEY: &str = "tokenizer.ggml.model";
     string(gguf, KEY)?.ok_or(VocabError::Missing { key: KEY })
+}
+
+/// Whether byte-level BPE is to see texts in NFC. Where the file is silent, the name of its cuts says whose tokenizer it is:
+/// the published one of MPT and OLMo is GPT-NeoX's, which has that normalizer.
+fn wants_nfc(gguf: &Gguf<'_>) -> Result<bool, VocabError> {
+    Ok(match bool(gguf, NFC)? {
+        Some(nfc) => nfc,
+        None => model(gguf)? == b"gpt2" && matches!(string(gguf, PRE)?, Some(b"mpt" | b"olmo")),
+    })
 }
 
 fn string<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f [u8]>, VocabError> {

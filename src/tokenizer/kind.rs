@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
-use super::{Tokenizer, byte_level, character_bpe, sentencepiece_bpe, unigram, wordpiece};
+use super::{Tokenizer, byte_level, byte_level_nfc, character_bpe, sentencepiece_bpe, unigram, wordpiece};
 
 /// How a text becomes the tokens of a vocabulary.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ pub(super) enum Filtered {
 impl Kind {
     /// BPE over bytes (GPT-2): `tokenizer.ggml.model` is `gpt2`.
     ///
-    /// GPT-2, BLOOM, MPT, Replit-code v1.5, Refact, Jais, BTLM, Falcon-RW, and the encoders with RoBERTa's tokenizer.
+    /// GPT-2, BLOOM, Replit-code v1.5, Refact, Jais, BTLM, Falcon-RW, and the encoders with RoBERTa's tokenizer.
     pub const BYTE_LEVEL_BPE: Self = Self(&Row {
         id: 0,
         name: "byte-level BPE",
@@ -110,6 +110,18 @@ impl Kind {
         filter: Filtered::Nothing,
         encode: character_bpe::encode,
         room: character_bpe::room,
+    });
+
+    /// The same over texts in Unicode's normalization form C: `tokenizer.ggml.normalizer.nfc`, or a `pre` that means it.
+    ///
+    /// MPT and others with GPT-NeoX's tokenizer.
+    pub const BYTE_LEVEL_BPE_NFC: Self = Self(&Row {
+        id: 5,
+        name: "byte-level BPE after NFC",
+        spelling: Spelling::Bytes,
+        filter: Filtered::Nothing,
+        encode: byte_level_nfc::encode,
+        room: byte_level_nfc::room,
     });
 
     /// Its name.

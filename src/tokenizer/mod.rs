@@ -5,6 +5,7 @@
 //! | file | kind | what it needs beside |
 //! |---|---|---|
 //! | `byte_level` | BPE over bytes (GPT-2, BLOOM, ...) | `pre`, `merges` |
+//! | `byte_level_nfc` | the same over texts in NFC (MPT) | `pre`, `merges` |
 //! | `character_bpe` | BPE over characters | `merges` |
 //! | `sentencepiece_bpe` | BPE by scores | `normalizer`, `fallback` |
 //! | `unigram` | the highest sum of scores | `normalizer`, `fallback` |
@@ -13,7 +14,7 @@
 //! A text takes this way:
 //! 1. `encode`, `special`: tokens such as `<|endoftext|>` are found in it, and what lies between goes to the kind.
 //! 2. The text is made to look as the model saw texts: `normalizer` with `charsmap` for SentencePiece, `bert` for
-//!    WordPiece. For byte-level BPE nothing is normalized: a GGUF file does not say that its model wants it.
+//!    WordPiece, `unicode::nfc` for byte-level BPE if the file or the name of its cuts says so.
 //! 3. It is cut: by `pre` into pieces (about a word each), at white space, or where no token can lie across.
 //! 4. Tokens are found for what was cut. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
 //!
@@ -25,6 +26,7 @@ mod alphabet;
 mod bert;
 mod bpe;
 mod byte_level;
+mod byte_level_nfc;
 mod character_bpe;
 mod charsmap;
 mod detokenize;

@@ -34,6 +34,28 @@ pub(super) enum Unit {
     Byte(u8),
 }
 
+impl Unit {
+    /// Its bytes: how many.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Char(char) => char.len_utf8(),
+            Self::Byte(_) => 1,
+        }
+    }
+
+    /// Its bytes, in `buffer`.
+    pub fn bytes(self, buffer: &mut [u8; 4]) -> &[u8] {
+        match self {
+            Self::Char(char) => char.encode_utf8(buffer).as_bytes(),
+            Self::Byte(byte) => {
+                let [first, ..] = buffer;
+                *first = byte;
+                core::slice::from_ref(first)
+            }
+        }
+    }
+}
+
 /// A text as SentencePiece normalizes it.
 #[derive(Clone, Debug)]
 pub(super) struct Normalized<'t> {
@@ -70,12 +92,7 @@ impl<'t> Normalized<'t> {
 
     /// Bytes of the normalized text.
     pub fn n_bytes(self) -> usize {
-        self.fold(0usize, |n, unit| {
-            n.saturating_add(match unit {
-                Unit::Char(char) => char.len_utf8(),
-                Unit::Byte(_) => 1,
-            })
-        })
+        self.fold(0usize, |n, unit| n.saturating_add(unit.len()))
     }
 
     /// The next character, whether or not it is a space at the end.

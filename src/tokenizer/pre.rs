@@ -53,10 +53,10 @@ impl PreTokenizer {
     /// Bytes of the first piece of `text`, which is not empty; for Falcon of the first word.
     fn first_piece(self, text: &[u8]) -> usize {
         match self {
-            Self::Gpt2 => gpt2_piece(text, first_class),
+            Self::Gpt2 => gpt2_piece(&text, |rest| first_class(rest)),
             Self::Starcoder => match first_class(text) {
                 Some((Class::Number, len)) => len,
-                _ => gpt2_piece(text, class_before_number),
+                _ => gpt2_piece(&text, |rest| class_before_number(rest)),
             },
             Self::Bloom => bloom_piece(text),
             Self::Falcon => falcon_word(text),
@@ -100,58 +100,82 @@ fn class_before_number(text: &[u8]) -> Option<(Class, usize)> {
     first_class(text).filter(|(class, _)| *class != Class::Number)
 }
 
+/// A text that is cut from its front: bytes, or what is made of them as they are read.
+pub(super) trait Text: Clone {
+    /// The class of the first character and its bytes; of a byte that belongs to none, [`Class::Other`] and 1.
+    fn first_class(&self) -> Option<(Class, usize)>;
+
+    /// What follows the first bytes, which are whole characters.
+    fn after(&self, len: usize) -> Option<Self>;
+
+    /// Whether it begins with these letters.
+    fn starts_with(&self, word: &[u8]) -> bool;
+}
+
+impl Text for &[u8] {
+    fn first_class(&self) -> Option<(Class, usize)> {
+        first_class(self)
+    }
+
+    fn after(&self, len: usize) -> Option<Self> {
+        self.get(len..)
+    }
+
+    fn starts_with(&self, word: &[u8]) -> bool {
+        <[u8]>::starts_with(self, word)
+    }
+}
+
 /// What the regex of [`PreTokenizer::Gpt2`] matches at the start of `text`.
 ///
 /// `first` gives the class and bytes of a first character, and `None` where the text is to end.
-fn gpt2_piece(text: &[u8], first: impl Fn(&[u8]) -> Option<(Class, usize)>) -> usize {
+pub(super) fn gpt2_piece<T: Text>(text: &T, first: impl Fn(&T) -> Option<(Class, usize)>) -> usize {
     if let Some(len) = contraction(text) {
         return len;
     }
     let (space, word) = split_space(text);
-    match first(word) {
+    match first(&word) {
         None => space,
         Some((Class::Space, _)) => white_space(text, first),
         Some((class, _)) => {
-            space + run(word, |rest| first(rest).filter(|(next, _)| *next == class).map(|(_, len)| len))
+            space + run(&word, |rest| first(rest).filter(|(next, _)| *next == class).map(|(_, len)| len))
         }
     }
 }
 
 /// Bytes of a space in front, none or one, and what follows it.
-fn split_space(text: &[u8]) -> (usize, &[u8]) {
-    match text {
-        [b' ', word @ ..] => (1, word),
-        _ => (0, text),
+fn split_space<T: Text>(text: &T) -> (usize, T) {
+    match text.starts_with(b" ").then(|| text.after(1)).flatten() {
+        Some(word) => (1, word),
+        None => (0, text.clone()),
     }
 }
 
 /// `'s|'t|'re|'ve|'m|'ll|'d`
-fn contraction(text: &[u8]) -> Option<usize> {
-    match text {
-        [b'\'', b's' | b't' | b'm' | b'd', ..] => Some(2),
-        [b'\'', b'r' | b'v', b'e', ..] | [b'\'', b'l', b'l', ..] => Some(3),
-        _ => None,
-    }
+fn contraction(text: &impl Text) -> Option<usize> {
+    let words: [&[u8]; 7] = [b"'s", b"'t", b"'re", b"'ve", b"'m", b"'ll", b"'d"];
+    let begins = text.starts_with(b"'");
+    begins.then(|| words.iter().find(|word| text.starts_with(word)).map(|word| word.len())).flatten()
 }
 
 /// `\s+(?!\S)|\s+`: a run of white space without its last character, which belongs to what follows; all of it if
 /// nothing follows or if it is one.
-fn white_space(text: &[u8], first: impl Fn(&[u8]) -> Option<(Class, usize)>) -> usize {
-    let (mut last, mut end, mut rest) = (0, 0, text);
-    while let Some((Class::Space, len)) = first(rest)
-        && let Some(after) = rest.get(len..)
+fn white_space<T: Text>(text: &T, first: impl Fn(&T) -> Option<(Class, usize)>) -> usize {
+    let (mut last, mut end, mut rest) = (0, 0, text.clone());
+    while let Some((Class::Space, len)) = first(&rest)
+        && let Some(after) = rest.after(len)
     {
         (last, end, rest) = (end, end + len, after);
     }
-    if last == 0 || first(rest).is_none() { end } else { last }
+    if last == 0 || first(&rest).is_none() { end } else { last }
 }
 
 /// What the regex of [`PreTokenizer::Bloom`] matches at the start of `text`, or what lies before its next match.
 fn bloom_piece(text: &[u8]) -> usize {
-    let (space, word) = split_space(text);
-    match space + run(word, bloom_word) {
+    let (space, word) = split_space(&text);
+    match space + run(&word, |rest| bloom_word(rest)) {
         len if len > space => len,
-        _ => run(text, |rest| match rest {
+        _ => run(&text, |rest| match *rest {
             [b' ', next @ ..] if bloom_word(next).is_some() => None,
             _ => bloom_gap(rest),
         }),
@@ -180,8 +204,8 @@ fn bloom_gap(text: &[u8]) -> Option<usize> {
 /// with GPT-2's regex.
 fn falcon_word(text: &[u8]) -> usize {
     let punctuation = |rest: &[u8]| first_char(rest).filter(|&(char, _)| is_punctuation(char)).map(|(_, len)| len);
-    match run(text, punctuation) {
-        0 => gpt2_piece(text, |rest| first_class(rest).filter(|_| punctuation(rest).is_none())),
+    match run(&text, |rest| punctuation(rest)) {
+        0 => gpt2_piece(&text, |rest| first_class(rest).filter(|_| punctuation(rest).is_none())),
         len => len,
     }
 }
@@ -205,12 +229,14 @@ fn falcon_piece(word: &[u8]) -> usize {
 }
 
 /// Bytes of the longest start of `text` that is made of what `next` accepts.
-fn run(text: &[u8], next: impl Fn(&[u8]) -> Option<usize>) -> usize {
-    let mut rest = text;
-    while let Some(after) = next(rest).and_then(|len| rest.get(len..)) {
-        rest = after;
+fn run<T: Text>(text: &T, next: impl Fn(&T) -> Option<usize>) -> usize {
+    let (mut rest, mut n) = (text.clone(), 0);
+    while let Some(len) = next(&rest)
+        && let Some(after) = rest.after(len)
+    {
+        (rest, n) = (after, n + len);
     }
-    text.len() - rest.len()
+    n
 }
 
 #[cfg(test)]

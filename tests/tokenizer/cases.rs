@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use nearfield::tokenizer::{EncodeOptions, PreTokenizer, Tokenizer};
+use nearfield::tokenizer::{EncodeOptions, Kind, PreTokenizer, Tokenizer};
 
 use crate::vocab::{Words, encode, folder, here};
 
@@ -27,7 +27,9 @@ fn check(tokenizer: &Tokenizer<'_, '_>, path: &Path) -> usize {
 #[test]
 fn committed_strings_get_the_ids_of_hugging_face() {
     for name in NAMES {
-        let words = Words::small(PreTokenizer::from_name(name).unwrap());
+        // The published MPT tokenizer, GPT-NeoX's, normalizes texts.
+        let kind = if name == "mpt" { Kind::BYTE_LEVEL_BPE_NFC } else { Kind::BYTE_LEVEL_BPE };
+        let words = Words { kind, ..Words::small(PreTokenizer::from_name(name).unwrap()) };
         let path = here().join(format!("cases/{name}.jsonl"));
         assert_eq!(words.with(|tokenizer| check(tokenizer, &path)), Ok(200));
     }
@@ -44,5 +46,13 @@ fn many_strings_get_the_ids_of_hugging_face() {
         let n = words.with(|tokenizer| check(tokenizer, &folder.join(format!("{name}.jsonl")))).unwrap();
         println!("{name}: {n} strings");
         assert!(n >= 10_000);
+    }
+    // Unicode's own tests of normalization, if they were made.
+    let unicode = folder.join("mpt-unicode.gguf");
+    if unicode.exists() {
+        let words = Words::from_gguf(&unicode);
+        let n = words.with(|tokenizer| check(tokenizer, &folder.join("mpt-unicode.jsonl"))).unwrap();
+        println!("mpt-unicode: {n} strings");
+        assert!(n >= 90_000);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use nearfield::tokenizer::{
-    Detokenizer, EncodeOptions, MergePart, PreTokenizer, StringArray, Tokenizer, TokenizerError, Vocab,
+    Detokenizer, EncodeOptions, Kind, MergePart, PreTokenizer, StringArray, Tokenizer, TokenizerError, Vocab,
 };
 use nearfield::{Arena, Line};
 use proptest::prelude::*;
@@ -13,7 +13,13 @@ use crate::vocab::{CONTROL, Words, body, encode};
 
 fn words(tokens: &[&str], merges: &[&str]) -> Words {
     let bytes = |strings: &[&str]| strings.iter().map(|s| s.as_bytes().to_vec()).collect();
-    Words { tokens: bytes(tokens), types: vec![1; tokens.len()], merges: bytes(merges), pre: PreTokenizer::Gpt2 }
+    Words {
+        tokens: bytes(tokens),
+        types: vec![1; tokens.len()],
+        merges: bytes(merges),
+        pre: PreTokenizer::Gpt2,
+        kind: Kind::BYTE_LEVEL_BPE,
+    }
 }
 
 fn error(words: &Words) -> Option<TokenizerError> {
@@ -128,7 +134,7 @@ fn tokens_that_are_made_to_collide_are_refused() {
         hash = fnv(hash, &x);
     }
     let types = vec![1; equal.len()];
-    let words = Words { tokens: equal, types, merges: vec![], pre: PreTokenizer::Gpt2 };
+    let words = Words { tokens: equal, types, merges: vec![], pre: PreTokenizer::Gpt2, kind: Kind::BYTE_LEVEL_BPE };
     assert_eq!(error(&words), Some(TokenizerError::Collision { index: 256, list: "tokens" }));
 }
 
@@ -162,7 +168,7 @@ proptest! {
     #[test]
     fn any_vocabulary_is_refused_or_works(tokens in strings(40), merges in strings(4), types: [u8; 40], text: Vec<u8>) {
         let types = types[..tokens.len()].iter().map(|&ty| i32::from(ty % 9) - 1).collect();
-        let words = Words { tokens, types, merges, pre: PreTokenizer::Starcoder };
+        let words = Words { tokens, types, merges, pre: PreTokenizer::Starcoder, kind: Kind::BYTE_LEVEL_BPE };
         let _ = words.with(|t| {
             let options = EncodeOptions { parse_special: true, skip_unknown: true, ..EncodeOptions::default() };
             let mut tokens = encode(t, &text, options).unwrap();

@@ -5,6 +5,7 @@
   make_tokenizer_cases.py full VOCAB OUT  10,000 cases for each pre-tokenizer: OUT/{pre}.jsonl over a published vocabulary and OUT/{pre}-small.jsonl
                                           over the committed one; beside each its vocabulary as .gguf. VOCAB holds llama.cpp's
                                           ggml-vocab-{gpt-2,mpt,refact}.gguf
+  make_tokenizer_cases.py unicode FILE OUT   OUT/mpt-unicode.{gguf,jsonl}: the texts of Unicode's NormalizationTest.txt over the committed vocabulary
 
 Each line of a case file is {"text": ..., "ids": [...]}.
 """
@@ -25,7 +26,8 @@ SMALL_TOKENS = 2048
 def write_cases(path, words, pre, seed, count, settled):
     tokenizer = words.hf(pre)
     with open(path, "w", encoding="utf-8") as out:
-        texts = filter(words.spells, strings.Strings(seed, words.specials(), settled))
+        kind = strings.Marked if pre in vocab.NORMALIZERS else strings.Strings
+        texts = filter(words.spells, kind(seed, words.specials(), settled))
         for text in islice(texts, count):
             ids = tokenizer.encode(text, add_special_tokens=False).ids
             out.write(json.dumps({"text": text, "ids": ids}, separators=(",", ":")) + "\n")
@@ -63,10 +65,33 @@ def make_small(settled):
         write_cases(f"{HERE}/cases/{pre}.jsonl", small_vocab(merges), pre, seed, 200, settled)
 
 
+def committed_vocab():
+    with open(f"{HERE}/merges.txt", encoding="utf-8") as merges:
+        return small_vocab(merges.read().split("\n")[:-1])
+
+
+def make_unicode(source, out):
+    """Every column of every line, and how many lines `tokenizers` normalizes as the file says: others have characters that it does not know."""
+    words, n_lines, n_same = committed_vocab(), 0, 0
+    tokenizer = words.hf("mpt")
+    os.makedirs(out, exist_ok=True)
+    words.write(f"{out}/mpt-unicode.gguf", "mpt")
+    with open(source, encoding="utf-8") as lines, open(f"{out}/mpt-unicode.jsonl", "w", encoding="utf-8") as cases:
+        for line in lines:
+            columns = line.split("#")[0].split(";")[:5]
+            if len(columns) < 5:
+                continue
+            texts = ["".join(chr(int(code, 16)) for code in column.split()) for column in columns]
+            n_lines += 1
+            n_same += all(tokenizer.normalizer.normalize_str(text) == texts[1 if i < 3 else 3] for i, text in enumerate(texts))
+            for text in texts:
+                cases.write(json.dumps({"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids}, separators=(",", ":")) + "\n")
+    print(f"{n_same} of {n_lines} lines as the file says")
+
+
 def make_full(source, out, settled):
     os.makedirs(out, exist_ok=True)
-    with open(f"{HERE}/merges.txt", encoding="utf-8") as merges:
-        small = small_vocab(merges.read().split("\n")[:-1])
+    small = committed_vocab()
     for seed, (pre, published) in enumerate(PUBLISHED.items(), 1):
         for name, words in (pre, vocab.read(f"{source}/ggml-vocab-{published}.gguf")), (f"{pre}-small", small):
             words.write(f"{out}/{name}.gguf", pre)
@@ -81,7 +106,12 @@ def main():
     full = commands.add_parser("full")
     full.add_argument("vocab")
     full.add_argument("out")
+    of_unicode = commands.add_parser("unicode")
+    of_unicode.add_argument("file")
+    of_unicode.add_argument("out")
     args = parser.parse_args()
+    if args.command == "unicode":
+        return make_unicode(args.file, args.out)
     settled = strings.settled_code_points()
     if args.command == "small":
         make_small(settled)

@@ -1,6 +1,8 @@
 //! An index that was prepared is the one that would be built, and any other bytes are refused or harmless.
 
-use nearfield::tokenizer::{Detokenizer, EncodeOptions, IndexError, PreTokenizer, Tokenizer, TokenizerError, Vocab};
+use nearfield::tokenizer::{
+    Detokenizer, EncodeOptions, IndexError, Kind, PreTokenizer, Tokenizer, TokenizerError, Vocab,
+};
 use nearfield::{Arena, Gguf, Line};
 use proptest::prelude::*;
 
@@ -83,7 +85,7 @@ fn an_index_of_wide_numbers_works_too() {
     let mut tokens: Vec<Vec<u8>> = letters.iter().map(|letter| letter.clone().into_bytes()).collect();
     tokens.extend(letters.iter().flat_map(|a| letters.iter().map(move |b| (a.clone() + b).into_bytes())));
     let types = vec![USER_DEFINED; tokens.len()];
-    let words = Words { tokens, types, merges: vec![], pre: PreTokenizer::Gpt2 };
+    let words = Words { tokens, types, merges: vec![], pre: PreTokenizer::Gpt2, kind: Kind::BYTE_LEVEL_BPE };
     assert!(words.tokens.len() > 1 << 16);
     let text = letters.concat();
     let built = words.with(|t| encode(t, &text, EncodeOptions::default()).unwrap()).unwrap();

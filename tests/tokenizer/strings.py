@@ -4,6 +4,7 @@ A string is a run of short pieces, each drawn from one of the `PIECES`, so that 
 a contraction before a digit, a space run before a combining mark, half a special token before an emoji.
 """
 import random
+import unicodedata
 import regex
 from tokenizers import Regex, pre_tokenizers
 
@@ -110,3 +111,23 @@ class Strings:
 
     PIECES = ((word, 9), (foreign, 6), (contraction, 4), (number, 4), (punctuation, 5), (repeated, 1), (spaces, 5), (combined, 2), (emoji, 2),
               (control, 1), (special, 1), (byte_letters, 1), (anything, 4))
+
+
+class Marked(Strings):
+    """Strings in which much changes by normalization: composed and decomposed characters, marks in disorder, Hangul in parts."""
+
+    def __init__(self, seed, specials, settled):
+        super().__init__(seed, specials, settled)
+        changing = [c for c in settled if unicodedata.decomposition(c)[:1] not in ("", "<") or "\uac00" <= c <= "\ud7a3"]
+        self.composed = [[c for c in changing if ord(c) < end] for end in (0x2000, 0x110000)]
+        self.marks = [[c for c in settled if unicodedata.combining(c) and ord(c) < end] for end in (0x370, 0x110000)]
+
+    def composed_or_not(self):
+        text = self.some(self.r.choice(self.composed), 3)
+        return unicodedata.normalize(self.r.choice(("NFC", "NFD", "NFD")), text)
+
+    def marked(self):
+        text = self.r.choice((self.r.choice("aeiouAEOUnsSD"), self.composed_or_not(), " ", "1", "'", self.some("가각\u1100\u1161\u11a8", 3)))
+        return text + self.some(self.r.choice(self.marks), self.r.choice((1, 2, 3, 9)))
+
+    PIECES = Strings.PIECES + ((composed_or_not, 12), (marked, 24))

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 import gguf
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 # The splitters of the published tokenizer.json files: GPT-2, MPT (GPT-NeoX), BLOOM, Refact, StarCoder, Falcon.
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -18,6 +18,8 @@ FALCON = pre_tokenizers.Sequence([
     pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated"),
 ])
 PRE_TOKENIZERS = {"gpt-2": GPT2, "mpt": GPT2, "bloom": BLOOM, "refact": DIGITS, "starcoder": DIGITS, "falcon": FALCON}
+
+NORMALIZERS = {"mpt": normalizers.NFC()}
 
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4     # tokenizer.ggml.token_type
 
@@ -45,6 +47,8 @@ class Vocab:
         pairs = [tuple(m.split(" ")) for m in self.merges]
         tokenizer = Tokenizer(models.BPE({t: i for i, t in enumerate(self.tokens)}, pairs))
         tokenizer.pre_tokenizer = PRE_TOKENIZERS[pre]
+        if pre in NORMALIZERS:
+            tokenizer.normalizer = NORMALIZERS[pre]
         tokenizer.add_tokens([AddedToken(t, special=True, normalized=False) for t in self.specials()])
         return tokenizer
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nearfield::tokenizer::{EncodeError, EncodeOptions, PreTokenizer, StringArray, Tokenizer, TokenizerError, Vocab};
+use nearfield::tokenizer::{
+    EncodeError, EncodeOptions, Kind, PreTokenizer, StringArray, Tokenizer, TokenizerError, Vocab,
+};
 use nearfield::{Arena, Gguf, Line};
 
 pub const NORMAL: i32 = 1;
@@ -18,6 +20,7 @@ pub struct Words {
     pub types: Vec<i32>,
     pub merges: Vec<Vec<u8>>,
     pub pre: PreTokenizer,
+    pub kind: Kind,
 }
 
 impl Words {
@@ -33,7 +36,7 @@ impl Words {
         let mut types = vec![NORMAL; tokens.len()];
         types.iter_mut().zip(special).for_each(|(ty, (_, special))| *ty = *special);
         let bytes = |strings: &[String]| strings.iter().map(|s| s.clone().into_bytes()).collect();
-        Self { tokens: bytes(&tokens), types, merges: bytes(merges), pre }
+        Self { tokens: bytes(&tokens), types, merges: bytes(merges), pre, kind: Kind::BYTE_LEVEL_BPE }
     }
 
     /// The vocabulary of `merges.txt`, which `make_tokenizer_cases.py` trains, and its cases are for.
@@ -54,6 +57,7 @@ impl Words {
             types: types.map(|ty| i32::from_le_bytes(ty.try_into().unwrap())).collect(),
             merges: vocab.merges.iter().map(<[u8]>::to_vec).collect(),
             pre: vocab.pre,
+            kind: vocab.kind,
         }
     }
 
@@ -70,6 +74,7 @@ impl Words {
         let (tokens, merges) = (body(&self.tokens), body(&self.merges));
         let types: Vec<u8> = self.types.iter().flat_map(|ty| ty.to_le_bytes()).collect();
         use_it(Vocab {
+            kind: self.kind,
             token_types: Some(&types),
             ..Vocab::byte_level(
                 StringArray::split(self.tokens.len() as u64, &tokens).unwrap().0,

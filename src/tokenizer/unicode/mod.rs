@@ -6,6 +6,8 @@
 //! those of the same package, of older versions of Unicode; `make_bert_tables.py` asks it for every code point.
 
 pub(super) mod bert;
+pub(super) mod nfc;
+mod nfc_tables;
 mod punctuation;
 mod tables;
 

@@ -92,6 +92,8 @@ pub struct Vocabulary {
     pub merges: Vec<String>,
     pub normalizer: Option<Normalizer>,
     pub bert: Option<Bert>,
+    /// Whether merges see texts in NFC, if that is to be said.
+    pub nfc: Option<bool>,
     /// By the names that `tokenizer_config.json` has for them, such as `bos` and `cls`.
     pub special: special::Special,
 }
@@ -142,6 +144,7 @@ impl Vocabulary {
             merges: Vec::new(),
             normalizer: None,
             bert: None,
+            nfc: None,
             special: special::Special::default(),
         }
     }
@@ -194,6 +197,9 @@ impl Vocabulary {
         if let Some(bert) = self.bert {
             out.meta("tokenizer.ggml.normalizer.lowercase", Value::Bool(bert.lowercase));
             out.meta("tokenizer.ggml.normalizer.strip_accents", Value::Bool(bert.strip_accents));
+        }
+        if let Some(nfc) = self.nfc {
+            out.meta("tokenizer.ggml.normalizer.nfc", Value::Bool(nfc));
         }
         self.special.write(out);
     }

@@ -62,10 +62,22 @@ fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
     if let Some(id) = unknown {
         vocabulary.special.offer("unk", id);
     }
-    // What GGUF has no word for, and no model of these families was trained to need: NFC changes few texts.
-    if let Some(normalizer) = json.get("normalizer").filter(|normalizer| !normalizer.is_null()) {
-        let ty = normalizer.get("type").and_then(Value::as_str).unwrap_or("unknown");
-        report::note(format_args!("the normalizer of the tokenizer ({ty}) is left out: a GGUF file cannot say it"));
+    let cuts_as_gpt2 = PreTokenizer::from_name(&vocabulary.pre) == Ok(PreTokenizer::Gpt2);
+    let mut steps = Vec::new();
+    flatten(json.get("normalizer"), "normalizers", &mut steps);
+    match &steps[..] {
+        // Where the name would say that there is one, the file says that there is none.
+        [] => vocabulary.nfc = MEAN_NFC.contains(&&*vocabulary.pre).then_some(false),
+        [step] if cuts_as_gpt2 && step.get("type").and_then(Value::as_str) == Some("NFC") => {
+            vocabulary.nfc = Some(true)
+        }
+        steps => {
+            let words: Vec<_> = steps.iter().filter_map(|step| step.get("type").and_then(Value::as_str)).collect();
+            let words = words.join(", ");
+            report::note(format_args!(
+                "the normalizer of the tokenizer ({words}) is left out: a GGUF file cannot say it"
+            ));
+        }
     }
     Ok(vocabulary)
 }
@@ -90,6 +102,9 @@ fn pair(merge: &Value) -> Option<String> {
     let is_plain = |part: &str| !part.is_empty() && !part.contains(' ');
     (is_plain(a) && is_plain(b)).then(|| format!("{a} {b}"))
 }
+
+/// Names of ways to cut a text whose published tokenizer normalizes it to NFC.
+const MEAN_NFC: [&str; 2] = ["mpt", "olmo"];
 
 /// BLOOM's regular expression; its inner brackets nest.
 const BLOOM: &str = r" ?[^(\s|[.,!?…。，、।۔،])]+";
@@ -349,6 +364,22 @@ mod tests {
         json["model"]["ignore_merges"] = json!(true);
         let error = parse(&json, "gpt-2").unwrap_err().to_string();
         assert_eq!(error, "model: `ignore_merges` is true: only false can be converted");
+    }
+
+    #[test]
+    fn nfc_is_said_and_so_is_that_there_is_none() {
+        let nfc = |normalizer: Value, pre: &str| {
+            let mut json = tokenizer();
+            json["normalizer"] = normalizer;
+            parse(&json, pre).unwrap().nfc
+        };
+        let with_nfc = || json!({"type": "NFC"});
+        let sequence = |steps: Value| json!({"type": "Sequence", "normalizers": steps});
+        assert_eq!(nfc(with_nfc(), "mpt"), Some(true));
+        assert_eq!(nfc(sequence(json!([with_nfc()])), "gpt-2"), Some(true));
+        assert_eq!(nfc(Value::Null, "mpt"), Some(false));
+        assert_eq!(nfc(Value::Null, "gpt-2"), None);
+        assert_eq!(nfc(json!({"type": "NFKC"}), "gpt-2"), None);
     }
 
     #[test]
