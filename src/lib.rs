@@ -60,6 +60,7 @@ pub mod alibi;
 pub mod architecture;
 mod attention;
 mod cache;
+mod checksum;
 mod encoder;
 mod executor;
 mod forward;
@@ -78,6 +79,7 @@ mod tensor;
 pub mod tokenizer;
 
 pub use alibi::AlibiScale;
+pub use checksum::checksum;
 pub use encoder::{EncodeError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
 pub use executor::{Executor, Inline};
 pub use gguf::{Gguf, GgufError, TensorInfo};

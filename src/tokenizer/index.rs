@@ -23,6 +23,7 @@ use nearfield_kernels::{Arena, Line};
 use super::error::IndexError;
 use super::special;
 use super::vocab::Vocab;
+use crate::checksum::Checksum;
 
 /// Read as a native number, so that a processor of the other byte order does not find it.
 const MAGIC: u32 = u32::from_le_bytes(*b"NFTI");
@@ -105,22 +106,5 @@ impl<'a> Parts<'a> {
         let (part, rest) = self.rest.split_at_checked(Arena::bytes_of::<T>(len)?)?;
         self.rest = rest;
         view(part)?.get(..len)
-    }
-}
-
-/// A hash of words that any single wrong word changes: each step maps the sums one to one.
-///
-/// Three operations a word (rotate, xor, multiply), as in Firefox' hasher. Not for what is made to collide.
-pub(super) struct Checksum(u32);
-
-impl Checksum {
-    pub const EMPTY: Self = Self(0);
-
-    pub fn of(words: impl Iterator<Item = u32>) -> u32 {
-        words.fold(Self::EMPTY, Self::then).0
-    }
-
-    pub fn then(self, word: u32) -> Self {
-        Self((self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9))
     }
 }

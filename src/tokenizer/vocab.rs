@@ -3,10 +3,10 @@
 use super::bert::BertOptions;
 use super::charsmap::Charsmap;
 use super::error::TokenizerError;
-use super::index::Checksum;
 use super::kind::Kind;
 use super::normalizer::SpaceOptions;
 use super::pre::PreTokenizer;
+use crate::checksum::Checksum;
 
 /// An array of strings as it lies in a GGUF file: for each its length as `u64`, little-endian, and its bytes.
 ///

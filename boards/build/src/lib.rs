@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{Arena, Gguf, Line};
-use nearfield_boards::hash::checksum;
+use nearfield::{Arena, Gguf, Line, checksum};
 
 /// For a firmware with a `memory.x` in its folder and the model at `model`, seen from there.
 ///

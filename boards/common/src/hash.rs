@@ -31,20 +31,6 @@ impl Fnv64 {
     }
 }
 
-/// The checksum of an image in flash: FNV-1a in steps of 32-bit words, little-endian, the last one filled up with zeros.
-///
-/// A step is a bijection of what came before, so any change within one word is noticed for certain; and it costs a board
-/// an instruction a byte, where the usual sums cost five.
-pub fn checksum(bytes: &[u8]) -> u32 {
-    let step = |sum: u32, word: u32| (sum ^ word).wrapping_mul(0x0100_0193);
-    let (words, rest) = bytes.as_chunks::<4>();
-    let sum = words.iter().fold(0x811c_9dc5, |sum, &word| step(sum, u32::from_le_bytes(word)));
-    if rest.is_empty() {
-        return sum;
-    }
-    step(sum, rest.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)))
-}
-
 /// The number in a variable that a build script has set; for a `const`.
 ///
 /// # Panics
@@ -80,17 +66,5 @@ mod tests {
             hash.get()
         };
         assert_ne!(of(0.0), of(-0.0));
-    }
-
-    #[test]
-    fn each_bit_changes_the_checksum() {
-        let bytes: [u8; 23] = core::array::from_fn(|i| (i * 37) as u8);
-        let whole = checksum(&bytes);
-        for bit in 0..8 * bytes.len() {
-            let mut flipped = bytes;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_ne!(checksum(&flipped), whole, "bit {bit}");
-        }
-        assert_ne!(checksum(&bytes[..22]), whole);
     }
 }

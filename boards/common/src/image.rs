@@ -1,10 +1,9 @@
 //! The model as it lies in flash.
 
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{MemoryPlan, Model, SessionConfig, Shape};
+use nearfield::{MemoryPlan, Model, SessionConfig, Shape, checksum};
 
 use crate::halt::Halt;
-use crate::hash::checksum;
 
 /// A model in flash, and what was known of it when the firmware was built.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use nearfield::kernels::best;
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{Arena, Gguf, Inline, KvType, KvTypes, Line, SessionConfig};
+use nearfield::{Arena, Gguf, Inline, KvType, KvTypes, Line, SessionConfig, checksum};
 use nearfield_boards::{
     Board, Halt, Image, MAX_PROMPT, Memory, Teller, answer_prompts, hash, plan, power_on, self_test, tell_one,
 };
@@ -27,7 +27,7 @@ fn image() -> Image {
     // In flash, it lies aligned for ever.
     let flash = Arena::new(vec![Line::ZERO; index.len() / Line::BYTES].leak()).take(index.len()).unwrap();
     flash.copy_from_slice(&index);
-    Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: hash::checksum(&POCKET.0), index: flash }
+    Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0), index: flash }
 }
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ fn what_is_damaged_halts_with_a_message_and_a_code() {
         format!("\r\nhalted with code 2: the model in flash is damaged: its checksum is {:#010x}", whole.checksum);
     assert!(two == 2 && told.contains(&want), "{told}");
     let gguf = &whole.gguf[..1000];
-    let (three, told) = code(Image { gguf, checksum: hash::checksum(gguf), ..whole });
+    let (three, told) = code(Image { gguf, checksum: checksum(gguf), ..whole });
     assert!(three == 3 && told.contains("halted with code 3: the model cannot be run: "), "{told}");
     let (three, told) = code(Image { index: &whole.index[64..], ..whole });
     assert!(three == 3 && told.contains("halted with code 3: the model's tokenizer cannot be used: "), "{told}");
