@@ -8,6 +8,10 @@
 //! Sinks, the first few keys of the text, have rows and norms of their own before those of the ring. For a query they lie
 //! right behind the oldest key of its ring: their distance is counted in keys that it sees (StreamingLLM: Xiao et al. 2023,
 //! arXiv 2309.17453, section 3.2).
+//!
+//! A text may begin with a [`Prefix`], whose keys and values lie somewhere else and are never written: whole blocks of it are read
+//! there, and the rings hold what comes after them. The positions of its last, partial block and its sinks are copied to
+//! where new ones would lie.
 
 use core::ops::Range;
 
@@ -16,6 +20,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4
 use crate::plan::{KvType, Lengths, SessionConfig, StoreLengths};
 use crate::ring::HeadRing;
 use crate::shape::Shape;
+use crate::snapshot::{Keeps, Kept, Prefix};
 
 /// Keys or values.
 #[derive(Debug)]
@@ -42,18 +47,13 @@ impl<'a> Store<'a> {
 
     /// Consecutive rows of `head_dim`; `None` if they are not all there.
     pub(crate) fn rows(&self, rows: Range<usize>, head_dim: usize) -> Option<KvRows<'_>> {
-        let n_d = head_dim.div_ceil(QK);
-        let columns = rows.start * head_dim..rows.end * head_dim;
-        Some(match self {
-            Self::F32(x) => KvRows::F32(x.get(columns)?),
-            Self::F16(x) => KvRows::F16(x.get(columns)?),
-            Self::Q8_0 { qs, d } => KvRows::Q8_0 { qs: qs.get(columns)?, d: d.get(rows.start * n_d..rows.end * n_d)? },
-            Self::Q4_0 { qs, d, built } => {
-                let n_bytes = head_dim.div_ceil(2);
-                let qs = qs.get(rows.start * n_bytes..rows.end * n_bytes)?;
-                KvRows::Q4_0 { qs, d: d.get(rows.start * n_d..rows.end * n_d)?, built: *built }
-            }
-        })
+        let all = match self {
+            Self::F32(x) => KvRows::F32(x),
+            Self::F16(x) => KvRows::F16(x),
+            Self::Q8_0 { qs, d } => KvRows::Q8_0 { qs, d },
+            Self::Q4_0 { qs, d, built } => KvRows::Q4_0 { qs, d, built: *built },
+        };
+        all.rows(rows, head_dim)
     }
 
     pub(crate) fn row_mut(&mut self, row: usize, head_dim: usize) -> Option<KvRowsMut<'_>> {
@@ -86,6 +86,8 @@ struct Place {
     first_sink_norm: usize,
     /// First norm of the ring.
     first_norm: usize,
+    /// Where those of the prefix lie.
+    kept: Option<Kept>,
 }
 
 /// Keys and values of all layers.
@@ -97,6 +99,9 @@ pub(crate) struct KvCache<'a> {
     key_norms: &'a mut [f32],
     /// Of each KV head, in the first layer: slots, blocks that are seen, first row, first norm. `[n_head_kv, 4]`
     places: &'a mut [u64],
+    prefix: Option<Prefix<'a>>,
+    /// The first position in the rings; see [`HeadRing`].
+    first: usize,
     head_dim: usize,
     n_sinks: usize,
     /// Rows of a layer.
@@ -109,7 +114,14 @@ pub(crate) struct KvCache<'a> {
 pub(crate) const PLACE: usize = 4;
 
 impl<'a> KvCache<'a> {
-    pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, config: &SessionConfig, n: &Lengths) -> Option<Self> {
+    /// Room for a text, which begins with `prefix` once that was [begun](Self::begin) with; `config` knows its length.
+    pub(crate) fn take(
+        arena: &mut Arena<'a>,
+        s: &Shape,
+        config: &SessionConfig,
+        n: &Lengths,
+        prefix: Option<Prefix<'a>>,
+    ) -> Option<Self> {
         let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
         let (key_norms, places) = (arena.take(n.key_norms)?, arena.take::<u64>(n.places)?);
         let (mut n_rows, mut n_norms) = (0, 0);
@@ -119,17 +131,17 @@ impl<'a> KvCache<'a> {
             n_rows += config.n_sinks + ring.n_slots;
             n_norms += config.n_sinks.div_ceil(KV_BLOCK) + ring.n_slot_blocks();
         }
-        let n_sinks = config.n_sinks;
-        Some(Self { keys, values, key_norms, places, head_dim: s.head_dim, n_sinks, n_rows, n_norms })
+        let (n_sinks, first) = (config.n_sinks, config.first_of_arena());
+        Some(Self { keys, values, key_norms, places, prefix, first, head_dim: s.head_dim, n_sinks, n_rows, n_norms })
     }
 
     /// The rings of the KV heads, the same in each layer.
     pub(crate) fn rings(&self) -> impl Iterator<Item = HeadRing> {
-        self.places
-            .as_chunks::<PLACE>()
-            .0
-            .iter()
-            .map(|&[n_slots, n_blocks, ..]| HeadRing { n_slots: n_slots as usize, n_blocks: n_blocks as usize })
+        self.places.as_chunks::<PLACE>().0.iter().map(|&[n_slots, n_blocks, ..]| self.ring(n_slots, n_blocks))
+    }
+
+    fn ring(&self, n_slots: u64, n_blocks: u64) -> HeadRing {
+        HeadRing { n_slots: n_slots as usize, n_blocks: n_blocks as usize, first: self.first }
     }
 
     fn place(&self, layer: usize, head: usize) -> Option<Place> {
@@ -137,12 +149,51 @@ impl<'a> KvCache<'a> {
         let first_sink = layer * self.n_rows + first_row as usize;
         let first_sink_norm = layer * self.n_norms + first_norm as usize;
         Some(Place {
-            ring: HeadRing { n_slots: n_slots as usize, n_blocks: n_blocks as usize },
+            ring: self.ring(n_slots, n_blocks),
             first_sink,
             first_row: first_sink + self.n_sinks,
             first_sink_norm,
             first_norm: first_sink_norm + self.n_sinks.div_ceil(KV_BLOCK),
+            kept: self.prefix.and_then(|prefix| prefix.kept(layer, head)),
         })
+    }
+
+    /// Begins with the prefix, or again: what is not read in it is copied.
+    pub(crate) fn begin(&mut self, kernels: &dyn Kernels, n_layer: usize) -> Option<()> {
+        let Some(prefix) = self.prefix else { return Some(()) };
+        for layer in 0..n_layer {
+            for head in 0..self.places.len() / PLACE {
+                let place = self.place(layer, head)?;
+                self.copy(kernels, &prefix, &place)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Copies the last positions of a head and its sinks.
+    fn copy(&mut self, kernels: &dyn Kernels, prefix: &Prefix<'_>, place: &Place) -> Option<()> {
+        let (kept, n_tokens) = (place.kept?, prefix.n_tokens());
+        for pos in self.first..n_tokens {
+            self.copy_row(prefix, kept.row(pos)?, place.first_row + place.ring.slot(pos)?)?;
+        }
+        if self.first < n_tokens {
+            let block = self.first / KV_BLOCK;
+            *self.key_norms.get_mut(place.first_norm + place.ring.slot_block(block)?)? = prefix.norm(&kept, block)?;
+        }
+        let mut norm = 0f32;
+        for pos in 0..self.n_sinks.min(n_tokens) {
+            let row = place.first_sink + pos;
+            self.copy_row(prefix, kept.row(pos)?, row)?;
+            norm = norm.max(self.norm_of_row(kernels, row)?);
+            *self.key_norms.get_mut(place.first_sink_norm + pos / KV_BLOCK)? = norm;
+        }
+        Some(())
+    }
+
+    fn copy_row(&mut self, prefix: &Prefix<'_>, from: usize, to: usize) -> Option<()> {
+        let [keys, values] = prefix.rows(from..from + 1)?;
+        self.keys.row_mut(to, self.head_dim)?.copy(keys)?;
+        self.values.row_mut(to, self.head_dim)?.copy(values)
     }
 
     /// Stores the keys and values of one position: `[n_head_kv, head_dim]` each. `None` if there is no room, which the
@@ -182,22 +233,85 @@ impl<'a> KvCache<'a> {
 
     /// Takes the stored key's norm into the running maximum of its block, which begins with that of the block before.
     fn raise_key_norm(&mut self, kernels: &dyn Kernels, place: Place, pos: usize) -> Option<()> {
-        let row = place.first_row + place.ring.slot(pos)?;
-        let norm = libm::sqrtf(kernels.sum_squares(self.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
-        let at = |block: usize| Some(place.first_norm + block.checked_rem(place.ring.n_slot_blocks())?);
+        let norm = self.norm_of_row(kernels, place.first_row + place.ring.slot(pos)?)?;
         let block = pos / KV_BLOCK;
         let before = match (pos % KV_BLOCK, block) {
             (0, 0) => 0.0,
-            (0, _) => *self.key_norms.get(at(block - 1)?)?,
-            _ => *self.key_norms.get(at(block)?)?,
+            (0, _) => self.key_norm(&place, block - 1)?,
+            _ => self.key_norm(&place, block)?,
         };
-        // A key that is not a number has no bound: nothing older may be left out any more.
-        let norm = before.max(if norm.is_nan() { f32::INFINITY } else { norm });
-        *self.key_norms.get_mut(at(block)?)? = norm;
+        let norm = before.max(norm);
+        *self.key_norms.get_mut(place.first_norm + place.ring.slot_block(block)?)? = norm;
         if pos < self.n_sinks {
             *self.key_norms.get_mut(place.first_sink_norm + block)? = norm;
         }
         Some(())
+    }
+
+    /// What a snapshot of the first `n_tokens` positions keeps of a head: what a query behind them sees.
+    pub(crate) fn keeps(&self, head: usize, n_tokens: usize) -> Option<Keeps> {
+        let from = self.place(0, head)?.ring.oldest(n_tokens).min(n_tokens);
+        Some(Keeps { n_tokens, from, n_sinks: self.n_sinks.min(from) })
+    }
+
+    /// The rows that a snapshot keeps of a head in a layer: sinks apart, then all positions in turn, a block at a time.
+    pub(crate) fn each_kept(
+        &self,
+        layer: usize,
+        head: usize,
+        n_tokens: usize,
+        each: &mut dyn FnMut([KvRows<'_>; 2]) -> Option<()>,
+    ) -> Option<()> {
+        let (place, Keeps { from, n_sinks, .. }) = (self.place(layer, head)?, self.keeps(head, n_tokens)?);
+        each(self.rows_at(place.first_sink, n_sinks)?)?;
+        (from..n_tokens)
+            .step_by(KV_BLOCK)
+            .try_for_each(|start| each(self.rows(&place, start..n_tokens.min(start + KV_BLOCK))?))
+    }
+
+    /// The norms that it keeps.
+    pub(crate) fn each_kept_norm(
+        &self,
+        layer: usize,
+        head: usize,
+        n_tokens: usize,
+        each: &mut dyn FnMut(f32) -> Option<()>,
+    ) -> Option<()> {
+        let (place, keeps) = (self.place(layer, head)?, self.keeps(head, n_tokens)?);
+        let blocks = keeps.first_block()..keeps.first_block() + keeps.n_norms();
+        blocks.into_iter().try_for_each(|block| each(self.key_norm(&place, block)?))
+    }
+
+    /// The norm of a stored key.
+    fn norm_of_row(&self, kernels: &dyn Kernels, row: usize) -> Option<f32> {
+        let norm = libm::sqrtf(kernels.sum_squares(self.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
+        // A key that is not a number has no bound: nothing older may be left out any more.
+        Some(if norm.is_nan() { f32::INFINITY } else { norm })
+    }
+
+    /// At least as large as the norm of any key up to the end of a block, none of which lies ahead.
+    fn key_norm(&self, place: &Place, block: usize) -> Option<f32> {
+        match place.ring.slot_block(block) {
+            Some(slot) => self.key_norms.get(place.first_norm + slot).copied(),
+            None => self.prefix?.norm(&place.kept?, block),
+        }
+    }
+
+    /// Keys and values at `positions`, which lie in one block and not among those forgotten.
+    fn rows(&self, place: &Place, positions: Range<usize>) -> Option<[KvRows<'_>; 2]> {
+        match place.ring.slot(positions.start) {
+            Some(slot) => self.rows_at(place.first_row + slot, positions.len()),
+            None => {
+                let row = place.kept?.row(positions.start)?;
+                self.prefix.as_ref()?.rows(row..row + positions.len())
+            }
+        }
+    }
+
+    /// `n` rows of the arena.
+    fn rows_at(&self, row: usize, n: usize) -> Option<[KvRows<'_>; 2]> {
+        let rows = row..row + n;
+        Some([self.keys.rows(rows.clone(), self.head_dim)?, self.values.rows(rows, self.head_dim)?])
     }
 
     /// The blocks of one layer and KV head that a query at `pos` sees, from the newest to the oldest.
@@ -238,7 +352,7 @@ impl Blocks<'_> {
             (0, _) => return Some(0.0),
             // The ring's block before may have made room already: what is older are the sinks.
             (n_older, _) if start <= self.oldest => place.first_sink_norm + (n_older - 1) / KV_BLOCK,
-            (_, block) => place.first_norm + (block - 1).checked_rem(place.ring.n_slot_blocks())?,
+            (_, block) => return self.cache.key_norm(place, block - 1),
         };
         self.cache.key_norms.get(norm).copied()
     }
@@ -249,20 +363,17 @@ impl<'c> Iterator for Blocks<'c> {
 
     fn next(&mut self) -> Option<Block<'c>> {
         let (place, end) = (self.place?, self.end);
-        let (start, first_row) = if end > self.oldest {
+        let (start, [keys, values]) = if end > self.oldest {
             let start = (end - 1) / KV_BLOCK * KV_BLOCK;
-            (start, place.first_row + place.ring.slot(start)?)
+            (start, self.cache.rows(&place, start..end)?)
         } else if end > self.first {
             let start = self.first.max(end.saturating_sub(KV_BLOCK));
-            (start, place.first_sink + (start - self.first))
+            (start, self.cache.rows_at(place.first_sink + (start - self.first), end - start)?)
         } else {
             return None;
         };
-        let rows = first_row..first_row + (end - start);
         let older_norm = self.older_norm(&place, start)?;
         self.end = start;
-        let keys = self.cache.keys.rows(rows.clone(), self.cache.head_dim)?;
-        let values = self.cache.values.rows(rows, self.cache.head_dim)?;
         Some(Block { kv: KvBlock { keys, values, start, end }, n_older: start - self.first, older_norm })
     }
 }

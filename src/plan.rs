@@ -109,6 +109,8 @@ pub struct SessionConfig {
     pub n_sinks: usize,
     /// Whether a text may go on without end, in the same memory.
     pub endless: bool,
+    /// Positions of the text that a [`Prefix`](crate::Prefix) holds: its whole blocks of 32 take no room in the arena. 0 without one.
+    pub n_prefix: usize,
     /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
     pub horizon_eps: f32,
     /// The bias as Falcon-RW's published code has it: slope, key's position and their product each rounded to bfloat16.
@@ -129,6 +131,7 @@ impl SessionConfig {
         ring: Ring::Full,
         n_sinks: 0,
         endless: false,
+        n_prefix: 0,
         horizon_eps: Self::HORIZON_EPS,
         alibi_bf16: false,
         alibi_scale: AlibiScale::Model,
@@ -190,6 +193,13 @@ pub enum PlanError {
         /// Positions of the context.
         n_ctx: usize,
     },
+    /// A prefix longer than the context.
+    Prefix {
+        /// Positions of the prefix.
+        n_prefix: usize,
+        /// Positions of the context.
+        n_ctx: usize,
+    },
     /// `horizon_eps` is negative or not a number.
     HorizonEps,
     /// `alibi_scale` is a factor that is not finite and above 0, or a training of no tokens.
@@ -220,6 +230,9 @@ impl fmt::Display for PlanError {
                 write!(f, "a budget of {budget} bytes: one block of keys in each head takes {need}")
             }
             Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
+            Self::Prefix { n_prefix, n_ctx } => {
+                write!(f, "a prefix of {n_prefix} tokens in a context of {n_ctx}: it has to be at least as long")
+            }
             Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
             Self::AlibiScale => {
                 f.write_str("slopes times a factor that is not finite and above 0, or as trained on texts of 0 tokens")
@@ -251,11 +264,19 @@ impl SessionConfig {
         if !self.alibi_scale.is_valid() {
             return Err(PlanError::AlibiScale);
         }
+        if !self.endless && self.n_prefix > self.n_ctx {
+            return Err(PlanError::Prefix { n_prefix: self.n_prefix, n_ctx: self.n_ctx });
+        }
         // A NaN is not in the range either.
         match self.horizon_eps {
             0.0.. => Ok(()),
             _ => Err(PlanError::HorizonEps),
         }
+    }
+
+    /// The first position whose key lies in the arena: those before lie in whole blocks of the prefix.
+    pub(crate) const fn first_of_arena(&self) -> usize {
+        self.n_prefix / KV_BLOCK * KV_BLOCK
     }
 
     /// Tokens that go through a layer together at most.

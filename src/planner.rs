@@ -109,7 +109,7 @@ pub fn fit_rings(
     for n_blocks in keys {
         let ring = HeadRing::with(Some(*n_blocks as usize), config);
         // Where there is room for all, all are kept.
-        let is_all = ring.n_blocks == planner.all || !config.endless && ring.n_slots == config.n_ctx;
+        let is_all = ring.n_blocks == planner.all || !config.endless && ring.n_slots == config.n_ctx - ring.first;
         *n_blocks = if is_all { config.n_ctx } else { ring.n_blocks * KV_BLOCK } as u32;
     }
     Ok(())

@@ -88,6 +88,8 @@ pub(crate) struct HeadRing {
     pub(crate) n_slots: usize,
     /// Blocks that a query sees, its own included.
     pub(crate) n_blocks: usize,
+    /// The first position that has a slot: those before lie in a [`Prefix`](crate::Prefix), in whole blocks.
+    pub(crate) first: usize,
 }
 
 impl HeadRing {
@@ -101,7 +103,10 @@ impl HeadRing {
         match n_blocks {
             Some(n_blocks) if n_blocks < all => Self::of_blocks(n_blocks, config),
             _ if config.endless => Self::of_blocks(all, config),
-            _ => Self { n_slots: config.n_ctx, n_blocks: all },
+            _ => {
+                let first = config.first_of_arena();
+                Self { n_slots: config.n_ctx.saturating_sub(first), n_blocks: all, first }
+            }
         }
     }
 
@@ -109,8 +114,10 @@ impl HeadRing {
         // Blocks that are written while the first query of a chunk still looks.
         let ahead = config.blocks_per_chunk() - 1;
         let n_slots = n_blocks.saturating_add(ahead).saturating_mul(KV_BLOCK);
-        let is_context = !config.endless && config.n_ctx < n_slots;
-        Self { n_slots: if is_context { config.n_ctx } else { n_slots }, n_blocks }
+        let first = config.first_of_arena();
+        let n_left = config.n_ctx.saturating_sub(first);
+        let is_context = !config.endless && n_left < n_slots;
+        Self { n_slots: if is_context { n_left } else { n_slots }, n_blocks, first }
     }
 
     /// Blocks that there is room for.
@@ -123,14 +130,19 @@ impl HeadRing {
         (pos / KV_BLOCK + 1).saturating_sub(self.n_blocks) * KV_BLOCK
     }
 
-    /// The oldest position whose key is still there, once those before `written` were all stored.
+    /// The oldest position whose key is still in its slot, once those before `written` were all stored.
     pub(crate) const fn oldest_kept(&self, written: usize) -> usize {
         written.saturating_sub(self.n_slots)
     }
 
-    /// Where the key of `pos` lies.
-    pub(crate) const fn slot(&self, pos: usize) -> Option<usize> {
-        pos.checked_rem(self.n_slots)
+    /// Where the key of `pos` lies; `None` for one before the first.
+    pub(crate) fn slot(&self, pos: usize) -> Option<usize> {
+        pos.checked_sub(self.first)?.checked_rem(self.n_slots)
+    }
+
+    /// Where the norm of a block lies; `None` for one before the first.
+    pub(crate) fn slot_block(&self, block: usize) -> Option<usize> {
+        block.checked_sub(self.first / KV_BLOCK)?.checked_rem(self.n_slot_blocks())
     }
 }
 
@@ -220,10 +232,13 @@ mod tests {
 
     #[test]
     fn a_query_sees_its_own_block_and_whole_ones_before() {
-        let ring = HeadRing { n_slots: 96, n_blocks: 3 };
+        let ring = HeadRing { n_slots: 96, n_blocks: 3, first: 0 };
         for (pos, oldest) in [(0, 0), (31, 0), (95, 0), (96, 32), (127, 32), (128, 64), (1000, 928)] {
             assert_eq!(ring.oldest(pos), oldest, "{pos}");
         }
         assert_eq!([ring.slot(95), ring.slot(96), ring.slot(1000)], [Some(95), Some(0), Some(40)]);
+        let behind_a_prefix = HeadRing { first: 64, ..ring };
+        assert_eq!([63, 64, 159, 160].map(|pos| behind_a_prefix.slot(pos)), [None, Some(0), Some(95), Some(0)]);
+        assert_eq!([1, 2, 4, 5].map(|block| behind_a_prefix.slot_block(block)), [None, Some(0), Some(2), Some(0)]);
     }
 }

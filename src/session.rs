@@ -12,10 +12,11 @@ use crate::forward::{Activity, Forward};
 use crate::heads::Heads;
 use crate::model::{LayerTable, LoadError, Model};
 use crate::plan::{Lengths, MemoryPlan, PlanError, SessionConfig};
+use crate::snapshot::{ModelId, Prefix, PrefixError, Snapshot, TextState};
 use crate::steps::Steps;
 
 /// Why a session cannot begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SessionError {
@@ -35,6 +36,15 @@ pub enum SessionError {
         /// Its `general.architecture`.
         arch: &'static str,
     },
+    /// It cannot begin with this prefix.
+    Prefix(PrefixError),
+    /// It is planned to begin with a prefix, or with one of another length.
+    PrefixLength {
+        /// Positions that the configuration says.
+        planned: usize,
+        /// Positions of the prefix; 0 without one.
+        found: usize,
+    },
 }
 
 impl fmt::Display for SessionError {
@@ -45,6 +55,10 @@ impl fmt::Display for SessionError {
                 write!(f, "the session needs an arena of {need} bytes, it has {have}")
             }
             Self::Load(ref error) => error.fmt(f),
+            Self::Prefix(ref error) => error.fmt(f),
+            Self::PrefixLength { planned, found } => {
+                write!(f, "the session is planned with a prefix of {planned} tokens, and gets one of {found}")
+            }
             Self::Encoder { arch } => {
                 write!(
                     f,
@@ -60,6 +74,12 @@ impl core::error::Error for SessionError {}
 impl From<PlanError> for SessionError {
     fn from(error: PlanError) -> Self {
         Self::Plan(error)
+    }
+}
+
+impl From<PrefixError> for SessionError {
+    fn from(error: PrefixError) -> Self {
+        Self::Prefix(error)
     }
 }
 
@@ -126,6 +146,13 @@ pub enum RewindError {
         /// The oldest position that is still there.
         has: usize,
     },
+    /// The position lies within the prefix that the session began with.
+    Prefix {
+        /// The position asked for.
+        to: usize,
+        /// Positions of the prefix.
+        n_prefix: usize,
+    },
     /// The session's memory is not what its plan says. This is a bug of this library.
     Broken,
 }
@@ -136,6 +163,9 @@ impl fmt::Display for RewindError {
             Self::Ahead { to, pos } => write!(f, "position {to} lies ahead of {pos}: there is nothing to go back to"),
             Self::Forgotten { to, needs, has } => {
                 write!(f, "position {to} needs the keys from {needs} on, the ring has those from {has} on")
+            }
+            Self::Prefix { to, n_prefix } => {
+                write!(f, "position {to} lies within the {n_prefix} tokens that the session began with")
             }
             Self::Broken => RunError::Broken.fmt(f),
         }
@@ -167,7 +197,7 @@ pub struct Session<'m, 'f, 'a> {
     cache: KvCache<'a>,
     act: Activity<'a>,
     pos: usize,
-    /// One past the last position whose key was stored since the text began: beyond `pos` after a rewind.
+    /// One past the last position whose key was stored since the text began, that of a prefix included: beyond `pos` after a rewind.
     written: usize,
     /// See [`KeyStats`], as is the next.
     held: u64,
@@ -192,20 +222,61 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         executor: &'m dyn Executor,
         arena: &mut Arena<'a>,
     ) -> Result<Self, SessionError> {
+        Self::begin(model, config, kernels, executor, arena, None)
+    }
+
+    /// A session that goes on where `prefix` ends, as if its tokens had been run here: with the same bits, the same keys visited.
+    ///
+    /// Keys and values of the prefix are read where they lie, but for a block of 32 at most and the sinks;
+    /// [`n_prefix`](SessionConfig::n_prefix) has to be its length, so that the plan knows what the arena need not hold. What the
+    /// session's rings want of it has to be there: a prefix that was written with a full cache serves any.
+    ///
+    /// # Errors
+    /// [`SessionError::Prefix`] when it was made with other settings or keeps too little, else as [`new`](Self::new).
+    pub fn with_prefix(
+        model: &'m Model<'f>,
+        config: SessionConfig,
+        kernels: &'m dyn Kernels,
+        executor: &'m dyn Executor,
+        arena: &mut Arena<'a>,
+        prefix: Prefix<'a>,
+    ) -> Result<Self, SessionError> {
+        Self::begin(model, config, kernels, executor, arena, Some(prefix))
+    }
+
+    fn begin(
+        model: &'m Model<'f>,
+        config: SessionConfig,
+        kernels: &'m dyn Kernels,
+        executor: &'m dyn Executor,
+        arena: &mut Arena<'a>,
+        prefix: Option<Prefix<'a>>,
+    ) -> Result<Self, SessionError> {
         let s = model.shape();
         if s.arch.is_encoder() {
             return Err(SessionError::Encoder { arch: s.arch.name });
         }
+        let (planned, found) = (config.n_prefix, prefix.map_or(0, |prefix| prefix.n_tokens()));
+        if planned != found {
+            return Err(SessionError::PrefixLength { planned, found });
+        }
         let need = MemoryPlan::new(s, &config)?.session();
+        if let Some(prefix) = &prefix {
+            prefix.check(s, &config)?;
+        }
         let n = Lengths::new(s, &config)?;
         let have = arena.free_bytes();
-        let too_small = SessionError::ArenaTooSmall { need, have };
+        let too_small = || SessionError::ArenaTooSmall { need, have };
         if need > have {
-            return Err(too_small);
+            return Err(too_small());
         }
-        let Parts { cache, words, act, in_ring } = take_parts(arena, model, &config, &n).ok_or(too_small)?;
+        let parts = take_parts(arena, model, &config, &n, prefix).ok_or_else(too_small)?;
+        let Parts { mut cache, words, act, in_ring } = parts;
         let layers = LayerTable::new(model, words).map_err(SessionError::Load)?;
-        Ok(Self { model, kernels, executor, config, layers, cache, act, pos: 0, written: 0, held: 0, in_ring })
+        // A prefix that was checked has all rows.
+        cache.begin(kernels, s.n_layer).ok_or(PrefixError::Damaged)?;
+        let pos = config.n_prefix;
+        Ok(Self { model, kernels, executor, config, layers, cache, act, pos, written: pos, held: 0, in_ring })
     }
 
     /// Runs `tokens` at the next positions and returns the logits (`[n_vocab]`) after the last of them.
@@ -252,13 +323,20 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.prefill(&[token])
     }
 
-    /// Begins a new text: the memory stays, what was counted does not.
+    /// Begins a new text, with the same prefix if there is one: the memory stays, what was counted does not.
     pub fn reset(&mut self) {
-        self.pos = 0;
-        self.written = 0;
+        self.to_begin();
         self.held = 0;
         self.act.visited_total.fill(0);
         self.in_ring.fill(0);
+    }
+
+    /// Goes back to where the session began.
+    fn to_begin(&mut self) {
+        self.pos = self.config.n_prefix;
+        self.written = self.pos;
+        // It went well when the session began.
+        let _ = self.cache.begin(self.kernels, self.model.shape().n_layer);
     }
 
     /// Goes back to position `pos`, as if nothing had been run from there on: what is run next has the bits that it would
@@ -269,15 +347,24 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// of those taken back.
     ///
     /// # Errors
-    /// [`RewindError::Ahead`] beyond the text; [`RewindError::Forgotten`] with a [`Ring`](crate::Ring) shorter than the
+    /// [`RewindError::Ahead`] beyond the text; [`RewindError::Prefix`] before the end of a prefix; [`RewindError::Forgotten`] with a [`Ring`](crate::Ring) shorter than the
     /// text, where keys that a query at `pos` sees have made room for later ones. Nothing has changed then.
     pub fn rewind(&mut self, pos: usize) -> Result<(), RewindError> {
         if pos > self.pos {
             return Err(RewindError::Ahead { to: pos, pos: self.pos });
         }
+        let n_prefix = self.config.n_prefix;
+        if pos < n_prefix {
+            return Err(RewindError::Prefix { to: pos, n_prefix });
+        }
+        if pos == n_prefix {
+            self.to_begin();
+            return Ok(());
+        }
         let mut sees_none = true;
         for ring in self.cache.rings() {
-            let (needs, has) = (ring.oldest(pos), ring.oldest_kept(self.written));
+            // What lies before the rings is never forgotten.
+            let (needs, has) = (ring.oldest(pos).max(ring.first), ring.oldest_kept(self.written));
             if needs < pos && needs < has {
                 return Err(RewindError::Forgotten { to: pos, needs, has });
             }
@@ -305,6 +392,16 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         }
         self.config.alibi_scale = scale;
         Ok(())
+    }
+
+    /// The text so far as bytes, to go on from in another session, on any machine: see [`Prefix`]. `model` is the file that the
+    /// model came from, as it lies on the disk.
+    ///
+    /// # Errors
+    /// [`RunError::Broken`], which is a bug of this library.
+    pub fn snapshot(&self, model: ModelId, text: &TextState<'_>) -> Result<Snapshot<'_>, RunError> {
+        let s = self.model.shape();
+        Snapshot::new(&self.cache, s, &self.config, self.pos, model, text).ok_or(RunError::Broken)
     }
 
     /// Positions in use.
@@ -384,8 +481,14 @@ struct Parts<'a> {
 }
 
 /// The parts of the arena, in the order of the plan.
-fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &SessionConfig, n: &Lengths) -> Option<Parts<'a>> {
-    let cache = KvCache::take(arena, model.shape(), config, n)?;
+fn take_parts<'a>(
+    arena: &mut Arena<'a>,
+    model: &Model<'_>,
+    config: &SessionConfig,
+    n: &Lengths,
+    prefix: Option<Prefix<'a>>,
+) -> Option<Parts<'a>> {
+    let cache = KvCache::take(arena, model.shape(), config, n, prefix)?;
     let words = arena.take(n.layer_table)?;
     let act = Activity {
         x: arena.take(n.residual)?,

@@ -104,6 +104,14 @@ pub fn view<T: Plain + Copy>(bytes: &[u8]) -> Option<&[T]> {
     (before.is_empty() && after.is_empty()).then_some(middle)
 }
 
+/// Numbers as bytes, in place, in the order of this machine.
+pub fn bytes<T: Plain + Copy>(numbers: &[T]) -> &[u8] {
+    const { assert!(size_of::<T>() == align_of::<T>()) };
+    // SAFETY: the slice covers exactly the numbers, which have no padding (the assertion holds for numbers alone), and none of
+    // them changes behind a shared reference (`Copy`).
+    unsafe { core::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +129,13 @@ mod tests {
         assert_eq!(arena.free_bytes(), 0);
         assert!(arena.take::<u8>(1).is_none());
         assert!(arena.take::<u8>(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn numbers_and_their_bytes() {
+        let numbers = [1.0f32, -0.0];
+        assert_eq!(view::<f32>(bytes(&numbers)).unwrap(), numbers);
+        assert_eq!(bytes(&[0x0201u16.to_le(), 0x0403u16.to_le()]), [1, 2, 3, 4]);
     }
 
     #[test]

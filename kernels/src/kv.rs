@@ -1,5 +1,8 @@
 //! Stored keys and values as the attention kernels see them.
 
+use core::ops::Range;
+
+use crate::arena;
 use crate::{BlockQ8, QK};
 
 /// That 4-bit keys and values are built in (the feature `q4_0`): without the feature this type has no value, so the compiler
@@ -47,6 +50,32 @@ pub enum KvRows<'a> {
 }
 
 impl<'a> KvRows<'a> {
+    /// Consecutive rows of `head_dim` columns; `None` if they are not all there.
+    pub fn rows(self, rows: Range<usize>, head_dim: usize) -> Option<Self> {
+        let n_d = head_dim.div_ceil(QK);
+        let (columns, scales) = (rows.start * head_dim..rows.end * head_dim, rows.start * n_d..rows.end * n_d);
+        Some(match self {
+            Self::F32(x) => Self::F32(x.get(columns)?),
+            Self::F16(x) => Self::F16(x.get(columns)?),
+            Self::Q8_0 { qs, d } => Self::Q8_0 { qs: qs.get(columns)?, d: d.get(scales)? },
+            Self::Q4_0 { qs, d, built } => {
+                let n_bytes = head_dim.div_ceil(2);
+                let qs = qs.get(rows.start * n_bytes..rows.end * n_bytes)?;
+                Self::Q4_0 { qs, d: d.get(scales)?, built }
+            }
+        })
+    }
+
+    /// The bytes of the numbers, and those of their scales, as they lie in memory.
+    pub fn bytes(self) -> [&'a [u8]; 2] {
+        match self {
+            Self::F32(x) => [arena::bytes(x), &[]],
+            Self::F16(x) => [arena::bytes(x), &[]],
+            Self::Q8_0 { qs, d } => [arena::bytes(qs), arena::bytes(d)],
+            Self::Q4_0 { qs, d, .. } => [qs, arena::bytes(d)],
+        }
+    }
+
     /// The first `n` rows of `head_dim` columns; none if there are fewer.
     #[must_use]
     pub fn first(self, n: usize, head_dim: usize) -> Self {
@@ -88,6 +117,26 @@ pub enum KvRowsMut<'a> {
         /// See [`Q4Built`].
         built: Q4Built,
     },
+}
+
+impl KvRowsMut<'_> {
+    /// Takes over `rows` of the same type and size; `None` if they are of another.
+    pub fn copy(self, rows: KvRows<'_>) -> Option<()> {
+        match (self, rows) {
+            (Self::F32(to), KvRows::F32(x)) => copy(to, x),
+            (Self::F16(to), KvRows::F16(x)) => copy(to, x),
+            (Self::Q8_0 { qs, d }, KvRows::Q8_0 { qs: from_qs, d: from_d }) => copy(qs, from_qs).and(copy(d, from_d)),
+            (Self::Q4_0 { qs, d, .. }, KvRows::Q4_0 { qs: from_qs, d: from_d, .. }) => {
+                copy(qs, from_qs).and(copy(d, from_d))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `copy_from_slice` that refuses another length.
+fn copy<T: Copy>(to: &mut [T], from: &[T]) -> Option<()> {
+    (to.len() == from.len()).then(|| to.copy_from_slice(from))
 }
 
 /// One query head: as floats for F32 and F16 keys, and as int8 groups of up to 32 columns for Q8_0 and Q4_0 keys.

@@ -190,6 +190,16 @@ impl Sampler {
         let _ = self.recent.push_back(token);
     }
 
+    /// A seed with which another sampler goes on where this one is: the state of the random numbers.
+    pub fn seed(&self) -> u64 {
+        self.rng.state()
+    }
+
+    /// The tokens that count as recent, the oldest first.
+    pub fn recent(&self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
+        self.recent.iter().copied()
+    }
+
     /// What a small top-k leaves; nothing if it is not small.
     fn shortlist(&self, candidates: &Candidates<'_>) -> Shortlist {
         match self.config.top_k {

@@ -7,11 +7,11 @@
 use nearfield_kernels::Arena;
 
 use super::hash::Hash;
-use super::index::Parts;
 use super::kind::Filtered;
 use super::numbers::Numbers;
 use super::unicode::first_char;
 use super::vocab::{TokenType, Vocab};
+use crate::sections::Sections;
 
 /// Words of a filter over `n_tokens`.
 const fn words_of(n_tokens: usize) -> usize {
@@ -34,7 +34,7 @@ impl<'a> Filter<'a> {
     }
 
     /// The next part of a prepared index; `None` if it ends before.
-    pub fn read(parts: &mut Parts<'a>, n_tokens: usize) -> Option<Self> {
+    pub fn read(parts: &mut Sections<'a>, n_tokens: usize) -> Option<Self> {
         Some(Self { words: parts.take(words_of(n_tokens))? })
     }
 

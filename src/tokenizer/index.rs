@@ -17,13 +17,14 @@
 
 use core::array;
 
-use nearfield_kernels::arena::{Plain, view};
-use nearfield_kernels::{Arena, Line};
+use nearfield_kernels::Line;
+use nearfield_kernels::arena::view;
 
 use super::error::IndexError;
 use super::special;
 use super::vocab::Vocab;
 use crate::checksum::Checksum;
+use crate::sections::Sections;
 
 /// Read as a native number, so that a processor of the other byte order does not find it.
 const MAGIC: u32 = u32::from_le_bytes(*b"NFTI");
@@ -62,7 +63,7 @@ impl Header {
     }
 
     /// Reads and checks `index`, which should have `need` bytes; returns the parts behind the header, too.
-    pub fn read<'a>(vocab: &Vocab<'_>, index: &'a [u8], need: usize) -> Result<(Self, Parts<'a>), IndexError> {
+    pub fn read<'a>(vocab: &Vocab<'_>, index: &'a [u8], need: usize) -> Result<(Self, Sections<'a>), IndexError> {
         let have = index.len();
         let size = IndexError::Size { need, have };
         // A length that is no multiple of a word's is not the one that is needed either.
@@ -90,21 +91,6 @@ impl Header {
             return Err(IndexError::Damaged);
         }
         let header = Self { longest_special: longest_special as usize, has_user_defined: has_user_defined != 0 };
-        Ok((header, Parts { rest: index.get(Self::BYTES..).unwrap_or_default() }))
-    }
-}
-
-/// What is left of an index that is read part by part, as an [`Arena`] gave them.
-#[derive(Debug)]
-pub(super) struct Parts<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Parts<'a> {
-    /// The next `len` elements; `None` if the index ends before.
-    pub fn take<T: Plain + Copy>(&mut self, len: usize) -> Option<&'a [T]> {
-        let (part, rest) = self.rest.split_at_checked(Arena::bytes_of::<T>(len)?)?;
-        self.rest = rest;
-        view(part)?.get(..len)
+        Ok((header, Sections::new(index.get(Self::BYTES..).unwrap_or_default())))
     }
 }

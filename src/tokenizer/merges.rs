@@ -5,10 +5,10 @@ use nearfield_kernels::Arena;
 use super::bpe::{self, NEVER};
 use super::error::{MergePart, TokenizerError};
 use super::hash::{Hash, probes};
-use super::index::Parts;
 use super::numbers::{Numbers, NumbersMut};
 use super::tokens::TokenTable;
 use super::vocab::StringArray;
+use crate::sections::Sections;
 
 /// The merges by rank and a hash table of their ranks. A merge's rank is its place in the file: low ones are applied
 /// first.
@@ -30,7 +30,7 @@ impl<'a> MergeTable<'a> {
     }
 
     /// The next parts of a prepared index; `None` if they cannot be those of so many merges and tokens.
-    pub fn read(parts: &mut Parts<'a>, wide: bool, n_merges: usize, n_tokens: usize) -> Option<Self> {
+    pub fn read(parts: &mut Sections<'a>, wide: bool, n_merges: usize, n_tokens: usize) -> Option<Self> {
         let merges = Numbers::read(parts, wide, 3 * n_merges)?;
         let slots = Numbers::read(parts, wide, 2 * n_merges)?;
         (merges.all_up_to(n_tokens.checked_sub(1)?) && slots.all_up_to(n_merges)).then_some(Self { merges, slots })

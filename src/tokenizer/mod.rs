@@ -64,8 +64,9 @@ pub use normalizer::SpaceOptions;
 pub use pre::{Pieces, PreTokenizer};
 pub use vocab::{StringArray, Strings, TokenType, Vocab};
 
+use crate::sections::Sections;
 use filter::{Filter, FilterMut};
-use index::{Header, Parts};
+use index::Header;
 use kind::Spelling;
 use merges::{MergeTable, MergeTableMut};
 use numbers::{Numbers, NumbersMut};
@@ -225,7 +226,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     }
 
     /// The parts of a prepared index; `None` if they speak of tokens or merges that do not exist.
-    fn read(vocab: Vocab<'f>, header: Header, mut parts: Parts<'a>) -> Option<Self> {
+    fn read(vocab: Vocab<'f>, header: Header, mut parts: Sections<'a>) -> Option<Self> {
         let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
         let wide = is_wide(n_tokens, n_merges);
         let tokens = TokenTable::read(&mut parts, wide, vocab.tokens)?;

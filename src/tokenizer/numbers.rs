@@ -4,7 +4,7 @@ use core::mem::size_of;
 
 use nearfield_kernels::Arena;
 
-use super::index::Parts;
+use crate::sections::Sections;
 
 /// Numbers in the arena or in flash: of two bytes where all of them fit, of four otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ impl<'a> Numbers<'a> {
     }
 
     /// The next `len` numbers of a prepared index; `None` if it ends before.
-    pub fn read(parts: &mut Parts<'a>, wide: bool, len: usize) -> Option<Self> {
+    pub fn read(parts: &mut Sections<'a>, wide: bool, len: usize) -> Option<Self> {
         Some(if wide { Self::U32(parts.take(len)?) } else { Self::U16(parts.take(len)?) })
     }
 

@@ -9,8 +9,8 @@
 use nearfield_kernels::Arena;
 
 use super::hash::Hash;
-use super::index::Parts;
 use super::numbers::Numbers;
+use crate::sections::Sections;
 
 /// Bytes of the longest special token that is looked for. Those in use have some dozens; the limit keeps a search short
 /// in any text.
@@ -33,7 +33,7 @@ impl<'a> SpecialFilter<'a> {
     }
 
     /// The next part of a prepared index, whose header knows the `longest` token; `None` if it ends before.
-    pub fn read(parts: &mut Parts<'a>, longest: usize) -> Option<Self> {
+    pub fn read(parts: &mut Sections<'a>, longest: usize) -> Option<Self> {
         Some(Self { words: parts.take(WORDS)?.first_chunk()?, longest })
     }
 

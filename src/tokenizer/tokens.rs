@@ -3,9 +3,9 @@
 use nearfield_kernels::Arena;
 
 use super::hash::{Hash, probes};
-use super::index::Parts;
 use super::numbers::{Numbers, NumbersMut};
 use super::vocab::StringArray;
+use crate::sections::Sections;
 
 /// Tokens from one whose place in the file is kept to the next: what lies between is found by walking.
 const STRIDE: usize = 8;
@@ -30,7 +30,7 @@ impl<'f, 'a> TokenTable<'f, 'a> {
     }
 
     /// The next parts of a prepared index; `None` if they cannot be those of `strings`.
-    pub fn read(parts: &mut Parts<'a>, wide: bool, strings: StringArray<'f>) -> Option<Self> {
+    pub fn read(parts: &mut Sections<'a>, wide: bool, strings: StringArray<'f>) -> Option<Self> {
         let starts = parts.take(strings.len().div_ceil(STRIDE))?;
         let slots = Numbers::read(parts, wide, 2 * strings.len())?;
         slots.all_up_to(strings.len()).then_some(Self { strings, starts, slots })

@@ -2,7 +2,8 @@
 
 use nearfield::kernels::{Kernels, best};
 use nearfield::{
-    AlibiScale, Arena, Executor, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig,
+    AlibiScale, Arena, Executor, Inline, KvType, KvTypes, Line, MemoryPlan, Model, ModelId, Prefix, Ring, Session,
+    SessionConfig, TextState,
 };
 
 /// How a session runs.
@@ -44,6 +45,30 @@ impl Setup<'_> {
         run(&mut session)
     }
 
+    /// The same of a session that goes on behind `snapshot`.
+    ///
+    /// # Panics
+    /// When there can be no such session.
+    pub fn session_behind<R>(
+        &self,
+        file: &[u8],
+        snapshot: &Flash,
+        run: impl FnOnce(&mut Session<'_, '_, '_>) -> R,
+    ) -> R {
+        let model = Model::from_gguf(file).unwrap_or_else(|error| panic!("{error}"));
+        let prefix = Prefix::from_bytes(snapshot.bytes(), ModelId::of(file)).unwrap_or_else(|error| panic!("{error}"));
+        let config = SessionConfig { n_prefix: prefix.n_tokens(), ..self.config };
+        let plan = MemoryPlan::new(model.shape(), &config).unwrap_or_else(|error| panic!("{error}"));
+        let mut lines = vec![Line::ZERO; plan.n_lines()];
+        soil(&mut lines);
+        let mut arena = Arena::new(&mut lines);
+        let session = Session::with_prefix(&model, config, self.kernels, self.executor, &mut arena, prefix);
+        let mut session = session.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(arena.free_bytes(), plan.tokenizer, "the session leaves what the plan keeps for the tokenizer");
+        assert_eq!(session.pos(), prefix.n_tokens());
+        run(&mut session)
+    }
+
     /// The logits after each token of a new text.
     pub fn logits(&self, file: &[u8], tokens: &[u32]) -> Vec<Vec<f32>> {
         self.session(file, |session| logits(session, tokens))
@@ -61,6 +86,10 @@ impl Setup<'_> {
         Self { config: SessionConfig { n_ctx, ..self.config }, ..self }
     }
 
+    pub fn with_ring(self, ring: Ring) -> Self {
+        Self { config: SessionConfig { ring, ..self.config }, ..self }
+    }
+
     pub fn with_bf16(self, alibi_bf16: bool) -> Self {
         Self { config: SessionConfig { alibi_bf16, ..self.config }, ..self }
     }
@@ -72,6 +101,36 @@ impl Setup<'_> {
     pub fn with_eps(self, horizon_eps: f32) -> Self {
         Self { config: SessionConfig { horizon_eps, ..self.config }, ..self }
     }
+}
+
+/// Bytes where a processor finds them aligned.
+pub struct Flash {
+    lines: Vec<Line>,
+    n_bytes: usize,
+}
+
+impl Flash {
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut lines = vec![Line::ZERO; bytes.len().div_ceil(Line::BYTES)];
+        Line::bytes_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+        Self { lines, n_bytes: bytes.len() }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &Line::bytes(&self.lines)[..self.n_bytes]
+    }
+}
+
+/// A session's text so far.
+pub fn snapshot(session: &Session<'_, '_, '_>, file: &[u8], text: &TextState<'_>) -> Flash {
+    let snapshot = session.snapshot(ModelId::of(file), text).unwrap_or_else(|error| panic!("{error}"));
+    let mut bytes = vec![];
+    let Ok(()) = snapshot.write(|part| {
+        bytes.extend_from_slice(part);
+        Ok::<(), std::convert::Infallible>(())
+    });
+    assert_eq!(bytes.len(), snapshot.n_bytes());
+    Flash::new(&bytes)
 }
 
 /// The logits after each of `tokens`.

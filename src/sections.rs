@@ -1,0 +1,28 @@
+//! Bytes that are read part by part, each where it lies.
+
+use nearfield_kernels::Arena;
+use nearfield_kernels::arena::{Plain, view};
+
+/// What is left of bytes that were written part by part, each filled up to whole lines, as an [`Arena`] gives them.
+#[derive(Debug)]
+pub(crate) struct Sections<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Sections<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The next `len` elements; `None` if the bytes end before, or do not lie aligned.
+    pub(crate) fn take<T: Plain + Copy>(&mut self, len: usize) -> Option<&'a [T]> {
+        let (part, rest) = self.rest.split_at_checked(Arena::bytes_of::<T>(len)?)?;
+        self.rest = rest;
+        view(part)?.get(..len)
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
