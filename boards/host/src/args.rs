@@ -114,6 +114,7 @@ impl SessionArgs {
             ring: self.ring,
             n_sinks: self.sinks,
             endless: false,
+            n_prefix: 0,
             horizon_eps: self.horizon_eps,
             alibi_bf16: self.alibi_bf16,
             alibi_scale: self.alibi_scale,

@@ -13,13 +13,14 @@ use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, M
 
 use crate::args::ModelArgs;
 use crate::engine::N_BATCH;
+use crate::kv_file;
 use crate::model_file::ModelFile;
 use crate::report::{Bytes, Summary, parts};
 use crate::standard_output::StandardOutput;
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// The model; without it, the built-in one
+    /// The model, or a text that `run --save-kv` stored; without it, the built-in model
     #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
     pub first: Option<PathBuf>,
 
@@ -34,8 +35,11 @@ pub struct InspectArgs {
 /// Prints all of it.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
-    let gguf = file.gguf()?;
     let mut out = StandardOutput::lock();
+    if kv_file::is_snapshot(file.bytes()) {
+        return kv_file::inspect(&file.name, file.bytes(), &mut out);
+    }
+    let gguf = file.gguf()?;
     writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.bytes().len() as u64))?;
     metadata(&gguf, &mut out)?;
     tensors(&gguf, &mut out)?;

@@ -15,6 +15,7 @@ mod inspect;
 mod interactive;
 mod interrupt;
 mod keys;
+mod kv_file;
 mod logits;
 mod model_file;
 mod npy;

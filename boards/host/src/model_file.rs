@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{Mmap, MmapOptions};
 use nearfield::kernels::{Kernels, Layout};
 use nearfield::tokenizer::Vocab;
-use nearfield::{Gguf, Line, Model};
+use nearfield::{Gguf, Line, Model, ModelId};
 
 use crate::args::Repack;
 use crate::engine::{Memory, allocate};
@@ -54,6 +54,16 @@ impl ModelFile {
 
     fn built_in() -> Self {
         Self { bytes: Bytes::BuiltIn(&BUILT_IN.0), name: "the built-in model".into() }
+    }
+
+    /// What it is known by, as long as its weights are in the file's order: reads all of it.
+    pub fn id(&self) -> ModelId {
+        ModelId::of(self.bytes())
+    }
+
+    /// What it is called, without its folder.
+    pub fn short_name(&self) -> &str {
+        Path::new(&self.name).file_name().and_then(|name| name.to_str()).unwrap_or(&self.name)
     }
 
     /// All of it.

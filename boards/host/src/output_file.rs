@@ -67,9 +67,18 @@ impl OutputFile {
     /// # Errors
     /// Without `force` also when there is a file of that name, now or at the end.
     pub fn create_new(path: &Path, n_bytes: u64, force: bool) -> Result<Self> {
+        Self::check_new(path, force)?;
+        Self::open(path, Some(n_bytes), force)
+    }
+
+    /// Whether a file may be begun, which is better said before it is computed.
+    ///
+    /// # Errors
+    /// Without `force` when there is a file of that name.
+    pub fn check_new(path: &Path, force: bool) -> Result<()> {
         let is_taken = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
         ensure!(force || !is_taken, "{}", taken(path));
-        Self::open(path, Some(n_bytes), force)
+        Ok(())
     }
 
     fn open(path: &Path, n_bytes: Option<u64>, replaces: bool) -> Result<Self> {

@@ -1,6 +1,7 @@
 //! What the model reads before it writes: a text, a text with a hole, or a conversation.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nearfield::Prefix;
 use nearfield::gguf::Value;
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 
@@ -30,6 +31,14 @@ impl Prompt {
                 vocab.bos.or(vocab.eos).context("the prompt is empty, and the model has no token to begin with")?,
             );
         }
+        Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
+    }
+
+    /// What follows on a stored text: its last token, which is yet to be run, and `text`.
+    pub fn behind(prefix: &Prefix<'_>, tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
+        let mut tokens: Vec<u32> = prefix.text().last_tokens.last().copied().into_iter().collect();
+        tokens.extend(text::encode(tokenizer, text, EncodeOptions { add_bos: false, ..options(tokenizer) })?);
+        ensure!(!tokens.is_empty(), "the stored text has no token to go on with, and no prompt follows");
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
 

@@ -126,6 +126,9 @@ pub fn story(story: &Story, seed: Option<u64>) {
     note(format_args!("decode   {}", story.decode));
     note(format_args!("arena    {}", Bytes(story.arena_bytes as u64)));
     note(format_args!("keys     {:.1} % of those held were visited", 100.0 * story.keys.total_share()));
+    if let Some(stored) = &story.stored {
+        note(format_args!("stored   {stored}"));
+    }
     if let Some(seed) = seed {
         note(format_args!("seed     {seed}"));
     }

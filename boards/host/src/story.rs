@@ -1,16 +1,20 @@
 //! From a prompt to a text: tokens in, session, sampler, text out.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
-use nearfield::{Arena, MemoryPlan, Model, Sampler, SamplerConfig, Session, SessionConfig, Shape};
+use nearfield::{
+    Arena, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session, SessionConfig, Shape, TextState,
+};
 use nearfield_boards::hash::Fnv64;
 
 use crate::engine::{Engine, N_BATCH, allocate};
 use crate::interrupt;
 use crate::keys::Keys;
+use crate::kv_file::{self, Stored};
 use crate::model_file::ModelFile;
 use crate::progress::Progress;
 use crate::prompt::Prompt;
@@ -35,6 +39,10 @@ pub struct Teller<'s> {
     pub engine: &'s Engine,
     /// What was asked for.
     pub args: &'s RunArgs,
+    /// What the model's file is known by, where a text is stored or was.
+    pub model_id: Option<ModelId>,
+    /// The stored text that goes on.
+    pub prefix: Option<Prefix<'s>>,
 }
 
 /// What to do where a context is too short.
@@ -77,6 +85,8 @@ pub struct Story {
     pub hashes: Hashes,
     /// The tokens that were written, those of a stop at their end included; none of an endless text.
     pub written: Vec<u32>,
+    /// What was stored of it, if that was asked for.
+    pub stored: Option<Stored>,
 }
 
 /// A story in two numbers, the same on every machine.
@@ -92,19 +102,30 @@ impl Teller<'_> {
     /// Hands a session to `then`, with room for a prompt of so many tokens and its answer.
     pub fn with_reader<T>(&self, n_prompt: usize, then: impl FnOnce(&mut Reader<'_, '_>) -> Result<T>) -> Result<T> {
         let config = self.session_config(n_prompt);
-        let plan = MemoryPlan::new(self.model.shape(), &config)?;
+        let plan = MemoryPlan::new(self.model.shape(), &config).map_err(|error| kv_file::explain(error.into()))?;
         if self.args.verbose {
             report::session(self.file, self.model, self.engine, &config);
             report::plan(&plan);
         }
         // The tokenizer has its part already: how long the context is depends on its tokens.
         let mut lines = allocate(plan.session())?;
-        let Engine { kernels, .. } = *self.engine;
-        let session = Session::new(self.model, config, kernels, self.engine.executor(), &mut Arena::new(&mut lines))?;
+        let (kernels, executor) = (self.engine.kernels, self.engine.executor());
+        let mut arena = Arena::new(&mut lines);
+        let session = match self.prefix {
+            None => Session::new(self.model, config, kernels, executor, &mut arena)?,
+            Some(prefix) => Session::with_prefix(self.model, config, kernels, executor, &mut arena, prefix)
+                .map_err(kv_file::explain)?,
+        };
         then(&mut Reader { teller: self, session, tokens: Vec::new(), arena_bytes: plan.total() })
     }
 
+    /// Tokens that need not be run again.
+    fn n_prefix(&self) -> usize {
+        self.prefix.map_or(0, |prefix| prefix.n_tokens())
+    }
+
     fn session_config(&self, n_prompt: usize) -> SessionConfig {
+        let n_prefix = self.n_prefix();
         let RunArgs { ctx, n, session, .. } = self.args;
         let default = SessionConfig::default();
         let length = match *n {
@@ -114,9 +135,9 @@ impl Teller<'_> {
         };
         let n_ctx = ctx.unwrap_or_else(|| {
             let n_positions = self.model.shape().n_positions.unwrap_or(usize::MAX);
-            default.n_ctx.max(n_prompt.saturating_add(length)).min(n_positions)
+            default.n_ctx.max(n_prefix.saturating_add(n_prompt).saturating_add(length)).min(n_positions)
         });
-        SessionConfig { endless: self.args.is_endless(), ..session.config(n_ctx, N_BATCH) }
+        SessionConfig { endless: self.args.is_endless(), n_prefix, ..session.config(n_ctx, N_BATCH) }
     }
 
     fn sampler_config(&self, seed: u64) -> SamplerConfig {
@@ -137,7 +158,7 @@ impl Teller<'_> {
 pub struct Reader<'s, 'a> {
     teller: &'s Teller<'s>,
     session: Session<'s, 's, 'a>,
-    /// The tokens that were run; none of an endless text, which nothing follows.
+    /// The tokens that were run, behind a stored text if there is one; none of an endless text, which nothing follows.
     tokens: Vec<u32>,
     arena_bytes: usize,
 }
@@ -155,14 +176,27 @@ impl<'s> Reader<'s, '_> {
 
     /// Writes the prompt and how it goes on, token by token. The bits are those of a session that reads it all.
     pub fn tell(&mut self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Story> {
-        let sampler = Sampler::new(self.teller.sampler_config(seed))?;
+        let mut sampler = Sampler::new(self.teller.sampler_config(seed))?;
+        if let Some([before @ .., _]) = self.teller.prefix.map(|prefix| prefix.text().last_tokens) {
+            before.iter().for_each(|&token| sampler.accept(token));
+        }
         let (prefill, decode) = (Rate::default(), Rate::default());
-        let mut telling =
-            Telling { reader: self, prompt, sampler, prefill, decode, hashes: Hashes::default(), written: Vec::new() };
+        let mut telling = Telling {
+            reader: self,
+            prompt,
+            sampler,
+            prefill,
+            decode,
+            hashes: Hashes::default(),
+            written: Vec::new(),
+            seed_before: seed,
+            not_run: None,
+            stored: None,
+        };
         let end = telling.run(out)?;
-        let Telling { prefill, decode, hashes, written, .. } = telling;
+        let Telling { prefill, decode, hashes, written, stored, .. } = telling;
         let keys = Keys::new(self.teller.model.shape(), self.session.key_stats());
-        Ok(Story { end, prefill, decode, arena_bytes: self.arena_bytes, keys, hashes, written })
+        Ok(Story { end, prefill, decode, arena_bytes: self.arena_bytes, keys, hashes, written, stored })
     }
 
     /// Goes back to where `tokens` and the text that was read part, and leaves at least one token to run; how many need not
@@ -171,7 +205,7 @@ impl<'s> Reader<'s, '_> {
         let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
         let n = n_same.min(tokens.len().saturating_sub(1));
         // A ring may have forgotten what is needed there: all is read again.
-        let n = if self.session.rewind(n).is_ok() { n } else { 0 };
+        let n = if self.session.rewind(self.teller.n_prefix() + n).is_ok() { n } else { 0 };
         if n == 0 {
             self.session.reset();
         }
@@ -198,6 +232,11 @@ struct Telling<'t, 's, 'a> {
     decode: Rate,
     hashes: Hashes,
     written: Vec<u32>,
+    /// State of the random numbers before the last draw.
+    seed_before: u64,
+    /// The last token of the text, if it is yet to be run.
+    not_run: Option<u32>,
+    stored: Option<Stored>,
 }
 
 impl Telling<'_, '_, '_> {
@@ -207,7 +246,7 @@ impl Telling<'_, '_, '_> {
         let start = Instant::now();
         let first = self.read(tokens, n_known);
         let n_read = self.reader.session.pos();
-        self.prefill = Rate { n: n_read - n_known, time: start.elapsed() };
+        self.prefill = Rate { n: n_read - self.reader.teller.n_prefix() - n_known, time: start.elapsed() };
         let Some(first) = first? else { return Ok(End::Interrupted) };
         out.write_all(shown)?;
         out.flush()?;
@@ -218,16 +257,21 @@ impl Telling<'_, '_, '_> {
         let end = end?;
         out.write_all(after)?;
         out.flush()?;
+        if let Some(path) = &self.reader.teller.args.save_kv {
+            self.stored = Some(self.store(path)?);
+        }
         Ok(end)
     }
 
     /// Runs the prompt but for its first `n_known` tokens; the first token of the answer, or none after Ctrl-C.
     fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<Option<u32>> {
         let teller = self.reader.teller;
-        if !teller.args.is_endless() && tokens.len() > self.reader.n_ctx() {
+        let n_tokens = teller.n_prefix() + tokens.len();
+        if !teller.args.is_endless() && n_tokens > self.reader.n_ctx() {
             let n_ctx = self.reader.n_ctx();
             let more = more_room(teller.model.shape(), n_ctx);
-            bail!("the prompt has {} tokens, the context {n_ctx}: {more}", tokens.len());
+            let what = if teller.prefix.is_some() { "the stored text and the prompt have" } else { "the prompt has" };
+            bail!("{what} {n_tokens} tokens, the context {n_ctx}: {more}");
         }
         let (known, new) = tokens.split_at(n_known);
         known.iter().for_each(|&token| self.sampler.accept(token));
@@ -242,6 +286,7 @@ impl Telling<'_, '_, '_> {
             let logits = self.reader.run(part)?;
             if n_run == new.len() {
                 self.hashes.logits.floats(logits);
+                self.seed_before = self.sampler.seed();
                 next = Some(self.sampler.sample(teller.of_tokens(logits)));
             }
             progress.reached(n_run as u64);
@@ -253,7 +298,8 @@ impl Telling<'_, '_, '_> {
     fn write(&mut self, mut token: u32, out: &mut impl Write) -> Result<End> {
         let teller = self.reader.teller;
         let is_endless = teller.args.is_endless();
-        let mut detokenizer = Detokenizer::new(false);
+        let mut detokenizer = self.detokenizer()?;
+        self.not_run = None;
         let mut until = Until::new(&self.prompt.stops);
         let mut text = String::new();
         let mut n = 0;
@@ -272,6 +318,7 @@ impl Telling<'_, '_, '_> {
             if !is_endless {
                 self.written.push(token);
             }
+            self.not_run = Some(token);
             if until.found() {
                 break End::Text;
             }
@@ -283,13 +330,51 @@ impl Telling<'_, '_, '_> {
             }
             self.sampler.accept(token);
             let logits = self.reader.run(&[token])?;
+            self.not_run = None;
             self.hashes.logits.floats(logits);
+            self.seed_before = self.sampler.seed();
             token = self.sampler.sample(teller.of_tokens(logits));
         };
-        detokenizer.finish(&mut text)?;
+        // A character that has only begun is finished by whoever goes on.
+        if teller.args.save_kv.is_none() {
+            detokenizer.finish(&mut text)?;
+        }
         let rest = until.push(&text) + &until.finish();
         self.show(&rest, out)?;
         Ok(end)
+    }
+
+    /// One that knows of a character which began in a stored text.
+    fn detokenizer(&self) -> Result<Detokenizer> {
+        let teller = self.reader.teller;
+        let (mut detokenizer, mut shown_before) = (Detokenizer::new(false), String::new());
+        let prefix = teller.prefix.filter(|_| self.prompt.shown.is_empty());
+        for &token in prefix.iter().flat_map(|prefix| prefix.text().last_tokens) {
+            detokenizer.push(teller.tokenizer, token, &mut shown_before)?;
+        }
+        Ok(detokenizer)
+    }
+
+    /// Stores the text: all of its tokens but the last, which whoever goes on runs first.
+    fn store(&mut self, path: &Path) -> Result<Stored> {
+        let mut last_tokens: Vec<u32> = self.sampler.recent().collect();
+        let teller = self.reader.teller;
+        let reader = &mut *self.reader;
+        let seed = match self.not_run {
+            Some(token) => {
+                last_tokens.push(token);
+                self.sampler.seed()
+            }
+            // What was drawn behind it was not shown: it will be drawn again.
+            None => {
+                reader.session.rewind(reader.session.pos().saturating_sub(1))?;
+                reader.tokens.pop();
+                self.seed_before
+            }
+        };
+        let model = teller.model_id.context("a model is read before its text is stored")?;
+        let text = TextState { model_name: teller.file.short_name(), last_tokens: &last_tokens, seed };
+        kv_file::save(path, teller.args.force, &reader.session, model, &text)
     }
 
     fn show(&mut self, text: &str, out: &mut impl Write) -> Result<()> {

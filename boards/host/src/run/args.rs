@@ -61,6 +61,18 @@ pub struct RunArgs {
     #[arg(long)]
     pub endless: bool,
 
+    /// Store the text's keys and values at its end, to go on from with --load-kv: here, or on a board (-n 0: those of the prompt)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chat", "suffix"])]
+    pub save_kv: Option<PathBuf>,
+
+    /// Replace the file of --save-kv, should it be there
+    #[arg(long, requires = "save_kv")]
+    pub force: bool,
+
+    /// Go on where the stored text ended, without running it again: the prompt is what follows
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chat", "suffix"])]
+    pub load_kv: Option<PathBuf>,
+
     #[command(flatten)]
     pub session: SessionArgs,
 

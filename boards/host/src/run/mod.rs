@@ -11,6 +11,7 @@ use crate::args::model_and_text;
 use crate::chat;
 use crate::engine::{Engine, allocate};
 use crate::interrupt::Interrupted;
+use crate::kv_file::KvFile;
 use crate::model_file::ModelFile;
 use crate::output_file::OutputFile;
 use crate::prompt::Prompt;
@@ -24,19 +25,25 @@ pub use args::{Length, RunArgs};
 /// Continues one text.
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
+    if let Some(path) = &args.save_kv {
+        OutputFile::check_new(path, args.force)?;
+    }
     let file = ModelFile::open(model)?;
     with_teller(file, args, |teller| {
         if let Some(format) = args.chat {
             let question = prompt.as_ref().map(|question| question.to_string_lossy());
             return chat::chat(teller, format, question.as_deref());
         }
-        let mut prompt = match (&args.suffix, &prompt) {
-            (Some(suffix), prefix) => {
+        let mut prompt = match (&args.suffix, &teller.prefix, &prompt) {
+            (Some(suffix), _, prefix) => {
                 let prefix = prefix.as_ref().map(text::bytes_of).unwrap_or_default();
                 Prompt::with_hole(teller.file, teller.tokenizer, prefix, text::bytes_of(suffix))?
             }
-            (None, Some(prompt)) => Prompt::of_text(teller.tokenizer, text::bytes_of(prompt))?,
-            (None, None) => Prompt::of_text(teller.tokenizer, b"Once upon a time")?,
+            (None, Some(stored), prompt) => {
+                Prompt::behind(stored, teller.tokenizer, prompt.as_ref().map(text::bytes_of).unwrap_or_default())?
+            }
+            (None, None, Some(prompt)) => Prompt::of_text(teller.tokenizer, text::bytes_of(prompt))?,
+            (None, None, None) => Prompt::of_text(teller.tokenizer, b"Once upon a time")?,
         };
         prompt.stops.texts.extend(args.stop.iter().cloned());
         tell(teller, &prompt)
@@ -46,12 +53,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
 /// Loads what stories need and hands it to `then`.
 pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_>) -> Result<()>) -> Result<()> {
     let engine = Engine::new(&args.session.machine)?;
+    // Before its weights may be put into another order.
+    let model_id = (args.save_kv.is_some() || args.load_kv.is_some()).then(|| file.id());
+    let kv_file = args.load_kv.as_deref().map(KvFile::open).transpose()?;
+    let prefix = kv_file.as_ref().zip(model_id).map(|(kv_file, model)| kv_file.prefix(model)).transpose()?;
     let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
-    let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args };
+    let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args, model_id, prefix };
     then(&teller)
 }
 
@@ -65,7 +76,8 @@ pub fn tell(teller: &Teller<'_>, prompt: &Prompt) -> Result<()> {
 /// Tells one story to `out`, after what `reader` has read, and how it went on standard error.
 pub fn tell_on(reader: &mut Reader<'_, '_>, prompt: &Prompt, out: &mut impl Write) -> Result<Story> {
     let args = reader.teller().args;
-    let seed = args.sampler.seed.unwrap_or_else(any_seed);
+    let stored = reader.teller().prefix.map(|prefix| prefix.text().seed);
+    let seed = args.sampler.seed.or(stored).unwrap_or_else(any_seed);
     let story = reader.tell(prompt, seed, out)?;
     writeln!(out)?;
     report::story(&story, (args.sampler.temp > 0.0).then_some(seed));
