@@ -62,15 +62,18 @@ impl SnapshotHeader {
     /// # Errors
     /// [`PrefixError`] where these are no snapshot's first bytes.
     pub const fn read(bytes: &[u8]) -> Result<Self, PrefixError> {
+        // What is short and something else is something else.
+        if let Some(magic) = bytes.first_chunk::<4>()
+            && word(*magic) != MAGIC
+        {
+            return Err(PrefixError::Magic);
+        }
         let Some(header) = bytes.first_chunk::<{ Self::BYTES }>() else {
             return Err(PrefixError::Size { need: Self::BYTES as u64, have: bytes.len() as u64 });
         };
         let (words, _) = header.as_chunks::<4>();
         // Fewer words than there are: the compiler sees that each is in it.
         let Some(words) = words.first_chunk::<LAST_TOKENS>() else { return Err(PrefixError::Damaged) };
-        if word(words[0]) != MAGIC {
-            return Err(PrefixError::Magic);
-        }
         if word(words[1]) != VERSION {
             return Err(PrefixError::Version { found: word(words[1]) });
         }

@@ -1,14 +1,15 @@
 //! What the build scripts of all firmwares do: the board's memory map is put where the linker looks, and the model's
-//! checksum and its tokenizer's index go where `nearfield_boards::image!` finds them.
+//! checksum, its tokenizer's index and the beginning of a text go where `nearfield_boards::image!` finds them.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{Arena, Gguf, Line, checksum};
+use nearfield::{Arena, Gguf, Line, ModelId, Prefix, checksum};
 
-/// For a firmware with a `memory.x` in its folder and the model at `model`, seen from there.
+/// For a firmware with a `memory.x` in its folder and the model at `model`, seen from there. The variable `NEARFIELD_KV` may name
+/// a file of `nearfield run --save-kv`, seen from there too: the text that the firmware goes on with.
 ///
 /// # Panics
 /// When a file cannot be read or written: cargo shows the message.
@@ -29,13 +30,30 @@ fn memory_map() {
     println!("cargo:rerun-if-changed=memory.x");
 }
 
-/// Hands the model's checksum and its tokenizer's index to `image!`.
+/// Hands the model's checksum, its tokenizer's index and the text's beginning to `image!`.
 fn image(model: &Path) {
     println!("cargo:rerun-if-changed={}", model.display());
     let file = fs::read(model).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
     println!("cargo:rustc-env=NEARFIELD_CHECKSUM={}", checksum(&file));
     let index = index(&file).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
     fs::write(out_dir().join("tokenizer.index"), index).expect("cargo's OUT_DIR can be written to");
+    println!("cargo:rerun-if-env-changed=NEARFIELD_KV");
+    let prefix = match env::var_os("NEARFIELD_KV").filter(|path| !path.is_empty()).map(PathBuf::from) {
+        None => Vec::new(),
+        Some(path) => prefix(&path, &file).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    };
+    fs::write(out_dir().join("prefix.kv"), prefix).expect("cargo's OUT_DIR can be written to");
+}
+
+/// The file of a text that begins, which has to be this model's.
+fn prefix(path: &Path, model: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={}", path.display());
+    let bytes = fs::read(path)?;
+    let mut aligned = vec![Line::ZERO; bytes.len().div_ceil(Line::BYTES)];
+    let aligned = &mut Line::bytes_mut(&mut aligned)[..bytes.len()];
+    aligned.copy_from_slice(&bytes);
+    Prefix::from_bytes(aligned, ModelId::of(model))?;
+    Ok(bytes)
 }
 
 /// The tokenizer's index of a model, as [`Tokenizer::prepared`] takes it.

@@ -4,7 +4,7 @@ use core::fmt;
 
 use nearfield::kernels::conformance::Mismatch;
 use nearfield::tokenizer::{DetokenizeError, EncodeError, TokenizerError, VocabError};
-use nearfield::{GgufError, LoadError, PlanError, RunError, SamplerError, SessionError};
+use nearfield::{GgufError, LoadError, PlanError, PrefixError, RunError, SamplerError, SessionError};
 
 /// What went wrong between power-on and the end of a story.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub enum Halt {
     Vocab(VocabError),
     /// Its tokenizer cannot be used.
     Tokenizer(TokenizerError),
+    /// The beginning of the text is damaged, or another model's.
+    Prefix(PrefixError),
     /// A configuration makes no sense.
     Plan(PlanError),
     /// The session cannot begin.
@@ -53,8 +55,8 @@ impl Halt {
     /// self-test, 5 for the rest. (1 is a panic.)
     pub fn code(&self) -> u8 {
         match self {
-            Self::Checksum { .. } => 2,
-            Self::Load(_) | Self::Vocab(_) | Self::Tokenizer(_) => 3,
+            Self::Checksum { .. } | Self::Prefix(PrefixError::Damaged) => 2,
+            Self::Load(_) | Self::Vocab(_) | Self::Tokenizer(_) | Self::Prefix(_) => 3,
             Self::SelfTest(_) => 4,
             _ => 5,
         }
@@ -70,6 +72,7 @@ impl fmt::Display for Halt {
             Self::Load(error) => write!(f, "the model cannot be run: {error}"),
             Self::Vocab(error) => write!(f, "the model's vocabulary cannot be used: {error}"),
             Self::Tokenizer(error) => write!(f, "the model's tokenizer cannot be used: {error}"),
+            Self::Prefix(error) => write!(f, "the beginning of the text cannot be used: {error}"),
             Self::Plan(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Sampler(error) => error.fmt(f),
@@ -97,6 +100,7 @@ from! {
     Load LoadError;
     Vocab VocabError;
     Tokenizer TokenizerError;
+    Prefix PrefixError;
     Plan PlanError;
     Session SessionError;
     Sampler SamplerError;

@@ -1,7 +1,7 @@
-//! The model as it lies in flash.
+//! The model as it lies in flash, and the beginning of its text.
 
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{MemoryPlan, Model, SessionConfig, Shape, checksum};
+use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, Shape, SnapshotHeader, checksum};
 
 use crate::halt::Halt;
 
@@ -16,6 +16,8 @@ pub struct Image {
     pub checksum: u32,
     /// The index of its tokenizer, made when the firmware was built: aligned to 64 bytes, used in place.
     pub index: &'static [u8],
+    /// The beginning of every text, as `nearfield run --save-kv` stores it: aligned to 64 bytes, used in place. Empty without one.
+    pub prefix: &'static [u8],
 }
 
 impl Image {
@@ -40,17 +42,49 @@ impl Image {
     }
 }
 
-/// The memory of a model in a session, its tokenizer's index in flash, for a `const`: a model without a usable header, or a context that cannot be, does
-/// not compile.
+impl Image {
+    /// The beginning of every text, once its bytes were seen to be whole and this model's. `None` without one.
+    ///
+    /// # Errors
+    /// [`Halt::Prefix`] when it is damaged or another model's.
+    pub fn prefix(&self) -> Result<Option<Prefix<'static>>, Halt> {
+        if self.prefix.is_empty() {
+            return Ok(None);
+        }
+        let model = ModelId { n_bytes: self.gguf.len() as u64, checksum: self.checksum };
+        Ok(Some(Prefix::from_bytes(self.prefix, model)?))
+    }
+
+    /// `config` for a text that begins with the prefix.
+    ///
+    /// # Errors
+    /// [`PrefixError`] for what is none.
+    pub const fn config(&self, config: &SessionConfig) -> Result<SessionConfig, PrefixError> {
+        if self.prefix.is_empty() {
+            return Ok(*config);
+        }
+        match SnapshotHeader::read(self.prefix) {
+            Ok(header) => Ok(SessionConfig { n_prefix: header.n_tokens, ..*config }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The memory of a model in a session, its tokenizer's index and the beginning of its text in flash, for a `const`: a model
+/// without a usable header, or a context that cannot be, does not compile.
 ///
 /// # Panics
 /// At compile time, when used as meant.
-pub const fn plan(gguf: &[u8], config: &SessionConfig) -> MemoryPlan {
-    let shape = match Shape::from_bytes(gguf) {
+pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
+    let shape = match Shape::from_bytes(image.gguf) {
         Ok(shape) => shape,
         Err(_) => panic!("the model has no usable GGUF header"),
     };
-    match MemoryPlan::new(&shape, config) {
+    let config = match image.config(config) {
+        Ok(config) => config,
+        Err(_) => panic!("the beginning of the text is no snapshot"),
+    };
+    match MemoryPlan::new(&shape, &config) {
         Ok(plan) => plan.without_tokenizer(),
         Err(_) => panic!("no plan can be made for this context"),
     }
@@ -58,17 +92,21 @@ pub const fn plan(gguf: &[u8], config: &SessionConfig) -> MemoryPlan {
 
 /// The model of a firmware in a static of its own, and an [`Image`] of it.
 ///
-/// `image!(NAME, PATH)`: the build script sets the variable `NEARFIELD_CHECKSUM` and writes `tokenizer.index`.
-/// With `in SECTION` the file lies in that section of the image.
+/// `image!(NAME, PATH)`: the build script sets the variable `NEARFIELD_CHECKSUM` and writes `tokenizer.index` and `prefix.kv`.
+/// With `in SECTION` the model and the prefix lie in that section of the image.
 #[macro_export]
 macro_rules! image {
     ($name:literal, $path:expr $(, in $section:literal)?) => {{
         const BYTES: &[u8] = include_bytes!($path);
         const INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index"));
+        const PREFIX_BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prefix.kv"));
         #[repr(C, align(64))]
         struct Aligned<T>(T);
         $(#[unsafe(link_section = $section)])?
         static FILE: Aligned<[u8; BYTES.len()]> = Aligned(*include_bytes!($path));
+        $(#[unsafe(link_section = $section)])?
+        static PREFIX: Aligned<[u8; PREFIX_BYTES.len()]> =
+            Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/prefix.kv")));
         static TOKENIZER: Aligned<[u8; INDEX.len()]> =
             Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index")));
         $crate::Image {
@@ -76,6 +114,7 @@ macro_rules! image {
             gguf: &FILE.0,
             checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")),
             index: &TOKENIZER.0,
+            prefix: &PREFIX.0,
         }
     }};
 }
@@ -90,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_damaged_image_is_refused() {
-        let image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0), index: &[] };
+        let image =
+            Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0), index: &[], prefix: &[] };
         let model = image.model().unwrap();
         assert_eq!(image.tokenizer(&model).unwrap_err().code(), 3, "no index is no index of this model");
         let want = image.checksum ^ 1;

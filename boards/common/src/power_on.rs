@@ -51,6 +51,9 @@ fn begin<B: Board, const LINES: usize>(
     #[cfg(feature = "defmt")]
     defmt::info!("self-test passed: {}", isa_name);
     Teller::open(image, config, isa, executor, memory, |teller| {
+        if teller.n_prefix() > 0 {
+            write!(board, "a text of {} tokens goes on\r\n", teller.n_prefix())?;
+        }
         #[cfg(feature = "defmt")]
         defmt::info!("{} is ready: {} bytes of arena", image.name, teller.arena_bytes());
         then(board, teller)

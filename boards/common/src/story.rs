@@ -2,10 +2,11 @@
 
 use core::fmt;
 use core::ops::Range;
+use core::slice;
 
 use nearfield::kernels::Kernels;
-use nearfield::tokenizer::{Detokenizer, Tokenizer};
-use nearfield::{Arena, Executor, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig};
+use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
+use nearfield::{Arena, Executor, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig, TextState};
 
 use crate::board::Board;
 use crate::halt::Halt;
@@ -53,6 +54,9 @@ pub struct Teller<'m, 'f, 'a> {
     session: Session<'m, 'f, 'a>,
     tokens: &'m mut [u32],
     plan: MemoryPlan,
+    /// Of the beginning in flash.
+    begun: Option<TextState<'static>>,
+    n_prefix: usize,
 }
 
 impl Teller<'_, '_, '_> {
@@ -70,10 +74,16 @@ impl Teller<'_, '_, '_> {
     ) -> Result<T, Halt> {
         let model = image.model()?;
         let tokenizer = image.tokenizer(&model)?;
+        let (prefix, config) = (image.prefix()?, image.config(&config)?);
         let plan = MemoryPlan::new(model.shape(), &config)?.without_tokenizer();
         let mut arena = Arena::new(&mut memory.arena);
-        let session = Session::new(&model, config, kernels, executor, &mut arena)?;
-        then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan })
+        let session = match prefix {
+            None => Session::new(&model, config, kernels, executor, &mut arena)?,
+            Some(prefix) => Session::with_prefix(&model, config, kernels, executor, &mut arena, prefix)?,
+        };
+        let begun = prefix.map(|prefix| prefix.text());
+        let n_prefix = config.n_prefix;
+        then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan, begun, n_prefix })
     }
 
     /// Bytes of the arena in use.
@@ -81,7 +91,12 @@ impl Teller<'_, '_, '_> {
         self.plan.total()
     }
 
-    /// Writes `prompt` and how it goes on, `n` tokens at most.
+    /// Tokens of the text's beginning in flash, which are not run again.
+    pub fn n_prefix(&self) -> usize {
+        self.n_prefix
+    }
+
+    /// Writes `prompt`, which follows the beginning in flash if there is one, and how it goes on, `n` tokens at most.
     ///
     /// # Errors
     /// [`Halt`] when the board cannot be written to or the model fails.
@@ -89,6 +104,11 @@ impl Teller<'_, '_, '_> {
         let in_use = self.encode(board, prompt)?;
         let mut sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
         let mut detokenizer = Detokenizer::new(false);
+        let begun = self.begun.map(|begun| begun.last_tokens).unwrap_or_default();
+        begun.iter().try_for_each(|&token| detokenizer.push(self.tokenizer, token, &mut Nowhere))?;
+        if !prompt.is_empty() {
+            detokenizer.finish(&mut Nowhere)?;
+        }
         let (mut text, mut hash) = (Fnv64::default(), Fnv64::default());
         text.bytes(prompt);
         for chunk in prompt.utf8_chunks() {
@@ -98,8 +118,16 @@ impl Teller<'_, '_, '_> {
         self.session.reset();
         let n_vocab = self.tokenizer.n_tokens();
         let prompt = self.tokens.get(in_use).unwrap_or_default();
-        prompt.iter().for_each(|&token| sampler.accept(token));
-        let logits = self.session.prefill(prompt)?;
+        begun.iter().chain(prompt).for_each(|&token| sampler.accept(token));
+        // The last token of a stored text is yet to be run.
+        let (first, rest) = match begun.last() {
+            Some(last) => (slice::from_ref(last), prompt),
+            None => (prompt, &[][..]),
+        };
+        let mut logits = self.session.prefill(first)?;
+        if !rest.is_empty() {
+            logits = self.session.prefill(rest)?;
+        }
         hash.floats(logits);
         let mut token = sampler.sample(of_tokens(logits, n_vocab));
         board.mark();
@@ -125,8 +153,10 @@ impl Teller<'_, '_, '_> {
 
     /// Where in `self.tokens` the prompt's tokens are; one too long for the context loses its beginning, with a notice.
     fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<Range<usize>, Halt> {
-        let mut n = self.tokenizer.encode(prompt, self.tokenizer.options(), self.tokens)?;
-        if n == 0 {
+        let (options, goes_on) = (self.tokenizer.options(), self.begun.is_some());
+        let options = EncodeOptions { add_bos: options.add_bos && !goes_on, ..options };
+        let mut n = self.tokenizer.encode(prompt, options, self.tokens)?;
+        if n == 0 && !goes_on {
             // A text needs a token to begin with.
             let vocab = self.tokenizer.vocab();
             if let (Some(first), Some(token)) = (self.tokens.first_mut(), vocab.bos.or(vocab.eos)) {
@@ -135,7 +165,7 @@ impl Teller<'_, '_, '_> {
             }
         }
         // A quarter of the context is for the answer.
-        let most = (self.session.n_ctx() - self.session.n_ctx() / 4).max(1);
+        let most = (self.session.n_ctx() - self.session.n_ctx() / 4).saturating_sub(self.n_prefix).max(1);
         if n > most {
             write!(board, "[the prompt's {n} tokens do not fit: its last {most} are used]\r\n")?;
         }
@@ -146,6 +176,15 @@ impl Teller<'_, '_, '_> {
 /// The logits without those of a padded vocabulary, which stand for no token.
 fn of_tokens(logits: &[f32], n_vocab: usize) -> &[f32] {
     logits.get(..n_vocab).unwrap_or(logits)
+}
+
+/// Text that was told before.
+struct Nowhere;
+
+impl fmt::Write for Nowhere {
+    fn write_str(&mut self, _: &str) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// Text that goes to the board and into the hash.
@@ -161,12 +200,14 @@ impl<B: Board> fmt::Write for Tee<'_, B> {
     }
 }
 
-/// What an emulated board does: one story, and the line that is compared with the `nearfield` command's.
+/// What an emulated board does: one story, and the line that is compared with the `nearfield` command's. With the beginning of a text in
+/// flash, it is that text which goes on.
 ///
 /// # Errors
 /// As [`Teller::tell`].
 pub fn tell_one<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, prompt: &str, n: usize) -> Result<(), Halt> {
-    let Story { n_tokens, text, logits, .. } = teller.tell(board, prompt.as_bytes(), n, 1)?;
+    let (prompt, seed) = teller.begun.map_or((prompt, 1), |begun| ("", begun.seed));
+    let Story { n_tokens, text, logits, .. } = teller.tell(board, prompt.as_bytes(), n, seed)?;
     writeln!(board, "\nhash story {text:016x} logits {logits:016x}, {n_tokens} tokens")?;
     let MemoryPlan { kv_cache, key_norms, layer_table, activations, logits, .. } = teller.plan;
     writeln!(

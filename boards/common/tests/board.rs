@@ -5,7 +5,9 @@ use std::fmt;
 
 use nearfield::kernels::best;
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{Arena, Gguf, Inline, KvType, KvTypes, Line, SessionConfig, checksum};
+use nearfield::{
+    Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, ModelId, Session, SessionConfig, TextState, checksum,
+};
 use nearfield_boards::{
     Board, Halt, Image, MAX_PROMPT, Memory, Teller, answer_prompts, hash, plan, power_on, self_test, tell_one,
 };
@@ -16,7 +18,8 @@ static POCKET: Aligned = Aligned(*include_bytes!("../../../models/pocket.gguf"))
 
 const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 128, n_batch: 8, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
-const LINES: usize = plan(&POCKET.0, &CONFIG).n_lines();
+const BARE: Image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, index: &[], prefix: &[] };
+const LINES: usize = plan(&BARE, &CONFIG).n_lines();
 
 /// The model and its tokenizer's index, as a build script makes them.
 fn image() -> Image {
@@ -24,10 +27,27 @@ fn image() -> Image {
     let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).unwrap();
     let mut memory = vec![Line::ZERO; bytes / Line::BYTES];
     let index: Vec<u8> = Tokenizer::new(vocab, &mut Arena::new(&mut memory)).unwrap().index().collect();
-    // In flash, it lies aligned for ever.
-    let flash = Arena::new(vec![Line::ZERO; index.len() / Line::BYTES].leak()).take(index.len()).unwrap();
-    flash.copy_from_slice(&index);
-    Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0), index: flash }
+    Image { checksum: checksum(&POCKET.0), index: in_flash(&index), ..BARE }
+}
+
+/// There it lies aligned for ever.
+fn in_flash(bytes: &[u8]) -> &'static [u8] {
+    let flash = Arena::new(vec![Line::ZERO; bytes.len() / Line::BYTES].leak()).take(bytes.len()).unwrap();
+    flash.copy_from_slice(bytes);
+    flash
+}
+
+/// The image with a text of the first `tokens`, the last of which is yet to be run.
+fn image_behind(tokens: &[u32], seed: u64) -> Image {
+    let (image, model) = (image(), Model::from_gguf(&POCKET.0).unwrap());
+    let mut lines = vec![Line::ZERO; MemoryPlan::new(model.shape(), &CONFIG).unwrap().n_lines()];
+    let mut session = Session::new(&model, CONFIG, best(), &Inline, &mut Arena::new(&mut lines)).unwrap();
+    session.prefill(&tokens[..tokens.len() - 1]).unwrap();
+    let text = TextState { model_name: "pocket.gguf", last_tokens: &tokens[tokens.len().saturating_sub(64)..], seed };
+    let mut bytes = Vec::new();
+    let snapshot = session.snapshot(ModelId::of(&POCKET.0), &text).unwrap();
+    snapshot.write(|part| Ok::<_, fmt::Error>(bytes.extend_from_slice(part))).unwrap();
+    Image { prefix: in_flash(&bytes), ..image }
 }
 
 #[derive(Default)]
@@ -137,10 +157,77 @@ fn what_is_damaged_halts_with_a_message_and_a_code() {
         format!("\r\nhalted with code 2: the model in flash is damaged: its checksum is {:#010x}", whole.checksum);
     assert!(two == 2 && told.contains(&want), "{told}");
     let gguf = &whole.gguf[..1000];
-    let (three, told) = code(Image { gguf, checksum: checksum(gguf), ..whole });
+    let (three, told) = code(Image { gguf, checksum: nearfield::checksum(gguf), ..whole });
     assert!(three == 3 && told.contains("halted with code 3: the model cannot be run: "), "{told}");
     let (three, told) = code(Image { index: &whole.index[64..], ..whole });
     assert!(three == 3 && told.contains("halted with code 3: the model's tokenizer cannot be used: "), "{told}");
+}
+
+/// The stored beginning and what follows are the text that is told at once.
+#[test]
+fn a_stored_text_goes_on() {
+    let tokens = |text: &str| -> Vec<u32> {
+        let image = image();
+        let model = Model::from_gguf(image.gguf).unwrap();
+        let tokenizer = image.tokenizer(&model).unwrap();
+        let mut tokens = vec![0; Tokenizer::encode_bound(text.len())];
+        let n = tokenizer.encode(text, tokenizer.options(), &mut tokens).unwrap();
+        tokens.truncate(n);
+        tokens
+    };
+    let text = "Once upon a time, there was a little boy named Tim. Tim loved to play with his toy cars. One day, Tim\
+                's mom said, \"Bye, Tim! Let's go to the park.\"";
+    let whole = tokens(text);
+    assert!(whole.len() > 34);
+    let mut at_once = Paper::default();
+    let want = with_teller(|teller| teller.tell(&mut at_once, text.as_bytes(), 12, 3));
+    for (image, prompt) in [
+        (image_behind(&whole, 3), ""),
+        (image_behind(&tokens("Once upon a time, there was a little boy named Tim."), 3), &text[51..]),
+    ] {
+        let mut memory = Box::new(Memory::<LINES>::ZERO);
+        let (mut first, mut again) = (Paper::default(), Paper::default());
+        let got = Teller::open(&image, CONFIG, best(), &Inline, &mut memory, |teller| {
+            let got = teller.tell(&mut first, prompt.as_bytes(), 12, 3)?;
+            // Each text begins with what is stored.
+            teller.tell(&mut Paper::default(), b" x", 30, 1)?;
+            assert_eq!(teller.tell(&mut again, prompt.as_bytes(), 12, 3)?.logits, got.logits);
+            Ok(got)
+        })
+        .unwrap();
+        assert_eq!(got.logits, want.logits, "{prompt:?}");
+        assert_eq!(first.told, at_once.told[text.len() - prompt.len()..], "{prompt:?}");
+        assert_eq!(first.told, again.told);
+    }
+    // It needs less memory, it is told of, and its own seed goes on.
+    let image = image_behind(&whole, 3);
+    let mut board = Paper::default();
+    let mut memory = Box::new(Memory::<2048>::ZERO);
+    let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, teller| {
+        assert!(teller.arena_bytes() < LINES * Line::BYTES);
+        tell_one(board, teller, "not this", 12)
+    });
+    let n = whole.len() - 1;
+    assert!(code == 0 && board.told.contains(&format!("\r\na text of {n} tokens goes on\r\n")), "{}", board.told);
+    assert!(board.told.contains(&at_once.told[text.len()..]), "{}", board.told);
+}
+
+#[test]
+fn a_stored_text_that_is_damaged_or_another_models_halts() {
+    let image = image_behind(&[0, 430, 441, 259, 404], 1);
+    let halted = |bytes: &[u8]| {
+        let image = Image { prefix: in_flash(bytes), ..image };
+        let mut memory = Box::new(Memory::<LINES>::ZERO);
+        let halt = Teller::open(&image, CONFIG, best(), &Inline, &mut memory, |_| Ok(())).unwrap_err();
+        (halt.code(), halt.to_string())
+    };
+    let whole = image.prefix;
+    let mut damaged = whole.to_vec();
+    damaged[1000] ^= 4;
+    let what = "the beginning of the text cannot be used: the snapshot ";
+    assert_eq!(halted(&damaged), (2, format!("{what}is damaged: its checksum is not that of its bytes")));
+    let (code, told) = halted(&whole[..whole.len() - 64]);
+    assert!(code == 3 && told.starts_with(&format!("{what}should have ")), "{told}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use static_cell::ConstStaticCell;
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf", in ".model");
 
 /// All memory that changes but the stack: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &nearfield_mps::CONFIG).n_lines() }>> =
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &nearfield_mps::CONFIG).n_lines() }>> =
     ConstStaticCell::new(Memory::ZERO);
 
 #[entry]

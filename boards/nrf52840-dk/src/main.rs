@@ -22,7 +22,7 @@ const CONFIG: SessionConfig = SessionConfig {
 };
 
 /// All memory that changes but the stack: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
 bind_interrupts!(struct Interrupts {
     UARTE0 => InterruptHandler<peripherals::UARTE0>;

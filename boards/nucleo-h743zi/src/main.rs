@@ -23,7 +23,7 @@ const CONFIG: SessionConfig = SessionConfig {
 };
 
 /// All memory that changes but the stack: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
 /// 400 MHz from the internal 64 MHz, which every revision of the chip reaches.
 fn clocks() -> embassy_stm32::Config {

@@ -32,7 +32,7 @@ const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
 
 /// All memory that changes but the stack: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
 /// Where `boot.s` ends: one core, in 64-bit mode.
 #[unsafe(no_mangle)]

@@ -20,7 +20,7 @@ const CONFIG: SessionConfig = SessionConfig {
 };
 
 /// All memory that changes but the stack: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
 #[entry]
 fn main() -> ! {

@@ -29,7 +29,7 @@ const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
 
 /// All memory that changes but the stacks: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(IMAGE.gguf, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
 struct Raspi3 {
     uart: Uart,
