@@ -11,11 +11,16 @@ use common::file::File;
 use common::model::{BLOOM, MPT, Parts, Spec};
 use common::reference::gguf_writer::{Value, Writer};
 use common::reference::weights::random;
-use nearfield::Model;
+use common::run::{Setup, snapshot};
+use nearfield::{KvType, Model, Ring, SessionConfig, TextState};
 
 type Target = fn(&[u8]);
-const TARGETS: [(&str, Target); 3] =
-    [("gguf", targets::gguf), ("tokenizer", targets::tokenizer), ("decode", targets::decode)];
+const TARGETS: [(&str, Target); 4] = [
+    ("gguf", targets::gguf),
+    ("tokenizer", targets::tokenizer),
+    ("decode", targets::decode),
+    ("snapshot", targets::snapshot),
+];
 /// Of each seed.
 const N_MUTANTS: usize = 400;
 
@@ -183,6 +188,24 @@ fn write_seeds() {
         let file = vocabulary(pre, "bloom").finish();
         let input = [&(text.len() as u16).to_le_bytes(), text.as_bytes(), &file].concat();
         write("tokenizer", pre, &input);
+    }
+    let pocket = File::new(include_bytes!("../models/pocket.gguf"));
+    for (name, kv, ring, n_sinks, n) in [
+        ("full-f16", KvType::F16, Ring::Full, 0, 5),
+        ("ring-q8_0", KvType::Q8_0, Ring::Keys(64), 4, 101),
+        ("block-f32", KvType::F32, Ring::Full, 40, 32),
+        ("none-q4_0", KvType::Q4_0, Ring::Full, 0, 0),
+    ] {
+        let setup = Setup::default().with_kv(kv).with_ring(ring).with_eps(SessionConfig::HORIZON_EPS);
+        let setup = Setup { config: SessionConfig { n_sinks, ..setup.config }, ..setup };
+        let tokens: Vec<u32> = (1..=n).collect();
+        let text = TextState { model_name: "pocket.gguf", last_tokens: &tokens, seed: 1 };
+        setup.session(pocket.bytes(), |session| {
+            if !tokens.is_empty() {
+                session.prefill(&tokens).expect("room");
+            }
+            write("snapshot", name, snapshot(session, pocket.bytes(), &text).bytes());
+        });
     }
     for (name, spec, weights) in [
         ("mpt-f32", MPT, "F32"),

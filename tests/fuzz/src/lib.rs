@@ -8,7 +8,8 @@ use nearfield::gguf::Value;
 use nearfield::kernels::{Kernels, available};
 use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, Kind, TokenType, Tokenizer, Vocab};
 use nearfield::{
-    Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig, Shape, ShapeError,
+    Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Prefix, Ring, Session, SessionConfig, Shape,
+    ShapeError, SnapshotHeader, TextState, checksum,
 };
 
 /// Sessions that would take more memory than this are planned but not run.
@@ -97,6 +98,74 @@ fn run(model: &Model<'_>, config: SessionConfig, kernels: &dyn Kernels, n_lines:
     }
     session.decode(0).expect_err("the context is full");
     logits
+}
+
+/// The pocket model.
+#[repr(C, align(64))]
+struct Pocket([u8; include_bytes!("../../../models/pocket.gguf").len()]);
+static POCKET: Pocket = Pocket(*include_bytes!("../../../models/pocket.gguf"));
+
+/// Goes on with a snapshot of the pocket model, whose checksum and model are made to fit; what was run is a snapshot again.
+pub fn snapshot(data: &[u8]) {
+    let mut lines = vec![Line::ZERO; data.len().div_ceil(Line::BYTES)];
+    let bytes = Arena::new(&mut lines).take::<u8>(data.len()).expect("as many lines as it needs");
+    bytes.copy_from_slice(data);
+    let sum = checksum(&[data.get(..8).unwrap_or_default(), data.get(12..).unwrap_or_default()].concat());
+    if let Some(checksum) = bytes.get_mut(8..12) {
+        checksum.copy_from_slice(&sum.to_le_bytes());
+    }
+    let header = match SnapshotHeader::read(bytes) {
+        Ok(header) => header,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let prefix = match Prefix::from_bytes(bytes, header.model) {
+        Ok(prefix) => prefix,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let n_prefix = prefix.n_tokens();
+    let ring = if prefix.oldest().all(|from| from == 0) { Ring::Full } else { Ring::Keys(64) };
+    let (endless, n_sinks) = (data.len().is_multiple_of(128), header.n_sinks.min(n_prefix));
+    let config = SessionConfig {
+        n_ctx: n_prefix.saturating_add(3),
+        n_batch: 2,
+        kv: header.kv,
+        ring,
+        n_sinks,
+        endless,
+        n_prefix,
+        horizon_eps: header.horizon_eps,
+        alibi_bf16: header.alibi_bf16,
+        ..SessionConfig::DEFAULT
+    };
+    let model = Model::from_gguf(&POCKET.0).expect("a model");
+    let Ok(plan) = MemoryPlan::new(model.shape(), &config) else { return };
+    if plan.total() > MAX_ARENA {
+        return;
+    }
+    let mut lines = vec![Line::ZERO; plan.n_lines()];
+    let (kernels, mut arena) = (nearfield::kernels::best(), Arena::new(&mut lines));
+    let mut session = match Session::with_prefix(&model, config, kernels, &Inline, &mut arena, prefix) {
+        Ok(session) => session,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let first = session.prefill(&[1, 2, 3]).expect("they fit").to_vec();
+    session.rewind(n_prefix).expect("it can be gone back to");
+    session.decode(1).expect("it fits");
+    session.reset();
+    let again = session.prefill(&[1, 2, 3]).expect("they fit");
+    let bits =
+        |logits: &[f32]| logits.iter().map(|x| if x.is_nan() { f32::NAN } else { *x }.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&first), bits(again), "after a reset");
+    let snapshot = session.snapshot(header.model, &TextState::default()).expect("all of it is there");
+    let mut lines = vec![Line::ZERO; snapshot.n_bytes() / Line::BYTES];
+    let mut rest = Line::bytes_mut(&mut lines);
+    let Ok(()) = snapshot.write(|part| {
+        let (to, behind) = std::mem::take(&mut rest).split_at_mut(part.len());
+        to.copy_from_slice(part);
+        rest = behind;
+        Ok::<(), std::convert::Infallible>(())
+    });
+    assert!(Prefix::from_bytes(Line::bytes(&lines), header.model).is_ok());
 }
 
 /// Loads a vocabulary, turns a text into its tokens and these into text again.

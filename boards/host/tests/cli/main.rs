@@ -15,6 +15,7 @@ mod plan;
 mod quantize;
 #[path = "../../../../tests/reference/mod.rs"]
 mod reference;
+mod snapshots;
 mod stories;
 mod tiny;
 mod tokens;
