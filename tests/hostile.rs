@@ -2,6 +2,7 @@
 
 mod common;
 #[path = "fuzz/src/lib.rs"]
+#[allow(dead_code)] // what is hostile to models alone
 mod targets;
 
 use std::time::{Duration, Instant};

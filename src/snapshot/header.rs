@@ -3,6 +3,7 @@
 use nearfield_kernels::Line;
 
 use super::{ModelId, PrefixError, TextState};
+use crate::alibi::AlibiScale;
 use crate::gguf::attempt;
 use crate::plan::{KvType, KvTypes};
 
@@ -51,6 +52,8 @@ pub struct SnapshotHeader {
     pub n_last_tokens: usize,
     /// Sinks of the session that wrote it.
     pub n_sinks: usize,
+    /// What became of its slopes at the end: the session that goes on may have others.
+    pub alibi_scale: AlibiScale,
 }
 
 impl SnapshotHeader {
@@ -94,6 +97,11 @@ impl SnapshotHeader {
             alibi_bf16: word(words[18]) != 0,
             n_last_tokens: word(words[19]) as usize,
             n_sinks: word(words[20]) as usize,
+            alibi_scale: match word(words[21]) {
+                1 => AlibiScale::Factor(f32::from_bits(word(words[22]))),
+                2 => AlibiScale::Trained(word(words[22]) as usize),
+                _ => AlibiScale::Model,
+            },
         })
     }
 
@@ -102,6 +110,11 @@ impl SnapshotHeader {
         let mut words = [0; N_WORDS];
         let (low, high) = (|x: u64| x as u32, |x: u64| (x >> 32) as u32);
         let n_tokens = self.n_tokens as u64;
+        let [scale, value] = match self.alibi_scale {
+            AlibiScale::Model => [0, 0],
+            AlibiScale::Factor(factor) => [1, factor.to_bits()],
+            AlibiScale::Trained(length) => [2, length as u32],
+        };
         let first = [
             MAGIC,
             VERSION,
@@ -124,6 +137,8 @@ impl SnapshotHeader {
             self.alibi_bf16.into(),
             self.n_last_tokens as u32,
             self.n_sinks as u32,
+            scale,
+            value,
         ];
         words.iter_mut().zip(first).for_each(|(to, word)| *to = word);
         words.iter_mut().skip(LAST_TOKENS).zip(text.last_tokens).for_each(|(to, &token)| *to = token);

@@ -38,7 +38,8 @@
 //! | 18 | 1 for [`alibi_bf16`](crate::SessionConfig::alibi_bf16), else 0 |
 //! | 19 | how many last tokens |
 //! | 20 | sinks of the session that wrote it |
-//! | 21..32 | zeros |
+//! | 21, 22 | [`alibi_scale`](crate::SessionConfig::alibi_scale) of that session, to be told: 0 for the model's, 1 and a factor's bits, 2 and a length |
+//! | 23..32 | zeros |
 //! | 32..96 | the last tokens, the oldest first |
 //! | 96..112 | the name of the model's file, UTF-8, filled up with zeros |
 

@@ -57,6 +57,7 @@ impl<'s> Snapshot<'s> {
             alibi_bf16: config.alibi_bf16,
             n_last_tokens: text.last_tokens.len(),
             n_sinks: config.n_sinks,
+            alibi_scale: config.alibi_scale,
         };
         let header = header.words(&text);
         let mut snapshot = Self { cache, header, n_layer: s.n_layer, n_head_kv: s.n_head_kv, n_tokens, n_bytes };
