@@ -27,6 +27,14 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "N,...", value_delimiter = ',', default_value = "0")]
     pub depth: Vec<usize>,
 
+    /// A text to run, from its beginning; what is timed goes on in it [default: random tokens]
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+
+    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    #[arg(long, requires = "text")]
+    pub special: bool,
+
     /// Threads [default: one for each core]
     #[arg(long, value_name = "T,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Vec<u16>,

@@ -28,11 +28,13 @@ pub struct Tests {
     pub ring: Ring,
     pub horizon_eps: f32,
     pub turns: Turns,
+    /// What the text is called.
+    pub text: String,
 }
 
 impl Tests {
     /// Positions that a session needs.
-    fn n_ctx(&self) -> usize {
+    pub fn n_ctx(&self) -> usize {
         let longest = self.tests.iter().map(|test| test.n_tokens()).max().unwrap_or(0);
         self.depths.last().unwrap_or(&0).saturating_add(longest)
     }
@@ -52,6 +54,8 @@ pub struct Case<'m> {
     pub kernels: &'static dyn Kernels,
     pub kv: KvTypes,
     pub batch: usize,
+    /// What is run: as many as [`Tests::n_ctx`] says.
+    pub tokens: Rc<[u32]>,
 }
 
 impl Case<'_> {
@@ -130,8 +134,7 @@ pub fn measure(
     let config = case.config(tests);
     let mut lines = allocate(MemoryPlan::new(case.model.shape(), &config)?.session())?;
     let session = Session::new(case.model, config, case.kernels, pools, &mut Arena::new(&mut lines))?;
-    let tokens = random_tokens(case.model.shape().n_vocab, config.n_ctx);
-    let mut running = Running { session, shape: case.model.shape(), tokens: &tokens, pools };
+    let mut running = Running { session, shape: case.model.shape(), tokens: &case.tokens, pools };
     for (i, &depth) in tests.depths.iter().enumerate() {
         tests.turns.wait()?;
         if i == 0 {
@@ -156,6 +159,7 @@ pub fn measure(
                     batch: case.batch,
                     ring: tests.ring,
                     horizon_eps: tests.horizon_eps,
+                    text: tests.text.clone(),
                     depth,
                     test,
                 },
@@ -242,17 +246,4 @@ impl Running<'_, '_> {
         session.rewind(depth)?;
         Ok((seen, keys))
     }
-}
-
-/// Always the same tokens, for each model.
-fn random_tokens(n_vocab: usize, n: usize) -> Vec<u32> {
-    // SplitMix64, Steele, Lea & Flood 2014.
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    };
-    (0..n).map(|_| (next() % n_vocab.max(1) as u64) as u32).collect()
 }

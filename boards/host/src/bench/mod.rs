@@ -8,6 +8,7 @@ mod output;
 mod peaks;
 mod plot;
 mod row;
+mod tokens;
 mod turns;
 
 use std::io::Write;
@@ -37,8 +38,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let kernels = kernels(args)?;
     let files = files(args, kernels[0])?;
     let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_>>()?;
-    let cases = cases(args, &kernels, &files, &models);
-    cases.iter().try_for_each(|case| case.check(&tests))?;
+    let cases = cases(args, &tests, &kernels, &files, &models)?;
     let plot = args.plot.as_deref().map(OutputFile::create).transpose()?;
     let pools = pools(args)?;
     for file in &files {
@@ -88,6 +88,7 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
         ring: args.ring,
         horizon_eps: args.horizon_eps,
         turns: Turns(args.turns),
+        text: args.text.as_ref().map_or_else(|| tokens::RANDOM.into(), |path| path.display().to_string()),
     })
 }
 
@@ -106,25 +107,31 @@ fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
     }
 }
 
-/// Every combination of model, ISA, cache and batch.
+/// Every combination of model, ISA, cache and batch; an error if one of the sessions could not be, or has nothing to run.
 fn cases<'m>(
     args: &BenchArgs,
+    tests: &Tests,
     isas: &[&'static dyn Kernels],
     files: &[ModelFile],
     models: &'m [Model<'m>],
-) -> Vec<Case<'m>> {
+) -> Result<Vec<Case<'m>>> {
     let mut cases = Vec::new();
     for (file, model) in files.iter().zip(models) {
+        let first = cases.len();
         let facts = Rc::new(ModelFacts::new(short_name(file), model));
         for &kernels in isas {
             for &kv in &args.kv {
                 for &batch in &args.batch {
-                    cases.push(Case { model, facts: facts.clone(), kernels, kv, batch });
+                    cases.push(Case { model, facts: facts.clone(), kernels, kv, batch, tokens: Rc::default() });
                 }
             }
         }
+        // What no session could take is not made in the first place.
+        cases[first..].iter().try_for_each(|case: &Case<'_>| case.check(tests))?;
+        let tokens = tokens::tokens(args, file, model.shape().n_vocab, tests.n_ctx())?;
+        cases[first..].iter_mut().for_each(|case| case.tokens = tokens.clone());
     }
-    cases
+    Ok(cases)
 }
 
 /// The name of the file without its folder.

@@ -107,8 +107,10 @@ impl fmt::Display for Test {
 }
 
 /// Keys that one repetition visited; the same in each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
+    /// By each query head of each layer: `[n_layer, n_head]`.
+    pub by_head: Vec<u64>,
     /// By all query heads of all layers.
     pub visited: u64,
     /// By all KV heads: query heads that share one find in the cache what the first of them read.
@@ -121,6 +123,7 @@ impl Keys {
     /// From what each query head of each layer visited, `[n_layer, n_head]`, and what each held.
     pub fn new(shape: &Shape, visited: &[u64], held: u64) -> Self {
         Self {
+            by_head: visited.to_vec(),
             visited: visited.iter().sum(),
             read: visited.chunks(shape.heads_per_kv()).filter_map(|heads| heads.iter().max()).sum(),
             held: held * visited.len() as u64,
@@ -142,6 +145,8 @@ pub struct Setting {
     pub batch: usize,
     pub ring: Ring,
     pub horizon_eps: f32,
+    /// What is run.
+    pub text: String,
     pub depth: usize,
     pub test: Test,
 }

@@ -60,6 +60,7 @@ fn keys_bytes_and_products_are_counted() {
     let pp = row("-p 4 -n 0 -d 2");
     let keys = 3 + 4 + 5 + 6;
     assert_eq!(pp["keys_visited"], 2 * 4 * keys);
+    assert_eq!(pp["keys_visited_by_head"], Value::from(vec![keys; 2 * 4]));
     // qkv 64 x 32, output 32 x 32, up and down 64 x 32 in 2 layers; a row of logits from 272 x 32 for all 4.
     assert_eq!(number(&pp, "weight_macs_per_token"), (2 * (3 * 64 * 32 + 32 * 32) + 272 * 32 / 4) as f64);
     assert_eq!(number(&pp, "attention_macs_per_token"), (2 * 4 * keys * 2 * 8 / 4) as f64);
@@ -67,6 +68,36 @@ fn keys_bytes_and_products_are_counted() {
     // With a horizon, deep in a text, some keys are left out.
     let horizon = json(&f, "tiny.gguf -p 0 -n 1 -d 600 -r 1 --no-peaks").remove(0);
     assert!(number(&horizon, "keys_visited") < 0.9 * number(&horizon, "keys_held"), "{horizon}");
+}
+
+/// A text is run from its beginning, and as many keys are visited as a session visits in it.
+#[test]
+fn a_text_of_ones_own() {
+    let f = Folder::new();
+    let words = "the one in the water, on and over; her thin tower, then winter<|endoftext|>".repeat(9);
+    f.write("text", words.as_bytes());
+    let ids = |special: &str| {
+        let ids = f.command(["tokenize", "tiny.gguf", "-p", &words, special]).output().unwrap();
+        crate::text(&ids.stdout).split_whitespace().count()
+    };
+    let n = ids("--special");
+    let visited = |flags: &str| {
+        let row =
+            json(&f, &format!("tiny.gguf -p 0 -n 4 -d {} -r 1 --no-peaks --horizon-eps 0.01 {flags}", n - 4)).remove(0);
+        (row["text"].as_str().unwrap().to_owned(), row["keys_visited"].as_u64().unwrap(), row["depth_tokens"].clone())
+    };
+    let (text, keys, depth) = visited("--text text --special");
+    assert_eq!((text.as_str(), depth.as_u64()), ("text", Some(n as u64 - 4)));
+    let (random, others, _) = visited("");
+    assert_eq!(random, "random tokens");
+    assert_ne!(keys, others, "other tokens have other horizons");
+    let short = format!("text: {n} tokens: depth and test together are {}", n + 1);
+    f.fails(&format!("bench tiny.gguf -p 0 -n 5 -d {} --text text --special", n - 4), 1, &short);
+    // Without names of control tokens it is longer.
+    assert!(ids("--no-bos") > n);
+    json(&f, &format!("tiny.gguf -p 0 -n 5 -d {} -r 1 --no-peaks --text text", n - 4));
+    f.fails("bench --text none", 1, "none: cannot be read: No such file");
+    f.fails("bench --special", 2, "the following required arguments were not provided: --text <FILE>");
 }
 
 #[test]
