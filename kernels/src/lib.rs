@@ -102,6 +102,23 @@ pub fn by_name(name: &str) -> Option<&'static dyn Kernels> {
     available().find(|isa| isa.name() == name)
 }
 
+/// Work that the compiler vectorizes by itself, for [`vectorized`]. Its parts have to be `#[inline(always)]`: what is not
+/// inlined is compiled for any processor of the target.
+pub trait Work {
+    /// Does it.
+    fn run(self);
+}
+
+/// Does `work`, compiled for the vectors that this machine has: on x86-64 those of AVX2. The bits are the same, since nothing
+/// is fused.
+pub fn vectorized(work: impl Work) {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if let Some(x86) = x86::vectors() {
+        return x86.run(work);
+    }
+    work.run();
+}
+
 /// The operations that a forward pass is made of, for one ISA.
 ///
 /// Each method's default is the definition (`scalar`); an ISA overrides what it does faster, with the same bits.

@@ -58,6 +58,29 @@ pub(crate) fn detect_avx512_vnni() -> Option<&'static dyn Kernels> {
     (detect::avx2() && detect::avx512() && detect::avx512_vnni()).then_some(&AVX512_VNNI)
 }
 
+/// AVX2, for work that is no kernel.
+#[cfg(feature = "std")]
+pub(crate) fn vectors() -> Option<&'static Vectors> {
+    detect::avx2().then_some(&Vectors(()))
+}
+
+/// A processor with AVX2 and F16C: exists only where `detect` saw that.
+#[cfg(feature = "std")]
+pub(crate) struct Vectors(());
+
+#[cfg(feature = "std")]
+impl Vectors {
+    /// See [`vectorized`](crate::vectorized).
+    pub(crate) fn run(&self, work: impl crate::Work) {
+        #[target_feature(enable = "avx2,f16c")]
+        fn run(work: impl crate::Work) {
+            work.run();
+        }
+        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        unsafe { run(work) }
+    }
+}
+
 impl Kernels for X86 {
     fn name(&self) -> &'static str {
         self.name

@@ -128,3 +128,21 @@ fn weights_that_a_type_cannot_hold() {
         assert_eq!((unfit.at, unfit.to_string().as_str()), (100, want));
     }
 }
+
+/// Blocks are fitted many at a time: each gets the bytes that it gets alone, wherever it stands and whatever stands beside it.
+#[test]
+fn a_block_has_the_same_bytes_beside_any_others() {
+    let x = numbers("outliers");
+    for &ty in WeightType::ALL {
+        let (len, bytes) = (ty.block_len(), ty.block_bytes());
+        // More than two batches, and not whole ones.
+        let n_blocks = (x.len() / len).min(150);
+        let mut together = vec![0; n_blocks * bytes];
+        quantize_rows(ty, &x[..n_blocks * len], &mut together).unwrap();
+        for (block, want) in x.chunks_exact(len).zip(together.chunks_exact(bytes)) {
+            let mut alone = vec![0; bytes];
+            quantize_rows(ty, block, &mut alone).unwrap();
+            assert_eq!(alone, want, "{ty}");
+        }
+    }
+}

@@ -5,14 +5,40 @@
 //! best is polished by turns of both steps. Source of the idea: ggml, `make_qx_quants` and `make_qkx2_quants`; the squared
 //! errors here are not weighted, and what a block stores is what is measured.
 //!
-//! Sums run in eight lanes, in one order, so that the bits are the same on any machine.
+//! Blocks are fitted many at a time, each on its own: weight `i` of all of them lies together, so that an instruction does the same
+//! for each. A block's sums run in eight parts, in one order, and its bits are the same on any machine and beside any others.
 
-/// Lanes of a sum.
-const LANES: usize = 8;
+/// Parts of a sum.
+const PARTS: usize = 8;
 /// Turns of regression and rounding after the search.
 const N_TURNS: usize = 4;
 /// Half of the smallest half-precision number: nothing is left of smaller weights.
 pub const NOTHING: f32 = 1.0 / (1 << 25) as f32;
+
+/// `B` blocks of `N` weights: `[i][b]` is weight `i` of block `b`.
+pub type Batch<const N: usize, const B: usize> = [[f32; B]; N];
+
+/// Blocks as a batch.
+#[inline(always)]
+pub fn batch<const N: usize, const B: usize>(x: &[[f32; N]; B]) -> Batch<N, B> {
+    let mut out = [[0.0; B]; N];
+    for (b, x) in x.iter().enumerate() {
+        for (out, &x) in out.iter_mut().zip(x) {
+            out[b] = x;
+        }
+    }
+    out
+}
+
+/// A number for each block.
+#[inline(always)]
+pub fn each<const B: usize>(number: impl Fn(usize) -> f32) -> [f32; B] {
+    let mut out = [0.0; B];
+    for (b, out) in out.iter_mut().enumerate() {
+        *out = number(b);
+    }
+    out
+}
 
 /// The integers that a type can store.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +65,55 @@ fn round(x: f32) -> f32 {
     (x + MAGIC) - MAGIC
 }
 
-/// `Σ term(x)`, some sums at once.
+/// All bits where something is so: what chooses for many blocks without a branch.
 #[inline(always)]
-pub fn sums<const N: usize, const S: usize>(x: &[f32; N], term: impl Fn(f32) -> [f32; S]) -> [f32; S] {
-    let mut lanes = [[0.0; LANES]; S];
-    for x in x.as_chunks::<LANES>().0 {
-        for (l, &x) in x.iter().enumerate() {
-            for (lanes, term) in lanes.iter_mut().zip(term(x)) {
-                lanes[l] += term;
-            }
+fn mask(is_so: bool) -> u32 {
+    0_u32.wrapping_sub(is_so.into())
+}
+
+/// `new` where the mask has its bits, else what was there.
+#[inline(always)]
+fn put_where(mask: u32, old: &mut f32, new: f32) {
+    *old = f32::from_bits(new.to_bits() & mask | old.to_bits() & !mask);
+}
+
+/// `Σ term(x, b)` of each block, some sums at once.
+#[inline(always)]
+pub fn sums<const N: usize, const B: usize, const S: usize>(
+    x: &Batch<N, B>,
+    term: impl Fn(f32, usize) -> [f32; S],
+) -> [[f32; B]; S] {
+    let mut sums = [[0.0; B]; S];
+    // The loop that is vectorized: all that is summed up stays in registers.
+    for b in 0..B {
+        let term = |x| term(x, b);
+        let even = plus(plus(part(x, 0, b, term), part(x, 4, b, term)), plus(part(x, 2, b, term), part(x, 6, b, term)));
+        let odd = plus(plus(part(x, 1, b, term), part(x, 5, b, term)), plus(part(x, 3, b, term), part(x, 7, b, term)));
+        for (sums, sum) in sums.iter_mut().zip(plus(even, odd)) {
+            sums[b] = sum;
         }
     }
-    lanes.map(|[a, b, c, d, e, f, g, h]| ((a + e) + (c + g)) + ((b + f) + (d + h)))
+    sums
+}
+
+/// The sum over each eighth weight of block `b`, from one on.
+#[inline(always)]
+fn part<const N: usize, const B: usize, const S: usize>(
+    x: &Batch<N, B>,
+    first: usize,
+    b: usize,
+    term: impl Fn(f32) -> [f32; S],
+) -> [f32; S] {
+    let mut sum = [0.0; S];
+    for i in 0..N / PARTS {
+        sum = plus(sum, term(x[i * PARTS + first][b]));
+    }
+    sum
+}
+
+#[inline(always)]
+fn plus<const S: usize>(a: [f32; S], b: [f32; S]) -> [f32; S] {
+    core::array::from_fn(|s| a[s] + b[s])
 }
 
 /// The value of the largest magnitude, with its sign; of two, the first.
@@ -58,15 +121,27 @@ pub fn extreme(x: &[f32]) -> f32 {
     x.iter().fold(0.0, |m: f32, &x| if x.abs() > m.abs() { x } else { m })
 }
 
-/// `Σ (x - d q - m)²`, with the nearest quants.
+/// That of each block.
 #[inline(always)]
-pub fn error<const N: usize>(x: &[f32; N], quants: Quants, d: f32, m: f32) -> f32 {
-    let inverse = inverse(d);
-    let [error] = sums(x, |x| {
-        let rest = x - (d * quants.nearest((x - m) * inverse) + m);
+pub fn extremes<const N: usize, const B: usize>(x: &Batch<N, B>) -> [f32; B] {
+    let mut most = [0.0_f32; B];
+    for x in x {
+        for (most, &x) in most.iter_mut().zip(x) {
+            put_where(mask(x.abs() > most.abs()), most, x);
+        }
+    }
+    most
+}
+
+/// `Σ (x - d q - m)²` of each block, with the nearest quants.
+#[inline(always)]
+pub fn errors<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, d: &[f32; B], m: &[f32; B]) -> [f32; B] {
+    let inverse: [f32; B] = each(|b| inverse(d[b]));
+    let [errors] = sums(x, |x, b| {
+        let rest = x - (d[b] * quants.nearest((x - m[b]) * inverse[b]) + m[b]);
         [rest * rest]
     });
-    error
+    errors
 }
 
 /// `1 / d`, or 0 for what has no such number.
@@ -76,100 +151,161 @@ pub fn inverse(d: f32) -> f32 {
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-/// The scale of `x ≈ d q`, of either sign.
-pub fn scale<const N: usize>(x: &[f32; N], quants: Quants, search: &[f32]) -> f32 {
-    let extreme = extreme(x);
-    if extreme.abs() < NOTHING {
-        return 0.0;
-    }
+/// What was found for each block: the more its gain, the better.
+#[derive(Clone, Copy)]
+struct Scales<const B: usize> {
+    gain: [f32; B],
+    d: [f32; B],
+}
+
+/// The best scales for the quants that these ones give, each as its inverse.
+#[inline(always)]
+fn scales_of<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, inverse: &[f32; B]) -> Scales<B> {
+    let [xq, qq] = sums(x, |x, b| {
+        let q = quants.nearest(x * inverse[b]);
+        [x * q, q * q]
+    });
     // The larger Σxq² / Σq², the smaller the error that is left after the regression.
-    let regression = |inverse: f32| {
-        let [xq, qq] = sums(x, |x| {
-            let q = quants.nearest(x * inverse);
-            [x * q, q * q]
-        });
-        if qq > 0.0 { (xq * xq / qq, xq / qq) } else { (0.0, 0.0) }
-    };
-    let mut best = (0.0, 0.0);
+    Scales {
+        gain: each(|b| if qq[b] > 0.0 { xq[b] * xq[b] / qq[b] } else { 0.0 }),
+        d: each(|b| if qq[b] > 0.0 { xq[b] / qq[b] } else { 0.0 }),
+    }
+}
+
+/// The scale of `x ≈ d q` of each block, of either sign.
+#[inline(always)]
+pub fn scales<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, search: &[f32]) -> [f32; B] {
+    let extremes = extremes(x);
+    let mut best = Scales { gain: [0.0; B], d: [0.0; B] };
     for end in [quants.lo, quants.hi] {
         for stretch in search {
-            let found = regression(end * stretch / extreme);
-            if found.0 > best.0 {
-                best = found;
+            let found = scales_of(x, quants, &each(|b| end * stretch / extremes[b]));
+            for b in 0..B {
+                let better = mask(found.gain[b] > best.gain[b]);
+                put_where(better, &mut best.gain[b], found.gain[b]);
+                put_where(better, &mut best.d[b], found.d[b]);
             }
         }
     }
+    // A block that a turn makes no better stays as it is.
+    let mut goes_on = [mask(true); B];
     for _ in 0..N_TURNS {
-        let found = regression(inverse(best.1));
-        if found.0 <= best.0 {
+        let found = scales_of(x, quants, &each(|b| inverse(best.d[b])));
+        for (b, goes_on) in goes_on.iter_mut().enumerate() {
+            *goes_on &= mask(found.gain[b] > best.gain[b]);
+            put_where(*goes_on, &mut best.gain[b], found.gain[b]);
+            put_where(*goes_on, &mut best.d[b], found.d[b]);
+        }
+        if goes_on.iter().all(|&mask| mask == 0) {
             break;
         }
-        best = found;
     }
-    best.1
+    each(|b| if extremes[b].abs() < NOTHING { 0.0 } else { best.d[b] })
 }
 
-/// Scale and offset of `x ≈ d q + m`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Line {
-    pub d: f32,
-    pub m: f32,
+/// Scale and offset of `x ≈ d q + m` of each block.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<const B: usize> {
+    pub d: [f32; B],
+    pub m: [f32; B],
 }
 
-/// The line with quants in `0..=q_max`; with `below`, its offset is not above zero.
-pub fn line<const N: usize>(x: &[f32; N], q_max: f32, below: bool, search: &[f32]) -> Line {
-    let quants = Quants { lo: 0.0, hi: q_max };
-    let n = N as f32;
-    let [sum] = sums(x, |x| [x]);
-    // Differences from the mean: what counts does not drown in an offset.
-    let mean = sum / n;
-    let y = x.map(|x| x - mean);
-    let [yy, y_sum] = sums(&y, |y| [y * y, y]);
-    // The offset's limit, counted from there.
-    let highest = if below { -mean } else { f32::MAX };
-    let (lo, hi) = y.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &y| (lo.min(y), hi.max(y)));
-    let lo = lo.min(highest);
-    if hi - lo < NOTHING {
-        // One number.
-        return Line { d: 0.0, m: if below { mean.min(0.0) } else { mean } };
-    }
-    // The error that is left, and the line; offsets are counted from the mean.
-    let regression = |inverse: f32, m: f32| {
-        let [q, qq, yq] = sums(&y, |y| {
-            let q = quants.nearest((y - m) * inverse);
+/// Weights without their mean, and sums of them.
+struct Deviations<const N: usize, const B: usize> {
+    y: Batch<N, B>,
+    yy: [f32; B],
+    y_sum: [f32; B],
+    /// The highest that an offset may be.
+    highest: [f32; B],
+}
+
+impl<const N: usize, const B: usize> Deviations<N, B> {
+    /// The errors that are left with the best lines for the quants that these ones give, each as the inverse of its scale and
+    /// its offset; and the lines.
+    #[inline(always)]
+    fn lines_of(&self, quants: Quants, [inverse, m]: &[[f32; B]; 2]) -> ([f32; B], Lines<B>) {
+        let Self { y, yy, y_sum, highest } = self;
+        let n = N as f32;
+        let [q, qq, yq] = sums(y, |y, b| {
+            let q = quants.nearest((y - m[b]) * inverse[b]);
             [q, q * q, y * q]
         });
-        let det = n * qq - q * q;
-        let d = if det > 0.0 { (n * yq - y_sum * q) / det } else { 0.0 };
-        let m = (y_sum - d * q) / n;
-        if m <= highest {
-            return (yy - d * yq - m * y_sum, Line { d, m });
+        let (mut error, mut line) = ([0.0; B], Lines { d: [0.0; B], m: [0.0; B] });
+        for b in 0..B {
+            let det = n * qq[b] - q[b] * q[b];
+            let d = if det > 0.0 { (n * yq[b] - y_sum[b] * q[b]) / det } else { 0.0 };
+            let m = (y_sum[b] - d * q[b]) / n;
+            let free = yy[b] - d * yq[b] - m * y_sum[b];
+            // Σ(y - d q - m)² for the highest offset.
+            let top = highest[b];
+            let dq = yq[b] - top * q[b];
+            let d_top = if qq[b] > 0.0 { dq / qq[b] } else { 0.0 };
+            let held = yy[b] - 2.0 * top * y_sum[b] + n * top * top - d_top * dq;
+            let is_free = mask(m <= top);
+            (error[b], line.d[b], line.m[b]) = (held, d_top, top);
+            put_where(is_free, &mut error[b], free);
+            put_where(is_free, &mut line.d[b], d);
+            put_where(is_free, &mut line.m[b], m);
         }
-        // Σ(y - d q - m)² for this offset.
-        let m = highest;
-        let dq = yq - m * q;
-        let d = if qq > 0.0 { dq / qq } else { 0.0 };
-        (yy - 2.0 * m * y_sum + n * m * m - d * dq, Line { d, m })
-    };
-    let mut best = (f32::INFINITY, Line::default());
+        (error, line)
+    }
+}
+
+/// The lines with quants in `0..=q_max`; with `below`, no offset is above zero.
+#[inline(always)]
+pub fn lines<const N: usize, const B: usize>(x: &Batch<N, B>, q_max: f32, below: bool, search: &[f32]) -> Lines<B> {
+    let quants = Quants { lo: 0.0, hi: q_max };
+    let n = N as f32;
+    let [sum] = sums(x, |x, _| [x]);
+    // Differences from the mean: what counts does not drown in an offset.
+    let mean: [f32; B] = each(|b| sum[b] / n);
+    let y: Batch<N, B> = x.map(|x| each(|b| x[b] - mean[b]));
+    let [yy, y_sum] = sums(&y, |y, _| [y * y, y]);
+    // The offset's limit, counted from there.
+    let highest: [f32; B] = each(|b| if below { -mean[b] } else { f32::MAX });
+    let (mut lo, mut hi) = ([f32::MAX; B], [f32::MIN; B]);
+    for y in &y {
+        for b in 0..B {
+            lo[b] = if y[b] < lo[b] { y[b] } else { lo[b] };
+            hi[b] = if y[b] > hi[b] { y[b] } else { hi[b] };
+        }
+    }
+    let lo: [f32; B] = each(|b| if highest[b] < lo[b] { highest[b] } else { lo[b] });
+    let deviations = Deviations { y, yy, y_sum, highest };
+    let mut least = [f32::INFINITY; B];
+    let mut best = Lines { d: [0.0; B], m: [0.0; B] };
     for stretch in search {
-        let width = (hi - lo) / stretch;
         // What a narrower line leaves out is left out above, below, or on both sides.
         for share in [0.0, 0.5, 1.0] {
-            let found = regression(q_max / width, lo + share * (hi - lo - width));
-            if found.0 < best.0 {
-                best = found;
+            let width: [f32; B] = each(|b| (hi[b] - lo[b]) / stretch);
+            let first = [each(|b| q_max / width[b]), each(|b| lo[b] + share * (hi[b] - lo[b] - width[b]))];
+            let (error, line) = deviations.lines_of(quants, &first);
+            for b in 0..B {
+                let better = mask(error[b] < least[b]);
+                put_where(better, &mut least[b], error[b]);
+                put_where(better, &mut best.d[b], line.d[b]);
+                put_where(better, &mut best.m[b], line.m[b]);
             }
         }
     }
+    let mut goes_on = [mask(true); B];
     for _ in 0..N_TURNS {
-        let Line { d, m } = best.1;
-        let found = regression(inverse(d), m);
-        if found.0 >= best.0 {
+        let (error, line) = deviations.lines_of(quants, &[each(|b| inverse(best.d[b])), best.m]);
+        for (b, goes_on) in goes_on.iter_mut().enumerate() {
+            *goes_on &= mask(error[b] < least[b]);
+            put_where(*goes_on, &mut least[b], error[b]);
+            put_where(*goes_on, &mut best.d[b], line.d[b]);
+            put_where(*goes_on, &mut best.m[b], line.m[b]);
+        }
+        if goes_on.iter().all(|&mask| mask == 0) {
             break;
         }
-        best = found;
     }
-    let Line { d, m } = best.1;
-    Line { d, m: if below { (m + mean).min(0.0) } else { m + mean } }
+    // One number, or a line.
+    let is_flat = |b: usize| hi[b] - lo[b] < NOTHING;
+    let m = each(|b| {
+        let m = if is_flat(b) { mean[b] } else { best.m[b] + mean[b] };
+        if below && m > 0.0 { 0.0 } else { m }
+    });
+    Lines { d: each(|b| if is_flat(b) { 0.0 } else { best.d[b] }), m }
 }

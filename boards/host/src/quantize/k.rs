@@ -6,7 +6,7 @@
 
 use half::f16;
 
-use super::fit::{self, Line, Quants, error, inverse, sums};
+use super::fit::{self, Batch, Quants, batch, errors, inverse, sums};
 
 /// First scales: multiples of the one that takes the extreme to the last quant.
 const SEARCH: [f32; 16] =
@@ -37,10 +37,11 @@ struct Lines<const SUBS: usize> {
 
 impl<const SUBS: usize> Lines<SUBS> {
     /// The best found, with quants in `0..=q_max`, scales and minimums in `0..=s_max`.
-    fn fit<const N: usize>(x: &[[f32; N]; SUBS], q_max: f32, s_max: f32) -> Self {
-        let lines = x.each_ref().map(|x| fit::line(x, q_max, true, &SEARCH));
-        let largest = |value: fn(&Line) -> f32| lines.iter().map(value).fold(0.0, f32::max);
-        let (d, dmin) = (half(largest(|line| line.d) / s_max), half(largest(|line| -line.m) / s_max));
+    #[inline(always)]
+    fn fit<const N: usize>(x: &Batch<N, SUBS>, q_max: f32, s_max: f32) -> Self {
+        let lines = fit::lines(x, q_max, true, &SEARCH);
+        let largest = |values: [f32; SUBS]| values.into_iter().fold(0.0, f32::max);
+        let (d, dmin) = (half(largest(lines.d) / s_max), half(largest(lines.m.map(|m| -m)) / s_max));
         let mut best = Self::multiples(x, &lines, d, dmin, q_max, s_max);
         for _ in 0..N_TURNS {
             let (d, dmin) = best.regression(x, q_max);
@@ -57,9 +58,10 @@ impl<const SUBS: usize> Lines<SUBS> {
     }
 
     /// The best multiples of `d` and `dmin` near the lines.
+    #[inline(always)]
     fn multiples<const N: usize>(
-        x: &[[f32; N]; SUBS],
-        lines: &[Line; SUBS],
+        x: &Batch<N, SUBS>,
+        lines: &fit::Lines<SUBS>,
         d: f16,
         dmin: f16,
         q_max: f32,
@@ -68,36 +70,41 @@ impl<const SUBS: usize> Lines<SUBS> {
         let quants = Quants { lo: 0.0, hi: q_max };
         let mut found = Self { d, dmin, sc: [0.0; SUBS], mn: [0.0; SUBS], error: 0.0 };
         let (d, dmin) = (d.to_f32(), dmin.to_f32());
-        for (j, (x, line)) in x.iter().zip(lines).enumerate() {
-            let mut best = f32::INFINITY;
-            for sc in around(line.d, d, 0.0, s_max) {
-                for mn in around(-line.m, dmin, 0.0, s_max) {
-                    let error = error(x, quants, d * sc, -(dmin * mn));
-                    if error < best {
-                        (best, found.sc[j], found.mn[j]) = (error, sc, mn);
+        let scales = lines.d.map(|scale| around(scale, d, 0.0, s_max));
+        let minimums = lines.m.map(|m| around(-m, dmin, 0.0, s_max));
+        let mut least = [f32::INFINITY; SUBS];
+        for i in 0..3 {
+            for k in 0..3 {
+                let (sc, mn) = (scales.map(|sc| sc[i]), minimums.map(|mn| mn[k]));
+                let errors = errors(x, quants, &sc.map(|sc| d * sc), &mn.map(|mn| -(dmin * mn)));
+                for (j, error) in errors.into_iter().enumerate() {
+                    if error < least[j] {
+                        (least[j], found.sc[j], found.mn[j]) = (error, sc[j], mn[j]);
                     }
                 }
             }
-            found.error += best;
         }
+        found.error = least.iter().fold(0.0, |sum, error| sum + error);
         found
     }
 
     /// Scale and minimum of the super-block for these multiples and their quants: `x ≈ d a - dmin b`.
-    fn regression<const N: usize>(&self, x: &[[f32; N]; SUBS], q_max: f32) -> (f16, f16) {
+    #[inline(always)]
+    fn regression<const N: usize>(&self, x: &Batch<N, SUBS>, q_max: f32) -> (f16, f16) {
+        let (inverse, m) = self.steps();
+        let quants = Quants { lo: 0.0, hi: q_max };
+        let [q, qq, xq, sum] = sums(x, |x, j| {
+            let q = quants.nearest((x - m[j]) * inverse[j]);
+            [q, q * q, x * q, x]
+        });
         let (mut aa, mut ab, mut bb, mut xa, mut xb) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for (j, x) in x.iter().enumerate() {
+        for j in 0..SUBS {
             let (sc, mn) = (self.sc[j], self.mn[j]);
-            let quant = self.quant(j, q_max);
-            let [q, qq, xq, sum] = sums(x, |x| {
-                let q = quant(x);
-                [q, q * q, x * q, x]
-            });
-            aa += f64::from(sc * sc * qq);
-            ab += f64::from(sc * mn * q);
+            aa += f64::from(sc * sc * qq[j]);
+            ab += f64::from(sc * mn * q[j]);
             bb += f64::from(mn * mn) * N as f64;
-            xa += f64::from(sc * xq);
-            xb += f64::from(mn * sum);
+            xa += f64::from(sc * xq[j]);
+            xb += f64::from(mn * sum[j]);
         }
         let det = aa * bb - ab * ab;
         let (d, dmin) = match det > 1e-9 * aa * bb {
@@ -109,25 +116,32 @@ impl<const SUBS: usize> Lines<SUBS> {
         (half(d.max(0.0) as f32), half(dmin.max(0.0) as f32))
     }
 
-    /// What makes a quant of a weight in sub-block `j`.
-    fn quant(&self, j: usize, q_max: f32) -> impl Fn(f32) -> f32 {
-        let quants = Quants { lo: 0.0, hi: q_max };
-        let inverse = inverse(self.d.to_f32() * self.sc[j]);
-        let m = -(self.dmin.to_f32() * self.mn[j]);
-        move |x| quants.nearest((x - m) * inverse)
+    /// What quants of each sub-block are made with: `1 / d`, and `m`.
+    #[inline(always)]
+    fn steps(&self) -> ([f32; SUBS], [f32; SUBS]) {
+        let (d, dmin) = (self.d.to_f32(), self.dmin.to_f32());
+        (self.sc.map(|sc| inverse(d * sc)), self.mn.map(|mn| -(dmin * mn)))
     }
 
     /// All quants.
-    fn quants<const N: usize>(&self, x: &[[f32; N]; SUBS], q_max: f32) -> [u8; 256] {
-        let mut out = [0; 256];
-        for (j, (x, out)) in x.iter().zip(out.chunks_exact_mut(N)).enumerate() {
-            let quant = self.quant(j, q_max);
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = quant(x) as u8;
-            }
-        }
-        out
+    #[inline(always)]
+    fn quants<const N: usize>(&self, x: &Batch<N, SUBS>, q_max: f32) -> [u8; 256] {
+        let (inverse, m) = self.steps();
+        let quants = Quants { lo: 0.0, hi: q_max };
+        in_order::<N, SUBS>(&x.map(|x| fit::each(|j| quants.nearest((x[j] - m[j]) * inverse[j]))))
     }
+}
+
+/// Quants in the order of the weights.
+#[inline(always)]
+fn in_order<const N: usize, const SUBS: usize>(q: &Batch<N, SUBS>) -> [u8; 256] {
+    let mut out = [0; 256];
+    for (j, out) in out.chunks_exact_mut(N).enumerate() {
+        for (out, q) in out.iter_mut().zip(q) {
+            *out = q[j] as u8;
+        }
+    }
+    out
 }
 
 /// A super-block of 16 sub-blocks without minimums: `x ≈ d sc q`.
@@ -139,8 +153,9 @@ struct Scales {
 
 impl Scales {
     /// The best found, with scales in `s`.
-    fn fit(x: &[[f32; 16]; 16], quants: Quants, s: Quants) -> Self {
-        let scales = x.each_ref().map(|x| fit::scale(x, quants, &SEARCH));
+    #[inline(always)]
+    fn fit(x: &Batch<16, 16>, quants: Quants, s: Quants) -> Self {
+        let scales = fit::scales(x, quants, &SEARCH);
         let mut best = Self::multiples(x, &scales, half(fit::extreme(&scales) / s.lo), quants, s);
         for _ in 0..N_TURNS {
             let found = Self::multiples(x, &scales, best.regression(x, quants), quants, s);
@@ -152,55 +167,62 @@ impl Scales {
         best
     }
 
-    fn multiples(x: &[[f32; 16]; 16], scales: &[f32; 16], d: f16, quants: Quants, s: Quants) -> Self {
+    #[inline(always)]
+    fn multiples(x: &Batch<16, 16>, scales: &[f32; 16], d: f16, quants: Quants, s: Quants) -> Self {
         let mut found = Self { d, sc: [0.0; 16], error: 0.0 };
         let d = d.to_f32();
-        for (j, (x, &scale)) in x.iter().zip(scales).enumerate() {
-            let mut best = f32::INFINITY;
-            for sc in around(scale, d, s.lo, s.hi) {
-                let error = error(x, quants, d * sc, 0.0);
-                if error < best {
-                    (best, found.sc[j]) = (error, sc);
+        let near = scales.map(|scale| around(scale, d, s.lo, s.hi));
+        let mut least = [f32::INFINITY; 16];
+        for i in 0..3 {
+            let sc = near.map(|near| near[i]);
+            let errors = errors(x, quants, &sc.map(|sc| d * sc), &[0.0; 16]);
+            for (j, error) in errors.into_iter().enumerate() {
+                if error < least[j] {
+                    (least[j], found.sc[j]) = (error, sc[j]);
                 }
             }
-            found.error += best;
         }
+        found.error = least.iter().fold(0.0, |sum, error| sum + error);
         found
     }
 
-    fn regression(&self, x: &[[f32; 16]; 16], quants: Quants) -> f16 {
+    /// What quants of each sub-block are made with: `1 / d`.
+    #[inline(always)]
+    fn steps(&self) -> [f32; 16] {
+        let d = self.d.to_f32();
+        self.sc.map(|sc| inverse(d * sc))
+    }
+
+    #[inline(always)]
+    fn regression(&self, x: &Batch<16, 16>, quants: Quants) -> f16 {
+        let inverse = self.steps();
+        let [qq, xq] = sums(x, |x, j| {
+            let q = quants.nearest(x * inverse[j]);
+            [q * q, x * q]
+        });
         let (mut aa, mut xa) = (0.0, 0.0);
-        for (x, &sc) in x.iter().zip(&self.sc) {
-            let inverse = inverse(self.d.to_f32() * sc);
-            let [qq, xq] = sums(x, |x| {
-                let q = quants.nearest(x * inverse);
-                [q * q, x * q]
-            });
-            aa += f64::from(sc * sc * qq);
-            xa += f64::from(sc * xq);
+        for (j, sc) in self.sc.into_iter().enumerate() {
+            aa += f64::from(sc * sc * qq[j]);
+            xa += f64::from(sc * xq[j]);
         }
         if aa > 0.0 { half((xa / aa) as f32) } else { self.d }
     }
 
     /// All quants, counted from the lowest.
-    fn quants(&self, x: &[[f32; 16]; 16], quants: Quants) -> [u8; 256] {
-        let mut out = [0; 256];
-        for ((x, out), &sc) in x.iter().zip(out.chunks_exact_mut(16)).zip(&self.sc) {
-            let inverse = inverse(self.d.to_f32() * sc);
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = (quants.nearest(x * inverse) - quants.lo) as u8;
-            }
-        }
-        out
+    #[inline(always)]
+    fn quants(&self, x: &Batch<16, 16>, quants: Quants) -> [u8; 256] {
+        let inverse = self.steps();
+        in_order::<16, 16>(&x.map(|x| fit::each(|j| quants.nearest(x[j] * inverse[j]) - quants.lo)))
     }
 }
 
 type Weights = [f32; 256];
 
 /// The weights in sub-blocks.
-fn subs<const N: usize, const SUBS: usize>(x: &Weights) -> &[[f32; N]; SUBS] {
+#[inline(always)]
+fn subs<const N: usize, const SUBS: usize>(x: &Weights) -> Batch<N, SUBS> {
     const { assert!(N * SUBS == 256) }
-    x.as_chunks().0.first_chunk().expect("as many as the weights make")
+    batch(x.as_chunks().0.first_chunk().expect("as many as the weights make"))
 }
 
 /// `(d, dmin)` of a block, then the packed scales and minimums of 32 columns each.
@@ -250,10 +272,11 @@ fn put_bits(out: &mut [u8], bit: impl Fn(usize) -> u8) {
 }
 
 /// 16 scales and minimums of 4 bits, 256 quants of 2 bits, `d`, `dmin`.
+#[inline(always)]
 pub fn q2_k(x: &Weights, out: &mut [u8; 84]) {
     let x = subs::<16, 16>(x);
-    let lines = Lines::fit(x, 3.0, 15.0);
-    let q = lines.quants(x, 3.0);
+    let lines = Lines::fit(&x, 3.0, 15.0);
+    let q = lines.quants(&x, 3.0);
     let (scales, out) = out.split_at_mut(16);
     for ((out, sc), mn) in scales.iter_mut().zip(lines.sc).zip(lines.mn) {
         *out = sc as u8 | (mn as u8) << 4;
@@ -264,11 +287,12 @@ pub fn q2_k(x: &Weights, out: &mut [u8; 84]) {
 }
 
 /// 256 third bits, 256 quants of 2 bits, 16 scales of 6 bits with 32 added, `d`.
+#[inline(always)]
 pub fn q3_k(x: &Weights, out: &mut [u8; 110]) {
     let x = subs(x);
     let quants = Quants { lo: -4.0, hi: 3.0 };
-    let found = Scales::fit(x, quants, Quants { lo: -32.0, hi: 31.0 });
-    let q = found.quants(x, quants);
+    let found = Scales::fit(&x, quants, Quants { lo: -32.0, hi: 31.0 });
+    let q = found.quants(&x, quants);
     let (thirds, out) = out.split_at_mut(32);
     put_bits(thirds, |i| q[i] >> 2);
     let (pairs, out) = out.split_at_mut(64);
@@ -284,19 +308,21 @@ pub fn q3_k(x: &Weights, out: &mut [u8; 110]) {
 }
 
 /// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 quants of 4 bits.
+#[inline(always)]
 pub fn q4_k(x: &Weights, out: &mut [u8; 144]) {
     let x = subs::<32, 8>(x);
-    let lines = Lines::fit(x, 15.0, 63.0);
+    let lines = Lines::fit(&x, 15.0, 63.0);
     let (head, quants) = out.split_at_mut(16);
     put_lines(head, &lines);
-    put_four_bits(quants, &lines.quants(x, 15.0));
+    put_four_bits(quants, &lines.quants(&x, 15.0));
 }
 
 /// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 fifth bits, 256 quants of 4 bits.
+#[inline(always)]
 pub fn q5_k(x: &Weights, out: &mut [u8; 176]) {
     let x = subs::<32, 8>(x);
-    let lines = Lines::fit(x, 31.0, 63.0);
-    let q = lines.quants(x, 31.0);
+    let lines = Lines::fit(&x, 31.0, 63.0);
+    let q = lines.quants(&x, 31.0);
     let (head, out) = out.split_at_mut(16);
     put_lines(head, &lines);
     let (fifths, quants) = out.split_at_mut(32);
@@ -305,11 +331,12 @@ pub fn q5_k(x: &Weights, out: &mut [u8; 176]) {
 }
 
 /// 256 quants, their low 4 bits and their high 2 bits, 16 scales of 8 bits, `d`.
+#[inline(always)]
 pub fn q6_k(x: &Weights, out: &mut [u8; 210]) {
     let x = subs(x);
     let quants = Quants { lo: -32.0, hi: 31.0 };
-    let found = Scales::fit(x, quants, Quants { lo: -128.0, hi: 127.0 });
-    let q = found.quants(x, quants);
+    let found = Scales::fit(&x, quants, Quants { lo: -128.0, hi: 127.0 });
+    let q = found.quants(&x, quants);
     let (low, out) = out.split_at_mut(128);
     // Columns `128 n + l` and `128 n + 64 + l` share byte `64 n + l`.
     for (low, q) in low.chunks_exact_mut(64).zip(q.chunks_exact(128)) {

@@ -5,8 +5,10 @@
 
 use half::f16;
 
-use super::fit::{self, Line, Quants, error, inverse};
+use super::fit::{self, Batch, Lines, Quants, errors, inverse};
 
+/// Blocks that are fitted at a time.
+const B: usize = 64;
 /// First scales: multiples of the one that takes the extreme to the last quant.
 const SEARCH: [f32; 16] =
     [0.70, 0.74, 0.78, 0.82, 0.85, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03, 1.06, 1.09, 1.12, 1.16, 1.2];
@@ -20,83 +22,151 @@ fn half(x: f32) -> (f16, f32) {
     (half, half.to_f32())
 }
 
-/// The best of scales, as halves, by the error with the nearest quants.
-fn best_scale(x: &Weights, quants: Quants, scales: impl IntoIterator<Item = f32>) -> f16 {
-    let mut best = (f32::INFINITY, f16::ZERO);
-    for scale in scales {
-        let (half, d) = half(scale);
-        let error = error(x, quants, d, 0.0);
-        if error < best.0 {
-            best = (error, half);
+/// `B` blocks, the last filled up with zeros.
+#[inline(always)]
+fn filled_up(x: &[Weights]) -> Batch<32, B> {
+    let mut blocks = [[0.0; 32]; B];
+    for (block, x) in blocks.iter_mut().zip(x) {
+        *block = *x;
+    }
+    fit::batch(&blocks)
+}
+
+/// Fits blocks with a scale, and hands each with its quants to `put`.
+#[inline(always)]
+fn with_scales<const BYTES: usize>(
+    x: &[Weights],
+    out: &mut [[u8; BYTES]],
+    quants: Quants,
+    search: &[f32],
+    put: impl Fn(f16, &Weights, &mut [u8; BYTES]),
+) {
+    for (x, out) in x.chunks(B).zip(out.chunks_mut(B)) {
+        let (d, q) = symmetric(&filled_up(x), quants, search);
+        let q: [Weights; B] = fit::batch(&q);
+        for ((out, q), d) in out.iter_mut().zip(&q).zip(d) {
+            put(d, q, out);
         }
     }
-    best.1
 }
 
-fn symmetric(x: &Weights, quants: Quants, search: &[f32]) -> (f16, [f32; 32]) {
-    let d = best_scale(x, quants, [fit::extreme(x) / quants.lo, fit::scale(x, quants, search)]);
-    let inverse = inverse(d.to_f32());
-    (d, x.map(|x| quants.nearest(x * inverse)))
+/// Fits blocks with a scale and an offset, with quants in `0..=q_max`, and hands each with its quants to `put`.
+#[inline(always)]
+fn with_lines<const BYTES: usize>(
+    x: &[Weights],
+    out: &mut [[u8; BYTES]],
+    q_max: f32,
+    put: impl Fn([f32; 2], &Weights, &mut [u8; BYTES]),
+) {
+    for (x, out) in x.chunks(B).zip(out.chunks_mut(B)) {
+        let (Lines { d, m }, q) = asymmetric(&filled_up(x), q_max);
+        let q: [Weights; B] = fit::batch(&q);
+        for (b, (out, q)) in out.iter_mut().zip(&q).enumerate() {
+            put([d[b], m[b]], q, out);
+        }
+    }
 }
 
-fn asymmetric(x: &Weights, q_max: f32) -> (Line, [f32; 32]) {
-    let (lo, hi) = x.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &x| (lo.min(x), hi.max(x)));
+/// The better of two scales, as halves, by the error with the nearest quants; and these.
+#[inline(always)]
+fn symmetric(x: &Batch<32, B>, quants: Quants, search: &[f32]) -> ([f16; B], Batch<32, B>) {
+    let extremes = fit::extremes(x);
+    let mut best = ([f32::INFINITY; B], [f16::ZERO; B]);
+    for scales in [fit::each(|b| extremes[b] / quants.lo), fit::scales(x, quants, search)] {
+        let halves = scales.map(half);
+        let errors = errors(x, quants, &halves.map(|(_, d)| d), &[0.0; B]);
+        for (b, error) in errors.into_iter().enumerate() {
+            if error < best.0[b] {
+                (best.0[b], best.1[b]) = (error, halves[b].0);
+            }
+        }
+    }
+    let d = best.1;
+    let inverse = d.map(|d| inverse(d.to_f32()));
+    (d, x.map(|x| fit::each(|b| quants.nearest(x[b] * inverse[b]))))
+}
+
+/// The better of two lines, as halves; and the nearest quants.
+#[inline(always)]
+fn asymmetric(x: &Batch<32, B>, q_max: f32) -> (Lines<B>, Batch<32, B>) {
+    let (mut lo, mut hi) = ([f32::MAX; B], [f32::MIN; B]);
+    for x in x {
+        for b in 0..B {
+            lo[b] = if x[b] < lo[b] { x[b] } else { lo[b] };
+            hi[b] = if x[b] > hi[b] { x[b] } else { hi[b] };
+        }
+    }
     let quants = Quants { lo: 0.0, hi: q_max };
-    let plain = Line { d: (hi - lo) / q_max, m: lo };
-    let mut best = (f32::INFINITY, Line::default());
-    for Line { d, m } in [plain, fit::line(x, q_max, false, &SEARCH)] {
-        let (d, m) = (half(d).1, half(m).1);
-        let error = error(x, quants, d, m);
-        if error < best.0 {
-            best = (error, Line { d, m });
+    let plain = Lines { d: fit::each(|b| (hi[b] - lo[b]) / q_max), m: lo };
+    let mut best = ([f32::INFINITY; B], Lines { d: [0.0; B], m: [0.0; B] });
+    for Lines { d, m } in [plain, fit::lines(x, q_max, false, &SEARCH)] {
+        let (d, m) = (d.map(|d| half(d).1), m.map(|m| half(m).1));
+        let errors = errors(x, quants, &d, &m);
+        for (b, error) in errors.into_iter().enumerate() {
+            if error < best.0[b] {
+                (best.0[b], best.1.d[b], best.1.m[b]) = (error, d[b], m[b]);
+            }
         }
     }
-    let Line { d, m } = best.1;
-    let inverse = inverse(d);
-    (best.1, x.map(|x| quants.nearest((x - m) * inverse)))
+    let Lines { d, m } = best.1;
+    let inverse = d.map(inverse);
+    (best.1, x.map(|x| fit::each(|b| quants.nearest((x[b] - m[b]) * inverse[b]))))
 }
 
 /// `d`, 32 quants.
-pub fn q8_0(x: &Weights, out: &mut [u8; 34]) {
-    let (d, q) = symmetric(x, Quants { lo: -127.0, hi: 127.0 }, &SEARCH_8);
-    // The same numbers with a positive scale, as usual.
-    let (d, q) = if d.is_sign_negative() { (-d, q.map(|q| -q)) } else { (d, q) };
-    out[..2].copy_from_slice(&d.to_le_bytes());
-    for (out, q) in out[2..].iter_mut().zip(q) {
-        *out = q as i8 as u8;
-    }
+#[inline(always)]
+pub fn q8_0(x: &[Weights], out: &mut [[u8; 34]]) {
+    let quants = Quants { lo: -127.0, hi: 127.0 };
+    with_scales(x, out, quants, &SEARCH_8, |d, q, out| {
+        // The same numbers with a positive scale, as usual.
+        let (d, sign) = if d.is_sign_negative() { (-d, -1.0) } else { (d, 1.0) };
+        out[..2].copy_from_slice(&d.to_le_bytes());
+        for (out, q) in out[2..].iter_mut().zip(q) {
+            *out = (sign * q) as i8 as u8;
+        }
+    });
 }
 
 /// `d`, 32 quants of 4 bits with 8 added.
-pub fn q4_0(x: &Weights, out: &mut [u8; 18]) {
-    let (d, q) = symmetric(x, Quants { lo: -8.0, hi: 7.0 }, &SEARCH);
-    out[..2].copy_from_slice(&d.to_le_bytes());
-    put_nibbles(&mut out[2..], &q.map(|q| (q + 8.0) as u8));
+#[inline(always)]
+pub fn q4_0(x: &[Weights], out: &mut [[u8; 18]]) {
+    let quants = Quants { lo: -8.0, hi: 7.0 };
+    with_scales(x, out, quants, &SEARCH, |d, q, out| {
+        out[..2].copy_from_slice(&d.to_le_bytes());
+        put_nibbles(&mut out[2..], &q.map(|q| (q + 8.0) as u8));
+    });
 }
 
 /// `d`, `m`, 32 quants of 4 bits.
-pub fn q4_1(x: &Weights, out: &mut [u8; 20]) {
-    let (line, q) = asymmetric(x, 15.0);
-    put_line(&mut out[..4], line);
-    put_nibbles(&mut out[4..], &q.map(|q| q as u8));
+#[inline(always)]
+pub fn q4_1(x: &[Weights], out: &mut [[u8; 20]]) {
+    with_lines(x, out, 15.0, |line, q, out| {
+        put_line(&mut out[..4], line);
+        put_nibbles(&mut out[4..], &q.map(|q| q as u8));
+    });
 }
 
 /// `d`, 32 fifth bits, 32 quants of 4 bits, with 16 added.
-pub fn q5_0(x: &Weights, out: &mut [u8; 22]) {
-    let (d, q) = symmetric(x, Quants { lo: -16.0, hi: 15.0 }, &SEARCH);
-    out[..2].copy_from_slice(&d.to_le_bytes());
-    put_five_bits(&mut out[2..], &q.map(|q| (q + 16.0) as u8));
+#[inline(always)]
+pub fn q5_0(x: &[Weights], out: &mut [[u8; 22]]) {
+    let quants = Quants { lo: -16.0, hi: 15.0 };
+    with_scales(x, out, quants, &SEARCH, |d, q, out| {
+        out[..2].copy_from_slice(&d.to_le_bytes());
+        put_five_bits(&mut out[2..], &q.map(|q| (q + 16.0) as u8));
+    });
 }
 
 /// `d`, `m`, 32 fifth bits, 32 quants of 4 bits.
-pub fn q5_1(x: &Weights, out: &mut [u8; 24]) {
-    let (line, q) = asymmetric(x, 31.0);
-    put_line(&mut out[..4], line);
-    put_five_bits(&mut out[4..], &q.map(|q| q as u8));
+#[inline(always)]
+pub fn q5_1(x: &[Weights], out: &mut [[u8; 24]]) {
+    with_lines(x, out, 31.0, |line, q, out| {
+        put_line(&mut out[..4], line);
+        put_five_bits(&mut out[4..], &q.map(|q| q as u8));
+    });
 }
 
-fn put_line(out: &mut [u8], line: Line) {
-    for (out, x) in out.chunks_exact_mut(2).zip([line.d, line.m]) {
+fn put_line(out: &mut [u8], line: [f32; 2]) {
+    for (out, x) in out.chunks_exact_mut(2).zip(line) {
         out.copy_from_slice(&f16::from_f32(x).to_le_bytes());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use half::{bf16, f16};
-use nearfield::kernels::WeightType;
+use nearfield::kernels::{self, WeightType, Work};
 
 use super::{k, legacy};
 
@@ -53,26 +53,48 @@ pub fn quantize_rows(ty: WeightType, x: &[f32], out: &mut [u8]) -> Result<(), Un
     if let Some(at) = x.iter().position(|x| x.is_nan() || x.abs() > limit) {
         return Err(Unfit { ty, at, weight: x[at] });
     }
-    match ty {
-        WeightType::F32 => blocks(x, out, |&[x], out| *out = x.to_le_bytes()),
-        WeightType::F16 => blocks(x, out, |&[x], out| *out = f16::from_f32(x).to_le_bytes()),
-        WeightType::BF16 => blocks(x, out, |&[x], out| *out = bf16::from_f32(x).to_le_bytes()),
-        WeightType::Q4_0 => blocks(x, out, legacy::q4_0),
-        WeightType::Q4_1 => blocks(x, out, legacy::q4_1),
-        WeightType::Q5_0 => blocks(x, out, legacy::q5_0),
-        WeightType::Q5_1 => blocks(x, out, legacy::q5_1),
-        WeightType::Q8_0 => blocks(x, out, legacy::q8_0),
-        WeightType::Q2_K => blocks(x, out, k::q2_k),
-        WeightType::Q3_K => blocks(x, out, k::q3_k),
-        WeightType::Q4_K => blocks(x, out, k::q4_k),
-        WeightType::Q5_K => blocks(x, out, k::q5_k),
-        WeightType::Q6_K => blocks(x, out, k::q6_k),
-    }
+    kernels::vectorized(Rows { ty, x, out });
     Ok(())
 }
 
-fn blocks<const N: usize, const B: usize>(x: &[f32], out: &mut [u8], block: impl Fn(&[f32; N], &mut [u8; B])) {
-    for (x, out) in x.as_chunks::<N>().0.iter().zip(out.as_chunks_mut::<B>().0) {
-        block(x, out);
+/// Makes each block on its own: a call that is written out here, and so compiled with what is around it.
+macro_rules! blocks {
+    ($x:expr, $out:expr, $block:expr) => {
+        for (x, out) in $x.as_chunks().0.iter().zip($out.as_chunks_mut().0) {
+            $block(x, out);
+        }
+    };
+}
+
+/// Weights that the type holds.
+struct Rows<'a> {
+    ty: WeightType,
+    x: &'a [f32],
+    out: &'a mut [u8],
+}
+
+impl Work for Rows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { ty, x, out } = self;
+        match ty {
+            WeightType::F32 => blocks!(x, out, |&[x]: &[f32; 1], out: &mut [u8; 4]| *out = x.to_le_bytes()),
+            WeightType::F16 => {
+                blocks!(x, out, |&[x]: &[f32; 1], out: &mut [u8; 2]| *out = f16::from_f32(x).to_le_bytes())
+            }
+            WeightType::BF16 => {
+                blocks!(x, out, |&[x]: &[f32; 1], out: &mut [u8; 2]| *out = bf16::from_f32(x).to_le_bytes())
+            }
+            WeightType::Q4_0 => legacy::q4_0(x.as_chunks().0, out.as_chunks_mut().0),
+            WeightType::Q4_1 => legacy::q4_1(x.as_chunks().0, out.as_chunks_mut().0),
+            WeightType::Q5_0 => legacy::q5_0(x.as_chunks().0, out.as_chunks_mut().0),
+            WeightType::Q5_1 => legacy::q5_1(x.as_chunks().0, out.as_chunks_mut().0),
+            WeightType::Q8_0 => legacy::q8_0(x.as_chunks().0, out.as_chunks_mut().0),
+            WeightType::Q2_K => blocks!(x, out, k::q2_k),
+            WeightType::Q3_K => blocks!(x, out, k::q3_k),
+            WeightType::Q4_K => blocks!(x, out, k::q4_k),
+            WeightType::Q5_K => blocks!(x, out, k::q5_k),
+            WeightType::Q6_K => blocks!(x, out, k::q6_k),
+        }
     }
 }
