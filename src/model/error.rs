@@ -1,0 +1,117 @@
+//! Why a file is no model that can run.
+
+use core::fmt;
+
+use crate::gguf::GgufError;
+use crate::shape::ShapeError;
+
+/// Why a file is no model that can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The header does not describe one.
+    Shape(ShapeError),
+    /// A tensor is missing.
+    MissingTensor {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+    },
+    /// A tensor that this family does not use: running without it would give wrong answers.
+    UnusedTensor {
+        /// Its name (cut off when very long).
+        name: heapless::String<48>,
+    },
+    /// A tensor that stands twice.
+    DuplicateTensor {
+        /// Its name.
+        name: heapless::String<48>,
+    },
+    /// A tensor has other dimensions than the header says.
+    TensorShape {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+        /// `[n_cols, n_rows]`, GGUF's order.
+        want: [u64; 2],
+        /// The dimensions in the file.
+        found: [u64; 4],
+    },
+    /// A tensor's weight type cannot run.
+    TensorType {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+        /// What can.
+        want: &'static str,
+        /// GGUF's name of the type in the file.
+        found: &'static str,
+        /// GGUF's number of it.
+        number: u32,
+    },
+    /// A vector of floats is not aligned to 4 bytes in memory: the file has to be loaded at such an address.
+    Misaligned {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+    },
+}
+
+impl From<ShapeError> for LoadError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
+}
+
+impl From<GgufError> for LoadError {
+    fn from(error: GgufError) -> Self {
+        Self::Shape(ShapeError::Gguf(error))
+    }
+}
+
+/// A tensor's full name.
+struct TensorName(Option<usize>, &'static str);
+
+impl fmt::Display for TensorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(layer) => write!(f, "blk.{layer}.{}", self.1),
+            None => f.write_str(self.1),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Shape(ref error) => error.fmt(f),
+            Self::MissingTensor { layer, name } => write!(f, "the tensor {} is missing", TensorName(layer, name)),
+            Self::UnusedTensor { ref name } => {
+                write!(f, "the tensor {name} is not part of this architecture as it is supported")
+            }
+            Self::DuplicateTensor { ref name } => write!(f, "the tensor {name} stands twice in the file"),
+            Self::TensorShape { layer, name, want, found } => {
+                let name = TensorName(layer, name);
+                write!(f, "the tensor {name} is {} x {}", found[0], found[1])?;
+                if found[2..] != [1, 1] {
+                    write!(f, " x {} x {}", found[2], found[3])?;
+                }
+                write!(f, ", not {} x {}", want[0], want[1])
+            }
+            Self::TensorType { layer, name, want, found, number } => {
+                let name = TensorName(layer, name);
+                write!(f, "the tensor {name} has type {found} ({number}): {want} can run")
+            }
+            Self::Misaligned { layer, name } => {
+                write!(f, "the tensor {} is not aligned to 4 bytes in memory", TensorName(layer, name))
+            }
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}

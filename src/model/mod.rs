@@ -1,0 +1,206 @@
+//! A model: proof that every tensor of a GGUF file is there, of the right shape and of a type that can run.
+//!
+//! The weights stay where they are. A `Model` borrows the file ([`find`] looks its tensors up and checks them); its layers are
+//! found again through [`LayerTable`], which a session keeps in its arena.
+
+mod error;
+mod find;
+mod layers;
+
+use nearfield_kernels::Matrix;
+
+use crate::gguf::{Gguf, TensorInfo};
+use crate::shape::Shape;
+use crate::tensor::{GlobalSlot, LayerSlot};
+
+pub use error::LoadError;
+pub(crate) use layers::LayerTable;
+
+use find::{Finder, Found};
+use layers::{ABSENT, n_slots};
+
+/// `y = W x + b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'f> {
+    /// W, `[n_rows, n_cols]`.
+    pub weight: Matrix<'f>,
+    /// b, `[n_rows]`.
+    pub bias: Option<&'f [f32]>,
+}
+
+/// Scale and shift of a norm, each as long as a row.
+#[derive(Clone, Copy, Debug)]
+pub struct NormWeights<'f> {
+    /// Scale.
+    pub weight: &'f [f32],
+    /// Shift.
+    pub bias: Option<&'f [f32]>,
+}
+
+/// The three projections of attention.
+#[derive(Clone, Copy, Debug)]
+pub enum Qkv<'f> {
+    /// One matrix: the rows of Q, then K, then V.
+    Fused(Linear<'f>),
+    /// Three matrices.
+    Split([Linear<'f>; 3]),
+}
+
+impl<'f> Qkv<'f> {
+    /// The one or three, in the order of their rows.
+    pub fn linears(&self) -> &[Linear<'f>] {
+        match self {
+            Self::Fused(fused) => core::slice::from_ref(fused),
+            Self::Split(linears) => linears,
+        }
+    }
+}
+
+/// The weights of one layer.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Layer<'f> {
+    pub attn_norm: NormWeights<'f>,
+    pub qkv: Qkv<'f>,
+    /// Of all queries of a token together: `[n_embd]`.
+    pub q_norm: Option<NormWeights<'f>>,
+    /// Of all keys of a token together: `[n_embd_kv]`.
+    pub k_norm: Option<NormWeights<'f>>,
+    pub attn_output: Linear<'f>,
+    pub ffn_norm: NormWeights<'f>,
+    pub ffn_gate: Option<Linear<'f>>,
+    pub ffn_up: Linear<'f>,
+    pub ffn_down: Linear<'f>,
+}
+
+/// What a model has beside its layers and its embedding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Head<'f> {
+    Decoder {
+        /// Norm before the output.
+        output_norm: NormWeights<'f>,
+        /// `[n_vocab, n_embd]`; the embedding again when the file has no `output.weight`.
+        output: Matrix<'f>,
+    },
+    Encoder {
+        /// `[n_token_types, n_embd]`
+        token_types: Option<Matrix<'f>>,
+        /// For a score, of the first token's row: `[n_embd, n_embd]`, then tanh.
+        cls: Option<Linear<'f>>,
+        /// `[1, n_embd]`
+        cls_output: Option<Linear<'f>>,
+    },
+}
+
+/// A checked model, borrowed from the bytes of its file.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'f> {
+    gguf: Gguf<'f>,
+    shape: Shape,
+    /// Embedding of each token, `[n_vocab, n_embd]`.
+    pub(crate) token_embd: Matrix<'f>,
+    /// What is added to it at each position, `[n_positions, n_embd]`.
+    pub(crate) position_embd: Option<Matrix<'f>>,
+    /// Norm after the embedding.
+    pub(crate) token_embd_norm: Option<NormWeights<'f>>,
+    pub(crate) head: Head<'f>,
+}
+
+impl<'f> Model<'f> {
+    /// Checks the file and borrows it. Looks at the tables only, never at the weights.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the key or tensor at fault, what was expected and what was found.
+    pub fn from_gguf(file: &'f [u8]) -> Result<Self, LoadError> {
+        let gguf = Gguf::parse(file)?;
+        let shape = Shape::from_gguf(&gguf)?;
+        let finder = Finder { gguf, shape };
+        let mut n_used = 0;
+        let mut global = |slot: GlobalSlot| -> Result<Option<Found<'f>>, LoadError> {
+            let found = finder.find(slot)?;
+            n_used += u64::from(found.is_some());
+            Ok(found)
+        };
+        let token_embd =
+            global(GlobalSlot::TokenEmbd)?.and_then(|found| found.matrix(GlobalSlot::TokenEmbd.form(&shape)));
+        let token_embd = required(None, GlobalSlot::TokenEmbd.name(), token_embd)?;
+        let position_embd =
+            global(GlobalSlot::PositionEmbd)?.and_then(|found| found.matrix(GlobalSlot::PositionEmbd.form(&shape)));
+        let mut norm = |weight: GlobalSlot, bias: GlobalSlot| -> Result<Option<NormWeights<'f>>, LoadError> {
+            let bias = global(bias)?.map(Found::vector);
+            Ok(global(weight)?.map(|weight| NormWeights { weight: weight.vector(), bias }))
+        };
+        let token_embd_norm = norm(GlobalSlot::TokenEmbdNorm, GlobalSlot::TokenEmbdNormBias)?;
+        let head = if shape.arch.is_encoder() {
+            let mut matrix = |slot: GlobalSlot| -> Result<Option<Matrix<'f>>, LoadError> {
+                let found = global(slot)?;
+                found.map(|found| required(None, slot.name(), found.matrix(slot.form(&shape)))).transpose()
+            };
+            let token_types = matrix(GlobalSlot::TokenTypes)?;
+            let [cls, cls_output] = [matrix(GlobalSlot::Cls)?, matrix(GlobalSlot::ClsOutput)?];
+            if cls.is_some() {
+                required(None, GlobalSlot::ClsOutput.name(), cls_output)?;
+            }
+            let mut linear = |weight: Option<Matrix<'f>>, bias| -> Result<Option<Linear<'f>>, LoadError> {
+                let Some(weight) = weight else { return Ok(None) };
+                Ok(Some(Linear { weight, bias: global(bias)?.map(Found::vector) }))
+            };
+            let cls = linear(cls, GlobalSlot::ClsBias)?;
+            Head::Encoder { token_types, cls, cls_output: linear(cls_output, GlobalSlot::ClsOutputBias)? }
+        } else {
+            let output_norm = norm(GlobalSlot::OutputNorm, GlobalSlot::OutputNormBias)?;
+            let output_norm = required(None, GlobalSlot::OutputNorm.name(), output_norm)?;
+            let output = match global(GlobalSlot::Output)? {
+                Some(found) => {
+                    required(None, GlobalSlot::Output.name(), found.matrix(GlobalSlot::Output.form(&shape)))?
+                }
+                None => token_embd,
+            };
+            Head::Decoder { output_norm, output }
+        };
+        for layer in 0..shape.n_layer {
+            n_used += finder.find_layer(layer)?.iter().flatten().count() as u64;
+        }
+        if n_used != gguf.n_tensors() {
+            return Err(finder.unused());
+        }
+        Ok(Self { gguf, shape, token_embd, position_embd, token_embd_norm, head })
+    }
+
+    /// The model's numbers.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The file's tables: metadata and tensors.
+    pub fn gguf(&self) -> &Gguf<'f> {
+        &self.gguf
+    }
+
+    /// The weights of a decoder's `layer`; `None` if there is no such layer. They are looked for in the file's tables, which takes time:
+    /// a session keeps a table of its own.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the file changed since it was checked.
+    pub fn layer(&self, layer: usize) -> Result<Option<Layer<'f>>, LoadError> {
+        if layer >= self.shape.n_layer {
+            return Ok(None);
+        }
+        let mut words = [ABSENT; LayerSlot::N];
+        let words = words.get_mut(..n_slots(&self.shape)).unwrap_or_default();
+        Ok(LayerTable::from_layer(self, layer, words)?.layer(self, 0))
+    }
+
+    /// Bytes of weights that one new token reads: every matrix once, and one row of the embedding.
+    pub fn bytes_per_token(&self) -> u64 {
+        let tied = self.gguf.tensor(GlobalSlot::Output.name(), "").is_none();
+        let is_embedding = |tensor: &TensorInfo<'_>| {
+            tensor.name == GlobalSlot::TokenEmbd.name() && !tied || tensor.name == GlobalSlot::PositionEmbd.name()
+        };
+        self.gguf.tensors().filter(|tensor| !is_embedding(tensor)).filter_map(|tensor| tensor.n_bytes()).sum()
+    }
+}
+
+fn required<T>(layer: Option<usize>, name: &'static str, found: Option<T>) -> Result<T, LoadError> {
+    found.ok_or(LoadError::MissingTensor { layer, name })
+}
