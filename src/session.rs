@@ -325,14 +325,14 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 
     /// Begins a new text, with the same prefix if there is one: the memory stays, what was counted does not.
     pub fn reset(&mut self) {
-        self.to_begin();
+        self.begin_again();
         self.held = 0;
         self.act.visited_total.fill(0);
         self.in_ring.fill(0);
     }
 
     /// Goes back to where the session began.
-    fn to_begin(&mut self) {
+    fn begin_again(&mut self) {
         self.pos = self.config.n_prefix;
         self.written = self.pos;
         // It went well when the session began.
@@ -358,7 +358,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             return Err(RewindError::Prefix { to: pos, n_prefix });
         }
         if pos == n_prefix {
-            self.to_begin();
+            self.begin_again();
             return Ok(());
         }
         let mut sees_none = true;
