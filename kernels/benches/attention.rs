@@ -1,4 +1,4 @@
-//! One block of keys and values for one query head, in keys per second.
+//! One block of keys and values, for one query head and for a tile of queries, in products of a query with a key per second.
 //!
 //! `cargo bench -p nearfield-kernels --bench attention -- score/q8_0`
 
@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use inputs::{activations, assert_same, floats, group};
-use nearfield_kernels::{KV_BLOCK, Kernels, KvRows, KvRowsMut, Q4Built, Query, available, scalar};
+use nearfield_kernels::{KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, Query, Walk, available, scalar};
 
 const HEAD_DIM: usize = 64;
 
@@ -87,5 +87,34 @@ fn exp(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, score, accumulate, exp);
+/// A tile of queries walks past the block, as in prefill: the block lies in L1.
+fn attend(c: &mut Criterion) {
+    const N: usize = KV_BLOCK;
+    let (stored, queries, q8) = (Stored::new(), floats(N * HEAD_DIM), activations(N * HEAD_DIM));
+    for (name, keys) in stored.each() {
+        let takes_q8 = matches!(keys, KvRows::Q8_0 { .. } | KvRows::Q4_0 { .. });
+        let block = KvBlock { keys, values: keys, start: 0, end: KV_BLOCK };
+        let mut group = group(c, &format!("attend/{name}"));
+        group.throughput(Throughput::Elements((N * KV_BLOCK) as u64));
+        let mut want = vec![];
+        for isa in available() {
+            let mut acc = vec![0.0; N * HEAD_DIM];
+            let rows = queries.chunks(HEAD_DIM).zip(q8.chunks(HEAD_DIM / 32)).zip(acc.chunks_mut(HEAD_DIM));
+            let mut walks: Vec<_> = rows
+                .enumerate()
+                .map(|(i, ((q, q8), acc))| {
+                    let query = if takes_q8 { Query::Q8(q8) } else { Query::F32(q) };
+                    Walk::new(query, 100 + i, 1.0 / 256.0, acc)
+                })
+                .collect();
+            isa.attend_block(&block, 0.125, &mut walks);
+            let got: Vec<f32> = walks.iter().flat_map(|walk| [&[walk.max, walk.sum][..], walk.acc].concat()).collect();
+            want = if want.is_empty() { got.clone() } else { want };
+            assert_same(isa.name(), &want, &got);
+            group.bench_function(isa.name(), |b| b.iter(|| isa.attend_block(black_box(&block), 0.125, &mut walks)));
+        }
+    }
+}
+
+criterion_group!(benches, score, accumulate, exp, attend);
 criterion_main!(benches);
