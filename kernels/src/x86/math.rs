@@ -11,18 +11,34 @@ use crate::scalar::constants::*;
 #[inline]
 pub(super) fn exp(x: __m256) -> __m256 {
     let set = |x| _mm256_set1_ps(x);
+    let (y, n) = reduced_exp(x);
+    let half = _mm256_srai_epi32::<1>(n);
+    let y = _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_epi32(n, half)));
+    // Outside of the range the above is arbitrary; a NaN has stayed one.
+    let y = _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, set(EXP_MIN)), y);
+    _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)))
+}
+
+/// The same of what is not above zero, or NaN: there is no infinity, and `2^n` is a float.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn exp_down(x: __m256) -> __m256 {
+    let (y, n) = reduced_exp(x);
+    _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_set1_ps(EXP_MIN)), _mm256_mul_ps(y, power_of_two(n)))
+}
+
+/// `y` and `n` such that `e^x` is `y 2^n`, in the range in which it is a normal number.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn reduced_exp(x: __m256) -> (__m256, __m256i) {
+    let set = |x| _mm256_set1_ps(x);
     let rounded = _mm256_add_ps(_mm256_mul_ps(x, set(LOG2_E)), set(ROUND));
     let n = _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_castps_si256(set(ROUND)));
     let steps = _mm256_sub_ps(rounded, set(ROUND));
     let r = _mm256_sub_ps(x, _mm256_mul_ps(steps, set(LN_2_HIGH)));
     let r = _mm256_sub_ps(r, _mm256_mul_ps(steps, set(LN_2_LOW)));
     let y = _mm256_mul_ps(_mm256_mul_ps(r, r), polynomial(&EXP, r));
-    let y = _mm256_add_ps(set(1.0), _mm256_add_ps(r, y));
-    let half = _mm256_srai_epi32::<1>(n);
-    let y = _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_epi32(n, half)));
-    // Outside of the range the above is arbitrary; a NaN has stayed one.
-    let y = _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, set(EXP_MIN)), y);
-    _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)))
+    (_mm256_add_ps(set(1.0), _mm256_add_ps(r, y)), n)
 }
 
 /// Horner's rule.

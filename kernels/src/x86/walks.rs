@@ -1,18 +1,21 @@
 //! Attention of several queries over one block: what is done to the block is done once for all of them.
 //!
-//! The keys and the values become a [`Panel`] each, where a query's products need no sums across lanes; then queries pass by in
-//! pairs. What is summed, and in which order, is what the definition says.
+//! The keys and the values become a [`Panel`] each, where a query's products need no sums across lanes; then queries pass by, four
+//! at the keys and two at the values. What is summed, and in which order, is what the definition says.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::attention::{before, prefetch};
 use super::floats::{load, store};
-use super::math::exp;
+use super::math::exp_down;
 use super::panel::{Panel, Row, WIDTH, scales};
 use crate::contract::{broken, require};
 use crate::scalar::{self, LANES, SEEN, assert_query, assert_rows};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
+
+/// Queries that share each load of keys.
+const GROUP: usize = 4;
 
 /// Fewer queries than this are sooner done one by one.
 const MIN_WALKS: usize = 4;
@@ -62,7 +65,8 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
         }
     }
     let mut panel = Panel::new();
-    let mut probs = [const { MaybeUninit::<[f32; KV_BLOCK]>::uninit() }; KV_BLOCK];
+    // Scores, then what the values count.
+    let mut scores = [const { MaybeUninit::<Row>::uninit() }; KV_BLOCK];
     let mut d = [[_mm256_setzero_ps(); 4]; WIDTH / QK];
     let keys = match block.keys {
         KvRows::F32(x) => Keys::Floats(panel.turned(x, head_dim)),
@@ -74,25 +78,30 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
             Keys::Quants(panel.turned_pairs(qs, head_dim), scales(halves, head_dim, &mut d))
         }
     };
-    for (pair, probs) in going.chunks(2).zip(probs.chunks_mut(2)) {
-        match *pair {
-            [a, b] => {
-                let walks = walks.get_disjoint_mut([a, b]).expect("two walks");
-                let dots = keys.dots([walks[0].query, walks[1].query]);
-                let [x, y] = take_in(walks, dots, block, scale);
-                probs[0].write(x);
-                probs[1].write(y);
+    for (group, scores) in going.chunks(GROUP).zip(scores.chunks_mut(GROUP)) {
+        match group.try_into() {
+            Ok(group) => {
+                let group: [usize; GROUP] = group;
+                let dots = keys.dots(group.map(|i| walks[i].query));
+                for ((i, dots), scores) in group.into_iter().zip(&dots).zip(scores) {
+                    scores.write(take_scores(&mut walks[i], dots, block, scale));
+                }
             }
-            [a] => {
-                let dots = keys.dots([walks[a].query]);
-                let [x] = take_in([&mut walks[a]], dots, block, scale);
-                probs[0].write(x);
+            Err(_) => {
+                for (&i, scores) in group.iter().zip(scores) {
+                    let [dots] = keys.dots([walks[i].query]);
+                    scores.write(take_scores(&mut walks[i], &dots, block, scale));
+                }
             }
-            _ => unreachable!("a pair or one"),
         }
     }
-    // SAFETY: as many were written as walks are going, and a `MaybeUninit` has the layout of what it holds.
-    let probs: &[[f32; KV_BLOCK]] = unsafe { core::slice::from_raw_parts(probs.as_ptr().cast(), going.len()) };
+    for (&i, scores) in going.iter().zip(&mut scores) {
+        // SAFETY: as many were written as walks are going.
+        let scores = unsafe { scores.assume_init_mut() };
+        take_exponentials(&mut walks[i], scores, block);
+    }
+    // SAFETY: as above, and a `MaybeUninit` has the layout of what it holds, and eight floats that of a register.
+    let probs: &[[f32; KV_BLOCK]] = unsafe { core::slice::from_raw_parts(scores.as_ptr().cast(), going.len()) };
     let values = match block.values {
         KvRows::F32(x) => Values { x: panel.widened(x, head_dim), d: None },
         KvRows::F16(x) => Values { x: panel.widened(x, head_dim), d: None },
@@ -139,9 +148,14 @@ impl Keys<'_> {
                     Query::F32(q) => q.as_chunks().0,
                     Query::Q8(_) => broken(SEEN),
                 });
-                let (first, last) = (dot_floats(keys, queries, 0), dot_floats(keys, queries, 2));
-                for ((dots, first), last) in dots.iter_mut().zip(first).zip(last) {
-                    *dots = [first[0], first[1], last[0], last[1]];
+                let keys = keys.as_chunks::<LANES>().0;
+                for part in [0, 2] {
+                    // So that loops of so few steps are none.
+                    match keys.len() {
+                        4 => dot_floats::<Q, 4>(&mut dots, keys, queries, part),
+                        8 => dot_floats::<Q, 8>(&mut dots, keys, queries, part),
+                        _ => dot_floats::<Q, 0>(&mut dots, keys, queries, part),
+                    }
                 }
             }
             Self::Quants(keys, d) => {
@@ -150,7 +164,10 @@ impl Keys<'_> {
                         Query::F32(_) => broken(SEEN),
                         Query::Q8(q) => &q[g],
                     });
-                    add_quants(&mut dots, keys, d, queries);
+                    let pairs = queries.map(|q| pairs_of(&q.qs));
+                    for part in [0, 2] {
+                        add_quants(&mut dots, keys, d, queries, &pairs, part);
+                    }
                 }
             }
         }
@@ -158,68 +175,128 @@ impl Keys<'_> {
     }
 }
 
-/// The products with 16 of the keys, parts `part` and `part + 1` of each row: 16 strided sums and the tree, for each lane.
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn dot_floats<const Q: usize>(keys: &[Row], queries: [&[[f32; LANES]]; Q], part: usize) -> [[__m256; 2]; Q] {
-    let keys = keys.as_chunks::<LANES>().0;
-    assert!(!keys.is_empty() && queries.iter().all(|q| q.len() == keys.len()));
-    // Sums of two lanes, of four, and of eight.
-    let b0 = add_each(two_lanes::<0, Q>(keys, queries, part), two_lanes::<4, Q>(keys, queries, part));
-    let b2 = add_each(two_lanes::<2, Q>(keys, queries, part), two_lanes::<6, Q>(keys, queries, part));
-    let c0 = add_each(b0, b2);
-    let b1 = add_each(two_lanes::<1, Q>(keys, queries, part), two_lanes::<5, Q>(keys, queries, part));
-    let b3 = add_each(two_lanes::<3, Q>(keys, queries, part), two_lanes::<7, Q>(keys, queries, part));
-    let sum = add_each(c0, add_each(b1, b3));
-    // The sums began with a product and not with zero, which shows only where all are -0.
-    add_each(sum, [[_mm256_setzero_ps(); 2]; Q])
-}
+/// Sums for some queries and 16 keys, parts `part` and `part + 1` of each row.
+type Sums<T, const Q: usize> = [[T; 2]; Q];
 
-/// The partial sum `LANE`, plus the one eight further.
+/// Writes the products with parts `part` and `part + 1` of the keys: 16 strided sums and the tree, for each lane. `N` is how
+/// many numbers each sum has, or 0, which is any.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn two_lanes<const LANE: usize, const Q: usize>(
+fn dot_floats<const Q: usize, const N: usize>(
+    dots: &mut [Row; Q],
     keys: &[[Row; LANES]],
     queries: [&[[f32; LANES]]; Q],
     part: usize,
-) -> [[__m256; 2]; Q] {
-    let products = |c: usize, lane: usize| -> [[__m256; 2]; Q] {
-        let key = &keys[c][lane];
-        core::array::from_fn(|t| {
-            let q = _mm256_set1_ps(queries[t][c][lane]);
-            [_mm256_mul_ps(key[part], q), _mm256_mul_ps(key[part + 1], q)]
-        })
-    };
-    let (mut low, mut high) = (products(0, LANE), products(0, LANE + 8));
-    for c in 1..keys.len() {
-        low = add_each(low, products(c, LANE));
-        high = add_each(high, products(c, LANE + 8));
+) {
+    let n = if N == 0 { keys.len() } else { N };
+    let (keys, queries) = (&keys[..n], queries.map(|q| &q[..n]));
+    // Not in registers, all of which a sum that is being made has need of.
+    let mut halves = [[[MaybeUninit::uninit(); 2]; Q]; LANES / 2];
+    for (lane, half) in halves.iter_mut().enumerate() {
+        put(half, strided_sum(keys, &queries, part, lane));
+        let upper = strided_sum(keys, &queries, part, lane + LANES / 2);
+        // SAFETY: it was written.
+        unsafe { add_to(half, &upper) };
     }
-    add_each(low, high)
+    for n in [4, 2, 1] {
+        for lane in 0..n {
+            // SAFETY: all eight were written.
+            unsafe {
+                let upper = get(&halves[lane + n]);
+                add_to(&mut halves[lane], &upper);
+            }
+        }
+    }
+    // SAFETY: as above.
+    let sums = unsafe { get(&halves[0]) };
+    for t in 0..Q {
+        for i in 0..2 {
+            // The sums began with a product and not with zero, which shows only where all are -0.
+            dots[t][part + i] = _mm256_add_ps(_mm256_setzero_ps(), sums[t][i]);
+        }
+    }
 }
 
+/// The partial sum `lane`, which begins with a product.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn add_each<const Q: usize>(x: [[__m256; 2]; Q], y: [[__m256; 2]; Q]) -> [[__m256; 2]; Q] {
-    core::array::from_fn(|t| core::array::from_fn(|i| _mm256_add_ps(x[t][i], y[t][i])))
+fn strided_sum<const Q: usize>(
+    keys: &[[Row; LANES]],
+    queries: &[&[[f32; LANES]]; Q],
+    part: usize,
+    lane: usize,
+) -> Sums<__m256, Q> {
+    let mut sums = [[_mm256_setzero_ps(); 2]; Q];
+    for c in 0..keys.len() {
+        let key = [keys[c][lane][part], keys[c][lane][part + 1]];
+        for t in 0..Q {
+            let q = _mm256_set1_ps(queries[t][c][lane]);
+            for i in 0..2 {
+                let product = _mm256_mul_ps(key[i], q);
+                sums[t][i] = if c == 0 { product } else { _mm256_add_ps(sums[t][i], product) };
+            }
+        }
+    }
+    sums
+}
+
+/// Sums in memory.
+type Put<const Q: usize> = Sums<MaybeUninit<__m256>, Q>;
+
+#[inline(always)]
+fn put<const Q: usize>(to: &mut Put<Q>, sums: Sums<__m256, Q>) {
+    for t in 0..Q {
+        for i in 0..2 {
+            to[t][i].write(sums[t][i]);
+        }
+    }
+}
+
+/// # Safety
+/// `from` was written.
+#[inline(always)]
+unsafe fn get<const Q: usize>(from: &Put<Q>) -> Sums<__m256, Q> {
+    // SAFETY: a `MaybeUninit` has the layout of what it holds.
+    unsafe { core::mem::transmute_copy(from) }
+}
+
+/// # Safety
+/// `to` was written.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+unsafe fn add_to<const Q: usize>(to: &mut Put<Q>, sums: &Sums<__m256, Q>) {
+    for t in 0..Q {
+        for i in 0..2 {
+            // SAFETY: as promised.
+            let sum = _mm256_add_ps(unsafe { to[t][i].assume_init() }, sums[t][i]);
+            to[t][i].write(sum);
+        }
+    }
 }
 
 /// Adds the products with a group of up to 32 columns: `dot += (d_k · d_q) · Σ q_k q_q`.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn add_quants<const Q: usize>(dots: &mut [Row; Q], keys: &[Row], d: &Row, queries: [&BlockQ8; Q]) {
-    let pairs: [[i32; QK / 2]; Q] = queries.map(|q| pairs_of(&q.qs));
-    let mut sums = [[_mm256_setzero_si256(); 4]; Q];
-    for (c, key) in keys.iter().enumerate() {
-        for (sums, pairs) in sums.iter_mut().zip(&pairs) {
+fn add_quants<const Q: usize>(
+    dots: &mut [Row; Q],
+    keys: &[Row],
+    d: &Row,
+    queries: [&BlockQ8; Q],
+    pairs: &[[i32; QK / 2]; Q],
+    part: usize,
+) {
+    let mut sums: Sums<__m256i, Q> = [[_mm256_setzero_si256(); 2]; Q];
+    for (c, key) in keys.iter().take(QK / 2).enumerate() {
+        let key = [key[part], key[part + 1]].map(|key| _mm256_castps_si256(key));
+        for (sums, pairs) in sums.iter_mut().zip(pairs) {
             let q = _mm256_set1_epi32(pairs[c]);
-            for (sum, &key) in sums.iter_mut().zip(key) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_castps_si256(key), q));
+            for (sum, key) in sums.iter_mut().zip(key) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(key, q));
             }
         }
     }
     for ((dots, sums), q) in dots.iter_mut().zip(sums).zip(queries) {
-        for ((dot, sum), &d) in dots.iter_mut().zip(sums).zip(d) {
+        for ((dot, sum), &d) in dots[part..].iter_mut().zip(sums).zip(&d[part..]) {
             let scale = _mm256_mul_ps(d, _mm256_set1_ps(q.d));
             *dot = _mm256_add_ps(*dot, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
         }
@@ -241,53 +318,68 @@ fn pairs_of(qs: &[i8; QK]) -> [i32; QK / 2] {
     pairs
 }
 
-/// Takes the products of the walks' queries with the keys into their maximums and sums; returns what the values count. Step
-/// by step for all walks: each step of one alone would wait for the one before.
+/// The numbers of the keys of a block.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn take_in<const Q: usize>(
-    mut walks: [&mut Walk<'_>; Q],
-    dots: [Row; Q],
-    block: &KvBlock<'_>,
-    scale: f32,
-) -> [[f32; KV_BLOCK]; Q] {
-    let numbers = _mm256_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0);
-    let numbers: Row = [0.0, 8.0, 16.0, 24.0].map(|first| _mm256_add_ps(numbers, _mm256_set1_ps(first)));
-    let lowest = _mm256_set1_ps(f32::NEG_INFINITY);
-    let (mut scores, mut seen) = (dots, dots);
-    for (t, walk) in walks.iter().enumerate() {
-        let n_seen = _mm256_set1_ps(block.n_seen(walk.pos) as f32);
-        // Of the block's first key; all distances are exact.
-        let distance = _mm256_set1_ps((walk.pos - block.start) as f32);
+fn numbers() -> Row {
+    let eight = _mm256_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0);
+    [0.0, 8.0, 16.0, 24.0].map(|first| _mm256_add_ps(eight, _mm256_set1_ps(first)))
+}
+
+/// Where a walk sees the keys of a block; `None` if it sees all of a whole one.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn seen(walk: &Walk<'_>, block: &KvBlock<'_>) -> Option<Row> {
+    let n_seen = block.n_seen(walk.pos);
+    let end = _mm256_set1_ps(n_seen as f32);
+    (n_seen < KV_BLOCK).then(|| numbers().map(|numbers| _mm256_cmp_ps::<_CMP_LT_OQ>(numbers, end)))
+}
+
+/// The scores of the keys, from their products with the query, in the walk's maximum; -∞ where it sees none.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn take_scores(walk: &mut Walk<'_>, dots: &Row, block: &KvBlock<'_>, scale: f32) -> Row {
+    let (numbers, lowest) = (numbers(), _mm256_set1_ps(f32::NEG_INFINITY));
+    // Of the block's first key; all distances are exact.
+    let distance = _mm256_set1_ps((walk.pos - block.start) as f32);
+    let (slope, scale) = (_mm256_set1_ps(walk.slope), _mm256_set1_ps(scale));
+    let mut scores = [lowest; 4];
+    for i in 0..4 {
+        let bias = _mm256_mul_ps(slope, _mm256_sub_ps(distance, numbers[i]));
+        scores[i] = _mm256_sub_ps(_mm256_mul_ps(dots[i], scale), bias);
+    }
+    if let Some(seen) = seen(walk, block) {
         for i in 0..4 {
-            seen[t][i] = _mm256_cmp_ps::<_CMP_LT_OQ>(numbers[i], n_seen);
-            let bias = _mm256_mul_ps(_mm256_set1_ps(walk.slope), _mm256_sub_ps(distance, numbers[i]));
-            let score = _mm256_sub_ps(_mm256_mul_ps(dots[t][i], _mm256_set1_ps(scale)), bias);
-            scores[t][i] = _mm256_blendv_ps(lowest, score, seen[t][i]);
+            scores[i] = _mm256_blendv_ps(lowest, scores[i], seen[i]);
         }
     }
     // The second operand where the first is not greater, also for NaN; +0 for any zero.
-    let max = scores.map(|scores| largest(scores.into_iter().fold(lowest, |max, x| _mm256_max_ps(x, max))) + 0.0);
-    for (walk, max) in walks.iter_mut().zip(max).filter(|(walk, max)| *max > walk.max) {
+    let max = largest(scores.into_iter().fold(lowest, |max, x| _mm256_max_ps(x, max))) + 0.0;
+    if max > walk.max {
         let shrink = scalar::exp(walk.max - max);
         walk.sum *= shrink;
         scalar::scale(walk.acc, shrink);
         walk.max = max;
     }
-    let probs: [Row; Q] = core::array::from_fn(|t| {
-        let shift = _mm256_set1_ps(walks[t].max);
-        core::array::from_fn(|i| _mm256_and_ps(seen[t][i], exp(_mm256_sub_ps(scores[t][i], shift))))
-    });
-    for (walk, [a, b, c, d]) in walks.into_iter().zip(probs) {
-        walk.sum += sum(_mm256_add_ps(_mm256_add_ps(a, c), _mm256_add_ps(b, d)));
+    scores
+}
+
+/// Makes the scores their exponentials, which the values count, and adds these to the walk's sum. For all walks after each
+/// other: those of one alone would wait for its maximum.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn take_exponentials(walk: &mut Walk<'_>, scores: &mut Row, block: &KvBlock<'_>) {
+    let shift = _mm256_set1_ps(walk.max);
+    for score in scores.iter_mut() {
+        *score = exp_down(_mm256_sub_ps(*score, shift));
     }
-    probs.map(|probs| {
-        let mut out = [0.0; KV_BLOCK];
-        for (out, probs) in out.as_chunks_mut::<8>().0.iter_mut().zip(probs) {
-            store(probs, out);
+    if let Some(seen) = seen(walk, block) {
+        for i in 0..4 {
+            scores[i] = _mm256_and_ps(seen[i], scores[i]);
         }
-        out
-    })
+    }
+    let [a, b, c, d] = *scores;
+    walk.sum += sum(_mm256_add_ps(_mm256_add_ps(a, c), _mm256_add_ps(b, d)));
 }
 
 /// Adds the upper half of the lanes to the lower half: 4, 2, 1.
