@@ -26,6 +26,8 @@ pub use value::{Array, Value, ValueType};
 const MAX_TENSORS: u64 = 16_384;
 /// Metadata entries a file may have.
 const MAX_ENTRIES: u64 = 65_536;
+/// Where a file says nothing else.
+const DEFAULT_ALIGNMENT: usize = 32;
 /// Alignment of the data that is accepted: far above any.
 const MAX_ALIGNMENT: u64 = 1 << 20;
 /// Dimensions of a tensor, as in ggml.
@@ -177,6 +179,11 @@ pub struct TensorInfo<'f> {
 }
 
 impl TensorInfo<'_> {
+    /// Offset in the file of what follows this entry.
+    pub const fn end(&self) -> u64 {
+        self.type_at() + 4 + 8
+    }
+
     /// Offset in the file of the type's number.
     pub const fn type_at(&self) -> u64 {
         // The entry: name with its length, number of dimensions, dimensions, type, offset.
@@ -256,7 +263,7 @@ impl<'f> Gguf<'f> {
         let tensors_at = cursor.at();
         let mut gguf = Self { file, version, n_entries, entries_at, n_tensors, tensors_at, data_at: 0 };
         let alignment = match gguf.get("general.alignment") {
-            None => 32,
+            None => DEFAULT_ALIGNMENT,
             Some(value) => match value.as_u64() {
                 Some(n) if n.is_power_of_two() && n <= MAX_ALIGNMENT => n as usize,
                 Some(found) => return Err(GgufError::Alignment { found }),
@@ -357,6 +364,22 @@ impl<'f> Gguf<'f> {
             }
         }
         None
+    }
+
+    /// Offset in the file of the first tensor's entry: where the metadata ends.
+    pub const fn tensors_at(&self) -> usize {
+        self.tensors_at
+    }
+
+    /// What the data's offset is a multiple of: `general.alignment`, or 32.
+    pub const fn alignment(&self) -> usize {
+        match self.get("general.alignment") {
+            Some(value) => match value.as_u64() {
+                Some(n) => n as usize,
+                None => DEFAULT_ALIGNMENT,
+            },
+            None => DEFAULT_ALIGNMENT,
+        }
     }
 
     /// Offset of the data in the file: what tensors count from.

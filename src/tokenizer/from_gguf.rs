@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{BertOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Vocab};
+use super::{BertOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab};
 use crate::gguf::{Array, Gguf, Value, ValueType};
 
 /// Why a file has no vocabulary that can be used.
@@ -63,7 +63,7 @@ impl<'f> Vocab<'f> {
     /// # Errors
     /// [`VocabError`] names the key at fault.
     pub fn from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        match model(gguf)? {
+        let vocab = match model(gguf)? {
             b"gpt2" if string(gguf, PRE)? == Some(b"dnabert-2") => Self::character_bpe_from_gguf(gguf),
             b"gpt2" if wants_nfc(gguf)? => match Self::plain_byte_level_from_gguf(gguf)? {
                 vocab @ Self { pre: PreTokenizer::Gpt2, .. } => Ok(Self { kind: Kind::BYTE_LEVEL_BPE_NFC, ..vocab }),
@@ -77,7 +77,20 @@ impl<'f> Vocab<'f> {
                 found: cut_off(other),
                 want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram) or \"bert\" (WordPiece)",
             }),
-        }
+        }?;
+        Ok(Self { index: vocab.index_in(gguf), ..vocab })
+    }
+
+    /// The key of an array of bytes that ends with the tokenizer's [index](super::Tokenizer::index). It begins with as many
+    /// zeros as put the index at a multiple of a line, so that it can be used where it lies. The file that has it may still be
+    /// read without.
+    pub const INDEX_KEY: &'static str = "nearfield.tokenizer.index";
+
+    /// As many bytes as the index of this vocabulary has, if there are some.
+    fn index_in(&self, gguf: &Gguf<'f>) -> Option<&'f [u8]> {
+        let Some(Value::Array(Array { ty: ValueType::U8, body, .. })) = gguf.get(Self::INDEX_KEY) else { return None };
+        let need = Tokenizer::prepared_bytes(self.tokens.len(), self.merges.len())?;
+        body.get(body.len().checked_sub(need)?..)
     }
 
     /// The vocabulary that the metadata holds, if it is one of byte-level BPE: what a firmware reads that has such a model,

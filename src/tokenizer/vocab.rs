@@ -154,6 +154,9 @@ pub struct Vocab<'f> {
     /// `tokenizer.ggml.add_eos_token` or `add_sep_token`: whether the model wants every text to end with
     /// [`end`](Self::end).
     pub add_eos: bool,
+    /// `nearfield.tokenizer.index`: what [`Tokenizer::index`](super::Tokenizer::index) gave, for
+    /// [`Tokenizer::prepared`](super::Tokenizer::prepared) to check. In packed files.
+    pub index: Option<&'f [u8]>,
 }
 
 impl<'f> Vocab<'f> {
@@ -174,6 +177,7 @@ impl<'f> Vocab<'f> {
             unk: None,
             add_bos: false,
             add_eos: false,
+            index: None,
         }
     }
 

@@ -4,13 +4,16 @@ use clap::Args;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use nearfield::tokenizer::Vocab;
 
+use crate::engine::allocate;
 use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::output_file::OutputFile;
 use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::report;
+use crate::text;
 
 #[derive(Args, Debug)]
 pub struct PackArgs {
@@ -18,7 +21,7 @@ pub struct PackArgs {
     #[arg(value_name = "IN.gguf")]
     pub input: PathBuf,
 
-    /// Where to: as many bytes, which this program maps and runs in place
+    /// Where to: this program maps it and runs it in place, with the index of its tokens
     #[arg(value_name = "OUT.gguf")]
     pub output: PathBuf,
 
@@ -32,9 +35,17 @@ pub fn pack(args: &PackArgs) -> Result<()> {
     let file = ModelFile::open(Some(args.input.clone()))?;
     // What cannot run packed could not run before, which is better said now.
     file.model()?;
-    let packing = Packing::new(&file.gguf()?, file.bytes())?;
+    let gguf = file.gguf()?;
+    let mut packing = Packing::new(&gguf, file.bytes())?;
     ensure!(packing.n_matrices() > 0, "{} has no quantized matrix in plain rows: nothing to pack", file.name);
-    let n_bytes = file.bytes().len() as u64;
+    // A file without a vocabulary runs on token ids.
+    if let Ok(vocab) = Vocab::from_gguf(&gguf)
+        && vocab.index.is_none()
+    {
+        let mut lines = allocate(text::index_bytes(&vocab)?)?;
+        packing = packing.with_index(&gguf, text::tokenizer(vocab, &mut lines)?.index());
+    }
+    let n_bytes = packing.n_bytes() as u64;
     OutputFile::create_new(&args.output, n_bytes, args.force)?.write(|out| {
         let mut progress = Progress::of_bytes("packing", n_bytes);
         let (mut buffer, mut n) = (Vec::new(), 0);

@@ -1,4 +1,5 @@
-//! A model file with its matrices in interleaved rows: as many bytes, every tensor in its place, other type numbers.
+//! A model file with its matrices in interleaved rows: every tensor as long as it was, other type numbers; and, if it is to be
+//! kept, the tokenizer's index in its metadata.
 //!
 //! See `nearfield::kernels::layout`. The file is cut into units that can be made in any order, at the same time.
 
@@ -8,9 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Result, ensure};
+use nearfield::gguf::ValueType;
 use nearfield::kernels::layout::interleave;
 use nearfield::kernels::{Layout, TILE_ROWS, WeightType};
-use nearfield::{Gguf, TensorInfo};
+use nearfield::tokenizer::Vocab;
+use nearfield::{Gguf, Line, TensorInfo};
 
 use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
@@ -21,6 +24,8 @@ const UNIT_BYTES: usize = 1 << 20;
 /// What a packed file is made of.
 pub struct Packing<'f> {
     file: &'f [u8],
+    /// Where its data begin.
+    data_at: usize,
     /// The tables, with the new numbers.
     header: Vec<u8>,
     /// Whole tiles of matrices, by their place.
@@ -35,7 +40,7 @@ struct Tiles {
     tile_bytes: usize,
 }
 
-/// A part of the file: its place, and the weight type if it is whole tiles.
+/// A part of the file: its place (that of the tables: their new length), and the weight type if it is whole tiles.
 pub struct Unit {
     bytes: Range<usize>,
     tiles_of: Option<(WeightType, usize)>,
@@ -66,7 +71,35 @@ impl<'f> Packing<'f> {
         tiles.sort_by_key(|tiles| tiles.bytes.start);
         let apart = tiles.is_sorted_by(|a, b| a.bytes.end <= b.bytes.start);
         ensure!(apart, "two tensors lie in one another: the rows of neither can be interleaved");
-        Ok(Self { file, header, tiles })
+        Ok(Self { file, data_at, header, tiles })
+    }
+
+    /// Adds the tokenizer's index to the metadata: see [`Vocab::INDEX_KEY`]. For once.
+    pub fn with_index(mut self, gguf: &Gguf<'_>, index: impl Iterator<Item = u8>) -> Self {
+        let end = gguf.tensors_at();
+        let tables_end = gguf.tensors().last().map_or(end, |tensor| tensor.end() as usize);
+        let tensors = self.header[end..tables_end].to_vec();
+        // The number of entries: after the magic, the version and the number of tensors.
+        self.header[16..24].copy_from_slice(&(gguf.n_entries() + 1).to_le_bytes());
+        self.header.truncate(end);
+        self.header.extend((Vocab::INDEX_KEY.len() as u64).to_le_bytes());
+        self.header.extend(Vocab::INDEX_KEY.as_bytes());
+        self.header.extend((ValueType::Array as u32).to_le_bytes());
+        self.header.extend((ValueType::U8 as u32).to_le_bytes());
+        let n_bytes_at = self.header.len();
+        let body_at = n_bytes_at + 8;
+        self.header.resize(body_at.next_multiple_of(Line::BYTES), 0);
+        self.header.extend(index);
+        let n_bytes = (self.header.len() - body_at) as u64;
+        self.header[n_bytes_at..body_at].copy_from_slice(&n_bytes.to_le_bytes());
+        self.header.extend(tensors);
+        self.header.resize(self.header.len().next_multiple_of(gguf.alignment()), 0);
+        self
+    }
+
+    /// Bytes of the packed file.
+    pub fn n_bytes(&self) -> usize {
+        self.header.len() + self.file.len() - self.data_at
     }
 
     /// Matrices whose rows are interleaved.
@@ -82,7 +115,7 @@ impl<'f> Packing<'f> {
                 units.push(Unit { bytes: start..bytes.end.min(start + step), tiles_of });
             }
         };
-        let mut at = self.header.len();
+        let mut at = self.data_at;
         for Tiles { ty, bytes, tile_bytes } in &self.tiles {
             push(at..bytes.start, UNIT_BYTES, None);
             push(bytes.clone(), tile_bytes * (UNIT_BYTES / tile_bytes).max(1), Some((*ty, *tile_bytes)));

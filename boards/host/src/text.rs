@@ -6,16 +6,26 @@ use std::io::{Read, stdin};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use nearfield::tokenizer::{EncodeOptions, Tokenizer, Vocab};
+use nearfield::tokenizer::{EncodeOptions, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Line};
+
+use crate::report;
 
 /// Bytes that the tokenizer's index takes: its part of the memory plan.
 pub fn index_bytes(vocab: &Vocab<'_>) -> Result<usize> {
     Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).context("the vocabulary is empty or too large")
 }
 
-/// The tokenizer over `vocab`, with its index in `lines`.
-pub fn tokenizer<'f, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line]) -> Result<Tokenizer<'f, 'a>> {
+/// The tokenizer over `vocab`, with the index that its file has or, without one, in `lines`.
+pub fn tokenizer<'f: 'a, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line]) -> Result<Tokenizer<'f, 'a>> {
+    if let Some(index) = vocab.index {
+        match Tokenizer::prepared(vocab, index) {
+            Err(TokenizerError::Index(error)) => {
+                report::note(format_args!("the file's index of its tokens is made anew: {error}"));
+            }
+            tokenizer => return Ok(tokenizer?),
+        }
+    }
     Ok(Tokenizer::new(vocab, &mut Arena::new(lines))?)
 }
 

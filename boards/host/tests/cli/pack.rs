@@ -27,13 +27,32 @@ fn packed_is_plain() {
         }
         folder.stderr(&format!("pack {model} packed.gguf"));
         let packed = folder.path().join("packed.gguf");
-        assert_eq!(fs::metadata(&packed).unwrap().len(), fs::metadata(folder.path().join(model)).unwrap().len());
         for how in ["--repack off", "--repack on"] {
             assert!(logits(&folder, &format!("packed.gguf {how}")) == plain, "{model} packed, {how}");
         }
         assert!(folder.stdout("inspect packed.gguf").contains("interleaved"));
         fs::remove_file(packed).unwrap();
     }
+}
+
+#[test]
+fn the_index_of_the_tokens_is_in_the_file() {
+    let folder = Folder::new();
+    let pocket = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/pocket.gguf");
+    let ids = |model: &str| folder.stdout(&format!("tokenize {model} Once-upon-a-time,there-was-a-little-girl."));
+    folder.stderr(&format!("pack {pocket} packed.gguf"));
+    let path = folder.path().join("packed.gguf");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(4).position(|word| word == b"NFTI").unwrap();
+    assert_eq!(at % 64, 0, "it can be used where it lies");
+    assert_eq!(ids("packed.gguf"), ids(pocket));
+    assert!(!folder.stderr("tokenize packed.gguf Once").contains("anew"));
+    // A file whose index is damaged is as good as one without.
+    bytes[at + 5000] ^= 1;
+    folder.write("damaged.gguf", &bytes);
+    assert_eq!(ids("damaged.gguf"), ids(pocket));
+    let said = folder.stderr("tokenize damaged.gguf Once");
+    assert!(said.contains("the file's index of its tokens is made anew"), "{said}");
 }
 
 #[test]
