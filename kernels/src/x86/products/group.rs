@@ -143,7 +143,24 @@ pub(super) unsafe fn accumulate<B: Unpack, L: Lanes, Q: Columns<L>, const T: usi
     acc: &mut [[L::F; T]; H],
 ) {
     // SAFETY: as promised.
-    let sums = unsafe {
+    unsafe {
+        let sums = products::<B, L, Q, T, H>(l, groups, x);
+        add_scaled::<B, L, Q, T, H>(l, groups, x, sums, acc);
+    }
+}
+
+/// The first sum of [`accumulate`]: `Σ_h sc_h Σ_j q x`.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+pub(super) unsafe fn products<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L, Q>; H],
+    x: [*const BlockQ8; T],
+) -> [[L::I; T]; H] {
+    // SAFETY: as promised.
+    unsafe {
         if L::FOURS {
             by_fours::<B, L, Q, T, H>(l, groups, x)
         } else if B::QUANTS.run() == 1 {
@@ -151,7 +168,21 @@ pub(super) unsafe fn accumulate<B: Unpack, L: Lanes, Q: Columns<L>, const T: usi
         } else {
             by_pairs::<B, L, Q, T, H>(l, groups, x)
         }
-    };
+    }
+}
+
+/// The rest of [`accumulate`].
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+pub(super) unsafe fn add_scaled<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
+    l: L,
+    groups: [&Group<L, Q>; H],
+    x: [*const BlockQ8; T],
+    sums: [[L::I; T]; H],
+    acc: &mut [[L::F; T]; H],
+) {
     for t in 0..T {
         // SAFETY: as promised; a pair of i16 is read as one number.
         let (d_x, x_sums) = unsafe { ((*x[t]).d, x[t].cast::<u8>().add(offset_of!(BlockQ8, sums)).cast::<i32>()) };

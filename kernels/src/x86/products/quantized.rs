@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::mem::size_of;
 use core::ops::Range;
 
-use super::group::{Columns, Group, Sink, Unpack, accumulate};
+use super::group::{Columns, Group, Scales, Sink, Unpack, accumulate, add_scaled, products};
 use super::lanes::Lanes;
 use super::rows::{Gathered, Interleaved};
 use crate::block::blocks_of;
@@ -255,13 +255,15 @@ impl<L: Lanes, const H: usize> Panel<'_, L, H> {
                 }
             }
         }
-        for groups in self.groups {
-            // SAFETY: each of `x` is a token's blocks of the panel's groups, one for each pass.
-            unsafe {
-                accumulate::<B, L, _, T, H>(l, groups.each_ref(), x, &mut acc);
-                for x in &mut x {
-                    *x = x.add(1);
+        // SAFETY: each of `x` is a token's blocks of the panel's groups, one for each pass.
+        unsafe {
+            // Where more is done to a group's integer sums, the next group's fill the time anyway.
+            if L::FOURS || B::SCALES != Scales::One {
+                for (b, groups) in self.groups.iter().enumerate() {
+                    accumulate::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)), &mut acc);
                 }
+            } else {
+                self.multiply_in_steps::<B, T>(l, x, &mut acc);
             }
         }
         for t in 0..T {
@@ -270,6 +272,34 @@ impl<L: Lanes, const H: usize> Panel<'_, L, H> {
                 sums[h] = acc[h][t];
             }
             write::<L, H>(l, sums, self.lanes.clone(), &mut out.row(token + t)[self.columns.clone()]);
+        }
+    }
+
+    /// [`accumulate`] of all groups, the integer sums of some before any of them is scaled. Otherwise a group's last steps, each
+    /// of which waits for the one before, would be all that the processor sees: it looks no further than the next group.
+    ///
+    /// # Safety
+    /// From each of `x` on, as many blocks as there are groups.
+    #[inline(always)]
+    unsafe fn multiply_in_steps<B: Unpack, const T: usize>(
+        &self,
+        l: L,
+        mut x: [*const BlockQ8; T],
+        acc: &mut [[L::F; T]; H],
+    ) {
+        const STEP: usize = 8;
+        let mut sums = [[[l.set(0); T]; H]; STEP];
+        for groups in self.groups.chunks(STEP) {
+            // SAFETY: as promised.
+            unsafe {
+                for (b, (groups, sums)) in groups.iter().zip(&mut sums).enumerate() {
+                    *sums = products::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)));
+                }
+                for (b, (groups, sums)) in groups.iter().zip(&sums).enumerate() {
+                    add_scaled::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)), *sums, acc);
+                }
+                x = x.map(|x| x.add(groups.len()));
+            }
         }
     }
 }
