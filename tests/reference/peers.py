@@ -331,8 +331,9 @@ def memory(args, path: str) -> list[dict]:
     n = args.memory
     rows = []
     for kv in args.kv:
-        # The arena is written to, all of it, before the first token: there is no need to fill it with keys.
-        command = [args.nearfield, "run", "-m", path, "-p", "a", "-n", "2", "--temp", "0", "--ctx", str(n), "--kv", kv]
+        # Memory of the arena that was never written takes no room, so the context is filled, which takes minutes: a word is a token.
+        text = " a" * (n - 64)
+        command = [args.nearfield, "run", "-m", path, "-p", text, "-n", "1", "--temp", "0", "--ctx", str(n), "--kv", kv]
         rows.append({"program": f"nearfield {kv}", "bytes": peak_memory([*command, *args.nearfield_args])})
     worker = [sys.executable, os.path.abspath(__file__), "--nearfield", "none", "--llama-memory"]
     python = peak_memory([*worker, "none", "--memory", "0", path])
