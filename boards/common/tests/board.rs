@@ -1,6 +1,7 @@
 //! A board without hardware: what is typed comes from a list, what is told goes to a string.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 
 use nearfield::kernels::best;
@@ -46,7 +47,10 @@ fn image_behind(tokens: &[u32], seed: u64) -> Image {
     let text = TextState { model_name: "pocket.gguf", last_tokens: &tokens[tokens.len().saturating_sub(64)..], seed };
     let mut bytes = Vec::new();
     let snapshot = session.snapshot(ModelId::of(&POCKET.0), &text).unwrap();
-    snapshot.write(|part| Ok::<_, fmt::Error>(bytes.extend_from_slice(part))).unwrap();
+    let Ok(()) = snapshot.write(|part| {
+        bytes.extend_from_slice(part);
+        Ok::<(), Infallible>(())
+    });
     Image { prefix: in_flash(&bytes), ..image }
 }
 
