@@ -1,6 +1,6 @@
 //! The checksum of what lies in flash or comes from a disk: a model, a tokenizer's index, a snapshot.
 
-/// The checksum of bytes: [`Checksum`] of their 32-bit words, little-endian, the last one filled up with zeros.
+/// The checksum of bytes: a hash of their 32-bit words, little-endian, the last one filled up with zeros.
 ///
 /// It is not one for what is made to collide, and tells nothing of the length.
 pub fn checksum(bytes: &[u8]) -> u32 {
