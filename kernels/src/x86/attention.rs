@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::floats::{Element, add_tail, dots, load, store, to_lanes};
+use super::floats::{Element, add_tail, dots, load, store, to_lanes, trees};
 use super::math::map;
 use super::norm::square;
 use super::quants::{self, Quant};
@@ -48,6 +48,15 @@ pub(super) fn score_block(
     distance: u32,
     scores: &mut [f32],
 ) -> f32 {
+    dot_block(q, keys, scores);
+    add_bias(scores, scale, slope, distance);
+    largest(scores)
+}
+
+/// `scores[j] = q · k_j`
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn dot_block(q: Query<'_>, keys: KvRows<'_>, scores: &mut [f32]) {
     let head_dim = assert_query(q, keys, scores.len());
     match (q, keys) {
         (Query::F32(q), KvRows::F32(keys)) => dot_keys(q, keys, scores),
@@ -56,8 +65,6 @@ pub(super) fn score_block(
         (Query::Q8(q), KvRows::Q4_0 { qs, d, .. }) => dot_keys_q8(q, qs, d, head_dim, scores),
         _ => unreachable!("checked by assert_query"),
     }
-    add_bias(scores, scale, slope, distance);
-    largest(scores)
 }
 
 /// `score * scale - slope * distance`
@@ -101,6 +108,49 @@ fn largest(scores: &[f32]) -> f32 {
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
+    let (fours, rest) = scores.as_chunks_mut::<4>();
+    let (keys, last) = keys.split_at(4 * fours.len() * q.len());
+    // So that loops of so few steps are none.
+    match q.len() {
+        16 => dot_fours::<E, 1>(q, keys, fours),
+        32 => dot_fours::<E, 2>(q, keys, fours),
+        64 => dot_fours::<E, 4>(q, keys, fours),
+        128 => dot_fours::<E, 8>(q, keys, fours),
+        n if n.is_multiple_of(LANES) => dot_fours::<E, 0>(q, keys, fours),
+        _ => dot_ragged(q, keys, fours.as_flattened_mut()),
+    }
+    dot_ragged(q, last, rest);
+}
+
+/// The same for whole fours of keys, of which each partial sum has `N` terms, or any number if that is 0.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn dot_fours<E: Element, const N: usize>(q: &[f32], keys: &[E], scores: &mut [[f32; 4]]) {
+    let n = if N == 0 { q.len() / LANES } else { N };
+    let (q, keys): (&[[f32; 8]], &[[E; 8]]) = (&q.as_chunks().0[..2 * n], keys.as_chunks().0);
+    for (keys, scores) in keys.chunks_exact(8 * n).zip(scores) {
+        prefetch(before(keys, 2 * n), 8 * n);
+        // The first and the last eight partial sums of each key.
+        let mut sums = [[_mm256_setzero_ps(); 4]; 2];
+        for c in 0..n {
+            for half in 0..2 {
+                let x = load(&q[2 * c + half]);
+                for r in 0..4 {
+                    // SAFETY: this function has the features, too.
+                    let key = unsafe { E::widen(&keys[2 * (r * n + c) + half]) };
+                    sums[half][r] = _mm256_add_ps(sums[half][r], _mm256_mul_ps(key, x));
+                }
+            }
+        }
+        let [low, high] = sums;
+        *scores = trees([0, 1, 2, 3].map(|r| _mm256_add_ps(low[r], high[r])));
+    }
+}
+
+/// The same for any number of keys of any length.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn dot_ragged<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
         let rows: [&[E]; 4] = rows_from(keys, q.len(), first, scores.len());
         prefetch(before(rows[0], q.len()), 4 * q.len());
@@ -111,13 +161,24 @@ fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
 /// Where the rows lie that are a block older than these: what a walk asks for next, and no processor foretells, since blocks
 /// follow each other backwards. In a ring it may be elsewhere, or nothing.
 #[inline]
-pub(super) fn before<T>(rows: &[T], head_dim: usize) -> *const T {
+fn before<T>(rows: &[T], head_dim: usize) -> *const T {
     rows.as_ptr().wrapping_sub(KV_BLOCK * head_dim)
+}
+
+/// Fetches as many rows as these, from where the block before them lies; their scales come with them or are soon there.
+#[inline]
+pub(super) fn prefetch_before(rows: KvRows<'_>, head_dim: usize) {
+    match rows {
+        KvRows::F32(x) => prefetch(before(x, head_dim), x.len()),
+        KvRows::F16(x) => prefetch(before(x, head_dim), x.len()),
+        KvRows::Q8_0 { qs, .. } => prefetch(before(qs, head_dim), qs.len()),
+        KvRows::Q4_0 { qs, .. } => prefetch(before(qs, head_dim.div_ceil(2)), qs.len()),
+    }
 }
 
 /// Fetches `n` elements, if they are there.
 #[inline]
-pub(super) fn prefetch<T>(at: *const T, n: usize) {
+fn prefetch<T>(at: *const T, n: usize) {
     for offset in (0..n * size_of::<T>()).step_by(64) {
         // SAFETY: it reads nothing, and may be given any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_byte_add(offset).cast()) };
@@ -177,6 +238,7 @@ fn sums_of([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> __m256i {
 pub(super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     let head_dim = acc.len();
     assert_rows(values, probs.len(), head_dim);
+    prefetch_before(values, head_dim);
     match values {
         KvRows::F32(x) => accumulate(probs, Floats { x, head_dim }, acc),
         KvRows::F16(x) => accumulate(probs, Floats { x, head_dim }, acc),
@@ -195,9 +257,6 @@ trait Values: Copy {
 
     /// `p · v` of one column.
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32;
-
-    /// Fetches columns `at..at + n` of the key that lies a block before `key`.
-    fn prefetch(self, key: usize, at: usize, n: usize);
 }
 
 #[derive(Clone, Copy)]
@@ -218,11 +277,6 @@ impl<E: Element> Values for Floats<'_, E> {
     #[inline]
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
         p * self.x[key * self.head_dim + at].value()
-    }
-
-    #[inline]
-    fn prefetch(self, key: usize, at: usize, n: usize) {
-        prefetch(before(self.x, self.head_dim).wrapping_add(key * self.head_dim + at), n);
     }
 }
 
@@ -267,12 +321,6 @@ impl<Q: Quant> Values for Quants<'_, Q> {
     fn weighted_one(self, p: f32, key: usize, at: usize) -> f32 {
         (p * self.scale(key, at).value()) * Q::column(&self.qs[key * self.stride()..], at)
     }
-
-    #[inline]
-    fn prefetch(self, key: usize, at: usize, n: usize) {
-        let at = key * self.stride() + at / Q::COLUMNS;
-        prefetch(before(self.qs, self.stride()).wrapping_add(at), n.div_ceil(Q::COLUMNS));
-    }
 }
 
 /// Columns 64, 32 and 8 at a time, then one by one; their sums stay in registers while the keys pass by.
@@ -306,7 +354,6 @@ fn columns<const N: usize>(probs: &[f32], values: impl Values, at: usize, acc: &
     let acc: &mut [[f32; 8]] = acc[at..][..8 * N].as_chunks_mut().0;
     let mut sums = [_mm256_setzero_ps(); N];
     for (key, &p) in probs.iter().enumerate().rev() {
-        values.prefetch(key, at, 8 * N);
         // SAFETY: this function has the features, too.
         let terms: [__m256; N] = unsafe { values.weighted(p, key, at) };
         for (sum, term) in sums.iter_mut().zip(terms) {

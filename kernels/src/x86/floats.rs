@@ -230,7 +230,7 @@ pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
 /// The trees of four sums of eight partial sums: 4, 2, 1.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+pub(super) fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
     // Four lanes of a and of b; of c and of d.
     let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
     let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));

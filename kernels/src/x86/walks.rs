@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::attention::{before, prefetch};
+use super::attention::{accumulate_block, dot_block, prefetch_before};
 use super::floats::{load, store};
 use super::math::exp_down;
 use super::panel::{Panel, Row, WIDTH, scales};
@@ -30,10 +30,13 @@ pub(super) fn attend_block(kernels: &impl Kernels, block: &KvBlock<'_>, scale: f
             going[n_going] = i;
             n_going += 1;
         }
-        if n_going < MIN_WALKS || !fit(block, walks) {
+        let going = &going[..n_going];
+        if !fit(block, walks) {
             scalar::attend_block(kernels, block, scale, walks);
+        } else if n_going < MIN_WALKS {
+            going.iter().for_each(|&i| attend_alone(block, scale, &mut walks[i]));
         } else {
-            attend(block, scale, walks, &going[..n_going]);
+            attend(block, scale, walks, going);
         }
     }
 }
@@ -46,6 +49,22 @@ fn fit(block: &KvBlock<'_>, walks: &[Walk<'_>]) -> bool {
     })
 }
 
+/// Takes one walk past the block, whose rows are read as they are.
+#[target_feature(enable = "avx2,f16c")]
+fn attend_alone(block: &KvBlock<'_>, scale: f32, walk: &mut Walk<'_>) {
+    let (n, head_dim) = (block.n_seen(walk.pos), walk.acc.len());
+    require((1..=KV_BLOCK).contains(&n) && block.end - block.start <= KV_BLOCK, SEEN);
+    let mut row = [0.0; KV_BLOCK];
+    dot_block(walk.query, block.keys.first(n, head_dim), &mut row[..n]);
+    let mut scores = [0, 8, 16, 24].map(|first| load(&row[first..]));
+    scores = take_scores(walk, &scores, block, scale);
+    take_exponentials(walk, &mut scores, block);
+    for (score, row) in scores.into_iter().zip(row.as_chunks_mut::<8>().0) {
+        store(score, row);
+    }
+    accumulate_block(&row[..n], block.values.first(n, head_dim), walk.acc);
+}
+
 /// Takes the walks in `going` past the block.
 #[target_feature(enable = "avx2,f16c")]
 fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usize]) {
@@ -56,14 +75,7 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
         require(assert_query(walk.query, block.keys, n) == head_dim && walk.acc.len() == head_dim, SEEN);
     }
     assert_rows(block.values, n, head_dim);
-    for rows in [block.keys, block.values] {
-        match rows {
-            KvRows::F32(x) => prefetch(before(x, head_dim), KV_BLOCK * head_dim),
-            KvRows::F16(x) => prefetch(before(x, head_dim), KV_BLOCK * head_dim),
-            KvRows::Q8_0 { qs, .. } => prefetch(before(qs, head_dim), KV_BLOCK * head_dim),
-            KvRows::Q4_0 { qs, .. } => prefetch(before(qs, head_dim / 2), KV_BLOCK * head_dim / 2),
-        }
-    }
+    [block.keys, block.values].into_iter().for_each(|rows| prefetch_before(rows, head_dim));
     let mut panel = Panel::new();
     // Scores, then what the values count.
     let mut scores = [const { MaybeUninit::<Row>::uninit() }; KV_BLOCK];
