@@ -80,6 +80,9 @@ pub struct Bert {
     pub strip_accents: bool,
 }
 
+/// Names of ways to cut a text whose published tokenizer normalizes it to NFC.
+const MEAN_NFC: [&str; 2] = ["mpt", "olmo"];
+
 /// A vocabulary, in the order of its ids.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
@@ -92,8 +95,8 @@ pub struct Vocabulary {
     pub merges: Vec<String>,
     pub normalizer: Option<Normalizer>,
     pub bert: Option<Bert>,
-    /// Whether merges see texts in NFC, if that is to be said.
-    pub nfc: Option<bool>,
+    /// Whether merges see texts in NFC.
+    pub nfc: bool,
     /// By the names that `tokenizer_config.json` has for them, such as `bos` and `cls`.
     pub special: special::Special,
 }
@@ -144,7 +147,7 @@ impl Vocabulary {
             merges: Vec::new(),
             normalizer: None,
             bert: None,
-            nfc: None,
+            nfc: false,
             special: special::Special::default(),
         }
     }
@@ -198,8 +201,9 @@ impl Vocabulary {
             out.meta("tokenizer.ggml.normalizer.lowercase", Value::Bool(bert.lowercase));
             out.meta("tokenizer.ggml.normalizer.strip_accents", Value::Bool(bert.strip_accents));
         }
-        if let Some(nfc) = self.nfc {
-            out.meta("tokenizer.ggml.normalizer.nfc", Value::Bool(nfc));
+        // Where the file is silent, the name of the cuts says it.
+        if self.nfc || self.algorithm == Algorithm::Merges && MEAN_NFC.contains(&&*self.pre) {
+            out.meta("tokenizer.ggml.normalizer.nfc", Value::Bool(self.nfc));
         }
         self.special.write(out);
     }

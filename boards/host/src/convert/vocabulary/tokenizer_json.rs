@@ -66,11 +66,8 @@ fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
     let mut steps = Vec::new();
     flatten(json.get("normalizer"), "normalizers", &mut steps);
     match &steps[..] {
-        // Where the name would say that there is one, the file says that there is none.
-        [] => vocabulary.nfc = MEAN_NFC.contains(&&*vocabulary.pre).then_some(false),
-        [step] if cuts_as_gpt2 && step.get("type").and_then(Value::as_str) == Some("NFC") => {
-            vocabulary.nfc = Some(true)
-        }
+        [] => {}
+        [step] if cuts_as_gpt2 && step.get("type").and_then(Value::as_str) == Some("NFC") => vocabulary.nfc = true,
         steps => {
             let words: Vec<_> = steps.iter().filter_map(|step| step.get("type").and_then(Value::as_str)).collect();
             let words = words.join(", ");
@@ -102,9 +99,6 @@ fn pair(merge: &Value) -> Option<String> {
     let is_plain = |part: &str| !part.is_empty() && !part.contains(' ');
     (is_plain(a) && is_plain(b)).then(|| format!("{a} {b}"))
 }
-
-/// Names of ways to cut a text whose published tokenizer normalizes it to NFC.
-const MEAN_NFC: [&str; 2] = ["mpt", "olmo"];
 
 /// BLOOM's regular expression; its inner brackets nest.
 const BLOOM: &str = r" ?[^(\s|[.,!?…。，、।۔،])]+";
@@ -367,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn nfc_is_said_and_so_is_that_there_is_none() {
+    fn nfc_is_what_the_only_normalizer_says() {
         let nfc = |normalizer: Value, pre: &str| {
             let mut json = tokenizer();
             json["normalizer"] = normalizer;
@@ -375,11 +369,11 @@ mod tests {
         };
         let with_nfc = || json!({"type": "NFC"});
         let sequence = |steps: Value| json!({"type": "Sequence", "normalizers": steps});
-        assert_eq!(nfc(with_nfc(), "mpt"), Some(true));
-        assert_eq!(nfc(sequence(json!([with_nfc()])), "gpt-2"), Some(true));
-        assert_eq!(nfc(Value::Null, "mpt"), Some(false));
-        assert_eq!(nfc(Value::Null, "gpt-2"), None);
-        assert_eq!(nfc(json!({"type": "NFKC"}), "gpt-2"), None);
+        assert!(nfc(with_nfc(), "mpt"));
+        assert!(nfc(sequence(json!([with_nfc()])), "gpt-2"));
+        assert!(!nfc(Value::Null, "mpt"));
+        assert!(!nfc(Value::Null, "gpt-2"));
+        assert!(!nfc(json!({"type": "NFKC"}), "gpt-2"));
     }
 
     #[test]
