@@ -1,12 +1,12 @@
 //! `nearfield embed`: the vectors of texts.
 
-use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nearfield::{Encoder, Model, Pooling};
 
 use crate::args::{ModelArgs, model_and_words};

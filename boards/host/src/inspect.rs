@@ -1,12 +1,12 @@
 //! `nearfield inspect`: what a model file holds, and what running it takes.
 
-use clap::Args;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::Args;
 use nearfield::gguf::{Array, Value};
 use nearfield::kernels::block::gguf_type_name;
 use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, SessionConfig};

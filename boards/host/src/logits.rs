@@ -1,10 +1,10 @@
 //! `nearfield logits`: the logits after each token, as a NumPy file.
 
-use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::Args;
 use nearfield::{Arena, MemoryPlan, Session};
 
 use crate::args::{ModelArgs, SessionArgs};

@@ -1,9 +1,9 @@
 //! `nearfield pack`: writes a model file with its matrices in interleaved rows.
 
-use clap::Args;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use clap::Args;
 use nearfield::tokenizer::Vocab;
 
 use crate::engine::allocate;

@@ -1,11 +1,11 @@
 //! `nearfield rerank`: how well texts answer a query.
 
-use clap::Args;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
 use nearfield::{EncodeError, Encoder};
 

@@ -1,11 +1,11 @@
 //! `nearfield tokenize` and `nearfield detokenize`.
 
-use clap::Args;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::Args;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
 
 use crate::args::{ModelArgs, model_and_text, names_a_model};
