@@ -230,10 +230,15 @@ pub trait Kernels: Sync {
         scalar::exp_block(scores, max)
     }
 
-    /// `acc[i] += Σ_j probs[j] * v_j[i]`, the sum begun at zero and taken from the newest key (the last) to the oldest.
-    /// Q8_0 and Q4_0 values: `(probs[j] * d) * q as f32`.
+    /// `acc[i] += Σ_j probs[j] * v_j[i]` over up to [`KV_BLOCK`] values.
     ///
-    /// A sum for each block, and not one over all keys, keeps the rounding of a walk over n keys at that of n / 32.
+    /// F32 and F16 values: the sum begins at zero and goes from the newest value (the last) to the oldest. A sum for each block,
+    /// and not one over all keys, keeps the rounding of a walk over n keys at that of n / 32.
+    ///
+    /// Q8_0 and Q4_0 values: the sum is one of integers. For each 32 columns, what a value counts, `w = probs[j] * d`, is rounded to
+    /// 16 bits: with `amax` the largest |w| (as in [`quantize_q8`](Self::quantize_q8)), `step = amax / 32767` and
+    /// `q = round half to even(w * (32767 / amax))`, and `acc[i] += step * (Σ_j q_j * v_j[i]) as f32`, `v` being the stored
+    /// integers. `amax` not finite: `step = NaN`; `amax < 2^-64`: `step = 0`; all q are then 0.
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         scalar::accumulate_block(probs, values, acc)
     }

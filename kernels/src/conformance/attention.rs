@@ -30,7 +30,12 @@ struct Shape {
     n: usize,
     head_dim: usize,
     start: usize,
+    /// The scale of all groups, unless they have one each.
+    scale: Option<u16>,
 }
+
+/// As half precision.
+const ONE: u16 = 0x3c00;
 
 impl Shape {
     fn draw(rng: &mut Rng) -> Self {
@@ -38,6 +43,7 @@ impl Shape {
             n: rng.pick(&[0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 32, 33]),
             head_dim: rng.length().max(1),
             start: rng.below(9),
+            scale: None,
         }
     }
 }
@@ -52,17 +58,18 @@ struct Stores<'a> {
 }
 
 impl<'a> Stores<'a> {
-    /// Scales of a row's groups.
-    fn scales(&mut self, rng: &mut Rng, n: usize) -> &'a [u16] {
+    /// Scales of the rows' groups.
+    fn scales(&mut self, rng: &mut Rng, shape: &Shape) -> &'a [u16] {
+        let n = shape.n * shape.head_dim.div_ceil(QK);
         let (scales, rest) = core::mem::take(&mut self.scales).split_at_mut(n);
         self.scales = rest;
-        scales.fill_with(|| half(rng));
+        scales.fill_with(|| shape.scale.unwrap_or_else(|| half(rng)));
         scales
     }
 
     /// `n` drawn rows.
     fn rows(&mut self, rng: &mut Rng, kind: Kind, shape: &Shape) -> KvRows<'a> {
-        let &Shape { n, head_dim, start } = shape;
+        let &Shape { n, head_dim, start, .. } = shape;
         match kind {
             Kind::F32 => {
                 let x = &mut core::mem::take(&mut self.singles)[start..][..n * head_dim];
@@ -82,14 +89,14 @@ impl<'a> Stores<'a> {
             Kind::Q8 => {
                 let qs = &mut core::mem::take(&mut self.quants)[start..][..n * head_dim];
                 quants(rng, [-127, 127], qs);
-                KvRows::Q8_0 { qs, d: self.scales(rng, n * head_dim.div_ceil(QK)) }
+                KvRows::Q8_0 { qs, d: self.scales(rng, shape) }
             }
             Kind::Q4(built) => {
                 let qs = &mut core::mem::take(&mut self.nibbles)[start..][..n * head_dim.div_ceil(2)];
                 let byte = rng.pick(&[0x00, 0xff, 0x0f, 0xf0, 0x88]);
                 let any = !rng.one_in(4);
                 qs.fill_with(|| if any { rng.bits() as u8 } else { byte });
-                KvRows::Q4_0 { qs, d: self.scales(rng, n * head_dim.div_ceil(QK)), built }
+                KvRows::Q4_0 { qs, d: self.scales(rng, shape), built }
             }
         }
     }
@@ -233,15 +240,28 @@ pub fn accumulate_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
 }
 
 fn accumulate_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
-    let shape = Shape::draw(&mut case.rng);
-    let Shape { n, head_dim, start } = shape;
+    let rng = &mut case.rng;
+    let drawn = Shape::draw(rng);
+    let Shape { n, head_dim, start, .. } = Shape { n: drawn.n.min(KV_BLOCK), ..drawn };
+    let ties = rng.one_in(4);
+    let shape = Shape { n, scale: ties.then_some(ONE), ..drawn };
     let Scratch { x, y, want, got, quants, halves, scales, weights, .. } = &mut *case.scratch;
     let mut stores = Stores { singles: y, halves, quants, nibbles: weights, scales };
-    let values = stores.rows(&mut case.rng, kind, &shape);
+    let values = stores.rows(rng, kind, &shape);
     let probs = &mut x[start..][..n];
-    units(&mut case.rng, probs);
+    match rng.below(4) {
+        // Halves of integers up to 32767, which occurs.
+        _ if ties => {
+            probs.fill_with(|| rng.below(65535) as f32 / 2.0);
+            probs.iter_mut().take(1).for_each(|p| *p = 32767.0);
+        }
+        0 => floats(rng, probs),
+        // Of a steep head: all but a few of the newest count nothing in integers.
+        1 => probs.iter_mut().rev().enumerate().for_each(|(j, p)| *p = rng.unit() / (1u64 << j) as f32),
+        _ => units(rng, probs),
+    }
     let (want, got) = (&mut want[..head_dim], &mut got[..head_dim]);
-    units(&mut case.rng, want);
+    units(rng, want);
     got.copy_from_slice(want);
     scalar::accumulate_block(probs, values, want);
     case.isa.accumulate_block(probs, values, got);

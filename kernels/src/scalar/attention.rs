@@ -4,6 +4,7 @@ use core::slice::ChunksExact;
 
 use super::dot::product;
 use super::math::exp;
+use super::quantize::{Weights, quantize_weights};
 use super::reduce::strided_sum;
 use crate::contract::{broken, require};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
@@ -115,38 +116,65 @@ pub fn exp_block(scores: &mut [f32], max: f32) -> f32 {
 /// See [`crate::Kernels::accumulate_block`].
 ///
 /// # Panics
-/// When `values` are not `probs.len()` rows of `acc.len()` columns.
+/// When `values` are not `probs.len()` rows of `acc.len()` columns, or more than [`KV_BLOCK`].
 pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     let head_dim = acc.len();
     assert_rows(values, probs.len(), head_dim);
+    require(probs.len() <= KV_BLOCK, "values of one block");
     for (g, acc) in acc.chunks_mut(QK).enumerate() {
-        let mut sums = [0.0; QK];
         match values {
             KvRows::F32(x) => {
-                for (&p, row) in probs.iter().zip(rows(x, head_dim)).rev() {
-                    add_each(&mut sums, group(row, g), |v| p * v);
-                }
+                let rows = rows(x, head_dim).map(|row| group(row, g).iter().copied());
+                add_floats(probs, rows, acc);
             }
             KvRows::F16(x) => {
-                for (&p, row) in probs.iter().zip(rows(x, head_dim)).rev() {
-                    add_each(&mut sums, group(row, g), |v| p * f16(v));
-                }
+                let rows = rows(x, head_dim).map(|row| group(row, g).iter().map(|&x| f16(x)));
+                add_floats(probs, rows, acc);
             }
             KvRows::Q8_0 { qs, d } => {
-                let scales = rows(d, head_dim.div_ceil(QK)).map(|d| d.get(g).copied().map_or(0.0, f16));
-                for ((&p, row), d) in probs.iter().zip(rows(qs, head_dim)).zip(scales).rev() {
-                    add_each(&mut sums, group(row, g), |v| (p * d) * f32::from(v));
-                }
+                let weights = weigh(probs, rows(d, head_dim.div_ceil(QK)), g);
+                let rows = rows(qs, head_dim).map(|row| group(row, g).iter().copied());
+                add_quants(&weights, rows, acc);
             }
             KvRows::Q4_0 { qs, d, .. } => {
-                let scales = rows(d, head_dim.div_ceil(QK)).map(|d| d.get(g).copied().map_or(0.0, f16));
-                for ((&p, row), d) in probs.iter().zip(rows(qs, head_dim.div_ceil(2))).zip(scales).rev() {
-                    add_each(&mut sums, &quant_groups(row).nth(g).unwrap_or_default(), |v| (p * d) * f32::from(v));
-                }
+                let weights = weigh(probs, rows(d, head_dim.div_ceil(QK)), g);
+                let rows = rows(qs, head_dim.div_ceil(2)).map(|row| quant_groups(row).nth(g).unwrap_or_default());
+                add_quants(&weights, rows, acc);
             }
         }
-        acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
     }
+}
+
+/// `acc[c] += Σ_j probs[j] * v_j[c]` over a group of columns, the newest value first.
+fn add_floats<V>(probs: &[f32], values: impl DoubleEndedIterator<Item = V> + ExactSizeIterator, acc: &mut [f32])
+where
+    V: IntoIterator<Item = f32>,
+{
+    let mut sums = [0.0; QK];
+    for (&p, value) in probs.iter().zip(values).rev() {
+        sums.iter_mut().zip(value).for_each(|(sum, x)| *sum += p * x);
+    }
+    acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
+}
+
+/// `acc[c] += step * Σ_j w_j q_j[c]` over a group of columns: 32 products of a weight in ±32767 and a quant in ±128, less than
+/// 2^27 in all.
+fn add_quants<V: IntoIterator<Item = i8>>(weights: &Weights, values: impl Iterator<Item = V>, acc: &mut [f32]) {
+    let mut sums = [0i32; QK];
+    for (&w, value) in weights.quants.iter().zip(values) {
+        sums.iter_mut().zip(value).for_each(|(sum, q)| *sum += i32::from(w) * i32::from(q));
+    }
+    acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += weights.step * sum as f32);
+}
+
+/// What each value counts in columns `32 g..`: its probability times its scale `d_j[g]`.
+fn weigh<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usize) -> Weights {
+    let mut weights = [0.0; KV_BLOCK];
+    let scales = d.map(|d| d.get(g).copied().map_or(0.0, f16));
+    for ((w, p), d) in weights.iter_mut().zip(probs).zip(scales) {
+        *w = p * d;
+    }
+    quantize_weights(&weights)
 }
 
 /// See [`crate::Kernels::attend_block`]: with the block kernels of `kernels`, walk by walk.
@@ -175,11 +203,6 @@ pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale
 
 /// What `attend_block` is promised.
 pub(crate) const SEEN: &str = "a block of up to 32 keys, of which each walk sees some";
-
-/// `sums[i] += term(x[i])`
-fn add_each<T: Copy>(sums: &mut [f32; QK], x: &[T], term: impl Fn(T) -> f32) {
-    sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += term(x));
-}
 
 /// The rows of `x`; none if they have no columns.
 fn rows<T>(x: &[T], n_cols: usize) -> ChunksExact<'_, T> {

@@ -1,9 +1,10 @@
-//! From floats to what is multiplied with weights, and to what is stored in the KV cache.
+//! From floats to what is multiplied with weights, to what is stored in the KV cache, and to what stored values are multiplied
+//! with.
 
 use super::math::constants::ROUND;
 use super::reduce::strided_sum;
 use crate::contract::require;
-use crate::{BlockQ8, KvRowsMut, QK};
+use crate::{BlockQ8, KV_BLOCK, KvRowsMut, QK};
 
 /// Below this (2^-64) the largest of 32 activations counts as zero.
 ///
@@ -34,16 +35,47 @@ pub fn quantize_block(x: &[f32]) -> BlockQ8 {
     let id = 127.0 / amax;
     let mut qs = [0; QK];
     for (q, x) in qs.iter_mut().zip(x) {
-        *q = nearest(x * id);
+        *q = nearest(x * id) as i8;
     }
     // 16 quants in ±127 sum to ±2032.
     let sum = |qs: &[i8]| qs.iter().map(|&q| i16::from(q)).sum();
     BlockQ8 { d: amax / 127.0, sums: [sum(&qs[..16]), sum(&qs[16..])], qs }
 }
 
-/// The nearest integer, half to even, of `x` in ±127.4.
-fn nearest(x: f32) -> i8 {
-    ((x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32) as i8
+/// The nearest integer, half to even, of `x` in ±2^22.
+fn nearest(x: f32) -> i32 {
+    (x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32
+}
+
+/// What the values of a block count in a sum, in integers: value `j` counts `step * quants[j]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weights {
+    /// NaN or zero where that is what all count; the integers are then zeros.
+    pub step: f32,
+    /// In ±32767; zeros behind the last.
+    pub quants: [i16; KV_BLOCK],
+}
+
+/// Up to 32 weights as integers; see [`crate::Kernels::accumulate_block`]. What a weight loses is half a step at most, 2^-16 of
+/// the largest.
+///
+/// # Panics
+/// When there are more.
+pub fn quantize_weights(weights: &[f32]) -> Weights {
+    require(weights.len() <= KV_BLOCK, "weights of one block");
+    let mut quants = [0; KV_BLOCK];
+    let amax = f32::from_bits(weights.iter().map(|w| w.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
+    if !amax.is_finite() {
+        return Weights { step: f32::NAN, quants };
+    }
+    if amax < AMAX_MIN {
+        return Weights { step: 0.0, quants };
+    }
+    let id = 32767.0 / amax;
+    for (q, w) in quants.iter_mut().zip(weights) {
+        *q = nearest(w * id) as i16;
+    }
+    Weights { step: amax / 32767.0, quants }
 }
 
 /// See [`crate::Kernels::store_kv`].
@@ -112,7 +144,7 @@ fn quantize_q4(x: &[f32]) -> (f32, [i8; QK]) {
     let rounded = |top: f32| {
         let mut quants = [0; QK];
         for (q, x) in quants.iter_mut().zip(x) {
-            *q = nearest(x * (top / max)).min(7);
+            *q = nearest(x * (top / max)).min(7) as i8;
         }
         let products = strided_sum(x.iter().zip(&quants).map(|(x, &q)| x * id * f32::from(q)));
         // At most 32 times 64.
