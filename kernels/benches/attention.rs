@@ -116,5 +116,41 @@ fn attend(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, score, accumulate, exp, attend);
+/// One query at a time walks past the keys of a head, as in decode, through more heads than the caches hold.
+fn walk(c: &mut Criterion) {
+    const N_HEADS: usize = 512;
+    const N_KEYS: usize = 1024;
+    const N: usize = N_HEADS * N_KEYS * HEAD_DIM;
+    let (stored, query, q8) = (Stored::new(), floats(HEAD_DIM), activations(HEAD_DIM));
+    let halves = stored.halves.repeat(N / stored.halves.len());
+    let (qs, d) = (stored.qs.repeat(N / stored.qs.len()), stored.d.repeat(N / stored.qs.len()));
+    for (name, rows, query) in [
+        ("f16", [(); 2].map(|()| KvRows::F16(&halves)), Query::F32(&query)),
+        ("q8_0", [(); 2].map(|()| KvRows::Q8_0 { qs: &qs, d: &d }), Query::Q8(&q8)),
+    ] {
+        let mut group = group(c, &format!("walk/{name}"));
+        group.throughput(Throughput::Elements(N_KEYS as u64));
+        for isa in available() {
+            let mut acc = [0.0; HEAD_DIM];
+            let mut heads = (0..N_HEADS / 2).cycle();
+            group.bench_function(isa.name(), |b| {
+                b.iter(|| {
+                    let head = heads.next().unwrap();
+                    let mut walk = [Walk::new(query, N_KEYS, 1.0 / 256.0, &mut acc)];
+                    for start in (0..N_KEYS).step_by(KV_BLOCK).rev() {
+                        // Keys in the first half of the memory, values in the second.
+                        let [keys, values] = [(0, rows[0]), (N_HEADS / 2, rows[1])].map(|(first, rows)| {
+                            let at = (first + head) * N_KEYS + start;
+                            rows.rows(at..at + KV_BLOCK, HEAD_DIM).unwrap()
+                        });
+                        isa.attend_block(&KvBlock { keys, values, start, end: start + KV_BLOCK }, 0.125, &mut walk);
+                    }
+                    walk[0].sum
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, score, accumulate, exp, attend, walk);
 criterion_main!(benches);

@@ -3,7 +3,9 @@
 //! - [`detect`]: what the processor has
 //! - [`products`]: products of quantized weights, all that the four differ in; the rest is AVX2's in each
 //! - [`floats`]: two registers hold the 16 partial sums of a dot product
-//! - [`attention`], [`math`], [`norm`]: the rest, eight columns at a time; [`quants`]: those that keys and values are stored as
+//! - [`math`], [`norm`], [`quantize`]: the rest, eight columns at a time
+//! - [`scores`], [`values`]: attention of one query over the keys and the values of a block, stored as floats or [`quants`], which
+//!   are asked for ([`prefetch`]) before a walk comes to them; what values count is made by [`weights`]
 //! - [`walks`]: attention of several queries at once, over the [`panel`] of a block
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
@@ -11,16 +13,20 @@
 //! Every function is compiled for the same two features: a closure has those of the function around it, and is only
 //! inlined into a function that has them all.
 
-mod attention;
 mod detect;
 mod floats;
 mod math;
 mod norm;
 mod panel;
+mod prefetch;
 mod products;
 mod quantize;
 mod quants;
+mod rows;
+mod scores;
+mod values;
 mod walks;
+mod weights;
 
 use crate::{
     Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar,
@@ -151,7 +157,7 @@ impl Kernels for X86 {
 
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { attention::sum_squares(row, head_dim) }
+        unsafe { values::sum_squares(row, head_dim) }
     }
 
     fn score_block(
@@ -164,7 +170,7 @@ impl Kernels for X86 {
         scores: &mut [f32],
     ) -> f32 {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { attention::score_block(q, keys, scale, slope, distance, scores) }
+        unsafe { scores::score_block(q, keys, scale, slope, distance, scores) }
     }
 
     fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
@@ -174,7 +180,7 @@ impl Kernels for X86 {
 
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { attention::accumulate_block(probs, values, acc) }
+        unsafe { values::accumulate_block(probs, values, acc) }
     }
 
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {

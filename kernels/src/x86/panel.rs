@@ -4,7 +4,9 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::floats::Element;
-use super::quants::{Quant, unpack_sixteen};
+use super::quants::Quant;
+use super::rows::Rows;
+use super::values::{in_order, pairs_of};
 use crate::{KV_BLOCK, QK};
 
 /// Columns of the widest head that fits a panel: half of a small L1 cache.
@@ -33,8 +35,8 @@ impl Panel {
     /// Row c: column c of each key; zeros for keys that there are not.
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn turned<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
-        let keys: Rows<'_, E> = Rows { x, head_dim };
-        self.turn(head_dim, |key, eight| match keys.get(key, eight) {
+        let keys = Rows::new(x, head_dim);
+        self.turn(head_dim, |key, i| match keys.get(key, 8 * i) {
             // SAFETY: this function has the features.
             Some(eight) => unsafe { E::widen(eight) },
             None => _mm256_setzero_ps(),
@@ -43,24 +45,9 @@ impl Panel {
 
     /// Row i: columns `2 i` and `2 i + 1` of each key as 16-bit integers.
     #[target_feature(enable = "avx2,f16c")]
-    pub(super) fn turned_quants(&mut self, x: &[i8], head_dim: usize) -> &[Row] {
-        let keys = Rows { x, head_dim };
-        self.turn(head_dim / 2, |key, i| {
-            let Some(sixteen): Option<&[i8; 16]> = keys.get(key, i) else { return _mm256_setzero_ps() };
-            // SAFETY: 16 readable bytes; `loadu` needs no alignment.
-            let bytes = unsafe { _mm_loadu_si128(sixteen.as_ptr().cast()) };
-            _mm256_castsi256_ps(_mm256_cvtepi8_epi16(bytes))
-        })
-    }
-
-    /// The same of quants that share a byte.
-    #[target_feature(enable = "avx2,f16c")]
-    pub(super) fn turned_pairs(&mut self, x: &[u8], head_dim: usize) -> &[Row] {
-        let keys = Rows { x, head_dim: head_dim / 2 };
-        self.turn(head_dim / 2, |key, i| match keys.get(key, i) {
-            Some(pairs) => _mm256_castsi256_ps(unpack_sixteen(pairs)),
-            None => _mm256_setzero_ps(),
-        })
+    pub(super) fn turned_quants<Q: Quant>(&mut self, x: &[Q], head_dim: usize) -> &[Row] {
+        let keys = Rows::new(x, head_dim / Q::COLUMNS);
+        self.turn(head_dim / 2, |key, i| _mm256_castsi256_ps(keys.sixteen(key, i)))
     }
 
     /// `n` rows, a multiple of 8: numbers `8 i..8 i + 8` of each key are what `of(key, i)` gives.
@@ -82,73 +69,41 @@ impl Panel {
     /// Row `32 g + j`: columns `32 g..32 g + 32` of value j; zeros for what there is not.
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn widened<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
-        let values: Rows<'_, E> = Rows { x, head_dim };
-        self.lay(head_dim, |value, eight| match values.get(value, eight) {
-            // SAFETY: this function has the features.
-            Some(eight) => unsafe { E::widen(eight) },
-            None => _mm256_setzero_ps(),
-        })
-    }
-
-    /// The same of quants that share a byte.
-    #[target_feature(enable = "avx2,f16c")]
-    pub(super) fn widened_pairs(&mut self, x: &[u8], head_dim: usize) -> &[Row] {
-        let values = Rows { x, head_dim: head_dim / 2 };
-        self.lay(head_dim, |value, eight| match values.get::<4>(value, eight) {
-            // SAFETY: this function has the features.
-            Some(pairs) => unsafe { u8::widen_eight(pairs) },
-            None => _mm256_setzero_ps(),
-        })
-    }
-
-    /// Columns `8 i..8 i + 8` of value j are what `of(j, i)` gives.
-    #[target_feature(enable = "avx2,f16c")]
-    #[inline]
-    fn lay(&mut self, head_dim: usize, of: impl Fn(usize, usize) -> __m256) -> &[Row] {
+        let values = Rows::new(x, head_dim);
         let n = head_dim.div_ceil(QK) * KV_BLOCK;
         for (g, group) in self.0[..n].chunks_mut(KV_BLOCK).enumerate() {
             for (j, row) in group.iter_mut().enumerate() {
                 for (i, x) in row.iter_mut().enumerate() {
-                    x.write(of(j, 4 * g + i));
+                    x.write(match values.get(j, QK * g + 8 * i) {
+                        // SAFETY: this function has the features.
+                        Some(eight) => unsafe { E::widen(eight) },
+                        None => _mm256_setzero_ps(),
+                    });
                 }
             }
         }
         // SAFETY: all parts of the first `n` rows were written.
         unsafe { self.rows(n) }
     }
-}
 
-/// Rows of keys or values.
-struct Rows<'a, E> {
-    x: &'a [E],
-    head_dim: usize,
-}
-
-impl<E> Rows<'_, E> {
-    /// Columns `N i..N i + N` of a row; `None` if there are none.
-    #[inline]
-    fn get<const N: usize>(&self, row: usize, i: usize) -> Option<&[E; N]> {
-        if (i + 1) * N > self.head_dim {
-            return None;
+    /// Row `16 g + i`: columns `32 g..32 g + 32` of values `2 i` and `2 i + 1`, in pairs of 16-bit integers; zeros for what there
+    /// is not.
+    #[target_feature(enable = "avx2,f16c")]
+    pub(super) fn paired<Q: Quant>(&mut self, x: &[Q], head_dim: usize) -> &[Row] {
+        let values = Rows::new(x, head_dim / Q::COLUMNS);
+        let n = head_dim.div_ceil(QK) * (KV_BLOCK / 2);
+        for (g, group) in self.0[..n].chunks_mut(KV_BLOCK / 2).enumerate() {
+            for (j, row) in group.iter_mut().enumerate() {
+                for (i, half) in row.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                    let [older, newer] = [2 * j, 2 * j + 1].map(|value| values.sixteen(value, 2 * g + i));
+                    let pairs = in_order(pairs_of(older, newer));
+                    half.iter_mut().zip(pairs).for_each(|(to, pairs)| _ = to.write(_mm256_castsi256_ps(pairs)));
+                }
+            }
         }
-        self.x.get(row * self.head_dim + i * N..)?.first_chunk()
+        // SAFETY: all parts of the first `n` rows were written.
+        unsafe { self.rows(n) }
     }
-}
-
-/// The scales of each group of 32 columns: those of all keys.
-#[target_feature(enable = "avx2,f16c")]
-pub(super) fn scales<'d>(d: &[u16], head_dim: usize, out: &'d mut [Row; WIDTH / QK]) -> &'d [Row] {
-    let n_groups = head_dim.div_ceil(QK);
-    for (g, out) in out[..n_groups].iter_mut().enumerate() {
-        let mut halves = [0; KV_BLOCK];
-        for (half, d) in halves.iter_mut().zip(d.chunks_exact(n_groups)) {
-            *half = d.get(g).copied().unwrap_or_default();
-        }
-        let eights = halves.as_chunks::<8>().0;
-        // SAFETY: this function has the features.
-        *out = core::array::from_fn(|i| unsafe { u16::widen(&eights[i]) });
-    }
-    out
 }
 
 /// Rows become columns.
@@ -175,20 +130,4 @@ fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
 #[inline]
 fn unpack(x: __m256, y: __m256) -> [__m256; 2] {
     [_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y)]
-}
-
-/// A quant, as the KV cache holds it.
-impl Element for i8 {
-    #[target_feature(enable = "avx2,f16c")]
-    #[inline]
-    unsafe fn widen(x: &[Self; 8]) -> __m256 {
-        // SAFETY: 8 readable bytes.
-        let bytes = unsafe { _mm_loadl_epi64(x.as_ptr().cast()) };
-        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
-    }
-
-    #[inline]
-    fn value(self) -> f32 {
-        self.into()
-    }
 }

@@ -2,7 +2,6 @@
 
 use core::arch::x86_64::*;
 
-use super::floats::Element;
 use crate::QK;
 
 /// What a stored row of quants consists of.
@@ -25,8 +24,14 @@ pub(super) trait Quant: Copy {
     /// The processor has AVX2 and F16C.
     unsafe fn widen_eight(eight: &[Self]) -> __m256;
 
+    /// 16 columns as 16-bit integers.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and F16C.
+    unsafe fn sixteen(columns: &[Self]) -> __m256i;
+
     /// Column `c` of a row.
-    fn column(row: &[Self], c: usize) -> f32;
+    fn column(row: &[Self], c: usize) -> i32;
 }
 
 /// A quant of 8 bits.
@@ -45,12 +50,22 @@ impl Quant for i8 {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn widen_eight(eight: &[Self]) -> __m256 {
-        // SAFETY: this function has the features.
-        unsafe { <Self as Element>::widen(&group(eight, 0)) }
+        let eight: [i8; 8] = group(eight, 0);
+        // SAFETY: 8 readable bytes.
+        let bytes = unsafe { _mm_loadl_epi64(eight.as_ptr().cast()) };
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
+    }
+
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn sixteen(columns: &[Self]) -> __m256i {
+        let columns: [i8; 16] = group(columns, 0);
+        // SAFETY: 16 readable bytes; `loadu` needs no alignment.
+        _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(columns.as_ptr().cast()) })
     }
 
     #[inline]
-    fn column(row: &[Self], c: usize) -> f32 {
+    fn column(row: &[Self], c: usize) -> i32 {
         row[c].into()
     }
 }
@@ -81,9 +96,19 @@ impl Quant for u8 {
         _mm256_cvtepi32_ps(_mm256_srai_epi32::<28>(tops))
     }
 
+    #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    fn column(row: &[Self], c: usize) -> f32 {
-        ((row[c / 2] >> (c % 2 * 4) & 15) as i8 - 8).into()
+    unsafe fn sixteen(columns: &[Self]) -> __m256i {
+        let pairs: [u8; 8] = group(columns, 0);
+        // SAFETY: 8 readable bytes.
+        let words = _mm_cvtepu8_epi16(unsafe { _mm_loadl_epi64(pairs.as_ptr().cast()) });
+        let nibbles = _mm_and_si128(_mm_or_si128(words, _mm_slli_epi16::<4>(words)), _mm_set1_epi8(15));
+        _mm256_cvtepi8_epi16(_mm_sub_epi8(nibbles, _mm_set1_epi8(8)))
+    }
+
+    #[inline]
+    fn column(row: &[Self], c: usize) -> i32 {
+        i32::from(row[c / 2] >> (c % 2 * 4) & 15) - 8
     }
 }
 
@@ -105,12 +130,34 @@ pub(super) fn load(group: &[i8; QK]) -> __m256i {
     unsafe { _mm256_loadu_si256(group.as_ptr().cast()) }
 }
 
-/// 16 columns, two in a byte, as 16-bit integers.
+/// What belongs to `G` groups of eight rows, row after row, as the eight of each group.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-pub(super) fn unpack_sixteen(pairs: &[u8; 8]) -> __m256i {
-    // SAFETY: 8 readable bytes.
-    let words = _mm_cvtepu8_epi16(unsafe { _mm_loadl_epi64(pairs.as_ptr().cast()) });
-    let nibbles = _mm_and_si128(_mm_or_si128(words, _mm_slli_epi16::<4>(words)), _mm_set1_epi8(15));
-    _mm256_cvtepi8_epi16(_mm_sub_epi8(nibbles, _mm_set1_epi8(8)))
+pub(super) fn by_group<const G: usize>(x: [__m256; G]) -> [__m256; G] {
+    let mut groups = x;
+    match (&x[..], &mut groups[..]) {
+        (&[a, b], [even, odd]) => {
+            let order = |x: __m256| {
+                // Rows 0 1 4 5, 2 3 6 7.
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(x)))
+            };
+            *even = order(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+            *odd = order(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+        }
+        (&[a, b, c, d], groups) => {
+            // The first two groups of two of the first and of the last four rows; the last two groups.
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            let (ab_2, cd_2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            let lower = |x, y| _mm256_shuffle_ps::<0b01_00_01_00>(x, y);
+            let upper = |x, y| _mm256_shuffle_ps::<0b11_10_11_10>(x, y);
+            for (group, x) in
+                groups.iter_mut().zip([lower(ab, cd), upper(ab, cd), lower(ab_2, cd_2), upper(ab_2, cd_2)])
+            {
+                // Rows 0 2 4 6, 1 3 5 7.
+                *group = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            }
+        }
+        _ => const { assert!(G == 1 || G == 2 || G == 4) },
+    }
+    groups
 }

@@ -1,0 +1,86 @@
+//! Stored rows of keys or values, and parts of them.
+
+use core::arch::x86_64::*;
+
+use super::prefetch::prefetch_older;
+use super::quants::Quant;
+use crate::scalar::LANES;
+
+/// Rows of as many elements each, one after the other.
+pub(super) struct Rows<'a, E> {
+    x: &'a [E],
+    stride: usize,
+    n: usize,
+}
+
+impl<'a, E> Rows<'a, E> {
+    /// All whole rows of `stride` elements.
+    pub(super) fn new(x: &'a [E], stride: usize) -> Self {
+        Self { x, stride, n: x.len() / stride.max(1) }
+    }
+
+    /// How many.
+    pub(super) fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Elements `at..at + N` of a row; `None` if there are none.
+    #[inline]
+    pub(super) fn get<const N: usize>(&self, row: usize, at: usize) -> Option<&'a [E; N]> {
+        // SAFETY: just asked.
+        (row < self.n && at + N <= self.stride).then(|| unsafe { self.get_unchecked(row, at) })
+    }
+
+    /// Elements `at..at + N` of a row.
+    ///
+    /// # Safety
+    /// `row < n` and `at + N` is no more than the stride.
+    #[inline]
+    pub(super) unsafe fn get_unchecked<const N: usize>(&self, row: usize, at: usize) -> &'a [E; N] {
+        debug_assert!(row < self.n && at + N <= self.stride);
+        // SAFETY: by the caller, there is that row, and an array of elements lies as they do.
+        unsafe { &*self.x.as_ptr().add(row * self.stride + at).cast() }
+    }
+
+    /// Asks for the row a block older than this part of one.
+    #[inline]
+    pub(super) fn prefetch_older<const N: usize>(&self, part: &[E; N]) {
+        prefetch_older(part, self.stride);
+    }
+}
+
+impl<Q: Quant> Rows<'_, Q> {
+    /// Columns `16 i..16 i + 16` of a row as 16-bit integers; zeros if there are none.
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    pub(super) fn sixteen(&self, row: usize, i: usize) -> __m256i {
+        let at = i * LANES / Q::COLUMNS;
+        // SAFETY: this function has the features.
+        unsafe {
+            match Q::COLUMNS {
+                1 => self.get::<16>(row, at).map(|columns| Q::sixteen(columns)),
+                _ => self.get::<8>(row, at).map(|columns| Q::sixteen(columns)),
+            }
+        }
+        .unwrap_or(_mm256_setzero_si256())
+    }
+
+    /// `N` times 16 columns of a row from `at` on, as 16-bit integers; asks for those a block older.
+    ///
+    /// # Safety
+    /// `row < n`, and it has these columns.
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    pub(super) unsafe fn sixteens<const N: usize>(&self, row: usize, at: usize) -> [__m256i; N] {
+        // SAFETY: as below.
+        prefetch_older(unsafe { self.get_unchecked::<1>(row, at / Q::COLUMNS) }, self.stride);
+        // SAFETY: by the caller; this function has the features.
+        core::array::from_fn(|i| unsafe {
+            let at = (at + i * LANES) / Q::COLUMNS;
+            match Q::COLUMNS {
+                1 => Q::sixteen(self.get_unchecked::<16>(row, at)),
+                _ => Q::sixteen(self.get_unchecked::<8>(row, at)),
+            }
+        })
+    }
+}
