@@ -59,7 +59,7 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
     let prefix = kv_file.as_ref().zip(model_id).map(|(kv_file, model)| kv_file.prefix(model)).transpose()?;
     let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
-    let vocab = file.vocab()?;
+    let vocab = file.vocab_of(&model)?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
     let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args, model_id, prefix };
