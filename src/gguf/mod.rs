@@ -13,12 +13,14 @@
 //! [`Model`](crate::Model); here only that it lies inside the file.
 
 mod cursor;
+mod long_arrays;
 mod value;
 
 use core::fmt;
 
 use cursor::Cursor;
 pub(crate) use cursor::attempt;
+use long_arrays::LongArrays;
 use nearfield_kernels::Layout;
 pub use value::{Array, Value, ValueType};
 
@@ -226,6 +228,7 @@ pub struct Gguf<'f> {
     version: u32,
     n_entries: u64,
     entries_at: usize,
+    long_arrays: LongArrays,
     n_tensors: u64,
     tensors_at: usize,
     data_at: usize,
@@ -255,13 +258,16 @@ impl<'f> Gguf<'f> {
             return Err(GgufError::TooMany { what: "metadata entries", found: n_entries, limit: MAX_ENTRIES });
         }
         let entries_at = cursor.at();
+        let mut long_arrays = LongArrays::NONE;
         let mut i = 0;
         while i < n_entries {
-            attempt!(read_entry(&mut cursor, file));
+            if let (_, Value::Array(array)) = attempt!(read_entry(&mut cursor, file, &LongArrays::NONE)) {
+                long_arrays.note(&array, cursor.at());
+            }
             i += 1;
         }
         let tensors_at = cursor.at();
-        let mut gguf = Self { file, version, n_entries, entries_at, n_tensors, tensors_at, data_at: 0 };
+        let mut gguf = Self { file, version, n_entries, entries_at, long_arrays, n_tensors, tensors_at, data_at: 0 };
         let alignment = match gguf.get("general.alignment") {
             None => DEFAULT_ALIGNMENT,
             Some(value) => match value.as_u64() {
@@ -330,8 +336,10 @@ impl<'f> Gguf<'f> {
         let mut cursor = Cursor::new(self.file, self.entries_at);
         let mut i = 0;
         while i < self.n_entries {
-            match read_entry(&mut cursor, self.file) {
-                Ok((key, value)) if is_joined(key, prefix, suffix) => return Some(value),
+            // That keys are UTF-8 was seen when they were checked.
+            let Ok(key) = cursor.string("a metadata key") else { return None };
+            match Value::read(&mut cursor, self.file, &self.long_arrays) {
+                Ok(value) if is_joined(key, prefix, suffix) => return Some(value),
                 Ok(_) => i += 1,
                 Err(_) => return None,
             }
@@ -341,9 +349,9 @@ impl<'f> Gguf<'f> {
 
     /// The metadata, in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = (&'f str, Value<'f>)> + use<'f> {
-        let file = self.file;
+        let (file, long_arrays) = (self.file, self.long_arrays);
         let mut cursor = Cursor::new(file, self.entries_at);
-        (0..self.n_entries).map_while(move |_| read_entry(&mut cursor, file).ok())
+        (0..self.n_entries).map_while(move |_| read_entry(&mut cursor, file, &long_arrays).ok())
     }
 
     /// The tensors, in the order of the file.
@@ -357,11 +365,20 @@ impl<'f> Gguf<'f> {
         let mut cursor = Cursor::new(self.file, self.tensors_at);
         let mut i = 0;
         while i < self.n_tensors {
-            match read_tensor(&mut cursor) {
-                Ok(tensor) if is_joined(tensor.name, prefix, suffix) => return Some(tensor),
-                Ok(_) => i += 1,
-                Err(_) => return None,
+            let mut entry = cursor;
+            let Ok(name) = cursor.string("a tensor's name") else { return None };
+            if is_joined(name, prefix, suffix) {
+                return match read_tensor(&mut entry) {
+                    Ok(tensor) => Some(tensor),
+                    Err(_) => None,
+                };
             }
+            // Of the others nothing but their length counts: dimensions, type and offset.
+            let Ok(n_dims) = cursor.u32("a tensor's dimensions") else { return None };
+            if cursor.take(8 * n_dims as u64 + 4 + 8, "a tensor").is_err() {
+                return None;
+            }
+            i += 1;
         }
         None
     }
@@ -395,9 +412,13 @@ impl<'f> Gguf<'f> {
     }
 }
 
-const fn read_entry<'f>(cursor: &mut Cursor<'f>, file: &'f [u8]) -> Result<(&'f str, Value<'f>), GgufError> {
+const fn read_entry<'f>(
+    cursor: &mut Cursor<'f>,
+    file: &'f [u8],
+    long_arrays: &LongArrays,
+) -> Result<(&'f str, Value<'f>), GgufError> {
     let key = attempt!(cursor.name("a metadata key"));
-    Ok((key, attempt!(Value::read(cursor, file))))
+    Ok((key, attempt!(Value::read(cursor, file, long_arrays))))
 }
 
 const fn read_tensor<'f>(cursor: &mut Cursor<'f>) -> Result<TensorInfo<'f>, GgufError> {
@@ -420,8 +441,12 @@ const fn read_tensor<'f>(cursor: &mut Cursor<'f>) -> Result<TensorInfo<'f>, Gguf
 }
 
 /// Whether `text` is `prefix` followed by `suffix`.
-const fn is_joined(text: &str, prefix: &str, suffix: &str) -> bool {
-    let (mut text, mut prefix, mut suffix) = (text.as_bytes(), prefix.as_bytes(), suffix.as_bytes());
+const fn is_joined(text: &[u8], prefix: &str, suffix: &str) -> bool {
+    // Most are told apart by that. Two texts in memory never have so many bytes that their sum overflows.
+    if text.len() != prefix.len() + suffix.len() {
+        return false;
+    }
+    let (mut text, mut prefix, mut suffix) = (text, prefix.as_bytes(), suffix.as_bytes());
     while let Some((want, rest)) = prefix.split_first() {
         match text.split_first() {
             Some((found, after)) if *found == *want => (text, prefix) = (after, rest),

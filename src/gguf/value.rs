@@ -2,6 +2,7 @@
 
 use super::GgufError;
 use super::cursor::{Cursor, attempt, split_off};
+use super::long_arrays::LongArrays;
 
 /// Arrays inside arrays that are followed: enough for any file that exists, few enough for a small stack.
 const MAX_NESTING: u32 = 4;
@@ -111,12 +112,22 @@ pub struct Array<'f> {
 }
 
 impl<'f> Value<'f> {
-    pub(crate) const fn read(cursor: &mut Cursor<'f>, file: &'f [u8]) -> Result<Self, GgufError> {
+    /// `long_arrays` are those of `file` that need not be walked over.
+    pub(super) const fn read(
+        cursor: &mut Cursor<'f>,
+        file: &'f [u8],
+        long_arrays: &LongArrays,
+    ) -> Result<Self, GgufError> {
         let ty = attempt!(ValueType::read(cursor));
-        Self::read_as(ty, cursor, file)
+        Self::read_as(ty, cursor, file, long_arrays)
     }
 
-    const fn read_as(ty: ValueType, cursor: &mut Cursor<'f>, file: &'f [u8]) -> Result<Self, GgufError> {
+    const fn read_as(
+        ty: ValueType,
+        cursor: &mut Cursor<'f>,
+        file: &'f [u8],
+        long_arrays: &LongArrays,
+    ) -> Result<Self, GgufError> {
         const WHAT: &str = "a metadata value";
         Ok(match ty {
             ValueType::U8 => Self::U8(attempt!(cursor.u8(WHAT))),
@@ -135,7 +146,10 @@ impl<'f> Value<'f> {
                 let ty = attempt!(ValueType::read(cursor));
                 let len = attempt!(cursor.u64("an array's length"));
                 let start = cursor.at();
-                attempt!(skip(ty, len, cursor, 1));
+                match long_arrays.n_bytes(start) {
+                    Some(n_bytes) => _ = attempt!(cursor.take(n_bytes as u64, WHAT)),
+                    None => attempt!(skip(ty, len, cursor, 1)),
+                }
                 let needs = (cursor.at() - start) as u64;
                 let Some(body) = split_off(file, start, cursor.at() - start) else {
                     return Err(GgufError::Truncated { what: WHAT, at: start as u64, needs, has: 0 });
@@ -201,14 +215,18 @@ const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32) -> R
         return Err(GgufError::Nesting { at: cursor.at() as u64, limit: MAX_NESTING });
     }
     let mut i = 0;
-    while i < len {
-        if matches!(ty, ValueType::String) {
+    if matches!(ty, ValueType::String) {
+        // A loop of its own: vocabularies have hundreds of thousands.
+        while i < len {
             attempt!(cursor.string(WHAT));
-        } else {
-            let ty = attempt!(ValueType::read(cursor));
-            let len = attempt!(cursor.u64("an array's length"));
-            attempt!(skip(ty, len, cursor, depth + 1));
+            i += 1;
         }
+        return Ok(());
+    }
+    while i < len {
+        let ty = attempt!(ValueType::read(cursor));
+        let len = attempt!(cursor.u64("an array's length"));
+        attempt!(skip(ty, len, cursor, depth + 1));
         i += 1;
     }
     Ok(())
@@ -218,6 +236,6 @@ impl<'f> Array<'f> {
     /// The elements, in order.
     pub fn iter(self) -> impl Iterator<Item = Value<'f>> {
         let mut cursor = Cursor::new(self.body, 0);
-        (0..self.len).map_while(move |_| Value::read_as(self.ty, &mut cursor, self.body).ok())
+        (0..self.len).map_while(move |_| Value::read_as(self.ty, &mut cursor, self.body, &LongArrays::NONE).ok())
     }
 }

@@ -249,7 +249,7 @@ fn strings<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<StringArray<'f>, Vo
     match gguf.get(key) {
         Some(Value::Array(Array { ty: ValueType::String, len, body })) => {
             // `Gguf::parse` walked over every string, so they all lie in the body.
-            StringArray::split(len, body).map(|(strings, _)| strings).ok_or(VocabError::Missing { key })
+            Ok(StringArray::walked(len, body))
         }
         Some(other) => Err(wrong_type(key, "array of strings", other)),
         None => Err(VocabError::Missing { key }),

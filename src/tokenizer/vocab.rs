@@ -39,6 +39,13 @@ impl<'f> StringArray<'f> {
         }
     }
 
+    /// The `n` strings that are `body`, as whoever walked over them has seen. Were they not, some would read as empty: nothing
+    /// is read that is not checked.
+    pub(super) const fn walked(n: u64, body: &'f [u8]) -> Self {
+        // Each has a length of eight bytes in `body`, so that `n` fits.
+        Self { n: n as usize, body }
+    }
+
     /// How many strings.
     pub const fn len(&self) -> usize {
         self.n

@@ -2,7 +2,8 @@
 
 use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
-use std::thread::available_parallelism;
+use std::panic::resume_unwind;
+use std::thread::{self, available_parallelism};
 
 use anyhow::{Context, Result};
 use memmap2::MmapMut;
@@ -33,9 +34,28 @@ impl Engine {
 
     /// The model in memory, its weights in the order of the kernels unless the arguments say otherwise.
     pub fn load(&self, file: ModelFile, args: &MachineArgs) -> Result<ModelFile> {
-        let file = file.repacked(args.repack, self.kernels, self.executor().n_workers())?;
+        let file = self.in_order(file, args)?;
         file.page_in()?;
         Ok(file)
+    }
+
+    /// The same, of which nothing is read yet that stays as it is in the file: for [`read_while`](Self::read_while).
+    pub fn in_order(&self, file: ModelFile, args: &MachineArgs) -> Result<ModelFile> {
+        file.repacked(args.repack, self.kernels, self.executor().n_workers())
+    }
+
+    /// What `make` makes of the file's tables. If there may be several threads, one reads the weights meanwhile.
+    pub fn read_while<T>(&self, file: &ModelFile, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.executor().n_workers() < 2 {
+            file.page_in()?;
+            return make();
+        }
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| file.page_in());
+            let made = make();
+            reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            made
+        })
     }
 
     /// For sessions.

@@ -79,22 +79,21 @@ impl ModelFile {
     /// [`Repack::Auto`], worth it; else the file as it is.
     pub fn repacked(self, when: Repack, kernels: &dyn Kernels, n_threads: usize) -> Result<Self> {
         let worth_it = kernels.layout() == Layout::Interleaved;
-        // Whether the file is a model at all is said when it is used.
-        let Ok(gguf) = self.gguf() else { return Ok(self) };
         if when == Repack::Off || when == Repack::Auto && !worth_it {
             return Ok(self);
         }
+        // Whether the file is a model at all is said when it is used.
+        let Ok(gguf) = self.gguf() else { return Ok(self) };
+        if Packing::is_done(&gguf) {
+            return Ok(self);
+        }
         let made = Packing::new(&gguf, self.bytes()).and_then(|packing| {
-            if packing.n_matrices() == 0 {
-                return Ok(None);
-            }
             let mut lines = allocate(self.bytes().len())?.in_large_pages();
             packing.make_all(&mut Line::bytes_mut(&mut lines)[..self.bytes().len()], n_threads)?;
-            Ok(Some(lines))
+            Ok(lines)
         });
         match made {
-            Ok(None) => Ok(self),
-            Ok(Some(lines)) => Ok(Self { bytes: Bytes::Repacked(lines, self.bytes().len()), name: self.name }),
+            Ok(lines) => Ok(Self { bytes: Bytes::Repacked(lines, self.bytes().len()), name: self.name }),
             Err(error) if when == Repack::Auto && !error.is::<Interrupted>() => {
                 report::note(format_args!("the weights stay in the file's order: {error:#}"));
                 Ok(self)
@@ -124,6 +123,11 @@ impl ModelFile {
     /// The vocabulary in it.
     pub fn vocab(&self) -> Result<Vocab<'_>> {
         Vocab::from_gguf(&self.gguf()?).with_context(|| self.name.clone())
+    }
+
+    /// The same of a file whose model was read before: its tables are not checked again.
+    pub fn vocab_of<'f>(&self, model: &Model<'f>) -> Result<Vocab<'f>> {
+        Vocab::from_gguf(model.gguf()).with_context(|| self.name.clone())
     }
 
     /// Reads the file from the disk now, with a bar if that takes long, and not piece by piece during the first token.

@@ -54,16 +54,17 @@ impl Unit {
 }
 
 impl<'f> Packing<'f> {
+    /// Whether no matrix is left whose rows could be interleaved.
+    pub fn is_done(gguf: &Gguf<'_>) -> bool {
+        Tiles::of_all(gguf).next().is_none()
+    }
+
     /// How the file is packed; tensors that lie in one another cannot be.
     pub fn new(gguf: &Gguf<'f>, file: &'f [u8]) -> Result<Self> {
         let data_at = gguf.data_at();
         let mut header = file[..data_at].to_vec();
         let mut tiles = Vec::new();
-        // An embedding that is no output is read row by row.
-        let is_looked_up =
-            |tensor: &TensorInfo<'_>| tensor.name == "token_embd.weight" && gguf.tensor("output.weight", "").is_some();
-        for tensor in gguf.tensors().filter(|tensor| !is_looked_up(tensor)) {
-            let Some(found) = Tiles::of(&tensor, data_at) else { continue };
+        for (tensor, found) in Tiles::of_all(gguf) {
             let at = tensor.type_at() as usize;
             header[at..at + 4].copy_from_slice(&Layout::Interleaved.to_gguf(found.ty).to_le_bytes());
             tiles.push(found);
@@ -170,6 +171,15 @@ impl<'f> Packing<'f> {
 }
 
 impl Tiles {
+    /// The tensors that have tiles.
+    fn of_all<'f>(gguf: &Gguf<'f>) -> impl Iterator<Item = (TensorInfo<'f>, Self)> {
+        // An embedding that is no output is read row by row.
+        let is_looked_up =
+            |tensor: &TensorInfo<'_>| tensor.name == "token_embd.weight" && gguf.tensor("output.weight", "").is_some();
+        let tensors = gguf.tensors().filter(move |tensor| !is_looked_up(tensor));
+        tensors.filter_map(|tensor| Some((tensor, Self::of(&tensor, gguf.data_at())?)))
+    }
+
     /// The tiles of a tensor; `None` if it has none: a vector, floats, too few rows, or interleaved already.
     fn of(tensor: &TensorInfo<'_>, data_at: usize) -> Option<Self> {
         let (ty, Layout::Plain) = Layout::from_gguf(tensor.ty)? else { return None };

@@ -57,11 +57,14 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
     let model_id = (args.save_kv.is_some() || args.load_kv.is_some()).then(|| file.id());
     let kv_file = args.load_kv.as_deref().map(KvFile::open).transpose()?;
     let prefix = kv_file.as_ref().zip(model_id).map(|(kv_file, model)| kv_file.prefix(model)).transpose()?;
-    let file = engine.load(file, &args.session.machine)?;
-    let model = file.model()?;
-    let vocab = file.vocab()?;
-    let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    let tokenizer = text::tokenizer(vocab, &mut lines)?;
+    let file = engine.in_order(file, &args.session.machine)?;
+    let mut lines = None;
+    let (model, tokenizer) = engine.read_while(&file, || {
+        let model = file.model()?;
+        let vocab = file.vocab_of(&model)?;
+        let lines = lines.insert(allocate(text::index_bytes(&vocab)?)?);
+        Ok((model, text::tokenizer(vocab, lines)?))
+    })?;
     let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args, model_id, prefix };
     then(&teller)
 }

@@ -1,0 +1,120 @@
+//! Metadata looked up by key: behind arrays of strings, however many and however long, and where a key stands twice.
+
+#[path = "reference/gguf_writer.rs"]
+#[allow(dead_code)] // what files without tensors need
+mod gguf_writer;
+
+use gguf_writer::{Value, Writer};
+use nearfield::Gguf;
+use nearfield::gguf::Value as Found;
+use proptest::prelude::*;
+
+/// `n` strings that are told from those of another `seed`.
+fn words(seed: usize, n: usize) -> Vec<String> {
+    (0..n).map(|i| format!("{seed}.{}", "x".repeat((seed + i) % 7))).collect()
+}
+
+/// Arrays of arrays of strings.
+fn nested(seed: usize, n: usize) -> Value {
+    Value::Array(9, (0..n).map(|i| Value::strings(&words(seed, i % 3))).collect())
+}
+
+fn strings_of(value: Option<Found<'_>>) -> Vec<String> {
+    let Some(Found::Array(array)) = value else { panic!("{value:?}") };
+    let strings = array.iter().map(|string| match string {
+        Found::String(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+        other => panic!("{other:?}"),
+    });
+    strings.collect()
+}
+
+#[test]
+fn behind_more_arrays_than_are_remembered() {
+    // Longer and longer, shorter and shorter, and neither.
+    for lengths in
+        [[1, 2, 3, 4, 5, 6, 7, 8, 9, 100], [100, 9, 8, 7, 6, 5, 4, 3, 2, 1], [5, 0, 5, 50, 0, 1, 50, 5, 70, 2]]
+    {
+        let mut writer = Writer::new(3);
+        for (i, &n) in lengths.iter().enumerate() {
+            writer = writer
+                .meta(&format!("words.{i}"), Value::strings(&words(i, n)))
+                .meta(&format!("nested.{i}"), nested(i, n))
+                .meta(&format!("number.{i}"), Value::U32(i as u32));
+        }
+        let file = writer.meta("last", Value::U32(77)).finish();
+        let gguf = Gguf::parse(&file).unwrap();
+        for (i, &n) in lengths.iter().enumerate() {
+            assert_eq!(strings_of(gguf.get(&format!("words.{i}"))), words(i, n), "{i} of {lengths:?}");
+            assert_eq!(gguf.get_joined("number", &format!(".{i}")), Some(Found::U32(i as u32)));
+            let Some(Found::Array(array)) = gguf.get(&format!("nested.{i}")) else { panic!("{i} of {lengths:?}") };
+            let inner: Vec<_> = array.iter().map(|inner| strings_of(Some(inner))).collect();
+            assert_eq!(inner, (0..n).map(|j| words(i, j % 3)).collect::<Vec<_>>());
+        }
+        assert_eq!(gguf.get("last"), Some(Found::U32(77)));
+        assert_eq!([gguf.get("absent"), gguf.get("las"), gguf.get("lastly"), gguf.get("")], [None; 4]);
+        assert_eq!(gguf.entries().count(), 31);
+    }
+}
+
+#[test]
+fn of_equal_keys_the_first_counts() {
+    let file = Writer::new(3)
+        .meta("number", Value::U32(1))
+        .meta("words", Value::strings(&words(1, 3)))
+        .meta("number", Value::U32(2))
+        .meta("words", Value::strings(&words(2, 300)))
+        .meta("either", Value::strings(&words(3, 30)))
+        .meta("either", Value::U32(3))
+        .finish();
+    let gguf = Gguf::parse(&file).unwrap();
+    assert_eq!(gguf.get("number"), Some(Found::U32(1)));
+    assert_eq!(strings_of(gguf.get("words")), words(1, 3));
+    assert_eq!(strings_of(gguf.get("either")), words(3, 30));
+    assert_eq!(gguf.entries().count(), 6);
+}
+
+#[test]
+fn many_entries() {
+    let mut writer = Writer::new(3);
+    for i in 0..5_000 {
+        writer = writer.meta(&format!("key.{i}"), Value::strings(&words(i, i % 5)));
+    }
+    let file = writer.finish();
+    let gguf = Gguf::parse(&file).unwrap();
+    for i in (0..5_000).step_by(499).chain([4_999]) {
+        assert_eq!(strings_of(gguf.get(&format!("key.{i}"))), words(i, i % 5));
+    }
+}
+
+/// A value of any kind that is walked over in its own way.
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<u8>().prop_map(Value::U8),
+        any::<u64>().prop_map(Value::U64),
+        ".{0,9}".prop_map(Value::String),
+        prop::collection::vec(any::<i32>(), 0..20).prop_map(|items| Value::i32s(&items)),
+        prop::collection::vec(".{0,9}", 0..40).prop_map(|items| Value::strings(&items)),
+        (0..9_usize, 0..9_usize).prop_map(|(seed, n)| nested(seed, n)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_key_has_the_value_of_its_first_entry(entries in prop::collection::vec(("[ab]{1,3}", value()), 0..30)) {
+        let writer = entries.iter().fold(Writer::new(3), |writer, (key, value)| writer.meta(key, value.clone()));
+        let file = writer.finish();
+        let gguf = Gguf::parse(&file).unwrap();
+        prop_assert_eq!(gguf.entries().count(), entries.len());
+        for (key, value) in &entries {
+            let first = gguf.entries().find(|(found, _)| found == key).map(|(_, value)| value);
+            prop_assert_eq!(gguf.get(key), first);
+            prop_assert_eq!(gguf.get_joined(&key[..1], &key[1..]), first);
+            let of_the_first = entries.iter().find(|(other, _)| other == key).map(|(_, value)| value.type_number());
+            prop_assert_eq!(first.map(|value| value.ty() as u32), of_the_first);
+            if let (Some(Found::String(bytes)), Value::String(_)) = (first, value) {
+                prop_assert!(entries.iter().any(|(_, value)| matches!(value, Value::String(text) if text.as_bytes() == bytes)));
+            }
+        }
+        prop_assert_eq!(gguf.get("c"), None);
+    }
+}
