@@ -90,8 +90,9 @@ impl Weights {
         }
         self.step = amax / 32767.0;
         self.round(probs.len(), 32767.0 / amax);
-        let i = self.pairs.iter().position(|&pair| pair != 0)?;
-        Some(2 * i + usize::from(self.pairs.get(i)? & 0xffff == 0))
+        let mut pairs = self.pairs.iter().enumerate().skip((KV_BLOCK - probs.len()) / 2);
+        let (i, pair) = pairs.find(|&(_, &pair)| pair != 0)?;
+        Some(2 * i + usize::from(pair & 0xffff == 0))
     }
 
     /// The `n` products times `id`, as integers.

@@ -281,17 +281,20 @@ fn accumulate<T>(probs: &[f32], values: Quants<'_, T>, add: AddColumns<T>, acc: 
             acc.iter_mut().for_each(|acc| *acc += weights.step);
             continue;
         };
+        // The step is at least 2^-79, so products with integers are zero or normal.
+        let normal = flushes_nothing(acc);
         for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
             let at = first * stride + (QK / COLUMNS * g + i) * values.bytes;
             let columns = values.qs.get(at..).zip(weights.quants.get(first..probs.len()));
             let (qs, quants) = columns.unwrap_or_else(|| broken("values of the output's length"));
-            // The step is at least 2^-79, so products with integers are zero or normal.
-            let normal = flushes_nothing(acc);
-            let mut apart = [0.0; COLUMNS];
             // SAFETY: `qs` begins with the columns of the first value of `quants`, and reaches to the end of the last one's row.
-            unsafe { add(&weights, quants, qs.as_ptr(), stride, if normal { acc } else { &mut apart }) };
-            if !normal {
-                acc.iter_mut().zip(apart).for_each(|(acc, sum)| *acc += sum);
+            let add = |acc: &mut _| unsafe { add(&weights, quants, qs.as_ptr(), stride, acc) };
+            if normal {
+                add(acc);
+            } else {
+                let mut sums = [0.0; COLUMNS];
+                add(&mut sums);
+                acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
             }
         }
     }
