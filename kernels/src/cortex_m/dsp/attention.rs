@@ -235,9 +235,9 @@ struct Quants<'a, T> {
 /// `acc[c] += step · Σ_j w_j q_j[c]` over up to 32 columns.
 ///
 /// # Safety
-/// `acc` are fours, one at least. Of as many columns, `key_0 + j * stride` holds those of each value `j` from `first` on. `first`
+/// `acc` are fours, one at least. Of as many columns, `value_0 + j * stride` holds those of each value `j` from `first` on. `first`
 /// is less than [`KV_BLOCK`], and no value before it counts.
-type AddGroup<T> = unsafe fn(weights: &Weights, first: usize, key_0: *const T, stride: usize, acc: &mut [f32]);
+type AddGroup<T> = unsafe fn(weights: &Weights, first: usize, value_0: *const T, stride: usize, acc: &mut [f32]);
 
 /// Group after group of 32 columns; there is at least one value.
 fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, acc: &mut [f32]) {
@@ -248,8 +248,8 @@ fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, 
         let group = values.qs.get(g * values.group_len..).zip(values.d.get(g..));
         let (qs, d) = group.unwrap_or_else(|| broken("values of the output's length"));
         match weights.set(probs, d, groups) {
-            // SAFETY: `acc` is 16 or 32 columns. Counted from the end as the weights are, the value before which none counts is one of
-            // `probs.len()`, whose rows, `stride` apart, reach to the end of `qs`.
+            // SAFETY: `acc` is 16 or 32 columns. The last of `probs.len()` rows, `stride` apart, is that of value 31, as the last weight
+            // is value 31's, so the first value that counts has a row.
             Some(first) => unsafe {
                 let missing = KV_BLOCK - probs.len();
                 add(&weights, first, qs.as_ptr().wrapping_sub(missing * stride), stride, acc)
@@ -261,22 +261,23 @@ fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, 
 
 /// A function that adds four columns of the values in a pass.
 ///
-/// `$load` is what loads them from a value, `$add` adds the products of what was loaded of two with a pair of weights, `$sums` makes
-/// sums of what became of `$init`, and those of the next pass lie `$next` bytes further.
+/// `$load` is what loads them from a value, `$add` adds the products of what was loaded of two with a pair of weights, `$sums`
+/// makes sums of what became of `$init`, and those of the next pass lie `$next` bytes further.
 ///
-/// A turn of the loop takes eight values; it is entered at the first that counts. What then stands for the older one of the pair is
-/// multiplied with zero.
+/// A turn of the loop takes eight values; it is entered at the first that counts. What then stands for the older one of the pair
+/// is multiplied with zero.
 ///
 /// Registers: `r0` the first of four values, `r1` and `r3` once and three times the stride, `r2` weights and `r8` their end,
 /// `r9` and `r10` two pairs of them, `r4`..`r7` sums, `r11`, `r12`, `lr` values. Of a pass: `s8`, `s9` what `r0` and `r2` begin
-/// with, `s10` where the loop is entered, `s11` the step, `s12` and `s13` the columns and their end, `s16`..`s19` what sums begin with.
+/// with, `s10` where the loop is entered, `s11` the step, `s12` and `s13` the columns and their end, `s16`..`s19` what sums begin
+/// with.
 macro_rules! add_group {
     ($(#[$doc:meta])* $name:ident($ty:ty), $load:literal, $add:ident, $init:expr, $sums:literal, $next:literal) => {
         $(#[$doc])*
         ///
         /// # Safety
         /// See [`AddGroup`].
-        unsafe fn $name(weights: &Weights, first: usize, key_0: *const $ty, stride: usize, acc: &mut [f32]) {
+        unsafe fn $name(weights: &Weights, first: usize, value_0: *const $ty, stride: usize, acc: &mut [f32]) {
             let of_four = first / KEYS * KEYS;
             let init: [i32; 4] = $init(weights);
             let pairs = weights.pairs.as_ptr_range();
@@ -330,7 +331,7 @@ macro_rules! add_group {
                     "cmp r4, r5",
                     "bne 2b",
                     "pop {{r6, r7}}",
-                    inout("r0") key_0.wrapping_add(of_four * stride) => _, in("r1") stride,
+                    inout("r0") value_0.wrapping_add(of_four * stride) => _, in("r1") stride,
                     inout("r2") pairs.start.wrapping_add(of_four / 2) => _, in("r8") pairs.end,
                     inout("r3") first % 8 => _, inout("r10") weights.step.to_bits() => _,
                     inout("r4") acc_range.start => _, inout("r5") acc_range.end => _,

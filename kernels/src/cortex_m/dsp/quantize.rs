@@ -64,8 +64,8 @@ pub(in super::super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
 /// What the values of a block count in a sum, as [`scalar::quantize_weights`] has it.
 pub(super) struct Weights {
     pub(super) step: f32,
-    /// Two i16 each, the older value's in the lower half and the newest one's at the end; zeros before the oldest. Behind them two
-    /// words more, which loops load ahead.
+    /// Two i16 each, the older value's in the lower half and the newest one's at the end; zeros before the oldest. Behind them
+    /// two words more, which loops load ahead.
     pub(super) pairs: [u32; KV_BLOCK / 2 + 2],
     /// What they were made of, as far from the end.
     products: [f32; KV_BLOCK],
@@ -77,10 +77,10 @@ const FOUR: usize = 4;
 impl Weights {
     pub(super) const ZERO: Self = Self { step: 0.0, pairs: [0; _], products: [0.0; _] };
 
-    /// Weighs `probs.len()` values with the scales `d`, `groups` apart; returns the place, among [`KV_BLOCK`], of the first one that
-    /// counts. None where all count `step`, which is then NaN or zero; the pairs are not set.
+    /// Weighs `probs.len()` values with the scales `d`, `groups` apart; returns the place, among [`KV_BLOCK`], of the first one
+    /// that counts. None where all count `step`, which is then NaN or zero; the pairs are not set.
     ///
-    /// These weights were never set, or for as many values.
+    /// These weights were never set, or for as many values: what stands before the oldest is zero.
     pub(super) fn set(&mut self, probs: &[f32], d: &[u16], groups: usize) -> Option<usize> {
         let largest = self.multiply(probs, d, groups);
         let amax = f32::from_bits(largest >> 1);
@@ -99,7 +99,7 @@ impl Weights {
     fn round(&mut self, n: usize, id: f32) {
         let zeros = (KV_BLOCK - n) / FOUR * FOUR;
         let (products, pairs) = (self.products.as_ptr_range(), self.pairs.as_mut_ptr());
-        // SAFETY: reads the last products, whole fours of 32, one at least, since that many are not zero, and writes as many pairs.
+        // SAFETY: `n` is 1..=32. Reads the last products, whole fours, `n` at least, and writes as many halves of pairs.
         unsafe {
             asm!(
                 "vmov s4, s5, r8, r9",
@@ -153,8 +153,8 @@ impl Weights {
             return largest;
         };
         let products = self.products.as_mut_ptr_range();
-        // SAFETY: reads as many probabilities, whole fours, and a scale of each, `groups` apart; writes as many products, which end
-        // where there are no more of them.
+        // SAFETY: reads `probs`, whole fours, and a scale of each, `groups` apart, of which there are as many (see above); writes
+        // as many products, the last of 32.
         unsafe {
             asm!(
                 "2:",

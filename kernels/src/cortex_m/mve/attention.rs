@@ -262,13 +262,12 @@ struct Quants<'a, T> {
     d: &'a [u16],
 }
 
-/// `acc[c] += step · Σ_j w_j q_j[c]` over 16 columns.
+/// `acc[c] += step · Σ_j w_j q_j[c]` over 16 columns, where no sum is subnormal: see [`flushes_nothing`].
 ///
 /// # Safety
-/// From `key` on, `stride` bytes apart, lie those columns of the values that `quants` weighs. No number in `acc` and none that becomes
-/// of it is subnormal.
+/// From `value` on, `stride` bytes apart, lie those columns of the values that `quants` weighs.
 type AddColumns<T> =
-    unsafe fn(weights: &Weights, quants: &[i32], key: *const T, stride: usize, acc: &mut [f32; COLUMNS]);
+    unsafe fn(weights: &Weights, quants: &[i32], value: *const T, stride: usize, acc: &mut [f32; COLUMNS]);
 
 /// 16 columns at a time.
 fn accumulate<T>(probs: &[f32], values: Quants<'_, T>, add: AddColumns<T>, acc: &mut [f32]) {
@@ -308,7 +307,7 @@ macro_rules! add_columns {
         ///
         /// # Safety
         /// See [`AddColumns`].
-        unsafe fn $name(weights: &Weights, quants: &[i32], key: *const $ty, stride: usize, acc: &mut [f32; COLUMNS]) {
+        unsafe fn $name(weights: &Weights, quants: &[i32], value: *const $ty, stride: usize, acc: &mut [f32; COLUMNS]) {
             // SAFETY: reads what the caller promises and `quants`, writes `acc`.
             unsafe {
                 asm!(
@@ -329,7 +328,7 @@ macro_rules! add_columns {
                     "le lr, 4b",
                     "5:",
                     $sums,
-                    inout("r0") key => _, in("r1") stride, inout("r2") quants.as_ptr() => _,
+                    inout("r0") value => _, in("r1") stride, inout("r2") quants.as_ptr() => _,
                     in("r3") quants.len() % KEYS, in("r12") quants.len() / KEYS,
                     inout("r4") acc => _, in("r5") weights.step.to_bits(),
                     inout("r8") -8 * weights.sum => _, inout("r9") 0x0f => _, out("r10") _, out("r11") _, out("lr") _,
