@@ -1,11 +1,12 @@
-//! Attention over one block of stored keys and values: four keys at a time, 16 columns of values in registers.
+//! Attention over one block of stored keys and values: four keys at a time, four columns of quantized values.
 
 use core::arch::asm;
 
+use super::quantize::Weights;
 use super::reduce::strided_sum;
 use super::split::byte_pairs;
 use super::word::{add_products, half, sign_extend_even, sign_extend_odd};
-use crate::contract::broken;
+use crate::contract::{broken, require};
 use crate::scalar::{self, assert_query, assert_rows, distance_of, unpack_quants};
 use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
@@ -200,38 +201,14 @@ unsafe fn products_of_four(keys: *const i8, stride: usize, pairs: &[u32]) -> [i3
 pub(in super::super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     let head_dim = acc.len();
     assert_rows(values, probs.len(), head_dim);
+    require(probs.len() <= KV_BLOCK, "values of one block");
     match values {
         _ if probs.is_empty() || !head_dim.is_multiple_of(COLUMNS) => scalar::accumulate_block(probs, values, acc),
         KvRows::F32(values) => accumulate(probs, values, |&x| x, acc),
         KvRows::F16(values) => accumulate(probs, values, |&x| half(x), acc),
-        KvRows::Q8_0 { qs, d } => {
-            for (i, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
-                let columns = qs.get(i * COLUMNS..).zip(d.get(i * COLUMNS / QK..));
-                let (qs, d) = columns.unwrap_or_else(|| broken("values of the output's length"));
-                let values = Quants { qs, head_dim, d, groups: head_dim.div_ceil(QK) };
-                accumulate_quants(probs, values, acc);
-            }
-        }
-        KvRows::Q4_0 { qs, d, .. } if probs.len() <= KV_BLOCK => {
-            for (i, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
-                let columns = unpack_columns(qs, head_dim, i * COLUMNS);
-                let d = d.get(i * COLUMNS / QK..).unwrap_or_else(|| broken("values of the output's length"));
-                let groups = head_dim.div_ceil(QK);
-                accumulate_quants(probs, Quants { qs: columns.as_flattened(), head_dim: COLUMNS, d, groups }, acc);
-            }
-        }
-        values => scalar::accumulate_block(probs, values, acc),
+        KvRows::Q8_0 { qs, d } => accumulate_quants(probs, Quants { qs, group_len: QK, d }, add_bytes, acc),
+        KvRows::Q4_0 { qs, d, .. } => accumulate_quants(probs, Quants { qs, group_len: QK / 2, d }, add_nibbles, acc),
     }
-}
-
-/// Columns `at..at + 16` of a block of packed values as bytes; `at` is a multiple of 16.
-pub(in super::super) fn unpack_columns(qs: &[u8], head_dim: usize, at: usize) -> [[i8; COLUMNS]; KV_BLOCK] {
-    let mut columns = [[0; COLUMNS]; KV_BLOCK];
-    for (columns, row) in columns.iter_mut().zip(qs.chunks_exact(head_dim.div_ceil(2).max(1))) {
-        let unpacked = unpack_quants(row.get(at / 2..).and_then(|row| row.get(..COLUMNS / 2)).unwrap_or_default());
-        columns.iter_mut().zip(unpacked).for_each(|(column, quant)| *column = quant);
-    }
-    columns
 }
 
 /// Values that are floats, 16 columns at a time.
@@ -248,79 +225,194 @@ fn accumulate<T>(probs: &[f32], values: &[T], float: impl Fn(&T) -> f32, acc: &m
     }
 }
 
-/// 16 columns of int8 values and their scales, of the first key; those of the next lie `head_dim` and `groups` further.
-struct Quants<'a> {
-    qs: &'a [i8],
-    head_dim: usize,
+/// Quantized values: of 32 columns `group_len` bytes, and their scales.
+struct Quants<'a, T> {
+    qs: &'a [T],
+    group_len: usize,
     d: &'a [u16],
-    groups: usize,
 }
 
+/// `acc[c] += step · Σ_j w_j q_j[c]` over up to 32 columns.
+///
+/// # Safety
+/// `acc` are fours, one at least. Of as many columns, `value_0 + j * stride` holds those of each value `j` from `first` on. `first`
+/// is less than [`KV_BLOCK`], and no value before it counts.
+type AddGroup<T> = unsafe fn(weights: &Weights, first: usize, value_0: *const T, stride: usize, acc: &mut [f32]);
+
+/// Group after group of 32 columns; there is at least one value.
+fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, acc: &mut [f32]) {
+    let groups = acc.len().div_ceil(QK);
+    let stride = values.group_len * acc.len() / QK;
+    let mut weights = Weights::ZERO;
+    for (g, acc) in acc.chunks_mut(QK).enumerate() {
+        let group = values.qs.get(g * values.group_len..).zip(values.d.get(g..));
+        let (qs, d) = group.unwrap_or_else(|| broken("values of the output's length"));
+        match weights.set(probs, d, groups) {
+            // SAFETY: `acc` is 16 or 32 columns. The last of `probs.len()` rows, `stride` apart, is that of value 31, as the last weight
+            // is value 31's, so the first value that counts has a row.
+            Some(first) => unsafe {
+                let missing = KV_BLOCK - probs.len();
+                add(&weights, first, qs.as_ptr().wrapping_sub(missing * stride), stride, acc)
+            },
+            None => acc.iter_mut().for_each(|acc| *acc += weights.step),
+        }
+    }
+}
+
+/// A function that adds four columns of the values in a pass.
+///
+/// `$load` is what loads them from a value, `$add` adds the products of what was loaded of two with a pair of weights, `$sums`
+/// makes sums of what became of `$init`, and those of the next pass lie `$next` bytes further.
+///
+/// A turn of the loop takes eight values; it is entered at the first that counts. What then stands for the older one of the pair
+/// is multiplied with zero.
+///
+/// Registers: `r0` the first of four values, `r1` and `r3` once and three times the stride, `r2` weights and `r8` their end,
+/// `r9` and `r10` two pairs of them, `r4`..`r7` sums, `r11`, `r12`, `lr` values. Of a pass: `s8`, `s9` what `r0` and `r2` begin
+/// with, `s10` where the loop is entered, `s11` the step, `s12` and `s13` the columns and their end, `s16`..`s19` what sums begin
+/// with.
+macro_rules! add_group {
+    ($(#[$doc:meta])* $name:ident($ty:ty), $load:literal, $add:ident, $init:expr, $sums:literal, $next:literal) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// See [`AddGroup`].
+        unsafe fn $name(weights: &Weights, first: usize, value_0: *const $ty, stride: usize, acc: &mut [f32]) {
+            let of_four = first / KEYS * KEYS;
+            let init: [i32; 4] = $init(weights);
+            let pairs = weights.pairs.as_ptr_range();
+            let acc_range = acc.as_mut_ptr_range();
+            // SAFETY: reads what the caller promises, weights and two words behind them; writes `acc`. What it changes is named,
+            // or pushed.
+            unsafe {
+                asm!(
+                    "push {{r6, r7}}",
+                    "vmov s8, s9, r0, r2",
+                    "vmov s10, s11, r3, r10",
+                    "vmov s12, s13, r4, r5",
+                    "vldmia r9, {{s16-s19}}",
+                    "add r3, r1, r1, lsl #1",
+                    "2:",
+                    "vmov r0, r2, s8, s9",
+                    "vmov r11, s10",
+                    "vmov r4, r5, s16, s17",
+                    "vmov r6, r7, s18, s19",
+                    "ldmia r2!, {{r9, r10}}",
+                    "tbb [pc, r11]",
+                    "3:",
+                    ".byte (20f - 3b) / 2, (21f - 3b) / 2, (22f - 3b) / 2, (23f - 3b) / 2",
+                    ".byte (24f - 3b) / 2, (25f - 3b) / 2, (26f - 3b) / 2, (27f - 3b) / 2",
+                    four_values!($load, $add, "20", "21", "22", "23"),
+                    four_values!($load, $add, "24", "25", "26", "27"),
+                    "cmp r2, r8",
+                    "bne 20b",
+                    $sums,
+                    "vmov s0, s1, r4, r5",
+                    "vmov s2, s3, r6, r7",
+                    "vcvt.f32.s32 s0, s0",
+                    "vcvt.f32.s32 s1, s1",
+                    "vcvt.f32.s32 s2, s2",
+                    "vcvt.f32.s32 s3, s3",
+                    "vmul.f32 s0, s11, s0",
+                    "vmul.f32 s1, s11, s1",
+                    "vmul.f32 s2, s11, s2",
+                    "vmul.f32 s3, s11, s3",
+                    "vmov r4, r5, s12, s13",
+                    "vldmia r4, {{s4-s7}}",
+                    "vadd.f32 s4, s4, s0",
+                    "vadd.f32 s5, s5, s1",
+                    "vadd.f32 s6, s6, s2",
+                    "vadd.f32 s7, s7, s3",
+                    "vstmia r4!, {{s4-s7}}",
+                    "vmov r0, s8",
+                    concat!("add r0, r0, #", $next),
+                    "vmov s8, r0",
+                    "vmov s12, r4",
+                    "cmp r4, r5",
+                    "bne 2b",
+                    "pop {{r6, r7}}",
+                    inout("r0") value_0.wrapping_add(of_four * stride) => _, in("r1") stride,
+                    inout("r2") pairs.start.wrapping_add(of_four / 2) => _, in("r8") pairs.end,
+                    inout("r3") first % 8 => _, inout("r10") weights.step.to_bits() => _,
+                    inout("r4") acc_range.start => _, inout("r5") acc_range.end => _,
+                    inout("r9") &init => _,
+                    out("r11") _, out("r12") _, out("lr") _,
+                    out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("s6") _, out("s7") _,
+                    out("s8") _, out("s9") _, out("s10") _, out("s11") _, out("s12") _, out("s13") _,
+                    out("s16") _, out("s17") _, out("s18") _, out("s19") _,
+                )
+            }
+        }
+    };
+}
+
+/// Four values; the loop may be entered before each.
 #[rustfmt::skip]
 macro_rules! four_values {
-    ($at:literal, [$a:literal $b:literal $c:literal $d:literal]) => {
+    ($load:literal, $add:ident, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "ldrsb r8, [r0, #", $at, "]",
-            "\n ldrsb r9, [r0, #", $at, " + 1]",
-            "\n ldrsb r10, [r0, #", $at, " + 2]",
-            "\n ldrsb r11, [r0, #", $at, " + 3]",
-            "\n vmov s4, s5, r8, r9",
-            "\n vmov s6, s7, r10, r11",
-            "\n vcvt.f32.s32 s4, s4",
-            "\n vcvt.f32.s32 s5, s5",
-            "\n vcvt.f32.s32 s6, s6",
-            "\n vcvt.f32.s32 s7, s7",
-            "\n vmul.f32 s4, s0, s4",
-            "\n vmul.f32 s5, s0, s5",
-            "\n vmul.f32 s6, s0, s6",
-            "\n vmul.f32 s7, s0, s7",
-            "\n vadd.f32 ", $a, ", ", $a, ", s4",
-            "\n vadd.f32 ", $b, ", ", $b, ", s5",
-            "\n vadd.f32 ", $c, ", ", $c, ", s6",
-            "\n vadd.f32 ", $d, ", ", $d, ", s7",
+            $a, ": ", $load, " r11, [r0]\n",
+            $b, ": ", $load, " r12, [r0, r1]",
+            $add!("r9"),
+            "\n", $c, ": ", $load, " r11, [r0, r1, lsl #1]\n",
+            $d, ": ", $load, " r12, [r0, r3]",
+            $add!("r10"),
+            "\n add r0, r0, r1, lsl #2",
+            "\n ldmia r2!, {{r9, r10}}",
         )
     };
 }
 
-/// `acc[c] += Σ_j (probs[j] · d_j) · q_j[c]`, from the last key to the first; there is at least one.
-fn accumulate_quants(probs: &[f32], values: Quants<'_>, acc: &mut [f32; COLUMNS]) {
-    let Quants { qs, head_dim, d, groups } = values;
-    let last = probs.len() - 1;
-    let of_last = qs.get(last * head_dim..last * head_dim + COLUMNS).zip(d.get(last * groups));
-    let (qs, d) = of_last.unwrap_or_else(|| broken("values of the output's length"));
-    let mut sums = [0.0f32; COLUMNS];
-    let probs = probs.as_ptr_range();
-    // SAFETY: reads 16 quants and a scale of each key: those of the last are borrowed above, those before it lie
-    // `head_dim` bytes and `groups` halves lower in the same slices. Writes `sums`.
-    unsafe {
-        asm!(
-            "vldmia r12, {{s16-s31}}",
-            "2:",
-            "vldmdb r4!, {{s0}}",
-            "ldrh r8, [r2]",
-            "sub r2, r2, r3",
-            "vmov s1, r8",
-            "vcvtb.f32.f16 s1, s1",
-            "vmul.f32 s0, s0, s1",
-            four_values!("0", ["s16" "s17" "s18" "s19"]),
-            four_values!("4", ["s20" "s21" "s22" "s23"]),
-            four_values!("8", ["s24" "s25" "s26" "s27"]),
-            four_values!("12", ["s28" "s29" "s30" "s31"]),
-            "sub r0, r0, r1",
-            "cmp r4, r5",
-            "bne 2b",
-            "vstmia r12, {{s16-s31}}",
-            inout("r0") qs.as_ptr() => _, in("r1") head_dim,
-            inout("r2") &raw const *d => _, in("r3") 2 * groups,
-            inout("r4") probs.end => _, in("r5") probs.start,
-            in("r12") &mut sums,
-            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-            out("s0") _, out("s1") _, out("s4") _, out("s5") _, out("s6") _, out("s7") _,
-            out("s16") _, out("s17") _, out("s18") _, out("s19") _, out("s20") _, out("s21") _, out("s22") _,
-            out("s23") _, out("s24") _, out("s25") _, out("s26") _, out("s27") _, out("s28") _, out("s29") _,
-            out("s30") _, out("s31") _,
-            options(nostack)
+/// Of four bytes each of two values.
+#[rustfmt::skip]
+macro_rules! add_four_bytes {
+    ($weights:literal) => {
+        concat!(
+            "\n pkhbt lr, r11, r12, lsl #16",
+            "\n pkhtb r12, r12, r11, asr #16",
+            "\n sxtb16 r11, lr",
+            "\n smlad r4, r11, ", $weights, ", r4",
+            "\n sxtb16 lr, lr, ror #8",
+            "\n smlad r5, lr, ", $weights, ", r5",
+            "\n sxtb16 r11, r12",
+            "\n smlad r6, r11, ", $weights, ", r6",
+            "\n sxtb16 r12, r12, ror #8",
+            "\n smlad r7, r12, ", $weights, ", r7",
         )
-    }
-    acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
+    };
+}
+
+/// Of four nibbles each of two values: sums, the second one's times 16, and the last with 16 times that of the fourth.
+#[rustfmt::skip]
+macro_rules! add_four_nibbles {
+    ($weights:literal) => {
+        concat!(
+            "\n pkhbt r11, r11, r12, lsl #16",
+            "\n and r12, r11, #0x000f000f",
+            "\n smlad r4, r12, ", $weights, ", r4",
+            "\n and r12, r11, #0x00f000f0",
+            "\n smlad r5, r12, ", $weights, ", r5",
+            "\n uxtb16 r11, r11, ror #8",
+            "\n smlad r7, r11, ", $weights, ", r7",
+            "\n and r11, r11, #0x000f000f",
+            "\n smlad r6, r11, ", $weights, ", r6",
+        )
+    };
+}
+
+add_group! {
+    /// Quants of 8 bits.
+    add_bytes(i8), "ldr", add_four_bytes, |_: &Weights| [0; 4], "", 4
+}
+
+add_group! {
+    /// Quants of 4 bits, each of which is stored as 8 more: sums begin with what that is too much. They stay below 2^29.
+    add_nibbles(u8), "ldrh", add_four_nibbles,
+    |weights: &Weights| {
+        let less = -8 * weights.sum();
+        [less, 16 * less, less, 17 * less]
+    },
+    "asr r5, r5, #4
+    sub r7, r7, r6
+    asr r7, r7, #4", 2
 }
