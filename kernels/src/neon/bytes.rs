@@ -71,6 +71,38 @@ pub(super) unsafe fn next_32(p: &mut *const u8) -> [int8x16_t; 2] {
     [low, high]
 }
 
+/// 16 bytes, and a step of `stride`.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(super) unsafe fn step_16(p: &mut *const u8, stride: usize) -> int8x16_t {
+    let out;
+    // SAFETY: reads the bytes that the caller vouches for.
+    unsafe {
+        asm!(
+            "ld1 {{{out:v}.16b}}, [{p}], {stride}",
+            out = out(vreg) out,
+            p = inout(reg) *p,
+            stride = in(reg) stride,
+            options(pure, readonly, nostack, preserves_flags)
+        );
+    }
+    out
+}
+
+/// 32 bytes, and a step of `stride`. Not `ld1`, whose two registers follow each other: an operand of `asm!` is one register.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(super) unsafe fn step_32(p: &mut *const u8, stride: usize) -> [int8x16_t; 2] {
+    // SAFETY: by the caller.
+    let out = unsafe { load_32::<0>(*p) };
+    *p = p.wrapping_add(stride);
+    out
+}
+
 /// 32 bytes at `p + OFFSET` (a multiple of 16 below 1024), without a step.
 ///
 /// # Safety
@@ -144,6 +176,33 @@ pub(super) unsafe fn next_halves(rows: &mut [*const u8; ROWS]) -> [float32x4_t; 
         );
     }
     widen(bits)
+}
+
+/// Eight half-precision numbers, a step of `stride` bytes behind each.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(super) unsafe fn halves_apart(p: &mut *const u8, stride: usize) -> uint16x8_t {
+    let bits;
+    // SAFETY: reads the bytes that the caller vouches for.
+    unsafe {
+        asm!(
+            "ld1 {{{bits:v}.h}}[0], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[1], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[2], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[3], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[4], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[5], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[6], [{p}], {stride}",
+            "ld1 {{{bits:v}.h}}[7], [{p}], {stride}",
+            bits = out(vreg) bits,
+            p = inout(reg) *p,
+            stride = in(reg) stride,
+            options(pure, readonly, nostack, preserves_flags)
+        );
+    }
+    bits
 }
 
 /// Four bytes of each row, a lane each.

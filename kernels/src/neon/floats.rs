@@ -203,19 +203,19 @@ unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
 /// `Σ f(x)`, in 16 strided sums and the tree.
 #[target_feature(enable = "neon")]
 #[inline]
-pub(super) fn sum(x: &[f32], f: impl Fn(Floats) -> Floats) -> f32 {
+pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(Floats) -> Floats) -> f32 {
     let (sixteens, rest) = x.as_chunks::<LANES>();
     let mut sums = [[vdupq_n_f32(0.0); 2]; 2];
     for sixteen in sixteens {
         for (sum, eight) in sums.iter_mut().zip(sixteen.as_chunks::<8>().0) {
-            *sum = add(*sum, f(f32::widen(eight)));
+            *sum = add(*sum, f(E::widen(eight)));
         }
     }
     if rest.is_empty() {
         return tree(sums);
     }
     let mut last = [0.0; LANES];
-    last[..rest.len()].copy_from_slice(rest);
+    last.iter_mut().zip(rest).for_each(|(to, x)| *to = x.value());
     let terms = to_lanes([f(load_some(&last[..8])), f(load_some(&last[8..]))]);
     tree(add_tail(sums, terms.into_iter().take(rest.len())))
 }
@@ -249,7 +249,7 @@ pub(super) fn add_tail(sums: [Floats; 2], terms: impl Iterator<Item = f32>) -> [
 /// The 16 partial sums.
 #[target_feature(enable = "neon")]
 #[inline]
-fn to_lanes(sums: [Floats; 2]) -> [f32; LANES] {
+pub(super) fn to_lanes(sums: [Floats; 2]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
     store_some(sums[0], &mut lanes[..8]);
     store_some(sums[1], &mut lanes[8..]);

@@ -50,7 +50,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
 /// The largest magnitude, by its bits.
 #[target_feature(enable = "neon")]
 #[inline]
-fn largest(x: [float32x4_t; 8]) -> f32 {
+pub(super) fn largest(x: [float32x4_t; 8]) -> f32 {
     let [a, b, c, d, e, f, g, h] = x.map(|x| vreinterpretq_u32_f32(vabsq_f32(x)));
     let max = |a, b| vmaxq_u32(a, b);
     f32::from_bits(vmaxvq_u32(max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))))
