@@ -136,7 +136,7 @@ fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
     let rows = Rows::new(qs, stride);
     for ((acc, d), at) in acc.chunks_mut(QK).zip(&d_rows).zip((0..).step_by(QK)) {
         let weights = weigh(&probs, d, None);
-        if let Some(acc) = acc.as_mut_array::<QK>() {
+        if acc.len() == QK {
             // SAFETY: rows are as wide as `acc`.
             unsafe { add_sixteens::<Q, 2>(&rows, &weights, at, acc.as_chunks_mut().0) };
             continue;
