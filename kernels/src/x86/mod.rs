@@ -4,8 +4,8 @@
 //! - [`products`]: products of quantized weights, all that the four differ in; the rest is AVX2's in each
 //! - [`floats`]: two registers hold the 16 partial sums of a dot product
 //! - [`math`], [`norm`], [`quantize`]: the rest, eight columns at a time
-//! - [`scores`], [`values`]: attention of one query over the keys and the values of a block, stored as floats or [`quants`], which
-//!   are asked for ([`prefetch`]) before a walk comes to them; what values count is made by [`weights`]
+//! - [`scores`], [`values`]: attention of one query over the keys and the values of a block, [`rows`] of floats or of [`quants`],
+//!   which are asked for ([`prefetch`]) before a walk comes to them; what values count is made by [`weights`]
 //! - [`walks`]: attention of several queries at once, over the [`panel`] of a block
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
