@@ -192,16 +192,17 @@ unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
 /// `Σ f(x)`, in 16 strided sums and the tree.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-pub(super) fn sum(x: &[f32], f: impl Fn(__m256) -> __m256) -> f32 {
+pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(__m256) -> __m256) -> f32 {
     let (sixteens, rest) = x.as_chunks::<LANES>();
     let mut sums = [_mm256_setzero_ps(); 2];
     for sixteen in sixteens {
         for (sum, eight) in sums.iter_mut().zip(sixteen.as_chunks::<8>().0) {
-            *sum = _mm256_add_ps(*sum, f(load(eight)));
+            // SAFETY: this function has the features, too.
+            *sum = _mm256_add_ps(*sum, f(unsafe { E::widen(eight) }));
         }
     }
     let mut last = [0.0; LANES];
-    last[..rest.len()].copy_from_slice(rest);
+    last.iter_mut().zip(rest).for_each(|(to, x)| *to = x.value());
     let terms = to_lanes([f(load(&last[..8])), f(load(&last[8..]))]);
     tree(to_lanes(add_tail(sums, terms.into_iter().take(rest.len()))))
 }

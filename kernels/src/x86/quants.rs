@@ -24,11 +24,11 @@ pub(super) trait Quant: Copy {
     /// The processor has AVX2 and F16C.
     unsafe fn widen_eight(eight: &[Self]) -> __m256;
 
-    /// 16 columns as 16-bit integers.
+    /// 16 columns from `at` on, as 16-bit integers.
     ///
     /// # Safety
-    /// The processor has AVX2 and F16C.
-    unsafe fn sixteen(columns: &[Self]) -> __m256i;
+    /// They can be read; the processor has AVX2 and F16C.
+    unsafe fn sixteen(at: *const Self) -> __m256i;
 
     /// Column `c` of a row.
     fn column(row: &[Self], c: usize) -> i32;
@@ -58,10 +58,9 @@ impl Quant for i8 {
 
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    unsafe fn sixteen(columns: &[Self]) -> __m256i {
-        let columns: [i8; 16] = group(columns, 0);
-        // SAFETY: 16 readable bytes; `loadu` needs no alignment.
-        _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(columns.as_ptr().cast()) })
+    unsafe fn sixteen(at: *const Self) -> __m256i {
+        // SAFETY: 16 bytes, by the caller; `loadu` needs no alignment.
+        _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(at.cast()) })
     }
 
     #[inline]
@@ -98,10 +97,9 @@ impl Quant for u8 {
 
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    unsafe fn sixteen(columns: &[Self]) -> __m256i {
-        let pairs: [u8; 8] = group(columns, 0);
-        // SAFETY: 8 readable bytes.
-        let words = _mm_cvtepu8_epi16(unsafe { _mm_loadl_epi64(pairs.as_ptr().cast()) });
+    unsafe fn sixteen(at: *const Self) -> __m256i {
+        // SAFETY: 8 bytes, by the caller; `loadl` needs no alignment.
+        let words = _mm_cvtepu8_epi16(unsafe { _mm_loadl_epi64(at.cast()) });
         let nibbles = _mm_and_si128(_mm_or_si128(words, _mm_slli_epi16::<4>(words)), _mm_set1_epi8(15));
         _mm256_cvtepi8_epi16(_mm_sub_epi8(nibbles, _mm_set1_epi8(8)))
     }

@@ -54,15 +54,12 @@ impl<Q: Quant> Rows<'_, Q> {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     pub(super) fn sixteen(&self, row: usize, i: usize) -> __m256i {
-        let at = i * LANES / Q::COLUMNS;
-        // SAFETY: this function has the features.
-        unsafe {
-            match Q::COLUMNS {
-                1 => self.get::<16>(row, at).map(|columns| Q::sixteen(columns)),
-                _ => self.get::<8>(row, at).map(|columns| Q::sixteen(columns)),
-            }
+        let (at, n) = (i * LANES / Q::COLUMNS, LANES / Q::COLUMNS);
+        if row >= self.n || at + n > self.stride {
+            return _mm256_setzero_si256();
         }
-        .unwrap_or(_mm256_setzero_si256())
+        // SAFETY: the columns are there; this function has the features.
+        unsafe { Q::sixteen(self.x.as_ptr().add(row * self.stride + at)) }
     }
 
     /// `N` times 16 columns of a row from `at` on, as 16-bit integers; asks for those a block older.
@@ -72,15 +69,11 @@ impl<Q: Quant> Rows<'_, Q> {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     pub(super) unsafe fn sixteens<const N: usize>(&self, row: usize, at: usize) -> [__m256i; N] {
-        // SAFETY: as below.
-        prefetch_older(unsafe { self.get_unchecked::<1>(row, at / Q::COLUMNS) }, self.stride);
         // SAFETY: by the caller; this function has the features.
-        core::array::from_fn(|i| unsafe {
-            let at = (at + i * LANES) / Q::COLUMNS;
-            match Q::COLUMNS {
-                1 => Q::sixteen(self.get_unchecked::<16>(row, at)),
-                _ => Q::sixteen(self.get_unchecked::<8>(row, at)),
-            }
-        })
+        unsafe {
+            let first = self.x.as_ptr().add(row * self.stride + at / Q::COLUMNS);
+            self.prefetch_older::<1>(&*first.cast());
+            core::array::from_fn(|i| Q::sixteen(first.add(i * LANES / Q::COLUMNS)))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::floats::{Element, add_tail, load, store, to_lanes};
+use super::floats::{Element, add_tail, load, store, sum, to_lanes};
 use super::norm::square;
 use super::panel::WIDTH;
 use super::prefetch::prefetch_older;
@@ -18,43 +18,29 @@ use crate::{KV_BLOCK, KvRows, QK};
 pub(super) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
     match row {
-        // SAFETY: this function has the features.
-        KvRows::F32(x) => squares(head_dim, |at| unsafe { f32::widen(eight(x, at)) }, |at| x[at].value()),
-        // SAFETY: this function has the features.
-        KvRows::F16(x) => squares(head_dim, |at| unsafe { u16::widen(eight(x, at)) }, |at| x[at].value()),
-        KvRows::Q8_0 { qs, d } => squares_of_quants(qs, d, head_dim),
-        KvRows::Q4_0 { qs, d, .. } => squares_of_quants(qs, d, head_dim),
+        KvRows::F32(x) => sum(x, |v| square(v)),
+        KvRows::F16(x) => sum(x, |v| square(v)),
+        KvRows::Q8_0 { qs, d } => squares(qs, d, head_dim),
+        KvRows::Q4_0 { qs, d, .. } => squares(qs, d, head_dim),
     }
 }
 
+/// `Σ (d q)²`
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn squares_of_quants<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
+fn squares<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
     let scale = |at: usize| d[at / QK].value();
-    squares(
-        head_dim,
-        // SAFETY: this function has the features.
-        |at| _mm256_mul_ps(_mm256_set1_ps(scale(at)), unsafe { Q::widen_eight(&qs[at / Q::COLUMNS..]) }),
-        |at| scale(at) * Q::column(qs, at) as f32,
-    )
-}
-
-/// `Σ v²`, of columns that are given eight or one at a time.
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn squares(head_dim: usize, eight: impl Fn(usize) -> __m256, one: impl Fn(usize) -> f32) -> f32 {
     let mut sums = [_mm256_setzero_ps(); 2];
     let whole = head_dim / LANES * LANES;
     for at in (0..whole).step_by(LANES) {
-        sums = [0, 1].map(|half| _mm256_add_ps(sums[half], square(eight(at + 8 * half))));
+        for (sum, at) in sums.iter_mut().zip([at, at + 8]) {
+            // SAFETY: this function has the features.
+            let eight = unsafe { Q::widen_eight(&qs[at / Q::COLUMNS..]) };
+            *sum = _mm256_add_ps(*sum, square(_mm256_mul_ps(_mm256_set1_ps(scale(at)), eight)));
+        }
     }
-    tree(to_lanes(add_tail(sums, (whole..head_dim).map(|at| one(at) * one(at)))))
-}
-
-/// Columns `at..at + 8`.
-#[inline]
-fn eight<E>(row: &[E], at: usize) -> &[E; 8] {
-    row[at..].first_chunk().expect("eight columns")
+    let rest = (whole..head_dim).map(|at| scale(at) * Q::column(qs, at) as f32);
+    tree(to_lanes(add_tail(sums, rest.map(|v| v * v))))
 }
 
 /// See [`crate::Kernels::accumulate_block`].
