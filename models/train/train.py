@@ -41,6 +41,7 @@ def parse():
     parser.add_argument("--warmup", type=float, default=0.01, help="share of the budget")
     parser.add_argument("--decay", type=float, default=0.55, help="share of the budget, at its end")
     parser.add_argument("--qat", type=float, default=0.0, help="share of the budget, at its end")
+    parser.add_argument("--stories", default="tinystories.txt", help="files of stories in the corpus, separated by commas")
     parser.add_argument("--tales", type=float, default=0.0, help="share of fairy-tale batches before the decay")
     parser.add_argument("--batch", type=int, default=16, help="windows a step")
     parser.add_argument("--lr-muon", type=float, default=0.02)
@@ -54,10 +55,14 @@ def parse():
     return parser.parse_args()
 
 
+def story_files(args) -> list[Path]:
+    return [args.corpus / name for name in args.stories.split(",")]
+
+
 def vocabulary(args) -> Tokenizer:
     path = args.out / "tokenizer.json"
     if not path.exists():
-        bpe.train([args.corpus / "tinystories.txt"], SHAPES[args.shape].n_vocab).save(str(path))
+        bpe.train(story_files(args), SHAPES[args.shape].n_vocab).save(str(path))
     return Tokenizer.from_file(str(path))
 
 
@@ -67,9 +72,10 @@ class Batches:
     def __init__(self, args, tokenizer: Tokenizer, step: int):
         # A resumed run takes a fresh shuffle: which windows were already seen is not kept.
         seed = [args.seed, step]
-        windows = lambda name: corpus.Windows(corpus.encode(tokenizer, args.corpus / name), LENGTH, seed)
-        self.stories = windows("tinystories.txt")
-        self.tales = windows("fairytales.txt") if args.tales else None
+        documents = lambda files: [document for file in files for document in corpus.encode(tokenizer, file)]
+        windows = lambda files: corpus.Windows(documents(files), LENGTH, seed)
+        self.stories = windows(story_files(args))
+        self.tales = windows([args.corpus / "fairytales.txt"]) if args.tales else None
         self.random = np.random.default_rng(seed)
         self.args = args
 
