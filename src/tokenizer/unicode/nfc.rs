@@ -219,10 +219,14 @@ enum Step {
 fn step(base: char, last: u32, unit: Unit) -> Step {
     let class = class(unit);
     let is_free = last == 0 || last < class;
-    match unit {
-        Unit::Char(char) if is_free && let Some(joined) = composed(base, char) => Step::Joined(joined),
-        _ if class == 0 => Step::Begins,
-        _ => Step::Stays(class),
+    let joined = match unit {
+        Unit::Char(char) if is_free => composed(base, char),
+        _ => None,
+    };
+    match joined {
+        Some(joined) => Step::Joined(joined),
+        None if class == 0 => Step::Begins,
+        None => Step::Stays(class),
     }
 }
 
