@@ -90,8 +90,20 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::block::{Block, BlockQ4_K, BlockQ6_K};
+    use crate::block::{Block, BlockIQ4_XS, BlockQ4_K, BlockQ6_K, gguf_type_name, gguf_type_reordered};
     use crate::{Matrix, conformance::Rng};
+
+    /// Every number that ggml has given, also those that it has withdrawn (`ggml.h`).
+    #[test]
+    fn all_numbers_have_names() {
+        let unnamed: Vec<u32> = (0..=43).filter(|&number| gguf_type_name(number) == "unknown").collect();
+        assert_eq!(unnamed, [43]);
+        let names = [(4, "Q4_2"), (15, "Q8_K"), (31, "Q4_0_4_4"), (38, "IQ4_NL_8_8"), (41, "Q1_0"), (42, "Q2_0")];
+        names.map(|(number, name)| assert_eq!(gguf_type_name(number), name));
+        let reordered = |number| gguf_type_reordered(number).map(WeightType::name);
+        assert_eq!([30, 31, 33, 34].map(reordered), [None, Some("Q4_0"), Some("Q4_0"), None]);
+        assert_eq!([35, 36, 38, 39].map(reordered), [None, Some("IQ4_NL"), Some("IQ4_NL"), None]);
+    }
 
     #[test]
     fn numbers_are_found_again() {
@@ -131,6 +143,7 @@ mod tests {
     fn blocks_are_found_again() {
         found_again::<BlockQ4_K>(|block| block.qs.to_vec());
         found_again::<BlockQ6_K>(|block| [&block.ql[..], &block.qh, &block.d.0].concat());
+        found_again::<BlockIQ4_XS>(|block| [&block.scales_h[..], &block.scales_l, &block.qs].concat());
     }
 
     fn found_again<B: Block>(bytes_of: impl Fn(&B) -> Vec<u8>) {

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use nearfield_kernels::block::gguf_type_reordered;
+
 use crate::gguf::GgufError;
 use crate::shape::ShapeError;
 
@@ -105,7 +107,14 @@ impl fmt::Display for LoadError {
             }
             Self::TensorType { layer, name, want, found, number } => {
                 let name = TensorName(layer, name);
-                write!(f, "the tensor {name} has type {found} ({number}): {want} can run")
+                write!(f, "the tensor {name} has type {found} ({number}): {want} can run")?;
+                match gguf_type_reordered(number) {
+                    Some(ty) => write!(
+                        f,
+                        "; quantize the original again, to {ty}: weights are reordered as they are loaded, or by `nearfield pack`"
+                    ),
+                    None => Ok(()),
+                }
             }
             Self::Misaligned { layer, name } => {
                 write!(f, "the tensor {} is not aligned to 4 bytes in memory", TensorName(layer, name))

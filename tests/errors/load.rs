@@ -145,32 +145,37 @@ fn load_errors() {
         ),
         (
             "a type that cannot run",
-            change("blk.0.ffn_up.weight", &|t| t.ty = 20),
-            LoadError::TensorType {
-                layer: Some(0),
-                name: "ffn_up.weight",
-                want: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K",
-                found: "IQ4_NL",
-                number: 20,
-            },
-            &["blk.0.ffn_up.weight", "IQ4_NL (20)", "Q4_0"],
+            change("blk.0.ffn_up.weight", &|t| t.ty = 40),
+            type_error(Some(0), "ffn_up.weight", "NVFP4", 40),
+            &["blk.0.ffn_up.weight", "NVFP4 (40)", "Q4_0"],
+        ),
+        (
+            "weights in an order that llama.cpp has given up",
+            change("blk.0.ffn_up.weight", &|t| t.ty = 31),
+            type_error(Some(0), "ffn_up.weight", "Q4_0_4_4", 31),
+            &["blk.0.ffn_up.weight", "Q4_0_4_4 (31)", "quantize the original again, to Q4_0:", "nearfield pack"],
+        ),
+        (
+            "the same of indexes",
+            change("blk.0.ffn_up.weight", &|t| t.ty = 38),
+            type_error(Some(0), "ffn_up.weight", "IQ4_NL_8_8", 38),
+            &["IQ4_NL_8_8 (38)", "to IQ4_NL:"],
         ),
         (
             "a type that is none",
             change("token_embd.weight", &|t| t.ty = 1000),
-            LoadError::TensorType {
-                layer: None,
-                name: "token_embd.weight",
-                want: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K",
-                found: "unknown",
-                number: 1000,
-            },
+            type_error(None, "token_embd.weight", "unknown", 1000),
             &["token_embd.weight", "unknown (1000)"],
         ),
     ];
     for (what, parts, want, words) in cases {
         assert_error(what, want, load(parts.file().bytes()), words);
     }
+}
+
+fn type_error(layer: Option<usize>, name: &'static str, found: &'static str, number: u32) -> LoadError {
+    let want = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS";
+    LoadError::TensorType { layer, name, want, found, number }
 }
 
 #[test]

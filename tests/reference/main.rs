@@ -78,7 +78,7 @@ fn numbers_survive_quantization() {
             "Q8_0" => 0.006,
             "Q6_K" => 0.02,
             "Q5_0" | "Q5_1" | "Q5_K" => 0.05,
-            "Q4_0" | "Q4_1" | "Q4_K" => 0.1,
+            "Q4_0" | "Q4_1" | "Q4_K" | "IQ4_NL" | "IQ4_XS" => 0.1,
             "Q3_K" => 0.2,
             "Q2_K" => 0.35,
             name => panic!("no bound for {name}"),

@@ -6,6 +6,7 @@
 pub mod gguf_writer;
 pub mod logits;
 pub mod quantize;
+pub mod quantize_iq4;
 pub mod quantize_k;
 pub mod tiny_gguf;
 pub mod weights;

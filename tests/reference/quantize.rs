@@ -2,6 +2,7 @@
 //!
 //! The simple types round as ggml's `quantize_row_*_ref` do. Blocks: ggml, `ggml-common.h`.
 
+use super::quantize_iq4::*;
 use super::quantize_k::*;
 use half::{bf16, f16};
 
@@ -18,7 +19,7 @@ pub struct Type {
 
 /// Every type that the runtime reads.
 #[rustfmt::skip]
-pub const TYPES: [Type; 13] = [
+pub const TYPES: [Type; 15] = [
     Type { name: "F32", number: 0, block_len: 1, block_bytes: 4, quantize: f32_bytes, dequantize: f32_values },
     Type { name: "F16", number: 1, block_len: 1, block_bytes: 2, quantize: f16_bytes, dequantize: f16_values },
     Type { name: "BF16", number: 30, block_len: 1, block_bytes: 2, quantize: bf16_bytes, dequantize: bf16_values },
@@ -32,6 +33,8 @@ pub const TYPES: [Type; 13] = [
     Type { name: "Q4_K", number: 12, block_len: 256, block_bytes: 144, quantize: quantize_q4_k, dequantize: dequantize_q4_k },
     Type { name: "Q5_K", number: 13, block_len: 256, block_bytes: 176, quantize: quantize_q5_k, dequantize: dequantize_q5_k },
     Type { name: "Q6_K", number: 14, block_len: 256, block_bytes: 210, quantize: quantize_q6_k, dequantize: dequantize_q6_k },
+    Type { name: "IQ4_NL", number: 20, block_len: 32, block_bytes: 18, quantize: quantize_iq4_nl, dequantize: dequantize_iq4_nl },
+    Type { name: "IQ4_XS", number: 23, block_len: 256, block_bytes: 136, quantize: quantize_iq4_xs, dequantize: dequantize_iq4_xs },
 ];
 
 /// The type with GGUF's name.
@@ -179,13 +182,13 @@ fn dequantize_q5_1(bytes: &[u8]) -> Vec<f32> {
     values(bytes, 32, |b: &[u8; 24], i| f32::from(five_bits(&b[4..], i)) * get_f16(b) + get_f16(&b[2..]))
 }
 
-fn put_nibbles(out: &mut [u8], q: impl Fn(usize) -> u8) {
+pub(super) fn put_nibbles(out: &mut [u8], q: impl Fn(usize) -> u8) {
     for (i, out) in out.iter_mut().enumerate() {
         *out = (q(i) & 15) | (q(i + 16) & 15) << 4;
     }
 }
 
-fn nibble(qs: &[u8], i: usize) -> u8 {
+pub(super) fn nibble(qs: &[u8], i: usize) -> u8 {
     if i < 16 { qs[i] & 15 } else { qs[i - 16] >> 4 }
 }
 

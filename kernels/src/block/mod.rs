@@ -7,6 +7,7 @@
 //! its eight groups) and so on. Any bytes are a valid block.
 
 mod floats;
+mod iq4;
 mod k;
 mod q;
 mod weight_type;
@@ -16,9 +17,10 @@ use core::mem::{align_of, size_of};
 use crate::contract::require;
 
 pub use floats::{BF16, F16, F32};
+pub use iq4::{BlockIQ4_NL, BlockIQ4_XS, IQ4_VALUES};
 pub use k::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, scale_and_minimum};
 pub use q::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
-pub use weight_type::{WeightType, gguf_type_name};
+pub use weight_type::{WeightType, gguf_type_name, gguf_type_reordered};
 
 /// Weights of a block of the 32-element formats.
 pub const QK: usize = 32;
@@ -84,6 +86,8 @@ blocks! {
     BlockQ4_K Q4_K;
     BlockQ5_K Q5_K;
     BlockQ6_K Q6_K;
+    BlockIQ4_NL IQ4_NL;
+    BlockIQ4_XS IQ4_XS;
 }
 
 /// Bytes of a file as blocks, in place.

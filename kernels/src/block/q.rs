@@ -93,7 +93,8 @@ pub struct BlockQ8_0 {
     pub qs: [i8; QK],
 }
 
-fn nibbles(qs: &[u8; QK / 2]) -> [u8; QK] {
+/// Low halves of the bytes, then their high halves.
+pub(super) fn nibbles(qs: &[u8; QK / 2]) -> [u8; QK] {
     core::array::from_fn(|j| qs[j % 16] >> (4 * (j / 16)) & 15)
 }
 

@@ -70,6 +70,10 @@ weight_types! {
     Q5_K = 13, "Q5_K", QK_K, 176;
     /// 6-bit super-blocks, 8-bit scales of 16 weights.
     Q6_K = 14, "Q6_K", QK_K, 210;
+    /// 4-bit indexes of 16 values, scale.
+    IQ4_NL = 20, "IQ4_NL", QK, 18;
+    /// 4-bit indexes of 16 values, super-blocks, 6-bit scales of 32 weights.
+    IQ4_XS = 23, "IQ4_XS", QK_K, 136;
     /// The upper half of a single: 8 exponent bits, 7 of mantissa.
     BF16 = 30, "BF16", 1, 2;
 }
@@ -80,12 +84,13 @@ impl WeightType {
         self.block_len() > 1
     }
 
-    /// Half-precision numbers at the beginning and at the end of a block: its scales and minimums.
+    /// Numbers of two bytes at the beginning and at the end of a block: its half-precision scales and minimums, and the high
+    /// bits of IQ4_XS's integer scales.
     pub const fn halves(self) -> [usize; 2] {
         match self {
             Self::F32 | Self::BF16 => [0, 0],
-            Self::F16 | Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => [1, 0],
-            Self::Q4_1 | Self::Q5_1 | Self::Q4_K | Self::Q5_K => [2, 0],
+            Self::F16 | Self::Q4_0 | Self::Q5_0 | Self::Q8_0 | Self::IQ4_NL => [1, 0],
+            Self::Q4_1 | Self::Q5_1 | Self::Q4_K | Self::Q5_K | Self::IQ4_XS => [2, 0],
             Self::Q3_K | Self::Q6_K => [0, 1],
             Self::Q2_K => [0, 2],
         }
@@ -119,23 +124,40 @@ pub const fn gguf_type_name(number: u32) -> &'static str {
         17 => "IQ2_XS",
         18 => "IQ3_XXS",
         19 => "IQ1_S",
-        20 => "IQ4_NL",
         21 => "IQ3_S",
         22 => "IQ2_S",
-        23 => "IQ4_XS",
         24 => "I8",
         25 => "I16",
         26 => "I32",
         27 => "I64",
         28 => "F64",
         29 => "IQ1_M",
+        31 => "Q4_0_4_4",
+        32 => "Q4_0_4_8",
+        33 => "Q4_0_8_8",
         34 => "TQ1_0",
         35 => "TQ2_0",
+        36 => "IQ4_NL_4_4",
+        37 => "IQ4_NL_4_8",
+        38 => "IQ4_NL_8_8",
         39 => "MXFP4",
+        40 => "NVFP4",
+        41 => "Q1_0",
+        42 => "Q2_0",
         _ => match Layout::from_gguf(number) {
             Some((ty, Layout::Plain)) => ty.name(),
             Some((ty, Layout::Interleaved)) => ty.interleaved_name(),
             None => "unknown",
         },
+    }
+}
+
+/// The plain type of weights that llama.cpp once stored in another order, for some processors' kernels; `None` for all other
+/// type numbers. Such files have been refused by llama.cpp, too, since it reorders weights as it loads them (December 2024).
+pub const fn gguf_type_reordered(number: u32) -> Option<WeightType> {
+    match number {
+        31..=33 => Some(WeightType::Q4_0),
+        36..=38 => Some(WeightType::IQ4_NL),
+        _ => None,
     }
 }

@@ -202,5 +202,7 @@ pub fn weights(rng: &mut Rng, ty: WeightType, layout: Layout, n_rows: usize, out
 
 /// Where the half-precision numbers of a block lie.
 fn scale_offsets(ty: WeightType) -> impl Iterator<Item = usize> {
-    pieces(ty).filter(|&(_, width)| width == 2).map(|(at, _)| at)
+    // The second half of this type holds integers.
+    let is_scale = move |&(at, width): &(usize, usize)| width == 2 && (ty != WeightType::IQ4_XS || at == 0);
+    pieces(ty).filter(is_scale).map(|(at, _)| at)
 }

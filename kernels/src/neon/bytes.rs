@@ -150,6 +150,16 @@ pub(super) unsafe fn next_4(p: &mut *const u8) -> uint8x16_t {
 /// Two bytes of each row can be read.
 #[inline(always)]
 pub(super) unsafe fn next_halves(rows: &mut [*const u8; ROWS]) -> [float32x4_t; 2] {
+    // SAFETY: by the caller.
+    widen(unsafe { next_2(rows) })
+}
+
+/// Two bytes of each row.
+///
+/// # Safety
+/// Two bytes of each row can be read.
+#[inline(always)]
+pub(super) unsafe fn next_2(rows: &mut [*const u8; ROWS]) -> uint16x8_t {
     let bits: uint16x8_t;
     let [a, b, c, d, e, f, g, h] = rows;
     // SAFETY: reads the bytes that the caller vouches for.
@@ -175,7 +185,7 @@ pub(super) unsafe fn next_halves(rows: &mut [*const u8; ROWS]) -> [float32x4_t; 
             options(pure, readonly, nostack, preserves_flags)
         );
     }
-    widen(bits)
+    bits
 }
 
 /// Eight half-precision numbers, a step of `stride` bytes behind each.

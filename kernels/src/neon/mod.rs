@@ -1,7 +1,7 @@
 //! NEON, with `FEAT_DotProd` and with `FEAT_I8MM`: every 64-bit Arm core, on Linux, macOS and bare metal.
 //!
 //! - [`isa`]: integer sums of products, all that the three differ in
-//! - [`quantized`]: a lane owns a row; eight rows at a time, which [`unpack`] and [`unpack_k`] give out in quarters
+//! - [`quantized`]: a lane owns a row; eight rows at a time, which [`unpack`], [`unpack_k`] and [`unpack_iq4`] give out in quarters
 //! - [`rows`]: where these are read from: rows that lie apart, or interleaved
 //! - [`floats`]: four registers hold the 16 partial sums of a dot product
 //! - [`attention`], [`math`], [`norm`], [`quantize`]: the rest
@@ -21,6 +21,7 @@ mod quantize;
 mod quantized;
 mod rows;
 mod unpack;
+mod unpack_iq4;
 mod unpack_k;
 
 use core::marker::PhantomData;
@@ -154,6 +155,8 @@ unsafe fn matmul<I: Isa>(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMu
             (WeightType::Q4_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ4_K>(w, x, out),
             (WeightType::Q5_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ5_K>(w, x, out),
             (WeightType::Q6_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ6_K>(w, x, out),
+            (WeightType::IQ4_NL, Activations::Q8(x)) => quantized::matmul::<I, BlockIQ4_NL>(w, x, out),
+            (WeightType::IQ4_XS, Activations::Q8(x)) => quantized::matmul::<I, BlockIQ4_XS>(w, x, out),
             _ => scalar::matmul(w, x, out),
         }
     }

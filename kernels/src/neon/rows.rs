@@ -8,7 +8,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::bytes::{load_32, next_4, next_16, next_32, next_halves, next_words, widen};
+use super::bytes::{load_32, next_2, next_4, next_16, next_32, next_halves, next_words, widen};
 use super::group::{Floats, Integers, ROWS, Unpack, centred};
 use super::isa::{Dot, Isa};
 use super::unpack::five_bits;
@@ -36,6 +36,12 @@ pub(super) trait Rows: Copy {
     /// # Safety
     /// It can be read.
     unsafe fn next_halves(&mut self) -> Floats;
+
+    /// An integer of 16 bits of each row, one of a block's [`halves`](crate::WeightType::halves), without sign.
+    ///
+    /// # Safety
+    /// It can be read.
+    unsafe fn next_integers(&mut self) -> Words;
 
     /// Four bytes of each row, a lane each.
     ///
@@ -103,6 +109,12 @@ impl Rows for Apart {
     unsafe fn next_halves(&mut self) -> Floats {
         // SAFETY: as promised.
         unsafe { next_halves(&mut self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_integers(&mut self) -> Words {
+        // SAFETY: as promised; the target has NEON.
+        unsafe { long(next_2(&mut self.0)) }
     }
 
     #[inline(always)]
@@ -229,6 +241,18 @@ impl Interleaved {
         [a, b]
     }
 
+    /// Two bytes of each row.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    unsafe fn next_eight(&mut self) -> uint16x8_t {
+        let mut halves = self.words.wrapping_sub(self.halves);
+        *self = self.at(2);
+        // SAFETY: as promised; the target has NEON.
+        unsafe { vreinterpretq_u16_s8(next_16(&mut halves)) }
+    }
+
     /// Steps `bytes` of each row forward, behind the last quarter.
     #[inline(always)]
     fn step(&mut self, quarter: usize, bytes: isize) {
@@ -246,10 +270,14 @@ impl Rows for Interleaved {
 
     #[inline(always)]
     unsafe fn next_halves(&mut self) -> Floats {
-        let mut halves = self.words.wrapping_sub(self.halves);
-        *self = self.at(2);
+        // SAFETY: as promised.
+        widen(unsafe { self.next_eight() })
+    }
+
+    #[inline(always)]
+    unsafe fn next_integers(&mut self) -> Words {
         // SAFETY: as promised; the target has NEON.
-        unsafe { widen(vreinterpretq_u16_s8(next_16(&mut halves))) }
+        unsafe { long(self.next_eight()) }
     }
 
     #[inline(always)]
@@ -337,6 +365,13 @@ impl Rows for Interleaved {
     fn pack<I: Isa>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
         I::pack_words(quants)
     }
+}
+
+/// Integers of 16 bits as such of 32.
+#[target_feature(enable = "neon")]
+#[inline]
+fn long(x: uint16x8_t) -> Words {
+    [vmovl_u16(vget_low_u16(x)), vmovl_high_u16(x)]
 }
 
 /// Sixteen bytes that are known when the program is built.

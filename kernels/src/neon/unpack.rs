@@ -101,7 +101,7 @@ impl Unpack for BlockQ8_0 {
 /// Low halves of the bytes: columns 0..16; high halves: columns 16..32.
 #[target_feature(enable = "neon")]
 #[inline]
-fn nibbles(both: Quarter16) -> Quarter32 {
+pub(super) fn nibbles(both: Quarter16) -> Quarter32 {
     both.map(|both| [vandq_s8(both, vdupq_n_s8(15)), high_nibbles(both)])
 }
 

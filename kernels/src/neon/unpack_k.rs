@@ -271,7 +271,7 @@ fn bytes(x: uint32x4_t, shift: i32, mask: u32) -> uint32x4_t {
 /// Lanes shifted right, and the bits of `mask`.
 #[target_feature(enable = "neon")]
 #[inline]
-fn field(x: Words, shift: i32, mask: u32) -> Integers {
+pub(super) fn field(x: Words, shift: i32, mask: u32) -> Integers {
     x.map(|x| vreinterpretq_s32_u32(vandq_u32(vshlq_u32(x, vdupq_n_s32(-shift)), vdupq_n_u32(mask))))
 }
 

@@ -29,6 +29,8 @@ pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         WeightType::Q4_K => each(w, row, out, q4_k),
         WeightType::Q5_K => each(w, row, out, q5_k),
         WeightType::Q6_K => each(w, row, out, q6_k),
+        WeightType::IQ4_NL => each(w, row, out, |w: &BlockIQ4_NL, out| scaled(&w.quants(), w.d.to_f32(), out)),
+        WeightType::IQ4_XS => each(w, row, out, iq4_xs),
     }
 }
 
@@ -88,6 +90,12 @@ fn q5_k(w: &BlockQ5_K, out: &mut [f32]) {
 fn q6_k(w: &BlockQ6_K, out: &mut [f32]) {
     for ((i, out), &sc) in out.chunks_exact_mut(QK / 2).enumerate().zip(&w.scales) {
         scaled(half(&w.quants(i / 2), i), w.d.to_f32() * f32::from(sc), out);
+    }
+}
+
+fn iq4_xs(w: &BlockIQ4_XS, out: &mut [f32]) {
+    for (g, out) in out.chunks_exact_mut(QK).enumerate() {
+        scaled(&w.quants(g), w.d.to_f32() * f32::from(w.scale(g)), out);
     }
 }
 

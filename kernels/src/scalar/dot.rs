@@ -163,6 +163,27 @@ pub fn dot_q6_k(acc: f32, w: &[BlockQ6_K], x: &[BlockQ8]) -> f32 {
     acc
 }
 
+/// Each block: `acc += (d · d_x) · Σ_j v[j] · x[j]`, `v` being the indexed values; the sum lies in ±127·127·32 = ±516 128.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn dot_iq4_nl(acc: f32, w: &[BlockIQ4_NL], x: &[BlockQ8]) -> f32 {
+    pairs(w, x).fold(acc, |acc, (w, x)| acc + (w.d.to_f32() * x.d) * product(&w.quants(), &x.qs) as f32)
+}
+
+/// Each 32 columns: `acc += (d · d_x) · ((sc − 32) · Σ_j v[j] · x[j])`, `v` being the indexed values, in
+/// ±32·127·127·32 = ±16 516 096, below 2^24.
+///
+/// # Panics
+/// When `x` does not have eight blocks for each of `w`.
+pub fn dot_iq4_xs(acc: f32, w: &[BlockIQ4_XS], x: &[BlockQ8]) -> f32 {
+    let mut acc = acc;
+    for (w, g, x) in groups(w, x) {
+        acc += (w.d.to_f32() * x.d) * (i32::from(w.scale(g)) * product(&w.quants(g), &x.qs)) as f32;
+    }
+    acc
+}
+
 /// Blocks of 32 weights with the activations of the same columns.
 fn pairs<'a, B>(w: &'a [B], x: &'a [BlockQ8]) -> impl Iterator<Item = (&'a B, &'a BlockQ8)> {
     require(w.len() == x.len(), LENGTHS);

@@ -24,6 +24,8 @@ pub fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         (WeightType::Q4_K, Activations::Q8(x)) => quantized(w, x, out, dot_q4_k),
         (WeightType::Q5_K, Activations::Q8(x)) => quantized(w, x, out, dot_q5_k),
         (WeightType::Q6_K, Activations::Q8(x)) => quantized(w, x, out, dot_q6_k),
+        (WeightType::IQ4_NL, Activations::Q8(x)) => quantized(w, x, out, dot_iq4_nl),
+        (WeightType::IQ4_XS, Activations::Q8(x)) => quantized(w, x, out, dot_iq4_xs),
         _ => broken("Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16"),
     }
 }

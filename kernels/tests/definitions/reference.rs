@@ -39,6 +39,8 @@ fn dequantize_block(ty: WeightType, b: &[u8]) -> Vec<f64> {
         WeightType::Q4_K => q4_k(b),
         WeightType::Q5_K => q5_k(b),
         WeightType::Q6_K => q6_k(b),
+        WeightType::IQ4_NL => iq4_values(&b[2..]).iter().map(|v| v * half_at(b, 0)).collect(),
+        WeightType::IQ4_XS => iq4_xs(b),
     }
 }
 
@@ -173,12 +175,31 @@ fn q6_k(b: &[u8]) -> Vec<f64> {
     y
 }
 
+/// `kvalues_iq4nl` of the sixteen low halves, then of the high ones.
+fn iq4_values(qs: &[u8]) -> [f64; 32] {
+    const VALUES: [f64; 16] =
+        [-127., -104., -83., -65., -49., -35., -22., -10., 1., 13., 25., 38., 53., 69., 89., 113.];
+    four_bits(qs, 0).map(|i| VALUES[i as usize])
+}
+
+fn iq4_xs(b: &[u8]) -> Vec<f64> {
+    let (d, scales_h, scales_l) = (half_at(b, 0), u16::from_le_bytes([b[2], b[3]]), &b[4..8]);
+    let mut y = Vec::new();
+    for ib in 0..8 {
+        let ls = (scales_l[ib / 2] >> (4 * (ib % 2)) & 15) as u16 | (scales_h >> (2 * ib) & 3) << 4;
+        let dl = d * (f64::from(ls) - 32.0);
+        y.extend(iq4_values(&b[8 + 16 * ib..][..16]).map(|v| dl * v));
+    }
+    y
+}
+
 /// Random bytes whose half-precision scales are harmless.
 pub fn weights(ty: WeightType, n_blocks: usize, seed: u64) -> Vec<u8> {
     let mut rng = nearfield_kernels::conformance::Rng::new(seed);
     let mut bytes: Vec<u8> = (0..n_blocks * ty.block_bytes()).map(|_| rng.bits() as u8).collect();
     let scales: &[usize] = match ty {
         WeightType::F16 | WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => &[1],
+        WeightType::IQ4_NL | WeightType::IQ4_XS => &[1],
         WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q4_K | WeightType::Q5_K => &[1, 3],
         WeightType::Q2_K => &[81, 83],
         WeightType::Q3_K => &[109],

@@ -39,15 +39,21 @@ fn limit(ty: WeightType) -> f32 {
     }
 }
 
+/// Whether weights can become this type; the others are only read.
+pub fn is_written(ty: WeightType) -> bool {
+    !matches!(ty, WeightType::IQ4_NL | WeightType::IQ4_XS)
+}
+
 /// Quantizes whole rows: any number of whole blocks of `ty`, whose bytes just fill `out`. The same bits on any machine.
 ///
 /// # Errors
 /// The first weight that is not finite, or, for types with half-precision numbers, beyond the largest half.
 ///
 /// # Panics
-/// When `x` is not whole blocks or `out` has another length than they.
+/// When `x` is not whole blocks, `out` has another length than they, or the type [is not written](is_written).
 pub fn quantize_rows(ty: WeightType, x: &[f32], out: &mut [u8]) -> Result<(), Unfit> {
     let (block_len, block_bytes) = (ty.block_len(), ty.block_bytes());
+    assert!(is_written(ty), "{ty} is only read");
     assert!(x.len().is_multiple_of(block_len) && out.len() == x.len() / block_len * block_bytes, "whole {ty} blocks");
     let limit = limit(ty);
     if let Some(at) = x.iter().position(|x| x.is_nan() || x.abs() > limit) {
@@ -95,6 +101,8 @@ impl Work for Rows<'_> {
             WeightType::Q4_K => blocks!(x, out, k::q4_k),
             WeightType::Q5_K => blocks!(x, out, k::q5_k),
             WeightType::Q6_K => blocks!(x, out, k::q6_k),
+            // Refused by `quantize_rows`.
+            WeightType::IQ4_NL | WeightType::IQ4_XS => {}
         }
     }
 }

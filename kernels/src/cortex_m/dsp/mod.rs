@@ -107,6 +107,8 @@ pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_
         (WeightType::Q4_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ4_K>(w, x, out),
         (WeightType::Q5_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ5_K>(w, x, out),
         (WeightType::Q6_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ6_K>(w, x, out),
+        (WeightType::IQ4_NL, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockIQ4_NL>(w, x, out),
+        (WeightType::IQ4_XS, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockIQ4_XS>(w, x, out),
         (WeightType::F32, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F32| w.to_f32()),
         (WeightType::F16, Activations::F32(x)) => {
             floats::matmul(w, x, out, |w: &F16| word::half(u16::from_le_bytes(w.0)))

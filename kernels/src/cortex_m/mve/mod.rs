@@ -1,6 +1,6 @@
 //! Cortex-M with Helium, integer and float: M55.
 //!
-//! - [`rows`]: loops over rows of Q4_0, Q5_0 and Q8_0, [`matmul`]: around them
+//! - [`rows`]: loops over rows of Q4_0, Q5_0, Q8_0 and IQ4_NL, [`matmul`]: around them
 //! - [`attention`], [`math`], [`quantize`]: int8 keys and values, exponentials, activations
 //!
 //! What is not here is done as on a processor with the DSP extension.
@@ -12,7 +12,7 @@ mod quantize;
 mod rows;
 
 use super::dsp;
-use crate::block::{BlockQ4_0, BlockQ5_0, BlockQ8_0};
+use crate::block::{BlockIQ4_NL, BlockQ4_0, BlockQ5_0, BlockQ8_0};
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, WeightType};
 
 /// A processor with Helium: the firmware says so by the feature `mve`.
@@ -35,6 +35,7 @@ impl Kernels for Mve {
             (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0, 4>(w, x, out),
             (WeightType::Q5_0, Activations::Q8(x)) => matmul::matmul::<BlockQ5_0, 4>(w, x, out),
             (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0, 8>(w, x, out),
+            (WeightType::IQ4_NL, Activations::Q8(x)) => matmul::matmul::<BlockIQ4_NL, 4>(w, x, out),
             _ => dsp::matmul(w, x, out),
         }
     }

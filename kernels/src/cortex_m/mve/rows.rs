@@ -10,7 +10,7 @@
 use core::arch::asm;
 
 use crate::BlockQ8;
-use crate::block::{BlockQ4_0, BlockQ5_0, BlockQ8_0};
+use crate::block::{BlockIQ4_NL, BlockQ4_0, BlockQ5_0, BlockQ8_0, IQ4_VALUES};
 
 /// A weight type with a loop over `R` rows.
 pub(super) trait Rows<const R: usize>: crate::block::Block {
@@ -112,9 +112,22 @@ impl Rows<8> for BlockQ8_0 {
 }
 
 /// Four rows of blocks whose quants are unpacked by `$row!(address, sum)`; `$at` bytes from a block's start to what that
-/// reads first, `$scale` from the end of that to the scale; the quants' offset.
+/// reads first, `$scale` from the end of that to the scale; the quants' offset, or the table of their values.
+#[rustfmt::skip]
 macro_rules! four_rows {
-    ($row:ident, $at:literal, $scale:literal, $offset:literal) => {
+    ($row:ident, $at:literal, $scale:literal, offset $offset:literal) => {
+        // Scale, and both sums, which times the offset are what sums are too large by.
+        four_rows!(
+            $row, $at, $scale, $offset * 0x1_0001,
+            "vmov.i8 q7, #15",
+            "ldrd r9, r10, [r8], #8\n smuad r10, r10, r11",
+            "vsub.i32 q4, q4, r10"
+        );
+    };
+    ($row:ident, $at:literal, $scale:literal, table $table:expr) => {
+        four_rows!($row, $at, $scale, $table.as_ptr(), "", "ldr r9, [r8], #8", "");
+    };
+    ($row:ident, $at:literal, $scale:literal, $r11:expr, $before:literal, $head:literal, $centre:literal) => {
         const SCALE: i32 = $scale;
 
         #[inline]
@@ -126,12 +139,10 @@ macro_rules! four_rows {
                 asm!(
                     "vldrw.u32 q6, [r0]",
                     "vmov.i32 q5, #0",
-                    "vmov.i8 q7, #15",
+                    $before,
                     "dls lr, r10",
                     "2:",
-                    // Scale, and both sums, which times the offset are what sums are too large by.
-                    "ldrd r9, r10, [r8], #8",
-                    "smuad r10, r10, r11",
+                    $head,
                     "vldrb.u8 q0, [r8], #16",
                     "vldrb.u8 q1, [r8], #16",
                     $row!("r1", "r0"),
@@ -140,7 +151,7 @@ macro_rules! four_rows {
                     $row!("r3", "r0"),
                     $row!("r5", "r2"),
                     "vmov q4[3], q4[1], r0, r2",
-                    "vsub.i32 q4, q4, r10",
+                    $centre,
                     add_products!("q4", "r1", "q6", "r9", "q5"),
                     "le lr, 2b",
                     "vstrw.32 q5, [r12]",
@@ -151,7 +162,7 @@ macro_rules! four_rows {
                     inout("r5") w.add(3 * stride) => _,
                     inout("r8") x.as_ptr() => _,
                     inout("r10") x.len() => _,
-                    in("r11") $offset * 0x1_0001,
+                    in("r11") $r11,
                     in("r12") out,
                     out("r2") _, out("r9") _, out("lr") _,
                     out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _,
@@ -177,7 +188,7 @@ macro_rules! q4_row {
 }
 
 impl Rows<4> for BlockQ4_0 {
-    four_rows!(q4_row, 2, -20, 8);
+    four_rows!(q4_row, 2, -20, offset 8);
 }
 
 /// The bits of 16 columns are the predicate of the addition of 16 (`r11` has 16 in its lowest byte, too).
@@ -203,5 +214,29 @@ macro_rules! q5_row {
 }
 
 impl Rows<4> for BlockQ5_0 {
-    four_rows!(q5_row, 2, -24, 16);
+    four_rows!(q5_row, 2, -24, offset 16);
+}
+
+/// The values of 16 indexes are gathered from the table (`r11`).
+#[rustfmt::skip]
+macro_rules! iq4_row {
+    ($p:literal, $sum:literal) => {
+        concat!(
+            "vldrb.u8 q2, [", $p, "], #18",
+            "\n vshl.i8 q3, q2, #4",
+            "\n vshr.u8 q3, q3, #4",
+            "\n vldrb.u8 q7, [r11, q3]",
+            "\n vshr.u8 q2, q2, #4",
+            "\n vmladav.s8 ", $sum, ", q7, q0",
+            "\n vldrb.u8 q7, [r11, q2]",
+            "\n vmladava.s8 ", $sum, ", q7, q1",
+        )
+    };
+}
+
+/// In flash: a gather needs an address.
+static VALUES: [i8; 16] = IQ4_VALUES;
+
+impl Rows<4> for BlockIQ4_NL {
+    four_rows!(iq4_row, 2, -20, table VALUES);
 }

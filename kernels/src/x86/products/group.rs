@@ -53,7 +53,8 @@ pub(super) enum Offset {
     None,
     /// The same for all.
     Same(i16),
-    /// A multiple of the integer scale of each 16 columns: [`Group::offset`].
+    /// A multiple of the integer scale of each 16 columns: [`Group::offset`]. Signed quants: 128, and only where products are added
+    /// by fours, which they are made unsigned for.
     Scaled,
 }
 
@@ -164,7 +165,7 @@ pub(super) unsafe fn products<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize
         if L::FOURS {
             by_fours::<B, L, Q, T, H>(l, groups, x)
         } else if B::QUANTS.run() == 1 {
-            signed(l, groups, x)
+            signed::<B, L, Q, T, H>(l, groups, x)
         } else {
             by_pairs::<B, L, Q, T, H>(l, groups, x)
         }
@@ -198,7 +199,7 @@ pub(super) unsafe fn add_scaled<B: Unpack, L: Lanes, Q: Columns<L>, const T: usi
             if let Some(same) = same {
                 sum = l.sub_32(sum, same);
             }
-            if B::OFFSET == Offset::Scaled {
+            if has_scaled_offset::<B, L>() {
                 sum = l.sub_32(sum, l.madd(groups[h].offset, x_sums));
             }
             acc[h][t] = l.add(acc[h][t], l.mul(l.mul(groups[h].d, d_x), l.to_floats(sum)));
@@ -213,10 +214,15 @@ pub(super) unsafe fn add_scaled<B: Unpack, L: Lanes, Q: Columns<L>, const T: usi
 /// What all quants are too large by. Signed ones are made unsigned where products are added by fours.
 const fn same_offset<B: Unpack, L: Lanes>() -> i16 {
     match (B::QUANTS, B::OFFSET) {
-        (Quants::I8, _) if L::FOURS => 128,
+        (Quants::I8, Offset::None) if L::FOURS => 128,
         (_, Offset::Same(offset)) => offset,
         _ => 0,
     }
+}
+
+/// Whether [`Group::offset`] counts.
+const fn has_scaled_offset<B: Unpack, L: Lanes>() -> bool {
+    matches!(B::OFFSET, Offset::Scaled) && (L::FOURS || !matches!(B::QUANTS, Quants::I8))
 }
 
 /// Activations of columns `4 k..4 k + 4`, for every row.
@@ -355,12 +361,12 @@ unsafe fn by_pairs<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: 
     sums
 }
 
-/// `Σ_j q x` of signed quants.
+/// `Σ_h sc_h Σ_j q x` of signed quants.
 ///
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn signed<L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
+unsafe fn signed<B: Unpack, L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
     l: L,
     groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
@@ -377,7 +383,8 @@ unsafe fn signed<L: Lanes, Q: Columns<L>, const T: usize, const H: usize>(
             let x = unsafe { four_columns(l, x[t], k) };
             for h in 0..H {
                 let pairs = l.maddubs(magnitude[h], l.with_sign(x, q[h]));
-                sums[h][t] = l.add_32(sums[h][t], l.madd(pairs, l.set(0x0001_0001)));
+                let sc = if B::SCALES == Scales::One { l.set(0x0001_0001) } else { groups[h].sc[k / 4] };
+                sums[h][t] = l.add_32(sums[h][t], l.madd(pairs, sc));
             }
         }
     }

@@ -23,6 +23,11 @@ pub(super) trait Lanes: Copy {
     /// # Safety
     /// `2 N` readable bytes, of any alignment.
     unsafe fn load_halves(self, bytes: *const u8) -> Self::F;
+    /// Loads as many integers of 16 bits as there are lanes, without sign.
+    ///
+    /// # Safety
+    /// `2 N` readable bytes, of any alignment.
+    unsafe fn load_integers(self, bytes: *const u8) -> Self::I;
     /// Sixteen bytes of each of `N` rows: lane r of register k has bytes `4 k..4 k + 4` of row r.
     ///
     /// # Safety

@@ -2,7 +2,7 @@
 //!
 //! - [`lanes`]: what a vector unit does; [`ymm`], [`zmm`]: registers of 256 and of 512 bits
 //! - [`rows`]: sixteen rows of blocks, interleaved or gathered from plain rows
-//! - [`unpack`], [`unpack_k`]: blocks of each type as quants and scales; [`group`]: 32 columns of them, and their products
+//! - [`unpack`], [`unpack_k`], [`unpack_iq4`]: blocks of each type as quants and scales; [`group`]: 32 columns of them, and their products
 //! - [`quantized`]: tiles of rows, panels of columns, tokens; [`peak`]: what they are compared with
 //!
 //! All of it is generic text without target features, and inlined into the functions below, each compiled for its unit.
@@ -16,6 +16,7 @@ mod peak;
 mod quantized;
 mod rows;
 mod unpack;
+mod unpack_iq4;
 mod unpack_k;
 mod ymm;
 mod zmm;
@@ -52,6 +53,8 @@ macro_rules! matmul {
                 WeightType::Q4_K => of::<BlockQ4_K>(w, x, out),
                 WeightType::Q5_K => of::<BlockQ5_K>(w, x, out),
                 WeightType::Q6_K => of::<BlockQ6_K>(w, x, out),
+                WeightType::IQ4_NL => of::<BlockIQ4_NL>(w, x, out),
+                WeightType::IQ4_XS => of::<BlockIQ4_XS>(w, x, out),
                 WeightType::F32 | WeightType::F16 | WeightType::BF16 => crate::contract::broken("quantized weights"),
             }
         }

@@ -28,6 +28,8 @@ pub(super) trait Source<L: Lanes>: Copy {
     fn word(self, l: L, at: usize) -> L::I;
     /// The half-precision number at `at`.
     fn halves(self, l: L, at: usize) -> L::F;
+    /// The 16-bit integer at `at`, one of a block's [`halves`](crate::WeightType::halves), without sign.
+    fn integers(self, l: L, at: usize) -> L::I;
 }
 
 /// A block of a tile, as [`crate::layout`] describes it.
@@ -109,6 +111,13 @@ impl<'a, L: Lanes, B: Block> Source<L> for Interleaved<'a, B> {
         assert!(at + 2 <= size_of::<B>());
         // SAFETY: as above, 32 bytes for each half of a block.
         unsafe { l.load_halves(self.half_of_first.add(TILE_ROWS * at)) }
+    }
+
+    #[inline(always)]
+    fn integers(self, l: L, at: usize) -> L::I {
+        assert!(at + 2 <= size_of::<B>());
+        // SAFETY: as above.
+        unsafe { l.load_integers(self.half_of_first.add(TILE_ROWS * at)) }
     }
 }
 
@@ -194,5 +203,10 @@ impl<L: Lanes, B: Block> Source<L> for Gathered<'_, B> {
             *half = u16::from_le_bytes(bytes);
         }
         l.halves(&halves)
+    }
+
+    #[inline(always)]
+    fn integers(self, l: L, at: usize) -> L::I {
+        l.words(&self.bytes(at).map(|bytes| u16::from_le_bytes(bytes).into()))
     }
 }

@@ -76,7 +76,7 @@ impl Unpack for BlockQ8_0 {
 
 /// Low halves of the bytes: columns 0..16; high halves: columns 16..32.
 #[derive(Clone, Copy)]
-struct Nibbles<V>([V; 4]);
+pub(super) struct Nibbles<V>(pub(super) [V; 4]);
 
 impl<L: Lanes> Columns<L> for Nibbles<L::I> {
     #[inline(always)]

@@ -235,7 +235,7 @@ fn q6_group<L: Lanes, Q: Columns<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I
 
 /// The bits of `mask`, in each byte.
 #[inline(always)]
-fn masked<L: Lanes>(l: L, x: L::I, mask: i8) -> L::I {
+pub(super) fn masked<L: Lanes>(l: L, x: L::I, mask: i8) -> L::I {
     l.and(x, l.bytes(mask))
 }
 
@@ -261,7 +261,7 @@ fn left<L: Lanes>(l: L, x: L::I, n: i32) -> L::I {
 /// For [`Lanes::shuffle`]: bytes `low` and `high` of each 32-bit lane as its two 16-bit halves: in their lower bytes
 /// (`unsigned`), or in their upper ones.
 #[inline(always)]
-fn select<L: Lanes>(l: L, low: i32, high: i32, unsigned: bool) -> L::I {
+pub(super) fn select<L: Lanes>(l: L, low: i32, high: i32, unsigned: bool) -> L::I {
     let (shift, empty) = if unsigned { (0, 0x8000_8000_u32 as i32) } else { (8, 0x0080_0080) };
     let mut lanes = [0; 4];
     for (i, lane) in (0..).zip(&mut lanes) {

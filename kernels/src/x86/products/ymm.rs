@@ -36,6 +36,12 @@ impl<const FOURS: bool> Lanes for Ymm<FOURS> {
     }
 
     #[inline(always)]
+    unsafe fn load_integers(self, bytes: *const u8) -> __m256i {
+        // SAFETY: 16 readable bytes, as promised; the unit exists.
+        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(self, rows: &[*const u8], at: usize) -> [__m256i; 4] {
         // SAFETY: 16 readable bytes of each row, as promised; the unit exists.
         unsafe {

@@ -36,6 +36,12 @@ impl<const FOURS: bool> Lanes for Zmm<FOURS> {
     }
 
     #[inline(always)]
+    unsafe fn load_integers(self, bytes: *const u8) -> __m512i {
+        // SAFETY: 32 readable bytes, as promised; the unit exists.
+        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(bytes.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(self, rows: &[*const u8], at: usize) -> [__m512i; 4] {
         // SAFETY: 16 readable bytes of each row, as promised; the unit exists.
         unsafe {
