@@ -99,7 +99,7 @@ mod tests {
         let unnamed: Vec<u32> = (0..=43).filter(|&number| gguf_type_name(number) == "unknown").collect();
         assert_eq!(unnamed, [43]);
         let names = [(4, "Q4_2"), (15, "Q8_K"), (31, "Q4_0_4_4"), (38, "IQ4_NL_8_8"), (41, "Q1_0"), (42, "Q2_0")];
-        names.map(|(number, name)| assert_eq!(gguf_type_name(number), name));
+        names.into_iter().for_each(|(number, name)| assert_eq!(gguf_type_name(number), name));
         let reordered = |number| gguf_type_reordered(number).map(WeightType::name);
         assert_eq!([30, 31, 33, 34].map(reordered), [None, Some("Q4_0"), Some("Q4_0"), None]);
         assert_eq!([35, 36, 38, 39].map(reordered), [None, Some("IQ4_NL"), Some("IQ4_NL"), None]);
