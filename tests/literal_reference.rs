@@ -6,8 +6,10 @@ use common::compare::{Difference, difference};
 use common::literal::Literal;
 use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, REFACT, Spec};
 use common::reference::quantize::TYPES;
+use common::reference::weights::random;
 use common::run::Setup;
 use nearfield::AlibiScale;
+use nearfield::kernels::{Matrix, WeightType, scalar};
 
 /// Largest difference over the spread of the logits. The formulas are the same: what is left is the rounding of f32.
 const BOUND: f64 = 1e-5;
@@ -145,6 +147,56 @@ fn quantized_logits_are_those_of_the_dequantized_weights() {
         println!("{}: {found}", ty.name);
         assert!(found.of_spread < bound, "{}: {found}", ty.name);
     }
+}
+
+/// Random blocks of a type that the tests have no quantizer for, `d` being such that weights are about as large as elsewhere.
+fn drawn_blocks(ty: WeightType, n_weights: usize, label: &str) -> Vec<u8> {
+    let n_bytes = ty.row_bytes(n_weights).unwrap();
+    let mut blocks: Vec<u8> = random(label).map(|z| z as u8).take(n_bytes).collect();
+    let d = half::f16::from_f32(match ty {
+        WeightType::TQ1_0 | WeightType::TQ2_0 => 0.07,
+        WeightType::IQ3_XXS | WeightType::IQ3_S => 0.0003,
+        WeightType::IQ1_S | WeightType::IQ1_M => 0.01,
+        _ => 0.001,
+    });
+    for block in blocks.chunks_exact_mut(ty.block_bytes()) {
+        let [low, high] = d.to_le_bytes();
+        match ty {
+            WeightType::TQ1_0 | WeightType::TQ2_0 => block[ty.block_bytes() - 2..].copy_from_slice(&[low, high]),
+            WeightType::IQ1_M => {
+                let nibbles = [low << 4, low & 0xf0, high << 4, high & 0xf0];
+                (0..4).for_each(|i| block[49 + 2 * i] = block[49 + 2 * i] & 15 | nibbles[i]);
+            }
+            WeightType::MXFP4 => block[0] = 121,
+            _ => block[..2].copy_from_slice(&[low, high]),
+        }
+    }
+    blocks
+}
+
+/// The same of types that can only be read: `kernels/tests/definitions/rare.rs` says what their blocks stand for.
+#[test]
+fn types_that_can_only_be_read_run() {
+    let types = WeightType::ALL.iter().filter(|ty| TYPES.iter().all(|known| known.name != ty.name()));
+    let mut n = 0;
+    for &ty in types {
+        let spec = Spec { head_dim: 32, n_ff: 256, ..BLOOM };
+        let mut tensors = spec.tensors();
+        let mut parts = spec.parts_of(&tensors, "F32");
+        for (tensor, stored) in tensors.iter_mut().zip(&mut parts.tensors).filter(|(tensor, _)| tensor.is_matrix()) {
+            stored.bytes = drawn_blocks(ty, tensor.data.len(), &tensor.name);
+            stored.ty = ty as u32;
+            let all = Matrix::new(ty, 1, tensor.data.len(), &stored.bytes).unwrap();
+            scalar::dequantize_row(&all, 0, &mut tensor.data);
+        }
+        let tokens = spec.tokens(40);
+        let want = Literal::new(&spec, &tensors).logits(&tokens);
+        let found = difference(&want, &Setup::default().logits(parts.file().bytes(), &tokens));
+        println!("{ty}: {found}");
+        assert!(found.of_spread < 5e-2, "{ty}: {found}");
+        n += 1;
+    }
+    assert_eq!(n, 10);
 }
 
 /// The sentinels: what the bound must notice.

@@ -34,7 +34,7 @@ impl Layout {
             return Some((ty, Self::Plain));
         }
         match WeightType::from_gguf(number ^ Self::INTERLEAVED) {
-            Some(ty) if ty.is_quantized() => Some((ty, Self::Interleaved)),
+            Some(ty) if ty.can_interleave() => Some((ty, Self::Interleaved)),
             _ => None,
         }
     }
@@ -109,7 +109,7 @@ mod tests {
     fn numbers_are_found_again() {
         for &ty in WeightType::ALL {
             assert_eq!(Layout::from_gguf(Layout::Plain.to_gguf(ty)), Some((ty, Layout::Plain)));
-            let interleaved = ty.is_quantized().then_some((ty, Layout::Interleaved));
+            let interleaved = ty.can_interleave().then_some((ty, Layout::Interleaved));
             assert_eq!(Layout::from_gguf(Layout::Interleaved.to_gguf(ty)), interleaved);
         }
         assert_eq!(Layout::from_gguf(99), None);
@@ -118,7 +118,7 @@ mod tests {
     /// Every byte of a block belongs to one piece.
     #[test]
     fn pieces_cover_a_block_once() {
-        for &ty in WeightType::ALL.iter().filter(|ty| ty.is_quantized()) {
+        for &ty in WeightType::ALL.iter().filter(|ty| ty.can_interleave()) {
             let mut seen = vec![0; ty.block_bytes()];
             pieces(ty).for_each(|(at, width)| seen[at..at + width].iter_mut().for_each(|n| *n += 1));
             assert!(seen.iter().all(|&n| n == 1), "{ty}: {seen:?}");

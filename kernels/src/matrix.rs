@@ -24,9 +24,9 @@ impl<'f> Matrix<'f> {
         (row_bytes.checked_mul(n_rows)? == bytes.len()).then_some(Self { ty, layout, n_rows, n_cols, row_bytes, bytes })
     }
 
-    /// The same bytes, read in this order; `None` for weights that are floats, which are always plain.
+    /// The same bytes, read in this order; `None` for weights that are always plain.
     pub fn in_layout(self, layout: Layout) -> Option<Self> {
-        (layout == Layout::Plain || self.ty.is_quantized()).then_some(Self { layout, ..self })
+        (layout == Layout::Plain || self.ty.can_interleave()).then_some(Self { layout, ..self })
     }
 
     /// The order of the bytes.

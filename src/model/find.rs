@@ -11,6 +11,13 @@ use crate::gguf::{Gguf, TensorInfo};
 use crate::shape::{MAX_LAYERS, Shape};
 use crate::tensor::{Form, GlobalSlot, LayerSlot, Presence};
 
+/// What [`LoadError::TensorType`] says can run.
+const TYPES: &str = if cfg!(feature = "rare") {
+    "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, TQ2_0, MXFP4"
+} else {
+    "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS"
+};
+
 /// A tensor that has the form it should.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'f> {
@@ -100,8 +107,7 @@ impl<'f> Finder<'f> {
         }
         let type_error =
             |want| LoadError::TensorType { layer, name, want, found: gguf_type_name(tensor.ty), number: tensor.ty };
-        let (ty, layout) = Layout::from_gguf(tensor.ty)
-            .ok_or(type_error("F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS"))?;
+        let (ty, layout) = Layout::from_gguf(tensor.ty).ok_or(type_error(TYPES))?;
         let bytes = tensor.n_bytes().and_then(|n| self.gguf.data(tensor.offset, n));
         // `Gguf::parse` saw that tensors of known types lie in the file.
         let bytes = bytes.ok_or(LoadError::MissingTensor { layer, name })?;

@@ -174,7 +174,7 @@ fn load_errors() {
 }
 
 fn type_error(layer: Option<usize>, name: &'static str, found: &'static str, number: u32) -> LoadError {
-    let want = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS";
+    let want = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, TQ2_0, MXFP4";
     LoadError::TensorType { layer, name, want, found, number }
 }
 

@@ -180,13 +180,13 @@ impl Tiles {
         tensors.filter_map(|tensor| Some((tensor, Self::of(&tensor, gguf.data_at())?)))
     }
 
-    /// The tiles of a tensor; `None` if it has none: a vector, floats, too few rows, or interleaved already.
+    /// The tiles of a tensor; `None` if it has none: a vector, a type that is never interleaved, too few rows, or interleaved already.
     fn of(tensor: &TensorInfo<'_>, data_at: usize) -> Option<Self> {
         let (ty, Layout::Plain) = Layout::from_gguf(tensor.ty)? else { return None };
         let [n_cols, n_rows, 1, 1] = tensor.dims else { return None };
         let row_bytes = ty.row_bytes(usize::try_from(n_cols).ok()?)?;
         let n_tiles = usize::try_from(n_rows).ok()? / TILE_ROWS;
-        if !ty.is_quantized() || n_tiles == 0 || row_bytes == 0 {
+        if !ty.can_interleave() || n_tiles == 0 || row_bytes == 0 {
             return None;
         }
         // `Gguf::parse` saw that the tensor lies in the file.

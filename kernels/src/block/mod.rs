@@ -10,6 +10,8 @@ mod floats;
 mod iq4;
 mod k;
 mod q;
+#[cfg(feature = "rare")]
+mod rare;
 mod weight_type;
 
 use core::mem::{align_of, size_of};
@@ -20,6 +22,11 @@ pub use floats::{BF16, F16, F32};
 pub use iq4::{BlockIQ4_NL, BlockIQ4_XS, IQ4_VALUES};
 pub use k::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, scale_and_minimum};
 pub use q::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+#[cfg(feature = "rare")]
+pub use rare::{
+    BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, BlockMXFP4, BlockTQ1_0,
+    BlockTQ2_0, Grouped,
+};
 pub use weight_type::{WeightType, gguf_type_name, gguf_type_reordered};
 
 /// Weights of a block of the 32-element formats.
@@ -88,6 +95,20 @@ blocks! {
     BlockQ6_K Q6_K;
     BlockIQ4_NL IQ4_NL;
     BlockIQ4_XS IQ4_XS;
+}
+
+#[cfg(feature = "rare")]
+blocks! {
+    BlockIQ1_S IQ1_S;
+    BlockIQ1_M IQ1_M;
+    BlockIQ2_XXS IQ2_XXS;
+    BlockIQ2_XS IQ2_XS;
+    BlockIQ2_S IQ2_S;
+    BlockIQ3_XXS IQ3_XXS;
+    BlockIQ3_S IQ3_S;
+    BlockTQ1_0 TQ1_0;
+    BlockTQ2_0 TQ2_0;
+    BlockMXFP4 MXFP4;
 }
 
 /// Bytes of a file as blocks, in place.

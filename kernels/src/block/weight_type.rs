@@ -6,40 +6,40 @@ use super::{QK, QK_K};
 use crate::Layout;
 
 macro_rules! weight_types {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $block_len:expr, $block_bytes:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $block_len:expr, $block_bytes:literal $(, $feature:literal)?;)*) => {
         /// How the numbers of a tensor are stored. Named exactly as GGUF names them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(non_camel_case_types)]
         #[repr(u8)]
-        pub enum WeightType { $($(#[$doc])* $name = $number,)* }
+        pub enum WeightType { $($(#[$doc])* $(#[cfg(feature = $feature)])? $name = $number,)* }
 
         impl WeightType {
             /// All types that the runtime reads, in the order of their GGUF numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            pub const ALL: &'static [Self] = &[$($(#[cfg(feature = $feature)])? Self::$name,)*];
 
             /// The type with this number in a GGUF file; `None` if the runtime cannot read it.
             pub const fn from_gguf(number: u32) -> Option<Self> {
-                match number { $($number => Some(Self::$name),)* _ => None }
+                match number { $($(#[cfg(feature = $feature)])? $number => Some(Self::$name),)* _ => None }
             }
 
             /// GGUF's name for the type.
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => $label,)* }
             }
 
             /// The name of the type in interleaved rows.
             const fn interleaved_name(self) -> &'static str {
-                match self { $(Self::$name => concat!($label, " interleaved"),)* }
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => concat!($label, " interleaved"),)* }
             }
 
             /// Weights in one block: a row holds a whole number of blocks.
             pub const fn block_len(self) -> usize {
-                match self { $(Self::$name => $block_len,)* }
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => $block_len,)* }
             }
 
             /// Bytes of one block.
             pub const fn block_bytes(self) -> usize {
-                match self { $(Self::$name => $block_bytes,)* }
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => $block_bytes,)* }
             }
         }
     };
@@ -70,12 +70,32 @@ weight_types! {
     Q5_K = 13, "Q5_K", QK_K, 176;
     /// 6-bit super-blocks, 8-bit scales of 16 weights.
     Q6_K = 14, "Q6_K", QK_K, 210;
+    /// 2-bit codebook of eight weights, super-blocks, 4-bit scales of 32 weights.
+    IQ2_XXS = 16, "IQ2_XXS", QK_K, 66, "rare";
+    /// 2-bit codebook of eight weights, super-blocks, 4-bit scales of 16 weights.
+    IQ2_XS = 17, "IQ2_XS", QK_K, 74, "rare";
+    /// 3-bit codebook of four weights, super-blocks, 4-bit scales of 32 weights.
+    IQ3_XXS = 18, "IQ3_XXS", QK_K, 98, "rare";
+    /// 1.5-bit codebook of eight weights, super-blocks, 3-bit scales of 32 weights.
+    IQ1_S = 19, "IQ1_S", QK_K, 50, "rare";
     /// 4-bit indexes of 16 values, scale.
     IQ4_NL = 20, "IQ4_NL", QK, 18;
+    /// 3-bit codebook of four weights, super-blocks, 4-bit scales of 32 weights.
+    IQ3_S = 21, "IQ3_S", QK_K, 110, "rare";
+    /// 2-bit codebook of eight weights, super-blocks, 4-bit scales of 16 weights.
+    IQ2_S = 22, "IQ2_S", QK_K, 82, "rare";
     /// 4-bit indexes of 16 values, super-blocks, 6-bit scales of 32 weights.
     IQ4_XS = 23, "IQ4_XS", QK_K, 136;
+    /// 1.5-bit codebook of eight weights, super-blocks, 3-bit scales of 16 weights.
+    IQ1_M = 29, "IQ1_M", QK_K, 56, "rare";
     /// The upper half of a single: 8 exponent bits, 7 of mantissa.
     BF16 = 30, "BF16", 1, 2;
+    /// Ternary, five weights in a byte, scale of 256.
+    TQ1_0 = 34, "TQ1_0", QK_K, 54, "rare";
+    /// Ternary, four weights in a byte, scale of 256.
+    TQ2_0 = 35, "TQ2_0", QK_K, 66, "rare";
+    /// 4-bit floats, a power of two as scale.
+    MXFP4 = 39, "MXFP4", QK, 17, "rare";
 }
 
 impl WeightType {
@@ -85,7 +105,7 @@ impl WeightType {
     }
 
     /// Numbers of two bytes at the beginning and at the end of a block: its half-precision scales and minimums, and the high
-    /// bits of IQ4_XS's integer scales.
+    /// bits of IQ4_XS's integer scales. None for quantized types that are never interleaved.
     pub const fn halves(self) -> [usize; 2] {
         match self {
             Self::F32 | Self::BF16 => [0, 0],
@@ -93,7 +113,14 @@ impl WeightType {
             Self::Q4_1 | Self::Q5_1 | Self::Q4_K | Self::Q5_K | Self::IQ4_XS => [2, 0],
             Self::Q3_K | Self::Q6_K => [0, 1],
             Self::Q2_K => [0, 2],
+            #[cfg(feature = "rare")]
+            _ => [0, 0],
         }
+    }
+
+    /// Whether rows of this type can be interleaved.
+    pub const fn can_interleave(self) -> bool {
+        self.is_quantized() && !matches!(self.halves(), [0, 0])
     }
 
     /// Bytes of a row of `n_cols` weights; `None` if it is not a whole number of blocks or overflows.

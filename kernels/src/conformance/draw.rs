@@ -191,6 +191,22 @@ pub fn weights(rng: &mut Rng, ty: WeightType, layout: Layout, n_rows: usize, out
                 let x = if rng.one_in(256) { any } else { near };
                 block.copy_from_slice(&x.to_le_bytes());
             }
+            #[cfg(feature = "rare")]
+            WeightType::IQ1_M => {
+                let scale = half(rng);
+                for (i, part) in block[48..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                    part[1] = part[1] & 15 | ((scale >> (4 * i) & 15) as u8) << 4;
+                }
+            }
+            #[cfg(feature = "rare")]
+            WeightType::MXFP4 => block[0] = if rng.one_in(4) { rng.bits() as u8 } else { 120 + rng.below(10) as u8 },
+            #[cfg(feature = "rare")]
+            WeightType::TQ1_0 | WeightType::TQ2_0 => {
+                let (_, d) = block.split_last_chunk_mut().expect("a scale behind the digits");
+                *d = half(rng).to_le_bytes();
+            }
+            #[cfg(feature = "rare")]
+            _ if !ty.can_interleave() => block[..2].copy_from_slice(&half(rng).to_le_bytes()),
             _ => {
                 for offset in scale_offsets(ty) {
                     block[offset..offset + 2].copy_from_slice(&half(rng).to_le_bytes());

@@ -51,7 +51,7 @@ impl Shape {
         let start = rng.below(17);
         let row_bytes = ty.row_bytes(n_cols).unwrap_or(0).max(1);
         let n_rows = rng.pick(&[1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 33, 40]).min((WEIGHT_BYTES - start) / row_bytes);
-        let layout = if ty.is_quantized() { rng.pick(&[Layout::Plain, Layout::Interleaved]) } else { Layout::Plain };
+        let layout = if ty.can_interleave() { rng.pick(&[Layout::Plain, Layout::Interleaved]) } else { Layout::Plain };
         let max_tokens = (BLOCKS - 3) * QK / n_cols.max(1).next_multiple_of(QK);
         let n_tokens = rng.pick(&[1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17]).min(max_tokens).min(FLOATS / n_rows);
         let tile = rng.pick(&[n_rows, 1, 8, 11, 16]).min(n_rows);

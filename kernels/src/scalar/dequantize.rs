@@ -31,6 +31,26 @@ pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         WeightType::Q6_K => each(w, row, out, q6_k),
         WeightType::IQ4_NL => each(w, row, out, |w: &BlockIQ4_NL, out| scaled(&w.quants(), w.d.to_f32(), out)),
         WeightType::IQ4_XS => each(w, row, out, iq4_xs),
+        #[cfg(feature = "rare")]
+        _ => rare(w, row, out),
+    }
+}
+
+/// The types that few files have.
+#[cfg(feature = "rare")]
+fn rare(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
+    match w.ty() {
+        WeightType::IQ1_S => each(w, row, out, grouped::<BlockIQ1_S>),
+        WeightType::IQ1_M => each(w, row, out, grouped::<BlockIQ1_M>),
+        WeightType::IQ2_XXS => each(w, row, out, grouped::<BlockIQ2_XXS>),
+        WeightType::IQ2_XS => each(w, row, out, grouped::<BlockIQ2_XS>),
+        WeightType::IQ2_S => each(w, row, out, grouped::<BlockIQ2_S>),
+        WeightType::IQ3_XXS => each(w, row, out, grouped::<BlockIQ3_XXS>),
+        WeightType::IQ3_S => each(w, row, out, grouped::<BlockIQ3_S>),
+        WeightType::TQ1_0 => each(w, row, out, grouped::<BlockTQ1_0>),
+        WeightType::TQ2_0 => each(w, row, out, grouped::<BlockTQ2_0>),
+        WeightType::MXFP4 => each(w, row, out, grouped::<BlockMXFP4>),
+        _ => crate::contract::broken("weights with a definition"),
     }
 }
 
@@ -96,6 +116,17 @@ fn q6_k(w: &BlockQ6_K, out: &mut [f32]) {
 fn iq4_xs(w: &BlockIQ4_XS, out: &mut [f32]) {
     for (g, out) in out.chunks_exact_mut(QK).enumerate() {
         scaled(&w.quants(g), w.d.to_f32() * f32::from(w.scale(g)), out);
+    }
+}
+
+/// `d * sc * q`, which is exact in all of them.
+#[cfg(feature = "rare")]
+fn grouped<B: Grouped>(w: &B, out: &mut [f32]) {
+    for (g, out) in out.chunks_exact_mut(QK).enumerate() {
+        let (q, sc) = w.group(g);
+        for (i, (out, sc)) in out.chunks_exact_mut(QK / 2).zip(sc).enumerate() {
+            scaled(half(&q, i), w.d() * f32::from(sc), out);
+        }
     }
 }
 

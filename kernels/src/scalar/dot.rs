@@ -184,6 +184,27 @@ pub fn dot_iq4_xs(acc: f32, w: &[BlockIQ4_XS], x: &[BlockQ8]) -> f32 {
     acc
 }
 
+/// Each 32 columns, with `sc` of each half h: `acc += (d · d_x) · Σ_h sc_h · Σ_j q[j] · x[j]`; the largest sums are IQ3_XXS's, in
+/// ±31·62·127·32 = ±7 811 008.
+///
+/// # Panics
+/// When `x` does not have a block for each 32 columns of `w`.
+#[cfg(feature = "rare")]
+pub fn dot_grouped<B: Grouped>(acc: f32, w: &[B], x: &[BlockQ8]) -> f32 {
+    let per_block = B::TYPE.block_len() / QK;
+    require(w.len() * per_block == x.len(), LENGTHS);
+    let mut acc = acc;
+    for (w, x) in w.iter().zip(x.chunks_exact(per_block)) {
+        let d = w.d();
+        for (g, x) in x.iter().enumerate() {
+            let (q, sc) = w.group(g);
+            let ([sc0, sc1], [sum0, sum1]) = (sc.map(i32::from), half_products(&q, &x.qs));
+            acc += (d * x.d) * (sc0 * sum0 + sc1 * sum1) as f32;
+        }
+    }
+    acc
+}
+
 /// Blocks of 32 weights with the activations of the same columns.
 fn pairs<'a, B>(w: &'a [B], x: &'a [BlockQ8]) -> impl Iterator<Item = (&'a B, &'a BlockQ8)> {
     require(w.len() == x.len(), LENGTHS);

@@ -26,7 +26,28 @@ pub fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         (WeightType::Q6_K, Activations::Q8(x)) => quantized(w, x, out, dot_q6_k),
         (WeightType::IQ4_NL, Activations::Q8(x)) => quantized(w, x, out, dot_iq4_nl),
         (WeightType::IQ4_XS, Activations::Q8(x)) => quantized(w, x, out, dot_iq4_xs),
+        #[cfg(feature = "rare")]
+        (ty, Activations::Q8(x)) if ty.is_quantized() => rare(w, x, out),
         _ => broken("Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16"),
+    }
+}
+
+/// The types that few files have.
+#[cfg(feature = "rare")]
+fn rare(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    use crate::block::*;
+    match w.ty() {
+        WeightType::IQ1_S => quantized(w, x, out, dot_grouped::<BlockIQ1_S>),
+        WeightType::IQ1_M => quantized(w, x, out, dot_grouped::<BlockIQ1_M>),
+        WeightType::IQ2_XXS => quantized(w, x, out, dot_grouped::<BlockIQ2_XXS>),
+        WeightType::IQ2_XS => quantized(w, x, out, dot_grouped::<BlockIQ2_XS>),
+        WeightType::IQ2_S => quantized(w, x, out, dot_grouped::<BlockIQ2_S>),
+        WeightType::IQ3_XXS => quantized(w, x, out, dot_grouped::<BlockIQ3_XXS>),
+        WeightType::IQ3_S => quantized(w, x, out, dot_grouped::<BlockIQ3_S>),
+        WeightType::TQ1_0 => quantized(w, x, out, dot_grouped::<BlockTQ1_0>),
+        WeightType::TQ2_0 => quantized(w, x, out, dot_grouped::<BlockTQ2_0>),
+        WeightType::MXFP4 => quantized(w, x, out, dot_grouped::<BlockMXFP4>),
+        _ => broken("weights with a definition"),
     }
 }
 

@@ -6,4 +6,5 @@ mod halves;
 mod matmul;
 mod norm;
 mod quantize;
+mod rare;
 mod reference;

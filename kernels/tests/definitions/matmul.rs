@@ -96,7 +96,7 @@ fn hostile_scales_do_not_panic() {
 #[test]
 fn interleaved_is_plain() {
     const N_ROWS: usize = 37;
-    for &ty in WeightType::ALL.iter().filter(|ty| ty.is_quantized()) {
+    for &ty in WeightType::ALL.iter().filter(|ty| ty.can_interleave()) {
         let n_cols = 3 * ty.block_len();
         let plain = weights(ty, 3 * N_ROWS, 7);
         let mut tiled = plain.clone();

@@ -1,6 +1,6 @@
 //! What a block of weights means, in f64, written down as ggml's `dequantize_row_*` walk through it.
 
-use nearfield_kernels::WeightType;
+use nearfield_kernels::{Matrix, WeightType, scalar};
 
 /// The value of a half.
 pub fn half(bits: u16) -> f64 {
@@ -41,6 +41,8 @@ fn dequantize_block(ty: WeightType, b: &[u8]) -> Vec<f64> {
         WeightType::Q6_K => q6_k(b),
         WeightType::IQ4_NL => iq4_values(&b[2..]).iter().map(|v| v * half_at(b, 0)).collect(),
         WeightType::IQ4_XS => iq4_xs(b),
+        // Compared with `gguf` by the fixture of `rare.rs`.
+        _ => rare(ty, b),
     }
 }
 
@@ -175,6 +177,12 @@ fn q6_k(b: &[u8]) -> Vec<f64> {
     y
 }
 
+fn rare(ty: WeightType, block: &[u8]) -> Vec<f64> {
+    let mut y = vec![0.0; ty.block_len()];
+    scalar::dequantize_row(&Matrix::new(ty, 1, y.len(), block).unwrap(), 0, &mut y);
+    y.into_iter().map(f64::from).collect()
+}
+
 /// `kvalues_iq4nl` of the sixteen low halves, then of the high ones.
 fn iq4_values(qs: &[u8]) -> [f64; 32] {
     const VALUES: [f64; 16] =
@@ -198,14 +206,18 @@ pub fn weights(ty: WeightType, n_blocks: usize, seed: u64) -> Vec<u8> {
     let mut rng = nearfield_kernels::conformance::Rng::new(seed);
     let mut bytes: Vec<u8> = (0..n_blocks * ty.block_bytes()).map(|_| rng.bits() as u8).collect();
     let scales: &[usize] = match ty {
-        WeightType::F16 | WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => &[1],
-        WeightType::IQ4_NL | WeightType::IQ4_XS => &[1],
+        WeightType::F16 | WeightType::BF16 => &[1],
         WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q4_K | WeightType::Q5_K => &[1, 3],
         WeightType::Q2_K => &[81, 83],
         WeightType::Q3_K => &[109],
         WeightType::Q6_K => &[209],
-        WeightType::F32 => &[3],
-        WeightType::BF16 => &[1],
+        WeightType::TQ1_0 => &[53],
+        WeightType::TQ2_0 => &[65],
+        // The upper bits of `d`; the exponent.
+        WeightType::IQ1_M => &[55],
+        WeightType::MXFP4 => &[0],
+        _ if ty.is_quantized() => &[1],
+        _ => &[3],
     };
     for block in bytes.chunks_exact_mut(ty.block_bytes()) {
         for &i in scales {

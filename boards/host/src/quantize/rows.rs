@@ -41,7 +41,7 @@ fn limit(ty: WeightType) -> f32 {
 
 /// Whether weights can become this type; the others are only read.
 pub fn is_written(ty: WeightType) -> bool {
-    !matches!(ty, WeightType::IQ4_NL | WeightType::IQ4_XS)
+    ty.can_interleave() && !matches!(ty, WeightType::IQ4_NL | WeightType::IQ4_XS) || !ty.is_quantized()
 }
 
 /// Quantizes whole rows: any number of whole blocks of `ty`, whose bytes just fill `out`. The same bits on any machine.
@@ -102,7 +102,7 @@ impl Work for Rows<'_> {
             WeightType::Q5_K => blocks!(x, out, k::q5_k),
             WeightType::Q6_K => blocks!(x, out, k::q6_k),
             // Refused by `quantize_rows`.
-            WeightType::IQ4_NL | WeightType::IQ4_XS => {}
+            _ => {}
         }
     }
 }

@@ -56,6 +56,8 @@ macro_rules! matmul {
                 WeightType::IQ4_NL => of::<BlockIQ4_NL>(w, x, out),
                 WeightType::IQ4_XS => of::<BlockIQ4_XS>(w, x, out),
                 WeightType::F32 | WeightType::F16 | WeightType::BF16 => crate::contract::broken("quantized weights"),
+                #[cfg(feature = "rare")]
+                _ => crate::scalar::matmul(w, crate::Activations::Q8(x), out),
             }
         }
     };
