@@ -37,7 +37,7 @@ pub fn pack(args: &PackArgs) -> Result<()> {
     file.model()?;
     let gguf = file.gguf()?;
     let mut packing = Packing::new(&gguf, file.bytes())?;
-    ensure!(packing.n_matrices() > 0, "{} has no quantized matrix in plain rows: nothing to pack", file.name);
+    ensure!(packing.n_matrices() > 0, "{} has no matrix left that can be interleaved: nothing to pack", file.name);
     // A file without a vocabulary runs on token ids.
     if let Ok(vocab) = Vocab::from_gguf(&gguf)
         && vocab.index.is_none()

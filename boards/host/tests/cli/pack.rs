@@ -66,7 +66,7 @@ fn nothing_is_lost() {
     folder.fails("pack tiny.gguf no/new.gguf", 1, "cannot write no/new.gguf: ");
     folder.fails("run tiny.gguf --repack sometimes", 2, "invalid value 'sometimes' for '--repack <WHEN>'");
     folder.stderr("pack tiny.gguf packed.gguf");
-    folder.fails("pack packed.gguf again.gguf", 1, "packed.gguf has no quantized matrix in plain rows");
+    folder.fails("pack packed.gguf again.gguf", 1, "packed.gguf has no matrix left that can be interleaved");
     let mut cut = fs::read(folder.path().join("packed.gguf")).unwrap();
     cut.truncate(cut.len() - 1000);
     folder.write("cut.gguf", &cut);
