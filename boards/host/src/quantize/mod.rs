@@ -25,6 +25,7 @@ use nearfield::{Gguf, TensorInfo};
 
 use crate::engine::n_cores;
 use crate::gguf_out::{Data, GgufOut};
+use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::report::{Bytes, note};
 
@@ -127,13 +128,16 @@ impl<'f> Job<'f> {
 
     fn write(&self, file: &str, quantizer: &mut Quantizer, data: &mut Data<'_>) -> Result<()> {
         data.begin(self.tensor.name)?;
-        if self.ty == self.rows.ty() {
-            return self.bytes.chunks(COPIED).try_for_each(|bytes| data.put(bytes));
-        }
         let name = &format!("{file}: {}", self.tensor.name);
         let [n_rows, n_cols] = [self.rows.n_rows(), self.rows.n_cols()].map(|n| n as u64);
-        let to = Quantized { name, ty: self.ty, n_rows, n_cols };
-        quantizer.tensor(&to, |row, col, out| self.read(row, col, out), |bytes| data.put(bytes))
+        let to = |ty| Quantized { name, ty, n_rows, n_cols };
+        let read = |row, col, out: &mut [f32]| self.read(row, col, out);
+        if self.ty != self.rows.ty() {
+            return quantizer.tensor(&to(self.ty), read, |bytes| data.put(bytes));
+        }
+        // Bytes stay as they are, once their weights are seen to be numbers.
+        quantizer.tensor(&to(WeightType::F32), read, |_| Ok(interrupt::check()?))?;
+        self.bytes.chunks(COPIED).try_for_each(|bytes| data.put(bytes))
     }
 
     /// Weights of a row from a column on, which begins a block.

@@ -139,6 +139,35 @@ fn quantized_twice() {
     assert!(!f.stdout("run less.gguf -n 5 --temp 0 hello").is_empty());
 }
 
+/// In a tensor that stays what it is as in one that does not; in a number as in the scale of many.
+#[test]
+fn numbers_that_are_none_are_in_no_file() {
+    let f = Folder::new();
+    let floats = |n: usize| -> Vec<u8> { (0..n).flat_map(|i| (i as f32).to_le_bytes()).collect() };
+    let mut norm = floats(32);
+    norm[4 * 7..4 * 8].copy_from_slice(&f32::NAN.to_le_bytes());
+    f.write("norm.gguf", &Writer::new(3).tensor("output_norm.weight", &[32], 0, norm).finish());
+    // Half-precision bits of infinity, in the third row.
+    let mut half = vec![0; 4 * 32 * 2];
+    half[2 * (2 * 32 + 5)..][..2].copy_from_slice(&0xfc00_u16.to_le_bytes());
+    f.write("half.gguf", &Writer::new(3).tensor("blk.0.ffn_up.weight", &[4, 32], 1, half).finish());
+    // The scale of the second row's block is NaN.
+    let mut blocks = vec![1; 2 * 34];
+    blocks[34..36].copy_from_slice(&0x7e00_u16.to_le_bytes());
+    f.write("q8_0.gguf", &Writer::new(3).tensor("blk.0.ffn_up.weight", &[2, 32], 8, blocks).finish());
+    for (file, types, want) in [
+        ("norm", ["F32", "F16", "Q4_0"], "output_norm.weight: row 0, column 7: a weight is NaN"),
+        ("half", ["F32", "F16", "Q4_0"], "blk.0.ffn_up.weight: row 2, column 5: a weight is -inf"),
+        ("q8_0", ["F32", "Q8_0", "F16"], "blk.0.ffn_up.weight: row 1, column 0: a weight is NaN"),
+    ] {
+        for ty in types {
+            let want = format!("{file}.gguf: {want}: the model is broken");
+            f.fails(&format!("quantize {file}.gguf out.gguf {ty}"), 1, &want);
+            assert!(!f.path().join("out.gguf").exists());
+        }
+    }
+}
+
 /// Every error is one line, and leaves no file.
 #[test]
 fn nothing_is_left_of_what_went_wrong() {
