@@ -18,6 +18,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use memmap2::MmapOptions;
 use nearfield::Gguf;
 use nearfield::gguf::{Array, Value, ValueType};
 use nearfield::kernels::WeightType;
@@ -105,6 +106,34 @@ impl GgufOut {
         Ok(())
     }
 
+    /// Calls `check` with the file as it will be, all weights zero. Of these no memory is taken: nothing writes to them.
+    ///
+    /// # Errors
+    /// Those of `check`. Where the addresses of a whole file cannot be had, it is not called.
+    pub fn checked(&self, check: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+        let alignment = self.alignment()?;
+        let header = self.header(alignment);
+        let n_bytes = usize::try_from(header.len() as u64 + self.n_data(alignment));
+        let map = n_bytes.ok().and_then(|n| MmapOptions::new().len(n).no_reserve_swap().map_anon().ok());
+        let Some(mut map) = map else { return Ok(()) };
+        if let Some(tables) = map.get_mut(..header.len()) {
+            tables.copy_from_slice(&header);
+        }
+        check(&map)
+    }
+
+    fn alignment(&self) -> Result<u64> {
+        let alignment = self.alignment.unwrap_or(ALIGNMENT);
+        let is_usual = alignment.is_power_of_two() && alignment <= 1 << 20;
+        ensure!(is_usual, "general.alignment is {alignment}, not a power of two up to 2^20");
+        Ok(alignment)
+    }
+
+    /// Bytes of all tensors, with what lies between them.
+    fn n_data(&self, alignment: u64) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.n_bytes.next_multiple_of(alignment)).sum()
+    }
+
     /// Writes the file with the tensors' bytes as `data` puts them, over another of that name only with `force`; `what` is
     /// done, says the progress bar. Returns its bytes.
     ///
@@ -117,11 +146,9 @@ impl GgufOut {
         what: &'static str,
         data: impl FnOnce(&mut Data<'_>) -> Result<()>,
     ) -> Result<u64> {
-        let alignment = self.alignment.unwrap_or(ALIGNMENT);
-        let is_usual = alignment.is_power_of_two() && alignment <= 1 << 20;
-        ensure!(is_usual, "general.alignment is {alignment}, not a power of two up to 2^20");
+        let alignment = self.alignment()?;
         let header = self.header(alignment);
-        let n_data: u64 = self.tensors.iter().map(|tensor| tensor.n_bytes.next_multiple_of(alignment)).sum();
+        let n_data = self.n_data(alignment);
         let n_bytes = header.len() as u64 + n_data;
         OutputFile::create_new(path, n_bytes, force)?.write(|out| {
             out.write_all(&header)?;

@@ -16,6 +16,7 @@ mod interactive;
 mod interrupt;
 mod keys;
 mod kv_file;
+mod lfs_pointer;
 mod logits;
 mod model_file;
 mod npy;

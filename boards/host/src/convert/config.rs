@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use crate::lfs_pointer;
+
 /// An object in a JSON file.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -30,7 +32,40 @@ impl fmt::Display for Names<'_> {
 /// The JSON in a file.
 pub fn read_json(path: &Path) -> Result<Value> {
     let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
+    lfs_pointer::check(&text).with_context(|| path.display().to_string())?;
+    let is_utf16 = [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| text.starts_with(*mark));
+    ensure!(!is_utf16, "{} is UTF-16: save it as UTF-8", path.display());
+    parse_json(&text).with_context(|| format!("{} is not JSON", path.display()))
+}
+
+/// JSON as Python's `json` reads it, with `NaN` and `Infinity`, which become texts here: a number that is none then has its
+/// name in the error. The mark that some editors put before UTF-8 is left out.
+fn parse_json(text: &[u8]) -> serde_json::Result<Value> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    serde_json::from_slice(text).or_else(|error| serde_json::from_slice(&without_constants(text)).map_err(|_| error))
+}
+
+/// The same with Python's constants between quotes.
+fn without_constants(json: &[u8]) -> Vec<u8> {
+    const CONSTANTS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+    let mut out = Vec::with_capacity(json.len());
+    let (mut is_text, mut rest) = (false, json);
+    while let [first, behind @ ..] = rest {
+        let constant = CONSTANTS.iter().find(|constant| !is_text && rest.starts_with(constant));
+        let n = match (constant, first) {
+            (Some(constant), _) => {
+                out.extend([b"\"", *constant, b"\""].concat());
+                rest = &rest[constant.len()..];
+                continue;
+            }
+            (None, b'\\') if is_text && !behind.is_empty() => 2,
+            _ => 1,
+        };
+        is_text ^= *first == b'"';
+        out.extend(&rest[..n]);
+        rest = &rest[n..];
+    }
+    out
 }
 
 impl Config {
@@ -70,6 +105,17 @@ impl Config {
         keys.iter().find_map(|&key| self.object.get(key).filter(|value| !value.is_null()).map(|value| (key, value)))
     }
 
+    /// The same of a number's names: if several are there they say the same.
+    fn get_number<'s, 'k>(&'s self, keys: &[&'k str]) -> Result<Option<(&'k str, &'s Value)>> {
+        let Some((name, value)) = self.get(keys) else { return Ok(None) };
+        for key in keys {
+            let Some((other_name, other)) = self.get(&[key]) else { continue };
+            let is_same = value == other || value.as_f64().is_some_and(|x| other.as_f64() == Some(x));
+            ensure!(is_same, "{}: `{name}` is {value}, and `{other_name}` {other}", self.place);
+        }
+        Ok(Some((name, value)))
+    }
+
     fn wrong(&self, name: &str, value: &Value, want: &str) -> String {
         format!("{}: `{name}` is {value}, not {want}", self.place)
     }
@@ -95,7 +141,7 @@ impl Config {
 
     /// A count under any of the names, from 0 on.
     pub fn optional_count(&self, keys: &[&str]) -> Result<Option<usize>> {
-        let Some((name, value)) = self.get(keys) else { return Ok(None) };
+        let Some((name, value)) = self.get_number(keys)? else { return Ok(None) };
         let count = value.as_u64().and_then(|n| u32::try_from(n).ok());
         count.map(|n| Some(n as usize)).with_context(|| self.wrong(name, value, "a count"))
     }
@@ -107,16 +153,35 @@ impl Config {
         Ok(count)
     }
 
-    /// A number under any of the names.
-    pub fn optional_number(&self, keys: &[&str]) -> Result<Option<f64>> {
-        let Some((name, value)) = self.get(keys) else { return Ok(None) };
-        let number = value.as_f64().filter(|x| x.is_finite());
-        number.map(Some).with_context(|| self.wrong(name, value, "a number"))
+    /// A count under any of the names, from 1 on, if it is there.
+    pub fn optional_positive_count(&self, keys: &[&str]) -> Result<Option<usize>> {
+        let count = self.optional_count(keys)?;
+        ensure!(count != Some(0), "{}: {} is 0", self.place, Names(keys));
+        Ok(count)
     }
 
-    /// A number under any of the names, which has to be there.
-    pub fn number(&self, keys: &[&str]) -> Result<f64> {
-        self.optional_number(keys)?.with_context(|| format!("{} has no {}", self.place, Names(keys)))
+    /// A number under any of the names that `holds`, also as F32, which the file has it in; else it is not `want`.
+    fn number_that(&self, keys: &[&str], holds: fn(f32) -> bool, want: &str) -> Result<Option<f64>> {
+        let Some((name, value)) = self.get_number(keys)? else { return Ok(None) };
+        let number = value.as_f64().map(|x| x as f32);
+        let want = if number.is_some_and(|x| x.is_infinite()) { "a number that F32 holds" } else { want };
+        ensure!(number.is_some_and(|x| x.is_finite() && holds(x)), self.wrong(name, value, want));
+        Ok(value.as_f64())
+    }
+
+    /// A number under any of the names.
+    pub fn optional_number(&self, keys: &[&str]) -> Result<Option<f64>> {
+        self.number_that(keys, |_| true, "a number")
+    }
+
+    /// The same, above 0.
+    pub fn positive_number(&self, keys: &[&str]) -> Result<Option<f64>> {
+        self.number_that(keys, |x| x > 0.0, "a number above 0")
+    }
+
+    /// The same, from 0 on: the epsilon of a norm, a limit.
+    pub fn number_from_0(&self, keys: &[&str]) -> Result<Option<f64>> {
+        self.number_that(keys, |x| x >= 0.0, "a number from 0 on")
     }
 
     /// Yes or no; `default` if it is not there.
@@ -144,6 +209,15 @@ impl Config {
         }
     }
 
+    /// Checks that a setting is one of the values that can be converted; where it is not there, `default` counts.
+    pub fn only_with_default(&self, key: &str, default: &Value, wanted: &[Value]) -> Result<()> {
+        if self.has(key) {
+            return self.only(key, wanted);
+        }
+        let wanted: Vec<String> = wanted.iter().map(Value::to_string).collect();
+        bail!("{} has no `{key}`, which means {default}: only {} can be converted", self.place, wanted.join(" or "))
+    }
+
     /// An error about this object.
     pub fn refuse(&self, why: impl fmt::Display) -> anyhow::Error {
         anyhow::anyhow!("{}: {why}", self.place)
@@ -165,9 +239,39 @@ mod tests {
         let config = config(json!({"n_embed": null, "hidden_size": 64, "eps": 1e-5, "alibi": true}));
         assert_eq!(config.count(&["n_embed", "hidden_size"]).unwrap(), 64);
         assert_eq!(config.optional_count(&["n_embed"]).unwrap(), None);
-        assert_eq!(config.number(&["eps"]).unwrap(), 1e-5);
+        assert_eq!(config.optional_number(&["eps"]).unwrap(), Some(1e-5));
         assert!(config.flag("alibi", false).unwrap() && config.flag("rope", true).unwrap());
         assert!(config.within("attn_config").unwrap().flag("alibi", true).unwrap());
+    }
+
+    #[test]
+    fn json_as_python_reads_it() {
+        let json = |text: &[u8]| parse_json(text).map_err(|error| error.to_string());
+        assert_eq!(json(b"\xef\xbb\xbf{\"a\": 1}"), Ok(json!({"a": 1})));
+        let constants = br#"{"a": NaN, "b": [Infinity, -Infinity, -1], "NaN\\\"": "NaN \" Infinity"}"#;
+        let want = json!({"a": "NaN", "b": ["Infinity", "-Infinity", -1], "NaN\\\"": "NaN \" Infinity"});
+        assert_eq!(json(constants), Ok(want));
+        assert_eq!(json(b"{} // a comment"), Err("trailing characters at line 1 column 4".into()));
+        assert_eq!(json(b"[1, nan]"), Err("expected ident at line 1 column 6".into()));
+    }
+
+    #[test]
+    fn numbers_have_bounds_and_one_value() {
+        let config =
+            config(json!({"zero": 0, "less": -1e-5, "huge": 1e39, "nan": "NaN", "two": 2, "two_too": 2.0, "n": 4}));
+        let error = |result: Result<Option<f64>>| result.unwrap_err().to_string();
+        assert_eq!(config.number_from_0(&["zero"]).unwrap(), Some(0.0));
+        assert_eq!(config.number_from_0(&["two", "two_too"]).unwrap(), Some(2.0));
+        assert_eq!(error(config.positive_number(&["zero"])), "config.json: `zero` is 0, not a number above 0");
+        assert_eq!(error(config.number_from_0(&["less"])), "config.json: `less` is -0.00001, not a number from 0 on");
+        assert_eq!(
+            error(config.optional_number(&["huge"])),
+            "config.json: `huge` is 1e+39, not a number that F32 holds"
+        );
+        assert_eq!(error(config.optional_number(&["nan"])), "config.json: `nan` is \"NaN\", not a number");
+        assert_eq!(error(config.optional_number(&["n", "two"])), "config.json: `n` is 4, and `two` 2");
+        let zero = config.optional_positive_count(&["zero"]).unwrap_err().to_string();
+        assert_eq!(zero, "config.json: `zero` is 0");
     }
 
     #[test]

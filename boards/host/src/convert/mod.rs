@@ -14,15 +14,17 @@ mod vocabulary;
 
 use anyhow::{Context, Result};
 
-use crate::engine::n_cores;
+use crate::engine::{allocate, n_cores};
 use crate::gguf_out::GgufOut;
 use crate::quantize::{Policy, Quantized, Quantizer};
-use crate::report;
+use crate::{report, text};
 pub use args::ConvertArgs;
 use checkpoint::Checkpoint;
 use config::Config;
 use families::Family;
+use nearfield::Model;
 use nearfield::kernels::WeightType;
+use nearfield::tokenizer::Vocab;
 use vocabulary::Vocabulary;
 
 /// Reads one and writes the other, tensor by tensor.
@@ -31,6 +33,7 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
     checkpoint::check_directory(directory)?;
     let config = Config::read(&directory.join("config.json"))?;
     let family = Family::of(&config)?;
+    families::check_common(&config)?;
     let checkpoint = Checkpoint::open(directory)?;
     let hparams = (family.hparams)(&config, &checkpoint)?;
     hparams.check().map_err(|why| config.refuse(why))?;
@@ -49,6 +52,7 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
         file.tensor(&tensor.name, &tensor.dims(), ty)?;
         types.push(ty);
     }
+    file.checked(can_run).with_context(|| format!("{}: what it makes cannot run", directory.display()))?;
     let mut quantizer =
         Quantizer::new(args.threads.map_or_else(n_cores, usize::from)).context("cannot start threads")?;
     let n_bytes = file.write(&args.output, args.force, "converting", |data| {
@@ -66,5 +70,14 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
     })?;
     report::note(format_args!("read     {}: {}, {} tensors", directory.display(), family.name, tensors.len()));
     report::note(format_args!("written  {}: {}, {}", args.output.display(), args.ty, report::Bytes(n_bytes)));
+    Ok(())
+}
+
+/// What `nearfield run` checks before it reads a weight.
+fn can_run(file: &[u8]) -> Result<()> {
+    let model = Model::from_gguf(file)?;
+    let vocab = Vocab::from_gguf(model.gguf())?;
+    let mut lines = allocate(text::index_bytes(&vocab)?)?;
+    text::tokenizer(vocab, &mut lines)?;
     Ok(())
 }

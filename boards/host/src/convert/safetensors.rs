@@ -1,16 +1,21 @@
 //! safetensors files: a table in JSON and the numbers behind it.
 //!
 //! The file: the table's length in bytes `u64`, the table, the data, all little-endian. An entry of the table is
-//! `"name": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [begin, end]}`, offsets from the data's start;
-//! `__metadata__` is no tensor. Tensors do not overlap. Source: huggingface/safetensors, README, "Format".
+//! `"name": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [begin, end]}`, offsets from the data's start. Tensors lie
+//! one behind the other, in any order, and fill the data. `__metadata__` is no tensor but a map of texts: of tensors that share
+//! their numbers `safetensors.torch.save_model` stores one, and `"name": "name of the stored one"` for each of the others.
+//! Source: huggingface/safetensors, README, "Format", and `bindings/python/py_src/safetensors/torch.py`.
 //!
 //! After [`Table::parse`] every tensor lies inside the data and is as long as its shape says.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use serde_json::{Map, Value};
+
+use crate::lfs_pointer;
 
 /// Bytes that a table may have, as in the reference implementation.
 const MAX_TABLE: u64 = 100_000_000;
@@ -21,7 +26,7 @@ pub enum Dtype {
     F32,
     F16,
     BF16,
-    /// Not weights: masks and positions, by the bytes of one.
+    /// Not weights: masks and positions, or what has been quantized; by the bits of one.
     Other(u64),
 }
 
@@ -31,21 +36,29 @@ impl Dtype {
             "F32" => Self::F32,
             "F16" => Self::F16,
             "BF16" => Self::BF16,
-            "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => Self::Other(1),
-            "I16" | "U16" => Self::Other(2),
-            "I32" | "U32" => Self::Other(4),
-            "F64" | "I64" | "U64" => Self::Other(8),
+            "F4" => Self::Other(4),
+            "F6_E2M3" | "F6_E3M2" => Self::Other(6),
+            "BOOL" | "U8" | "I8" => Self::Other(8),
+            "F8_E5M2" | "F8_E4M3" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => Self::Other(8),
+            "I16" | "U16" => Self::Other(16),
+            "I32" | "U32" => Self::Other(32),
+            "F64" | "I64" | "U64" | "C64" => Self::Other(64),
             _ => return None,
         })
     }
 
-    /// Bytes of one number.
-    pub fn bytes(self) -> u64 {
+    /// Bits of one number.
+    fn bits(self) -> u64 {
         match self {
-            Self::F32 => 4,
-            Self::F16 | Self::BF16 => 2,
-            Self::Other(bytes) => bytes,
+            Self::F32 => 32,
+            Self::F16 | Self::BF16 => 16,
+            Self::Other(bits) => bits,
         }
+    }
+
+    /// Bytes of one float.
+    pub fn bytes(self) -> usize {
+        self.bits() as usize / 8
     }
 
     /// Reads as many numbers as `out` holds.
@@ -79,12 +92,16 @@ pub struct Entry {
 /// The table of a file.
 #[derive(Debug)]
 pub struct Table {
+    /// As they lie in the data.
     pub entries: Vec<Entry>,
+    /// Other names of tensors, and the names that these have in the file.
+    pub aliases: Vec<(String, String)>,
 }
 
 impl Table {
     /// Reads and checks the table of the file whose bytes these are.
     pub fn parse(file: &[u8]) -> Result<Self> {
+        lfs_pointer::check(file)?;
         let Some((length, rest)) = file.split_first_chunk::<8>() else {
             bail!("not a safetensors file: {} bytes, too few for a table", file.len());
         };
@@ -93,21 +110,65 @@ impl Table {
         let Some((table, data)) = rest.split_at_checked(length as usize) else {
             bail!("the file is cut off: its table has {length} bytes, {} are there", rest.len());
         };
-        let table: Map<String, Value> =
+        let mut parsed: Map<String, Value> =
             serde_json::from_slice(table).context("not a safetensors file: its table is not a JSON object")?;
+        if let Some(key) = repeated_key(table) {
+            bail!("{key} stands twice in the file's table");
+        }
+        let metadata = parsed.remove("__metadata__");
         let data_at = file.len() - data.len();
         let mut entries = Vec::new();
-        for (name, entry) in table.into_iter().filter(|(name, _)| name != "__metadata__") {
+        for (name, entry) in parsed {
             entries.push(Entry::parse(name, &entry, data_at, data.len() as u64)?);
         }
         entries.sort_by_key(|entry| (entry.bytes.start, entry.bytes.end));
-        for pair in entries.windows(2) {
-            let [first, second] = pair else { continue };
-            let apart = first.bytes.end <= second.bytes.start;
-            ensure!(apart, "the tensors {} and {} overlap", first.name, second.name);
+        let (mut end, mut before) = (data_at, "the table");
+        for Entry { name, bytes, .. } in &entries {
+            ensure!(bytes.start >= end, "the tensors {before} and {name} overlap");
+            ensure!(bytes.start == end, "{} bytes between {before} and {name} belong to no tensor", bytes.start - end);
+            (end, before) = (bytes.end, name);
         }
-        Ok(Self { entries })
+        ensure!(end == file.len(), "{} bytes behind {before} belong to no tensor", file.len() - end);
+        Ok(Self { aliases: aliases(metadata, &entries), entries })
     }
+}
+
+/// What `__metadata__` says of names: one that no tensor has, and one that a tensor has.
+fn aliases(metadata: Option<Value>, entries: &[Entry]) -> Vec<(String, String)> {
+    let Some(Value::Object(metadata)) = metadata else { return Vec::new() };
+    let names: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let pairs = metadata.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())));
+    pairs.filter(|(name, stored)| !names.contains(name.as_str()) && names.contains(stored.as_str())).collect()
+}
+
+/// The first key that stands twice in the outermost object of a text that is JSON.
+fn repeated_key(json: &[u8]) -> Option<String> {
+    let mut seen = HashSet::new();
+    let (mut depth, mut text, mut i) = (0_usize, 0..0, 0);
+    while let Some(byte) = json.get(i) {
+        match byte {
+            b'"' => {
+                let start = i;
+                i += 1;
+                while json.get(i).is_some_and(|&byte| byte != b'"') {
+                    i += if json.get(i) == Some(&b'\\') { 2 } else { 1 };
+                }
+                text = start..i + 1;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            // Before it stands the key.
+            b':' if depth == 1 => {
+                let key: String = serde_json::from_slice(json.get(text.clone())?).ok()?;
+                if !seen.insert(key.clone()) {
+                    return Some(key);
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    None
 }
 
 impl Entry {
@@ -125,8 +186,8 @@ impl Entry {
             end <= data_len,
             "the file is cut off: the tensor {name} ends at byte {end} of the data, {data_len} are there"
         );
-        let n_bytes = shape.iter().try_fold(dtype.bytes(), |n, &dim| n.checked_mul(dim));
-        let n_bytes = n_bytes.with_context(|| format!("the tensor {name} is too large: {shape:?}"))?;
+        let n_bits = shape.iter().try_fold(dtype.bits(), |n, &dim| n.checked_mul(dim));
+        let n_bytes = n_bits.with_context(|| format!("the tensor {name} is too large: {shape:?}"))?.div_ceil(8);
         ensure!(
             n_bytes == end - begin,
             "the tensor {name} has {} bytes: {shape:?} in {dtype_name} are {n_bytes}",
@@ -152,10 +213,12 @@ mod tests {
 
     #[test]
     fn a_table_is_read() {
-        let table = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},
+        let table = r#"{"__metadata__":{"format":"pt","c":"a","a":"b","d":"none"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},
             "a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#;
         let file = file(table, 16);
-        let entries = Table::parse(&file).unwrap().entries;
+        let Table { entries, aliases } = Table::parse(&file).unwrap();
+        // A name that a tensor has is not another's, and one without a tensor is none.
+        assert_eq!(aliases, [("c".to_owned(), "a".to_owned())]);
         let names: Vec<&str> = entries.iter().map(|entry| &entry.name[..]).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(entries[1].shape, [2, 3]);
@@ -194,6 +257,19 @@ mod tests {
                 r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
                 "the tensors a and b overlap",
             ),
+            (
+                r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#,
+                "4 bytes between a and b belong to no tensor",
+            ),
+            (
+                r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[4,16]}}"#,
+                "4 bytes between the table and a belong to no tensor",
+            ),
+            (r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#, "4 bytes behind a belong to no tensor"),
+            (
+                r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"\u0061":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#,
+                "a stands twice in the file's table",
+            ),
         ];
         for (table, want) in cases {
             assert_eq!(Table::parse(&file(table, 16)).unwrap_err().to_string(), want, "{table}");
@@ -204,6 +280,23 @@ mod tests {
             assert!(Table::parse(&whole[..len]).is_err(), "{len} bytes");
         }
         assert!(Table::parse(&u64::MAX.to_le_bytes()).unwrap_err().to_string().contains("18446744073709551615"));
+    }
+
+    #[test]
+    fn tensors_of_no_numbers_and_of_parts_of_bytes() {
+        let table = r#"{"a":{"dtype":"F16","shape":[0,3],"data_offsets":[0,0]},"b":{"dtype":"F4","shape":[3],"data_offsets":[0,2]},
+            "c":{"dtype":"F32","shape":[0],"data_offsets":[2,2]}}"#;
+        let entries = Table::parse(&file(table, 2)).unwrap().entries;
+        let lengths: Vec<usize> = entries.iter().map(|entry| entry.bytes.len()).collect();
+        assert_eq!(lengths, [0, 2, 0]);
+    }
+
+    #[test]
+    fn keys_that_stand_twice() {
+        let key = |json: &str| repeated_key(json.as_bytes());
+        assert_eq!(key(r#"{"a":{"a":1,"b":["a",{"b":2}]},"b":"a","\"":"c"}"#), None);
+        assert_eq!(key(r#"{"a":{"b":1},"b":{},"c":[1],"b":3}"#).as_deref(), Some("b"));
+        assert_eq!(key(r#"{"\\\"":0 , "\\\"" : 1}"#).as_deref(), Some("\\\""));
     }
 
     #[test]

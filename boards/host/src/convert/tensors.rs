@@ -1,6 +1,7 @@
 //! The tensors of the file, each with its source in the checkpoint: every one that the family's table names, and no other.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -49,6 +50,11 @@ impl Order {
 
 /// The tensors of a file, in their order; refuses what is missing, of another shape, or left over.
 pub fn plan<'c>(family: &Family, hparams: &Hparams, checkpoint: &'c Checkpoint) -> Result<Vec<Planned<'c>>> {
+    // Of the others it turns out below whether they are missed.
+    let is_unknown = |name: &str| !family.ignores(name) && !family.has_place(name) && checkpoint.shape(name).is_none();
+    if let Some((name, file)) = checkpoint.absent().find(|(name, _)| is_unknown(name)) {
+        bail!(absent(name, file));
+    }
     let mut planner = Planner { family, hparams, checkpoint, planned: Vec::new(), used: BTreeSet::new() };
     // Tensors outside the layers before them and behind them, as they stand in the table.
     let (before, rest) = family.rows.split_at(family.rows.iter().take_while(|row| !row.is_layered()).count());
@@ -58,7 +64,7 @@ pub fn plan<'c>(family: &Family, hparams: &Hparams, checkpoint: &'c Checkpoint) 
         planner.add_all(layered, Some(layer))?;
     }
     planner.add_all(behind, None)?;
-    planner.untie_output()?;
+    planner.settle_output()?;
     let left_over = |name: &&str| !planner.used.contains(*name) && !family.ignores(name);
     if let Some(name) = checkpoint.names().find(left_over) {
         bail!("{} has a tensor {name}, for which a {} has no place", checkpoint.directory(), family.name);
@@ -106,7 +112,8 @@ impl<'c> Planner<'_, 'c> {
     fn add_all(&mut self, rows: &[Row], layer: Option<usize>) -> Result<()> {
         for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.is_layered() == layer.is_some()) {
             let is_same = |other: &&Row| other.to == row.to;
-            let is_wanted = self.hparams.is_ranker() || !row.to.starts_with("cls");
+            let is_wanted = (self.hparams.is_ranker() || !row.to.starts_with("cls"))
+                && (self.hparams.qk_norms || !row.with_qk_norms);
             if is_wanted && !rows[..i].iter().any(|other| is_same(&other)) {
                 let alternatives: Vec<&Row> = rows[i..].iter().filter(is_same).collect();
                 self.add(&alternatives, layer)?;
@@ -119,15 +126,20 @@ impl<'c> Planner<'_, 'c> {
     fn add(&mut self, alternatives: &[&Row], layer: Option<usize>) -> Result<()> {
         let found = alternatives.iter().find_map(|row| self.find(row, layer).map(|from| (*row, from)));
         let Some((row, from)) = found else {
-            let missing = alternatives.first().filter(|_| alternatives.iter().all(|row| !row.optional));
+            // A tied output is the embedding.
+            let missing = alternatives.first().filter(|row| row.to != "output" || !self.hparams.tied);
             return missing.map_or(Ok(()), |row| Err(self.missing(&format!("{}.weight", self.full_name(row, layer)))));
         };
         let to = layer.map_or(row.to.to_owned(), |layer| format!("blk.{layer}.{}", row.to));
         let dims = Dims::of(row.to, self.hparams);
         self.push(format!("{to}.weight"), row, &format!("{from}.weight"), dims, row.transposed)?;
         let bias = format!("{from}.bias");
-        let is_there = self.checkpoint.shape(&bias).is_some();
-        if row.bias == Bias::Always || row.bias == Bias::Maybe && is_there {
+        let is_biased = match row.bias {
+            Bias::Never => false,
+            Bias::Always => true,
+            Bias::Configured => self.hparams.biased.unwrap_or_else(|| self.checkpoint.shape(&bias).is_some()),
+        };
+        if is_biased {
             // One number for each row of a matrix; for each of a norm's weights.
             let (Dims::Vector(n) | Dims::Matrix(n, _)) = dims;
             self.push(format!("{to}.bias"), row, &bias, Dims::Vector(n), false)?;
@@ -142,41 +154,34 @@ impl<'c> Planner<'_, 'c> {
         Ok(())
     }
 
-    /// A scaled embedding is no longer the output: what shares one matrix becomes two.
-    fn untie_output(&mut self) -> Result<()> {
+    /// Stores a tied output where the file needs one: a scaled embedding is no longer the output. One that is the embedding is
+    /// left out otherwise, whether or not the checkpoint stores it twice.
+    fn settle_output(&mut self) -> Result<()> {
         let h = self.hparams;
-        let is_scaled = h.embedding_scale != 1.0 || h.output_scale != 1.0;
-        let has_output = self.planned.iter().any(|planned| planned.name == "output.weight");
-        if !is_scaled || has_output {
-            return self.drop_equal_output();
-        }
-        let embedding = self.planned.iter().find(|planned| planned.name == "token_embd.weight");
-        let Planned { dims, source, .. } = embedding.context("missing tensor: the token embedding")?;
-        let source = Source { scale: h.output_scale as f32, ..source.clone() };
-        self.planned.push(Planned { name: "output.weight".into(), dims: *dims, source });
-        Ok(())
-    }
-
-    /// An output that is the embedding, stored again, is not stored in the file.
-    fn drop_equal_output(&mut self) -> Result<()> {
         let named = |name: &str| self.planned.iter().position(|planned| planned.name == name);
-        let (Some(embedding), Some(output)) = (named("token_embd.weight"), named("output.weight")) else {
-            return Ok(());
-        };
-        let [embedding_source, output_source] = [embedding, output].map(|i| &self.planned[i].source);
-        let is_plain = |source: &Source<'_>| source.scale == 1.0 && !source.unit_rows;
-        let is_equal = is_plain(embedding_source)
-            && is_plain(output_source)
-            && embedding_source.tensor.dtype == output_source.tensor.dtype
-            && embedding_source.tensor.bytes == output_source.tensor.bytes;
-        if is_equal {
-            self.planned.remove(output);
+        let [embedding, output] = [named("token_embd.weight"), named("output.weight")];
+        let embedding = &self.planned[embedding.context("missing tensor: the token embedding")?];
+        let is_scaled = h.embedding_scale != 1.0 || h.output_scale != 1.0;
+        let is_its_own = self.family.owns_output() || is_scaled;
+        match output {
+            None if is_its_own => {
+                let Planned { dims, source, .. } = embedding;
+                let source = Source { scale: h.output_scale as f32, unit_rows: h.unit_output_rows, ..source.clone() };
+                self.planned.push(Planned { name: "output.weight".into(), dims: *dims, source });
+            }
+            Some(output) if !is_its_own && self.planned[output].source.is_same(&embedding.source) => {
+                self.planned.remove(output);
+            }
+            _ => {}
         }
         Ok(())
     }
 
     /// The name of a row's source, without `.weight`, if the checkpoint has it.
     fn find(&self, row: &Row, layer: Option<usize>) -> Option<String> {
+        if row.tied && !self.hparams.tied {
+            return None;
+        }
         let from = name_in_layer(row.from, layer);
         let names = self.family.prefixes.iter().map(|prefix| format!("{prefix}{from}"));
         names.into_iter().find(|name| self.checkpoint.shape(&format!("{name}.weight")).is_some())
@@ -184,13 +189,28 @@ impl<'c> Planner<'_, 'c> {
 
     /// What a missing tensor would be called, without `.weight`: with the prefix that others have.
     fn full_name(&self, row: &Row, layer: Option<usize>) -> String {
+        if row.to == "output" {
+            // It lies beside what the others are parts of.
+            return row.from.into();
+        }
         let is_used = |prefix: &&&str| self.checkpoint.names().any(|name| name.starts_with(**prefix));
         let prefix = self.family.prefixes.iter().find(is_used).copied().unwrap_or("");
         format!("{prefix}{}", name_in_layer(row.from, layer))
     }
 
     fn missing(&self, name: &str) -> anyhow::Error {
-        anyhow::anyhow!("{} has no tensor {name}, which a {} has", self.checkpoint.directory(), self.family.name)
+        if let Some((name, file)) = self.checkpoint.absent().find(|(absent, _)| *absent == name) {
+            return anyhow::anyhow!(absent(name, file));
+        }
+        let untied = match self.hparams.tied {
+            false if name.ends_with("lm_head.weight") => ": its output is not its embedding",
+            _ => "",
+        };
+        anyhow::anyhow!(
+            "{} has no tensor {name}, which a {} has{untied}",
+            self.checkpoint.directory(),
+            self.family.name
+        )
     }
 
     /// The source of a tensor, its shape checked.
@@ -216,9 +236,13 @@ impl<'c> Planner<'_, 'c> {
             Dims::Matrix(..) if transposed => vec![cols as u64, all_rows as u64],
             Dims::Matrix(..) => vec![all_rows as u64, cols as u64],
         };
+        let why = match tensor.bytes.is_empty() {
+            true => ": it was left empty, as DeepSpeed's ZeRO-3 leaves what was not gathered",
+            false => "",
+        };
         ensure!(
             tensor.shape == want,
-            "{}: the tensor {name} is {:?}, by config.json it is {want:?}",
+            "{}: the tensor {name} is {:?}, by config.json it is {want:?}{why}",
             tensor.file.display(),
             tensor.shape
         );
@@ -232,6 +256,11 @@ impl<'c> Planner<'_, 'c> {
         let n_cols = if transposed { all_rows } else { cols };
         Ok(Source { tensor, n_cols, order, transposed, scale: scale as f32, unit_rows })
     }
+}
+
+/// What is said of a tensor that only the index knows.
+fn absent(name: &str, file: &Path) -> String {
+    format!("{} has no tensor {name}, which the index puts there", file.display())
 }
 
 fn name_in_layer(from: &str, layer: Option<usize>) -> String {
@@ -277,9 +306,18 @@ impl Planned<'_> {
 }
 
 impl Source<'_> {
+    /// Whether both are the same numbers as they are stored.
+    fn is_same(&self, other: &Self) -> bool {
+        let is_plain = |source: &Self| source.scale == 1.0 && !source.unit_rows;
+        is_plain(self)
+            && is_plain(other)
+            && self.tensor.dtype == other.tensor.dtype
+            && self.tensor.bytes == other.tensor.bytes
+    }
+
     /// Numbers of a row of the source from a column on.
     fn row(&self, row: usize, col: usize, out: &mut [f32]) {
-        let bytes = self.tensor.dtype.bytes() as usize;
+        let bytes = self.tensor.dtype.bytes();
         let at = (row * self.n_cols + col) * bytes;
         self.tensor.dtype.read(&self.tensor.bytes[at..at + out.len() * bytes], out);
     }

@@ -273,8 +273,176 @@ fn weights_that_are_cut_off() {
     fails(&f, "model/model.safetensors: the file is cut off: its table has ");
     f.write("model/model.safetensors", b"");
     fails(&f, "cannot open model/model.safetensors: the file is empty");
-    f.write("model/model.safetensors", b"version https://git-lfs.github.com/spec/v1");
+    f.write("model/model.safetensors", b"not safetensors");
     fails(&f, "model/model.safetensors: not a safetensors file: its table would have ");
+}
+
+/// What stands in a repository where a large file would.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+
+#[test]
+fn pointers_of_git_lfs() {
+    let f = without_weights();
+    f.write("model/model.safetensors", POINTER);
+    fails(&f, "model/model.safetensors: a Git LFS pointer, not the file itself: `git lfs pull` fetches that");
+    f.write("model/config.json", POINTER);
+    fails(&f, "model/config.json: a Git LFS pointer, not the file itself: ");
+    let f = folder();
+    f.write("model/tokenizer.json", POINTER);
+    fails(&f, "model/tokenizer.json: a Git LFS pointer, not the file itself: ");
+    let f = folder();
+    f.write("model/model-00002-of-00003.safetensors", POINTER);
+    fails(&f, "model/model-00002-of-00003.safetensors: a Git LFS pointer, not the file itself: ");
+    let f = folder();
+    f.write("model/model.safetensors.index.json", POINTER);
+    fails(&f, "model/model.safetensors.index.json: a Git LFS pointer, not the file itself: ");
+}
+
+/// Folders that are not a model's, and what to do.
+#[test]
+fn folders_of_something_else() {
+    let f = folder();
+    f.write(
+        "model/adapter_config.json",
+        br#"{"peft_type": "LORA", "base_model_name_or_path": "bigscience/bloom-560m"}"#,
+    );
+    fails(
+        &f,
+        "model holds an adapter (LoRA) for bigscience/bloom-560m: merge it with peft's `merge_and_unload()`, and convert what",
+    );
+    fs::remove_file(f.path().join("model/config.json")).unwrap();
+    fails(&f, "model holds an adapter (LoRA) for bigscience/bloom-560m: ");
+    let f = folder();
+    f.write("model/quantize_config.json", br#"{"bits": 4}"#);
+    fails(&f, "model holds quantized weights, as quantize_config.json says: convert the model that they were made of");
+    let quantization = |config: &mut Value| config["quantization_config"] = json!({"quant_method": "gptq", "bits": 4});
+    fails_with_config(
+        quantization,
+        "model/config.json: the weights are quantized (gptq): convert the model that they were made of, and quantize the file",
+    );
+    let f = Folder::new();
+    fs::create_dir_all(f.path().join("model/snapshots/0123abcd")).unwrap();
+    fails(&f, "model is a folder of a cache: convert model/snapshots/0123abcd");
+    let f = Folder::new();
+    fs::create_dir(f.path().join("model")).unwrap();
+    f.write("model/some-q4_0.gguf", b"GGUF");
+    fails(&f, "model has no config.json: some-q4_0.gguf is a GGUF file already");
+}
+
+/// Python writes and reads them.
+#[test]
+fn json_that_python_reads() {
+    let f = folder();
+    f.stderr("convert model -o want.gguf");
+    let config = config().to_string();
+    let with_constants = format!("\u{feff}{},\"of_no_matter\":[NaN,-Infinity]}}", &config[..config.len() - 1]);
+    f.write("model/config.json", with_constants.as_bytes());
+    f.stderr("convert model -o out.gguf");
+    let read = |name: &str| fs::read(f.path().join(name)).unwrap();
+    assert!(read("out.gguf") == read("want.gguf"));
+    fs::remove_file(f.path().join("out.gguf")).unwrap();
+    fs::remove_file(f.path().join("want.gguf")).unwrap();
+    f.write("model/config.json", config.replace("1e-5", "NaN").replace("0.00001", "NaN").as_bytes());
+    fails(&f, "model/config.json: `layer_norm_epsilon` is \"NaN\", not a number from 0 on");
+    f.write("model/config.json", format!("{config} // of GPT-2").as_bytes());
+    fails(&f, "model/config.json is not JSON: trailing characters at line 1");
+    f.write("model/config.json", b"\xff\xfe{\0}\0");
+    fails(&f, "model/config.json is UTF-16: save it as UTF-8");
+}
+
+/// An index and the tensors of three shards, by which it puts them.
+fn sharded(tensors: &[Tensor], edit: impl FnOnce(&Folder, &mut Value)) -> Folder {
+    let f = without_weights();
+    let model = f.path().join("model");
+    hugging_face::write_shards(&model, tensors, 3);
+    let path = model.join("model.safetensors.index.json");
+    let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&f, &mut index["weight_map"]);
+    hugging_face::write_json(&model, "model.safetensors.index.json", &index);
+    f
+}
+
+#[test]
+fn an_index_says_less_or_more_than_the_shards() {
+    const HEAD: &str = "lm_head.weight";
+    let (first, second, third) =
+        ("model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors");
+    let want = {
+        let f = folder();
+        f.stderr("convert model -o out.gguf");
+        fs::read(f.path().join("out.gguf")).unwrap()
+    };
+    let converts = |f: &Folder| {
+        let told = f.stderr("convert model -o out.gguf");
+        assert!(fs::read(f.path().join("out.gguf")).unwrap() == want);
+        told
+    };
+    let tied = |value: f32| {
+        let mut head = tensors().swap_remove(0);
+        head.bytes[..4].copy_from_slice(&value.to_le_bytes());
+        Tensor { name: HEAD.into(), ..head }
+    };
+    let embedding = f32::from_le_bytes(*tensors()[0].bytes.first_chunk().unwrap());
+    // One of two copies: of the same matrix under two names; of a tensor in two shards.
+    let both: Vec<Tensor> = tensors().into_iter().chain([tied(embedding)]).collect();
+    converts(&sharded(&both, |_, map| drop(map.as_object_mut().unwrap().remove(HEAD))));
+    converts(&sharded(&both, |_, map| drop(map.as_object_mut().unwrap().remove("transformer.wte.weight"))));
+    let twice = |edit: fn(&mut Tensor)| {
+        move |f: &Folder, map: &mut Value| {
+            let mut copy = tensors().swap_remove(0);
+            edit(&mut copy);
+            let name = "model-00004-of-00004.safetensors";
+            f.write(&format!("model/{name}"), &hugging_face::safetensors(&[copy]));
+            map["x.attn.bias"] = json!(name);
+        }
+    };
+    converts(&sharded(&tensors(), twice(|_| {})));
+    // The one that the index names, where they differ; a refusal, where it names none.
+    let changed: fn(&mut Tensor) = |copy| copy.bytes[0] ^= 1;
+    converts(&sharded(&tensors(), twice(changed)));
+    let f = sharded(&tensors(), |f, map| {
+        twice(changed)(f, map);
+        map.as_object_mut().unwrap().remove("transformer.wte.weight");
+    });
+    fails(
+        &f,
+        "model/model-00004-of-00004.safetensors: the tensor transformer.wte.weight is another one in model/model-00001-of-00003",
+    );
+    // A tied head that is nowhere; a mask that is nowhere; tensors that the index leaves out, or puts elsewhere.
+    converts(&sharded(&tensors(), |_, map| map[HEAD] = json!(third)));
+    converts(&sharded(&tensors(), |_, map| map["transformer.h.0.attn.bias"] = json!(second)));
+    converts(&sharded(&tensors(), |_, map| drop(map.as_object_mut().unwrap().remove("transformer.ln_f.bias"))));
+    converts(&sharded(&tensors(), |_, map| map["transformer.wte.weight"] = json!(second)));
+    // A tensor that is needed.
+    let f = sharded(&tensors()[..15], |_, map| map["transformer.ln_f.bias"] = json!(first));
+    fails(&f, &format!("model/{first} has no tensor transformer.ln_f.bias, which the index puts there"));
+    let f = sharded(&tensors(), |_, map| *map = json!({}));
+    fails(&f, "model/model.safetensors.index.json: its `weight_map` is empty");
+    // The one file, as for transformers.
+    let f =
+        sharded(&tensors(), |f, _| drop(f.write("model/model.safetensors", &hugging_face::safetensors(&tensors()))));
+    fs::remove_file(f.path().join(format!("model/{second}"))).unwrap();
+    let told = converts(&f);
+    assert!(
+        told.starts_with("note: model/model.safetensors is read, not the shards of model.safetensors.index.json\n"),
+        "{told}"
+    );
+}
+
+#[test]
+fn weights_under_other_names_of_files() {
+    let cases = [
+        ("model.fp16.safetensors", "model.fp16.safetensors is a variant: give it the name model.safetensors"),
+        ("consolidated.safetensors", "consolidated.safetensors has other names for its tensors: "),
+        ("tf_model.h5", "tf_model.h5 is not PyTorch's: a model has model.safetensors, or shards and "),
+        ("pytorch_model-00001-of-00002.bin", "PyTorch's .bin files can run any code when they are read: "),
+        ("consolidated.00.pth", "consolidated.00.pth has other names for its tensors: "),
+    ];
+    for (name, want) in cases {
+        let f = without_weights();
+        f.write(&format!("model/{name}"), b"x");
+        fails(&f, &format!("model holds no weights that can be read: {want}"));
+    }
 }
 
 #[test]
@@ -304,6 +472,29 @@ fn tensors_that_do_not_fit() {
         "model/model.safetensors: the tensor transformer.wte.weight is of type I32: F32, F16 and BF16 can be converted",
     );
     fails_with_tensors(
+        |tensors| tensors[0].dtype = "F64",
+        "model/model.safetensors: the tensor transformer.wte.weight has 40960 bytes: [320, 32] in F64 are 81920",
+    );
+    let retype = |dtype: &'static str, n_bytes: usize| {
+        move |tensors: &mut Vec<Tensor>| (tensors[0].dtype, tensors[0].bytes) = (dtype, vec![0; 10_240 * n_bytes])
+    };
+    for (dtype, n_bytes, why) in [
+        ("F64", 8, "; transformers saves it so after `model.float()`"),
+        ("I8", 1, ", and not what was quantized"),
+        ("F8_E4M3", 1, ", and not what was quantized"),
+    ] {
+        fails_with_tensors(
+            retype(dtype, n_bytes),
+            &format!(
+                "model/model.safetensors: the tensor transformer.wte.weight is of type {dtype}: F32, F16 and BF16 can be converted{why}"
+            ),
+        );
+    }
+    fails_with_tensors(
+        |tensors| (tensors[0].shape, tensors[0].bytes) = (vec![0], vec![]),
+        "model/model.safetensors: the tensor transformer.wte.weight is [0], by config.json it is [320, 32]: it was left empty, as ",
+    );
+    fails_with_tensors(
         |tensors| tensors[0].bytes[..4].copy_from_slice(&1e6f32.to_le_bytes()),
         "token_embd.weight: row 0, column 0: a weight of 1e6, and F16 holds none beyond ",
     );
@@ -311,6 +502,49 @@ fn tensors_that_do_not_fit() {
         |tensors| tensors[0].bytes[4..8].copy_from_slice(&f32::NAN.to_le_bytes()),
         "token_embd.weight: row 0, column 1: a weight is NaN: the model is broken",
     );
+}
+
+/// In norms and biases as in matrices, in any type of file.
+#[test]
+fn numbers_that_are_none() {
+    for (place, name) in [
+        (1, "position_embd.weight"),
+        (2, "blk.0.attn_norm.weight"),
+        (5, "blk.0.attn_qkv.bias"),
+        (14, "output_norm.weight"),
+    ] {
+        for (number, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
+            let f = without_weights();
+            let mut tensors = tensors();
+            tensors[place].bytes[12..16].copy_from_slice(&number.to_le_bytes());
+            hugging_face::write_single(&f.path().join("model"), &tensors);
+            let want = format!("{name}: row 0, column 3: a weight is {shown}: the model is broken");
+            f.fails("convert model -o out.gguf --type f32", 1, &want);
+            fails(&f, &want);
+        }
+    }
+}
+
+/// What converts can be run: what the library refuses is refused before it is written.
+#[test]
+fn what_could_not_run_is_not_written() {
+    // One head of 2048.
+    let wide = 2048;
+    let f = without_weights();
+    let mut config = config();
+    (config["n_embd"], config["n_head"], config["n_inner"]) = (json!(wide), json!(1), json!(1));
+    hugging_face::write_json(&f.path().join("model"), "config.json", &config);
+    let resized = |tensor: Tensor| {
+        let shape: Vec<usize> = match &tensor.name["transformer.".len()..] {
+            "h.0.mlp.c_fc.weight" => vec![wide, 1],
+            "h.0.mlp.c_fc.bias" => vec![1],
+            "h.0.mlp.c_proj.weight" => vec![1, wide],
+            _ => tensor.shape.iter().map(|n| if n % 64 == 0 || *n == 320 { *n } else { n / N_EMBD * wide }).collect(),
+        };
+        Tensor::f32(&tensor.name, &shape, &vec![0.0; shape.iter().product()])
+    };
+    hugging_face::write_single(&f.path().join("model"), &tensors().into_iter().map(resized).collect::<Vec<_>>());
+    fails(&f, "model: what it makes cannot run: a head is 2048 wide: up to 1024 can run");
 }
 
 #[test]

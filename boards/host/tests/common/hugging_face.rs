@@ -30,7 +30,12 @@ impl Tensor {
 
 /// A safetensors file.
 pub fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
-    let mut table = Map::from_iter([("__metadata__".to_owned(), json!({"format": "pt"}))]);
+    safetensors_with(tensors, &json!({"format": "pt"}))
+}
+
+/// The same with other metadata.
+pub fn safetensors_with(tensors: &[Tensor], metadata: &Value) -> Vec<u8> {
+    let mut table = Map::from_iter([("__metadata__".to_owned(), metadata.clone())]);
     let mut data = Vec::new();
     for Tensor { name, shape, dtype, bytes } in tensors {
         let offsets = [data.len(), data.len() + bytes.len()];

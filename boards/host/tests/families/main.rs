@@ -9,7 +9,9 @@ mod hugging_face;
 #[path = "../../../../tests/reference/logits.rs"]
 mod logits;
 mod model;
+mod settings;
 mod table;
+mod ties;
 mod tokenizers;
 #[allow(dead_code)]
 #[path = "../../../../tests/reference/weights.rs"]

@@ -86,13 +86,28 @@ impl Model {
         self.config["model_type"] != json!("gpt2")
     }
 
-    /// Writes a folder that can be converted.
-    pub fn write(&self, folder: &Path, floats: Floats) {
+    /// `config.json`.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// All tensors.
+    pub fn tensors(&self, floats: Floats) -> Vec<Tensor> {
+        let shapes = fs::read_to_string(self.folder.join("tensors.txt")).unwrap();
+        shapes.lines().map(|line| self.draw(line, floats)).collect()
+    }
+
+    /// Writes a folder that lacks nothing but the weights.
+    pub fn write_around(&self, folder: &Path) {
         fs::create_dir(folder).unwrap();
         hugging_face::write_json(folder, "config.json", &self.config);
         hugging_face::write_json(folder, "tokenizer.json", &hugging_face::tokenizer());
-        let shapes = fs::read_to_string(self.folder.join("tensors.txt")).unwrap();
-        let tensors: Vec<Tensor> = shapes.lines().map(|line| self.draw(line, floats)).collect();
+    }
+
+    /// Writes a folder that can be converted.
+    pub fn write(&self, folder: &Path, floats: Floats) {
+        self.write_around(folder);
+        let tensors = self.tensors(floats);
         match floats {
             Floats::F32 => hugging_face::write_single(folder, &tensors),
             Floats::F16 => hugging_face::write_shards(folder, &tensors, 3),

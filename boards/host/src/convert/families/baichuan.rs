@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::{Family, Hparams, QKV, RMS_NORM_EPS, Row, row};
+use super::{Family, Hparams, QKV, RMS_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
 
@@ -21,6 +21,7 @@ pub const BAICHUAN: Family = Family {
 
 const ROWS: &[Row] = &[
     row("token_embd", "embed_tokens"),
+    row("token_embd", "lm_head").tied(),
     row("attn_norm", "layers.{}.input_layernorm"),
     row("attn_q", "layers.{}.self_attn.W_pack").part(QKV, 0),
     row("attn_k", "layers.{}.self_attn.W_pack").part(QKV, 1),
@@ -44,13 +45,14 @@ fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
             config.refuse("`max_position_embeddings` is that of a 7B, with rotary positions: it cannot be converted")
         );
     }
-    config.only("hidden_act", &[json!("silu")])?;
+    config.only("hidden_act", &[json!("silu"), json!("swish")])?;
     let n_vocab = config.count(&["vocab_size"])?;
     Ok(Hparams {
         n_vocab,
         n_ctx: config.count(&["model_max_length"])?,
         n_ff: config.count(&["intermediate_size"])?,
-        norm_eps: config.optional_number(&["rms_norm_eps"])?.unwrap_or(1e-6),
+        norm_eps: config.number_from_0(&["rms_norm_eps"])?.unwrap_or(1e-6),
+        tied: config.flag(TIED, false)?,
         // The weight of a loss that only the second generation was trained with.
         unit_output_rows: n_vocab == BAICHUAN2_VOCAB || config.has("z_loss_weight"),
         ..Hparams::decoder(

@@ -1,10 +1,10 @@
 //! Encoders with a symmetric bias: Jina embeddings v2, Jina reranker v1, MosaicBERT and DNABERT-2.
 //! Sources: the models' own `modeling_bert.py` and `bert_layers.py`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{Encoder, Family, HALVES, Hparams, LAYER_NORM_EPS, Pooling, QKV, Row, row, rows_of};
+use super::{Encoder, Family, HALVES, Hparams, LAYER_NORM_EPS, Pooling, QKV, Row, TIED, row, rows_of};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
 
@@ -31,6 +31,8 @@ pub const MOSAIC_BERT: Family = Family {
 /// `gated_layers` is [gate; up], the code model's `up_gated_layer` is [up; gate]; the gate is what goes through GELU.
 const ROWS: &[Row] = &[
     row("token_embd", "embeddings.word_embeddings"),
+    row("token_embd", "cls.predictions.decoder").tied(),
+    row("token_embd", "lm_head.decoder").tied(),
     row("token_types", "embeddings.token_type_embeddings"),
     row("token_embd_norm", "embeddings.LayerNorm").biased(),
     row("attn_q", "encoder.layer.{}.attention.self.query").biased(),
@@ -39,11 +41,11 @@ const ROWS: &[Row] = &[
     row("attn_k", "encoder.layer.{}.attention.self.Wqkv").part(QKV, 1).biased(),
     row("attn_v", "encoder.layer.{}.attention.self.value").biased(),
     row("attn_v", "encoder.layer.{}.attention.self.Wqkv").part(QKV, 2).biased(),
-    row("attn_q_norm", "encoder.layer.{}.attention.self.layer_norm_q").biased().optional(),
-    row("attn_k_norm", "encoder.layer.{}.attention.self.layer_norm_k").biased().optional(),
+    row("attn_q_norm", "encoder.layer.{}.attention.self.layer_norm_q").biased().with_qk_norms(),
+    row("attn_k_norm", "encoder.layer.{}.attention.self.layer_norm_k").biased().with_qk_norms(),
     row("attn_output", "encoder.layer.{}.attention.output.dense").biased(),
     row("attn_output_norm", "encoder.layer.{}.attention.output.LayerNorm").biased(),
-    row("attn_norm_2", "encoder.layer.{}.layer_norm_1").biased().optional(),
+    row("attn_norm_2", "encoder.layer.{}.layer_norm_1").biased().with_qk_norms(),
     row("ffn_gate", "encoder.layer.{}.mlp.gated_layers").part(HALVES, 0),
     row("ffn_gate", "encoder.layer.{}.mlp.up_gated_layer").part(HALVES, 1),
     row("ffn_gate", "encoder.layer.{}.mlp.gated_layers_w"),
@@ -64,12 +66,30 @@ fn hparams(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
     let classes = config.value("architectures").and_then(Value::as_array);
     let is_ranker = classes.is_some_and(|classes| classes.contains(&json!("JinaBertForSequenceClassification")));
     let pooling = if is_ranker { Pooling::Rank } else { Pooling::Mean };
+    config.only("hidden_act", &[json!("gelu"), json!("gelu_python")])?;
+    config.only("is_decoder", &[json!(false)])?;
+    if is_ranker {
+        config.only("num_labels", &[json!(1)])?;
+        let n_labels = config.value("id2label").and_then(Value::as_object).map_or(1, |labels| labels.len());
+        ensure!(n_labels == 1, config.refuse(format_args!("`id2label` has {n_labels} labels: a reranker has one")));
+    }
+    let n_token_types = match config.optional_count(&["type_vocab_size"])? {
+        Some(n) => n,
+        None => rows_of(checkpoint, &types)?,
+    };
+    let is_norm = |name: &str| {
+        let is = |part| name.contains(part);
+        is(".attention.self.layer_norm_q.") || is(".attention.self.layer_norm_k.") || is(".layer_norm_1.")
+    };
     Ok(Hparams {
         n_vocab: config.count(&["vocab_size"])?,
         n_ctx: config.count(&["max_position_embeddings"])?,
         n_ff: config.count(&["intermediate_size"])?,
-        norm_eps: config.optional_number(&["layer_norm_eps"])?.unwrap_or(1e-12),
-        encoder: Some(Encoder { n_token_types: rows_of(checkpoint, &types)?, pooling }),
+        norm_eps: config.number_from_0(&["layer_norm_eps"])?.unwrap_or(1e-12),
+        encoder: Some(Encoder { n_token_types, pooling }),
+        tied: config.flag(TIED, true)?,
+        // Of two published forms of the code one has these three norms; no setting tells them apart.
+        qk_norms: checkpoint.names().any(is_norm),
         ..Hparams::decoder(
             config.count(&["hidden_size"])?,
             config.count(&["num_hidden_layers"])?,
@@ -82,7 +102,7 @@ fn jina(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
     if config.text("position_embedding_type")? != Some("alibi") {
         bail!(config.refuse("`position_embedding_type` is not \"alibi\": such a BERT cannot be converted"));
     }
-    config.only("feed_forward_type", &[json!("geglu")])?;
+    config.only_with_default("feed_forward_type", &json!("original"), &[json!("geglu")])?;
     hparams(config, checkpoint)
 }
 

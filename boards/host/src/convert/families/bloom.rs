@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::{Family, Hparams, LAYER_NORM_EPS, Row, row};
+use super::{Family, Hparams, LAYER_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
 
@@ -21,6 +21,7 @@ pub const BLOOM: Family = Family {
 
 const ROWS: &[Row] = &[
     row("token_embd", "word_embeddings"),
+    row("token_embd", "lm_head").tied(),
     row("token_embd_norm", "word_embeddings_layernorm").biased(),
     row("attn_norm", "h.{}.input_layernorm").biased(),
     row("attn_qkv", "h.{}.self_attention.query_key_value").deinterleaved().biased(),
@@ -29,9 +30,11 @@ const ROWS: &[Row] = &[
     row("ffn_up", "h.{}.mlp.dense_h_to_4h").biased(),
     row("ffn_down", "h.{}.mlp.dense_4h_to_h").biased(),
     row("output_norm", "ln_f").biased(),
-    row("output", "lm_head").optional(),
+    row("output", "lm_head"),
 ];
 
+/// What else a configuration may say changes nothing: `pretraining_tp` and `slow_but_exact` cut the same products otherwise, and
+/// the code has one activation and one width of the feed-forward.
 fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
     config.only("apply_residual_connection_post_layernorm", &[json!(false)])?;
     let n_embd = config.count(&["hidden_size", "n_embed"])?;
@@ -40,7 +43,8 @@ fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
     Ok(Hparams {
         n_vocab: config.count(&["vocab_size"])?,
         n_ctx: config.optional_count(&["seq_length"])?.unwrap_or(2048),
-        norm_eps: config.optional_number(&["layer_norm_epsilon"])?.unwrap_or(1e-5),
+        norm_eps: config.number_from_0(&["layer_norm_epsilon"])?.unwrap_or(1e-5),
+        tied: config.flag(TIED, true)?,
         ..Hparams::decoder(n_embd, n_layer, n_head)
     })
 }

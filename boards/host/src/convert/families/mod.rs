@@ -14,9 +14,10 @@ mod mpt;
 mod refact;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use nearfield::architecture::Architecture;
+use serde_json::{Value, json};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, FROM_ORIGINAL};
 use super::config::Config;
 
 /// Every family, in the order of the documentation.
@@ -67,6 +68,8 @@ const IGNORED: &[&str] = &[
     "embeddings.token_type_ids",
 ];
 
+/// Whether the output is the embedding.
+const TIED: &str = "tie_word_embeddings";
 const LAYER_NORM_EPS: &str = "attention.layer_norm_epsilon";
 const RMS_NORM_EPS: &str = "attention.layer_norm_rms_epsilon";
 
@@ -94,6 +97,12 @@ pub struct Hparams {
     pub output_scale: f64,
     /// Whether the rows of the output matrix are divided by their lengths.
     pub unit_output_rows: bool,
+    /// Whether the output may be the embedding: one of the two is stored, or both.
+    pub tied: bool,
+    /// Whether there are biases where the configuration decides; where it is silent, those that the checkpoint has.
+    pub biased: Option<bool>,
+    /// Whether queries and keys are normalised.
+    pub qk_norms: bool,
     /// What only encoders have.
     pub encoder: Option<Encoder>,
 }
@@ -131,6 +140,9 @@ impl Hparams {
             embedding_scale: 1.0,
             output_scale: 1.0,
             unit_output_rows: false,
+            tied: true,
+            biased: Some(false),
+            qk_norms: false,
             encoder: None,
         }
     }
@@ -174,8 +186,10 @@ pub struct Row {
     pub transposed: bool,
     /// Whether there is a `.bias` beside the `.weight`.
     pub bias: Bias,
-    /// Whether a checkpoint may lack it.
-    pub optional: bool,
+    /// Whether it stands in for another where the output is the embedding.
+    pub tied: bool,
+    /// Whether it belongs to the norms of queries and keys.
+    pub with_qk_norms: bool,
 }
 
 /// Which rows of a source make a tensor.
@@ -203,12 +217,13 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
     Never,
-    Maybe,
+    /// As [`Hparams::biased`] says.
+    Configured,
     Always,
 }
 
 const fn row(to: &'static str, from: &'static str) -> Row {
-    Row { to, from, rows: Rows::All, transposed: false, bias: Bias::Never, optional: false }
+    Row { to, from, rows: Rows::All, transposed: false, bias: Bias::Never, tied: false, with_qk_norms: false }
 }
 
 impl Row {
@@ -217,13 +232,19 @@ impl Row {
         Self { bias: Bias::Always, ..self }
     }
 
-    /// With a bias, if the checkpoint has one.
+    /// With a bias, if the configuration says so.
     const fn maybe_biased(self) -> Self {
-        Self { bias: Bias::Maybe, ..self }
+        Self { bias: Bias::Configured, ..self }
     }
 
-    const fn optional(self) -> Self {
-        Self { optional: true, ..self }
+    /// In place of another row's source that is not stored, where the output is the embedding.
+    const fn tied(self) -> Self {
+        Self { tied: true, ..self }
+    }
+
+    /// Only where queries and keys are normalised.
+    const fn with_qk_norms(self) -> Self {
+        Self { with_qk_norms: true, ..self }
     }
 
     const fn transposed(self) -> Self {
@@ -261,17 +282,32 @@ const HALVES: &[Part] = &[Part::Ff, Part::Ff];
 impl Family {
     /// The family of a directory, by its `config.json`.
     pub fn of(config: &Config) -> Result<&'static Self> {
-        let classes: Vec<&str> = match config.value("architectures") {
-            Some(Value::Array(classes)) => classes.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let model_type = config.text("model_type")?;
-        let find = |class: &str| FAMILIES.iter().copied().find(|family| family.classes.contains(&class));
-        let found = classes.iter().copied().chain(model_type).find_map(find);
-        found.with_context(|| match classes.first().copied().or(model_type) {
+        let classes = classes(config)?;
+        let find = |class: &&str| FAMILIES.iter().copied().find(|family| family.classes.contains(class));
+        let found = classes.iter().find_map(find);
+        found.with_context(|| match classes.first() {
             Some(class) => config.refuse(format_args!("{class} is no known architecture: {}", known())).to_string(),
             None => config.refuse("neither `architectures` nor `model_type` says what it is").to_string(),
         })
+    }
+
+    /// Whether its files have an output of their own even where that is the embedding.
+    pub fn owns_output(&self) -> bool {
+        Architecture::find(self.arch.as_bytes()).is_some_and(|arch| arch.own_output)
+    }
+
+    /// Whether a tensor of this name can be one of the table's.
+    pub fn has_place(&self, name: &str) -> bool {
+        let Some(name) = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias")) else { return false };
+        let is_row = |name: &str, row: &Row| match row.from.split_once("{}") {
+            None => name == row.from,
+            Some((before, behind)) => {
+                let layer = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
+                layer.is_some_and(|layer| layer.parse::<usize>().is_ok())
+            }
+        };
+        let bare = self.prefixes.iter().filter_map(|prefix| name.strip_prefix(prefix));
+        bare.into_iter().any(|name| self.rows.iter().any(|row| is_row(name, row)))
     }
 
     /// Whether a tensor of the checkpoint may be left out.
@@ -289,6 +325,61 @@ impl Family {
 fn known() -> String {
     let classes: Vec<&str> = FAMILIES.iter().filter_map(|family| family.classes.first().copied()).collect();
     format!("known are {}", classes.join(", "))
+}
+
+/// What a configuration calls its model: classes, those of its own code, its type.
+fn classes(config: &Config) -> Result<Vec<&str>> {
+    let mut classes: Vec<&str> = match config.value("architectures") {
+        Some(Value::Array(classes)) => classes.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if let Some(Value::Object(map)) = config.value("auto_map") {
+        // "modeling_mpt.MPTForCausalLM"
+        classes.extend(map.values().filter_map(Value::as_str).filter_map(|class| class.rsplit('.').next()));
+    }
+    classes.extend(config.text("model_type")?);
+    Ok(classes)
+}
+
+/// Whether the class by which a model is known is one of these.
+fn is_of(config: &Config, some: &[&str]) -> bool {
+    let is_known = |class: &&str| FAMILIES.iter().any(|family| family.classes.contains(class));
+    classes(config).is_ok_and(|classes| classes.into_iter().find(is_known).is_some_and(|class| some.contains(&class)))
+}
+
+/// Checks that a checkpoint has tensors of a kind where a setting says so, and none where it says that there are none: what is
+/// left out by its code is used by no model.
+fn agree(
+    config: &Config,
+    key: &str,
+    says: Option<bool>,
+    what: &str,
+    is_one: &dyn Fn(&str) -> bool,
+    checkpoint: &Checkpoint,
+) -> Result<()> {
+    let value = config.value(key).map_or("not set".to_owned(), Value::to_string);
+    match (says, checkpoint.names().find(|name| is_one(name))) {
+        (Some(true), None) => bail!(config.refuse(format_args!("`{key}` is {value}, and there are no {what}"))),
+        (Some(false), Some(name)) => {
+            bail!(config.refuse(format_args!("`{key}` is {value}, and there is a tensor {name}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what no family here has.
+pub fn check_common(config: &Config) -> Result<()> {
+    for key in ["quantization_config", "compression_config"] {
+        if config.has(key) {
+            let quantization = config.within(key)?;
+            let method = quantization.text("quant_method").ok().flatten().unwrap_or("some method");
+            bail!(config.refuse(format_args!("the weights are quantized ({method}): {FROM_ORIGINAL}")));
+        }
+    }
+    for key in ["is_encoder_decoder", "add_cross_attention"] {
+        config.only(key, &[json!(false)])?;
+    }
+    Ok(())
 }
 
 /// The rows of a tensor, which a family without a number for them reads off it.

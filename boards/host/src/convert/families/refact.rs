@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::{Family, HALVES, Hparams, KV, RMS_NORM_EPS, Row, row};
+use super::{Family, HALVES, Hparams, KV, RMS_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
 
@@ -21,6 +21,7 @@ pub const REFACT: Family = Family {
 
 const ROWS: &[Row] = &[
     row("token_embd", "wte"),
+    row("token_embd", "lm_head").tied(),
     row("attn_norm", "h.{}.ln_1"),
     row("attn_q", "h.{}.attn.q"),
     row("attn_k", "h.{}.attn.kv").part(KV, 0),
@@ -31,20 +32,24 @@ const ROWS: &[Row] = &[
     row("ffn_up", "h.{}.mlp.gate_up_proj").part(HALVES, 1),
     row("ffn_down", "h.{}.mlp.c_proj"),
     row("output_norm", "ln_f"),
-    row("output", "lm_head").optional(),
+    row("output", "lm_head"),
 ];
 
 fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
     config.only("multi_query", &[json!(true)])?;
+    config.only("scale_attn_weights", &[json!(true)])?;
+    config.only("activation_function", &[json!("silu"), json!("swish")])?;
     let n_embd = config.count(&["n_embd", "hidden_size"])?;
     // `hidden_dim = 4 n_inner; hidden_dim = int(2 * hidden_dim / 3)`, up to a multiple of 256.
-    let n_inner = config.optional_count(&["n_inner"])?.unwrap_or(4 * n_embd);
+    let n_inner = config.optional_positive_count(&["n_inner"])?.unwrap_or(4 * n_embd);
     Ok(Hparams {
         n_vocab: config.count(&["vocab_size"])?,
         n_ctx: config.count(&["n_positions"])?,
         n_head_kv: 1,
         n_ff: (2 * n_inner / 3).next_multiple_of(256),
-        norm_eps: config.optional_number(&["layer_norm_epsilon"])?.unwrap_or(1e-5),
+        norm_eps: config.number_from_0(&["layer_norm_epsilon"])?.unwrap_or(1e-5),
+        // The code has a matrix of its own for the output, and ties it to nothing unless it is told to.
+        tied: config.flag(TIED, false)?,
         ..Hparams::decoder(
             n_embd,
             config.count(&["n_layer", "num_hidden_layers"])?,
