@@ -180,7 +180,7 @@ fn nothing_is_left_of_what_went_wrong() {
     f.stderr("pack tiny.gguf packed.gguf");
     let nan: Vec<u8> = [1.0, f32::NAN].iter().flat_map(|x| x.to_le_bytes()).cycle().take(32 * 2 * 4).collect();
     f.write("nan.gguf", &Writer::new(3).tensor("a.weight", &[2, 32], 0, nan).finish());
-    f.write("type.gguf", &Writer::new(3).tensor("a.weight", &[2, 32], 17, vec![0; 512]).finish());
+    f.write("type.gguf", &Writer::new(3).tensor("a.weight", &[2, 32], 24, vec![0; 64]).finish());
     let mut names = f.names();
     names.sort();
     let fails = |arguments: &str, code, want: &str| {
@@ -199,7 +199,7 @@ fn nothing_is_left_of_what_went_wrong() {
     fails("text.gguf out.gguf Q4_0", 1, "text.gguf: not a GGUF file: it begins with \"Once\"");
     fails("packed.gguf out.gguf Q4_0", 1, "packed.gguf: it is packed: quantize the file that it was packed from");
     fails("nan.gguf out.gguf Q4_0", 1, "nan.gguf: a.weight: row 0, column 1: a weight is NaN: the model is broken");
-    fails("type.gguf out.gguf Q4_0", 1, "type.gguf: the tensor a.weight has type IQ2_XS (17), which cannot be read");
+    fails("type.gguf out.gguf Q4_0", 1, "type.gguf: the tensor a.weight has type I8 (24), which cannot be read");
     fails("f16.gguf no/out.gguf Q4_0", 1, "cannot write no/out.gguf: ");
     fails("nan.gguf there.gguf Q4_0 --force", 1, "nan.gguf: a.weight: row 0, column 1: ");
     assert_eq!(read(&f, "there.gguf"), b"mine");
