@@ -13,7 +13,7 @@ use crate::heads::Heads;
 use crate::model::{LayerTable, LoadError, Model};
 use crate::plan::{Lengths, MemoryPlan, PlanError, SessionConfig};
 use crate::snapshot::{ModelId, Prefix, PrefixError, Snapshot, TextState};
-use crate::steps::Steps;
+use crate::steps::{Steps, all_finite};
 
 /// Why a session cannot begin.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +83,7 @@ impl From<PrefixError> for SessionError {
     }
 }
 
-/// Why tokens cannot be run. The session is as it was before.
+/// Why tokens cannot be run. The session is as it was before, except after [`NotFinite`](Self::NotFinite).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -106,6 +106,12 @@ pub enum RunError {
         /// Positions there are.
         n_ctx: usize,
     },
+    /// A logit is NaN or infinite, so a weight of the model is, or activations overflow: no token can be chosen. The tokens up
+    /// to this one were run.
+    NotFinite {
+        /// Position of the token after which the logits stand.
+        pos: usize,
+    },
     /// The session's memory is not what its plan says. This is a bug of this library.
     Broken,
 }
@@ -117,6 +123,9 @@ impl fmt::Display for RunError {
             Self::Token { token, n_vocab } => write!(f, "token {token} is not below the vocabulary's size {n_vocab}"),
             Self::ContextFull { n_tokens, pos, n_ctx } => {
                 write!(f, "{n_tokens} tokens after {pos} do not fit a context of {n_ctx}")
+            }
+            Self::NotFinite { pos } => {
+                write!(f, "the logits after the token at position {pos} are not finite numbers: the model is broken")
             }
             Self::Broken => f.write_str("the session's memory is not what its plan says: a bug of nearfield"),
         }
@@ -284,7 +293,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// However the tokens are cut into calls, the logits are the same, bit for bit.
     ///
     /// # Errors
-    /// [`RunError`]; then nothing was run.
+    /// [`RunError`]; then nothing was run, unless it is [`RunError::NotFinite`].
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
         self.check(tokens)?;
         let (mut rest, mut last) = (tokens, 0);
@@ -293,8 +302,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             last = n_run - 1;
             rest = rest.get(n_run..).ok_or(RunError::Broken)?;
         }
-        self.forward(|forward, _, act| forward.output(last, act))?;
-        Ok(self.act.logits)
+        self.output(last, self.pos.saturating_sub(1))
     }
 
     /// Runs `tokens` and hands the logits after each of them to `each`.
@@ -306,9 +314,9 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         let mut rest = tokens;
         while !rest.is_empty() {
             let n_run = self.run_chunk(rest)?;
+            let begin = self.pos.saturating_sub(n_run);
             for row in 0..n_run {
-                self.forward(|forward, _, act| forward.output(row, act))?;
-                each(self.act.logits);
+                each(self.output(row, begin + row)?);
             }
             rest = rest.get(n_run..).ok_or(RunError::Broken)?;
         }
@@ -432,6 +440,12 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             return Err(RunError::ContextFull { n_tokens: tokens.len(), pos: self.pos, n_ctx: self.config.n_ctx });
         }
         Ok(())
+    }
+
+    /// The logits after the token in `row` of the chunk that ran last, which stands at `pos`.
+    fn output(&mut self, row: usize, pos: usize) -> Result<&[f32], RunError> {
+        self.forward(|forward, _, act| forward.output(row, act))?;
+        if all_finite(self.act.logits) { Ok(self.act.logits) } else { Err(RunError::NotFinite { pos }) }
     }
 
     /// Runs the first of `tokens` through the layers, as many as go together; returns how many.

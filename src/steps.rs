@@ -204,6 +204,13 @@ pub(crate) fn rows_mut<T>(x: &mut [T], width: usize) -> ChunksExactMut<'_, T> {
     x.chunks_exact_mut(width.max(1))
 }
 
+/// Whether no number is NaN or infinite.
+pub(crate) fn all_finite(x: &[f32]) -> bool {
+    // The largest magnitude as bits, in a loop without branches: NaN and infinity have all bits of the exponent.
+    let largest = x.iter().fold(0, |largest, x| x.to_bits().wrapping_shl(1).max(largest));
+    largest < f32::INFINITY.to_bits() << 1
+}
+
 /// Columns `first..first + n` of a buffer `[n_tokens, stride]`.
 pub(crate) struct ColumnsOf<'b> {
     pub(crate) buffer: &'b mut [f32],

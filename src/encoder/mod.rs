@@ -10,7 +10,7 @@ use crate::executor::Executor;
 use crate::heads::Heads;
 use crate::model::{Head, LayerTable, LoadError, Model};
 use crate::plan::PlanError;
-use crate::steps::Steps;
+use crate::steps::{Steps, all_finite};
 
 mod forward;
 mod keys;
@@ -97,6 +97,9 @@ pub enum EncodeError {
     },
     /// A score from a model that gives none.
     NoScore,
+    /// A number of the document's rows, of its vector or its score is NaN or infinite, so a weight of the model is, or
+    /// activations overflow.
+    NotFinite,
     /// The encoder's memory is not what its plan says. This is a bug of this library.
     Broken,
 }
@@ -113,6 +116,7 @@ impl fmt::Display for EncodeError {
                 write!(f, "tokens of a second text need a second token type, the model has {n_token_types}")
             }
             Self::NoScore => f.write_str("the model has no cls.output: it gives embeddings, and no scores"),
+            Self::NotFinite => f.write_str("the document's rows are not finite numbers: the model is broken"),
             Self::Broken => f.write_str("the encoder's memory is not what its plan says: a bug of nearfield"),
         }
     }
@@ -187,17 +191,21 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// The vector (`[n_embd]`) of a document, of length one if `normalize`.
     ///
     /// # Errors
-    /// [`EncodeError`]; then nothing was run.
+    /// [`EncodeError`]; then nothing was run, unless it is [`EncodeError::NotFinite`].
     pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], EncodeError> {
         self.document(tokens, tokens.len())?;
         let n_embd = self.model.shape().n_embd;
         let x = self.act.x.get(..tokens.len() * n_embd).ok_or(EncodeError::Broken)?;
+        // A maximum would hide a NaN.
+        if !all_finite(x) {
+            return Err(EncodeError::NotFinite);
+        }
         let sum = self.act.a.get_mut(..n_embd).ok_or(EncodeError::Broken)?;
         pooling.pool(self.kernels, x, sum, self.output).ok_or(EncodeError::Broken)?;
         if normalize {
             pooling::normalize(self.kernels, self.output);
         }
-        Ok(self.output)
+        if all_finite(self.output) { Ok(self.output) } else { Err(EncodeError::NotFinite) }
     }
 
     /// The score of a pair of texts, query and document, whose tokens from `second` on are of the second type
@@ -211,13 +219,14 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         }
         self.document(tokens, second)?;
         let (forward, _, act) = self.forward();
-        forward.score(act).ok_or(EncodeError::Broken)
+        let score = forward.score(act).ok_or(EncodeError::Broken)?;
+        if score.is_finite() { Ok(score) } else { Err(EncodeError::NotFinite) }
     }
 
-    /// The rows of a document, one for each token: `[n_tokens, n_embd]`.
+    /// The rows of a document, one for each token: `[n_tokens, n_embd]`. Those of a broken model may be NaN.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed).
+    /// As [`embed`](Self::embed), except [`EncodeError::NotFinite`].
     pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], EncodeError> {
         self.document(tokens, tokens.len())?;
         self.act.x.get(..tokens.len() * self.model.shape().n_embd).ok_or(EncodeError::Broken)

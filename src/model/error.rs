@@ -62,6 +62,15 @@ pub enum LoadError {
         /// Its name, without the layer.
         name: &'static str,
     },
+    /// A number of a norm or a bias is NaN or infinite: all that the model computes would be, too.
+    NotFinite {
+        /// Its layer.
+        layer: Option<usize>,
+        /// Its name, without the layer.
+        name: &'static str,
+        /// The first such element.
+        index: usize,
+    },
 }
 
 impl From<ShapeError> for LoadError {
@@ -118,6 +127,10 @@ impl fmt::Display for LoadError {
             }
             Self::Misaligned { layer, name } => {
                 write!(f, "the tensor {} is not aligned to 4 bytes in memory", TensorName(layer, name))
+            }
+            Self::NotFinite { layer, name, index } => {
+                let name = TensorName(layer, name);
+                write!(f, "the tensor {name} is NaN or infinite at index {index}: the model is broken")
             }
         }
     }

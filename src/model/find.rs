@@ -115,7 +115,10 @@ impl<'f> Finder<'f> {
             if ty != WeightType::F32 {
                 return Err(type_error("F32"));
             }
-            view::<f32>(bytes).ok_or(LoadError::Misaligned { layer, name })?;
+            let vector = view::<f32>(bytes).ok_or(LoadError::Misaligned { layer, name })?;
+            if let Some(index) = vector.iter().position(|x| !x.is_finite()) {
+                return Err(LoadError::NotFinite { layer, name, index });
+            }
         }
         Ok(Found { ty, layout, offset: tensor.offset, bytes })
     }

@@ -80,6 +80,23 @@ fn documents() {
 }
 
 #[test]
+fn vectors_and_scores_that_are_no_numbers() {
+    let spec = Spec { reranker: true, ..JINA };
+    let mut parts = spec.parts("F32");
+    let width = 4 * spec.n_embd();
+    parts.tensor("token_embd.weight").bytes[7 * width..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    Setup::default().encoder(parts.file().bytes(), |encoder| {
+        for pooling in Pooling::ALL {
+            assert_eq!(encoder.embed(&[5, 7], pooling, true), Err(EncodeError::NotFinite), "{}", pooling.name());
+            assert!(encoder.embed(&[5, 6], pooling, true).is_ok());
+        }
+        assert_eq!(encoder.score(&[5, 7], 2), Err(EncodeError::NotFinite));
+        assert!(encoder.score(&[5, 6], 2).is_ok());
+    });
+    assert_words(EncodeError::NotFinite, &["not finite", "broken"]);
+}
+
+#[test]
 fn files() {
     let load = |parts: crate::common::model::Parts| Model::from_gguf(parts.file().bytes()).expect_err("a broken file");
     let code = Spec { code: true, reranker: true, ..JINA };

@@ -44,6 +44,18 @@ fn load_errors() {
             &["blk.0.attn_q.weight"],
         ),
         (
+            "a norm that is no number",
+            change("blk.1.ffn_norm.weight", &|t| t.bytes[8..12].copy_from_slice(&f32::NAN.to_le_bytes())),
+            LoadError::NotFinite { layer: Some(1), name: "ffn_norm.weight", index: 2 },
+            &["blk.1.ffn_norm.weight", "NaN or infinite at index 2", "broken"],
+        ),
+        (
+            "an infinite norm",
+            change("output_norm.weight", &|t| t.bytes[..4].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes())),
+            LoadError::NotFinite { layer: None, name: "output_norm.weight", index: 0 },
+            &["output_norm.weight", "index 0"],
+        ),
+        (
             "one layer less",
             parts().set("mpt.block_count", Value::U32(3)),
             missing(Some(2), "attn_norm.weight"),

@@ -102,6 +102,27 @@ fn an_arena_that_is_too_small_is_an_error_with_both_sizes() {
     }
 }
 
+/// Of 48 logits one is no number, wherever it stands: the sampler of no text may see it.
+#[test]
+fn logits_that_are_no_numbers() {
+    for (number, row) in [(f32::NAN, 0), (f32::INFINITY, 47), (f32::NEG_INFINITY, 20)] {
+        let mut parts = parts();
+        let width = 4 * crate::common::model::MPT.n_embd();
+        parts.tensor("token_embd.weight").bytes[row * width..][..4].copy_from_slice(&number.to_le_bytes());
+        Setup::default().with_ctx(8).session(parts.file().bytes(), |session| {
+            let want = RunError::NotFinite { pos: 2 };
+            let error = session.prefill(&[5, 6, 7]).expect_err("no logits");
+            assert_error("a prompt", want, error, &["position 2", "not finite", "broken"]);
+            assert_eq!(session.pos(), 3, "the tokens were run");
+            assert_eq!(session.decode(5), Err(RunError::NotFinite { pos: 3 }));
+            let mut n = 0;
+            session.reset();
+            assert_eq!(session.prefill_each(&[5, 6], |_| n += 1), Err(RunError::NotFinite { pos: 0 }));
+            assert_eq!(n, 0);
+        });
+    }
+}
+
 #[test]
 fn run_errors() {
     let setup = Setup::default().with_ctx(4);

@@ -72,5 +72,5 @@ pub fn with_encoder<R>(
     let mut lines = allocate(plan.encoder())?;
     let mut arena = Arena::new(&mut lines);
     let mut encoder = Encoder::new(&model, config, engine.kernels, engine.executor(), &mut arena)?;
-    then(&model, &mut encoder)
+    then(&model, &mut encoder).map_err(|error| file.explain(error))
 }

@@ -45,6 +45,7 @@ pub struct LogitsArgs {
 pub fn logits(args: &LogitsArgs) -> Result<()> {
     let tokens = text::read_ids(&args.tokens)?;
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    OutputFile::check(&args.output)?;
     let engine = Engine::new(&args.session.machine)?;
     let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
@@ -53,10 +54,11 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
     let mut lines = allocate(plan.session())?;
     let mut session = Session::new(&model, config, engine.kernels, engine.executor(), &mut Arena::new(&mut lines))?;
     let output = OutputFile::create(&args.output)?;
-    output.write(|out| {
+    let written = output.write(|out| {
         out.write_all(&npy::header(tokens.len(), model.shape().n_vocab))?;
         write_rows(&mut session, &tokens, args.chunk, out)
-    })
+    });
+    written.map_err(|error| file.explain(error))
 }
 
 /// Runs the tokens chunk by chunk and writes a row for each.

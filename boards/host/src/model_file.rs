@@ -3,15 +3,16 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use memmap2::{Mmap, MmapOptions};
-use nearfield::kernels::{Kernels, Layout};
+use nearfield::kernels::{self, Kernels, Layout, Matrix};
 use nearfield::tokenizer::Vocab;
-use nearfield::{Gguf, Line, Model, ModelId};
+use nearfield::{EncodeError, Gguf, Line, Model, ModelId, RunError, TensorInfo};
 
 use crate::args::Repack;
 use crate::engine::{Memory, allocate};
 use crate::interrupt::{self, Interrupted};
+use crate::output_file;
 use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::report;
@@ -46,7 +47,7 @@ impl ModelFile {
             None => Ok(Self::built_in()),
             Some(path) => {
                 let name = path.display().to_string();
-                let bytes = map(&path);
+                let bytes = map_input(&path);
                 Ok(Self { bytes: Bytes::Mapped(bytes.with_context(|| format!("cannot open {name}"))?), name })
             }
         }
@@ -130,6 +131,25 @@ impl ModelFile {
         Vocab::from_gguf(model.gguf()).with_context(|| self.name.clone())
     }
 
+    /// An error of running the model; where numbers are not finite, with the first weight that is not.
+    pub fn explain(&self, error: Error) -> Error {
+        let not_finite = matches!(error.downcast_ref(), Some(RunError::NotFinite { .. }))
+            || matches!(error.downcast_ref(), Some(EncodeError::NotFinite));
+        if !not_finite {
+            return error;
+        }
+        match self.first_not_finite() {
+            Some(weight) => error.context(format!("{}: {weight}", self.name)),
+            None => error.context(self.name.clone()),
+        }
+    }
+
+    /// The first weight that is NaN or infinite, in words.
+    fn first_not_finite(&self) -> Option<String> {
+        let gguf = self.gguf().ok()?;
+        gguf.tensors().find_map(|tensor| first_not_finite(&gguf, &tensor))
+    }
+
     /// Reads the file from the disk now, with a bar if that takes long, and not piece by piece during the first token.
     pub fn page_in(&self) -> Result<(), Interrupted> {
         const PAGE: usize = 4096;
@@ -145,6 +165,28 @@ impl ModelFile {
         }
         Ok(())
     }
+}
+
+fn first_not_finite(gguf: &Gguf<'_>, tensor: &TensorInfo<'_>) -> Option<String> {
+    let (ty, layout) = Layout::from_gguf(tensor.ty)?;
+    let [n_cols, rest @ ..] = tensor.dims;
+    let (n_rows, n_cols) = (rest.iter().product::<u64>() as usize, n_cols as usize);
+    let bytes = gguf.data(tensor.offset, tensor.n_bytes()?)?;
+    let matrix = Matrix::new(ty, n_rows, n_cols, bytes)?.in_layout(layout)?;
+    let mut weights = vec![0.0; n_cols];
+    (0..n_rows).find_map(|row| {
+        kernels::best().dequantize_row(&matrix, row, &mut weights);
+        let col = weights.iter().position(|weight| !weight.is_finite())?;
+        let (name, weight) = (tensor.name, weights[col]);
+        Some(format!("row {row}, column {col} of the tensor {name} is {weight}"))
+    })
+}
+
+/// The bytes of a file that no output may replace.
+pub fn map_input(path: &Path) -> Result<Mmap> {
+    let bytes = map(path)?;
+    output_file::protect(path);
+    Ok(bytes)
 }
 
 /// The bytes of a file, which is not empty.

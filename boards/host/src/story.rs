@@ -278,7 +278,7 @@ impl Telling<'_, '_, '_> {
         let mut progress = Progress::of_tokens("reading the prompt", new.len() as u64);
         let (mut next, mut n_run) = (None, 0);
         for part in new.chunks(PREFILL_PART) {
-            if interrupt::pressed() {
+            if interrupt::arrived() {
                 return Ok(None);
             }
             part.iter().for_each(|&token| self.sampler.accept(token));
@@ -390,7 +390,7 @@ impl Telling<'_, '_, '_> {
 
     /// Whether the text ends before its `n`th token, which would be `token`.
     fn end_before(&self, token: u32, n: usize) -> Option<End> {
-        if interrupt::pressed() {
+        if interrupt::arrived() {
             Some(End::Interrupted)
         } else if self.is_end_of_text(token) && !self.reader.teller.args.is_endless() {
             Some(End::Text)

@@ -27,12 +27,15 @@ use windows::{Protocol, Window};
 use crate::engine::{Engine, N_BATCH, allocate};
 use crate::interrupt;
 use crate::model_file::ModelFile;
+use crate::output_file;
 use crate::progress::Progress;
 use crate::text;
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    output_file::protect(&args.file);
+    Files::check(args)?;
     let engine = Engine::new(&args.session.machine)?;
     let file = engine.load(file, &args.session.machine)?;
     let model = file.model()?;
@@ -63,7 +66,8 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     };
     let mut table = Table::new(args, &file, &text);
     for n_ctx in lengths {
-        let score = evaluation.at_length(n_ctx, &windows(n_ctx), &mut journal)?;
+        let score = evaluation.at_length(n_ctx, &windows(n_ctx), &mut journal);
+        let score = score.map_err(|error| file.explain(error))?;
         table.push(Row { n_ctx, score });
     }
     drop(evaluation);

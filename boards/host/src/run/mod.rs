@@ -25,10 +25,13 @@ pub use args::{Length, RunArgs};
 /// Continues one text.
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
+    let file = ModelFile::open(model)?;
     if let Some(path) = &args.save_kv {
         OutputFile::check_new(path, args.force)?;
     }
-    let file = ModelFile::open(model)?;
+    if let Some(path) = &args.plot_keys {
+        OutputFile::check(path)?;
+    }
     with_teller(file, args, |teller| {
         if let Some(format) = args.chat {
             let question = prompt.as_ref().map(|question| question.to_string_lossy());
@@ -66,7 +69,7 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
         Ok((model, text::tokenizer(vocab, lines)?))
     })?;
     let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args, model_id, prefix };
-    then(&teller)
+    then(&teller).map_err(|error| file.explain(error))
 }
 
 /// Tells one story on standard output, and how it went on standard error.

@@ -1,6 +1,7 @@
 //! The `nearfield` command, run as a user runs it, on a tiny model with random weights.
 
 mod bench;
+mod broken;
 mod chat;
 mod convert;
 mod embed;
