@@ -63,6 +63,7 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
     let file = ModelFile::open(Some(model))?;
     check(&file)?;
+    args.output.as_deref().map(OutputFile::check).transpose()?;
     let documents = documents(args, words, &file)?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
     with_encoder(file, &args.encoder, longest, |model, encoder| {

@@ -52,8 +52,6 @@ use standard_output::StandardOutput;
 
 /// Wrong arguments, as other commands have it.
 const EXIT_USAGE: u8 = 2;
-/// Ended by Ctrl-C: 128 and the number of the signal.
-const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -62,7 +60,7 @@ fn main() -> ExitCode {
     };
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Interrupted>() => ExitCode::from(EXIT_INTERRUPTED),
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(interrupt::exit_code()),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report::note(format_args!("nearfield: {error:#}"));

@@ -1,11 +1,13 @@
 //! A file that is there whole or not at all.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use same_file::Handle;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::report::Bytes;
@@ -35,9 +37,33 @@ struct Part {
 
 /// The other names of the files that are being written.
 static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Files that the command reads: no output takes the place of one.
+static INPUTS: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
+/// End of the other name.
+const PART_SUFFIX: &str = ".part";
+/// Random letters in the other name.
+const N_RANDOM: usize = 6;
+/// Bytes of the own name that the other one begins with at most: file systems take 255 in all.
+const MAX_NAME: usize = 200;
 
 fn parts() -> MutexGuard<'static, Vec<PathBuf>> {
-    PARTS.lock().unwrap_or_else(|broken| broken.into_inner())
+    lock(&PARTS)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|broken| broken.into_inner())
+}
+
+/// Marks a file as one that the command reads: no output may take its place, by whichever name.
+pub fn protect(input: &Path) {
+    // A file that cannot be opened is not read.
+    if let Ok(handle) = Handle::from_path(input) {
+        lock(&INPUTS).push(handle);
+    }
+}
+
+fn is_protected(path: &Path) -> bool {
+    Handle::from_path(path).is_ok_and(|handle| lock(&INPUTS).contains(&handle))
 }
 
 /// A name in [`PARTS`], until it is dropped.
@@ -67,24 +93,45 @@ impl OutputFile {
     /// # Errors
     /// Without `force` also when there is a file of that name, now or at the end.
     pub fn create_new(path: &Path, n_bytes: u64, force: bool) -> Result<Self> {
-        Self::check_new(path, force)?;
         Self::open(path, Some(n_bytes), force)
     }
 
-    /// Whether a file may be begun, which is better said before it is computed.
+    /// Whether a file may be begun, without beginning it: better said before hours of work than after them.
     ///
     /// # Errors
-    /// Without `force` when there is a file of that name.
+    /// For a file that the command reads, a folder that does not exist or cannot be written to, a name that is a folder's; without
+    /// `force` also when there is a file of that name.
     pub fn check_new(path: &Path, force: bool) -> Result<()> {
-        let is_taken = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        ensure!(force || !is_taken, "{}", taken(path));
-        Ok(())
+        let metadata = fs::metadata(path);
+        ensure!(!is_protected(path), "cannot write {}: the command reads it, so choose another name", path.display());
+        match metadata {
+            Ok(metadata) if metadata.is_dir() => bail!("cannot write {}: it is a folder", path.display()),
+            Ok(metadata) if metadata.is_file() => ensure!(force, "{}", taken(path)),
+            // A pipe or a device.
+            Ok(_) => return Ok(()),
+            Err(_) => {}
+        }
+        let real = real_path(path);
+        let folder = folder_of(&real);
+        match fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => bail!("cannot write {}: {} is no folder", path.display(), folder.display()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("cannot write {}: there is no folder {}", path.display(), folder.display())
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+        }
+        Part::create(&real).map(drop).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// [`check_new`](Self::check_new) for a file that replaces what was there.
+    pub fn check(path: &Path) -> Result<()> {
+        Self::check_new(path, true)
     }
 
     fn open(path: &Path, n_bytes: Option<u64>, replaces: bool) -> Result<Self> {
-        // A link stays a link: what it points at is replaced.
-        let real = replaces.then(|| fs::canonicalize(path).ok()).flatten();
-        let path = real.unwrap_or_else(|| path.to_owned());
+        Self::check_new(path, replaces)?;
+        let path = if replaces { real_path(path) } else { path.to_owned() };
         let sink = Sink::open(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { path, sink, n_bytes, replaces })
     }
@@ -142,7 +189,7 @@ impl Sink {
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Ok(Self::Direct(BufWriter::new(File::options().write(true).open(path)?)));
         }
-        Ok(Self::Beside(BufWriter::new(Part::create_in(folder_of(path))?)))
+        Ok(Self::Beside(BufWriter::new(Part::create(path)?)))
     }
 
     fn file(&mut self) -> &mut dyn Write {
@@ -162,6 +209,11 @@ impl Sink {
     }
 }
 
+/// What a link points at, so that it stays a link: that file is replaced.
+fn real_path(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -169,12 +221,48 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// How the other name of this file begins: a dot and its own name, so that whoever finds it knows whose it was.
+fn part_prefix(path: &Path) -> OsString {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut end = name.len().min(MAX_NAME);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}.", &name[..end]).into()
+}
+
+/// Whether a file name is one that [`Part::create`] gives for this prefix.
+fn is_part(name: &OsStr, prefix: &OsStr) -> bool {
+    let (name, prefix) = (name.as_encoded_bytes(), prefix.as_encoded_bytes());
+    let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
+    random.is_some_and(|random| random.len() == N_RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+}
+
+/// Removes what runs before this one left half written of the same file, when they were ended by force. A run that still writes
+/// holds a lock on its part.
+fn remove_stale_parts(folder: &Path, prefix: &OsStr) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_stale = || File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_part(&entry.file_name(), prefix) && is_stale() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Part {
-    fn create_in(folder: &Path) -> io::Result<Self> {
+    fn create(path: &Path) -> io::Result<Self> {
+        let (folder, prefix) = (folder_of(path), part_prefix(path));
+        remove_stale_parts(folder, &prefix);
         let mut builder = Builder::new();
-        builder.prefix(".nearfield-").suffix(".part");
+        builder.prefix(&prefix).rand_bytes(N_RANDOM).suffix(PART_SUFFIX);
         with_usual_permissions(&mut builder);
-        let file = builder.tempfile_in(folder)?;
+        // The error names the temporary file, which nobody asked for.
+        let file = builder.tempfile_in(folder).map_err(|error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error.kind().into(),
+        })?;
+        // Some file systems have no locks: there a part of another run counts as in use.
+        let _ = file.as_file().try_lock();
         let listed = Listed(file.path().to_owned());
         parts().push(listed.0.clone());
         Ok(Self { file, listed })
@@ -264,6 +352,68 @@ mod tests {
         OutputFile::create_new(&path, 3, true).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names_in(folder.path()), ["out"]);
+    }
+
+    #[test]
+    fn parts_of_runs_that_were_ended_are_removed_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        for name in [".out.abc123.part", ".out.abc12.part", ".out.abc12-.part", ".other.abc123.part", "out.part"] {
+            fs::write(folder.path().join(name), "half").unwrap();
+        }
+        let running = OutputFile::create(&path).unwrap();
+        OutputFile::create(&path).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
+        running.write(|out| Ok(out.write_all(b"newer")?)).unwrap();
+        let mut names = names_in(folder.path());
+        names.sort();
+        assert_eq!(names, [".other.abc123.part", ".out.abc12-.part", ".out.abc12.part", "out", "out.part"]);
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
+    }
+
+    #[test]
+    fn names_of_parts_are_not_too_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "\u{e9}".repeat(127);
+        let path = folder.path().join(&name);
+        OutputFile::create(&path).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
+        assert_eq!(names_in(folder.path()), [name]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_before_it_is_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "old").unwrap();
+        let message = |path: &Path, force| OutputFile::check_new(path, force).unwrap_err().to_string();
+        let ends = |path: &Path, force, end: &str| {
+            let message = message(path, force);
+            assert!(message.starts_with(&format!("cannot write {}: ", path.display())), "{message}");
+            assert!(message.ends_with(end), "{message}");
+        };
+        ends(&at("none/out"), true, &format!("there is no folder {}", at("none").display()));
+        ends(&at("file/out"), true, &format!("{} is no folder", at("file").display()));
+        ends(folder.path(), true, "it is a folder");
+        assert!(message(&at("file"), false).ends_with("is there already: --force replaces it"));
+        OutputFile::check_new(&at("file"), true).unwrap();
+        OutputFile::check_new(&at("new"), false).unwrap();
+        assert_eq!(names_in(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_is_read_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        fs::write(&path, "weights").unwrap();
+        let other = folder.path().join("other");
+        fs::hard_link(&path, &other).unwrap();
+        protect(&path);
+        for path in [&path, &other] {
+            for result in [OutputFile::check_new(path, true), OutputFile::create(path).map(drop)] {
+                let message = result.unwrap_err().to_string();
+                assert!(message.ends_with("the command reads it, so choose another name"), "{message}");
+            }
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"weights");
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub struct PackArgs {
 /// Reads one file and writes the other, unit by unit.
 pub fn pack(args: &PackArgs) -> Result<()> {
     let file = ModelFile::open(Some(args.input.clone()))?;
+    OutputFile::check_new(&args.output, args.force)?;
     // What cannot run packed could not run before, which is better said now.
     file.model()?;
     let gguf = file.gguf()?;

@@ -152,7 +152,7 @@ impl<'f> Packing<'f> {
         let (queue, done) = (Mutex::new(parts.into_iter()), AtomicU64::new(0));
         let next = || queue.lock().unwrap_or_else(|broken| broken.into_inner()).next();
         let work = |mut reached: Option<&mut Progress>| {
-            while let Some((unit, part)) = if interrupt::pressed() { None } else { next() } {
+            while let Some((unit, part)) = if interrupt::arrived() { None } else { next() } {
                 self.make(&unit, part);
                 let n = done.fetch_add(unit.len() as u64, Ordering::Relaxed) + unit.len() as u64;
                 if let Some(progress) = &mut reached {

@@ -50,6 +50,7 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
     let file = ModelFile::open(Some(model))?;
     check(&file)?;
+    args.output.as_deref().map(OutputFile::check).transpose()?;
     let (texts, pairs) = pairs(args, words, &file)?;
     let longest = pairs.iter().map(|pair| pair.tokens.len()).max().unwrap_or_default();
     let name = file.name.clone();

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use nearfield::tokenizer::{EncodeOptions, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Line};
 
+use crate::output_file;
 use crate::report;
 
 /// Bytes that the tokenizer's index takes: its part of the memory plan.
@@ -53,6 +54,7 @@ pub fn read_ids(argument: &str) -> Result<Vec<u32>> {
     let tokens = match argument.strip_prefix('@') {
         None => parse_ids(argument)?,
         Some(path) => {
+            output_file::protect(path.as_ref());
             let ids = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
             parse_ids(&ids).with_context(|| path.to_owned())?
         }
@@ -63,6 +65,7 @@ pub fn read_ids(argument: &str) -> Result<Vec<u32>> {
 
 /// The lines of a file, without their ends.
 pub fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
+    output_file::protect(path);
     Ok(lines(&fs::read(path).with_context(|| format!("cannot read {}", path.display()))?))
 }
 

@@ -37,6 +37,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let tests = tests(args)?;
     let kernels = kernels(args)?;
     let files = files(args, kernels[0])?;
+    args.plot.as_deref().map(OutputFile::check).transpose()?;
     let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_>>()?;
     let cases = cases(args, &tests, &kernels, &files, &models)?;
     let plot = args.plot.as_deref().map(OutputFile::create).transpose()?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::config::Config;
 use super::safetensors::{Dtype, Entry, Table};
-use crate::model_file::map;
+use crate::model_file::map_input;
 use crate::report::note;
 
 const SINGLE: &str = "model.safetensors";
@@ -86,7 +86,7 @@ impl Checkpoint {
 
     fn add(&mut self, shard: &str) -> Result<()> {
         let path = self.directory.join(shard);
-        let file = map(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let file = map_input(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let table = Table::parse(&file).with_context(|| path.display().to_string())?;
         for entry in table.entries {
             self.tensors.entry(entry.name.clone()).or_default().push((self.shards.len(), entry));

@@ -12,10 +12,14 @@ mod safetensors;
 mod tensors;
 mod vocabulary;
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use crate::engine::{allocate, n_cores};
 use crate::gguf_out::GgufOut;
+use crate::output_file::{self, OutputFile};
 use crate::quantize::{Policy, Quantized, Quantizer};
 use crate::{report, text};
 pub use args::ConvertArgs;
@@ -27,10 +31,18 @@ use nearfield::kernels::WeightType;
 use nearfield::tokenizer::Vocab;
 use vocabulary::Vocabulary;
 
+/// Marks the files of a checkpoint as read, so that the output takes the place of none. A GGUF file beside them is none of them.
+fn protect(directory: &Path) {
+    let paths = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_none_or(|end| end != "gguf")).for_each(|path| output_file::protect(&path));
+}
+
 /// Reads one and writes the other, tensor by tensor.
 pub fn convert(args: &ConvertArgs) -> Result<()> {
     let directory = &args.input;
     checkpoint::check_directory(directory)?;
+    protect(directory);
+    OutputFile::check_new(&args.output, args.force)?;
     let config = Config::read(&directory.join("config.json"))?;
     let family = Family::of(&config)?;
     families::check_common(&config)?;

@@ -31,14 +31,19 @@ pub struct Table<'s> {
     rows: Vec<Row>,
 }
 
-/// What was asked for besides the table.
+/// Files that are written besides the table.
 pub struct Files {
     csv: Option<OutputFile>,
     plot: Option<OutputFile>,
 }
 
 impl Files {
-    /// Begins them, so that a wrong name is told before the work.
+    /// Says what cannot be written before a model is read.
+    pub fn check(args: &PerplexityArgs) -> Result<()> {
+        [&args.csv, &args.plot].into_iter().flatten().try_for_each(|path| OutputFile::check(path))
+    }
+
+    /// Begins them.
     pub fn create(args: &PerplexityArgs) -> Result<Self> {
         let create = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::create).transpose();
         Ok(Self { csv: create(&args.csv)?, plot: create(&args.plot)? })

@@ -27,6 +27,7 @@ use crate::engine::n_cores;
 use crate::gguf_out::{Data, GgufOut};
 use crate::interrupt;
 use crate::model_file::ModelFile;
+use crate::output_file::OutputFile;
 use crate::report::{Bytes, note};
 
 pub use args::QuantizeArgs;
@@ -42,6 +43,7 @@ const QUANTIZATION_VERSION: u32 = 2;
 pub fn quantize(args: &QuantizeArgs) -> Result<()> {
     let begun = Instant::now();
     let file = ModelFile::open(Some(args.input.clone()))?;
+    OutputFile::check_new(&args.output, args.force)?;
     let gguf = file.gguf()?;
     let policy = policy(&gguf, args);
     let jobs: Vec<Job<'_>> = gguf

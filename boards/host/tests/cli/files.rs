@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::Folder;
+use crate::{Folder, tiny};
 
 const LOGITS: &str = "logits tiny.gguf --tokens 1,2,3";
 
@@ -19,10 +19,55 @@ fn an_old_file_is_replaced() {
 fn a_file_that_cannot_be_written_is_an_error() {
     let f = Folder::new();
     fs::create_dir(f.path().join("folder")).unwrap();
-    f.fails(&format!("{LOGITS} -o none/out.npy"), 1, "cannot write none/out.npy: No such file");
-    let folder = fs::canonicalize(f.path().join("folder")).unwrap();
-    f.fails(&format!("{LOGITS} -o folder"), 1, &format!("cannot write {}: Is a directory", folder.display()));
-    assert_eq!(f.names(), ["folder"]);
+    f.write("encoder.gguf", &tiny::encoder(true));
+    f.write("text", b"beep");
+    // The models are whole, and no work is done: each command says it first.
+    let commands = [
+        "logits tiny.gguf --tokens 1,2,3 -o OUT",
+        "run tiny.gguf beep --save-kv OUT",
+        "run tiny.gguf beep --plot-keys OUT",
+        "perplexity tiny.gguf -f text --csv OUT",
+        "perplexity tiny.gguf -f text --plot OUT",
+        "embed -m encoder.gguf beep -o OUT",
+        "rerank -m encoder.gguf beep boop -o OUT",
+        "quantize tiny.gguf OUT Q4_0",
+        "pack tiny.gguf OUT",
+        "bench tiny.gguf -p 8 -n 2 --plot OUT",
+    ];
+    for command in commands {
+        let fails = |name: &str, want: &str| {
+            f.fails(&command.replace("OUT", name), 1, &format!("cannot write {name}: {want}"));
+        };
+        fails("none/out", "there is no folder none");
+        fails("text/out", "text is no folder");
+        fails("folder", "it is a folder");
+    }
+    let mut names = f.names();
+    names.sort();
+    assert_eq!(names, ["encoder.gguf", "folder", "text"]);
+}
+
+#[test]
+fn no_output_takes_the_place_of_what_is_read() {
+    let f = Folder::new();
+    let (model, text) = (tiny::model("mpt"), "beep ".repeat(50));
+    f.write("encoder.gguf", &tiny::encoder(false));
+    f.write("text", text.as_bytes());
+    f.write("ids", b"1 2 3");
+    let commands = [
+        ("logits tiny.gguf --tokens 1,2,3 -o tiny.gguf", "tiny.gguf"),
+        ("logits tiny.gguf --tokens @ids -o ids", "ids"),
+        ("run tiny.gguf beep --save-kv tiny.gguf --force", "tiny.gguf"),
+        ("run tiny.gguf beep --plot-keys ./tiny.gguf", "./tiny.gguf"),
+        ("perplexity tiny.gguf -f text --csv text", "text"),
+        ("embed -m encoder.gguf -f text -o text", "text"),
+        ("pack tiny.gguf tiny.gguf --force", "tiny.gguf"),
+    ];
+    for (command, name) in commands {
+        f.fails(command, 1, &format!("cannot write {name}: the command reads it, so choose another name"));
+    }
+    assert_eq!(fs::read(f.path().join("tiny.gguf")).unwrap(), model);
+    assert_eq!(fs::read(f.path().join("text")).unwrap(), text.as_bytes());
 }
 
 #[test]

@@ -33,7 +33,11 @@ pub fn end(mut child: Child) -> (Option<i32>, String) {
 }
 
 pub fn interrupt(child: &Child) {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    signal(child, "INT");
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -70,21 +74,94 @@ fn ctrl_c_ends_a_story_with_its_timing() {
 }
 
 #[test]
-fn ctrl_c_leaves_no_half_file() {
+fn signals_leave_no_half_file() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let f = Folder::new();
+        f.write("ids", "1 2 3 4 5 6 7 8 ".repeat(20_000).as_bytes());
+        f.write("out.npy", b"old");
+        let mut child = start(&f, "logits tiny.gguf --tokens @ids -o out.npy");
+        let part = wait_for_part(&f);
+        assert!(part.starts_with(".out.npy."), "{part} says whose part it is");
+        signal(&child, name);
+        drop(child.stdout.take());
+        assert_eq!(end(child), (Some(code), String::new()), "{name}");
+        assert_eq!(std::fs::read(f.path().join("out.npy")).unwrap(), b"old");
+        assert_eq!(f.names().len(), 2, "{:?}", f.names());
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
     let f = Folder::new();
     f.write("ids", "1 2 3 4 5 6 7 8 ".repeat(20_000).as_bytes());
-    f.write("out.npy", b"old");
     let mut child = start(&f, "logits tiny.gguf --tokens @ids -o out.npy");
+    let part = wait_for_part(&f);
+    // A run that still goes on keeps its part.
+    f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy");
+    assert!(f.names().contains(&part));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(f.names().contains(&part));
+    f.stdout("logits tiny.gguf --tokens 1,2 -o other.npy");
+    assert!(f.names().contains(&part), "it belongs to another file");
+    f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy");
+    assert!(!f.names().contains(&part), "{:?}", f.names());
+}
+
+/// The other name of a file that is being written.
+fn wait_for_part(f: &Folder) -> String {
     let begun = Instant::now();
-    while f.names().len() < 3 && begun.elapsed() < Duration::from_secs(60) {
+    loop {
+        if let Some(part) = f.names().into_iter().find(|name| name.ends_with(".part")) {
+            return part;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is written: {:?}", f.names());
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(f.names().len(), 3, "the file is being written under another name");
-    interrupt(&child);
-    drop(child.stdout.take());
-    assert_eq!(end(child), (Some(130), String::new()));
-    assert_eq!(std::fs::read(f.path().join("out.npy")).unwrap(), b"old");
-    assert_eq!(f.names().len(), 2, "{:?}", f.names());
+}
+
+#[test]
+fn a_text_is_stored_when_a_signal_ends_it() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let f = Folder::new();
+        let mut child = start(&f, &format!("{ENDLESS} --save-kv text.kv"));
+        let mut stdout = child.stdout.take().unwrap();
+        let mut told = vec![0; 20];
+        stdout.read_exact(&mut told).unwrap();
+        signal(&child, name);
+        stdout.read_to_end(&mut told).unwrap();
+        let (ended, error) = end(child);
+        assert_eq!(ended, Some(code), "{error}");
+        // What goes on is the text that was told.
+        let rest = f.stdout("run tiny.gguf --load-kv text.kv -n 4 --temp 0");
+        let whole = f.stdout(&format!("run tiny.gguf Once -n {} --ctx 400000 --temp 0", n_tokens(&error) + 4));
+        told.pop();
+        assert_eq!(crate::text(&told) + &rest, whole, "{name}");
+    }
+}
+
+/// How many tokens were stored beyond the prompt's five, and the last one that was not run.
+fn n_tokens(error: &str) -> usize {
+    let line = error.lines().find(|line| line.starts_with("stored")).unwrap_or_else(|| panic!("{error}"));
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() + 1 - 5
+}
+
+#[test]
+fn nohup_is_heard() {
+    let f = Folder::new();
+    let line = format!("trap '' HUP; exec {} {ENDLESS}", env!("CARGO_BIN_EXE_nearfield"));
+    let mut command = Command::new("sh");
+    let child = command.current_dir(f.path()).args(["-c", &line]).stdin(Stdio::null());
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut told = [0; 20];
+    stdout.read_exact(&mut told).unwrap();
+    signal(&child, "HUP");
+    let mut more = [0; 2000];
+    stdout.read_exact(&mut more).unwrap();
+    assert!(child.try_wait().unwrap().is_none());
+    drop(stdout);
+    assert_eq!(end(child), (Some(0), String::new()));
 }
 
 #[test]

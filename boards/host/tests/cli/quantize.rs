@@ -135,8 +135,8 @@ fn quantized_twice() {
         assert_eq!(tiny.data(tensor.offset, n), same.data(copy.offset, n), "{}", tensor.name);
     }
     // In place of its own source, which is being read.
-    f.stderr("quantize less.gguf less.gguf F16 --force");
-    assert!(!f.stdout("run less.gguf -n 5 --temp 0 hello").is_empty());
+    f.stderr("quantize less.gguf more.gguf F16");
+    assert!(!f.stdout("run more.gguf -n 5 --temp 0 hello").is_empty());
 }
 
 /// In a tensor that stays what it is as in one that does not; in a number as in the scale of many.
@@ -190,7 +190,28 @@ fn nothing_is_left_of_what_went_wrong() {
         assert_eq!(left, names, "{arguments}");
     };
     fails("f16.gguf there.gguf Q4_0", 1, "there.gguf is there already: --force replaces it");
-    fails("f16.gguf f16.gguf Q4_0", 1, "f16.gguf is there already: --force replaces it");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("f16.gguf", f.path().join("link.gguf")).unwrap();
+    std::fs::hard_link(f.path().join("f16.gguf"), f.path().join("twin.gguf")).unwrap();
+    let mut names = f.names();
+    names.sort();
+    let fails = |arguments: &str, code, want: &str| {
+        f.fails(&format!("quantize {arguments}"), code, want);
+        let mut left = f.names();
+        left.sort();
+        assert_eq!(left, names, "{arguments}");
+        assert_eq!(read(&f, "f16.gguf"), whole, "{arguments}");
+    };
+    for name in [
+        "f16.gguf",
+        "./f16.gguf",
+        "twin.gguf",
+        #[cfg(unix)]
+        "link.gguf",
+    ] {
+        let want = format!("cannot write {name}: the command reads it, so choose another name");
+        fails(&format!("f16.gguf {name} Q4_0 --force"), 1, &want);
+    }
     fails("f16.gguf out.gguf Q7_0", 2, "invalid value 'Q7_0' for '<TYPE>': not one of F32 F16 BF16 Q8_0");
     fails("f16.gguf out.gguf", 2, "the following required arguments were not provided: <TYPE>");
     fails("gone.gguf out.gguf Q4_0", 1, "cannot open gone.gguf: ");
@@ -200,7 +221,7 @@ fn nothing_is_left_of_what_went_wrong() {
     fails("packed.gguf out.gguf Q4_0", 1, "packed.gguf: it is packed: quantize the file that it was packed from");
     fails("nan.gguf out.gguf Q4_0", 1, "nan.gguf: a.weight: row 0, column 1: a weight is NaN: the model is broken");
     fails("type.gguf out.gguf Q4_0", 1, "type.gguf: the tensor a.weight has type I8 (24), which cannot be read");
-    fails("f16.gguf no/out.gguf Q4_0", 1, "cannot write no/out.gguf: ");
+    fails("f16.gguf no/out.gguf Q4_0", 1, "cannot write no/out.gguf: there is no folder no");
     fails("nan.gguf there.gguf Q4_0 --force", 1, "nan.gguf: a.weight: row 0, column 1: ");
     assert_eq!(read(&f, "there.gguf"), b"mine");
     f.stderr("quantize f16.gguf there.gguf Q4_0 --force");
