@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{BertOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab};
+use crate::architecture::Architecture;
 use crate::gguf::{Array, Gguf, Value, ValueType};
 
 /// Why a file has no vocabulary that can be used.
@@ -126,11 +127,11 @@ impl<'f> Vocab<'f> {
             },
         };
         let vocab = Self::byte_level(strings(gguf, "tokenizer.ggml.tokens")?, strings(gguf, MERGES)?, pre);
-        vocab.with_special_tokens(gguf)
+        vocab.with_special_tokens(gguf, false)
     }
 
     fn character_bpe_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        let vocab = Self::new(gguf, Kind::CHARACTER_BPE)?.with_special_tokens(gguf)?;
+        let vocab = Self::new(gguf, Kind::CHARACTER_BPE)?.with_special_tokens(gguf, false)?;
         Ok(Self { merges: strings(gguf, MERGES)?, ..vocab })
     }
 
@@ -152,7 +153,7 @@ impl<'f> Vocab<'f> {
             Some(other) => return Err(wrong_type(SCORES, "array of f32", other)),
             None => return Err(VocabError::Missing { key: SCORES }),
         };
-        let vocab = Self::new(gguf, kind)?.with_special_tokens(gguf)?;
+        let vocab = Self::new(gguf, kind)?.with_special_tokens(gguf, false)?;
         // What llama.cpp takes where a file is silent.
         Ok(Self {
             spaces,
@@ -160,8 +161,8 @@ impl<'f> Vocab<'f> {
             unk: vocab.unk.or(Some(if is_bpe { 0 } else { 2 })).filter(|&id| (id as usize) < vocab.tokens.len()),
             bos: vocab.bos.or(is_bpe.then_some(1)).filter(|&id| (id as usize) < vocab.tokens.len()),
             eos: vocab.eos.or(Some(if is_bpe { 2 } else { 1 })).filter(|&id| (id as usize) < vocab.tokens.len()),
-            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(is_bpe),
-            add_eos: bool(gguf, ADD_EOS)?.unwrap_or(!is_bpe),
+            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(is_bpe || vocab.add_bos),
+            add_eos: vocab.add_eos || !is_bpe && bool(gguf, ADD_EOS)?.is_none(),
             ..vocab
         })
     }
@@ -169,7 +170,7 @@ impl<'f> Vocab<'f> {
     fn wordpiece_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         let lowercase = bool(gguf, "tokenizer.ggml.normalizer.lowercase")?.unwrap_or(true);
         let strip_accents = bool(gguf, "tokenizer.ggml.normalizer.strip_accents")?.unwrap_or(lowercase);
-        let vocab = Self::new(gguf, Kind::WORDPIECE)?.with_special_tokens(gguf)?;
+        let vocab = Self::new(gguf, Kind::WORDPIECE)?.with_special_tokens(gguf, true)?;
         // What llama.cpp takes where a file is silent: the ids of BERT's own vocabulary.
         let or = |id: Option<u32>, default| id.or(Some(default)).filter(|&id| (id as usize) < vocab.tokens.len());
         Ok(Self {
@@ -177,8 +178,6 @@ impl<'f> Vocab<'f> {
             bos: or(vocab.bos, 101),
             sep: or(vocab.sep, 102),
             unk: or(vocab.unk, 100),
-            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(true),
-            add_eos: bool(gguf, ADD_SEP)?.or(bool(gguf, ADD_EOS)?).unwrap_or(true),
             ..vocab
         })
     }
@@ -189,16 +188,26 @@ impl<'f> Vocab<'f> {
         Ok(Self { kind, ..Self::byte_level(tokens, StringArray::EMPTY, PreTokenizer::Gpt2) })
     }
 
-    fn with_special_tokens(self, gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        let bos = token_id(gguf, "tokenizer.ggml.bos_token_id")?;
+    /// Ids of tokens with a meaning, and which of them stand around a text.
+    ///
+    /// Encoders and WordPiece have a token at both ends of a text: Hugging Face's tokenizers put it there whatever the files
+    /// around them say. Its names are BERT's (`cls`, `sep`) or those of all others (`bos`, `eos`). llama.cpp's converter calls
+    /// the last one `add_eos_token`, and says `add_sep_token` only where two texts have more than one token between them;
+    /// older ones say nothing. So either flag means it, and only both together deny it.
+    fn with_special_tokens(self, gguf: &Gguf<'f>, is_wordpiece: bool) -> Result<Self, VocabError> {
+        let has_two_ends = is_wordpiece || is_encoder(gguf);
+        let [bos, cls, eos, sep, unk] = token_ids(gguf)?;
+        let (add_eos, add_sep) = (bool(gguf, ADD_EOS)?, bool(gguf, ADD_SEP)?);
+        // WordPiece ends with the separator. Others whose file tells the two apart end with the one that is added.
+        let ends_with_eos = !is_wordpiece && add_eos == Some(true) && add_sep == Some(false);
         Ok(Self {
             token_types: token_types(gguf)?,
-            bos: if bos.is_some() { bos } else { token_id(gguf, "tokenizer.ggml.cls_token_id")? },
-            eos: token_id(gguf, "tokenizer.ggml.eos_token_id")?,
-            sep: token_id(gguf, "tokenizer.ggml.seperator_token_id")?,
-            unk: token_id(gguf, "tokenizer.ggml.unknown_token_id")?,
-            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(false),
-            add_eos: bool(gguf, ADD_EOS)?.unwrap_or(false) || bool(gguf, ADD_SEP)?.unwrap_or(false),
+            bos: if has_two_ends { cls.or(bos) } else { bos.or(cls) },
+            eos,
+            sep: if ends_with_eos { eos.or(sep) } else { sep },
+            unk,
+            add_bos: bool(gguf, ADD_BOS)?.unwrap_or(has_two_ends),
+            add_eos: add_eos.unwrap_or(has_two_ends) || add_sep.unwrap_or(has_two_ends),
             ..self
         })
     }
@@ -218,6 +227,14 @@ const ADD_SEP: &str = "tokenizer.ggml.add_sep_token";
 fn model<'f>(gguf: &Gguf<'f>) -> Result<&'f [u8], VocabError> {
     const KEY: &str = "tokenizer.ggml.model";
     string(gguf, KEY)?.ok_or(VocabError::Missing { key: KEY })
+}
+
+/// Whether a model of this architecture sees a whole text at once.
+fn is_encoder(gguf: &Gguf<'_>) -> bool {
+    match gguf.get("general.architecture") {
+        Some(Value::String(name)) => Architecture::find(name).is_some_and(Architecture::is_encoder),
+        _ => false,
+    }
 }
 
 /// Whether byte-level BPE is to see texts in NFC. Where the file is silent, the name of its cuts says whose tokenizer it is:
@@ -263,6 +280,17 @@ fn token_types<'f>(gguf: &Gguf<'f>) -> Result<Option<&'f [u8]>, VocabError> {
         Some(other) => Err(wrong_type(KEY, "array of i32", other)),
         None => Ok(None),
     }
+}
+
+/// The ids of beginning, class, end, separator and unknown text.
+fn token_ids(gguf: &Gguf<'_>) -> Result<[Option<u32>; 5], VocabError> {
+    Ok([
+        token_id(gguf, "tokenizer.ggml.bos_token_id")?,
+        token_id(gguf, "tokenizer.ggml.cls_token_id")?,
+        token_id(gguf, "tokenizer.ggml.eos_token_id")?,
+        token_id(gguf, "tokenizer.ggml.seperator_token_id")?,
+        token_id(gguf, "tokenizer.ggml.unknown_token_id")?,
+    ])
 }
 
 fn token_id(gguf: &Gguf<'_>, key: &'static str) -> Result<Option<u32>, VocabError> {

@@ -156,10 +156,11 @@ pub struct Vocab<'f> {
     pub sep: Option<u32>,
     /// `tokenizer.ggml.unknown_token_id`: the token of text that has none. Not for byte-level BPE.
     pub unk: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`: whether the model wants every prompt to begin with `bos`.
+    /// `tokenizer.ggml.add_bos_token`: whether the model wants every prompt to begin with `bos`. Encoders do, unless the file
+    /// denies it.
     pub add_bos: bool,
     /// `tokenizer.ggml.add_eos_token` or `add_sep_token`: whether the model wants every text to end with
-    /// [`end`](Self::end).
+    /// [`end`](Self::end). Encoders do, unless the file denies both.
     pub add_eos: bool,
     /// `nearfield.tokenizer.index`: what [`Tokenizer::index`](super::Tokenizer::index) gave, for
     /// [`Tokenizer::prepared`](super::Tokenizer::prepared) to check. In packed files.
