@@ -14,6 +14,16 @@ pub fn start(folder: &Folder, line: &str) -> Child {
     folder.command(line.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+/// The same, of a command that hears SIGHUP also where the tests were begun with `nohup`.
+fn start_hearing(folder: &Folder, line: &str) -> Child {
+    if cfg!(not(target_os = "linux")) {
+        return start(folder, line);
+    }
+    let mut command = Command::new("env");
+    command.current_dir(folder.path()).args(["--default-signal=HUP", env!("CARGO_BIN_EXE_nearfield")]);
+    command.args(line.split(' ')).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
 /// Exit code and standard error, at most a minute later.
 pub fn end(mut child: Child) -> (Option<i32>, String) {
     let start = Instant::now();
@@ -79,7 +89,7 @@ fn signals_leave_no_half_file() {
         let f = Folder::new();
         f.write("ids", "1 2 3 4 5 6 7 8 ".repeat(20_000).as_bytes());
         f.write("out.npy", b"old");
-        let mut child = start(&f, "logits tiny.gguf --tokens @ids -o out.npy");
+        let mut child = start_hearing(&f, "logits tiny.gguf --tokens @ids -o out.npy");
         let part = wait_for_part(&f);
         assert!(part.starts_with(".out.npy."), "{part} says whose part it is");
         signal(&child, name);
@@ -124,7 +134,7 @@ fn wait_for_part(f: &Folder) -> String {
 fn a_text_is_stored_when_a_signal_ends_it() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let f = Folder::new();
-        let mut child = start(&f, &format!("{ENDLESS} --save-kv text.kv"));
+        let mut child = start_hearing(&f, &format!("{ENDLESS} --save-kv text.kv"));
         let mut stdout = child.stdout.take().unwrap();
         let mut told = vec![0; 20];
         stdout.read_exact(&mut told).unwrap();
