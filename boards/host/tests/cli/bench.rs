@@ -180,7 +180,7 @@ fn what_cannot_be_measured_is_an_error() {
         ("-d 18446744073709551615", "a context of 18446744073709551615 tokens: 1 to 16777216 can run"),
         ("--batch 64,0", "a batch of 0 tokens"),
         ("--horizon-eps NaN", "the horizon's epsilon is negative or not a number"),
-        ("-r 1 --plot none/out.svg", "cannot write none/out.svg: No such file"),
+        ("-r 1 --plot none/out.svg", "cannot write none/out.svg: there is no folder none"),
     ];
     for (flags, want) in cases {
         f.fails(&format!("bench {flags}"), 1, want);

@@ -574,7 +574,7 @@ fn a_file_that_is_there_stays() {
     assert_eq!(fs::read(f.path().join("out.gguf")).unwrap(), b"mine");
     f.stderr("convert model -o out.gguf --force");
     f.stdout("inspect out.gguf");
-    f.fails("convert model -o none/out.gguf", 1, "cannot write none/out.gguf: No such file");
+    f.fails("convert model -o none/out.gguf", 1, "cannot write none/out.gguf: there is no folder none");
     f.fails("convert model -o out.gguf --type q9", 2, "invalid value 'q9' for '--type <TYPE>'");
 }
 
