@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use nearfield_kernels::arena::view;
 use nearfield_kernels::block::gguf_type_name;
-use nearfield_kernels::{Layout, Matrix, WeightType};
+use nearfield_kernels::{Layout, Matrix, TILE_ROWS, WeightType};
 
 use super::LoadError;
 use crate::gguf::{Gguf, TensorInfo};
@@ -33,11 +33,51 @@ impl<'f> Found<'f> {
         view(self.bytes).unwrap_or_default()
     }
 
+    /// The first half of the rows and the second; `None` if there is no half of the bytes.
+    fn halves(self) -> Option<[Self; 2]> {
+        let (first, second) = self.bytes.split_at_checked(self.bytes.len() / 2)?;
+        let behind = Self { offset: self.offset + first.len() as u64, bytes: second, ..self };
+        (first.len() == second.len()).then_some([Self { bytes: first, ..self }, behind])
+    }
+
     /// The bytes as a matrix; `None` if they are not as many as its form and type say, which `check` saw.
     pub(super) fn matrix(self, form: Form) -> Option<Matrix<'f>> {
         let [n_cols, n_rows] = form.dims();
         Matrix::new(self.ty, n_rows as usize, n_cols as usize, self.bytes)?.in_layout(self.layout)
     }
+}
+
+/// The tensors of a layer.
+pub(super) struct FoundLayer<'f> {
+    /// By slot.
+    pub(super) slots: [Option<Found<'f>>; LayerSlot::N],
+    /// Tensors of the file that they are: one may hold two slots.
+    pub(super) n_tensors: usize,
+}
+
+/// Gate and up of a layer that has both in one tensor, and their biases if it has any.
+#[derive(Clone, Copy, Default)]
+struct Halves<'f> {
+    weights: Option<[Found<'f>; 2]>,
+    biases: Option<[Found<'f>; 2]>,
+}
+
+impl<'f> Halves<'f> {
+    /// The half that belongs into a slot.
+    fn of(&self, slot: LayerSlot) -> Option<Found<'f>> {
+        let (halves, half) = match slot {
+            LayerSlot::FfnGate => (self.weights, 0),
+            LayerSlot::FfnUp => (self.weights, 1),
+            LayerSlot::FfnGateBias => (self.biases, 0),
+            LayerSlot::FfnUpBias => (self.biases, 1),
+            _ => return None,
+        };
+        halves.and_then(|halves| halves.get(half).copied())
+    }
+}
+
+fn broken(layer: usize, slot: LayerSlot) -> LoadError {
+    LoadError::MissingTensor { layer: Some(layer), name: slot.name() }
 }
 
 /// Looks tensors up and checks them.
@@ -53,7 +93,7 @@ impl<'f> Finder<'f> {
     }
 
     /// The tensors of a layer, by slot. One pass over the file's table, which may be long.
-    pub(super) fn find_layer(&self, layer: usize) -> Result<[Option<Found<'f>>; LayerSlot::N], LoadError> {
+    pub(super) fn find_layer(&self, layer: usize) -> Result<FoundLayer<'f>, LoadError> {
         let prefix = layer_prefix(layer);
         let mut tensors = [None; LayerSlot::N];
         for tensor in self.gguf.tensors() {
@@ -63,10 +103,14 @@ impl<'f> Finder<'f> {
             }
         }
         let fused = tensors[LayerSlot::AttnQkv as usize].is_some();
+        let halves = self.split_gate(layer, &mut tensors)?;
         let mut all_found = [None; LayerSlot::N];
         for ((found, &slot), tensor) in all_found.iter_mut().zip(LayerSlot::ALL).zip(tensors) {
             let presence = slot.presence(&self.shape, fused);
-            *found = self.resolve(Some(layer), slot.name(), slot.form(&self.shape), presence, tensor)?;
+            *found = match halves.of(slot) {
+                None => self.resolve(Some(layer), slot.name(), slot.form(&self.shape), presence, tensor)?,
+                half => half,
+            };
         }
         // A norm that may be left out is left out whole.
         let is_there = |slot: LayerSlot| all_found.get(slot as usize).is_some_and(Option::is_some);
@@ -75,7 +119,53 @@ impl<'f> Finder<'f> {
                 return Err(LoadError::MissingTensor { layer: Some(layer), name: weight.name() });
             }
         }
-        Ok(all_found)
+        let n_shared = halves.weights.iter().count() + halves.biases.iter().count();
+        let n_tensors = all_found.iter().flatten().count() - n_shared;
+        Ok(FoundLayer { slots: all_found, n_tensors })
+    }
+
+    /// Gate and up that lie in one `ffn_up` of an encoder, `[2 n_ff, n_embd]`, as llama.cpp's converter writes Jina's models since
+    /// June 2025. The half that goes through the activation is the gate: the second one in a model with norms of queries and keys
+    /// (the code model and the rerankers), the first one in all others. Source: the two published forms of the code,
+    /// `jina-bert-implementation` and `jina-bert-v2-qk-post-norm`.
+    fn split_gate(
+        &self,
+        layer: usize,
+        tensors: &mut [Option<TensorInfo<'f>>; LayerSlot::N],
+    ) -> Result<Halves<'f>, LoadError> {
+        use LayerSlot as S;
+        let n_both = 2 * self.shape.n_ff;
+        let Some(up) = tensors[S::FfnUp as usize].filter(|up| up.dims[1] == n_both as u64) else {
+            return Ok(Halves::default());
+        };
+        if !self.shape.arch.is_encoder() || tensors[S::FfnGate as usize].is_some() {
+            return Ok(Halves::default());
+        }
+        let gate_is_second = tensors[S::AttnQNorm as usize].is_some();
+        let halves = |found: Found<'f>| {
+            let halves = found.halves();
+            if gate_is_second { halves.map(|[first, second]| [second, first]) } else { halves }
+        };
+        let form = Form::Matrix { n_rows: n_both, n_cols: self.shape.n_embd };
+        let both = self.check(Some(layer), S::FfnUp.name(), form, up)?;
+        // Half of the rows of a tile is no view of them.
+        let is_cut = both.layout == Layout::Interleaved && !self.shape.n_ff.is_multiple_of(TILE_ROWS);
+        let ([gate, up], false) = (halves(both).ok_or(broken(layer, S::FfnUp))?, is_cut) else {
+            let found = gguf_type_name(up.ty);
+            return Err(LoadError::TensorType {
+                layer: Some(layer),
+                name: S::FfnUp.name(),
+                want: "two matrices in plain rows",
+                found,
+                number: up.ty,
+            });
+        };
+        let bias = tensors[S::FfnUpBias as usize].filter(|_| tensors[S::FfnGateBias as usize].is_none());
+        let biases = match bias.map(|bias| self.check(Some(layer), S::FfnUpBias.name(), Form::Vector(n_both), bias)) {
+            None => None,
+            Some(both) => Some(halves(both?).ok_or(broken(layer, S::FfnUpBias))?),
+        };
+        Ok(Halves { weights: Some([gate, up]), biases })
     }
 
     fn resolve(

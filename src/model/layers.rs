@@ -39,7 +39,7 @@ impl<'a> LayerTable<'a> {
     pub(super) fn from_layer(model: &Model<'_>, first: usize, words: &'a mut [u64]) -> Result<Self, LoadError> {
         let finder = Finder { gguf: model.gguf, shape: model.shape };
         for (layer, words) in words.chunks_exact_mut(n_slots(&model.shape)).enumerate() {
-            for (found, word) in finder.find_layer(first + layer)?.iter().zip(words) {
+            for (found, word) in finder.find_layer(first + layer)?.slots.iter().zip(words) {
                 // Offsets are below 2^56: they lie in a slice.
                 let layout = |found: Found<'_>| u64::from(found.layout == Layout::Interleaved) * INTERLEAVED;
                 *word = found.map_or(ABSENT, |found| found.offset << 8 | layout(found) | found.ty as u64);

@@ -159,7 +159,7 @@ impl<'f> Model<'f> {
             Head::Decoder { output_norm, output }
         };
         for layer in 0..shape.n_layer {
-            n_used += finder.find_layer(layer)?.iter().flatten().count() as u64;
+            n_used += finder.find_layer(layer)?.n_tensors as u64;
         }
         if n_used != gguf.n_tensors() {
             return Err(finder.unused());

@@ -4,5 +4,6 @@ mod bits;
 #[path = "../common/mod.rs"]
 mod common;
 mod errors;
+mod fused;
 mod horizon;
 mod literal;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Result, ensure};
-use nearfield::gguf::ValueType;
+use nearfield::gguf::{Value, ValueType};
 use nearfield::kernels::layout::interleave;
 use nearfield::kernels::{Layout, TILE_ROWS, WeightType};
 use nearfield::tokenizer::Vocab;
@@ -176,7 +176,18 @@ impl Tiles {
         // An embedding that is no output is read row by row.
         let is_looked_up =
             |tensor: &TensorInfo<'_>| tensor.name == "token_embd.weight" && gguf.tensor("output.weight", "").is_some();
-        let tensors = gguf.tensors().filter(move |tensor| !is_looked_up(tensor));
+        let n_ff = match gguf.get("general.architecture") {
+            Some(Value::String(arch)) => std::str::from_utf8(arch)
+                .ok()
+                .and_then(|arch| gguf.get_joined(arch, ".feed_forward_length").and_then(Value::as_u64)),
+            _ => None,
+        };
+        // Gate and up in one matrix are read as two, and no tile may have rows of both.
+        let is_cut = move |tensor: &TensorInfo<'_>| {
+            let is_half = |n_ff: u64| tensor.dims[1] == 2 * n_ff && !n_ff.is_multiple_of(TILE_ROWS as u64);
+            tensor.name.ends_with(".ffn_up.weight") && n_ff.is_some_and(is_half)
+        };
+        let tensors = gguf.tensors().filter(move |tensor| !is_looked_up(tensor) && !is_cut(tensor));
         tensors.filter_map(|tensor| Some((tensor, Self::of(&tensor, gguf.data_at())?)))
     }
 

@@ -22,6 +22,29 @@ fn length(x: &[f32]) -> f32 {
     x.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
+/// As llama.cpp's converter writes Jina's models; rows that make whole tiles, and such that do not.
+#[test]
+fn gate_and_up_may_lie_in_one_matrix() {
+    let f = Folder::new();
+    for n_ff in [64, 24, 8] {
+        f.write("two.gguf", &tiny::encoder_with_gate(n_ff, false));
+        f.write("one.gguf", &tiny::encoder_with_gate(n_ff, true));
+        let vector = |line: &str| f.stdout(&format!("embed {line} the-winter"));
+        let want = vector("two.gguf --repack off");
+        for how in ["off", "on", "on --isa scalar", "auto --threads 2"] {
+            assert_eq!(vector(&format!("one.gguf --repack {how}")), want, "{n_ff} {how}");
+        }
+        f.stderr("pack one.gguf packed.gguf --force");
+        assert_eq!(vector("packed.gguf"), want, "{n_ff} packed");
+        assert!(f.stdout("inspect packed.gguf").contains("ffn_up.weight"));
+        let less = |name: &str| {
+            f.stderr(&format!("quantize {name} less.gguf Q4_0 --force"));
+            vector("less.gguf")
+        };
+        assert_eq!(less("one.gguf"), less("two.gguf"), "{n_ff} quantized");
+    }
+}
+
 #[test]
 fn a_text_is_a_line_of_numbers_and_its_vector_is_one_long() {
     let f = folder();

@@ -65,7 +65,7 @@ fn number(n: usize) -> Value {
 }
 
 /// Keys of `family`, in a file that says `architecture`.
-fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
+fn metadata(architecture: &str, family: &str, n_head_kv: usize, n_ff: usize) -> Writer {
     let key = |name: &str| format!("{family}.{name}");
     Writer::new(3)
         .meta("general.architecture", Value::string(architecture))
@@ -73,7 +73,7 @@ fn metadata(architecture: &str, family: &str, n_head_kv: usize) -> Writer {
         .meta(&key("context_length"), number(64))
         .meta(&key("embedding_length"), number(N_EMBD))
         .meta(&key("block_count"), number(N_LAYER))
-        .meta(&key("feed_forward_length"), number(N_FF))
+        .meta(&key("feed_forward_length"), number(n_ff))
         .meta(&key("attention.head_count"), number(N_HEAD))
         .meta(&key("attention.head_count_kv"), number(n_head_kv))
         .meta(&key("attention.layer_norm_epsilon"), Value::F32(1e-5))
@@ -131,7 +131,7 @@ fn with_qkv(architecture: &str, more: &[&str], qkv: impl Fn(&mut Random, usize) 
     let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let embedding = random.f32s(N_VOCAB * N_EMBD, 0.4);
-    let mut file = byte_level_with(metadata(architecture, "mpt", N_HEAD_KV), more).tensor(
+    let mut file = byte_level_with(metadata(architecture, "mpt", N_HEAD_KV, N_FF), more).tensor(
         "token_embd.weight",
         &[N_VOCAB, N_EMBD],
         F32,
@@ -159,30 +159,48 @@ fn with_qkv(architecture: &str, more: &[&str], qkv: impl Fn(&mut Random, usize) 
 
 /// An encoder; a reranker with a head for scores, which says so.
 pub fn encoder(reranker: bool) -> Vec<u8> {
-    encoder_with(byte_level, reranker)
+    encoder_with(byte_level, reranker, None)
 }
 
 /// A reranker with BERT's tokenizer.
 pub fn bert() -> Vec<u8> {
-    encoder_with(wordpiece, true)
+    encoder_with(wordpiece, true, None)
 }
 
-fn encoder_with(tokenizer: fn(Writer) -> Writer, reranker: bool) -> Vec<u8> {
+/// An encoder with so many rows of gate and up, which lie in one matrix, as llama.cpp's converter writes them, or in two.
+pub fn encoder_with_gate(n_ff: usize, is_fused: bool) -> Vec<u8> {
+    encoder_with(byte_level, false, Some((n_ff, is_fused)))
+}
+
+fn encoder_with(tokenizer: fn(Writer) -> Writer, reranker: bool, gate: Option<(usize, bool)>) -> Vec<u8> {
+    let (n_ff, is_fused) = gate.unwrap_or((N_FF, false));
     let mut random = Random(2);
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let (embedding, types) = (random.f32s(N_VOCAB * N_EMBD, 0.4), random.f32s(2 * N_EMBD, 0.4));
-    let mut file = tokenizer(metadata("jina-bert-v2", "jina-bert-v2", N_HEAD))
+    let mut file = tokenizer(metadata("jina-bert-v2", "jina-bert-v2", N_HEAD, n_ff))
         .meta("jina-bert-v2.pooling_type", number(if reranker { 4 } else { 1 }))
         .tensor("token_embd.weight", &[N_VOCAB, N_EMBD], F32, embedding)
         .tensor("token_types.weight", &[2, N_EMBD], F32, types)
         .tensor("token_embd_norm.weight", &[N_EMBD], F32, ones.clone());
     for layer in 0..N_LAYER {
         let name = |name: &str| format!("blk.{layer}.{name}.weight");
-        let matrices = [("ffn_gate", N_FF, N_EMBD), ("ffn_up", N_FF, N_EMBD), ("ffn_down", N_EMBD, N_FF)];
-        let attention = ["attn_q", "attn_k", "attn_v", "attn_output"].map(|name| (name, N_EMBD, N_EMBD));
-        for (matrix, n_rows, n_cols) in attention.into_iter().chain(matrices) {
-            file = file.tensor(&name(matrix), &[n_rows, n_cols], Q8_0, random.q8_0(n_rows * n_cols));
+        for matrix in ["attn_q", "attn_k", "attn_v", "attn_output"] {
+            file = file.tensor(&name(matrix), &[N_EMBD, N_EMBD], Q8_0, random.q8_0(N_EMBD * N_EMBD));
         }
+        let (gate, up) = (random.q8_0(n_ff * N_EMBD), random.q8_0(n_ff * N_EMBD));
+        file = match is_fused {
+            true => file.tensor(&name("ffn_up"), &[2 * n_ff, N_EMBD], Q8_0, [gate, up].concat()),
+            false => file.tensor(&name("ffn_gate"), &[n_ff, N_EMBD], Q8_0, gate).tensor(
+                &name("ffn_up"),
+                &[n_ff, N_EMBD],
+                Q8_0,
+                up,
+            ),
+        };
+        file = match n_ff.is_multiple_of(32) {
+            true => file.tensor(&name("ffn_down"), &[N_EMBD, n_ff], Q8_0, random.q8_0(N_EMBD * n_ff)),
+            false => file.tensor(&name("ffn_down"), &[N_EMBD, n_ff], F32, random.f32s(N_EMBD * n_ff, 0.4)),
+        };
         for norm in ["attn_output_norm", "layer_output_norm"] {
             file = file.tensor(&name(norm), &[N_EMBD], F32, ones.clone());
         }
