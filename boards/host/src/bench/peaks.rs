@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nearfield::kernels::Kernels;
@@ -65,16 +65,19 @@ pub fn int8_peak(kernels: &dyn Kernels, n_threads: usize) -> f64 {
     macs as f64 * n_threads as f64 / time.as_secs_f64()
 }
 
-/// The shortest time in which so many threads, begun together, do the work of a pass.
+/// The shortest time in which so many threads, begun together, do the work of a pass: from the first that begins to the last that
+/// ends, so that a thread that is woken late makes a pass longer and never shorter.
 fn best_time(n_threads: usize, work: impl Fn(usize) + Sync) -> Duration {
-    let barrier = Barrier::new(n_threads);
+    let (barrier, clock) = (Barrier::new(n_threads), Instant::now());
+    let now = || u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let begun = [const { AtomicU64::new(u64::MAX) }; PASSES];
     let passes = || {
-        let time = |pass| {
+        let time = |pass: usize| {
             barrier.wait();
-            let start = Instant::now();
+            begun[pass].fetch_min(now(), Ordering::Relaxed);
             work(pass);
             barrier.wait();
-            start.elapsed()
+            now().saturating_sub(begun[pass].load(Ordering::Relaxed))
         };
         (0..PASSES).map(time).min().unwrap_or_default()
     };
@@ -84,7 +87,7 @@ fn best_time(n_threads: usize, work: impl Fn(usize) + Sync) -> Duration {
         });
         passes()
     });
-    best.max(Duration::from_nanos(1))
+    Duration::from_nanos(best.max(1))
 }
 
 /// The sum, in as many accumulators as keep the loads waiting for nothing but memory.
