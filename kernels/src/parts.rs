@@ -89,7 +89,7 @@ impl<'a, T> ColumnsMut<'a, T> {
 /// Something that can be cut into parts.
 ///
 /// # Safety
-/// Parts of different indices share nothing that can be written through them.
+/// Parts of different indices share nothing that can be written through them, and `n_parts` never changes.
 pub unsafe trait Cut {
     /// A part.
     type Part;
@@ -108,7 +108,7 @@ pub unsafe trait Cut {
 #[derive(Debug)]
 pub struct Parts<C> {
     cut: C,
-    /// Parts that were given out, or asked for.
+    /// Parts that were given out: never more than there are.
     next: AtomicUsize,
     from_last: bool,
 }
@@ -126,11 +126,12 @@ impl<C: Cut> Parts<C> {
 
     /// The next part and its index; `None` when all are given out.
     pub fn take(&self) -> Option<(usize, C::Part)> {
-        let (n, taken) = (self.cut.n_parts(), self.next.fetch_add(1, Ordering::Relaxed));
-        let left = n.checked_sub(taken)?.checked_sub(1)?;
-        let index = if self.from_last { left } else { taken };
-        // SAFETY: `index < n`, as `taken` is; `fetch_add` gives every number once (there are not as many workers as it would
-        // take to come round).
+        let n = self.cut.n_parts();
+        // Only below `n`, so that the count stays there however often it is asked: beyond, it would come round.
+        let next = |taken: usize| (taken < n).then(|| taken + 1);
+        let taken = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        let index = if self.from_last { n - 1 - taken } else { taken };
+        // SAFETY: `taken < n`, so `index < n`; each number below `n` is found once, since the count only grows.
         Some((index, unsafe { self.cut.part(index) }))
     }
 }
@@ -178,8 +179,8 @@ pub struct Tiles<'a, T = f32> {
     whole: ColumnsMut<'a, T>,
     n_columns: NonZero<usize>,
     n_tokens: NonZero<usize>,
-    /// Rows that the first tile of rows is shorter by.
-    skip: usize,
+    /// Rows of the first tile of rows, at least 1 and at most `n_tokens`: it may be shorter than the others.
+    n_first: NonZero<usize>,
 }
 
 // SAFETY: sharing it only lets others take tiles, each of which is given out once.
@@ -197,7 +198,7 @@ impl<'a, T> Tiles<'a, T> {
         let whole = ColumnsMut::of(buffer, stride, columns);
         let [n_columns, n_tokens] =
             [n_columns, whole.n_tokens].map(|n| NonZero::new(n).unwrap_or(NonZero::<usize>::MIN));
-        Self { whole, n_columns, n_tokens, skip: 0 }
+        Self { whole, n_columns, n_tokens, n_first: n_tokens }
     }
 
     /// The same cut into tiles of `n_tokens` rows, too, as if `before` rows stood before the first: row `i` is in tile
@@ -205,13 +206,15 @@ impl<'a, T> Tiles<'a, T> {
     #[must_use]
     pub fn of_tokens(self, n_tokens: usize, before: usize) -> Self {
         let n_tokens = NonZero::new(n_tokens).unwrap_or(NonZero::<usize>::MIN);
-        Self { n_tokens, skip: before % n_tokens, ..self }
+        let n_first = NonZero::new(n_tokens.get() - before % n_tokens).unwrap_or(n_tokens);
+        Self { n_tokens, n_first, ..self }
     }
 
-    /// Tiles above each other.
+    /// Tiles above each other: no more than rows, but at least 1.
     fn n_token_tiles(&self) -> NonZero<usize> {
-        let n = (self.skip + self.whole.n_tokens).div_ceil(self.n_tokens.get());
-        NonZero::new(n).unwrap_or(NonZero::<usize>::MIN)
+        let n_behind = self.whole.n_tokens.saturating_sub(self.n_first.get()).div_ceil(self.n_tokens.get());
+        // Cannot overflow: `n_behind` is less than the number of rows, or 0.
+        NonZero::<usize>::MIN.saturating_add(n_behind)
     }
 }
 
@@ -220,19 +223,22 @@ unsafe impl<'a, T> Cut for Tiles<'a, T> {
     type Part = ColumnsMut<'a, T>;
 
     fn n_parts(&self) -> usize {
+        // Cannot overflow: no more than the buffer's elements, or, if it is empty, than its columns.
         self.whole.end.div_ceil(self.n_columns.get()) * self.n_token_tiles().get()
     }
 
     unsafe fn part(&self, index: usize) -> ColumnsMut<'a, T> {
         let ColumnsMut { base, n_tokens, stride, end, .. } = self.whole;
+        // Both firsts are inside the buffer for an index below `n_parts`, so they cannot overflow; the ends could.
         let start = index / self.n_token_tiles() * self.n_columns.get();
-        let tile = index % self.n_token_tiles() * self.n_tokens.get();
-        let first_token = tile.saturating_sub(self.skip);
-        let end_token = (tile + self.n_tokens.get()).saturating_sub(self.skip).min(n_tokens);
-        // SAFETY: at or before the end of the buffer, since `first_token <= n_tokens` for an index below `n_parts`.
+        let end = end.min(start.saturating_add(self.n_columns.get()));
+        let (first_token, len) = match (index % self.n_token_tiles()).checked_sub(1) {
+            None => (0, self.n_first),
+            Some(before) => (self.n_first.get() + before * self.n_tokens.get(), self.n_tokens),
+        };
+        let n_tokens = len.get().min(n_tokens - first_token);
+        // SAFETY: inside the buffer, since `first_token` is below its number of rows, or 0.
         let base = unsafe { base.add(first_token * stride) };
-        let end = end.min(start + self.n_columns.get());
-        let n_tokens = end_token - first_token;
         ColumnsMut { base, first_token, n_tokens, stride, start, end, buffer: PhantomData }
     }
 }
@@ -293,6 +299,75 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Sizes that no buffer has cut it as far as it goes, into parts that end where it does.
+    #[test]
+    fn tiles_of_any_size_stay_in_the_buffer() {
+        let extremes = [0, 1, 2, 3, 9, 10, 11, usize::MAX / 2, usize::MAX / 2 + 1, usize::MAX - 1, usize::MAX];
+        for n_rows in [0, 1, 2, 10] {
+            for (columns, n_columns) in [(0..10, 10), (9..10, usize::MAX), (3..3, 1), (0..7, usize::MAX - 3), (2..9, 3)]
+            {
+                for (n_tokens, before) in extremes.iter().flat_map(|&n| extremes.map(|before| (n, before))) {
+                    let mut buffer = std::vec![0; n_rows * 10];
+                    let tiles =
+                        Tiles::of_columns(&mut buffer, 10, columns.clone(), n_columns).of_tokens(n_tokens, before);
+                    let parts = Parts::new(tiles);
+                    while let Some((_, mut part)) = parts.take() {
+                        assert!(part.tokens().end <= n_rows && part.start() < part.end(), "{:?}", part.tokens());
+                        let tile = |row: usize| (before as u128 + row as u128) / n_tokens.max(1) as u128;
+                        assert!(part.tokens().all(|row| tile(row) == tile(part.tokens().start)));
+                        part.rows_mut().flatten().for_each(|x| *x += 1);
+                    }
+                    let expected = (0..n_rows * 10).map(|i| i32::from(columns.contains(&(i % 10))));
+                    assert!(buffer.into_iter().eq(expected), "{columns:?} {n_columns} {n_tokens} {before}");
+                }
+            }
+        }
+    }
+
+    /// Elements without a size fill buffers that nothing else does.
+    #[test]
+    fn the_largest_buffer_is_cut() {
+        const MAX: usize = usize::MAX;
+        for (stride, n_columns, n_tokens, before) in
+            [(1, 1, 1, 0), (1, MAX, MAX, MAX - 1), (MAX, 1, 1, 5), (MAX, MAX / 2 + 2, 1, 0), (5, 3, MAX / 2, 2)]
+        {
+            let mut buffer = [(); MAX];
+            let tiles = Tiles::of_columns(&mut buffer, stride, 0..stride, n_columns).of_tokens(n_tokens, before);
+            let (n, rows) = (tiles.n_parts(), MAX / stride);
+            let parts = Parts::new(tiles);
+            let (_, first) = parts.take().unwrap();
+            assert_eq!((first.tokens().start, first.start()), (0, 0));
+            let (index, last) = Parts::from_last(parts.cut).take().unwrap();
+            assert_eq!((index, last.tokens().end, last.end()), (n - 1, rows, stride));
+        }
+        let mut buffer = [(); MAX];
+        let (index, part) = Parts::from_last(RowsMut::new(&mut buffer, MAX - 1)).take().unwrap();
+        assert_eq!((index, part.len()), (1, 1));
+    }
+
+    #[test]
+    #[should_panic = "a row of the buffer"]
+    fn rows_behind_a_tile_are_refused() {
+        let mut buffer = [0.0; 100];
+        let half = usize::MAX / 2;
+        let parts = Parts::new(Tiles::of_columns(&mut buffer, 10, 0..10, 10).of_tokens(half + 1, half));
+        assert_eq!(parts.take().map(|(_, part)| part.tokens()), Some(0..1));
+        parts.take().unwrap().1.row(100_000);
+    }
+
+    /// A count that went on would come round after 2^32 calls where addresses have 32 bits.
+    #[test]
+    fn asking_for_more_changes_nothing() {
+        let mut buffer = [0; 10];
+        let parts = Parts::new(RowsMut::new(&mut buffer, 4));
+        while parts.take().is_some() {}
+        assert!((0..100).all(|_| parts.take().is_none()));
+        assert_eq!(parts.next.into_inner(), 3);
+        let parts = Parts::from_last(RowsMut::new(&mut buffer, 4));
+        parts.next.store(usize::MAX, Ordering::Relaxed);
+        assert!(parts.take().is_none() && parts.take().is_none());
     }
 
     #[test]
