@@ -1,6 +1,7 @@
 //! Byte-level BPE: each byte of a piece is a token, and neighbors merge, with the ranks in the file.
 //!
-//! Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and OpenAI's `encoder.py`.
+//! Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and OpenAI's `encoder.py`. Bytes
+//! without a token: `merge_word` in `bpe/model.rs` of Hugging Face's `tokenizers`.
 
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
@@ -12,26 +13,12 @@ pub(super) fn encode(
     part: &Part<'_>,
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
-    let mut at = part.range.start;
     for piece in tokenizer.vocab.pre.pieces(part.text()) {
-        let slots = out.room(piece.len())?;
-        let mut n = 0;
-        let mut free = slots.iter_mut();
-        for (i, &byte) in piece.iter().enumerate() {
-            match tokenizer.byte_token(byte) {
-                // There is a slot for each byte.
-                Some(id) => {
-                    n += free.next().map_or(0, |slot| {
-                        *slot = id;
-                        1
-                    })
-                }
-                None if part.options.skip_unknown => {}
-                None => return Err(EncodeError::NoTokenForByte { byte, at: at + i }),
-            }
-        }
-        out.n += bpe::merge(&tokenizer.merges, slots, n);
-        at += piece.len();
+        let mut symbols = Symbols::new(out.room(piece.len())?);
+        piece.iter().for_each(|&byte| symbols.push(tokenizer, byte));
+        let (n, n_skipped) = symbols.merge(tokenizer);
+        out.n += n;
+        out.n_skipped += n_skipped;
     }
     Ok(())
 }
@@ -39,4 +26,42 @@ pub(super) fn encode(
 /// See [`Row::room`](super::kind::Row::room).
 pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     bpe::len_of(part.range.len())
+}
+
+/// The tokens of the bytes of a piece.
+pub(super) struct Symbols<'s> {
+    slots: &'s mut [u32],
+    n: usize,
+    n_skipped: usize,
+    /// Whether the last one stands for unknown bytes.
+    after_unknown: bool,
+}
+
+impl<'s> Symbols<'s> {
+    /// None yet; `slots` has room for the piece.
+    pub fn new(slots: &'s mut [u32]) -> Self {
+        Self { slots, n: 0, n_skipped: 0, after_unknown: false }
+    }
+
+    /// Adds the token of a byte; of one that has none, the unknown token, if the model names one.
+    pub fn push(&mut self, tokenizer: &Tokenizer<'_, '_>, byte: u8) {
+        let known = tokenizer.byte_token(byte);
+        let was_unknown = core::mem::replace(&mut self.after_unknown, known.is_none());
+        match known.or(tokenizer.vocab.unk) {
+            Some(_) if known.is_none() && was_unknown && tokenizer.vocab.fuse_unk => {}
+            Some(id) => {
+                // There is a slot for each byte.
+                if let Some(slot) = self.slots.get_mut(self.n) {
+                    *slot = id;
+                    self.n += 1;
+                }
+            }
+            None => self.n_skipped += 1,
+        }
+    }
+
+    /// Merges neighbors; the number of tokens, and of bytes that none stands for.
+    pub fn merge(self, tokenizer: &Tokenizer<'_, '_>) -> (usize, usize) {
+        (bpe::merge(&tokenizer.merges, self.slots, self.n), self.n_skipped)
+    }
 }

@@ -3,6 +3,7 @@
 //! A text that is normalized as it stands goes the way of all byte-level BPE. Another is read through
 //! [`Nfc`], cut and spelled without being stored.
 
+use super::byte_level::Symbols;
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::normalizer::Unit;
@@ -26,30 +27,17 @@ pub(super) fn encode(
         if n_bytes == 0 {
             return Ok(());
         }
-        let slots = out.room(n_bytes)?;
-        let (mut n, mut n_read) = (0, 0);
+        let mut symbols = Symbols::new(out.room(n_bytes)?);
+        let mut n_read = 0;
         while n_read < n_bytes
             && let Some(unit) = text.next()
         {
             n_read += unit.len();
-            for &byte in unit.bytes(&mut [0; 4]) {
-                match tokenizer.byte_token(byte) {
-                    // There is a slot for each byte.
-                    Some(id) => {
-                        if let Some(slot) = slots.get_mut(n) {
-                            *slot = id;
-                            n += 1;
-                        }
-                    }
-                    None if part.options.skip_unknown => {}
-                    None => {
-                        let at = part.range.end.saturating_sub(text.n_left());
-                        return Err(EncodeError::NoTokenForByte { byte, at });
-                    }
-                }
-            }
+            unit.bytes(&mut [0; 4]).iter().for_each(|&byte| symbols.push(tokenizer, byte));
         }
-        out.n += bpe::merge(&tokenizer.merges, slots, n);
+        let (n, n_skipped) = symbols.merge(tokenizer);
+        out.n += n;
+        out.n_skipped += n_skipped;
     }
 }
 

@@ -15,22 +15,24 @@ pub(super) fn encode(
     part: &Part<'_>,
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
-    let (mut rest, mut n) = (part.text(), 0);
+    let (mut rest, mut n, mut after_unknown) = (part.text(), 0, false);
     while let Some((class, len)) = first_class(rest) {
         if class == Class::Space {
             end(tokenizer, out, &mut n)?;
+            after_unknown = false;
         } else {
             let char = first_char(rest).map_or(char::REPLACEMENT_CHARACTER, |(char, _)| char);
-            let token = match tokenizer.find_char(Unit::Char(char)).or(tokenizer.vocab.unk) {
-                Some(token) => Some(token),
-                None if part.options.skip_unknown => None,
-                None => return Err(EncodeError::NoTokenForChar { char }),
-            };
-            if let Some(token) = token
-                && let Some(slot) = out.room(n + 1)?.get_mut(n)
-            {
-                *slot = token;
-                n += 1;
+            let known = tokenizer.find_char(Unit::Char(char));
+            let was_unknown = core::mem::replace(&mut after_unknown, known.is_none());
+            match known.or(tokenizer.vocab.unk) {
+                None => out.n_skipped += len,
+                Some(_) if known.is_none() && was_unknown && tokenizer.vocab.fuse_unk => {}
+                Some(token) => {
+                    if let Some(slot) = out.room(n + 1)?.get_mut(n) {
+                        *slot = token;
+                        n += 1;
+                    }
+                }
             }
         }
         rest = rest.get(len..).unwrap_or_default();

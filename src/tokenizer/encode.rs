@@ -19,10 +19,16 @@ pub struct EncodeOptions {
     /// Control tokens in the text, such as `<|endoftext|>`, are one token and not their letters. User-defined tokens
     /// always are.
     pub parse_special: bool,
-    /// Bytes and characters for which the vocabulary has neither a token nor one that stands for unknown text are left
-    /// out, as Hugging Face's `tokenizers` and llama.cpp do; otherwise they are an error. Published byte-level
-    /// vocabularies have all bytes that occur in text, except for some of unassigned characters.
-    pub skip_unknown: bool,
+}
+
+/// What became of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Encoded {
+    /// Tokens.
+    pub n_tokens: usize,
+    /// Bytes of the text, after its normalization, that no token stands for: see [`Tokenizer::encode`].
+    pub n_skipped: usize,
 }
 
 impl Tokenizer<'_, '_> {
@@ -41,25 +47,42 @@ impl Tokenizer<'_, '_> {
 
     /// Writes the tokens of `text` to `out`; returns how many.
     ///
-    /// Any bytes are a text. With byte-level BPE the bytes of its tokens are the text again, unless some were skipped;
+    /// Any bytes are a text. With byte-level BPE the bytes of its tokens are the text again, unless some were left out;
     /// other kinds normalize it. `out` needs room for the result and the work on a part of it (for BPE a piece, about a
     /// word); [`room`](Self::room) is always enough. Time: n log n for a single piece of n bytes, the worst case.
+    ///
+    /// Bytes and characters for which the vocabulary has neither a token nor one that stands for unknown text are left
+    /// out, and what stood around them meets, as in Hugging Face's `tokenizers` and llama.cpp;
+    /// [`encode_counted`](Self::encode_counted) says how many. Published byte-level vocabularies lack bytes that never
+    /// occur in UTF-8, and few others: BLOOMZ's a vertical tab, Refact's one of unassigned characters.
     pub fn encode(
         &self,
         text: impl AsRef<[u8]>,
         options: EncodeOptions,
         out: &mut [u32],
     ) -> Result<usize, EncodeError> {
-        let text = text.as_ref();
-        self.encode_bytes(text, options, &mut Encoding { out, n: 0, score: 0.0 }).map_err(|error| match error {
-            EncodeError::OutTooSmall { have, .. } => {
-                EncodeError::OutTooSmall { enough: self.room_of(text, options), have }
-            }
-            error => error,
-        })
+        self.encode_counted(text, options, out).map(|encoded| encoded.n_tokens)
     }
 
-    fn encode_bytes(&self, text: &[u8], options: EncodeOptions, out: &mut Encoding<'_>) -> Result<usize, EncodeError> {
+    /// [`encode`](Self::encode), which also says how much of the text was left out.
+    pub fn encode_counted(
+        &self,
+        text: impl AsRef<[u8]>,
+        options: EncodeOptions,
+        out: &mut [u32],
+    ) -> Result<Encoded, EncodeError> {
+        let text = text.as_ref();
+        let mut encoding = Encoding { out, n: 0, n_skipped: 0, score: 0.0 };
+        match self.encode_bytes(text, options, &mut encoding) {
+            Ok(()) => Ok(Encoded { n_tokens: encoding.n, n_skipped: encoding.n_skipped }),
+            Err(EncodeError::OutTooSmall { have, .. }) => {
+                Err(EncodeError::OutTooSmall { enough: self.room_of(text, options), have })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn encode_bytes(&self, text: &[u8], options: EncodeOptions, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
         if options.add_bos {
             out.push(self.vocab.bos.ok_or(EncodeError::NoBos)?)?;
         }
@@ -76,7 +99,7 @@ impl Tokenizer<'_, '_> {
         if options.add_eos {
             out.push(self.vocab.end().ok_or(EncodeError::NoEos)?)?;
         }
-        Ok(out.n)
+        Ok(())
     }
 
     fn room_of(&self, text: &[u8], options: EncodeOptions) -> usize {
@@ -101,7 +124,7 @@ impl Tokenizer<'_, '_> {
             ended = special.is_none();
             // A control token parts texts, and a user-defined one is text.
             let is_border = token.is_none_or(|token| self.vocab.type_of(token) == TokenType::Control);
-            let part = Part { whole: text, range: start..end, begins, ends: is_border, options };
+            let part = Part { whole: text, range: start..end, begins, ends: is_border };
             (start, begins) = (after, is_border);
             Some((part, token))
         })
@@ -164,8 +187,6 @@ pub(super) struct Part<'t> {
     pub begins: bool,
     /// Whether a text ends with it.
     pub ends: bool,
-    /// What is asked for.
-    pub options: EncodeOptions,
 }
 
 impl<'t> Part<'t> {
@@ -181,6 +202,8 @@ pub(super) struct Encoding<'o> {
     pub out: &'o mut [u32],
     /// How many tokens.
     pub n: usize,
+    /// Bytes that were left out.
+    pub n_skipped: usize,
     /// For unigram: the sum of the scores since a text began.
     pub score: f32,
 }

@@ -221,22 +221,10 @@ pub enum EncodeError {
         /// The length of `out`.
         have: usize,
     },
-    /// The vocabulary has no token for a character, none for its bytes, and none for unknown text.
-    NoTokenForChar {
-        /// The character; U+FFFD for bytes that belong to none.
-        char: char,
-    },
     /// A piece of the text is too long to be one: 2^30 bytes or more without a cut.
     PieceTooLong {
         /// Its length.
         n_bytes: usize,
-    },
-    /// The vocabulary has no token for a byte.
-    NoTokenForByte {
-        /// The byte.
-        byte: u8,
-        /// Where in the text.
-        at: usize,
     },
     /// `add_bos` was asked for, and the vocabulary has no such token.
     NoBos,
@@ -253,14 +241,6 @@ impl fmt::Display for EncodeError {
             Self::PieceTooLong { n_bytes } => {
                 write!(f, "a piece of {n_bytes} bytes without a cut: expected less than 2^30")
             }
-            Self::NoTokenForByte { byte, at } => {
-                write!(f, "the vocabulary has no token for byte {byte:#04x}, at {at} of the text")
-            }
-            Self::NoTokenForChar { char } => write!(
-                f,
-                "the vocabulary has no token for U+{:04X}, none for its bytes, and none for unknown text",
-                u32::from(*char)
-            ),
             Self::NoBos => f.write_str("the vocabulary has no token that begins a text (tokenizer.ggml.bos_token_id)"),
             Self::NoEos => f.write_str("the vocabulary has no token that ends a text (tokenizer.ggml.eos_token_id)"),
         }

@@ -47,17 +47,12 @@ fn bytes_of(symbol: u32, buffer: &mut [u8; 4]) -> &[u8] {
     }
 }
 
-/// Makes tokens of all symbols in `out` from `start` on.
+/// Makes tokens of all symbols in `out` from `start` on. A character that has neither a token, nor tokens of its bytes, nor
+/// an unknown one to stand for it is left out.
 ///
 /// # Errors
-/// [`EncodeError::NoTokenForChar`] if there are neither byte tokens nor an unknown one, unless `skip` leaves out what has
-/// no token; and if `out` is too small for the bytes.
-pub(super) fn expand(
-    tokenizer: &Tokenizer<'_, '_>,
-    out: &mut Encoding<'_>,
-    start: usize,
-    skip: bool,
-) -> Result<(), EncodeError> {
+/// If `out` is too small for the bytes.
+pub(super) fn expand(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, start: usize) -> Result<(), EncodeError> {
     let has_bytes = |symbol| bytes_of(symbol, &mut [0; 4]).iter().all(|&byte| tokenizer.byte_token(byte).is_some());
     // To the front what needs no more room, and how much the rest needs.
     let (mut n, mut n_more, mut is_done, mut after_unknown) = (start, 0usize, true, false);
@@ -73,13 +68,9 @@ pub(super) fn expand(
         } else {
             match tokenizer.vocab.unk {
                 Some(unk) => (!core::mem::replace(&mut after_unknown, true)).then_some(unk),
-                None if skip => None,
                 None => {
-                    let char = match unit(symbol) {
-                        Unit::Char(char) => char,
-                        Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
-                    };
-                    return Err(EncodeError::NoTokenForChar { char });
+                    out.n_skipped += bytes_of(symbol, &mut [0; 4]).len();
+                    None
                 }
             }
         };

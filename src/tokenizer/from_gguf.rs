@@ -127,7 +127,7 @@ impl<'f> Vocab<'f> {
             },
         };
         let vocab = Self::byte_level(strings(gguf, "tokenizer.ggml.tokens")?, strings(gguf, MERGES)?, pre);
-        vocab.with_special_tokens(gguf, false)
+        Ok(Self { unk: token_id(gguf, UNKNOWN_BYTE)?, ..vocab.with_special_tokens(gguf, false)? })
     }
 
     fn character_bpe_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
@@ -201,11 +201,15 @@ impl<'f> Vocab<'f> {
         // WordPiece ends with the separator. Others whose file tells the two apart end with the one that is added.
         let ends_with_eos = !is_wordpiece && add_eos == Some(true) && add_sep == Some(false);
         Ok(Self {
-            token_types: token_types(gguf)?,
+            token_types: four_bytes_each(gguf, "tokenizer.ggml.token_type")?,
             bos: if has_two_ends { cls.or(bos) } else { bos.or(cls) },
             eos,
+            eot: token_id(gguf, "tokenizer.ggml.eot_token_id")?,
+            eom: token_id(gguf, "tokenizer.ggml.eom_token_id")?,
+            ends: four_bytes_each(gguf, "tokenizer.ggml.eos_token_ids")?,
             sep: if ends_with_eos { eos.or(sep) } else { sep },
             unk,
+            fuse_unk: bool(gguf, FUSE_UNKNOWN)?.unwrap_or(false),
             add_bos: bool(gguf, ADD_BOS)?.unwrap_or(has_two_ends),
             add_eos: add_eos.unwrap_or(has_two_ends) || add_sep.unwrap_or(has_two_ends),
             ..self
@@ -216,6 +220,9 @@ impl<'f> Vocab<'f> {
 const PRE: &str = "tokenizer.ggml.pre";
 /// Ours: other converters leave the normalizer out.
 const NFC: &str = "tokenizer.ggml.normalizer.nfc";
+/// Ours: `unk_token` of the BPE in a `tokenizer.json`, which is not the unknown token that other files name, and its `fuse_unk`.
+const UNKNOWN_BYTE: &str = "tokenizer.ggml.unknown_byte_token_id";
+const FUSE_UNKNOWN: &str = "tokenizer.ggml.fuse_unknown";
 const MERGES: &str = "tokenizer.ggml.merges";
 const SCORES: &str = "tokenizer.ggml.scores";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
@@ -273,11 +280,11 @@ fn strings<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<StringArray<'f>, Vo
     }
 }
 
-fn token_types<'f>(gguf: &Gguf<'f>) -> Result<Option<&'f [u8]>, VocabError> {
-    const KEY: &str = "tokenizer.ggml.token_type";
-    match gguf.get(KEY) {
+/// Integers of four bytes, signed or not.
+fn four_bytes_each<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f [u8]>, VocabError> {
+    match gguf.get(key) {
         Some(Value::Array(Array { ty: ValueType::I32 | ValueType::U32, body, .. })) => Ok(Some(body)),
-        Some(other) => Err(wrong_type(KEY, "array of i32", other)),
+        Some(other) => Err(wrong_type(key, "array of i32", other)),
         None => Ok(None),
     }
 }

@@ -56,7 +56,7 @@ use nearfield_kernels::Arena;
 pub use alphabet::TokenBytes;
 pub use bert::BertOptions;
 pub use detokenize::Detokenizer;
-pub use encode::EncodeOptions;
+pub use encode::{EncodeOptions, Encoded};
 pub use error::{DetokenizeError, EncodeError, IndexError, MergePart, TokenizerError, UnknownPreTokenizer};
 pub use from_gguf::VocabError;
 pub use kind::Kind;

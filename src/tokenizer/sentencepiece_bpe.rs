@@ -35,7 +35,7 @@ pub(super) fn encode(
             n = 0;
         }
     }
-    expand(tokenizer, out, start, part.options.skip_unknown)
+    expand(tokenizer, out, start)
 }
 
 /// See [`Row::room`](super::kind::Row::room).

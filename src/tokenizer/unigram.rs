@@ -58,7 +58,7 @@ pub(super) fn encode(
         }
         segment.finish(tokenizer, at);
     }
-    expand(tokenizer, out, start, part.options.skip_unknown)
+    expand(tokenizer, out, start)
 }
 
 /// See [`Row::room`](super::kind::Row::room).

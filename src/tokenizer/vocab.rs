@@ -150,12 +150,22 @@ pub struct Vocab<'f> {
     pub bert: BertOptions,
     /// `tokenizer.ggml.bos_token_id`, for encoders `cls_token_id`: the token that a text begins with.
     pub bos: Option<u32>,
-    /// `tokenizer.ggml.eos_token_id`: the token that a text ends with.
+    /// `tokenizer.ggml.eos_token_id`: the token that a text ends with. Not the only one: see [`is_end`](Self::is_end).
     pub eos: Option<u32>,
+    /// `tokenizer.ggml.eot_token_id`: the token that ends a turn.
+    pub eot: Option<u32>,
+    /// `tokenizer.ggml.eom_token_id`: the token that ends a message.
+    pub eom: Option<u32>,
+    /// `tokenizer.ggml.eos_token_ids`: all tokens that end a text, a `u32`, little-endian, for each.
+    pub ends: Option<&'f [u8]>,
     /// `tokenizer.ggml.seperator_token_id`, spelled so: the token between texts and after the last one, in encoders.
     pub sep: Option<u32>,
-    /// `tokenizer.ggml.unknown_token_id`: the token of text that has none. Not for byte-level BPE.
+    /// `tokenizer.ggml.unknown_token_id`: the token of text that has none. For byte-level BPE
+    /// `tokenizer.ggml.unknown_byte_token_id`, which few models have: their `unknown_token_id` stands for nothing in a text.
     pub unk: Option<u32>,
+    /// `tokenizer.ggml.fuse_unknown`: whether bytes or characters in a row that have no token are one `unk` in BPE over bytes
+    /// or characters. In other kinds it is so anyway.
+    pub fuse_unk: bool,
     /// `tokenizer.ggml.add_bos_token`: whether the model wants every prompt to begin with `bos`. Encoders do, unless the file
     /// denies it.
     pub add_bos: bool,
@@ -181,12 +191,27 @@ impl<'f> Vocab<'f> {
             bert: BertOptions::DEFAULT,
             bos: None,
             eos: None,
+            eot: None,
+            eom: None,
+            ends: None,
             sep: None,
             unk: None,
+            fuse_unk: false,
             add_bos: false,
             add_eos: false,
             index: None,
         }
+    }
+
+    /// Whether generation ends where the model writes `token`: `eos`, `eot`, `eom` or one of `ends`.
+    ///
+    /// Takes time in proportion to `ends`, of which published models have two or three.
+    pub fn is_end(&self, token: u32) -> bool {
+        [self.eos, self.eot, self.eom].contains(&Some(token)) || self.more_ends().any(|end| end == token)
+    }
+
+    fn more_ends(&self) -> impl Iterator<Item = u32> + use<'f> {
+        self.ends.unwrap_or_default().as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))
     }
 
     /// The token after a whole text: `sep` or, where there is none, `eos`.
@@ -252,12 +277,15 @@ impl Vocab<'_> {
         if self.spaces.charsmap.is_some_and(|blob| !Charsmap::new(blob).is_some_and(|charsmap| charsmap.is_sound())) {
             return Err(TokenizerError::Charsmap);
         }
-        for (key, id) in [
+        let more_ends = self.more_ends().map(|id| ("eos_token_ids", Some(id)));
+        for (key, id) in more_ends.chain([
             ("bos_token_id", self.bos),
             ("eos_token_id", self.eos),
+            ("eot_token_id", self.eot),
+            ("eom_token_id", self.eom),
             ("seperator_token_id", self.sep),
             ("unknown_token_id", self.unk),
-        ] {
+        ]) {
             if let Some(id) = id.filter(|&id| id as usize >= n_tokens) {
                 return Err(TokenizerError::SpecialToken { key, id, n_tokens });
             }

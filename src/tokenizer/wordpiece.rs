@@ -23,7 +23,7 @@ pub(super) fn encode(
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
     let mut word = Word::new();
-    let mut end = |word: &mut Word| word.end(tokenizer, part.options.skip_unknown, out);
+    let mut end = |word: &mut Word| word.end(tokenizer, out);
     let mut rest = part.text();
     while let Some(&byte) = rest.first() {
         let (char, len) = first_char(rest).unwrap_or((char::REPLACEMENT_CHARACTER, 1));
@@ -70,11 +70,12 @@ struct Word {
     /// As a token that begins a word is spelled.
     text: Vec<u8, { SPACE.len_utf8() + 4 * MAX_CHARS }>,
     n_chars: usize,
+    n_bytes: usize,
 }
 
 impl Word {
     fn new() -> Self {
-        Self { text: Vec::new(), n_chars: 0 }
+        Self { text: Vec::new(), n_chars: 0, n_bytes: 0 }
     }
 
     /// Nothing is kept of what is too much.
@@ -85,19 +86,15 @@ impl Word {
             let _ = self.text.extend_from_slice(SPACE.encode_utf8(&mut buffer).as_bytes());
         }
         self.n_chars = self.n_chars.saturating_add(1);
+        self.n_bytes = self.n_bytes.saturating_add(char.len_utf8());
         if self.n_chars <= MAX_CHARS {
             let _ = self.text.extend_from_slice(char.encode_utf8(&mut buffer).as_bytes());
         }
     }
 
     /// Writes the tokens of the word, and begins another.
-    fn end(
-        &mut self,
-        tokenizer: &Tokenizer<'_, '_>,
-        skip_unknown: bool,
-        out: &mut Encoding<'_>,
-    ) -> Result<(), EncodeError> {
-        let n_chars = core::mem::take(&mut self.n_chars);
+    fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
+        let (n_chars, n_bytes) = (core::mem::take(&mut self.n_chars), core::mem::take(&mut self.n_bytes));
         if n_chars == 0 {
             return Ok(());
         }
@@ -118,10 +115,9 @@ impl Word {
         out.n = start;
         match tokenizer.vocab.unk {
             Some(unk) => out.push(unk),
-            None if skip_unknown => Ok(()),
             None => {
-                let first = self.text.get(SPACE.len_utf8()..).and_then(first_char);
-                Err(EncodeError::NoTokenForChar { char: first.map_or(char::REPLACEMENT_CHARACTER, |(char, _)| char) })
+                out.n_skipped += n_bytes;
+                Ok(())
             }
         }
     }

@@ -44,7 +44,7 @@ fn small(name: &str) -> std::path::PathBuf {
 
 /// Compares all cases of a file; returns how many there are.
 fn check(vocab: &Path, cases: &Path, kind: Kind, parse_special: bool) -> usize {
-    let options = EncodeOptions { parse_special, skip_unknown: true, ..EncodeOptions::default() };
+    let options = EncodeOptions { parse_special, ..EncodeOptions::default() };
     let lines = fs::read_to_string(cases).unwrap_or_else(|error| panic!("{}: {error}", cases.display()));
     with(vocab, |tokenizer| {
         assert_eq!(tokenizer.vocab().kind, kind);
@@ -171,7 +171,7 @@ fn a_small_out_gives_the_same_tokens_or_says_what_is_enough() {
     let text = "The people ½ of 我, <fim>naïve\u{10ffff} e\u{301}  words.";
     for (name, ..) in SMALL {
         with(&small(name), |tokenizer| {
-            let options = EncodeOptions { skip_unknown: true, ..tokenizer.options() };
+            let options = tokenizer.options();
             let wanted = encode(tokenizer, text, options).unwrap();
             let enough = tokenizer.room(text, options);
             for have in 0..=enough {
@@ -207,7 +207,7 @@ fn an_index_is_of_one_kind() {
         index.copy_from_slice(&bytes);
         let prepared = Tokenizer::prepared(vocab, index).unwrap();
         let text = "The people of 我 <fim>naïve\u{10ffff} words [MASK].";
-        let options = EncodeOptions { skip_unknown: true, ..built.options() };
+        let options = built.options();
         assert_eq!(encode(&prepared, text, options), encode(&built, text, options), "{name}");
         let other = if vocab.kind == Kind::UNIGRAM { Kind::WORDPIECE } else { Kind::UNIGRAM };
         assert!(Tokenizer::prepared(Vocab { kind: other, ..vocab }, index).is_err(), "{name}");

@@ -201,7 +201,7 @@ proptest! {
         prepared(&words, &index, |tokenizer| {
             let Ok(tokenizer) = tokenizer else { return };
             for parse_special in [false, true] {
-                let options = EncodeOptions { parse_special, skip_unknown: true, ..EncodeOptions::default() };
+                let options = EncodeOptions { parse_special, ..EncodeOptions::default() };
                 let mut out = vec![0; Tokenizer::encode_bound(text.len())];
                 let n = tokenizer.encode(&text, options, &mut out).unwrap();
                 let (mut detokenizer, mut back) = (Detokenizer::new(true), String::new());

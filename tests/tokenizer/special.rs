@@ -1,13 +1,14 @@
 //! Special tokens, options and what can go wrong with a text or a token.
 
 use nearfield::tokenizer::{
-    DetokenizeError, Detokenizer, EncodeError, EncodeOptions, PreTokenizer, StringArray, TokenType, Tokenizer, Vocab,
+    DetokenizeError, Detokenizer, EncodeError, EncodeOptions, Encoded, PreTokenizer, StringArray, TokenType, Tokenizer,
+    Vocab,
 };
 use nearfield::{Arena, Line};
 
 use crate::vocab::{CONTROL, USER_DEFINED, Words, body, bytes_of, encode};
 
-const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, skip_unknown: false };
+const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true };
 const UNUSED: i32 = 5;
 
 fn words(special: &[(&str, i32)]) -> Words {
@@ -139,20 +140,53 @@ fn the_token_that_begins_a_text() {
 }
 
 #[test]
-fn a_byte_without_a_token_is_an_error_or_left_out() {
+fn a_byte_without_a_token_is_left_out_and_counted() {
     let mut words = words(&[]);
-    let b = words.tokens.iter().position(|token| token == b"c").unwrap();
-    words.tokens[b] = b"[was c]".to_vec();
+    let c = words.tokens.iter().position(|token| token == b"c").unwrap();
+    words.tokens[c] = b"[was c]".to_vec();
     words
         .with(|t| {
-            let skip = EncodeOptions { skip_unknown: true, ..EncodeOptions::default() };
-            let wanted = EncodeError::NoTokenForByte { byte: b'c', at: 3 };
-            assert_eq!(encode(t, "a acb", EncodeOptions::default()), Err(wanted));
+            let counted = |text: &str| {
+                let mut out = vec![0; t.room(text, EncodeOptions::default())];
+                let Encoded { n_tokens, n_skipped } =
+                    t.encode_counted(text, EncodeOptions::default(), &mut out).unwrap();
+                (out[..n_tokens].to_vec(), n_skipped)
+            };
             // What is left are neighbors, as in Hugging Face's `tokenizers`.
-            assert_eq!(encode(t, "acb", skip), Ok(vec![t.find("ab").unwrap()]));
-            assert_eq!(encode(t, "c", skip), Ok(vec![]));
+            assert_eq!(counted("acb"), (vec![t.find("ab").unwrap()], 1));
+            assert_eq!(counted("c"), (vec![], 1));
+            assert_eq!(counted("cab ccc"), (vec![t.find("ab").unwrap(), t.find("Ġ").unwrap()], 4));
+            assert_eq!(counted("ab").1, 0);
         })
         .unwrap();
+}
+
+/// The ids of Hugging Face's `tokenizers` 0.23 for BPE with `unk_token`, without and with `fuse_unk`: the unknown token parts
+/// what stands around it, and each piece has its own.
+#[test]
+fn a_byte_without_a_token_is_the_unknown_one_where_the_model_names_it() {
+    let mut words = words(&[("<unk>", 3)]);
+    let c = words.tokens.iter().position(|token| token == b"c").unwrap();
+    words.tokens[c] = b"[was c]".to_vec();
+    let unk = words.tokens.iter().position(|token| token == b"<unk>").unwrap() as u32;
+    words.with_vocab(|vocab| {
+        for fuse_unk in [false, true] {
+            let mut lines = vec![Line::ZERO; 1 << 12];
+            let t = Tokenizer::new(Vocab { unk: Some(unk), fuse_unk, ..vocab }, &mut Arena::new(&mut lines)).unwrap();
+            let [a, b, ab, space] = ["a", "b", "ab", "Ġ"].map(|token| t.find(token).unwrap());
+            let many: &[u32] = if fuse_unk { &[unk] } else { &[unk, unk] };
+            for (text, wanted) in [
+                ("acb", &[&[a, unk, b][..]][..]),
+                ("abccab", &[&[ab], many, &[ab]]),
+                ("cc cc", &[many, &[space], many]),
+            ] {
+                let mut out = vec![0; t.room(text, EncodeOptions::default())];
+                let encoded = t.encode_counted(text, EncodeOptions::default(), &mut out).unwrap();
+                assert_eq!(out[..encoded.n_tokens], wanted.concat(), "{text}");
+                assert_eq!(encoded.n_skipped, 0);
+            }
+        }
+    });
 }
 
 #[test]

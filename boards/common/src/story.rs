@@ -5,7 +5,7 @@ use core::ops::Range;
 use core::slice;
 
 use nearfield::kernels::Kernels;
-use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
+use nearfield::tokenizer::{Detokenizer, EncodeOptions, Encoded, Tokenizer};
 use nearfield::{Arena, Executor, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig, TextState};
 
 use crate::board::Board;
@@ -134,7 +134,7 @@ impl Teller<'_, '_, '_> {
 
         let start = board.micros();
         let mut n_tokens = 0;
-        while n_tokens < n && self.tokenizer.vocab().eos != Some(token) {
+        while n_tokens < n && !self.tokenizer.vocab().is_end(token) {
             detokenizer.push(self.tokenizer, token, &mut Tee { board, hash: &mut text })?;
             n_tokens += 1;
             if n_tokens == n || self.session.pos() == self.session.n_ctx() {
@@ -155,7 +155,10 @@ impl Teller<'_, '_, '_> {
     fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<Range<usize>, Halt> {
         let (options, goes_on) = (self.tokenizer.options(), self.begun.is_some());
         let options = EncodeOptions { add_bos: options.add_bos && !goes_on, ..options };
-        let mut n = self.tokenizer.encode(prompt, options, self.tokens)?;
+        let Encoded { n_tokens: mut n, n_skipped } = self.tokenizer.encode_counted(prompt, options, self.tokens)?;
+        if n_skipped > 0 {
+            write!(board, "[{n_skipped} bytes that no token stands for are left out]\r\n")?;
+        }
         if n == 0 && !goes_on {
             // A text needs a token to begin with.
             let vocab = self.tokenizer.vocab();

@@ -17,7 +17,7 @@ use crate::npy;
 use crate::output_file::OutputFile;
 use crate::progress::Progress;
 use crate::standard_output::StandardOutput;
-use crate::text;
+use crate::text::{self, Notes};
 
 #[derive(Args, Debug)]
 pub struct EmbedArgs {
@@ -100,12 +100,16 @@ fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -
     ensure!(!texts.is_empty(), "no text to embed");
     with_tokenizer(file, |tokenizer| {
         let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
+        let mut notes = Notes::default();
         let mut tokens = |text: &Vec<u8>| {
             progress.advance();
             interrupt::check()?;
-            text::encode(tokenizer, text, tokenizer.options())
+            notes.encode(tokenizer, text, tokenizer.options())
         };
-        texts.iter().map(&mut tokens).collect()
+        let documents = texts.iter().map(&mut tokens).collect();
+        drop(progress);
+        notes.tell();
+        documents
     })
 }
 

@@ -6,19 +6,20 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use crate::interrupt::{Interrupted, while_waiting};
+use crate::interrupt::Interrupted;
 use crate::model_file::ModelFile;
 use crate::prompt::Prompt;
 use crate::run::{RunArgs, tell, with_teller};
+use crate::text::Lines;
 
-/// Asks for beginnings and tells stories until an empty line or the end of input.
+/// Asks for beginnings and tells stories until the end of input.
 pub fn interactive() -> Result<()> {
     let args = default_args()?;
     let file = ModelFile::open(None)?;
     with_teller(file, &args, |teller| {
-        writeln!(stdout(), "The beginning of a story? (Empty line or Ctrl-D to end, Ctrl-C to stop a story.)")?;
+        writeln!(stdout(), "The beginning of a story? (Ctrl-D to end, Ctrl-C to stop a story.)")?;
         ask(&mut stdin().lock(), &mut stdout(), |beginning| {
-            match tell(teller, &Prompt::of_text(teller.tokenizer, beginning.as_bytes())?) {
+            match tell(teller, &Prompt::of_text(teller.tokenizer, beginning)?) {
                 Err(error) if error.is::<Interrupted>() => Ok(()),
                 result => result,
             }
@@ -26,19 +27,18 @@ pub fn interactive() -> Result<()> {
     })
 }
 
-/// Hands each line to `answer`.
-fn ask(input: &mut impl BufRead, out: &mut impl Write, mut answer: impl FnMut(&str) -> Result<()>) -> Result<()> {
+/// Hands each line to `answer` but those that are empty.
+fn ask(input: &mut impl BufRead, out: &mut impl Write, mut answer: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut lines = Lines::new(input);
     loop {
         write!(out, "\n> ")?;
         out.flush()?;
-        let mut line = String::new();
-        let n = while_waiting(|| input.read_line(&mut line))?;
-        let line = line.trim_end_matches(['\r', '\n']);
-        if line.is_empty() {
+        match lines.next()? {
             // Ctrl-D leaves the cursor behind the question.
-            return if n == 0 { Ok(writeln!(out)?) } else { Ok(()) };
+            None => return Ok(writeln!(out)?),
+            Some(line) if line.is_empty() => {}
+            Some(line) => answer(&line)?,
         }
-        answer(line)?;
     }
 }
 
@@ -54,24 +54,24 @@ fn default_args() -> Result<RunArgs> {
 mod tests {
     use super::*;
 
-    fn answered(input: &str) -> (Vec<String>, String) {
+    fn answered(mut input: &[u8]) -> (Vec<Vec<u8>>, String) {
         let (mut lines, mut out) = (Vec::new(), Vec::new());
-        let answer = |line: &str| {
-            lines.push(line.to_owned());
+        let answer = |line: &[u8]| {
+            lines.push(line.to_vec());
             Ok(())
         };
-        ask(&mut input.as_bytes(), &mut out, answer).unwrap();
+        ask(&mut input, &mut out, answer).unwrap();
         (lines, String::from_utf8(out).unwrap())
     }
 
     #[test]
-    fn an_empty_line_or_the_end_of_input_ends_it() {
+    fn only_the_end_of_input_ends_it() {
         assert_eq!(
-            answered("One day\r\n Two \n\nThree\n"),
-            (vec!["One day".into(), " Two ".into()], "\n> \n> \n> ".into())
+            answered(b"One day\r\n Two \n\r\n\ncaf\xe9\n"),
+            (vec![b"One day".to_vec(), b" Two ".to_vec(), b"caf\xe9".to_vec()], "\n> ".repeat(6) + "\n")
         );
-        assert_eq!(answered("Once"), (vec!["Once".into()], "\n> \n> \n".into()));
-        assert_eq!(answered(""), (vec![], "\n> \n".into()));
+        assert_eq!(answered(b"Once"), (vec![b"Once".to_vec()], "\n> \n> \n".into()));
+        assert_eq!(answered(b""), (vec![], "\n> \n".into()));
     }
 
     #[test]

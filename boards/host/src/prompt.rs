@@ -7,7 +7,7 @@ use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 
 use crate::model_file::ModelFile;
 use crate::stops::Stops;
-use crate::text;
+use crate::text::{self, Notes};
 
 /// A beginning.
 pub struct Prompt {
@@ -24,7 +24,9 @@ pub struct Prompt {
 impl Prompt {
     /// A text that goes on.
     pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
-        let mut tokens = text::encode(tokenizer, text, options(tokenizer))?;
+        let mut notes = Notes::default();
+        let mut tokens = notes.encode(tokenizer, text, options(tokenizer))?;
+        notes.tell();
         if tokens.is_empty() {
             let vocab = tokenizer.vocab();
             tokens.push(
@@ -37,7 +39,9 @@ impl Prompt {
     /// What follows on a stored text: its last token, which is yet to be run, and `text`.
     pub fn behind(prefix: &Prefix<'_>, tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
         let mut tokens: Vec<u32> = prefix.text().last_tokens.last().copied().into_iter().collect();
-        tokens.extend(text::encode(tokenizer, text, EncodeOptions { add_bos: false, ..options(tokenizer) })?);
+        let mut notes = Notes::default();
+        tokens.extend(notes.encode(tokenizer, text, EncodeOptions { add_bos: false, ..options(tokenizer) })?);
+        notes.tell();
         ensure!(!tokens.is_empty(), "the stored text has no token to go on with, and no prompt follows");
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
@@ -46,12 +50,13 @@ impl Prompt {
     /// 2207.14255, "PSM").
     pub fn with_hole(file: &ModelFile, tokenizer: &Tokenizer<'_, '_>, prefix: &[u8], suffix: &[u8]) -> Result<Self> {
         let [before, behind, hole] = fim_tokens(file, tokenizer)?;
-        let plain = EncodeOptions::default();
+        let (plain, mut notes) = (EncodeOptions::default(), Notes::default());
         let mut tokens = text::encode(tokenizer, b"", options(tokenizer))?;
         tokens.push(before);
-        tokens.extend(text::encode(tokenizer, prefix, plain)?);
+        tokens.extend(notes.encode(tokenizer, prefix, plain)?);
         tokens.push(behind);
-        tokens.extend(text::encode(tokenizer, suffix, plain)?);
+        tokens.extend(notes.encode(tokenizer, suffix, plain)?);
+        notes.tell();
         tokens.push(hole);
         let stops = Stops { tokens: vec![before, behind, hole], texts: vec![] };
         Ok(Self { shown: prefix.to_vec(), tokens, stops, after: suffix.to_vec() })

@@ -17,7 +17,7 @@ use crate::npy;
 use crate::output_file::OutputFile;
 use crate::progress::Progress;
 use crate::standard_output::StandardOutput;
-use crate::text;
+use crate::text::{self, Notes};
 
 #[derive(Args, Debug)]
 pub struct RerankArgs {
@@ -99,14 +99,18 @@ fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec
     ensure!(!texts.is_empty(), "no text to compare with the query");
     let form = Form::of(file)?;
     let pairs = with_tokenizer(file, |tokenizer| {
-        let query = form.beginning(tokenizer, text::bytes_of(query))?;
+        let mut notes = Notes::default();
+        let query = form.beginning(tokenizer, text::bytes_of(query), &mut notes)?;
         let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
         let mut pair = |text: &Vec<u8>| {
             progress.advance();
             interrupt::check()?;
-            form.pair(tokenizer, &query, text)
+            form.pair(tokenizer, &query, text, &mut notes)
         };
-        texts.iter().map(&mut pair).collect::<Result<_>>()
+        let pairs = texts.iter().map(&mut pair).collect::<Result<_>>();
+        drop(progress);
+        notes.tell();
+        pairs
     })?;
     let shown = |text: &Vec<u8>| String::from_utf8_lossy(text).replace(['\n', '\r', '\t'], " ");
     Ok((texts.iter().map(shown).collect(), pairs))
@@ -139,14 +143,14 @@ impl Form {
     }
 
     /// The tokens up to the text.
-    fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8]) -> Result<Vec<u32>> {
-        let query = text::encode(tokenizer, query, EncodeOptions::default())?;
+    fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8], notes: &mut Notes) -> Result<Vec<u32>> {
+        let query = notes.encode(tokenizer, query, EncodeOptions::default())?;
         let ends = std::iter::repeat_n(self.end, if self.twice { 2 } else { 1 });
         Ok(self.begin.into_iter().chain(query).chain(ends).collect())
     }
 
-    fn pair(&self, tokenizer: &Tokenizer<'_, '_>, beginning: &[u32], text: &[u8]) -> Result<Pair> {
-        let text = text::encode(tokenizer, text, EncodeOptions::default())?;
+    fn pair(&self, tokenizer: &Tokenizer<'_, '_>, beginning: &[u32], text: &[u8], notes: &mut Notes) -> Result<Pair> {
+        let text = notes.encode(tokenizer, text, EncodeOptions::default())?;
         let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
         Ok(Pair { second: if self.typed { beginning.len() } else { tokens.len() }, tokens })
     }

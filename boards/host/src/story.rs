@@ -385,7 +385,7 @@ impl Telling<'_, '_, '_> {
     }
 
     fn is_end_of_text(&self, token: u32) -> bool {
-        self.reader.teller.tokenizer.vocab().eos == Some(token) || self.prompt.stops.tokens.contains(&token)
+        self.reader.teller.tokenizer.vocab().is_end(token) || self.prompt.stops.tokens.contains(&token)
     }
 
     /// Whether the text ends before its `n`th token, which would be `token`.

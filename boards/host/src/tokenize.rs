@@ -12,7 +12,7 @@ use crate::args::{ModelArgs, model_and_text, names_a_model};
 use crate::engine::allocate;
 use crate::model_file::ModelFile;
 use crate::standard_output::StandardOutput;
-use crate::text;
+use crate::text::{self, Notes};
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
@@ -66,7 +66,9 @@ pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
             true => EncodeOptions::default(),
             false => tokenizer.options(),
         };
-        let tokens = text::encode(tokenizer, &text, EncodeOptions { parse_special: args.special, ..options })?;
+        let mut notes = Notes::default();
+        let tokens = notes.encode(tokenizer, &text, EncodeOptions { parse_special: args.special, ..options })?;
+        notes.tell();
         let words: Vec<String> = tokens.iter().map(u32::to_string).collect();
         Ok(writeln!(StandardOutput::lock(), "{}", words.join(" "))?)
     })

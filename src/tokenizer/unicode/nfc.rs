@@ -194,11 +194,6 @@ impl<'t> Nfc<'t> {
         Self { ordered: Ordered { source, marks: None }, base: None }
     }
 
-    /// Bytes of the text, about, that were not read.
-    pub fn n_left(&self) -> usize {
-        self.ordered.source.rest.len()
-    }
-
     /// Bytes of the normalized text.
     pub fn n_bytes(self) -> usize {
         self.fold(0usize, |n, unit| n.saturating_add(unit.len()))

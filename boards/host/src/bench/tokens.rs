@@ -10,7 +10,7 @@ use nearfield::tokenizer::EncodeOptions;
 use super::BenchArgs;
 use crate::engine::allocate;
 use crate::model_file::ModelFile;
-use crate::text;
+use crate::text::{self, Notes};
 
 /// What random tokens are called.
 pub const RANDOM: &str = "random tokens";
@@ -30,7 +30,9 @@ fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Resu
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
     let options = EncodeOptions { parse_special, ..tokenizer.options() };
-    let mut tokens = text::encode(&tokenizer, &bytes, options)?;
+    let mut notes = Notes::default();
+    let mut tokens = notes.encode(&tokenizer, &bytes, options)?;
+    notes.tell();
     let n_found = tokens.len();
     ensure!(n_found >= n, "{n_found} tokens: depth and test together are {n}");
     tokens.truncate(n);

@@ -39,7 +39,7 @@ impl std::error::Error for TooLong {}
 
 /// A question that was answered.
 struct Turn {
-    question: String,
+    question: Vec<u8>,
     /// The answer as the model wrote it, in the tokens that it chose, up to the last that is the answer's alone.
     answer: Vec<u32>,
     /// The answer's last letters, if they share a token with what ended it.
@@ -63,7 +63,7 @@ impl<'t> Conversation<'t> {
         let tokens = format.stop_tokens.iter().map(find).collect::<Result<_>>()?;
         let texts = format.stop_texts.iter().map(ToString::to_string).chain(teller.args.stop.iter().cloned()).collect();
         let conversation = Self { teller, chat, format, stops: Stops { tokens, texts }, turns: Vec::new() };
-        conversation.prompt("")?;
+        conversation.prompt(b"")?;
         Ok(conversation)
     }
 
@@ -79,24 +79,24 @@ impl<'t> Conversation<'t> {
     }
 
     /// All tokens up to the answer to `question`. Two prompts begin alike as far as the same was said.
-    pub fn prompt(&self, question: &str) -> Result<Prompt> {
+    pub fn prompt(&self, question: &[u8]) -> Result<Prompt> {
         self.prompt_from(0, question)
     }
 
     /// The same, without the first `n_left_out` turns.
-    fn prompt_from(&self, n_left_out: usize, question: &str) -> Result<Prompt> {
+    fn prompt_from(&self, n_left_out: usize, question: &[u8]) -> Result<Prompt> {
         let Self { teller, chat, format, .. } = self;
-        let mut writer = Writer { tokenizer: teller.tokenizer, chat: *chat, tokens: Vec::new(), text: String::new() };
-        let system = teller.args.system.as_deref().unwrap_or(format.system);
+        let mut writer = Writer { tokenizer: teller.tokenizer, chat: *chat, tokens: Vec::new(), text: Vec::new() };
+        let system = teller.args.system.as_ref().map_or(format.system.as_bytes(), text::bytes_of);
         if !system.is_empty() {
             writer.fixed(format.around_system[0])?;
-            writer.text.push_str(system);
+            writer.text.extend(system);
             writer.fixed(format.around_system[1])?;
         }
         for turn in self.turns.iter().skip(n_left_out) {
             writer.question(format, &turn.question)?;
             writer.tokens.extend(&turn.answer);
-            writer.text.push_str(&turn.rest);
+            writer.text.extend(turn.rest.as_bytes());
             writer.fixed(format.answered)?;
         }
         writer.question(format, question)?;
@@ -105,7 +105,7 @@ impl<'t> Conversation<'t> {
 
     /// Forgets the oldest turns if `question` and an answer have no room beside them in `n_ctx` positions; how many. What
     /// the model is told of itself stays.
-    pub fn make_room(&mut self, question: &str, n_ctx: usize) -> Result<usize> {
+    pub fn make_room(&mut self, question: &[u8], n_ctx: usize) -> Result<usize> {
         let most = n_ctx / ANSWER_SHARE;
         let n_answer = match self.teller.args.n {
             Length::Tokens(n) => n.min(most),
@@ -130,9 +130,9 @@ impl<'t> Conversation<'t> {
     }
 
     /// `question` was answered by these tokens, which may end in a stop.
-    pub fn answered(&mut self, question: &str, tokens: &[u32]) -> Result<()> {
+    pub fn answered(&mut self, question: &[u8], tokens: &[u32]) -> Result<()> {
         let (n, rest) = self.cut(tokens)?;
-        self.turns.push(Turn { question: question.to_owned(), answer: tokens[..n].to_vec(), rest });
+        self.turns.push(Turn { question: question.to_vec(), answer: tokens[..n].to_vec(), rest });
         Ok(())
     }
 
@@ -159,13 +159,13 @@ struct Writer<'t> {
     chat: Chat,
     tokens: Vec<u32>,
     /// What was written since the last token: one text, in which words may merge with what stands around them.
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Writer<'_> {
-    fn question(&mut self, format: &Format, question: &str) -> Result<()> {
+    fn question(&mut self, format: &Format, question: &[u8]) -> Result<()> {
         self.fixed(format.question)?;
-        self.text.push_str(question);
+        self.text.extend(question);
         self.fixed(format.answer)?;
         self.end_text()
     }
@@ -176,13 +176,13 @@ impl Writer<'_> {
         while let Some((before, (token, after))) =
             rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
         {
-            self.text.push_str(before);
+            self.text.extend(before.as_bytes());
             self.end_text()?;
             let token = find(self.tokenizer, self.chat, token)?;
             self.tokens.push(token);
             rest = after;
         }
-        self.text.push_str(rest);
+        self.text.extend(rest.as_bytes());
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Writer<'_> {
             false => EncodeOptions::default(),
         };
         let text = core::mem::take(&mut self.text);
-        self.tokens.extend(text::encode(self.tokenizer, text.as_bytes(), options)?);
+        self.tokens.extend(text::encode(self.tokenizer, &text, options)?);
         Ok(())
     }
 }

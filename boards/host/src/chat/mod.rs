@@ -7,22 +7,24 @@ mod format;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, Write, stdin};
+use std::io::{Write, stdin};
 
 use anyhow::{Result, ensure};
+use nearfield::tokenizer::EncodeOptions;
 
-use crate::interrupt::{Interrupted, while_waiting};
+use crate::interrupt::Interrupted;
 use crate::report;
 use crate::run::tell_on;
 use crate::standard_output::StandardOutput;
 use crate::story::{End, Reader, Teller, more_room};
+use crate::text::{self, Lines};
 
 pub use format::Chat;
 
 use conversation::Conversation;
 
 /// Answers `question`, or without one each line of standard input, knowing those before.
-pub fn chat(teller: &Teller<'_>, chat: Chat, question: Option<&str>) -> Result<()> {
+pub fn chat(teller: &Teller<'_>, chat: Chat, question: Option<&[u8]>) -> Result<()> {
     ensure!(
         !teller.args.is_endless(),
         "--chat: an answer has an end; -n N gives it a length, -n -2 leaves it to the model"
@@ -38,26 +40,27 @@ pub fn chat(teller: &Teller<'_>, chat: Chat, question: Option<&str>) -> Result<(
 }
 
 fn talk(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>) -> Result<()> {
-    let mut input = stdin().lock();
+    let mut lines = Lines::new(stdin().lock());
     loop {
         write!(StandardOutput::lock(), "> ")?;
         StandardOutput::lock().flush()?;
-        let mut line = String::new();
-        let n = while_waiting(|| input.read_line(&mut line))?;
-        match line.trim_end_matches(['\r', '\n']) {
-            "" if n == 0 => return Ok(writeln!(StandardOutput::lock())?),
-            "" => return Ok(()),
-            question => match answer(reader, conversation, question) {
-                Err(error) if error.is::<Interrupted>() => {}
-                // The conversation is as it was.
-                Err(error) if error.is::<conversation::TooLong>() => report::note(format_args!("nearfield: {error}")),
-                result => result?,
-            },
+        let Some(question) = lines.next()? else { return Ok(writeln!(StandardOutput::lock())?) };
+        if question.is_empty() {
+            continue;
+        }
+        match answer(reader, conversation, &question) {
+            Err(error) if error.is::<Interrupted>() => {}
+            // The conversation is as it was.
+            Err(error) if error.is::<conversation::TooLong>() => report::note(format_args!("nearfield: {error}")),
+            result => result?,
         }
     }
 }
 
-fn answer(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>, question: &str) -> Result<()> {
+fn answer(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>, question: &[u8]) -> Result<()> {
+    let mut notes = text::Notes::default();
+    notes.encode(reader.teller().tokenizer, question, EncodeOptions::default())?;
+    notes.tell();
     let n_ctx = reader.n_ctx();
     let more = more_room(conversation.shape(), n_ctx);
     let n_left_out = conversation.make_room(question, n_ctx)?;

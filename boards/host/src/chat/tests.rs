@@ -10,13 +10,13 @@ use crate::model_file::ModelFile;
 use crate::run::with_teller;
 use crate::story::{Reader, Story, Teller};
 
-const QUESTIONS: [&str; 6] = [
-    "Once upon a time there was a cat",
-    "Then a dog came",
-    "What did they do",
-    "Where is it",
-    "Tom said yes",
-    "The end",
+const QUESTIONS: [&[u8]; 6] = [
+    b"Once upon a time there was a cat",
+    b"Then a dog came",
+    b"What did they do",
+    b"Where is it",
+    b"Tom said yes",
+    b"The end",
 ];
 
 /// A conversation of the built-in model, with these arguments of `nearfield run`.
@@ -33,7 +33,7 @@ fn talk(arguments: &str, then: impl Fn(&mut Conversation<'_>, &mut Reader<'_, '_
     .unwrap();
 }
 
-fn ask(conversation: &mut Conversation<'_>, reader: &mut Reader<'_, '_>, question: &str) -> (Story, Vec<u32>, String) {
+fn ask(conversation: &mut Conversation<'_>, reader: &mut Reader<'_, '_>, question: &[u8]) -> (Story, Vec<u32>, String) {
     let prompt = conversation.prompt(question).unwrap();
     let mut out = Vec::new();
     let story = reader.tell(&prompt, 3, &mut out).unwrap();
@@ -55,9 +55,9 @@ fn answers_are_those_of_a_session_that_reads_all_again() {
                 assert_eq!(again.prefill.n, prompt.tokens.len());
                 let (story, tokens, text) = ask(conversation, reader, question);
                 assert_eq!(tokens, prompt.tokens);
-                assert_eq!(text.as_bytes(), out, "{arguments}: {question}");
+                assert_eq!(text.as_bytes(), out, "{arguments}: {question:?}");
                 assert_eq!(story.written, again.written);
-                assert_eq!(story.hashes.logits.get(), again.hashes.logits.get(), "{arguments}: {question}");
+                assert_eq!(story.hashes.logits.get(), again.hashes.logits.get(), "{arguments}: {question:?}");
             }
         });
     }
@@ -66,11 +66,11 @@ fn answers_are_those_of_a_session_that_reads_all_again() {
 #[test]
 fn what_is_read_for_a_question_does_not_grow() {
     talk("-n 20 --temp 0", |conversation, reader, _| {
-        let (first, tokens, _) = ask(conversation, reader, "And then");
+        let (first, tokens, _) = ask(conversation, reader, b"And then");
         assert_eq!(first.prefill.n, tokens.len());
         let mut read = Vec::new();
         for _ in 0..12 {
-            let (story, tokens, _) = ask(conversation, reader, "And then");
+            let (story, tokens, _) = ask(conversation, reader, b"And then");
             read.push((story.prefill.n, tokens.len()));
         }
         let most = read.iter().map(|&(n_read, _)| n_read).max().unwrap();
@@ -95,7 +95,7 @@ fn a_stop_is_no_part_of_what_was_said() {
                 text
             };
             n_stopped += usize::from(text(&story.written).contains("ed"));
-            let next = conversation.prompt("Next").unwrap().tokens;
+            let next = conversation.prompt(b"Next").unwrap().tokens;
             let want = format!("{}{}\n\n###Instruction\nNext\n\n### Response\n", text(&tokens), shown.trim_end());
             assert_eq!(text(&next), want);
         }
@@ -107,20 +107,20 @@ fn a_stop_is_no_part_of_what_was_said() {
 fn a_full_context_forgets_the_oldest_questions() {
     let n_ctx = 160;
     talk(&format!("-n 20 --temp 0 --ctx {n_ctx}"), |conversation, reader, _| {
-        let system = conversation.prompt("").unwrap().tokens[..10].to_vec();
+        let system = conversation.prompt(b"").unwrap().tokens[..10].to_vec();
         let (mut n_forgotten, mut n_read_again) = (0, 0);
         for _ in 0..20 {
-            let n = conversation.make_room("And then", n_ctx).unwrap();
+            let n = conversation.make_room(b"And then", n_ctx).unwrap();
             n_forgotten += n;
             n_read_again += usize::from(n > 0);
-            let (_, tokens, _) = ask(conversation, reader, "And then");
+            let (_, tokens, _) = ask(conversation, reader, b"And then");
             assert!(tokens.len() + 20 <= n_ctx && tokens.starts_with(&system));
             assert!(n == 0 || tokens.len() + 20 <= n_ctx / 2 || conversation.n_turns() <= 2, "{}", tokens.len());
         }
         assert!(n_forgotten > 10 && n_read_again * 2 <= n_forgotten + 2, "{n_forgotten} {n_read_again}");
         // A question that nothing makes room for is refused, and nothing is forgotten for it.
         let n_turns = conversation.n_turns();
-        let error = conversation.make_room(&"cat ".repeat(200), n_ctx).unwrap_err();
+        let error = conversation.make_room(&b"cat ".repeat(200), n_ctx).unwrap_err();
         assert!(error.is::<TooLong>() && error.to_string().contains("the context has 160: --ctx N"), "{error}");
         assert_eq!(conversation.n_turns(), n_turns);
     });

@@ -29,7 +29,7 @@ use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::output_file;
 use crate::progress::Progress;
-use crate::text;
+use crate::text::{self, Notes};
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
@@ -89,7 +89,9 @@ impl Text {
         let path = args.file.display();
         let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
         let options = EncodeOptions { parse_special: args.special, ..tokenizer.options() };
-        let mut tokens = text::encode(tokenizer, &bytes, options)?;
+        let mut notes = Notes::default();
+        let mut tokens = notes.encode(tokenizer, &bytes, options)?;
+        notes.tell();
         ensure!(!tokens.is_empty(), "{path} is empty");
         tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));
         let n_bytes = tokens.iter().map(|&token| Ok(tokenizer.bytes(token)?.count() as u32));

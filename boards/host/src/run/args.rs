@@ -43,7 +43,7 @@ pub struct RunArgs {
 
     /// What a chat model is told of itself, instead of the words of its format
     #[arg(long, value_name = "TEXT", requires = "chat")]
-    pub system: Option<String>,
+    pub system: Option<OsString>,
 
     /// End the text before these words; may be given more than once
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "endless")]

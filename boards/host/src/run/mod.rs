@@ -34,8 +34,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     with_teller(file, args, |teller| {
         if let Some(format) = args.chat {
-            let question = prompt.as_ref().map(|question| question.to_string_lossy());
-            return chat::chat(teller, format, question.as_deref());
+            return chat::chat(teller, format, prompt.as_ref().map(text::bytes_of));
         }
         let mut prompt = match (&args.suffix, &teller.prefix, &prompt) {
             (Some(suffix), _, prefix) => {

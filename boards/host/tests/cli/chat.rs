@@ -82,10 +82,10 @@ fn a_question_is_put_in_the_format_of_the_model() {
 }
 
 /// Standard output and standard error of a conversation of these lines.
-fn talk(f: &Folder, arguments: &[&str], lines: &str) -> (String, String) {
+fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, String) {
     let mut command = f.command(["run", "more.gguf", "--chat", "-n", "4", "--temp", "0"].iter().chain(arguments));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_ref()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     (text(&output.stdout), text(&output.stderr))
@@ -101,13 +101,38 @@ fn reads(report: &str) -> Vec<usize> {
 fn a_conversation_goes_on_line_by_line() {
     let f = folder(&CHATML);
     let (one, _) = talk(&f, &[], "he\n");
-    let (three, report) = talk(&f, &[], "he\nhe\nhe\n\nnever read\n");
+    let (three, report) = talk(&f, &[], "he\nhe\nhe\n");
     assert_eq!(three.matches("> ").count(), 4);
     assert!(three.starts_with(one.trim_end_matches("> \n")), "{one:?} {three:?}");
     // Of the later questions, the words around them are read, and the last token of the answer before.
     let words = 2 + (1 + 4) + 1 + (1 + 1 + 1 + 10);
     let [first, second, third] = reads(&report)[..] else { panic!("{report}") };
     assert!(first > 100 && (words..=words + 4).contains(&second) && (words..=words + 4).contains(&third), "{report}");
+}
+
+#[test]
+fn only_the_end_of_the_input_ends_a_conversation() {
+    let f = folder(&CHATML);
+    let (want, _) = talk(&f, &[], "he\nin\n");
+    let answers =
+        |text: &str| text.split("> ").filter(|answer| !answer.trim().is_empty()).collect::<Vec<_>>().join("|");
+    for lines in ["\nhe\n\n\r\n\nin\n", "he\n\nin", "\u{feff}he\r\nin\r\n"] {
+        let (found, report) = talk(&f, &[], lines);
+        assert_eq!(answers(&found), answers(&want), "{lines:?}");
+        assert_eq!(reads(&report).len(), 2, "{lines:?}");
+    }
+}
+
+/// Bytes of any kind are a question; the model has a token for each.
+#[test]
+fn a_line_that_is_no_utf_8_is_read_like_any_other() {
+    let f = folder(&CHATML);
+    let (_, report) = talk(&f, &["--system", ""], b"qqq\xe9\n\0\xff\n");
+    let (_, want) = talk(&f, &["--system", ""], "qqqq\nqq\n");
+    let [first, second] = reads(&report)[..] else { panic!("{report}") };
+    assert_eq!(first, reads(&want)[0]);
+    assert!(second >= 2 + 16, "{report}");
+    assert!(!report.contains("left out"), "{report}");
 }
 
 #[test]

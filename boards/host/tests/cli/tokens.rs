@@ -57,3 +57,66 @@ fn tokens_that_end_within_a_character_are_not_lost() {
     assert_eq!(f.stdout("detokenize tiny.gguf 228 184"), "\u{fffd}");
     assert_eq!(f.stdout("detokenize tiny.gguf 228 184 150"), "世");
 }
+
+/// A model without tokens for 0xfc and for a vertical tab, which BLOOMZ's vocabulary lacks, too.
+fn without_two_bytes(mut model: Vec<u8>) -> Vec<u8> {
+    for (letter, other) in [("\u{fc}", "\u{7fe}"), ("\u{10b}", "\u{7ff}")] {
+        let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+        let (from, to) = (string(letter), string(other));
+        let at = model.windows(from.len()).position(|window| window == from).unwrap();
+        model[at..at + to.len()].copy_from_slice(&to);
+    }
+    model
+}
+
+#[test]
+fn bytes_without_a_token_are_left_out_with_one_note() {
+    let f = Folder::new();
+    f.write("lacks.gguf", &without_two_bytes(tiny::model("mpt")));
+    f.write("encoder.gguf", &without_two_bytes(tiny::encoder(false)));
+    f.write("reranker.gguf", &without_two_bytes(tiny::encoder(true)));
+    let whole: Vec<u8> = b"f\xfcnf\x0b. ".repeat(20);
+    let rest: Vec<u8> = b"fnf. ".repeat(20);
+    f.write("whole", &whole);
+    f.write("rest", &rest);
+    let both = |line: &str| {
+        let output = |text: &str| {
+            let mut command = f.command(line.replace("TEXT", text).split(' '));
+            let mut child =
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            // Not every command reads it.
+            let _ = child.stdin.take().unwrap().write_all(if text == "whole" { &whole } else { &rest });
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{line}: {}", crate::text(&output.stderr));
+            (output.stdout, crate::text(&output.stderr))
+        };
+        let ((whole, report), (rest, quiet)) = (output("whole"), output("rest"));
+        assert_eq!(whole, rest, "{line}");
+        let note = "the text has 40 bytes that the vocabulary has no tokens for: they are left out";
+        assert_eq!(report.matches("left out").count(), 1, "{line}: {report}");
+        assert!(report.contains(note), "{line}: {report}");
+        assert!(!quiet.contains("left out"), "{line}: {quiet}");
+    };
+    both("tokenize lacks.gguf");
+    both("perplexity lacks.gguf -f TEXT --ctx 16");
+    both("embed encoder.gguf -f TEXT");
+    both("embed encoder.gguf");
+    both("rerank reranker.gguf query -f TEXT -o /dev/null");
+    let run = |text: &str, more: &str| {
+        let output = f
+            .command(format!("run lacks.gguf -n 4 --temp 0 {more} -p").split_whitespace().chain([text]))
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        (crate::text(&output.stdout).replace(text, ""), crate::text(&output.stderr))
+    };
+    for more in ["", "--chat=plain"] {
+        let ((told, report), (want, _)) = (run("a \u{b} b", more), run("a  b", more));
+        assert_eq!(told, want);
+        assert_eq!(report.matches("left out").count(), 1, "{report}");
+        assert!(
+            report.contains("the text has 1 byte that the vocabulary has no token for: it is left out"),
+            "{report}"
+        );
+    }
+}

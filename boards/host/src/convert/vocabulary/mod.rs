@@ -97,6 +97,10 @@ pub struct Vocabulary {
     pub bert: Option<Bert>,
     /// Whether merges see texts in NFC.
     pub nfc: bool,
+    /// Of merges: the token of bytes and characters that have none.
+    pub unknown: Option<usize>,
+    /// Of merges: whether several of them in a row are one.
+    pub fuse_unknown: bool,
     /// By the names that `tokenizer_config.json` has for them, such as `bos` and `cls`.
     pub special: special::Special,
 }
@@ -148,6 +152,8 @@ impl Vocabulary {
             normalizer: None,
             bert: None,
             nfc: false,
+            unknown: None,
+            fuse_unknown: false,
             special: special::Special::default(),
         }
     }
@@ -204,6 +210,10 @@ impl Vocabulary {
         // Where the file is silent, the name of the cuts says it.
         if self.nfc || self.algorithm == Algorithm::Merges && MEAN_NFC.contains(&&*self.pre) {
             out.meta("tokenizer.ggml.normalizer.nfc", Value::Bool(self.nfc));
+        }
+        if let Some(id) = self.unknown {
+            out.meta("tokenizer.ggml.unknown_byte_token_id", Value::U32(id as u32));
+            out.meta("tokenizer.ggml.fuse_unknown", Value::Bool(self.fuse_unknown));
         }
         self.special.write(out);
     }

@@ -62,6 +62,8 @@ fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
     if let Some(id) = unknown {
         vocabulary.special.offer("unk", id);
     }
+    vocabulary.unknown = unknown;
+    vocabulary.fuse_unknown = model.flag("fuse_unk", false)?;
     let cuts_as_gpt2 = PreTokenizer::from_name(&vocabulary.pre) == Ok(PreTokenizer::Gpt2);
     let mut steps = Vec::new();
     flatten(json.get("normalizer"), "normalizers", &mut steps);
@@ -358,6 +360,20 @@ mod tests {
         json["model"]["ignore_merges"] = json!(true);
         let error = parse(&json, "gpt-2").unwrap_err().to_string();
         assert_eq!(error, "model: `ignore_merges` is true: only false can be converted");
+    }
+
+    #[test]
+    fn merges_have_the_unknown_token_that_their_model_names() {
+        let unknown = |text: Value, fuse: Value| {
+            let mut json = tokenizer();
+            (json["model"]["unk_token"], json["model"]["fuse_unk"]) = (text, fuse);
+            let found = parse(&json, "gpt-2").unwrap();
+            (found.unknown, found.fuse_unknown)
+        };
+        assert_eq!(unknown(json!("b"), json!(true)), (Some(1), true));
+        assert_eq!(unknown(json!("b"), json!(false)), (Some(1), false));
+        assert_eq!(unknown(json!(null), json!(null)), (None, false));
+        assert_eq!(unknown(json!(""), json!(false)), (None, false), "GPT-2's own file has an empty one");
     }
 
     #[test]

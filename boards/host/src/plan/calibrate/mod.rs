@@ -22,7 +22,7 @@ use crate::engine::{N_BATCH, Workers, allocate, kernels_called, n_cores};
 use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::progress::Progress;
-use crate::text;
+use crate::text::{self, Notes};
 
 /// What was measured.
 #[derive(Debug)]
@@ -104,7 +104,9 @@ fn tokens(args: &PlanArgs, file: &ModelFile) -> Result<Vec<u32>> {
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
-    let mut tokens = text::encode(&tokenizer, &bytes, tokenizer.options())?;
+    let mut notes = Notes::default();
+    let mut tokens = notes.encode(&tokenizer, &bytes, tokenizer.options())?;
+    notes.tell();
     tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));
     Ok(tokens)
 }
