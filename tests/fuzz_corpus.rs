@@ -121,16 +121,16 @@ fn small(spec: Spec, weights: &str) -> Parts {
     spec.parts_of(&spec.tensors(), weights)
 }
 
-/// A model of a K type: 256 columns, so its tensors have to share their bytes to be few.
-fn shared(weights: &str) -> Parts {
-    let spec = Spec { n_vocab: 8, n_layer: 1, n_head: 32, n_head_kv: 1, n_ff: 256, ..MPT };
-    let mut parts = spec.parts_of(&spec.tensors(), weights);
-    // Tensors without bytes of their own all begin where the last one does.
-    let largest = parts.tensors.iter().map(|tensor| tensor.bytes.len()).max().expect("tensors");
-    let block = parts.tensor("token_embd.weight").bytes.clone();
-    parts.tensors.iter_mut().for_each(|tensor| tensor.bytes.clear());
-    let last = parts.tensors.last_mut().expect("tensors");
-    last.bytes = block.into_iter().cycle().take(largest).collect();
+/// A model of a K type: its rows have 256 columns at least, so the tensors with many rows have the smallest of these types.
+fn wide(weights: &str) -> Parts {
+    let spec = Spec { n_vocab: 8, n_layer: 1, n_head: 32, n_head_kv: 1, n_ff: 8, ..MPT };
+    let of = |weights: &str| spec.parts_of(&spec.tensors(), weights);
+    let (mut parts, mut chosen, mut floats) = (of("Q2_K"), of(weights), of("F32"));
+    for name in ["token_embd.weight", "blk.0.ffn_up.weight"] {
+        *parts.tensor(name) = chosen.tensor(name).clone();
+    }
+    // The one with rows of eight.
+    *parts.tensor("blk.0.ffn_down.weight") = floats.tensor("blk.0.ffn_down.weight").clone();
     parts
 }
 
@@ -217,7 +217,7 @@ fn write_seeds() {
     ] {
         write("decode", name, small(spec, weights).file().bytes());
     }
-    for (name, weights) in [("shared-q2_k", "Q2_K"), ("shared-q4_k", "Q4_K")] {
-        write("decode", name, shared(weights).file().bytes());
+    for (name, weights) in [("wide-q2_k", "Q2_K"), ("wide-q4_k", "Q4_K")] {
+        write("decode", name, wide(weights).file().bytes());
     }
 }

@@ -1,12 +1,12 @@
-//! Metadata looked up by key: behind arrays of strings, however many and however long, and where a key stands twice.
+//! Metadata looked up by key: behind arrays of strings, however many and however long; a key stands once.
 
 #[path = "reference/gguf_writer.rs"]
 #[allow(dead_code)] // what files without tensors need
 mod gguf_writer;
 
 use gguf_writer::{Value, Writer};
-use nearfield::Gguf;
 use nearfield::gguf::Value as Found;
+use nearfield::{Gguf, GgufError};
 use proptest::prelude::*;
 
 /// `n` strings that are told from those of another `seed`.
@@ -57,23 +57,6 @@ fn behind_more_arrays_than_are_remembered() {
 }
 
 #[test]
-fn of_equal_keys_the_first_counts() {
-    let file = Writer::new(3)
-        .meta("number", Value::U32(1))
-        .meta("words", Value::strings(&words(1, 3)))
-        .meta("number", Value::U32(2))
-        .meta("words", Value::strings(&words(2, 300)))
-        .meta("either", Value::strings(&words(3, 30)))
-        .meta("either", Value::U32(3))
-        .finish();
-    let gguf = Gguf::parse(&file).unwrap();
-    assert_eq!(gguf.get("number"), Some(Found::U32(1)));
-    assert_eq!(strings_of(gguf.get("words")), words(1, 3));
-    assert_eq!(strings_of(gguf.get("either")), words(3, 30));
-    assert_eq!(gguf.entries().count(), 6);
-}
-
-#[test]
 fn many_entries() {
     let mut writer = Writer::new(3);
     for i in 0..5_000 {
@@ -100,21 +83,32 @@ fn value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn a_key_has_the_value_of_its_first_entry(entries in prop::collection::vec(("[ab]{1,3}", value()), 0..30)) {
+    fn a_key_has_the_value_of_its_entry(entries in prop::collection::btree_map("[ab]{1,3}", value(), 0..30)) {
         let writer = entries.iter().fold(Writer::new(3), |writer, (key, value)| writer.meta(key, value.clone()));
         let file = writer.finish();
         let gguf = Gguf::parse(&file).unwrap();
         prop_assert_eq!(gguf.entries().count(), entries.len());
         for (key, value) in &entries {
-            let first = gguf.entries().find(|(found, _)| found == key).map(|(_, value)| value);
-            prop_assert_eq!(gguf.get(key), first);
-            prop_assert_eq!(gguf.get_joined(&key[..1], &key[1..]), first);
-            let of_the_first = entries.iter().find(|(other, _)| other == key).map(|(_, value)| value.type_number());
-            prop_assert_eq!(first.map(|value| value.ty() as u32), of_the_first);
-            if let (Some(Found::String(bytes)), Value::String(_)) = (first, value) {
-                prop_assert!(entries.iter().any(|(_, value)| matches!(value, Value::String(text) if text.as_bytes() == bytes)));
+            let found = gguf.entries().find(|(found, _)| found == key).map(|(_, value)| value);
+            prop_assert_eq!(gguf.get(key), found);
+            prop_assert_eq!(gguf.get_joined(&key[..1], &key[1..]), found);
+            prop_assert_eq!(found.map(|value| value.ty() as u32), Some(value.type_number()));
+            if let (Some(Found::String(bytes)), Value::String(text)) = (found, value) {
+                prop_assert_eq!(text.as_bytes(), bytes);
             }
         }
         prop_assert_eq!(gguf.get("c"), None);
+    }
+
+    /// Refused if and only if a key stands twice, whatever the values are.
+    #[test]
+    fn keys_stand_once(entries in prop::collection::vec(("[ab]{1,4}", value()), 0..9)) {
+        let writer = entries.iter().fold(Writer::new(3), |writer, (key, value)| writer.meta(key, value.clone()));
+        let again = (0..entries.len()).find(|&i| entries[..i].iter().any(|(key, _)| *key == entries[i].0));
+        match (Gguf::parse(&writer.finish()), again) {
+            (Ok(_), None) => {}
+            (Err(GgufError::DuplicateKey { key, .. }), Some(i)) => prop_assert_eq!(key.as_str(), &entries[i].0),
+            (found, _) => prop_assert!(false, "{:?}", found),
+        }
     }
 }

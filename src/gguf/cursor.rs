@@ -91,10 +91,17 @@ impl<'f> Cursor<'f> {
         self.take(len, what)
     }
 
-    /// A string that has to be UTF-8: a key or a tensor's name.
-    pub(crate) const fn name(&mut self, what: &'static str) -> Result<&'f str, GgufError> {
+    /// A string of 1 to `limit` bytes that has to be UTF-8: a key or a tensor's name.
+    pub(crate) const fn name(&mut self, what: &'static str, limit: u64) -> Result<&'f str, GgufError> {
         let at = self.at as u64;
-        match core::str::from_utf8(attempt!(self.string(what))) {
+        let bytes = attempt!(self.string(what));
+        if bytes.is_empty() {
+            return Err(GgufError::EmptyName { what, at });
+        }
+        if bytes.len() as u64 > limit {
+            return Err(GgufError::LongName { what, at, found: bytes.len() as u64, limit });
+        }
+        match core::str::from_utf8(bytes) {
             Ok(name) => Ok(name),
             Err(_) => Err(GgufError::NotUtf8 { what, at }),
         }

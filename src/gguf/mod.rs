@@ -9,217 +9,38 @@
 //!
 //! Source: ggml, `docs/gguf.md`.
 //!
-//! After [`Gguf::parse`] returned `Ok`, nothing read from the tables can fail or panic. What a tensor *means* is checked by
-//! [`Model`](crate::Model); here only that it lies inside the file.
+//! After [`Gguf::parse`] returned `Ok`, nothing read from the tables can fail or panic, and every reader of GGUF finds the same
+//! in them: files that can be understood in two ways are refused, as ggml refuses them. A key or a tensor that stands twice,
+//! an empty key, tensors that overlap or leave gaps, data without its last padding are such. What a tensor *means* is checked
+//! by [`Model`](crate::Model); here only that it lies inside the file.
 
 mod cursor;
+mod error;
 mod long_arrays;
+mod names;
+mod tensor;
 mod value;
-
-use core::fmt;
 
 use cursor::Cursor;
 pub(crate) use cursor::attempt;
+pub use error::{GgufError, Name};
 use long_arrays::LongArrays;
-use nearfield_kernels::Layout;
+use names::{Group, Seen};
+use tensor::MAX_DIMS;
+pub use tensor::TensorInfo;
 pub use value::{Array, Value, ValueType};
 
 /// Tensors a file may have: keeps loading linear in practice (lookups walk the table).
 const MAX_TENSORS: u64 = 16_384;
-/// Metadata entries a file may have.
-const MAX_ENTRIES: u64 = 65_536;
+/// Metadata entries a file may have; real ones have a hundred.
+const MAX_ENTRIES: u64 = 16_384;
+/// Bytes of a key. Source: ggml, `docs/gguf.md`.
+const MAX_KEY: u64 = 65_535;
+const KEY: &str = "a metadata key";
 /// Where a file says nothing else.
 const DEFAULT_ALIGNMENT: usize = 32;
 /// Alignment of the data that is accepted: far above any.
 const MAX_ALIGNMENT: u64 = 1 << 20;
-/// Dimensions of a tensor, as in ggml.
-const MAX_DIMS: usize = 4;
-
-/// Why the bytes are not a GGUF file that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum GgufError {
-    /// The file does not begin with `GGUF`.
-    Magic {
-        /// Its first bytes.
-        found: [u8; 4],
-    },
-    /// Not version 2 or 3.
-    Version {
-        /// The version in the file.
-        found: u32,
-    },
-    /// The file ends before something in it does.
-    Truncated {
-        /// What is cut off.
-        what: &'static str,
-        /// Offset of its start.
-        at: u64,
-        /// Bytes it needs.
-        needs: u64,
-        /// Bytes that are left.
-        has: u64,
-    },
-    /// More of something than any real file has.
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// The number in the file.
-        found: u64,
-        /// The largest number that is read.
-        limit: u64,
-    },
-    /// An unknown type of metadata value.
-    ValueType {
-        /// Offset of the type.
-        at: u64,
-        /// The number in the file.
-        found: u32,
-    },
-    /// Arrays nested too deep.
-    Nesting {
-        /// Offset of the innermost.
-        at: u64,
-        /// The depth that is read.
-        limit: u32,
-    },
-    /// A key or tensor name that is not UTF-8.
-    NotUtf8 {
-        /// Which.
-        what: &'static str,
-        /// Its offset.
-        at: u64,
-    },
-    /// `general.alignment` is not a power of two up to 2^20.
-    Alignment {
-        /// The value in the file; 0 when it is no unsigned integer.
-        found: u64,
-    },
-    /// A tensor with more than four dimensions.
-    Dimensions {
-        /// Offset of the tensor's entry.
-        at: u64,
-        /// The number in the file.
-        found: u32,
-    },
-    /// The dimensions of a tensor multiply to more than can be counted, or to rows of broken blocks.
-    TensorSize {
-        /// Offset of the tensor's entry.
-        at: u64,
-    },
-    /// A tensor that does not lie inside the data.
-    TensorBounds {
-        /// Offset of the tensor's entry.
-        at: u64,
-        /// End of the tensor, counted from the start of the data.
-        end: u64,
-        /// Bytes of data in the file.
-        has: u64,
-    },
-}
-
-impl fmt::Display for GgufError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Magic { found } => {
-                write!(f, "not a GGUF file: it begins with {:?}, not \"GGUF\"", found.escape_ascii_text())
-            }
-            Self::Version { found } => write!(f, "GGUF version {found}: versions 2 and 3 can be read"),
-            Self::Truncated { what, at, needs, has } => {
-                write!(f, "the file ends too early: {what} at byte {at} needs {needs} bytes, {has} are left")
-            }
-            Self::TooMany { what, found, limit } => write!(f, "{found} {what}: at most {limit} are read"),
-            Self::ValueType { at, found } => write!(f, "unknown metadata type {found} at byte {at}"),
-            Self::Nesting { at, limit } => write!(f, "arrays nested deeper than {limit} at byte {at}"),
-            Self::NotUtf8 { what, at } => write!(f, "{what} at byte {at} is not UTF-8"),
-            Self::Alignment { found } => {
-                write!(f, "general.alignment is {found}, not a power of two up to {MAX_ALIGNMENT}")
-            }
-            Self::Dimensions { at, found } => {
-                write!(f, "the tensor at byte {at} has {found} dimensions: at most {MAX_DIMS} are read")
-            }
-            Self::TensorSize { at } => {
-                write!(f, "the dimensions of the tensor at byte {at} overflow or are not a whole number of blocks")
-            }
-            Self::TensorBounds { at, end, has } => {
-                write!(f, "the tensor at byte {at} ends at byte {end} of the data, which has {has}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for GgufError {}
-
-/// The first bytes of a file as text.
-trait EscapeAscii {
-    fn escape_ascii_text(&self) -> heapless::String<16>;
-}
-
-impl EscapeAscii for [u8; 4] {
-    fn escape_ascii_text(&self) -> heapless::String<16> {
-        // Four bytes escape to at most sixteen characters (`\xff` each).
-        self.escape_ascii().map(char::from).collect()
-    }
-}
-
-/// A tensor as the file describes it.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorInfo<'f> {
-    /// For example `blk.0.attn_qkv.weight`.
-    pub name: &'f str,
-    /// Number of dimensions; those past it are 1.
-    pub n_dims: usize,
-    /// Dimensions, fastest first: `[n_cols, n_rows, ...]`.
-    pub dims: [u64; MAX_DIMS],
-    /// The number of the weight type and its layout (see [`Layout::from_gguf`]), which the runtime may not know.
-    pub ty: u32,
-    /// Offset from the start of the data.
-    pub offset: u64,
-    /// Offset of this entry in the file.
-    at: u64,
-}
-
-impl TensorInfo<'_> {
-    /// Offset in the file of what follows this entry.
-    pub const fn end(&self) -> u64 {
-        self.type_at() + 4 + 8
-    }
-
-    /// Offset in the file of the type's number.
-    pub const fn type_at(&self) -> u64 {
-        // The entry: name with its length, number of dimensions, dimensions, type, offset.
-        self.at + 8 + self.name.len() as u64 + 4 + 8 * self.n_dims as u64
-    }
-
-    /// Bytes of the tensor; `None` for a type that the runtime cannot read.
-    pub const fn n_bytes(&self) -> Option<u64> {
-        match self.size() {
-            Ok(n) => n,
-            Err(_) => None,
-        }
-    }
-
-    /// `Ok(None)` for an unknown type.
-    const fn size(&self) -> Result<Option<u64>, GgufError> {
-        let error = Err(GgufError::TensorSize { at: self.at });
-        let Some((ty, _)) = Layout::from_gguf(self.ty) else { return Ok(None) };
-        let block_len = ty.block_len() as u64;
-        if !self.dims[0].is_multiple_of(block_len) {
-            return error;
-        }
-        let Some(mut n) = (self.dims[0] / block_len).checked_mul(ty.block_bytes() as u64) else { return error };
-        let mut i = 1;
-        while i < MAX_DIMS {
-            n = match n.checked_mul(self.dims[i]) {
-                Some(n) => n,
-                None => return error,
-            };
-            i += 1;
-        }
-        Ok(Some(n))
-    }
-}
 
 /// A GGUF file whose tables were checked.
 #[derive(Clone, Copy, Debug)]
@@ -240,14 +61,46 @@ impl<'f> Gguf<'f> {
     /// # Errors
     /// [`GgufError`] for anything that is not a well-formed file of version 2 or 3 with all tensors inside it.
     pub const fn parse(file: &'f [u8]) -> Result<Self, GgufError> {
-        let mut cursor = Cursor::new(file, 0);
+        match Self::parse_partly(file) {
+            (gguf, None) => Ok(gguf),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// As much of the tables as can be read, and why the rest cannot: for those who look at broken files. Only a file without an
+    /// error has all its tensors inside; of others, [`data`](Self::data) may be `None`.
+    pub const fn parse_partly(file: &'f [u8]) -> (Self, Option<GgufError>) {
+        let mut gguf = Self {
+            file,
+            version: 0,
+            n_entries: 0,
+            entries_at: 0,
+            long_arrays: LongArrays::NONE,
+            n_tensors: 0,
+            tensors_at: 0,
+            data_at: file.len(),
+        };
+        match gguf.read() {
+            Ok(()) => (gguf, None),
+            Err(error) => (gguf, Some(error)),
+        }
+    }
+
+    /// Reads the tables in their order, so that at an error everything before it is there.
+    const fn read(&mut self) -> Result<(), GgufError> {
+        let mut cursor = Cursor::new(self.file, 0);
         let magic = attempt!(cursor.u32("the header")).to_le_bytes();
         if !matches!(&magic, b"GGUF") {
             return Err(GgufError::Magic { found: magic });
         }
-        let version = attempt!(cursor.u32("the header"));
-        if version != 2 && version != 3 {
-            return Err(GgufError::Version { found: version });
+        self.version = attempt!(cursor.u32("the header"));
+        match self.version {
+            2 | 3 => {}
+            // The magic is four bytes in either order, the numbers are not.
+            found if found != 0 && found & 0xffff == 0 => {
+                return Err(GgufError::BigEndian { version: found.swap_bytes() });
+            }
+            found => return Err(GgufError::Version { found }),
         }
         let n_tensors = attempt!(cursor.u64("the header"));
         let n_entries = attempt!(cursor.u64("the header"));
@@ -257,55 +110,111 @@ impl<'f> Gguf<'f> {
         if n_entries > MAX_ENTRIES {
             return Err(GgufError::TooMany { what: "metadata entries", found: n_entries, limit: MAX_ENTRIES });
         }
-        let entries_at = cursor.at();
-        let mut long_arrays = LongArrays::NONE;
-        let mut i = 0;
-        while i < n_entries {
-            if let (_, Value::Array(array)) = attempt!(read_entry(&mut cursor, file, &LongArrays::NONE)) {
-                long_arrays.note(&array, cursor.at());
+        self.entries_at = cursor.at();
+        while self.n_entries < n_entries {
+            attempt!(cursor.name(KEY, MAX_KEY));
+            if let Value::Array(array) = attempt!(Value::check(&mut cursor, self.file)) {
+                self.long_arrays.note(&array, cursor.at());
             }
-            i += 1;
+            self.n_entries += 1;
         }
-        let tensors_at = cursor.at();
-        let mut gguf = Self { file, version, n_entries, entries_at, long_arrays, n_tensors, tensors_at, data_at: 0 };
-        let alignment = match gguf.get("general.alignment") {
-            None => DEFAULT_ALIGNMENT,
-            Some(value) => match value.as_u64() {
-                Some(n) if n.is_power_of_two() && n <= MAX_ALIGNMENT => n as usize,
-                Some(found) => return Err(GgufError::Alignment { found }),
-                None => return Err(GgufError::Alignment { found: 0 }),
-            },
+        attempt!(self.check_keys());
+        let alignment = match self.get("general.alignment") {
+            None => DEFAULT_ALIGNMENT as u64,
+            Some(Value::U32(n)) => n as u64,
+            Some(value) => return Err(GgufError::AlignmentType { found: value.ty() }),
         };
-        let mut i = 0;
-        while i < n_tensors {
-            attempt!(read_tensor(&mut cursor));
-            i += 1;
+        if !alignment.is_power_of_two() || alignment > MAX_ALIGNMENT {
+            return Err(GgufError::Alignment { found: alignment });
         }
-        // The next multiple of a power of two. `at <= file.len() <= isize::MAX` and the alignment is at most 2^20: no overflow.
-        // A file without weights may end early.
-        let data_at = (cursor.at() + (alignment - 1)) & !(alignment - 1);
-        gguf.data_at = if data_at > file.len() { file.len() } else { data_at };
-        match gguf.check_tensors() {
-            Ok(()) => Ok(gguf),
-            Err(error) => Err(error),
+        self.tensors_at = cursor.at();
+        while self.n_tensors < n_tensors {
+            attempt!(TensorInfo::read(&mut cursor));
+            self.n_tensors += 1;
         }
+        attempt!(self.check_names());
+        // No overflow: `at <= file.len() <= isize::MAX`, and the alignment is at most 2^20. A file without weights may end early.
+        let data_at = cursor.at().next_multiple_of(alignment as usize);
+        self.data_at = if data_at > self.file.len() { self.file.len() } else { data_at };
+        self.check_tensors(alignment)
     }
 
-    const fn check_tensors(&self) -> Result<(), GgufError> {
+    const fn check_keys(&self) -> Result<(), GgufError> {
+        let (n_groups, mut number, mut n_alike) = (names::n_groups(self.n_entries), 0, 0);
+        while number < n_groups {
+            let mut group = Group::new(number, n_groups);
+            let mut cursor = Cursor::new(self.file, self.entries_at);
+            let mut i = 0;
+            while i < self.n_entries {
+                let again = cursor.at() as u64;
+                let key = attempt!(cursor.name(KEY, MAX_KEY));
+                attempt!(Value::read(&mut cursor, self.file, &self.long_arrays));
+                let seen = group.add(key.as_bytes());
+                if matches!(seen, Seen::Perhaps)
+                    && let Some((first, _)) = self.find("", key)
+                    && first != again
+                {
+                    return Err(GgufError::DuplicateKey { key: Name::new(key), first, again });
+                }
+                attempt!(check_hashes(seen, &mut n_alike));
+                i += 1;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    const fn check_names(&self) -> Result<(), GgufError> {
+        let (n_groups, mut number, mut n_alike) = (names::n_groups(self.n_tensors), 0, 0);
+        while number < n_groups {
+            let mut group = Group::new(number, n_groups);
+            let mut cursor = Cursor::new(self.file, self.tensors_at);
+            let mut i = 0;
+            while i < self.n_tensors {
+                let tensor = attempt!(TensorInfo::read(&mut cursor));
+                let seen = group.add(tensor.name.as_bytes());
+                if matches!(seen, Seen::Perhaps)
+                    && let Some(TensorInfo { at: first, .. }) = self.tensor(tensor.name, "")
+                    && first != tensor.at
+                {
+                    let name = Name::new(tensor.name);
+                    return Err(GgufError::DuplicateTensor { name, first, again: tensor.at });
+                }
+                attempt!(check_hashes(seen, &mut n_alike));
+                i += 1;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// That each tensor begins where the one before it ends, up to the alignment, and that the last one's padding is there.
+    const fn check_tensors(&self, alignment: u64) -> Result<(), GgufError> {
         let has = (self.file.len() - self.data_at) as u64;
         let mut cursor = Cursor::new(self.file, self.tensors_at);
-        let mut i = 0;
+        let (mut expected, mut is_known, mut i) = (0, true, 0);
         while i < self.n_tensors {
-            let tensor = attempt!(read_tensor(&mut cursor));
-            // Of an unknown type only the start can be checked.
-            let n_bytes = match attempt!(tensor.size()) {
+            let tensor = attempt!(TensorInfo::read(&mut cursor));
+            let found = tensor.offset;
+            // Behind a tensor of an unknown type, whose length is unknown too, any place may be the right one.
+            let is_right = found == expected || !is_known && found > expected && found.is_multiple_of(alignment);
+            if !is_right {
+                return Err(GgufError::TensorOffset { name: Name::new(tensor.name), found, expected });
+            }
+            let n_bytes = attempt!(tensor.size());
+            is_known = n_bytes.is_some();
+            let n_bytes = match n_bytes {
                 Some(n) => n,
                 None => 0,
             };
-            let end = tensor.offset.saturating_add(n_bytes);
+            let end = match found.saturating_add(n_bytes).checked_next_multiple_of(alignment) {
+                Some(end) => end,
+                None => u64::MAX,
+            };
             if end > has {
-                return Err(GgufError::TensorBounds { at: tensor.at, end, has });
+                return Err(GgufError::TensorBounds { name: Name::new(tensor.name), end, has });
             }
+            expected = end;
             i += 1;
         }
         Ok(())
@@ -326,20 +235,29 @@ impl<'f> Gguf<'f> {
         self.n_tensors
     }
 
-    /// The metadata value of `key`; the first, should the key stand twice.
+    /// The metadata value of `key`.
     pub const fn get(&self, key: &str) -> Option<Value<'f>> {
         self.get_joined("", key)
     }
 
     /// The metadata value of the key `prefix` + `suffix`.
     pub const fn get_joined(&self, prefix: &str, suffix: &str) -> Option<Value<'f>> {
+        match self.find(prefix, suffix) {
+            Some((_, value)) => Some(value),
+            None => None,
+        }
+    }
+
+    /// The first entry of that key: its offset in the file, and its value.
+    const fn find(&self, prefix: &str, suffix: &str) -> Option<(u64, Value<'f>)> {
         let mut cursor = Cursor::new(self.file, self.entries_at);
         let mut i = 0;
         while i < self.n_entries {
+            let at = cursor.at() as u64;
             // That keys are UTF-8 was seen when they were checked.
-            let Ok(key) = cursor.string("a metadata key") else { return None };
+            let Ok(key) = cursor.string(KEY) else { return None };
             match Value::read(&mut cursor, self.file, &self.long_arrays) {
-                Ok(value) if is_joined(key, prefix, suffix) => return Some(value),
+                Ok(value) if is_joined(key, prefix, suffix) => return Some((at, value)),
                 Ok(_) => i += 1,
                 Err(_) => return None,
             }
@@ -357,26 +275,21 @@ impl<'f> Gguf<'f> {
     /// The tensors, in the order of the file.
     pub fn tensors(&self) -> impl Iterator<Item = TensorInfo<'f>> + use<'f> {
         let mut cursor = Cursor::new(self.file, self.tensors_at);
-        (0..self.n_tensors).map_while(move |_| read_tensor(&mut cursor).ok())
+        (0..self.n_tensors).map_while(move |_| TensorInfo::read(&mut cursor).ok())
     }
 
-    /// The tensor called `prefix` + `suffix`; the first, should the name stand twice.
+    /// The tensor called `prefix` + `suffix`.
     pub const fn tensor(&self, prefix: &str, suffix: &str) -> Option<TensorInfo<'f>> {
         let mut cursor = Cursor::new(self.file, self.tensors_at);
         let mut i = 0;
         while i < self.n_tensors {
             let mut entry = cursor;
-            let Ok(name) = cursor.string("a tensor's name") else { return None };
+            let Ok(name) = TensorInfo::skip(&mut cursor) else { return None };
             if is_joined(name, prefix, suffix) {
-                return match read_tensor(&mut entry) {
+                return match TensorInfo::read(&mut entry) {
                     Ok(tensor) => Some(tensor),
                     Err(_) => None,
                 };
-            }
-            // Of the others nothing but their length counts: dimensions, type and offset.
-            let Ok(n_dims) = cursor.u32("a tensor's dimensions") else { return None };
-            if cursor.take(8 * n_dims as u64 + 4 + 8, "a tensor").is_err() {
-                return None;
             }
             i += 1;
         }
@@ -391,11 +304,8 @@ impl<'f> Gguf<'f> {
     /// What the data's offset is a multiple of: `general.alignment`, or 32.
     pub const fn alignment(&self) -> usize {
         match self.get("general.alignment") {
-            Some(value) => match value.as_u64() {
-                Some(n) => n as usize,
-                None => DEFAULT_ALIGNMENT,
-            },
-            None => DEFAULT_ALIGNMENT,
+            Some(Value::U32(n)) => n as usize,
+            _ => DEFAULT_ALIGNMENT,
         }
     }
 
@@ -417,27 +327,25 @@ const fn read_entry<'f>(
     file: &'f [u8],
     long_arrays: &LongArrays,
 ) -> Result<(&'f str, Value<'f>), GgufError> {
-    let key = attempt!(cursor.name("a metadata key"));
+    let key = attempt!(cursor.name(KEY, MAX_KEY));
     Ok((key, attempt!(Value::read(cursor, file, long_arrays))))
 }
 
-const fn read_tensor<'f>(cursor: &mut Cursor<'f>) -> Result<TensorInfo<'f>, GgufError> {
-    let at = cursor.at() as u64;
-    let name = attempt!(cursor.name("a tensor's name"));
-    let found = attempt!(cursor.u32("a tensor's dimensions"));
-    if found as usize > MAX_DIMS {
-        return Err(GgufError::Dimensions { at, found });
+/// Refuses files whose names were chosen to make the search for equal ones long.
+const fn check_hashes(seen: Seen, n_alike: &mut u64) -> Result<(), GgufError> {
+    *n_alike += match seen {
+        Seen::No => 0,
+        Seen::Perhaps => 1,
+        Seen::NoRoom => names::MAX_ALIKE + 1,
+    };
+    if *n_alike > names::MAX_ALIKE {
+        return Err(GgufError::TooMany {
+            what: "names with the same hashes",
+            found: *n_alike,
+            limit: names::MAX_ALIKE,
+        });
     }
-    let n_dims = found as usize;
-    let mut dims = [1; MAX_DIMS];
-    let mut i = 0;
-    while i < n_dims {
-        dims[i] = attempt!(cursor.u64("a tensor's dimensions"));
-        i += 1;
-    }
-    let ty = attempt!(cursor.u32("a tensor's type"));
-    let offset = attempt!(cursor.u64("a tensor's offset"));
-    Ok(TensorInfo { name, n_dims, dims, ty, offset, at })
+    Ok(())
 }
 
 /// Whether `text` is `prefix` followed by `suffix`.

@@ -119,7 +119,13 @@ impl<'f> Value<'f> {
         long_arrays: &LongArrays,
     ) -> Result<Self, GgufError> {
         let ty = attempt!(ValueType::read(cursor));
-        Self::read_as(ty, cursor, file, long_arrays)
+        Self::read_as(ty, cursor, file, long_arrays, Bools::Checked)
+    }
+
+    /// The same of a value that was never read before: truth values in arrays are looked at, too.
+    pub(super) const fn check(cursor: &mut Cursor<'f>, file: &'f [u8]) -> Result<Self, GgufError> {
+        let ty = attempt!(ValueType::read(cursor));
+        Self::read_as(ty, cursor, file, &LongArrays::NONE, Bools::Unknown)
     }
 
     const fn read_as(
@@ -127,6 +133,7 @@ impl<'f> Value<'f> {
         cursor: &mut Cursor<'f>,
         file: &'f [u8],
         long_arrays: &LongArrays,
+        bools: Bools,
     ) -> Result<Self, GgufError> {
         const WHAT: &str = "a metadata value";
         Ok(match ty {
@@ -140,7 +147,7 @@ impl<'f> Value<'f> {
             ValueType::I64 => Self::I64(attempt!(cursor.u64(WHAT)) as i64),
             ValueType::F32 => Self::F32(f32::from_bits(attempt!(cursor.u32(WHAT)))),
             ValueType::F64 => Self::F64(f64::from_bits(attempt!(cursor.u64(WHAT)))),
-            ValueType::Bool => Self::Bool(attempt!(cursor.u8(WHAT)) != 0),
+            ValueType::Bool => Self::Bool(attempt!(read_bool(cursor))),
             ValueType::String => Self::String(attempt!(cursor.string(WHAT))),
             ValueType::Array => {
                 let ty = attempt!(ValueType::read(cursor));
@@ -148,7 +155,7 @@ impl<'f> Value<'f> {
                 let start = cursor.at();
                 match long_arrays.n_bytes(start) {
                     Some(n_bytes) => _ = attempt!(cursor.take(n_bytes as u64, WHAT)),
-                    None => attempt!(skip(ty, len, cursor, 1)),
+                    None => attempt!(skip(ty, len, cursor, 1, bools)),
                 }
                 let needs = (cursor.at() - start) as u64;
                 let Some(body) = split_off(file, start, cursor.at() - start) else {
@@ -203,9 +210,36 @@ impl<'f> Value<'f> {
     }
 }
 
-/// Moves over `len` elements. The loop is bounded by the file: each string or array takes at least eight of its bytes.
-const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32) -> Result<(), GgufError> {
+/// Whether the truth values of an array were looked at, each of which takes a step.
+#[derive(Clone, Copy, Debug)]
+enum Bools {
+    Checked,
+    Unknown,
+}
+
+/// A truth value: 0 or 1. Source: ggml, `docs/gguf.md` ("anything else is invalid").
+const fn read_bool(cursor: &mut Cursor<'_>) -> Result<bool, GgufError> {
+    let at = cursor.at() as u64;
+    match attempt!(cursor.u8("a metadata value")) {
+        0 => Ok(false),
+        1 => Ok(true),
+        found => Err(GgufError::Bool { at, found }),
+    }
+}
+
+/// Moves over `len` elements. The loop is bounded by the file: each string or array takes at least eight of its bytes, each
+/// truth value one.
+const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32, bools: Bools) -> Result<(), GgufError> {
     const WHAT: &str = "an array's elements";
+    if matches!((ty, bools), (ValueType::Bool, Bools::Unknown)) {
+        // Said first of an array that is cut off, as of any other.
+        let mut behind = *cursor;
+        attempt!(behind.take(len, WHAT));
+        while cursor.at() < behind.at() {
+            attempt!(read_bool(cursor));
+        }
+        return Ok(());
+    }
     if let Some(bytes) = ty.bytes() {
         // A product that overflows is more than any file holds.
         attempt!(cursor.take(len.saturating_mul(bytes), WHAT));
@@ -226,7 +260,7 @@ const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32) -> R
     while i < len {
         let ty = attempt!(ValueType::read(cursor));
         let len = attempt!(cursor.u64("an array's length"));
-        attempt!(skip(ty, len, cursor, depth + 1));
+        attempt!(skip(ty, len, cursor, depth + 1, bools));
         i += 1;
     }
     Ok(())
@@ -236,6 +270,7 @@ impl<'f> Array<'f> {
     /// The elements, in order.
     pub fn iter(self) -> impl Iterator<Item = Value<'f>> {
         let mut cursor = Cursor::new(self.body, 0);
-        (0..self.len).map_while(move |_| Value::read_as(self.ty, &mut cursor, self.body, &LongArrays::NONE).ok())
+        let value = move |_| Value::read_as(self.ty, &mut cursor, self.body, &LongArrays::NONE, Bools::Checked).ok();
+        (0..self.len).map_while(value)
     }
 }

@@ -26,11 +26,6 @@ pub enum LoadError {
         /// Its name (cut off when very long).
         name: heapless::String<48>,
     },
-    /// A tensor that stands twice.
-    DuplicateTensor {
-        /// Its name.
-        name: heapless::String<48>,
-    },
     /// A tensor has other dimensions than the header says.
     TensorShape {
         /// Its layer.
@@ -105,7 +100,6 @@ impl fmt::Display for LoadError {
             Self::UnusedTensor { ref name } => {
                 write!(f, "the tensor {name} is not part of this architecture as it is supported")
             }
-            Self::DuplicateTensor { ref name } => write!(f, "the tensor {name} stands twice in the file"),
             Self::TensorShape { layer, name, want, found } => {
                 let name = TensorName(layer, name);
                 write!(f, "the tensor {name} is {} x {}", found[0], found[1])?;

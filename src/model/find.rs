@@ -213,7 +213,7 @@ impl<'f> Finder<'f> {
         Ok(Found { ty, layout, offset: tensor.offset, bytes })
     }
 
-    /// The error for the first tensor that no slot takes, or that is not the first to be taken.
+    /// The error for the first tensor that no slot takes.
     pub(super) fn unused(&self) -> LoadError {
         let mut seen = Seen::default();
         for tensor in self.gguf.tensors() {
@@ -227,12 +227,9 @@ impl<'f> Finder<'f> {
             }
             None => false,
         };
-        if let Some(tensor) = self.gguf.tensors().find(|tensor| !is_used(tensor.name)) {
-            return LoadError::UnusedTensor { name: cut_off(tensor.name) };
-        }
-        let mut seen = Seen::default();
-        let twice = self.gguf.tensors().find(|tensor| !seen.insert(tensor.name));
-        LoadError::DuplicateTensor { name: cut_off(twice.map_or("", |tensor| tensor.name)) }
+        // Names stand once, so that one is left over where fewer were taken than there are.
+        let unused = self.gguf.tensors().find(|tensor| !is_used(tensor.name));
+        LoadError::UnusedTensor { name: cut_off(unused.map_or("", |tensor| tensor.name)) }
     }
 }
 
@@ -252,31 +249,26 @@ fn slot_of(name: &str) -> Option<Slot> {
     })
 }
 
-/// A set of slots: a bit each.
+/// A set of slots of layers: a bit each.
 struct Seen {
-    globals: u32,
     layers: [u32; MAX_LAYERS as usize],
 }
 
 impl Default for Seen {
     fn default() -> Self {
         const { assert!(LayerSlot::N <= 32) };
-        Self { globals: 0, layers: [0; MAX_LAYERS as usize] }
+        Self { layers: [0; MAX_LAYERS as usize] }
     }
 }
 
 impl Seen {
-    /// Whether the name is new; names without a slot always are.
-    fn insert(&mut self, name: &str) -> bool {
-        let (bits, slot) = match slot_of(name) {
-            Some(Slot::Global(slot)) => (Some(&mut self.globals), slot as usize),
-            Some(Slot::Layer(layer, slot)) => (self.layers.get_mut(layer), slot as usize),
-            None => return true,
-        };
-        let Some(bits) = bits else { return true };
-        let is_new = *bits & 1 << slot == 0;
-        *bits |= 1 << slot;
-        is_new
+    /// Names without a slot of a layer are left out.
+    fn insert(&mut self, name: &str) {
+        if let Some(Slot::Layer(layer, slot)) = slot_of(name)
+            && let Some(bits) = self.layers.get_mut(layer)
+        {
+            *bits |= 1 << slot as usize;
+        }
     }
 
     fn contains(&self, layer: usize, slot: LayerSlot) -> bool {

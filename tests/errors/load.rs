@@ -12,7 +12,11 @@ fn load_errors() {
     let shape_error = |layer, name, want, found| LoadError::TensorShape { layer, name, want, found };
     let change = |name: &str, change: &dyn Fn(&mut Stored)| {
         let mut parts = parts();
-        change(parts.tensor(name));
+        let tensor = parts.tensor(name);
+        change(tensor);
+        // As many bytes as shape and type say: files that overlap are refused before.
+        let n_weights: usize = tensor.shape.iter().product();
+        tensor.bytes.resize(n_weights * if tensor.ty == 1 { 2 } else { 4 }, 0);
         parts
     };
     let with = |name: &str, like: &str| {
@@ -22,7 +26,6 @@ fn load_errors() {
         parts
     };
     let missing = |layer, name| LoadError::MissingTensor { layer, name };
-    let twice = |name: &str| LoadError::DuplicateTensor { name: name.try_into().expect("short") };
     let unused = |name: &str| LoadError::UnusedTensor { name: name.try_into().expect("short") };
     let cases: Vec<(&str, Parts, LoadError, &[&str])> = vec![
         (
@@ -115,19 +118,7 @@ fn load_errors() {
             unused("token_embd_norm.weight"),
             &["token_embd_norm"],
         ),
-        (
-            "a name twice",
-            with("output_norm.weight", "output_norm.weight"),
-            twice("output_norm.weight"),
-            &["output_norm.weight", "twice"],
-        ),
-        (
-            "a name in a layer twice",
-            with("blk.1.ffn_up.weight", "blk.1.ffn_up.weight"),
-            twice("blk.1.ffn_up.weight"),
-            &["blk.1.ffn_up.weight", "twice"],
-        ),
-        ("a long name", with(&"x".repeat(99), "output_norm.weight"), unused(&"x".repeat(48)), &["xxxxxxxx"]),
+        ("a long name", with(&"x".repeat(63), "output_norm.weight"), unused(&"x".repeat(48)), &["xxxxxxxx"]),
         (
             "a row too many",
             change("blk.0.ffn_up.weight", &|t| t.shape[0] = 97),
@@ -142,10 +133,7 @@ fn load_errors() {
         ),
         (
             "three dimensions",
-            change("blk.0.ffn_up.weight", &|t| {
-                t.shape = vec![1, 2, 96, 64];
-                t.bytes.extend(t.bytes.clone())
-            }),
+            change("blk.0.ffn_up.weight", &|t| t.shape = vec![1, 2, 96, 64]),
             shape_error(Some(0), "ffn_up.weight", [64, 96], [64, 96, 2, 1]),
             &["64 x 96 x 2", "not 64 x 96"],
         ),

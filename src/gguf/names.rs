@@ -1,0 +1,127 @@
+//! Names that stand twice, found without room for the names.
+//!
+//! Names fall into groups by their hashes, so many that one fits a small table. The file's table is walked once for each group:
+//! once or a few times for any real file, 64 times at most. The small table holds 16 bits of each hash. Two names that share
+//! them are compared, for which the file is walked once more; of names that differ one in some ten thousand needs it, so a
+//! file where many do was made to take long, and is refused.
+
+/// Slots of the table: 1 KiB of stack.
+const SLOTS: usize = 512;
+/// Slots that may be taken: far above what chance makes of the average.
+const MAX_TAKEN: usize = 448;
+/// Names of a group on average.
+const GROUP: u64 = 256;
+/// Names that are compared before the file is refused.
+pub(super) const MAX_ALIKE: u64 = 64;
+
+/// Groups of so many names.
+pub(super) const fn n_groups(n_names: u64) -> u64 {
+    n_names.div_ceil(GROUP)
+}
+
+/// What is known of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It belongs to another group, or differs from all before it.
+    No,
+    /// It may have stood before.
+    Perhaps,
+    /// There is no room for it: names of one group, more than chance brings together.
+    NoRoom,
+}
+
+/// The names of one group so far.
+pub(super) struct Group {
+    number: u64,
+    n_groups: u64,
+    /// 16 bits of a hash each; 0 for none.
+    slots: [u16; SLOTS],
+    n_taken: usize,
+}
+
+impl Group {
+    pub(super) const fn new(number: u64, n_groups: u64) -> Self {
+        Self { number, n_groups, slots: [0; SLOTS], n_taken: 0 }
+    }
+
+    /// Takes note of a name, if it is of this group.
+    pub(super) const fn add(&mut self, name: &[u8]) -> Seen {
+        let hash = hash(name);
+        if (hash >> 48) % self.n_groups != self.number {
+            return Seen::No;
+        }
+        let bits = match (hash >> 32) as u16 {
+            0 => 1,
+            bits => bits,
+        };
+        let mut slot = hash as usize % SLOTS;
+        // Some slots are always free.
+        while self.slots[slot] != 0 {
+            if self.slots[slot] == bits {
+                return Seen::Perhaps;
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        if self.n_taken == MAX_TAKEN {
+            return Seen::NoRoom;
+        }
+        self.slots[slot] = bits;
+        self.n_taken += 1;
+        Seen::No
+    }
+}
+
+/// FNV-1a, its bits mixed once more (as MurmurHash3 ends).
+const fn hash(mut bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    while let Some((byte, rest)) = bytes.split_first() {
+        hash = (hash ^ *byte as u64).wrapping_mul(0x0100_0000_01b3);
+        bytes = rest;
+    }
+    hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ hash >> 33
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each group says of names `0..n`.
+    fn count(n: u64) -> [usize; 3] {
+        let mut found = [0; 3];
+        for number in 0..n_groups(n) {
+            let mut group = Group::new(number, n_groups(n));
+            for i in 0..n {
+                found[group.add(heapless::format!(32; "blk.{i}.ffn_up.weight").unwrap().as_bytes()) as usize] += 1;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn names_that_differ_are_hardly_ever_compared() {
+        for n in [0, 1, 256, 257, 3000, 16_384] {
+            let [_, perhaps, no_room] = count(n);
+            assert!(perhaps <= 4 && no_room == 0, "{n} names: {perhaps} compared, {no_room} without room");
+        }
+    }
+
+    #[test]
+    fn a_name_is_seen_again_in_its_group_alone() {
+        let names = ["a", "b", "token_embd.weight", "a"];
+        let mut n_seen = 0;
+        for number in 0..3 {
+            let mut group = Group::new(number, 3);
+            n_seen += names.iter().filter(|name| group.add(name.as_bytes()) == Seen::Perhaps).count();
+        }
+        assert_eq!(n_seen, 1);
+    }
+
+    #[test]
+    fn a_full_table_says_so() {
+        let mut group = Group::new(0, 1);
+        let seen = (0..2000).map(|i| group.add(heapless::format!(8; "{i}").unwrap().as_bytes()));
+        assert!(seen.filter(|&seen| seen == Seen::NoRoom).count() > 1000);
+    }
+}

@@ -1,0 +1,109 @@
+//! The entries of tensors.
+
+use nearfield_kernels::Layout;
+
+use super::cursor::{Cursor, attempt};
+use super::error::{GgufError, Name};
+
+/// Dimensions of a tensor, as in ggml.
+pub(super) const MAX_DIMS: usize = 4;
+/// Bytes of a name, as in ggml (`GGML_MAX_NAME` counts a zero behind it).
+const MAX_NAME: u64 = 63;
+const NAME: &str = "a tensor's name";
+
+/// A tensor as the file describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorInfo<'f> {
+    /// For example `blk.0.attn_qkv.weight`.
+    pub name: &'f str,
+    /// Number of dimensions; those past it are 1.
+    pub n_dims: usize,
+    /// Dimensions, fastest first: `[n_cols, n_rows, ...]`.
+    pub dims: [u64; MAX_DIMS],
+    /// The number of the weight type and its layout (see [`Layout::from_gguf`]), which the runtime may not know.
+    pub ty: u32,
+    /// Offset from the start of the data.
+    pub offset: u64,
+    /// Offset of this entry in the file.
+    pub(super) at: u64,
+}
+
+impl<'f> TensorInfo<'f> {
+    /// The entry that begins where the cursor stands.
+    pub(super) const fn read(cursor: &mut Cursor<'f>) -> Result<Self, GgufError> {
+        let at = cursor.at() as u64;
+        let name = attempt!(cursor.name(NAME, MAX_NAME));
+        let found = attempt!(cursor.u32("a tensor's dimensions"));
+        if found as usize > MAX_DIMS {
+            return Err(GgufError::Dimensions { name: Name::new(name), found });
+        }
+        let n_dims = found as usize;
+        let mut dims = [1; MAX_DIMS];
+        let mut i = 0;
+        while i < n_dims {
+            dims[i] = attempt!(cursor.u64("a tensor's dimensions"));
+            i += 1;
+        }
+        let ty = attempt!(cursor.u32("a tensor's type"));
+        let offset = attempt!(cursor.u64("a tensor's offset"));
+        Ok(Self { name, n_dims, dims, ty, offset, at })
+    }
+
+    /// The name of the entry where the cursor stands, which moves to the next entry: nothing else of it is looked at.
+    pub(super) const fn skip(cursor: &mut Cursor<'f>) -> Result<&'f [u8], GgufError> {
+        let name = attempt!(cursor.string(NAME));
+        let n_dims = attempt!(cursor.u32("a tensor's dimensions"));
+        attempt!(cursor.take(8 * n_dims as u64 + 4 + 8, "a tensor"));
+        Ok(name)
+    }
+
+    /// Offset in the file of what follows this entry.
+    pub const fn end(&self) -> u64 {
+        self.type_at() + 4 + 8
+    }
+
+    /// Offset in the file of the type's number.
+    pub const fn type_at(&self) -> u64 {
+        // The entry: name with its length, number of dimensions, dimensions, type, offset.
+        self.at + 8 + self.name.len() as u64 + 4 + 8 * self.n_dims as u64
+    }
+
+    /// Bytes of the tensor; `None` for a type that the runtime cannot read.
+    pub const fn n_bytes(&self) -> Option<u64> {
+        match self.size() {
+            Ok(n) => n,
+            Err(_) => None,
+        }
+    }
+
+    /// `Ok(None)` for an unknown type.
+    pub(super) const fn size(&self) -> Result<Option<u64>, GgufError> {
+        // ggml counts elements in 63 bits.
+        if product(self.dims[0], self.dims).is_none() {
+            return Err(GgufError::TensorSize { name: Name::new(self.name) });
+        }
+        let Some((ty, _)) = Layout::from_gguf(self.ty) else { return Ok(None) };
+        let block_len = ty.block_len() as u64;
+        let row = (self.dims[0] / block_len).checked_mul(ty.block_bytes() as u64);
+        match row {
+            Some(row) if self.dims[0].is_multiple_of(block_len) => match product(row, self.dims) {
+                Some(n) => Ok(Some(n)),
+                None => Err(GgufError::TensorSize { name: Name::new(self.name) }),
+            },
+            _ => Err(GgufError::TensorSize { name: Name::new(self.name) }),
+        }
+    }
+}
+
+/// `row` times all dimensions but the first, if 63 bits can count it.
+const fn product(row: u64, dims: [u64; MAX_DIMS]) -> Option<u64> {
+    let (mut n, mut i) = (row, 1);
+    while i < MAX_DIMS {
+        n = match n.checked_mul(dims[i]) {
+            Some(n) => n,
+            None => return None,
+        };
+        i += 1;
+    }
+    if n <= i64::MAX as u64 { Some(n) } else { None }
+}
