@@ -9,14 +9,16 @@ use anyhow::Result;
 use clap::Args;
 use nearfield::gguf::{Array, Value};
 use nearfield::kernels::block::gguf_type_name;
+use nearfield::tokenizer::Vocab;
 use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, SessionConfig};
 
 use crate::args::ModelArgs;
-use crate::engine::N_BATCH;
+use crate::engine::{N_BATCH, allocate};
 use crate::kv_file;
 use crate::model_file::ModelFile;
 use crate::report::{Bytes, Summary, parts};
 use crate::standard_output::StandardOutput;
+use crate::text;
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
@@ -39,24 +41,38 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     if kv_file::is_snapshot(file.bytes()) {
         return kv_file::inspect(&file.name, file.bytes(), &mut out);
     }
-    let gguf = file.gguf()?;
+    // Of a broken file, as much as can be read.
+    let (gguf, broken) = Gguf::parse_partly(file.bytes());
+    if !matches!(gguf.version(), 2 | 3) {
+        return file.gguf().map(drop);
+    }
     writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.bytes().len() as u64))?;
     metadata(&gguf, &mut out)?;
     tensors(&gguf, &mut out)?;
-    match Model::from_gguf(file.bytes()) {
-        Ok(model) => {
-            shape(&model, &mut out)?;
-            match model.shape().arch.is_encoder() {
-                false => needs(&model, args.ctx, &mut out)?,
-                true => needs_of_encoder(&model, args.ctx, &mut out)?,
-            }
-        }
-        Err(error) => writeln!(out, "\ncannot run: {error}")?,
+    if broken.is_some() {
+        return file.gguf().map(drop);
     }
-    if let Err(error) = file.vocab() {
+    let model = file.model();
+    if let Ok(model) = &model {
+        shape(model, &mut out)?;
+        match model.shape().arch.is_encoder() {
+            false => needs(model, args.ctx, &mut out)?,
+            true => needs_of_encoder(model, args.ctx, &mut out)?,
+        }
+    }
+    if let Err(error) = file.vocab().and_then(|vocab| with_tokenizer(vocab)) {
         writeln!(out, "\nno text: {error:#}")?;
     }
-    Ok(())
+    model.map(drop).inspect_err(|error| {
+        // The reader of a closed pipe is told by the code alone.
+        let _ = writeln!(out, "\ncannot run: {error:#}");
+    })
+}
+
+/// That a text can be made into tokens, as every command that reads one does it.
+fn with_tokenizer(vocab: Vocab<'_>) -> Result<()> {
+    let mut lines = allocate(text::index_bytes(&vocab)?)?;
+    text::tokenizer(vocab, &mut lines).map(drop)
 }
 
 fn metadata(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {

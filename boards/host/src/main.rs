@@ -10,6 +10,7 @@ mod convert;
 mod embed;
 mod encoding;
 mod engine;
+mod file_kind;
 mod gguf_out;
 mod inspect;
 mod interactive;

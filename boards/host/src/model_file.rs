@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use memmap2::{Mmap, MmapOptions};
 use nearfield::kernels::{self, Kernels, Layout, Matrix};
 use nearfield::tokenizer::Vocab;
-use nearfield::{EncodeError, Gguf, Line, Model, ModelId, RunError, TensorInfo};
+use nearfield::{EncodeError, Gguf, GgufError, Line, Model, ModelId, RunError, TensorInfo};
 
 use crate::args::Repack;
 use crate::engine::{Memory, allocate};
+use crate::file_kind;
 use crate::interrupt::{self, Interrupted};
 use crate::output_file;
 use crate::packing::Packing;
@@ -113,12 +114,28 @@ impl ModelFile {
 
     /// The model in it.
     pub fn model(&self) -> Result<Model<'_>> {
-        Model::from_gguf(self.bytes()).with_context(|| self.name.clone())
+        Model::from_gguf(self.bytes()).map_err(|error| self.named(error.into()))
+    }
+
+    /// An error of the file with its name. Of one that is something else than a model, it says what instead.
+    fn named(&self, error: Error) -> Error {
+        let instead = match Gguf::parse_partly(self.bytes()) {
+            (_, Some(GgufError::Magic { .. })) => file_kind::instead_of_gguf(self.bytes()),
+            (gguf, None) => file_kind::instead_of_model(&gguf).map(Into::into),
+            (_, Some(_)) if file_kind::is_unfinished(Path::new(&self.name)) => {
+                return error.context(format!("{}: by its name it is still being fetched", self.name));
+            }
+            (_, Some(_)) => None,
+        };
+        match instead {
+            Some(instead) => anyhow!("{}: no model: {instead}", self.name),
+            None => error.context(self.name.clone()),
+        }
     }
 
     /// The tables in it.
     pub fn gguf(&self) -> Result<Gguf<'_>> {
-        Gguf::parse(self.bytes()).with_context(|| self.name.clone())
+        Gguf::parse(self.bytes()).map_err(|error| self.named(error.into()))
     }
 
     /// The vocabulary in it.
@@ -193,6 +210,9 @@ pub fn map_input(path: &Path) -> Result<Mmap> {
 pub fn map(path: &Path) -> Result<Mmap> {
     // Before it is opened: opening a pipe would wait for a writer.
     let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        bail!("{}", file_kind::folder(path).unwrap_or_else(|| "a folder, not a file".into()));
+    }
     ensure!(metadata.is_file(), "not a file");
     ensure!(metadata.len() > 0, "the file is empty");
     let file = File::open(path)?;

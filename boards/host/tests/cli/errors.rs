@@ -1,5 +1,6 @@
 //! Everything that can be wrong gives one line and an exit code that is not zero.
 
+use crate::reference::gguf_writer::Value;
 use crate::{Folder, tiny};
 
 #[test]
@@ -11,20 +12,128 @@ fn files_that_are_no_model() {
     f.write("header.gguf", &model[..20]);
     f.write("half.gguf", &model[..model.len() / 2]);
     f.write("other.gguf", &tiny::model("llama"));
-    for command in ["run", "tokenize", "inspect", "logits --tokens 1 -o out.npy"] {
+    for command in ["run", "tokenize", "logits --tokens 1 -o out.npy"] {
         let fails = |name: &str, want: &str| {
             let line = format!("{command} -m {name}");
             f.fails(&line, 1, want);
         };
         fails("none.gguf", "cannot open none.gguf: No such file");
-        fails(".", "cannot open .: not a file");
+        fails(".", "cannot open .: a folder, not a file");
         fails("empty.gguf", "cannot open empty.gguf: the file is empty");
         fails("text.gguf", "text.gguf: not a GGUF file: it begins with \"Once\"");
         fails("header.gguf", "header.gguf: the file ends too early: the header at byte 16 needs 8 bytes, 4 are left");
-        fails("half.gguf", "half.gguf: the tensor at byte ");
+        fails("half.gguf", "half.gguf: the tensor ");
     }
+    f.fails("inspect text.gguf", 1, "text.gguf: not a GGUF file: it begins with \"Once\"");
     f.fails("run -m other.gguf", 1, "other.gguf: general.architecture is llama, not one of: bloom mpt");
     assert!(!f.names().contains(&"out.npy".into()));
+}
+
+/// Files of other kinds say what they are and what to do with them.
+#[test]
+fn files_of_other_kinds() {
+    let f = Folder::new();
+    let safetensors = [&2u64.to_le_bytes()[..], b"{}"].concat();
+    let mut big_endian = tiny::model("mpt");
+    big_endian[4..8].reverse();
+    let mut old = tiny::model("mpt");
+    old[4] = 1;
+    let cases: [(&[u8], &str); 15] = [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+            "no model: a Git LFS pointer, not the file itself: `git lfs pull`",
+        ),
+        (&safetensors, "no model: a safetensors file: `nearfield convert` takes the folder"),
+        (b"{\"architectures\": []}", "no model: a JSON file: `nearfield convert` takes the folder"),
+        (b"PK\x03\x04\x14\0", "no model: a PyTorch checkpoint: saved with safe_serialization=True"),
+        (b"\x80\x02\x8a\n", "no model: a PyTorch checkpoint"),
+        (b"\x08\x07\x12\x07pytorch", "no model: an ONNX file"),
+        (b"\n<!DOCTYPE html><html>", "no model: an HTML page: the download brought a page"),
+        (b"<HTML><head>", "no model: an HTML page"),
+        (b"tjgg\x03\0\0\0", "no model: a GGML file of before GGUF: convert the original model anew"),
+        (b"lmgg\0\0\0\0", "no model: a GGML file of before GGUF"),
+        (b"algg\x01\0\0\0", "no model: a LoRA adapter of before GGUF"),
+        (b"\x1f\x8b\x08\0", "no model: a compressed file: unpack it first"),
+        (b"FUGG\0\0\0\x03", "no model: a big-endian GGUF file"),
+        (&big_endian, "a big-endian GGUF file of version 3: little-endian ones can be read"),
+        (&old, "GGUF version 1: versions 2 and 3 can be read; convert the model anew"),
+    ];
+    for (bytes, want) in cases {
+        f.write("other.gguf", bytes);
+        for command in ["run", "tokenize", "inspect", "plan", "embed", "quantize -m"] {
+            let line = match command {
+                "embed" => "embed other.gguf text".into(),
+                "quantize -m" => "quantize other.gguf out.gguf Q4_0".into(),
+                command => format!("{command} other.gguf"),
+            };
+            f.fails(&line, 1, &format!("other.gguf: {want}"));
+        }
+    }
+    f.stdout("run tiny.gguf beep -n 3 --save-kv text.kv");
+    f.fails("run -m text.kv beep", 1, "text.kv: no model: a stored text: --load-kv takes it");
+    let model = tiny::model("mpt");
+    f.write("model.gguf.part", &model[..model.len() - 2000]);
+    f.fails("run -m model.gguf.part beep", 1, "model.gguf.part: by its name it is still being fetched: the tensor ");
+}
+
+#[test]
+fn files_and_folders_around_a_model() {
+    let f = Folder::new();
+    let of_type = |ty: &str| {
+        let file = crate::reference::gguf_writer::Writer::new(3);
+        file.meta("general.architecture", Value::string("mpt")).meta("general.type", Value::string(ty)).finish()
+    };
+    for (ty, want) in [
+        ("adapter", "no model: a LoRA adapter: merge it into its model"),
+        ("mmproj", "no model: the part of a model that sees or hears"),
+        ("imatrix", "no model: an importance matrix"),
+    ] {
+        f.write("other.gguf", &of_type(ty));
+        f.fails("run other.gguf beep", 1, &format!("other.gguf: {want}"));
+        let output = f.nearfield("inspect other.gguf");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(crate::text(&output.stdout).contains("general.type"), "what can be read is shown");
+        assert!(crate::text(&output.stderr).starts_with(&format!("nearfield: other.gguf: {want}")));
+    }
+    f.write("vocabulary.gguf", &tiny::vocabulary());
+    f.fails("run vocabulary.gguf beep", 1, "vocabulary.gguf: no model: a vocabulary without weights: it can tokenize");
+    assert_eq!(f.stdout("tokenize vocabulary.gguf he"), f.stdout("tokenize tiny.gguf he"));
+    for (name, want) in [
+        ("config.json", "the folder of a checkpoint: `nearfield convert folder -o MODEL.gguf`"),
+        ("adapter_config.json", "the folder of a LoRA adapter: merge it into its model"),
+    ] {
+        std::fs::create_dir_all(f.path().join("folder")).unwrap();
+        f.write(&format!("folder/{name}"), b"{}");
+        f.fails("run -m folder beep", 1, &format!("cannot open folder: {want}"));
+    }
+}
+
+/// The same checks as a run: what can be read is shown, and the exit code says that the rest cannot run.
+#[test]
+fn inspect_says_what_a_run_would() {
+    let f = Folder::new();
+    let model = tiny::model("mpt");
+    let inspect = |bytes: &[u8], code: i32, shown: &[&str], error: &str| {
+        f.write("file.gguf", bytes);
+        let output = f.nearfield("inspect file.gguf");
+        let (out, err) = (crate::text(&output.stdout), crate::text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{out}{err}");
+        assert!(shown.iter().all(|shown| out.contains(shown)), "{shown:?} in {out}");
+        assert!(err.contains(error) && err.lines().count() <= 1, "{error} in {err}");
+        let run = f.nearfield("run file.gguf beep -n 1");
+        assert_eq!(run.status.success(), code == 0 && !out.contains("no text"), "{}", crate::text(&run.stderr));
+    };
+    inspect(&model, 0, &["shape", "token_embd.weight"], "");
+    inspect(&tiny::model("llama"), 1, &["token_embd.weight", "cannot run: "], "general.architecture is llama");
+    inspect(&model[..model.len() - 2000], 1, &["mpt.block_count", "token_embd.weight"], "file.gguf: the tensor ");
+    // A merge of letters that no token has: the tokenizer alone can find it.
+    let at = model
+        .windows(4)
+        .position(|text| text == b"h he")
+        .unwrap_or_else(|| model.windows(3).position(|text| text == b"h e").expect("the first merge"));
+    let mut merge = model.clone();
+    merge[at] = b'\x7f';
+    inspect(&merge, 0, &["no text: ", "shape"], "");
 }
 
 #[test]

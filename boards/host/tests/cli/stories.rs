@@ -202,8 +202,10 @@ fn inspect_tells_what_is_in_a_file() {
     assert!(!told.contains('\u{1b}'), "control characters in a file are not for the terminal");
 
     f.write("other.gguf", &crate::tiny::model("llama"));
-    let told = f.stdout("inspect other.gguf");
-    assert!(told.contains("cannot run: general.architecture is llama, not one of: bloom mpt"), "{told}");
+    let output = f.nearfield("inspect other.gguf");
+    let told = crate::text(&output.stdout);
+    assert!(told.contains("cannot run: other.gguf: general.architecture is llama, not one of: bloom mpt"), "{told}");
+    assert_eq!(output.status.code(), Some(1), "as a run would");
 }
 
 #[test]

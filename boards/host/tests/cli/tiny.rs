@@ -157,6 +157,11 @@ fn with_qkv(architecture: &str, more: &[&str], qkv: impl Fn(&mut Random, usize) 
     file.tensor("output_norm.weight", &[N_EMBD], F32, ones).finish()
 }
 
+/// The vocabulary of [`model`], and no weights.
+pub fn vocabulary() -> Vec<u8> {
+    byte_level(metadata("mpt", "mpt", N_HEAD_KV, N_FF)).finish()
+}
+
 /// An encoder; a reranker with a head for scores, which says so.
 pub fn encoder(reranker: bool) -> Vec<u8> {
     encoder_with(byte_level, reranker, None)
