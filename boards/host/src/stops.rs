@@ -1,5 +1,7 @@
 //! What ends a text beside its length: tokens, and words that may be spread over several tokens.
 
+use nearfield::tokenizer::{TokenType, Tokenizer};
+
 /// Tokens and words that end a text; neither is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stops {
@@ -10,6 +12,16 @@ pub struct Stops {
 }
 
 impl Stops {
+    /// Adds words that someone asked for. One that names a control token is that token, too, which is never printed.
+    pub fn add(&mut self, tokenizer: &Tokenizer<'_, '_>, words: &[String]) {
+        for word in words {
+            let token = tokenizer.find(word);
+            let is_control = |&token: &u32| tokenizer.token_type(token) == Ok(TokenType::Control);
+            self.tokens.extend(token.filter(is_control));
+            self.texts.push(word.clone());
+        }
+    }
+
     /// Where the first of the words begins in `text`.
     pub fn find(&self, text: &str) -> Option<usize> {
         self.texts.iter().filter_map(|stop| text.find(stop)).min()

@@ -6,7 +6,7 @@ use std::io::{BufRead, Read, stdin};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use nearfield::tokenizer::{EncodeOptions, Encoded, Tokenizer, TokenizerError, Vocab};
+use nearfield::tokenizer::{EncodeOptions, Encoded, TokenType, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Line};
 
 use crate::interrupt::while_waiting;
@@ -41,6 +41,10 @@ pub fn encode(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions
 pub struct Notes {
     /// Bytes that the vocabulary has no tokens for.
     n_skipped: usize,
+    /// A control token whose name stands in a text and is read as letters.
+    named: Option<String>,
+    /// Whether a text begins with the token that is put before it.
+    begins_twice: bool,
 }
 
 impl Notes {
@@ -50,6 +54,28 @@ impl Notes {
         let Encoded { n_tokens, n_skipped } = tokenizer.encode_counted(text, options, &mut tokens)?;
         tokens.truncate(n_tokens);
         self.n_skipped += n_skipped;
+        let begins_twice = matches!(tokens[..], [first, second, ..] if first == second);
+        self.begins_twice |= options.add_bos && begins_twice;
+        Ok(tokens)
+    }
+
+    /// The same of a text that someone may have written for a command with `--special`: looks for names of control tokens in it,
+    /// which takes as long again.
+    pub fn encode_looking_for_names(
+        &mut self,
+        tokenizer: &Tokenizer<'_, '_>,
+        text: &[u8],
+        options: EncodeOptions,
+    ) -> Result<Vec<u32>> {
+        let tokens = self.encode(tokenizer, text, options)?;
+        if !options.parse_special && self.named.is_none() {
+            let plain = EncodeOptions { add_bos: false, add_eos: false, parse_special: true };
+            let with_names = encode(tokenizer, text, plain)?;
+            let is_control = |&&token: &&u32| tokenizer.token_type(token) == Ok(TokenType::Control);
+            let name = |token: &u32| tokenizer.bytes(*token).map(|bytes| bytes.collect::<Vec<u8>>());
+            let named = with_names.iter().find(is_control).map(name).transpose()?;
+            self.named = named.map(|name| String::from_utf8_lossy(&name).into_owned());
+        }
         Ok(tokens)
     }
 
@@ -61,6 +87,14 @@ impl Notes {
             n => report::note(format_args!(
                 "the text has {n} bytes that the vocabulary has no tokens for: they are left out"
             )),
+        }
+        if let Some(name) = &self.named {
+            report::note(format_args!(
+                "the text names the control token {name}, which is read as letters: --special reads the token"
+            ));
+        }
+        if self.begins_twice {
+            report::note("the text begins with the token that is put before every text: it stands there twice");
         }
     }
 }

@@ -67,7 +67,11 @@ pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
             false => tokenizer.options(),
         };
         let mut notes = Notes::default();
-        let tokens = notes.encode(tokenizer, &text, EncodeOptions { parse_special: args.special, ..options })?;
+        let tokens = notes.encode_looking_for_names(
+            tokenizer,
+            &text,
+            EncodeOptions { parse_special: args.special, ..options },
+        )?;
         notes.tell();
         let words: Vec<String> = tokens.iter().map(u32::to_string).collect();
         Ok(writeln!(StandardOutput::lock(), "{}", words.join(" "))?)

@@ -31,7 +31,7 @@ fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Resu
     let tokenizer = text::tokenizer(vocab, &mut lines)?;
     let options = EncodeOptions { parse_special, ..tokenizer.options() };
     let mut notes = Notes::default();
-    let mut tokens = notes.encode(&tokenizer, &bytes, options)?;
+    let mut tokens = notes.encode_looking_for_names(&tokenizer, &bytes, options)?;
     notes.tell();
     let n_found = tokens.len();
     ensure!(n_found >= n, "{n_found} tokens: depth and test together are {n}");

@@ -61,8 +61,9 @@ impl<'t> Conversation<'t> {
         let format = chat.format().context("a format")?;
         let find = |token: &&str| find(teller.tokenizer, chat, token);
         let tokens = format.stop_tokens.iter().map(find).collect::<Result<_>>()?;
-        let texts = format.stop_texts.iter().map(ToString::to_string).chain(teller.args.stop.iter().cloned()).collect();
-        let conversation = Self { teller, chat, format, stops: Stops { tokens, texts }, turns: Vec::new() };
+        let mut stops = Stops { tokens, texts: format.stop_texts.iter().map(ToString::to_string).collect() };
+        stops.add(teller.tokenizer, &teller.args.stop);
+        let conversation = Self { teller, chat, format, stops, turns: Vec::new() };
         conversation.prompt(b"")?;
         Ok(conversation)
     }

@@ -2,7 +2,7 @@
 //!
 //! A table, no template language: each published model has one format, and there are few of them.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use nearfield::gguf::Value;
 
@@ -15,6 +15,8 @@ pub enum Chat {
     Auto,
     /// MPT-7b-chat, MPT-30b-chat
     Chatml,
+    /// ChatML without words on the model itself: fine-tunes whose template is ChatML
+    ChatmlBare,
     /// MPT-7b-instruct
     MptInstruct,
     /// MPT-30b-instruct, MPT-7b-8k-instruct
@@ -22,6 +24,8 @@ pub enum Chat {
     Mpt30bInstruct,
     /// BLOOMZ: the question and nothing else
     Plain,
+    /// BLOOMZ-560m-sft-chat and kin
+    BloomzSft,
     /// Baichuan-13B-Chat
     Baichuan,
     /// Baichuan2-13B-Chat
@@ -73,6 +77,7 @@ impl Chat {
                 stop_tokens: &["<|im_end|>"],
                 stop_texts: &[],
             },
+            Self::ChatmlBare => Format { system: "", ..Self::Chatml.format()? },
             // MPT-7b-instruct's model card, after Dolly.
             Self::MptInstruct => Format {
                 system: "Below is an instruction that describes a task. Write a response that appropriately completes the \
@@ -102,6 +107,16 @@ impl Chat {
                 answer: "",
                 answered: "\n",
                 stop_tokens: &[],
+                stop_texts: &[],
+            },
+            // The model cards of cmarkea's models: `</s>question<s>`, and `</s>` behind an answer, which the next question begins with.
+            Self::BloomzSft => Format {
+                system: "",
+                around_system: ["", ""],
+                question: "{</s>}",
+                answer: "{<s>}",
+                answered: "",
+                stop_tokens: &["</s>"],
                 stop_texts: &[],
             },
             // `user_token_id` 195 and `assistant_token_id` 196 of the models' generation_config.json.
@@ -181,40 +196,193 @@ impl Chat {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// The format of a model.
+    /// The format of a model: of a published one by what it is called and the tokens that it has, of another by its template.
     pub fn of_model(teller: &Teller<'_>) -> Result<Self> {
         let gguf = teller.file.gguf()?;
         let word = |key| match gguf.get(key) {
-            Some(Value::String(word)) => String::from_utf8_lossy(word).to_lowercase(),
+            Some(Value::String(word)) => String::from_utf8_lossy(word).into_owned(),
             _ => String::new(),
         };
         let (architecture, name) = (word("general.architecture"), word("general.name"));
-        let has = |token| teller.tokenizer.find(token).is_some();
-        Ok(match &*architecture {
-            "mpt" if has("<|im_start|>") => Self::Chatml,
-            "mpt" if name.contains("instruct") && (name.contains("30b") || name.contains("8k")) => Self::Mpt30bInstruct,
-            "mpt" if name.contains("instruct") => Self::MptInstruct,
-            "bloom" if name.contains("bloomz") => Self::Plain,
-            "baichuan"
-                if name.contains("chat")
-                    && has("<reserved_106>")
-                    && has("<reserved_107>")
-                    && !has("<reserved_102>") =>
-            {
-                Self::Baichuan2
-            }
-            "baichuan" if name.contains("chat") && name.contains("baichuan2") => Self::Baichuan2,
-            "baichuan" if name.contains("chat") => Self::Baichuan,
-            "refact" if has("<empty_output>") => Self::Refact,
-            "jais" if name.contains("chat") && name.contains("family") => Self::JaisFamily,
-            "jais" if name.contains("chat") => Self::Jais,
-            _ => {
-                let names: Vec<String> = Self::value_variants()[1..].iter().map(|chat| chat.name()).collect();
-                bail!(
-                    "--chat: no chat format is known for this model ({architecture}, \"{name}\"): --chat=NAME takes one of {}",
-                    names.join(", ")
-                )
-            }
+        let has = |token: &str| teller.tokenizer.find(token).is_some();
+        let has_tokens = |chat: &Self| chat.format().is_some_and(|format| format.tokens().all(|token| has(token)));
+        // Two models under one architecture and one name are told apart by their tokens.
+        let found = match &*architecture {
+            "mpt" if has_tokens(&Self::Chatml) => Some(Self::Chatml),
+            "refact" => Some(Self::Refact),
+            architecture => published(architecture, &name),
+        };
+        let by_template = || of_template(&word("tokenizer.chat_template"));
+        found.filter(has_tokens).or_else(|| by_template().filter(has_tokens)).with_context(|| {
+            let names: Vec<String> = Self::value_variants()[1..].iter().map(|chat| chat.name()).collect();
+            let (name, names) = (name.to_lowercase(), names.join(", "));
+            format!("--chat: no chat format is known for this model ({architecture}, \"{name}\"): --chat=NAME takes one of {names}")
         })
+    }
+}
+
+/// Published models: architecture, name, format.
+const PUBLISHED: [(&str, &[&str], Chat); 8] = [
+    ("mpt", &["mpt-7b-instruct"], Chat::MptInstruct),
+    ("mpt", &["mpt-30b-instruct", "mpt-7b-8k-instruct"], Chat::Mpt30bInstruct),
+    (
+        "bloom",
+        &[
+            "bloomz",
+            "bloomz-560m",
+            "bloomz-1b1",
+            "bloomz-1b7",
+            "bloomz-3b",
+            "bloomz-7b1",
+            "bloomz-mt",
+            "bloomz-p3",
+            "bloomz-7b1-mt",
+            "bloomz-7b1-p3",
+        ],
+        Chat::Plain,
+    ),
+    ("bloom", &["bloomz-560m-sft-chat", "bloomz-3b-sft-chat", "bloomz-7b1-mt-sft-chat"], Chat::BloomzSft),
+    ("baichuan", &["baichuan-13b-chat"], Chat::Baichuan),
+    ("baichuan", &["baichuan2-13b-chat"], Chat::Baichuan2),
+    ("jais", &["jais-13b-chat", "jais-30b-chat-v1", "jais-30b-chat-v3"], Chat::Jais),
+    (
+        "jais",
+        &[
+            "jais-family-590m-chat",
+            "jais-family-1p3b-chat",
+            "jais-family-2p7b-chat",
+            "jais-family-6p7b-chat",
+            "jais-family-13b-chat",
+            "jais-family-30b-8k-chat",
+            "jais-family-30b-16k-chat",
+        ],
+        Chat::JaisFamily,
+    ),
+];
+
+/// Words that may stand around a model's name: whose it is, and how its file is stored.
+const AROUND: [&str; 34] = [
+    "mosaicml",
+    "bigscience",
+    "baichuan",
+    "inc",
+    "inceptionai",
+    "core42",
+    "cmarkea",
+    "models",
+    "model",
+    "hf",
+    "gguf",
+    "ggml",
+    "quantized",
+    "q2",
+    "q3",
+    "q4",
+    "q5",
+    "q6",
+    "q8",
+    "iq4",
+    "0",
+    "1",
+    "k",
+    "s",
+    "m",
+    "l",
+    "nl",
+    "xs",
+    "f16",
+    "fp16",
+    "f32",
+    "fp32",
+    "bf16",
+    "v2",
+];
+
+/// The format of the published model of that name, as its makers or a converter write it.
+fn published(architecture: &str, name: &str) -> Option<Chat> {
+    let words_of = |name: &str| -> Vec<String> {
+        name.to_lowercase()
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(Into::into)
+            .collect()
+    };
+    let words = words_of(name);
+    let is_around = |word: &String| AROUND.contains(&&**word);
+    let is = |known: &&str| {
+        let known = words_of(known);
+        let at = words.windows(known.len()).position(|part| part == known);
+        at.is_some_and(|at| words[..at].iter().chain(&words[at + known.len()..]).all(is_around))
+    };
+    let rows = PUBLISHED.iter().filter(|(of, ..)| *of == architecture);
+    rows.filter_map(|(_, names, chat)| names.iter().any(|known| is(&known)).then_some(*chat)).next()
+}
+
+/// The format that a template writes, if it is one of those here.
+fn of_template(template: &str) -> Option<Chat> {
+    let says = |words: &[&str]| words.iter().all(|word| template.contains(word));
+    let role = says(&["message['role']"]) || says(&["message.role"]) || says(&["message[\"role\"]"]);
+    (role && says(&["<|im_start|>", "<|im_end|>", "<|im_start|>assistant"])).then_some(Chat::ChatmlBare)
+}
+
+impl Format {
+    /// The tokens that stand in it.
+    fn tokens(&self) -> impl Iterator<Item = &'static str> {
+        let words = [self.around_system[0], self.around_system[1], self.question, self.answer, self.answered];
+        let in_braces = |words: &'static str| words.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+        words.into_iter().flat_map(in_braces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_models_are_known_by_their_names_alone() {
+        for (architecture, name, want) in [
+            ("mpt", "mpt-7b-instruct", Some(Chat::MptInstruct)),
+            ("mpt", "mosaicml/mpt-7b-instruct", Some(Chat::MptInstruct)),
+            ("mpt", "Mpt 7b Instruct", Some(Chat::MptInstruct)),
+            ("mpt", "mpt-7b-instruct-Q4_0.gguf", Some(Chat::MptInstruct)),
+            ("mpt", "mpt-7b-8k-instruct", Some(Chat::Mpt30bInstruct)),
+            ("mpt", "mpt-30b-instruct", Some(Chat::Mpt30bInstruct)),
+            ("mpt", "replit-code-instruct-glaive", None),
+            ("mpt", "mpt-7b", None),
+            ("mpt", "mpt-7b-instruct-dutch", None),
+            ("bloom", "bloomz-560m", Some(Chat::Plain)),
+            ("bloom", "bigscience-bloomz-7b1-mt", Some(Chat::Plain)),
+            ("bloom", "bloomz-560m-sft-chat", Some(Chat::BloomzSft)),
+            ("bloom", "bloomz-560m-rlhf", None),
+            ("bloom", "bloom-560m", None),
+            ("jais", "jais-13b-chat", Some(Chat::Jais)),
+            ("jais", "jais-family-590m-chat", Some(Chat::JaisFamily)),
+            ("jais", "BTLM-3B-8k-chat", None),
+            ("jais", "jais-13b", None),
+            ("baichuan", "Baichuan2-13B-Chat", Some(Chat::Baichuan2)),
+            ("baichuan", "Baichuan-13B-Chat", Some(Chat::Baichuan)),
+            ("baichuan", "baichuan-inc/Baichuan-13B-Base", None),
+            ("gpt2", "mpt-7b-instruct", None),
+        ] {
+            assert_eq!(published(architecture, name), want, "{architecture} {name}");
+        }
+    }
+
+    #[test]
+    fn templates_that_are_chatml_are_known() {
+        let chatml = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + \
+                      '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+        assert_eq!(of_template(chatml), Some(Chat::ChatmlBare));
+        let llama = "{% for message in messages %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endfor %}";
+        assert_eq!(of_template(llama), None);
+        assert_eq!(of_template(""), None);
+    }
+
+    #[test]
+    fn tokens_of_a_format_are_those_in_braces() {
+        let tokens = |chat: Chat| chat.format().unwrap().tokens().collect::<Vec<_>>();
+        assert_eq!(tokens(Chat::Refact), ["<empty_output>"; 3]);
+        assert_eq!(tokens(Chat::BloomzSft), ["</s>", "<s>"]);
+        assert!(tokens(Chat::Jais).is_empty());
     }
 }

@@ -16,10 +16,8 @@ pub fn write(out: &mut GgufOut, directory: &Path, family: &Family, hparams: &Hpa
     let h = hparams;
     out.meta("general.architecture", Value::String(family.arch.as_bytes()));
     out.meta("general.type", Value::String(b"model"));
-    // The name of the directory itself, not of a way to it such as `.`.
-    let whole = directory.canonicalize().unwrap_or_else(|_| directory.into());
-    if let Some(name) = whole.file_name() {
-        out.meta("general.name", Value::String(name.to_string_lossy().as_bytes()));
+    if let Some(name) = name_of(directory) {
+        out.meta("general.name", Value::String(name.as_bytes()));
     }
     out.meta("general.file_type", Value::U32(target.file_type));
     if target.ty.is_quantized() {
@@ -46,5 +44,44 @@ pub fn write(out: &mut GgufOut, directory: &Path, family: &Family, hparams: &Hpa
         out.meta(&key("attention.causal"), Value::Bool(false));
         out.meta(&key("pooling_type"), Value::U32(encoder.pooling as u32));
         out.meta("tokenizer.ggml.token_type_count", count(encoder.n_token_types));
+    }
+}
+
+/// The name of a model by its directory: of the directory itself, not of a way to it such as `.`; in the cache of the Hugging Face
+/// Hub, `models--ORG--NAME/snapshots/REVISION`, that of the model.
+fn name_of(directory: &Path) -> Option<String> {
+    let whole = directory.canonicalize().unwrap_or_else(|_| directory.into());
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let in_cache = || {
+        let snapshots = whole.parent().filter(|parent| parent.ends_with("snapshots"))?;
+        let repository = name(snapshots.parent()?)?;
+        repository.strip_prefix("models--")?.rsplit("--").next().map(str::to_owned)
+    };
+    in_cache().or_else(|| name(&whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_in_the_cache_of_the_hub_has_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let revision = "0123456789abcdef0123456789abcdef01234567";
+        let cached = |repository: &str| at(&format!("hub/{repository}/snapshots/{revision}"));
+        let name = |path: &Path| name_of(path).unwrap();
+        assert_eq!(name(&cached("models--mosaicml--mpt-7b-instruct")), "mpt-7b-instruct");
+        assert_eq!(name(&cached("models--gpt2")), "gpt2");
+        assert_eq!(name(&cached("models--bigscience--bloomz-560m").join("../").join(revision)), "bloomz-560m");
+        assert_eq!(name(&at("mpt-7b/")), "mpt-7b");
+        assert_eq!(name(&at("mpt-7b/.")), "mpt-7b");
+        // Folders that only look like it.
+        assert_eq!(name(&at("mine/snapshots/last")), "last");
+        assert_eq!(name(&at("models--a--b/other/last")), "last");
     }
 }

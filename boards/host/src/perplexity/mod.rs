@@ -90,7 +90,7 @@ impl Text {
         let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
         let options = EncodeOptions { parse_special: args.special, ..tokenizer.options() };
         let mut notes = Notes::default();
-        let mut tokens = notes.encode(tokenizer, &bytes, options)?;
+        let mut tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
         notes.tell();
         ensure!(!tokens.is_empty(), "{path} is empty");
         tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));

@@ -47,7 +47,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             (None, None, Some(prompt)) => Prompt::of_text(teller.tokenizer, text::bytes_of(prompt))?,
             (None, None, None) => Prompt::of_text(teller.tokenizer, b"Once upon a time")?,
         };
-        prompt.stops.texts.extend(args.stop.iter().cloned());
+        prompt.stops.add(teller.tokenizer, &args.stop);
         tell(teller, &prompt)
     })
 }

@@ -591,3 +591,124 @@ fn a_full_disk_leaves_no_half_file() {
     assert!(error.starts_with("nearfield: cannot write out.gguf, which takes "), "{error}");
     assert_eq!(f.names(), ["model"]);
 }
+
+/// A model that writes one of the two last tokens whatever it reads, which are control tokens.
+fn that_ends() -> Folder {
+    let f = folder();
+    let model = f.path().join("model");
+    let mut tensors = tensors();
+    let rows = tensors.iter_mut().find(|tensor| tensor.name == "transformer.wte.weight").unwrap();
+    for (row, sign) in [(N_VOCAB - 2, 1.0f32), (N_VOCAB - 1, -1.0)] {
+        let number = |i: usize| sign * (50.0 + i as f32);
+        let bytes: Vec<u8> = (0..N_EMBD).flat_map(|i| number(i).to_le_bytes()).collect();
+        rows.bytes[4 * row * N_EMBD..][..4 * N_EMBD].copy_from_slice(&bytes);
+    }
+    hugging_face::write_shards(&model, &tensors, 3);
+    let mut tokenizer = hugging_face::tokenizer();
+    let text = |id: usize| {
+        let vocab = tokenizer["model"]["vocab"].as_object().unwrap();
+        vocab.iter().find(|(_, found)| **found == json!(id)).unwrap().0.clone()
+    };
+    let added: Vec<Value> =
+        [N_VOCAB - 2, N_VOCAB - 1].map(|id| json!({"id": id, "content": text(id), "special": true})).into();
+    tokenizer["added_tokens"].as_array_mut().unwrap().extend(added);
+    hugging_face::write_json(&model, "tokenizer.json", &tokenizer);
+    f
+}
+
+/// Tokens that a run of eight at most writes.
+fn n_written(f: &Folder, more: &str) -> usize {
+    let report = f.stderr(&format!("run -m model.gguf the -n 8 --temp 0 {more}"));
+    let line = report.lines().find_map(|line| line.strip_prefix("decode")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// All ends that the configuration of generation names; one that is text is left over from another vocabulary.
+#[test]
+fn a_text_has_as_many_ends_as_the_configuration_says() {
+    let f = that_ends();
+    let (last, before) = (N_VOCAB - 1, N_VOCAB - 2);
+    f.stderr("convert model -o model.gguf --type f32");
+    assert_eq!(n_written(&f, ""), 7, "no end among them");
+    for (name, ends) in
+        [("generation_config.json", json!([0, last, before, 65])), ("config.json", json!([0, last, before]))]
+    {
+        let path = f.path().join("model").join(name);
+        let mut json = fs::read(&path).map_or(json!({}), |text| serde_json::from_slice(&text).unwrap());
+        json["eos_token_id"] = ends;
+        hugging_face::write_json(&f.path().join("model"), name, &json);
+        f.stderr("convert model -o model.gguf --type f32 --force");
+        let bytes = fs::read(f.path().join("model.gguf")).unwrap();
+        let gguf = Gguf::parse(&bytes).unwrap();
+        assert!(matches!(gguf.get("tokenizer.ggml.eos_token_id"), Some(Meta::U32(0))), "{name}");
+        assert_eq!(gguf.get("tokenizer.ggml.eot_token_id").and_then(Meta::as_u64), Some(last as u64), "{name}");
+        let Some(Meta::Array(all)) = gguf.get("tokenizer.ggml.eos_token_ids") else { panic!("{name}") };
+        let all: Vec<u64> = all.iter().filter_map(Meta::as_u64).collect();
+        assert_eq!(all, [0, last as u64, before as u64], "{name}");
+        assert_eq!(n_written(&f, ""), 0, "{name}");
+        if name == "generation_config.json" {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// A control token is printed as nothing, so its name is never found in a text.
+#[test]
+fn a_stop_may_be_a_control_token() {
+    let f = that_ends();
+    f.stderr("convert model -o model.gguf --type f32");
+    let bytes = fs::read(f.path().join("model.gguf")).unwrap();
+    let gguf = Gguf::parse(&bytes).unwrap();
+    let Some(Meta::Array(tokens)) = gguf.get("tokenizer.ggml.tokens") else { panic!("a vocabulary") };
+    let names: Vec<String> = tokens
+        .iter()
+        .skip(N_VOCAB - 2)
+        .map(|name| match name {
+            Meta::String(name) => String::from_utf8_lossy(name).into_owned(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(n_written(&f, ""), 7);
+    assert_eq!(n_written(&f, &format!("--stop {} --stop {}", names[0], names[1])), 0);
+}
+
+/// Every form in which templates of conversations are published.
+#[test]
+fn templates_of_conversations_are_kept() {
+    let f = folder();
+    let model = f.path().join("model");
+    let templates = || {
+        f.stderr("convert model -o model.gguf --type f32 --force");
+        let bytes = fs::read(f.path().join("model.gguf")).unwrap();
+        let gguf = Gguf::parse(&bytes).unwrap();
+        let text = |key: &str| match gguf.get(key) {
+            Some(Meta::String(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        };
+        let names = match gguf.get("tokenizer.chat_templates") {
+            Some(Meta::Array(names)) => names.len,
+            _ => 0,
+        };
+        (text("tokenizer.chat_template"), text("tokenizer.chat_template.tool_use"), names)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(templates(), (None, None, 0));
+    hugging_face::write_json(&model, "tokenizer_config.json", &json!({"chat_template": "one"}));
+    assert_eq!(templates(), (some("one"), None, 0));
+    let list =
+        json!({"chat_template": [{"name": "default", "template": "two"}, {"name": "tool-use", "template": "tools"}]});
+    hugging_face::write_json(&model, "tokenizer_config.json", &list);
+    assert_eq!(templates(), (some("two"), some("tools"), 1));
+    fs::write(model.join("chat_template.jinja"), "three").unwrap();
+    assert_eq!(templates(), (some("three"), some("tools"), 1));
+    fs::create_dir(model.join("additional_chat_templates")).unwrap();
+    fs::write(model.join("additional_chat_templates/tool_use.jinja"), "more tools").unwrap();
+    hugging_face::write_json(&model, "tokenizer_config.json", &json!({}));
+    assert_eq!(templates(), (some("three"), some("more tools"), 1));
+    hugging_face::write_json(&model, "tokenizer_config.json", &json!({"chat_template": [{"name": "default"}]}));
+    f.fails(
+        "convert model -o other.gguf",
+        1,
+        "model/tokenizer_config.json: `chat_template` has {\"name\":\"default\"}",
+    );
+}

@@ -58,6 +58,36 @@ fn tokens_that_end_within_a_character_are_not_lost() {
     assert_eq!(f.stdout("detokenize tiny.gguf 228 184 150"), "世");
 }
 
+#[test]
+fn a_control_token_that_is_read_as_letters_is_told() {
+    let f = Folder::new();
+    let text = "the <|endoftext|> in the ".repeat(30);
+    f.write("text", text.as_bytes());
+    f.write("other", text.replace("endoftext", "end of text").as_bytes());
+    let note = "the text names the control token <|endoftext|>, which is read as letters: --special reads the token";
+    for command in [
+        "tokenize tiny.gguf -p NAME",
+        "perplexity tiny.gguf -f TEXT --ctx 16",
+        "bench tiny.gguf --text TEXT -p 4 -n 1 -r 1",
+    ] {
+        let told = |line: String| f.stderr(&line).matches(note).count();
+        assert_eq!(told(command.replace("NAME", "<|endoftext|>").replace("TEXT", "text")), 1, "{command}");
+        let special = command.replace("NAME", "<|endoftext|>").replace("TEXT", "text") + " --special";
+        assert_eq!(told(special), 0, "{command}");
+        assert_eq!(told(command.replace("NAME", "<|endof").replace("TEXT", "other")), 0, "{command}");
+    }
+}
+
+#[test]
+fn a_beginning_that_stands_twice_is_told() {
+    let f = Folder::new();
+    let note = "the text begins with the token that is put before every text: it stands there twice";
+    for (more, n) in [("--special", 1), ("--special --no-bos", 0), ("", 0)] {
+        let report = f.stderr(&format!("tokenize tiny.gguf <|endoftext|>he {more}"));
+        assert_eq!(report.matches(note).count(), n, "{more}: {report}");
+    }
+}
+
 /// A model without tokens for 0xfc and for a vertical tab, which BLOOMZ's vocabulary lacks, too.
 fn without_two_bytes(mut model: Vec<u8>) -> Vec<u8> {
     for (letter, other) in [("\u{fc}", "\u{7fe}"), ("\u{10b}", "\u{7ff}")] {

@@ -4,6 +4,7 @@
 //! Around each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`special`] reads.
 
 mod base64;
+mod chat_template;
 mod lists;
 mod protobuf;
 mod sentencepiece;
@@ -28,6 +29,13 @@ pub enum Kind {
     UserDefined = 4,
     Unused = 5,
     Byte = 6,
+}
+
+impl Kind {
+    /// Whether no text has a token of this kind.
+    pub fn is_no_text(self) -> bool {
+        matches!(self, Self::Control | Self::UserDefined | Self::Unknown)
+    }
 }
 
 /// A token.

@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nearfield::gguf::Value as Meta;
+use nearfield::gguf::{Value as Meta, ValueType};
 use serde_json::Value;
 
+use super::chat_template::ChatTemplates;
 use super::lists::token_id;
 use super::{Algorithm, Kind, Token, Vocabulary};
 use crate::convert::config::{Config, read_json};
@@ -42,7 +43,9 @@ pub struct Special {
     /// Whether a text begins with `bos` and ends with `eos`.
     pub add_bos: bool,
     pub add_eos: bool,
-    chat_template: Option<String>,
+    /// All tokens that end a text.
+    ends: Vec<usize>,
+    templates: ChatTemplates,
 }
 
 impl Special {
@@ -90,9 +93,15 @@ impl Special {
         }
         out.meta("tokenizer.ggml.add_bos_token", Meta::Bool(self.add_bos));
         out.meta("tokenizer.ggml.add_eos_token", Meta::Bool(self.add_eos));
-        if let Some(template) = &self.chat_template {
-            out.meta("tokenizer.chat_template", Meta::String(template.as_bytes()));
+        let eos = self.id("eos");
+        let mut others = self.ends.iter().filter(|&&id| Some(id) != eos);
+        if let Some(&other) = others.next() {
+            // The key that llama.cpp knows, and one of ours for all of them.
+            out.meta("tokenizer.ggml.eot_token_id", Meta::U32(other as u32));
+            let ends = self.ends.iter().map(|&id| Meta::U32(id as u32));
+            out.meta_array("tokenizer.ggml.eos_token_ids", ValueType::U32, ends);
         }
+        self.templates.write(out);
     }
 }
 
@@ -170,12 +179,23 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
     special.infill = INFILL.map(|(text, _)| ids.get(text).copied());
     special.add_bos = settings.flag("add_bos_token", special.add_bos)?;
     special.add_eos = settings.flag("add_eos_token", special.add_eos)?;
-    special.chat_template = settings.value("chat_template").and_then(Value::as_str).map(str::to_owned);
+    special.templates = ChatTemplates::read(directory, &settings)?;
+    // What the model is generated with says all of its ends; without that, its configuration.
+    let file = if generation.has("eos_token_id") { &generation } else { config };
+    let numbers = file.value("eos_token_id").map(numbers_of).unwrap_or_default();
+    let ends: Vec<usize> = special.id("eos").into_iter().chain(numbers).collect();
     vocabulary.special = special;
     for id in named {
         // What is called an end or a mask is no text, even where no list of added tokens says so.
         let token = &mut vocabulary.tokens[id];
         token.kind = if token.kind == Kind::Normal { Kind::Control } else { token.kind };
+    }
+    // A number that stands for text is left over from another vocabulary: no text could go on behind it.
+    let ends_text = |id: &usize| vocabulary.tokens.get(*id).is_some_and(|token| token.kind.is_no_text());
+    for id in ends.into_iter().filter(ends_text) {
+        if !vocabulary.special.ends.contains(&id) {
+            vocabulary.special.ends.push(id);
+        }
     }
     Ok(())
 }
@@ -183,6 +203,14 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
 /// A token by its text, which may lie in an object with how it is found.
 fn text_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// Tokens by their numbers, one or a list.
+fn numbers_of(value: &Value) -> Vec<usize> {
+    match value.as_array() {
+        Some(ids) => ids.iter().filter_map(token_id).collect(),
+        None => token_id(value).into_iter().collect(),
+    }
 }
 
 /// A token by its number: of several ends, the first. Negative numbers stand for none.
