@@ -205,7 +205,7 @@ impl Chat {
         };
         let (architecture, name) = (word("general.architecture"), word("general.name"));
         let has = |token: &str| teller.tokenizer.find(token).is_some();
-        let has_tokens = |chat: &Self| chat.format().is_some_and(|format| format.tokens().all(|token| has(token)));
+        let has_tokens = |chat: &Self| chat.format().is_some_and(|format| format.tokens().all(has));
         // Two models under one architecture and one name are told apart by their tokens.
         let found = match &*architecture {
             "mpt" if has_tokens(&Self::Chatml) => Some(Self::Chatml),
@@ -315,7 +315,7 @@ fn published(architecture: &str, name: &str) -> Option<Chat> {
         at.is_some_and(|at| words[..at].iter().chain(&words[at + known.len()..]).all(is_around))
     };
     let rows = PUBLISHED.iter().filter(|(of, ..)| *of == architecture);
-    rows.filter_map(|(_, names, chat)| names.iter().any(|known| is(&known)).then_some(*chat)).next()
+    rows.filter_map(|(_, names, chat)| names.iter().any(is).then_some(*chat)).next()
 }
 
 /// The format that a template writes, if it is one of those here.
