@@ -190,3 +190,19 @@ fn sum_squares_q8(block: &BlockQ8) -> f32 {
     let sum: i32 = block.qs.iter().map(|&q| i32::from(q) * i32::from(q)).sum();
     block.d * block.d * sum as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ROUNDING_MARGIN, series};
+
+    #[test]
+    fn the_series_is_as_long_as_it_is_and_hardly_longer() {
+        for i in -3200..=800 {
+            let slope = libm::exp2f(i as f32 / 160.0);
+            let want = -1.0 / libm::expm1(-f64::from(slope));
+            let got = f64::from(series(slope)) / want;
+            assert!(got * f64::from(ROUNDING_MARGIN) >= 1.0 && got < 1.001, "slope {slope}: {got} of it");
+        }
+        assert_eq!([series(0.0), series(1e9)], [f32::INFINITY, 1.0]);
+    }
+}

@@ -117,6 +117,11 @@ impl Spec {
 
     /// What goes into a file, the matrices in one weight type.
     pub fn parts(&self, weight_type: &str) -> Parts {
+        self.parts_of(&self.tensors(), weight_type)
+    }
+
+    /// The same, of these tensors.
+    pub fn parts_of(&self, tensors: &[Tensor], weight_type: &str) -> Parts {
         let count = |n: usize| Value::U32(n as u32);
         let metadata = [
             ("general.architecture", Value::string("jina-bert-v2")),
@@ -139,7 +144,7 @@ impl Spec {
         Parts {
             version: 3,
             metadata: metadata.map(|(key, value)| (key.into(), value)).into(),
-            tensors: self.tensors().iter().map(stored).collect(),
+            tensors: tensors.iter().map(stored).collect(),
         }
     }
 
