@@ -41,11 +41,15 @@ pub struct RerankArgs {
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
 
+    /// Print probabilities, 1 / (1 + exp(-score)), in place of the model's raw scores, which have no bounds
+    #[arg(long)]
+    pub sigmoid: bool,
+
     #[command(flatten)]
     pub encoder: EncoderArgs,
 }
 
-/// Writes a score for each text: a line with the text, the best first, or a row of float32.
+/// Writes a score for each text, a raw logit unless probabilities are asked for: a line with the text, the best first, or a row of float32.
 pub fn rerank(args: &RerankArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
     let file = ModelFile::open(Some(model))?;
@@ -62,14 +66,25 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
             encoder.check(&pair.tokens).with_context(|| format!("text {}", i + 1))?;
         }
         match &args.output {
-            None => print(&texts, &scores(encoder, &pairs)?),
+            None => print(&texts, &args.shown(scores(encoder, &pairs)?)),
             Some(path) => OutputFile::create(path)?.write(|out| {
                 out.write_all(&npy::header(pairs.len(), 1))?;
-                let bytes: Vec<u8> = scores(encoder, &pairs)?.iter().flat_map(|score| score.to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    args.shown(scores(encoder, &pairs)?).iter().flat_map(|score| score.to_le_bytes()).collect();
                 Ok(out.write_all(&bytes)?)
             }),
         }
     })
+}
+
+impl RerankArgs {
+    /// Scores as they were asked for. Both put texts into the same order.
+    fn shown(&self, mut scores: Vec<f32>) -> Vec<f32> {
+        if self.sigmoid {
+            scores.iter_mut().for_each(|score| *score = (1.0 / (1.0 + (-f64::from(*score)).exp())) as f32);
+        }
+        scores
+    }
 }
 
 /// A query and a text.

@@ -8,6 +8,7 @@ mod checkpoint;
 mod config;
 mod families;
 mod metadata;
+mod pooling;
 mod safetensors;
 mod tensors;
 mod vocabulary;
@@ -47,7 +48,12 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
     let family = Family::of(&config)?;
     families::check_common(&config)?;
     let checkpoint = Checkpoint::open(directory)?;
-    let hparams = (family.hparams)(&config, &checkpoint)?;
+    let mut hparams = (family.hparams)(&config, &checkpoint)?;
+    if let Some(encoder) = hparams.encoder.as_mut().filter(|encoder| encoder.pooling != families::Pooling::Rank)
+        && let Some(pooling) = pooling::read(directory)?
+    {
+        encoder.pooling = pooling;
+    }
     hparams.check().map_err(|why| config.refuse(why))?;
     let tensors = tensors::plan(family, &hparams, &checkpoint)?;
     let vocabulary = Vocabulary::read(directory, &config, hparams.n_vocab, family.pre)?;

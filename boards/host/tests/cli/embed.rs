@@ -188,6 +188,25 @@ fn texts_are_ranked_by_their_scores() {
     }
 }
 
+/// Raw scores have no bounds; their logistic function is a probability, and leaves the order as it is.
+#[test]
+fn scores_may_be_probabilities() {
+    let f = folder();
+    let raw = f.stdout("rerank reranker.gguf the-winter others in winter the he");
+    let lines = f.stdout("rerank reranker.gguf the-winter others in winter the he --sigmoid");
+    let (raw, found) = (ranked(&raw), ranked(&lines));
+    for ((score, number, _), (probability, same_number, _)) in raw.iter().zip(&found) {
+        assert_eq!(number, same_number);
+        let want = 1.0 / (1.0 + (-f64::from(*score)).exp());
+        assert!((f64::from(*probability) - want).abs() < 1e-7, "{score}: {probability}, {want}");
+    }
+    f.stdout("rerank reranker.gguf the-winter others in -o raw.npy");
+    f.stdout("rerank reranker.gguf the-winter others in -o out.npy --sigmoid");
+    let first = |name: &str| f32::from_le_bytes(fs::read(f.path().join(name)).unwrap()[128..132].try_into().unwrap());
+    let want = 1.0 / (1.0 + (-f64::from(first("raw.npy"))).exp());
+    assert!((f64::from(first("out.npy")) - want).abs() < 1e-7);
+}
+
 /// Byte-level BPE: the form of RoBERTa, the end of the query twice. Here `<|endoftext|>` is all three.
 #[test]
 fn a_pair_is_its_tokens() {

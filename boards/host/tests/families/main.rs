@@ -9,6 +9,7 @@ mod hugging_face;
 #[path = "../../../../tests/reference/logits.rs"]
 mod logits;
 mod model;
+mod pooling;
 mod settings;
 mod table;
 mod ties;

@@ -118,6 +118,10 @@ pub struct Encoder {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pooling {
     Mean = 1,
+    /// The first row.
+    Cls = 2,
+    /// The last row.
+    Last = 3,
     /// A score by a head.
     Rank = 4,
 }

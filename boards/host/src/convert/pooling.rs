@@ -1,0 +1,90 @@
+//! What a sentence-transformers folder does with an encoder's rows: `modules.json` and the configuration of its pooling.
+//!
+//! Source: `sentence_transformers/models/Pooling.py` and its kin. Before version 5 a flag for each mode, since then one name.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use serde_json::Value;
+
+use super::config::{Config, read_json};
+use super::families::Pooling;
+
+/// Where the pooling is configured if `modules.json` is not there.
+const USUAL: &str = "1_Pooling";
+/// Modes: the flags of old files, the names of new ones, and what GGUF files call them.
+const MODES: [(&str, &str, Option<Pooling>); 6] = [
+    ("pooling_mode_mean_tokens", "mean", Some(Pooling::Mean)),
+    ("pooling_mode_cls_token", "cls", Some(Pooling::Cls)),
+    ("pooling_mode_lasttoken", "lasttoken", Some(Pooling::Last)),
+    ("pooling_mode_max_tokens", "max", None),
+    ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", None),
+    ("pooling_mode_weightedmean_tokens", "weightedmean", None),
+];
+
+/// How the rows become one, if the directory says it.
+///
+/// # Errors
+/// For a mode, or a module behind the pooling, that a file cannot say.
+pub fn read(directory: &Path) -> Result<Option<Pooling>> {
+    let Some(folder) = folder(directory)? else { return Ok(None) };
+    let path = directory.join(folder).join("config.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let config = Config::read(&path)?;
+    config.only("include_prompt", &[Value::Bool(true)])?;
+    let mut names: Vec<String> = Vec::new();
+    match config.value("pooling_mode") {
+        Some(Value::String(name)) => names.extend(name.split('+').map(Into::into)),
+        Some(Value::Array(list)) => names.extend(list.iter().map(|name| name.as_str().unwrap_or_default().into())),
+        Some(other) => return Err(config.refuse(format_args!("`pooling_mode` is {other}, not a name"))),
+        None => {
+            for (flag, name, _) in MODES {
+                if config.flag(flag, false)? {
+                    names.push(name.into());
+                }
+            }
+        }
+    }
+    match &names[..] {
+        // A configuration without a word: the class's default.
+        [] => Ok(Some(Pooling::Mean)),
+        [name] => {
+            let mode = MODES.iter().find(|(_, known, _)| known == name).and_then(|(.., pooling)| *pooling);
+            let why =
+                || config.refuse(format_args!("pooling by {name}: only mean, cls and lasttoken can be converted"));
+            mode.map(Some).ok_or_else(why)
+        }
+        several => Err(config.refuse(format_args!(
+            "vectors of several poolings behind each other ({}): only one can be converted",
+            several.join(", ")
+        ))),
+    }
+}
+
+/// The folder of the pooling, by `modules.json` or its usual name; `None` where the rows are not pooled.
+fn folder(directory: &Path) -> Result<Option<String>> {
+    let path = directory.join("modules.json");
+    if !path.is_file() {
+        return Ok(Some(USUAL.into()));
+    }
+    let Value::Array(modules) = read_json(&path)? else { bail!("{} is not a list of modules", path.display()) };
+    let mut pooling = None;
+    for module in &modules {
+        let text = |key| module.get(key).and_then(Value::as_str).unwrap_or_default();
+        // The last part of a class's name, such as `sentence_transformers.models.Pooling`.
+        match text("type").rsplit('.').next().unwrap_or_default() {
+            "Pooling" => pooling = Some(text("path").to_owned()),
+            // The length of a vector is the command's business, and dropout that of training.
+            "Transformer" | "Normalize" | "Dropout" => {}
+            other => bail!("{}: a module of type {other} cannot be converted", path.display()),
+        }
+    }
+    ensure!(
+        pooling.as_ref().is_none_or(|folder| !folder.contains("..")),
+        "{}: a path out of the folder",
+        path.display()
+    );
+    Ok(pooling)
+}
