@@ -19,6 +19,8 @@ pub struct EncodeOptions {
     /// Control tokens in the text, such as `<|endoftext|>`, are one token and not their letters. User-defined tokens
     /// always are.
     pub parse_special: bool,
+    /// The text goes on from another one: SentencePiece puts no space before it, and drops none that it begins with.
+    pub continues: bool,
 }
 
 /// What became of a text.
@@ -111,7 +113,7 @@ impl Tokenizer<'_, '_> {
 
     /// The parts of a text without special tokens, each with the special token that follows it.
     fn parts<'s>(&'s self, text: &'s [u8], options: EncodeOptions) -> impl Iterator<Item = (Part<'s>, Option<u32>)> {
-        let (mut start, mut begins, mut ended) = (0, true, false);
+        let (mut start, mut begins, mut ended) = (0, !options.continues, false);
         core::iter::from_fn(move || {
             if ended {
                 return None;

@@ -202,8 +202,8 @@ pub struct UnknownPreTokenizer;
 impl fmt::Display for UnknownPreTokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "not a known pre-tokenizer: expected gpt-2, mpt, jais, bloom, gpt3-finnish, poro-chat, refact, starcoder or \
-             one that cuts texts as they do",
+            "not a known pre-tokenizer: expected gpt-2, mpt, jais, bloom, gpt3-finnish, poro-chat, refact, starcoder, falcon \
+             or one that cuts texts as they do (convert the model anew where the name is a stand-in)",
         )
     }
 }

@@ -97,8 +97,10 @@ impl<'f> Vocab<'f> {
     /// The vocabulary that the metadata holds, if it is one of byte-level BPE: what a firmware reads that has such a model,
     /// and no room for the other kinds.
     ///
-    /// Files from before `tokenizer.ggml.pre` existed lack it: then the family's own pre-tokenizer is meant, which is BLOOM's
-    /// for `bloom`, StarCoder's for `refact`, Falcon's for `falcon` and GPT-2's for all others.
+    /// Files from before `tokenizer.ggml.pre` existed lack it, and a converter that did not know a tokenizer wrote `default`: then
+    /// the pre-tokenizer of the architecture's published models is meant, which is BLOOM's for `bloom`, StarCoder's for `refact`,
+    /// Falcon's for `falcon` and GPT-2's for all others that run here. Without a name, that of GPT-2 is taken for any other
+    /// architecture, too; with `default` it is an error, since nobody can tell.
     ///
     /// # Errors
     /// [`VocabError`] names the key at fault. Texts in NFC, as MPT wants them, are another kind: [`from_gguf`](Self::from_gguf).
@@ -114,7 +116,7 @@ impl<'f> Vocab<'f> {
         if model != b"gpt2" {
             return Err(VocabError::Model { found: cut_off(model), want: "\"gpt2\" (byte-level BPE)" });
         }
-        let pre = match string(gguf, PRE)? {
+        let pre = match string(gguf, PRE)?.filter(|name| !is_default(gguf, name)) {
             Some(name) => core::str::from_utf8(name)
                 .ok()
                 .and_then(|name| PreTokenizer::from_name(name).ok())
@@ -236,6 +238,12 @@ fn model<'f>(gguf: &Gguf<'f>) -> Result<&'f [u8], VocabError> {
     string(gguf, KEY)?.ok_or(VocabError::Missing { key: KEY })
 }
 
+/// Whether a name in `tokenizer.ggml.pre` says nothing, and the architecture all.
+fn is_default(gguf: &Gguf<'_>, name: &[u8]) -> bool {
+    let is_known = |arch: Value<'_>| matches!(arch, Value::String(arch) if Architecture::find(arch).is_some());
+    name == b"default" && gguf.get("general.architecture").is_some_and(is_known)
+}
+
 /// Whether a model of this architecture sees a whole text at once.
 fn is_encoder(gguf: &Gguf<'_>) -> bool {
     match gguf.get("general.architecture") {
@@ -249,7 +257,12 @@ fn is_encoder(gguf: &Gguf<'_>) -> bool {
 fn wants_nfc(gguf: &Gguf<'_>) -> Result<bool, VocabError> {
     Ok(match bool(gguf, NFC)? {
         Some(nfc) => nfc,
-        None => model(gguf)? == b"gpt2" && matches!(string(gguf, PRE)?, Some(b"mpt" | b"olmo")),
+        None => {
+            let is_mpt = || matches!(gguf.get("general.architecture"), Some(Value::String(b"mpt")));
+            let pre = string(gguf, PRE)?;
+            let means_nfc = matches!(pre, Some(b"mpt" | b"olmo")) || pre == Some(b"default") && is_mpt();
+            model(gguf)? == b"gpt2" && means_nfc
+        }
     })
 }
 

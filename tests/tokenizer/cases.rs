@@ -10,7 +10,7 @@ use crate::vocab::{Words, encode, folder, here};
 const NAMES: [&str; 6] = ["gpt-2", "mpt", "bloom", "refact", "starcoder", "falcon"];
 
 /// Hugging Face finds all special tokens.
-const OPTIONS: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true };
+const OPTIONS: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, continues: false };
 
 fn check(tokenizer: &Tokenizer<'_, '_>, path: &Path) -> usize {
     let lines = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -240,3 +240,37 @@ fn scores_and_replacements_are_checked() {
         assert_eq!(error(Vocab { spaces, ..vocab }), Some(TokenizerError::Charsmap));
     }
 }
+
+/// The two parts of a text that goes on are the text: no space comes between them, and none is dropped. Where a word is cut,
+/// tokens are those of its parts.
+#[test]
+fn a_text_that_goes_on_has_no_space_before_it() {
+    for (name, kind, _) in SMALL {
+        with(&small(name), |tokenizer| {
+            let begins = EncodeOptions::default();
+            let continues = EncodeOptions { continues: true, ..begins };
+            for (before, after) in
+                [("The people", " of the words"), ("the peo", "ple"), ("the ", " people"), ("", "the people")]
+            {
+                let tokens =
+                    [encode(tokenizer, before, begins).unwrap(), encode(tokenizer, after, continues).unwrap()].concat();
+                let (mut text, mut detokenizer) = (String::new(), Detokenizer::of_whole_text(false));
+                tokens.iter().for_each(|&token| detokenizer.push(tokenizer, token, &mut text).unwrap());
+                detokenizer.finish(&mut text).unwrap();
+                let whole = format!("{before}{after}");
+                // WordPiece lowers letters and has words, not spaces.
+                if kind == Kind::WORDPIECE || kind == Kind::CHARACTER_BPE {
+                    continue;
+                }
+                let want = if tokenizer.vocab().spaces.remove_extra { whole.replace("  ", " ") } else { whole };
+                if before.is_empty() {
+                    assert_eq!(encode(tokenizer, after, continues).unwrap(), tokens);
+                    let first = tokenizer.bytes(tokens[0]).unwrap().next();
+                    assert_ne!(first, Some(b' '), "{name}: {after:?}");
+                } else {
+                    assert_eq!(text, want, "{name}: {before:?} and {after:?}");
+                }
+            }
+        });
+    }
+}

@@ -8,7 +8,7 @@ use nearfield::{Arena, Line};
 
 use crate::vocab::{CONTROL, USER_DEFINED, Words, body, bytes_of, encode};
 
-const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true };
+const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, continues: false };
 const UNUSED: i32 = 5;
 
 fn words(special: &[(&str, i32)]) -> Words {

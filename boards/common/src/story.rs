@@ -154,7 +154,7 @@ impl Teller<'_, '_, '_> {
     /// Where in `self.tokens` the prompt's tokens are; one too long for the context loses its beginning, with a notice.
     fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<Range<usize>, Halt> {
         let (options, goes_on) = (self.tokenizer.options(), self.begun.is_some());
-        let options = EncodeOptions { add_bos: options.add_bos && !goes_on, ..options };
+        let options = EncodeOptions { add_bos: options.add_bos && !goes_on, continues: goes_on, ..options };
         let Encoded { n_tokens: mut n, n_skipped } = self.tokenizer.encode_counted(prompt, options, self.tokens)?;
         if n_skipped > 0 {
             write!(board, "[{n_skipped} bytes that no token stands for are left out]\r\n")?;

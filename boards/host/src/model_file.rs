@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use memmap2::{Mmap, MmapOptions};
+use nearfield::gguf::Value;
 use nearfield::kernels::{self, Kernels, Layout, Matrix};
 use nearfield::tokenizer::Vocab;
 use nearfield::{EncodeError, Gguf, GgufError, Line, Model, ModelId, RunError, TensorInfo};
@@ -140,12 +142,28 @@ impl ModelFile {
 
     /// The vocabulary in it.
     pub fn vocab(&self) -> Result<Vocab<'_>> {
-        Vocab::from_gguf(&self.gguf()?).with_context(|| self.name.clone())
+        self.vocab_in(&self.gguf()?)
     }
 
     /// The same of a file whose model was read before: its tables are not checked again.
     pub fn vocab_of<'f>(&self, model: &Model<'f>) -> Result<Vocab<'f>> {
-        Vocab::from_gguf(model.gguf()).with_context(|| self.name.clone())
+        self.vocab_in(model.gguf())
+    }
+
+    fn vocab_in<'f>(&self, gguf: &Gguf<'f>) -> Result<Vocab<'f>> {
+        static TOLD: Once = Once::new();
+        let vocab = Vocab::from_gguf(gguf).with_context(|| self.name.clone())?;
+        if let (Some(Value::String(b"default")), Some(Value::String(arch))) =
+            (gguf.get("tokenizer.ggml.pre"), gguf.get("general.architecture"))
+        {
+            let arch = String::from_utf8_lossy(arch);
+            TOLD.call_once(|| {
+                report::note(format_args!(
+                    "tokenizer.ggml.pre is \"default\", the name of no tokenizer: texts are cut as published {arch} models cut them"
+                ));
+            });
+        }
+        Ok(vocab)
     }
 
     /// An error of running the model; where numbers are not finite, with the first weight that is not.

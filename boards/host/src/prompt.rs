@@ -40,7 +40,11 @@ impl Prompt {
     pub fn behind(prefix: &Prefix<'_>, tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
         let mut tokens: Vec<u32> = prefix.text().last_tokens.last().copied().into_iter().collect();
         let mut notes = Notes::default();
-        tokens.extend(notes.encode(tokenizer, text, EncodeOptions { add_bos: false, ..options(tokenizer) })?);
+        tokens.extend(notes.encode(
+            tokenizer,
+            text,
+            EncodeOptions { add_bos: false, continues: true, ..options(tokenizer) },
+        )?);
         notes.tell();
         ensure!(!tokens.is_empty(), "the stored text has no token to go on with, and no prompt follows");
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
@@ -51,11 +55,13 @@ impl Prompt {
     pub fn with_hole(file: &ModelFile, tokenizer: &Tokenizer<'_, '_>, prefix: &[u8], suffix: &[u8]) -> Result<Self> {
         let [before, behind, hole] = fim_tokens(file, tokenizer)?;
         let (plain, mut notes) = (EncodeOptions::default(), Notes::default());
+        // What stands behind the hole begins no text.
+        let behind_hole = EncodeOptions { continues: true, ..plain };
         let mut tokens = text::encode(tokenizer, b"", options(tokenizer))?;
         tokens.push(before);
         tokens.extend(notes.encode(tokenizer, prefix, plain)?);
         tokens.push(behind);
-        tokens.extend(notes.encode(tokenizer, suffix, plain)?);
+        tokens.extend(notes.encode(tokenizer, suffix, behind_hole)?);
         notes.tell();
         tokens.push(hole);
         let stops = Stops { tokens: vec![before, behind, hole], texts: vec![] };

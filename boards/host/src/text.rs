@@ -69,7 +69,7 @@ impl Notes {
     ) -> Result<Vec<u32>> {
         let tokens = self.encode(tokenizer, text, options)?;
         if !options.parse_special && self.named.is_none() {
-            let plain = EncodeOptions { add_bos: false, add_eos: false, parse_special: true };
+            let plain = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, ..options };
             let with_names = encode(tokenizer, text, plain)?;
             let is_control = |&&token: &&u32| tokenizer.token_type(token) == Ok(TokenType::Control);
             let name = |token: &u32| tokenizer.bytes(*token).map(|bytes| bytes.collect::<Vec<u8>>());

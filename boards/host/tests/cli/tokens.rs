@@ -78,6 +78,54 @@ fn a_control_token_that_is_read_as_letters_is_told() {
     }
 }
 
+/// A converter's stand-in for a name that it did not know: the architecture knows how its models cut texts.
+#[test]
+fn a_default_pre_tokenizer_is_that_of_the_family() {
+    let f = Folder::new();
+    let with_pre = |arch: &str, pre: &str| {
+        let model = tiny::model("mpt");
+        let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+        let replaced = |model: Vec<u8>, key: &str, from: &str, to: &str| {
+            let [from, to] = [from, to].map(|value| [string(key), 8u32.to_le_bytes().to_vec(), string(value)].concat());
+            let at = model.windows(from.len()).position(|window| window == from).unwrap();
+            [&model[..at], &to, &model[at + from.len()..]].concat()
+        };
+        let model = replaced(model, "tokenizer.ggml.pre", "gpt-2", pre);
+        // Tables of another length: a vocabulary needs no weights.
+        replaced(model, "general.architecture", "mpt", arch)
+    };
+    let note = "tokenizer.ggml.pre is \"default\", the name of no tokenizer: texts are cut as published ";
+    for (arch, pre) in
+        [("mpt", "mpt"), ("bloom", "bloom"), ("refact", "refact"), ("falcon", "falcon"), ("jais", "gpt-2")]
+    {
+        let ids = |pre: &str| {
+            let bytes = with_pre(arch, pre);
+            // Without its tensors the tables may have any length.
+            let mut bytes = bytes;
+            let n_tensors = &mut bytes[8..16];
+            n_tensors.fill(0);
+            f.write("vocabulary.gguf", &bytes);
+            let output = f.command(["tokenize", "vocabulary.gguf", "the 12 in. others' e\u{301}"]).output().unwrap();
+            assert!(output.status.success(), "{arch} {pre}: {}", crate::text(&output.stderr));
+            (crate::text(&output.stdout), crate::text(&output.stderr))
+        };
+        let ((want, quiet), (found, told)) = (ids(pre), ids("default"));
+        assert_eq!(found, want, "{arch}");
+        assert!(
+            told.contains(&format!("{note}{arch} models cut them")) && !quiet.contains(note),
+            "{arch}: {told}{quiet}"
+        );
+    }
+    let mut other = with_pre("llama", "default");
+    other[8..16].fill(0);
+    f.write("vocabulary.gguf", &other);
+    f.fails(
+        "tokenize vocabulary.gguf in",
+        1,
+        "vocabulary.gguf: tokenizer.ggml.pre \"default\": not a known pre-tokenizer",
+    );
+}
+
 #[test]
 fn a_beginning_that_stands_twice_is_told() {
     let f = Folder::new();
