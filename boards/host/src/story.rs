@@ -312,7 +312,7 @@ impl Telling<'_, '_, '_> {
                 // The next one begins.
                 text.push_str("\n\n");
             }
-            self.show(&until.push(&text), out)?;
+            self.show(&until.push_token(teller.tokenizer, token, &text)?, out)?;
             text.clear();
             n += 1;
             if !is_endless {

@@ -9,7 +9,7 @@ use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
 use super::format::{Chat, Format};
 use crate::prompt::{Prompt, options};
 use crate::run::Length;
-use crate::stops::Stops;
+use crate::stops::{Stops, Until};
 use crate::story::{Teller, more_room};
 use crate::text;
 
@@ -139,14 +139,17 @@ impl<'t> Conversation<'t> {
 
     /// How many tokens stand before a stop and the white space at the end, and the letters before it that follow them.
     fn cut(&self, tokens: &[u32]) -> Result<(usize, String)> {
-        let mut detokenizer = Detokenizer::new(false);
-        let mut text = String::new();
-        let mut ends = vec![0];
+        let (mut detokenizer, mut until) = (Detokenizer::new(false), Until::new(&self.stops));
+        let (mut answer, mut n_shown, mut ends) = (String::new(), 0, vec![0]);
         for &token in tokens {
+            let mut text = String::new();
             detokenizer.push(self.teller.tokenizer, token, &mut text)?;
-            ends.push(text.len());
+            n_shown += text.len();
+            ends.push(n_shown);
+            answer += &until.push_token(self.teller.tokenizer, token, &text)?;
         }
-        let answer = &text[..self.stops.find(&text).unwrap_or(text.len())].trim_end();
+        answer += &until.finish();
+        let answer = answer.trim_end();
         // The first with that end: those behind it have no letters of their own, or the first bytes of one that is cut off.
         let end = ends.iter().copied().filter(|&end| end <= answer.len()).max().unwrap_or(0);
         let n = ends.iter().position(|&at| at == end).unwrap_or(0);

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
+use crate::reference::gguf_writer::Value;
 use crate::{Folder, text, tiny};
 
 const FIM: [&str; 3] = ["<fim_prefix>", "<fim_middle>", "<fim_suffix>"];
@@ -172,6 +173,59 @@ fn a_text_ends_before_words_that_were_named() {
     f.fails("run tiny.gguf he --stop a --endless", 2, "the argument '--stop <TEXT>' cannot be used with");
     f.fails("run tiny.gguf he --stop=", 2, "a value is required for '--stop <TEXT>'");
     f.fails("run more.gguf he --chat=plain -n -1", 1, "--chat: an answer has an end");
+}
+
+/// A text of one letter after the other.
+fn varied(f: &Folder, model: &str, more: &[&str]) -> String {
+    let args = ["run", model, "he", "-n", "40", "--temp", "0", "--repeat-penalty", "3"];
+    let output = f.command(args.iter().chain(more)).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+#[test]
+fn the_name_of_a_control_token_ends_a_text_that_does_not_show_it() {
+    let f = folder(&[]);
+    f.write("hidden.gguf", &tiny::model_hiding(&[usize::from(b'M')], &[]));
+    let all = varied(&f, "tiny.gguf", &[]);
+    let (before, after) = all.split_once("7MC").unwrap();
+    assert!(!before.contains(['7', 'M', 'C']), "{all}");
+    assert_eq!(varied(&f, "hidden.gguf", &[]), format!("{before}7C{after}"));
+    assert_eq!(varied(&f, "hidden.gguf", &["--stop", "M"]), format!("{before}7"));
+    // Several tokens, the hidden one first, in the middle and last; and what is shown.
+    for (stop, want) in [("MC", "7"), ("7MC", ""), ("7M", ""), ("7C", "")] {
+        assert_eq!(varied(&f, "hidden.gguf", &["--stop", stop]), format!("{before}{want}"), "{stop}");
+    }
+    assert_eq!(varied(&f, "hidden.gguf", &["--stop", "MM", "--stop", "7MM"]), format!("{before}7C{after}"));
+    // An answer does not know it, either.
+    let chat = |more: &[&str]| varied(&f, "hidden.gguf", &[&["--chat=plain"], more].concat());
+    let shown = chat(&[]);
+    assert_eq!(chat(&["--stop", "M"]), shown[..shown.find("7C").unwrap() + 1]);
+}
+
+#[test]
+fn a_text_ends_with_all_that_the_file_names() {
+    let f = folder(&[]);
+    let all = varied(&f, "tiny.gguf", &[]);
+    let id = |letter: u8| Value::U32(letter.into());
+    let end = |keys: &[(&str, Value)]| {
+        let keys: Vec<_> = keys.iter().map(|(name, value)| (format!("tokenizer.ggml.{name}"), value.clone())).collect();
+        let keys: Vec<_> = keys.iter().map(|(key, value)| (&key[..], value.clone())).collect();
+        f.write("ends.gguf", &tiny::model_hiding(&[], &keys));
+        varied(&f, "ends.gguf", &[])
+    };
+    let before = |letter: char| all[..all.find(letter).unwrap()].trim_end().to_owned();
+    assert_eq!(end(&[("eot_token_id", id(b'O'))]), before('O'));
+    assert_eq!(end(&[("eom_token_id", id(b'7'))]), before('7'));
+    assert_eq!(end(&[("eot_token_id", id(b'C')), ("eom_token_id", id(b'7'))]), before('7'));
+    let list = |letters: &[u8]| Value::i32s(&letters.iter().map(|&letter| letter.into()).collect::<Vec<_>>());
+    assert_eq!(end(&[("eos_token_ids", list(b"C"))]), before('C'));
+    assert_eq!(end(&[("eos_token_ids", list(b"CO7"))]), before('O'));
+    assert_eq!(end(&[("eos_token_ids", list(b""))]), all);
+    // Those of no token.
+    let none = Value::i32s(&[i32::from(b'7'), 300]);
+    f.write("none.gguf", &tiny::model_hiding(&[], &[("tokenizer.ggml.eos_token_ids", none)]));
+    f.fails("run none.gguf he", 1, "tokenizer.ggml.eos_token_ids is 300: expected less than 265, ");
 }
 
 #[test]

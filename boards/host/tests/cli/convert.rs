@@ -652,6 +652,46 @@ fn a_text_has_as_many_ends_as_the_configuration_says() {
     }
 }
 
+/// The ends that each of the files names, and the keys that llama.cpp knows them by.
+#[test]
+fn all_files_name_ends_of_a_text() {
+    let f = that_ends();
+    let model = f.path().join("model");
+    let (last, before) = (N_VOCAB - 1, N_VOCAB - 2);
+    let ends = |generation: Value, in_config: Value, settings: Value| {
+        hugging_face::write_json(&model, "generation_config.json", &generation);
+        hugging_face::write_json(&model, "tokenizer_config.json", &settings);
+        let mut config = config();
+        config["eos_token_id"] = in_config;
+        hugging_face::write_json(&model, "config.json", &config);
+        f.stderr("convert model -o model.gguf --type f32 --force");
+        let bytes = fs::read(f.path().join("model.gguf")).unwrap();
+        let gguf = Gguf::parse(&bytes).unwrap();
+        let id = |name: &str| gguf.get(&format!("tokenizer.ggml.{name}_token_id")).and_then(Meta::as_u64);
+        let all = match gguf.get("tokenizer.ggml.eos_token_ids") {
+            Some(Meta::Array(all)) => all.iter().filter_map(Meta::as_u64).map(|id| id as usize).collect(),
+            _ => vec![],
+        };
+        (["eos", "eot", "eom"].map(|name| id(name).map(|id| id as usize)), all)
+    };
+    let want = |named: [Option<usize>; 3], all: &[usize]| (named, all.to_vec());
+    let none = json!({});
+    assert_eq!(ends(none.clone(), json!(0), none.clone()), want([Some(0), None, None], &[]));
+    // Both files count, the first number is the end itself.
+    let (one, list) = (json!({"eos_token_id": last}), json!({"eos_token_id": [last, 0]}));
+    assert_eq!(
+        ends(one.clone(), json!([0, before]), none.clone()),
+        want([Some(last), Some(0), Some(before)], &[last, 0, before])
+    );
+    assert_eq!(ends(list.clone(), json!(0), none.clone()), want([Some(last), Some(0), None], &[last, 0]));
+    // The tokenizer's own end comes before all numbers.
+    let settings = json!({"eos_token": "<|endoftext|>"});
+    assert_eq!(ends(list, json!(last), settings), want([Some(0), Some(last), None], &[0, last]));
+    // What calls an end by its kind; text and numbers beyond the vocabulary are none.
+    let kinds = json!({"eom_token_id": before, "eos_token_id": [0, 65, N_VOCAB]});
+    assert_eq!(ends(kinds, json!(0), none), want([Some(0), None, Some(before)], &[0, before]));
+}
+
 /// A control token is printed as nothing, so its name is never found in a text.
 #[test]
 fn a_stop_may_be_a_control_token() {

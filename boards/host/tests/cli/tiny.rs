@@ -86,9 +86,14 @@ fn byte_level(file: Writer) -> Writer {
 
 /// The same, with more control tokens behind the others.
 fn byte_level_with(file: Writer, more: &[&str]) -> Writer {
+    byte_level_hiding(file, more, &[])
+}
+
+/// The same, in which these tokens are control tokens, too.
+fn byte_level_hiding(file: Writer, more: &[&str], hidden: &[usize]) -> Writer {
     let n_tokens = N_TOKENS + more.len();
     assert!(n_tokens <= N_VOCAB);
-    let types: Vec<i32> = (0..n_tokens).map(|id| if id >= END { 3 } else { 1 }).collect();
+    let types: Vec<i32> = (0..n_tokens).map(|id| if id >= END || hidden.contains(&id) { 3 } else { 1 }).collect();
     let tokens: Vec<String> = tokens().into_iter().chain(more.iter().map(|token| token.to_string())).collect();
     file.meta("tokenizer.ggml.model", Value::string("gpt2"))
         .meta("tokenizer.ggml.pre", Value::string("gpt-2"))
@@ -118,20 +123,33 @@ pub fn model(architecture: &str) -> Vec<u8> {
 
 /// The same, with more control tokens, seven at most.
 pub fn model_with(architecture: &str, more: &[&str]) -> Vec<u8> {
-    with_qkv(architecture, more, Random::q8_0)
+    with_qkv(architecture, |file| byte_level_with(file, more), Random::q8_0)
+}
+
+/// The model, in which these tokens are control tokens, with more keys.
+pub fn model_hiding(hidden: &[usize], keys: &[(&str, Value)]) -> Vec<u8> {
+    let tokenizer = |file| {
+        let file = byte_level_hiding(file, &[], hidden);
+        keys.iter().fold(file, |file, (key, value)| file.meta(key, value.clone()))
+    };
+    with_qkv("mpt", tokenizer, Random::q8_0)
 }
 
 /// The same with queries, keys and values that are all zero: every key fits as well as any other.
 pub fn flat() -> Vec<u8> {
-    with_qkv("mpt", &[], |_, n| vec![0; n / 32 * 34])
+    with_qkv("mpt", byte_level, |_, n| vec![0; n / 32 * 34])
 }
 
-fn with_qkv(architecture: &str, more: &[&str], qkv: impl Fn(&mut Random, usize) -> Vec<u8>) -> Vec<u8> {
+fn with_qkv(
+    architecture: &str,
+    tokenizer: impl Fn(Writer) -> Writer,
+    qkv: impl Fn(&mut Random, usize) -> Vec<u8>,
+) -> Vec<u8> {
     let mut random = Random(1);
     let n_qkv = N_EMBD + 2 * N_EMBD / N_HEAD * N_HEAD_KV;
     let ones: Vec<u8> = [1.0f32; N_EMBD].iter().flat_map(|x| x.to_le_bytes()).collect();
     let embedding = random.f32s(N_VOCAB * N_EMBD, 0.4);
-    let mut file = byte_level_with(metadata(architecture, "mpt", N_HEAD_KV, N_FF), more).tensor(
+    let mut file = tokenizer(metadata(architecture, "mpt", N_HEAD_KV, N_FF)).tensor(
         "token_embd.weight",
         &[N_VOCAB, N_EMBD],
         F32,

@@ -1,7 +1,7 @@
 //! Tokens with a meaning: those added to a vocabulary, and the ids of the beginning, the end and others.
 //!
 //! They are said in many files. Of ids: `tokenizer_config.json`, `special_tokens_map.json` (by text), `generation_config.json`,
-//! `config.json` (by number), the vocabulary's own file; the first that says one counts.
+//! `config.json` (by number), the vocabulary's own file; the first that says one counts. Of ends, all do.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::convert::config::{Config, read_json};
 use crate::gguf_out::GgufOut;
 
 /// Names in Hugging Face's files (`bos_token`, `bos_token_id`) and GGUF's keys. The spelling of the fourth is GGUF's own.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 9] = [
     ("bos", "tokenizer.ggml.bos_token_id"),
     ("eos", "tokenizer.ggml.eos_token_id"),
     ("unk", "tokenizer.ggml.unknown_token_id"),
@@ -24,7 +24,12 @@ const NAMES: [(&str, &str); 7] = [
     ("pad", "tokenizer.ggml.padding_token_id"),
     ("cls", "tokenizer.ggml.cls_token_id"),
     ("mask", "tokenizer.ggml.mask_token_id"),
+    ("eot", "tokenizer.ggml.eot_token_id"),
+    ("eom", "tokenizer.ggml.eom_token_id"),
 ];
+
+/// Those of them that end a text.
+const ENDS: [&str; 3] = ["eos", "eot", "eom"];
 
 /// Tokens around a gap to fill in: their texts in the vocabularies of Refact, StarCoder and Replit, and GGUF's keys.
 const INFILL: [(&str, &str); 4] = [
@@ -38,7 +43,7 @@ const INFILL: [(&str, &str); 4] = [
 #[derive(Clone, Debug, Default)]
 pub struct Special {
     /// One for each of [`NAMES`].
-    ids: [Option<usize>; 7],
+    ids: [Option<usize>; NAMES.len()],
     infill: [Option<usize>; 4],
     /// Whether a text begins with `bos` and ends with `eos`.
     pub add_bos: bool,
@@ -83,6 +88,18 @@ impl Special {
         self.ids.get(i).copied().flatten()
     }
 
+    /// Sets all tokens that end a text. llama.cpp reads no list, but takes the ends of a turn and of a message for such: the
+    /// second and the third are called so where nothing else is.
+    fn set_ends(&mut self, ends: Vec<usize>) {
+        for name in ENDS {
+            let known = ENDS.map(|name| self.id(name));
+            if let Some(&id) = ends.iter().find(|&&id| !known.contains(&Some(id))) {
+                self.offer(name, id);
+            }
+        }
+        self.ends = ends;
+    }
+
     /// Puts it into a file's metadata.
     pub fn write(&self, out: &mut GgufOut) {
         let names = NAMES.iter().zip(self.ids).chain(INFILL.iter().zip(self.infill));
@@ -93,11 +110,8 @@ impl Special {
         }
         out.meta("tokenizer.ggml.add_bos_token", Meta::Bool(self.add_bos));
         out.meta("tokenizer.ggml.add_eos_token", Meta::Bool(self.add_eos));
-        let eos = self.id("eos");
-        let mut others = self.ends.iter().filter(|&&id| Some(id) != eos);
-        if let Some(&other) = others.next() {
-            // The key that llama.cpp knows, and one of ours for all of them.
-            out.meta("tokenizer.ggml.eot_token_id", Meta::U32(other as u32));
+        if self.ends.len() > 1 {
+            // A key of ours.
             let ends = self.ends.iter().map(|&id| Meta::U32(id as u32));
             out.meta_array("tokenizer.ggml.eos_token_ids", ValueType::U32, ends);
         }
@@ -180,10 +194,9 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
     special.add_bos = settings.flag("add_bos_token", special.add_bos)?;
     special.add_eos = settings.flag("add_eos_token", special.add_eos)?;
     special.templates = ChatTemplates::read(directory, &settings)?;
-    // What the model is generated with says all of its ends; without that, its configuration.
-    let file = if generation.has("eos_token_id") { &generation } else { config };
-    let numbers = file.value("eos_token_id").map(numbers_of).unwrap_or_default();
-    let ends: Vec<usize> = special.id("eos").into_iter().chain(numbers).collect();
+    let named_ends = ENDS.map(|name| special.id(name)).into_iter().flatten();
+    let listed = [&generation, config].into_iter().filter_map(|file| file.value("eos_token_id")).flat_map(numbers_of);
+    let candidates: Vec<usize> = named_ends.chain(listed).collect();
     vocabulary.special = special;
     for id in named {
         // What is called an end or a mask is no text, even where no list of added tokens says so.
@@ -192,11 +205,13 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
     }
     // A number that stands for text is left over from another vocabulary: no text could go on behind it.
     let ends_text = |id: &usize| vocabulary.tokens.get(*id).is_some_and(|token| token.kind.is_no_text());
-    for id in ends.into_iter().filter(ends_text) {
-        if !vocabulary.special.ends.contains(&id) {
-            vocabulary.special.ends.push(id);
+    let mut ends = Vec::new();
+    for id in candidates.into_iter().filter(ends_text) {
+        if !ends.contains(&id) {
+            ends.push(id);
         }
     }
+    vocabulary.special.set_ends(ends);
     Ok(())
 }
 
