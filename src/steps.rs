@@ -146,6 +146,7 @@ impl Steps<'_> {
         then: impl Fn(&mut [f32]) + Sync,
     ) {
         let ColumnsOf { buffer, stride, first, n } = out;
+        self.kernels.watch(&linear.weight, input.x);
         let tiles = Parts::new(Tiles::of_columns(buffer, stride, first..first + n, self.tile_len(n)));
         self.executor.run(&|| {
             while let Some((_, mut tile)) = tiles.take() {
@@ -165,6 +166,7 @@ impl Steps<'_> {
         then: impl Fn(&mut [f32], &mut [f32]) + Sync,
     ) {
         let n = linear.weight.n_rows();
+        self.kernels.watch(&linear.weight, input.x);
         let [out, other] = [out, other].map(|buffer| Tiles::of_columns(buffer, n, 0..n, self.tile_len(n)));
         let tiles = Parts::new((out, other));
         self.executor.run(&|| {

@@ -150,6 +150,14 @@ pub trait Kernels: Sync {
         scalar::matmul(w, x, out)
     }
 
+    /// Told of each product of a forward pass before it begins: once, on the thread that runs the pass, with all rows that `w` is
+    /// about to be multiplied with, as they are before they are quantized. Does nothing; kernels that look on override it.
+    ///
+    /// - `x`: `[n_tokens, w.n_cols()]`
+    fn watch(&self, w: &Matrix<'_>, x: &[f32]) {
+        let _ = (w, x);
+    }
+
     /// Row `row` of `w` as floats: what an embedding looks up. `out`: `[n_cols]`.
     fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         scalar::dequantize_row(w, row, out)

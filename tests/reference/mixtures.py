@@ -11,7 +11,7 @@ import llama_cpp
 import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TYPES = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S")
+TYPES = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_1", "Q4_K_M", "Q4_K_S", "IQ4_NL", "Q4_0", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S")
 FUSED, SPLIT = ("attn_qkv",), ("attn_q", "attn_k", "attn_v")
 # Name: architecture, layers, heads, heads of keys, width, whether there is an output, attention's matrices.
 MODELS = {

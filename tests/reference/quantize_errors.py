@@ -2,9 +2,11 @@
 """The rounding errors of llama.cpp's quantizers: quantize_errors.py [--check FILE.gguf...]
 
 Writes quantize_errors.txt: type, numbers, and the root mean square error of llama.cpp's blocks, relative to that of the numbers, which Rust draws too
-(boards/host/src/quantize/errors.rs). With --check, prints the relative errors of the matrices in quantized files beside those of FIRST.gguf, in F16 or F32.
+(boards/host/src/quantize/errors.rs); and quantize_importance_errors.txt: type, numbers, importances of the columns, which weigh the squares, and the
+error of llama.cpp's blocks that were made with them. With --check, prints the relative errors of the matrices in quantized files beside those of FIRST.gguf, in F16 or F32.
 """
 import ctypes
+import itertools
 import os
 import sys
 import gguf
@@ -13,7 +15,7 @@ import llama_cpp
 import models
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KINDS = ("Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "Q3_K", "Q2_K")
+KINDS = ("Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "IQ4_NL", "Q4_0", "IQ4_XS", "Q3_K", "Q2_K")
 N_ROWS, N_COLS = 256, 512
 
 
@@ -41,7 +43,25 @@ def numbers(name):
 NAMES = ("normal", "laplace", "outliers", "shifted", "trained")
 
 
-def by_llama(x, kind):
+def importances(name, n_cols):
+    """What each column counts, f32 [n_cols]."""
+    def bell(part):
+        return models.bell(f"importance/{name}/{part}", (n_cols,)).astype(np.float32)
+    match name:
+        case "mild":             # as the squares of two normal numbers
+            return (bell("a") ** 2 + bell("b") ** 2) / np.float32(1 << 16)
+        case "wide":             # many columns that hardly count
+            return (bell("a") * bell("b") / np.float32(1 << 16)) ** 2
+        case "peaks":            # every 61st column counts 10,000 times as much
+            w = (bell("a") ** 2 + bell("b") ** 2) / np.float32(1 << 16)
+            w[::61] *= 10000
+            return w
+
+
+IMPORTANCES = ("mild", "wide", "peaks")
+
+
+def by_llama(x, kind, importance=None):
     """What llama.cpp's blocks of `x` stand for."""
     library = ctypes.CDLL(os.path.join(os.path.dirname(llama_cpp.__file__), "lib", "libggml-base.so"))
     quantize = library.ggml_quantize_chunk
@@ -52,13 +72,15 @@ def by_llama(x, kind):
     x = np.ascontiguousarray(x, np.float32)
     out = np.zeros(x.size // block_len * block_bytes, np.uint8)
     n_rows, n_cols = x.shape
-    assert quantize(kind, x.ctypes.data, out.ctypes.data, 0, n_rows, n_cols, None) == out.size
+    importance = importance if importance is None else np.ascontiguousarray(importance, np.float32)
+    pointer = importance if importance is None else importance.ctypes.data
+    assert quantize(kind, x.ctypes.data, out.ctypes.data, 0, n_rows, n_cols, pointer) == out.size
     return gguf.dequantize(out, kind).reshape(x.shape)
 
 
-def relative_error(x, y):
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    return float(np.sqrt(((x - y) ** 2).sum() / (x ** 2).sum()))
+def relative_error(x, y, importance=np.ones(1)):
+    x, y, w = x.astype(np.float64), y.astype(np.float64), importance.astype(np.float64)
+    return float(np.sqrt((w * (x - y) ** 2).sum() / (w * x ** 2).sum()))
 
 
 def make():
@@ -68,6 +90,12 @@ def make():
                 if (kind, name) != ("Q8_0", "trained"):
                     x = numbers(name)
                     out.write(f"{kind} {name} {relative_error(x, by_llama(x, kind)):.6e}\n")
+    with open(os.path.join(HERE, "quantize_importance_errors.txt"), "w") as out:
+        for kind, name, how in itertools.product(KINDS, NAMES, IMPORTANCES):
+            if (kind, name) != ("Q8_0", "trained"):
+                x = numbers(name)
+                w = importances(how, x.shape[1])
+                out.write(f"{kind} {name} {how} {relative_error(x, by_llama(x, kind, w), w):.6e}\n")
 
 
 def check(files):

@@ -11,6 +11,7 @@ use nearfield::{AlibiScale, KvType, KvTypes, Ring, SessionConfig};
 use crate::bench::BenchArgs;
 use crate::convert::ConvertArgs;
 use crate::embed::EmbedArgs;
+use crate::imatrix::ImatrixArgs;
 use crate::inspect::InspectArgs;
 use crate::logits::LogitsArgs;
 use crate::pack::PackArgs;
@@ -55,6 +56,8 @@ pub enum Command {
     Pack(PackArgs),
     /// Make a GGUF file of a model as Hugging Face has it
     Convert(ConvertArgs),
+    /// Measure on a text which columns of the weights matter most, for quantize --imatrix
+    Imatrix(ImatrixArgs),
     /// Write a model with its weights in another type
     Quantize(QuantizeArgs),
     /// Tokens per second, beside what this machine could do; lists separated by commas are combined

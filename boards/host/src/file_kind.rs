@@ -73,7 +73,7 @@ pub fn instead_of_model(gguf: &Gguf<'_>) -> Option<&'static str> {
              that is converted)",
         ),
         b"mmproj" | b"clip-vision" => Some("the part of a model that sees or hears: give the one that writes"),
-        b"imatrix" => Some("an importance matrix, which is made for quantizing a model"),
+        b"imatrix" => Some("an importance matrix: `nearfield quantize --imatrix` takes it"),
         _ if is_vocabulary => Some("a vocabulary without weights: it can tokenize, and nothing else"),
         _ => None,
     }

@@ -12,6 +12,7 @@ mod encoding;
 mod engine;
 mod file_kind;
 mod gguf_out;
+mod imatrix;
 mod inspect;
 mod interactive;
 mod interrupt;
@@ -40,6 +41,7 @@ mod story;
 mod text;
 mod threads;
 mod tokenize;
+mod watched;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
@@ -88,6 +90,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Pack(args)) => pack::pack(&args),
         Some(Command::Convert(args)) => convert::convert(&args),
+        Some(Command::Imatrix(args)) => imatrix::imatrix(&args),
         Some(Command::Quantize(args)) => quantize::quantize(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),

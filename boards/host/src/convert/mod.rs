@@ -77,7 +77,7 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
         for (tensor, &ty) in tensors.iter().zip(&types) {
             data.begin(&tensor.name)?;
             let (n_rows, n_cols) = tensor.rows_and_cols();
-            let quantized = Quantized { name: &tensor.name, ty, n_rows, n_cols };
+            let quantized = Quantized { name: &tensor.name, ty, n_rows, n_cols, importance: None };
             let read = |row: u64, col: u64, out: &mut [f32]| {
                 tensor.read(row as usize, col as usize, out);
                 Ok(())

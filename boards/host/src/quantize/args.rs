@@ -16,10 +16,14 @@ pub struct QuantizeArgs {
     #[arg(value_name = "OUT.gguf")]
     pub output: PathBuf,
 
-    /// F32 F16 BF16 Q8_0 Q6_K Q5_1 Q5_K_M Q5_K_S Q5_0 Q4_1 Q4_K_M Q4_K_S Q4_0 Q3_K_L Q3_K_M Q3_K_S Q2_K Q2_K_S, as llama.cpp
-    /// has them: the matrices that matter most get more bits
+    /// F32 F16 BF16 Q8_0 Q6_K Q5_1 Q5_K_M Q5_K_S Q5_0 Q4_1 Q4_K_M Q4_K_S IQ4_NL Q4_0 IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K Q2_K_S, as
+    /// llama.cpp has them: the matrices that matter most get more bits
     #[arg(value_name = "TYPE")]
     pub ty: Target,
+
+    /// An importance matrix: errors count more in the columns that it found to matter more (`nearfield imatrix`, or llama.cpp's)
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
 
     /// All matrices in TYPE
     #[arg(long)]

@@ -2,8 +2,8 @@
 //!
 //! Given the quants, the best scale (and offset) is a linear regression; given these, the best quants are the nearest ones. The
 //! error has many local minimums, so the regression is tried for a row of first scales, around that of the extremes, and the
-//! best is polished by turns of both steps. Source of the idea: ggml, `make_qx_quants` and `make_qkx2_quants`; the squared
-//! errors here are not weighted, and what a block stores is what is measured.
+//! best is polished by turns of both steps. Source of the idea: ggml, `make_qx_quants` and `make_qkx2_quants`; what a block stores
+//! is what is measured. Each squared error counts the same ([`Even`]), or as much as its column does (a [`Batch`] of importances).
 //!
 //! Blocks are fitted many at a time, each on its own: weight `i` of all of them lies together, so that an instruction does the same
 //! for each. A block's sums run in eight parts, in one order, and its bits are the same on any machine and beside any others.
@@ -40,21 +40,135 @@ pub fn each<const B: usize>(number: impl Fn(usize) -> f32) -> [f32; B] {
     out
 }
 
-/// The integers that a type can store.
+/// What the squared errors of a batch count: `Σ w (x - y)²` of each block.
+pub trait Importance<const N: usize, const B: usize> {
+    /// First scales, as multiples of one that the caller knows: wider where some weights hardly count.
+    const STRETCHES: &'static [f32];
+    /// Whether some weights may count so much more than others that sums of singles have to run over differences from them.
+    const VARIES: bool;
+
+    /// That of weight `i` of block `b`.
+    fn of(&self, i: usize, b: usize) -> f32;
+
+    /// Their sum, of each block.
+    fn totals(&self) -> [f32; B];
+}
+
+/// All count the same: one.
+#[derive(Clone, Copy, Debug)]
+pub struct Even;
+
+impl<const N: usize, const B: usize> Importance<N, B> for Even {
+    const STRETCHES: &'static [f32] = &[];
+    const VARIES: bool = false;
+
+    #[inline(always)]
+    fn of(&self, _: usize, _: usize) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    fn totals(&self) -> [f32; B] {
+        [N as f32; B]
+    }
+}
+
+impl<const N: usize, const B: usize> Importance<N, B> for Batch<N, B> {
+    const STRETCHES: &'static [f32] = &[1.3, 1.45, 1.6, 1.8, 2.1, 2.5, 3.0];
+    const VARIES: bool = true;
+
+    #[inline(always)]
+    fn of(&self, i: usize, b: usize) -> f32 {
+        self[i][b]
+    }
+
+    #[inline(always)]
+    fn totals(&self) -> [f32; B] {
+        let [totals] = sums(self, &Even, |w, _, _| [w]);
+        totals
+    }
+}
+
+/// The numbers that a type can store, times a block's scale.
+pub trait Levels: Copy {
+    /// The lowest.
+    fn lo(self) -> f32;
+
+    /// The highest.
+    fn hi(self) -> f32;
+
+    /// The nearest of them.
+    fn nearest(self, x: f32) -> f32;
+}
+
+/// The integers from one to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Quants {
     pub lo: f32,
     pub hi: f32,
 }
 
-impl Quants {
-    /// The nearest of them.
+impl Levels for Quants {
     #[inline(always)]
-    pub fn nearest(self, x: f32) -> f32 {
+    fn lo(self) -> f32 {
+        self.lo
+    }
+
+    #[inline(always)]
+    fn hi(self) -> f32 {
+        self.hi
+    }
+
+    #[inline(always)]
+    fn nearest(self, x: f32) -> f32 {
         // Not `clamp`, which has a branch for NaN: there is none here.
         let x = if x < self.lo { self.lo } else { x };
         let x = if x > self.hi { self.hi } else { x };
         round(x)
+    }
+}
+
+/// The sixteen numbers of IQ4_NL and IQ4_XS, denser around zero. Source: ggml, `kvalues_iq4nl`.
+#[derive(Clone, Copy, Debug)]
+pub struct NonLinear;
+
+impl NonLinear {
+    pub const LEVELS: [f32; 16] =
+        [-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0];
+
+    /// Which of them a level is.
+    pub fn index(level: f32) -> u8 {
+        const OF: [u8; 241] = {
+            let (mut of, mut i) = ([0; 241], 0);
+            while i < 16 {
+                of[(NonLinear::LEVELS[i] + 127.0) as usize] = i as u8;
+                i += 1;
+            }
+            of
+        };
+        OF[(level + 127.0) as usize]
+    }
+}
+
+impl Levels for NonLinear {
+    #[inline(always)]
+    fn lo(self) -> f32 {
+        Self::LEVELS[0]
+    }
+
+    #[inline(always)]
+    fn hi(self) -> f32 {
+        Self::LEVELS[15]
+    }
+
+    #[inline(always)]
+    fn nearest(self, x: f32) -> f32 {
+        let mut level = Self::LEVELS[0];
+        for i in 1..Self::LEVELS.len() {
+            let [below, above] = [Self::LEVELS[i - 1], Self::LEVELS[i]];
+            level = if x > (below + above) / 2.0 { above } else { level };
+        }
+        level
     }
 }
 
@@ -77,18 +191,19 @@ fn put_where(mask: u32, old: &mut f32, new: f32) {
     *old = f32::from_bits(new.to_bits() & mask | old.to_bits() & !mask);
 }
 
-/// `Σ term(x, b)` of each block, some sums at once.
+/// `Σ term(x, w, b)` of each block, some sums at once; `w` is the weight's importance.
 #[inline(always)]
 pub fn sums<const N: usize, const B: usize, const S: usize>(
     x: &Batch<N, B>,
-    term: impl Fn(f32, usize) -> [f32; S],
+    importance: &impl Importance<N, B>,
+    term: impl Fn(f32, f32, usize) -> [f32; S],
 ) -> [[f32; B]; S] {
     let mut sums = [[0.0; B]; S];
     // The loop that is vectorized: all that is summed up stays in registers.
     for b in 0..B {
-        let term = |x| term(x, b);
-        let even = plus(plus(part(x, 0, b, term), part(x, 4, b, term)), plus(part(x, 2, b, term), part(x, 6, b, term)));
-        let odd = plus(plus(part(x, 1, b, term), part(x, 5, b, term)), plus(part(x, 3, b, term), part(x, 7, b, term)));
+        let part = |first| part::<N, S>(first, |i| term(x[i][b], importance.of(i, b), b));
+        let even = plus(plus(part(0), part(4)), plus(part(2), part(6)));
+        let odd = plus(plus(part(1), part(5)), plus(part(3), part(7)));
         for (sums, sum) in sums.iter_mut().zip(plus(even, odd)) {
             sums[b] = sum;
         }
@@ -96,17 +211,12 @@ pub fn sums<const N: usize, const B: usize, const S: usize>(
     sums
 }
 
-/// The sum over each eighth weight of block `b`, from one on.
+/// The sum over each eighth weight, from one on.
 #[inline(always)]
-fn part<const N: usize, const B: usize, const S: usize>(
-    x: &Batch<N, B>,
-    first: usize,
-    b: usize,
-    term: impl Fn(f32) -> [f32; S],
-) -> [f32; S] {
+fn part<const N: usize, const S: usize>(first: usize, term: impl Fn(usize) -> [f32; S]) -> [f32; S] {
     let mut sum = [0.0; S];
     for i in 0..N / PARTS {
-        sum = plus(sum, term(x[i * PARTS + first][b]));
+        sum = plus(sum, term(i * PARTS + first));
     }
     sum
 }
@@ -133,13 +243,19 @@ pub fn extremes<const N: usize, const B: usize>(x: &Batch<N, B>) -> [f32; B] {
     most
 }
 
-/// `Σ (x - d q - m)²` of each block, with the nearest quants.
+/// `Σ w (x - d q - m)²` of each block, with the nearest quants.
 #[inline(always)]
-pub fn errors<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, d: &[f32; B], m: &[f32; B]) -> [f32; B] {
+pub fn errors<const N: usize, const B: usize>(
+    x: &Batch<N, B>,
+    importance: &impl Importance<N, B>,
+    levels: impl Levels,
+    d: &[f32; B],
+    m: &[f32; B],
+) -> [f32; B] {
     let inverse: [f32; B] = each(|b| inverse(d[b]));
-    let [errors] = sums(x, |x, b| {
-        let rest = x - (d[b] * quants.nearest((x - m[b]) * inverse[b]) + m[b]);
-        [rest * rest]
+    let [errors] = sums(x, importance, |x, w, b| {
+        let rest = x - (d[b] * levels.nearest((x - m[b]) * inverse[b]) + m[b]);
+        [w * (rest * rest)]
     });
     errors
 }
@@ -160,12 +276,17 @@ struct Scales<const B: usize> {
 
 /// The best scales for the quants that these ones give, each as its inverse.
 #[inline(always)]
-fn scales_of<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, inverse: &[f32; B]) -> Scales<B> {
-    let [xq, qq] = sums(x, |x, b| {
-        let q = quants.nearest(x * inverse[b]);
-        [x * q, q * q]
+fn scales_of<const N: usize, const B: usize>(
+    x: &Batch<N, B>,
+    importance: &impl Importance<N, B>,
+    levels: impl Levels,
+    inverse: &[f32; B],
+) -> Scales<B> {
+    let [xq, qq] = sums(x, importance, |x, w, b| {
+        let q = levels.nearest(x * inverse[b]);
+        [w * (x * q), w * (q * q)]
     });
-    // The larger Σxq² / Σq², the smaller the error that is left after the regression.
+    // The larger (Σwxq)² / Σwq², the smaller the error that is left after the regression.
     Scales {
         gain: each(|b| if qq[b] > 0.0 { xq[b] * xq[b] / qq[b] } else { 0.0 }),
         d: each(|b| if qq[b] > 0.0 { xq[b] / qq[b] } else { 0.0 }),
@@ -174,12 +295,17 @@ fn scales_of<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, in
 
 /// The scale of `x ≈ d q` of each block, of either sign.
 #[inline(always)]
-pub fn scales<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, search: &[f32]) -> [f32; B] {
+pub fn scales<const N: usize, const B: usize, W: Importance<N, B>>(
+    x: &Batch<N, B>,
+    importance: &W,
+    levels: impl Levels,
+    search: &[f32],
+) -> [f32; B] {
     let extremes = extremes(x);
     let mut best = Scales { gain: [0.0; B], d: [0.0; B] };
-    for end in [quants.lo, quants.hi] {
-        for stretch in search {
-            let found = scales_of(x, quants, &each(|b| end * stretch / extremes[b]));
+    for end in [levels.lo(), levels.hi()] {
+        for stretch in search.iter().chain(W::STRETCHES) {
+            let found = scales_of(x, importance, levels, &each(|b| end * stretch / extremes[b]));
             for b in 0..B {
                 let better = mask(found.gain[b] > best.gain[b]);
                 put_where(better, &mut best.gain[b], found.gain[b]);
@@ -190,7 +316,7 @@ pub fn scales<const N: usize, const B: usize>(x: &Batch<N, B>, quants: Quants, s
     // A block that a turn makes no better stays as it is.
     let mut goes_on = [mask(true); B];
     for _ in 0..N_TURNS {
-        let found = scales_of(x, quants, &each(|b| inverse(best.d[b])));
+        let found = scales_of(x, importance, levels, &each(|b| inverse(best.d[b])));
         for (b, goes_on) in goes_on.iter_mut().enumerate() {
             *goes_on &= mask(found.gain[b] > best.gain[b]);
             put_where(*goes_on, &mut best.gain[b], found.gain[b]);
@@ -211,35 +337,45 @@ pub struct Lines<const B: usize> {
 }
 
 /// Weights without their mean, and sums of them.
-struct Deviations<const N: usize, const B: usize> {
+struct Deviations<'w, const N: usize, const B: usize, W> {
     y: Batch<N, B>,
+    importance: &'w W,
+    totals: [f32; B],
     yy: [f32; B],
     y_sum: [f32; B],
     /// The highest that an offset may be.
     highest: [f32; B],
 }
 
-impl<const N: usize, const B: usize> Deviations<N, B> {
+impl<const N: usize, const B: usize, W: Importance<N, B>> Deviations<'_, N, B, W> {
     /// The errors that are left with the best lines for the quants that these ones give, each as the inverse of its scale and
     /// its offset; and the lines.
     #[inline(always)]
     fn lines_of(&self, quants: Quants, [inverse, m]: &[[f32; B]; 2]) -> ([f32; B], Lines<B>) {
-        let Self { y, yy, y_sum, highest } = self;
-        let n = N as f32;
-        let [q, qq, yq] = sums(y, |y, b| {
-            let q = quants.nearest((y - m[b]) * inverse[b]);
-            [q, q * q, y * q]
+        let Self { y, importance, totals, yy, y_sum, highest } = self;
+        // Quants are counted from that of the mean: of a weight that counts more than all others nothing is left in the sums
+        // that would drown these.
+        let middle: [f32; B] = each(|b| if W::VARIES { quants.nearest(-m[b] * inverse[b]) } else { 0.0 });
+        let [q, qq, yq] = sums(y, *importance, |y, w, b| {
+            let q = quants.nearest((y - m[b]) * inverse[b]) - middle[b];
+            [w * q, w * (q * q), w * (y * q)]
         });
         let (mut error, mut line) = ([0.0; B], Lines { d: [0.0; B], m: [0.0; B] });
         for b in 0..B {
+            let n = totals[b];
             let det = n * qq[b] - q[b] * q[b];
             let d = if det > 0.0 { (n * yq[b] - y_sum[b] * q[b]) / det } else { 0.0 };
             let m = (y_sum[b] - d * q[b]) / n;
             let free = yy[b] - d * yq[b] - m * y_sum[b];
-            // Σ(y - d q - m)² for the highest offset.
+            // From zero again.
+            let m = m - d * middle[b];
+            let yq = yq[b] + middle[b] * y_sum[b];
+            let qq = qq[b] + middle[b] * (2.0 * q[b] + n * middle[b]);
+            let q = q[b] + n * middle[b];
+            // Σ w (y - d q - m)² for the highest offset.
             let top = highest[b];
-            let dq = yq[b] - top * q[b];
-            let d_top = if qq[b] > 0.0 { dq / qq[b] } else { 0.0 };
+            let dq = yq - top * q;
+            let d_top = if qq > 0.0 { dq / qq } else { 0.0 };
             let held = yy[b] - 2.0 * top * y_sum[b] + n * top * top - d_top * dq;
             let is_free = mask(m <= top);
             (error[b], line.d[b], line.m[b]) = (held, d_top, top);
@@ -253,14 +389,20 @@ impl<const N: usize, const B: usize> Deviations<N, B> {
 
 /// The lines with quants in `0..=q_max`; with `below`, no offset is above zero.
 #[inline(always)]
-pub fn lines<const N: usize, const B: usize>(x: &Batch<N, B>, q_max: f32, below: bool, search: &[f32]) -> Lines<B> {
+pub fn lines<const N: usize, const B: usize, W: Importance<N, B>>(
+    x: &Batch<N, B>,
+    importance: &W,
+    q_max: f32,
+    below: bool,
+    search: &[f32],
+) -> Lines<B> {
     let quants = Quants { lo: 0.0, hi: q_max };
-    let n = N as f32;
-    let [sum] = sums(x, |x, _| [x]);
+    let totals = importance.totals();
+    let [sum] = sums(x, importance, |x, w, _| [w * x]);
     // Differences from the mean: what counts does not drown in an offset.
-    let mean: [f32; B] = each(|b| sum[b] / n);
+    let mean: [f32; B] = each(|b| sum[b] / totals[b]);
     let y: Batch<N, B> = x.map(|x| each(|b| x[b] - mean[b]));
-    let [yy, y_sum] = sums(&y, |y, _| [y * y, y]);
+    let [yy, y_sum] = sums(&y, importance, |y, w, _| [w * (y * y), w * y]);
     // The offset's limit, counted from there.
     let highest: [f32; B] = each(|b| if below { -mean[b] } else { f32::MAX });
     let (mut lo, mut hi) = ([f32::MAX; B], [f32::MIN; B]);
@@ -271,10 +413,10 @@ pub fn lines<const N: usize, const B: usize>(x: &Batch<N, B>, q_max: f32, below:
         }
     }
     let lo: [f32; B] = each(|b| if highest[b] < lo[b] { highest[b] } else { lo[b] });
-    let deviations = Deviations { y, yy, y_sum, highest };
+    let deviations = Deviations { y, importance, totals, yy, y_sum, highest };
     let mut least = [f32::INFINITY; B];
     let mut best = Lines { d: [0.0; B], m: [0.0; B] };
-    for stretch in search {
+    for stretch in search.iter().chain(W::STRETCHES) {
         // What a narrower line leaves out is left out above, below, or on both sides.
         for share in [0.0, 0.5, 1.0] {
             let width: [f32; B] = each(|b| (hi[b] - lo[b]) / stretch);

@@ -6,7 +6,7 @@
 
 use half::f16;
 
-use super::fit::{self, Batch, Quants, batch, errors, inverse, sums};
+use super::fit::{self, Batch, Even, Importance, Levels, NonLinear, Quants, batch, errors, inverse, sums};
 
 /// First scales: multiples of the one that takes the extreme to the last quant.
 const SEARCH: [f32; 16] =
@@ -38,17 +38,17 @@ struct Lines<const SUBS: usize> {
 impl<const SUBS: usize> Lines<SUBS> {
     /// The best found, with quants in `0..=q_max`, scales and minimums in `0..=s_max`.
     #[inline(always)]
-    fn fit<const N: usize>(x: &Batch<N, SUBS>, q_max: f32, s_max: f32) -> Self {
-        let lines = fit::lines(x, q_max, true, &SEARCH);
+    fn fit<const N: usize>(x: &Batch<N, SUBS>, importance: &impl Importance<N, SUBS>, q_max: f32, s_max: f32) -> Self {
+        let lines = fit::lines(x, importance, q_max, true, &SEARCH);
         let largest = |values: [f32; SUBS]| values.into_iter().fold(0.0, f32::max);
         let (d, dmin) = (half(largest(lines.d) / s_max), half(largest(lines.m.map(|m| -m)) / s_max));
-        let mut best = Self::multiples(x, &lines, d, dmin, q_max, s_max);
+        let mut best = Self::multiples(x, importance, &lines, [d, dmin], q_max, s_max);
         for _ in 0..N_TURNS {
-            let (d, dmin) = best.regression(x, q_max);
+            let (d, dmin) = best.regression(x, importance, q_max);
             if (d, dmin) == (best.d, best.dmin) {
                 break;
             }
-            let found = Self::multiples(x, &lines, d, dmin, q_max, s_max);
+            let found = Self::multiples(x, importance, &lines, [d, dmin], q_max, s_max);
             if found.error >= best.error {
                 break;
             }
@@ -61,9 +61,9 @@ impl<const SUBS: usize> Lines<SUBS> {
     #[inline(always)]
     fn multiples<const N: usize>(
         x: &Batch<N, SUBS>,
+        importance: &impl Importance<N, SUBS>,
         lines: &fit::Lines<SUBS>,
-        d: f16,
-        dmin: f16,
+        [d, dmin]: [f16; 2],
         q_max: f32,
         s_max: f32,
     ) -> Self {
@@ -76,7 +76,7 @@ impl<const SUBS: usize> Lines<SUBS> {
         for i in 0..3 {
             for k in 0..3 {
                 let (sc, mn) = (scales.map(|sc| sc[i]), minimums.map(|mn| mn[k]));
-                let errors = errors(x, quants, &sc.map(|sc| d * sc), &mn.map(|mn| -(dmin * mn)));
+                let errors = errors(x, importance, quants, &sc.map(|sc| d * sc), &mn.map(|mn| -(dmin * mn)));
                 for (j, error) in errors.into_iter().enumerate() {
                     if error < least[j] {
                         (least[j], found.sc[j], found.mn[j]) = (error, sc[j], mn[j]);
@@ -90,19 +90,25 @@ impl<const SUBS: usize> Lines<SUBS> {
 
     /// Scale and minimum of the super-block for these multiples and their quants: `x ≈ d a - dmin b`.
     #[inline(always)]
-    fn regression<const N: usize>(&self, x: &Batch<N, SUBS>, q_max: f32) -> (f16, f16) {
+    fn regression<const N: usize>(
+        &self,
+        x: &Batch<N, SUBS>,
+        importance: &impl Importance<N, SUBS>,
+        q_max: f32,
+    ) -> (f16, f16) {
         let (inverse, m) = self.steps();
         let quants = Quants { lo: 0.0, hi: q_max };
-        let [q, qq, xq, sum] = sums(x, |x, j| {
+        let totals = importance.totals();
+        let [q, qq, xq, sum] = sums(x, importance, |x, w, j| {
             let q = quants.nearest((x - m[j]) * inverse[j]);
-            [q, q * q, x * q, x]
+            [w * q, w * (q * q), w * (x * q), w * x]
         });
         let (mut aa, mut ab, mut bb, mut xa, mut xb) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for j in 0..SUBS {
             let (sc, mn) = (self.sc[j], self.mn[j]);
             aa += f64::from(sc * sc * qq[j]);
             ab += f64::from(sc * mn * q[j]);
-            bb += f64::from(mn * mn) * N as f64;
+            bb += f64::from(mn * mn) * f64::from(totals[j]);
             xa += f64::from(sc * xq[j]);
             xb += f64::from(mn * sum[j]);
         }
@@ -144,21 +150,27 @@ fn in_order<const N: usize, const SUBS: usize>(q: &Batch<N, SUBS>) -> [u8; 256] 
     out
 }
 
-/// A super-block of 16 sub-blocks without minimums: `x ≈ d sc q`.
-struct Scales {
+/// A super-block without minimums: `x ≈ d sc q`.
+struct Scales<const SUBS: usize> {
     d: f16,
-    sc: [f32; 16],
+    sc: [f32; SUBS],
     error: f32,
 }
 
-impl Scales {
+impl<const SUBS: usize> Scales<SUBS> {
     /// The best found, with scales in `s`.
     #[inline(always)]
-    fn fit(x: &Batch<16, 16>, quants: Quants, s: Quants) -> Self {
-        let scales = fit::scales(x, quants, &SEARCH);
-        let mut best = Self::multiples(x, &scales, half(fit::extreme(&scales) / s.lo), quants, s);
+    fn fit<const N: usize>(
+        x: &Batch<N, SUBS>,
+        importance: &impl Importance<N, SUBS>,
+        levels: impl Levels,
+        s: Quants,
+    ) -> Self {
+        let scales = fit::scales(x, importance, levels, &SEARCH);
+        let mut best = Self::multiples(x, importance, &scales, half(fit::extreme(&scales) / s.lo), levels, s);
         for _ in 0..N_TURNS {
-            let found = Self::multiples(x, &scales, best.regression(x, quants), quants, s);
+            let d = best.regression(x, importance, levels);
+            let found = Self::multiples(x, importance, &scales, d, levels, s);
             if found.error >= best.error {
                 break;
             }
@@ -168,17 +180,26 @@ impl Scales {
     }
 
     #[inline(always)]
-    fn multiples(x: &Batch<16, 16>, scales: &[f32; 16], d: f16, quants: Quants, s: Quants) -> Self {
-        let mut found = Self { d, sc: [0.0; 16], error: 0.0 };
+    fn multiples<const N: usize>(
+        x: &Batch<N, SUBS>,
+        importance: &impl Importance<N, SUBS>,
+        scales: &[f32; SUBS],
+        d: f16,
+        levels: impl Levels,
+        s: Quants,
+    ) -> Self {
+        let mut found = Self { d, sc: [0.0; SUBS], error: 0.0 };
         let d = d.to_f32();
-        let near = scales.map(|scale| around(scale, d, s.lo, s.hi));
-        let mut least = [f32::INFINITY; 16];
-        for i in 0..3 {
-            let sc = near.map(|near| near[i]);
-            let errors = errors(x, quants, &sc.map(|sc| d * sc), &[0.0; 16]);
-            for (j, error) in errors.into_iter().enumerate() {
-                if error < least[j] {
-                    (least[j], found.sc[j]) = (error, sc[j]);
+        let mut least = [f32::INFINITY; SUBS];
+        for stretch in Self::stretches(importance) {
+            let near = scales.map(|scale| around(scale * stretch, d, s.lo, s.hi));
+            for i in 0..3 {
+                let sc = near.map(|near| near[i]);
+                let errors = errors(x, importance, levels, &sc.map(|sc| d * sc), &[0.0; SUBS]);
+                for (j, error) in errors.into_iter().enumerate() {
+                    if error < least[j] {
+                        (least[j], found.sc[j]) = (error, sc[j]);
+                    }
                 }
             }
         }
@@ -186,19 +207,31 @@ impl Scales {
         found
     }
 
+    /// Scales to try, as multiples of the best one: where one weight counts more than all others, another quant may bring it nearer
+    /// to a multiple.
+    #[inline(always)]
+    fn stretches<const N: usize, W: Importance<N, SUBS>>(_: &W) -> &'static [f32] {
+        if W::VARIES { &[1.0, 4.0 / 3.0, 2.0, 4.0, -1.0, -4.0 / 3.0, 0.75] } else { &[1.0] }
+    }
+
     /// What quants of each sub-block are made with: `1 / d`.
     #[inline(always)]
-    fn steps(&self) -> [f32; 16] {
+    fn steps(&self) -> [f32; SUBS] {
         let d = self.d.to_f32();
         self.sc.map(|sc| inverse(d * sc))
     }
 
     #[inline(always)]
-    fn regression(&self, x: &Batch<16, 16>, quants: Quants) -> f16 {
+    fn regression<const N: usize>(
+        &self,
+        x: &Batch<N, SUBS>,
+        importance: &impl Importance<N, SUBS>,
+        levels: impl Levels,
+    ) -> f16 {
         let inverse = self.steps();
-        let [qq, xq] = sums(x, |x, j| {
-            let q = quants.nearest(x * inverse[j]);
-            [q * q, x * q]
+        let [qq, xq] = sums(x, importance, |x, w, j| {
+            let q = levels.nearest(x * inverse[j]);
+            [w * (q * q), w * (x * q)]
         });
         let (mut aa, mut xa) = (0.0, 0.0);
         for (j, sc) in self.sc.into_iter().enumerate() {
@@ -208,11 +241,11 @@ impl Scales {
         if aa > 0.0 { half((xa / aa) as f32) } else { self.d }
     }
 
-    /// All quants, counted from the lowest.
+    /// All levels, counted from the lowest.
     #[inline(always)]
-    fn quants(&self, x: &Batch<16, 16>, quants: Quants) -> [u8; 256] {
+    fn quants<const N: usize>(&self, x: &Batch<N, SUBS>, levels: impl Levels) -> [u8; 256] {
         let inverse = self.steps();
-        in_order::<16, 16>(&x.map(|x| fit::each(|j| quants.nearest(x[j] * inverse[j]) - quants.lo)))
+        in_order::<N, SUBS>(&x.map(|x| fit::each(|j| levels.nearest(x[j] * inverse[j]) - levels.lo())))
     }
 }
 
@@ -223,6 +256,34 @@ type Weights = [f32; 256];
 fn subs<const N: usize, const SUBS: usize>(x: &Weights) -> Batch<N, SUBS> {
     const { assert!(N * SUBS == 256) }
     batch(x.as_chunks().0.first_chunk().expect("as many as the weights make"))
+}
+
+/// The best lines, by what the weights count.
+#[inline(always)]
+fn lines<const N: usize, const SUBS: usize>(
+    x: &Batch<N, SUBS>,
+    importance: Option<&Weights>,
+    q_max: f32,
+    s_max: f32,
+) -> Lines<SUBS> {
+    match importance {
+        None => Lines::fit(x, &Even, q_max, s_max),
+        Some(importance) => Lines::fit(x, &subs(importance), q_max, s_max),
+    }
+}
+
+/// The best scales, by what the weights count.
+#[inline(always)]
+fn scales<const N: usize, const SUBS: usize>(
+    x: &Batch<N, SUBS>,
+    importance: Option<&Weights>,
+    levels: impl Levels,
+    s: Quants,
+) -> Scales<SUBS> {
+    match importance {
+        None => Scales::fit(x, &Even, levels, s),
+        Some(importance) => Scales::fit(x, &subs(importance), levels, s),
+    }
 }
 
 /// `(d, dmin)` of a block, then the packed scales and minimums of 32 columns each.
@@ -273,9 +334,9 @@ fn put_bits(out: &mut [u8], bit: impl Fn(usize) -> u8) {
 
 /// 16 scales and minimums of 4 bits, 256 quants of 2 bits, `d`, `dmin`.
 #[inline(always)]
-pub fn q2_k(x: &Weights, out: &mut [u8; 84]) {
+pub fn q2_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 84]) {
     let x = subs::<16, 16>(x);
-    let lines = Lines::fit(&x, 3.0, 15.0);
+    let lines = lines(&x, importance, 3.0, 15.0);
     let q = lines.quants(&x, 3.0);
     let (scales, out) = out.split_at_mut(16);
     for ((out, sc), mn) in scales.iter_mut().zip(lines.sc).zip(lines.mn) {
@@ -288,10 +349,10 @@ pub fn q2_k(x: &Weights, out: &mut [u8; 84]) {
 
 /// 256 third bits, 256 quants of 2 bits, 16 scales of 6 bits with 32 added, `d`.
 #[inline(always)]
-pub fn q3_k(x: &Weights, out: &mut [u8; 110]) {
+pub fn q3_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 110]) {
     let x = subs(x);
     let quants = Quants { lo: -4.0, hi: 3.0 };
-    let found = Scales::fit(&x, quants, Quants { lo: -32.0, hi: 31.0 });
+    let found = scales::<16, 16>(&x, importance, quants, Quants { lo: -32.0, hi: 31.0 });
     let q = found.quants(&x, quants);
     let (thirds, out) = out.split_at_mut(32);
     put_bits(thirds, |i| q[i] >> 2);
@@ -309,9 +370,9 @@ pub fn q3_k(x: &Weights, out: &mut [u8; 110]) {
 
 /// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 quants of 4 bits.
 #[inline(always)]
-pub fn q4_k(x: &Weights, out: &mut [u8; 144]) {
+pub fn q4_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 144]) {
     let x = subs::<32, 8>(x);
-    let lines = Lines::fit(&x, 15.0, 63.0);
+    let lines = lines(&x, importance, 15.0, 63.0);
     let (head, quants) = out.split_at_mut(16);
     put_lines(head, &lines);
     put_four_bits(quants, &lines.quants(&x, 15.0));
@@ -319,9 +380,9 @@ pub fn q4_k(x: &Weights, out: &mut [u8; 144]) {
 
 /// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 fifth bits, 256 quants of 4 bits.
 #[inline(always)]
-pub fn q5_k(x: &Weights, out: &mut [u8; 176]) {
+pub fn q5_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 176]) {
     let x = subs::<32, 8>(x);
-    let lines = Lines::fit(&x, 31.0, 63.0);
+    let lines = lines(&x, importance, 31.0, 63.0);
     let q = lines.quants(&x, 31.0);
     let (head, out) = out.split_at_mut(16);
     put_lines(head, &lines);
@@ -332,10 +393,10 @@ pub fn q5_k(x: &Weights, out: &mut [u8; 176]) {
 
 /// 256 quants, their low 4 bits and their high 2 bits, 16 scales of 8 bits, `d`.
 #[inline(always)]
-pub fn q6_k(x: &Weights, out: &mut [u8; 210]) {
+pub fn q6_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 210]) {
     let x = subs(x);
     let quants = Quants { lo: -32.0, hi: 31.0 };
-    let found = Scales::fit(&x, quants, Quants { lo: -128.0, hi: 127.0 });
+    let found = scales::<16, 16>(&x, importance, quants, Quants { lo: -128.0, hi: 127.0 });
     let q = found.quants(&x, quants);
     let (low, out) = out.split_at_mut(128);
     // Columns `128 n + l` and `128 n + 64 + l` share byte `64 n + l`.
@@ -351,4 +412,26 @@ pub fn q6_k(x: &Weights, out: &mut [u8; 210]) {
         *out = sc as i8 as u8;
     }
     d.copy_from_slice(&found.d.to_le_bytes());
+}
+
+/// `d`, the high 2 and the low 4 bits of 8 scales with 32 added, the places of 256 levels among the sixteen.
+#[inline(always)]
+pub fn iq4_xs(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 136]) {
+    let x = subs::<32, 8>(x);
+    let found = scales(&x, importance, NonLinear, Quants { lo: -32.0, hi: 31.0 });
+    let q = found.quants(&x, NonLinear).map(|q| NonLinear::index(f32::from(q) + NonLinear.lo()));
+    let (head, quants) = out.split_at_mut(8);
+    let sc = found.sc.map(|sc| (sc + 32.0) as u8);
+    let high = sc.iter().rev().fold(0_u16, |bits, sc| bits << 2 | u16::from(sc >> 4));
+    head[..2].copy_from_slice(&found.d.to_le_bytes());
+    head[2..4].copy_from_slice(&high.to_le_bytes());
+    for (out, sc) in head[4..].iter_mut().zip(sc.as_chunks::<2>().0) {
+        *out = sc[0] & 15 | sc[1] << 4;
+    }
+    // Column `l` of 32 in the low half of byte `l`, column `l + 16` in the high half.
+    for (out, q) in quants.chunks_exact_mut(16).zip(q.chunks_exact(32)) {
+        for (l, out) in out.iter_mut().enumerate() {
+            *out = q[l] | q[l + 16] << 4;
+        }
+    }
 }

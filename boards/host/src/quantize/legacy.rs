@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::fit::{self, Batch, Lines, Quants, errors, inverse};
+use super::fit::{self, Batch, Even, Importance, Levels, Lines, NonLinear, Quants, errors, inverse};
 
 /// Blocks that are fitted at a time.
 const B: usize = 64;
@@ -22,59 +22,88 @@ fn half(x: f32) -> (f16, f32) {
     (half, half.to_f32())
 }
 
-/// `B` blocks, the last filled up with zeros.
+/// `B` blocks, the last filled up with `rest`.
 #[inline(always)]
-fn filled_up(x: &[Weights]) -> Batch<32, B> {
-    let mut blocks = [[0.0; 32]; B];
+fn filled_up<'x>(x: impl IntoIterator<Item = &'x Weights>, rest: f32) -> Batch<32, B> {
+    let mut blocks = [[rest; 32]; B];
     for (block, x) in blocks.iter_mut().zip(x) {
         *block = *x;
     }
     fit::batch(&blocks)
 }
 
-/// Fits blocks with a scale, and hands each with its quants to `put`.
+/// Calls `then` with each batch of blocks, what its weights count, and where its bytes go.
+#[inline(always)]
+fn batches<const BYTES: usize>(
+    x: &[Weights],
+    importance: Option<&[Weights]>,
+    out: &mut [[u8; BYTES]],
+    mut then: impl FnMut(&Batch<32, B>, Option<&Batch<32, B>>, &mut [[u8; BYTES]]),
+) {
+    // Rows are as long as the importances.
+    let mut importance = importance.map(|row| row.iter().cycle());
+    for (x, out) in x.chunks(B).zip(out.chunks_mut(B)) {
+        let importance = importance.as_mut().map(|blocks| filled_up(blocks.take(x.len()), 1.0));
+        then(&filled_up(x, 0.0), importance.as_ref(), out);
+    }
+}
+
+/// Fits blocks with a scale, and hands each with its levels to `put`.
 #[inline(always)]
 fn with_scales<const BYTES: usize>(
     x: &[Weights],
+    importance: Option<&[Weights]>,
     out: &mut [[u8; BYTES]],
-    quants: Quants,
+    levels: impl Levels,
     search: &[f32],
     put: impl Fn(f16, &Weights, &mut [u8; BYTES]),
 ) {
-    for (x, out) in x.chunks(B).zip(out.chunks_mut(B)) {
-        let (d, q) = symmetric(&filled_up(x), quants, search);
+    batches(x, importance, out, |x, importance, out| {
+        let (d, q) = match importance {
+            None => symmetric(x, &Even, levels, search),
+            Some(importance) => symmetric(x, importance, levels, search),
+        };
         let q: [Weights; B] = fit::batch(&q);
         for ((out, q), d) in out.iter_mut().zip(&q).zip(d) {
             put(d, q, out);
         }
-    }
+    });
 }
 
 /// Fits blocks with a scale and an offset, with quants in `0..=q_max`, and hands each with its quants to `put`.
 #[inline(always)]
 fn with_lines<const BYTES: usize>(
     x: &[Weights],
+    importance: Option<&[Weights]>,
     out: &mut [[u8; BYTES]],
     q_max: f32,
     put: impl Fn([f32; 2], &Weights, &mut [u8; BYTES]),
 ) {
-    for (x, out) in x.chunks(B).zip(out.chunks_mut(B)) {
-        let (Lines { d, m }, q) = asymmetric(&filled_up(x), q_max);
+    batches(x, importance, out, |x, importance, out| {
+        let (Lines { d, m }, q) = match importance {
+            None => asymmetric(x, &Even, q_max),
+            Some(importance) => asymmetric(x, importance, q_max),
+        };
         let q: [Weights; B] = fit::batch(&q);
         for (b, (out, q)) in out.iter_mut().zip(&q).enumerate() {
             put([d[b], m[b]], q, out);
         }
-    }
+    });
 }
 
-/// The better of two scales, as halves, by the error with the nearest quants; and these.
+/// The better of two scales, as halves, by the error with the nearest levels; and these.
 #[inline(always)]
-fn symmetric(x: &Batch<32, B>, quants: Quants, search: &[f32]) -> ([f16; B], Batch<32, B>) {
+fn symmetric(
+    x: &Batch<32, B>,
+    importance: &impl Importance<32, B>,
+    levels: impl Levels,
+    search: &[f32],
+) -> ([f16; B], Batch<32, B>) {
     let extremes = fit::extremes(x);
     let mut best = ([f32::INFINITY; B], [f16::ZERO; B]);
-    for scales in [fit::each(|b| extremes[b] / quants.lo), fit::scales(x, quants, search)] {
+    for scales in [fit::each(|b| extremes[b] / levels.lo()), fit::scales(x, importance, levels, search)] {
         let halves = scales.map(half);
-        let errors = errors(x, quants, &halves.map(|(_, d)| d), &[0.0; B]);
+        let errors = errors(x, importance, levels, &halves.map(|(_, d)| d), &[0.0; B]);
         for (b, error) in errors.into_iter().enumerate() {
             if error < best.0[b] {
                 (best.0[b], best.1[b]) = (error, halves[b].0);
@@ -83,12 +112,12 @@ fn symmetric(x: &Batch<32, B>, quants: Quants, search: &[f32]) -> ([f16; B], Bat
     }
     let d = best.1;
     let inverse = d.map(|d| inverse(d.to_f32()));
-    (d, x.map(|x| fit::each(|b| quants.nearest(x[b] * inverse[b]))))
+    (d, x.map(|x| fit::each(|b| levels.nearest(x[b] * inverse[b]))))
 }
 
 /// The better of two lines, as halves; and the nearest quants.
 #[inline(always)]
-fn asymmetric(x: &Batch<32, B>, q_max: f32) -> (Lines<B>, Batch<32, B>) {
+fn asymmetric(x: &Batch<32, B>, importance: &impl Importance<32, B>, q_max: f32) -> (Lines<B>, Batch<32, B>) {
     let (mut lo, mut hi) = ([f32::MAX; B], [f32::MIN; B]);
     for x in x {
         for b in 0..B {
@@ -99,9 +128,9 @@ fn asymmetric(x: &Batch<32, B>, q_max: f32) -> (Lines<B>, Batch<32, B>) {
     let quants = Quants { lo: 0.0, hi: q_max };
     let plain = Lines { d: fit::each(|b| (hi[b] - lo[b]) / q_max), m: lo };
     let mut best = ([f32::INFINITY; B], Lines { d: [0.0; B], m: [0.0; B] });
-    for Lines { d, m } in [plain, fit::lines(x, q_max, false, &SEARCH)] {
+    for Lines { d, m } in [plain, fit::lines(x, importance, q_max, false, &SEARCH)] {
         let (d, m) = (d.map(|d| half(d).1), m.map(|m| half(m).1));
-        let errors = errors(x, quants, &d, &m);
+        let errors = errors(x, importance, quants, &d, &m);
         for (b, error) in errors.into_iter().enumerate() {
             if error < best.0[b] {
                 (best.0[b], best.1.d[b], best.1.m[b]) = (error, d[b], m[b]);
@@ -115,9 +144,9 @@ fn asymmetric(x: &Batch<32, B>, q_max: f32) -> (Lines<B>, Batch<32, B>) {
 
 /// `d`, 32 quants.
 #[inline(always)]
-pub fn q8_0(x: &[Weights], out: &mut [[u8; 34]]) {
+pub fn q8_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 34]]) {
     let quants = Quants { lo: -127.0, hi: 127.0 };
-    with_scales(x, out, quants, &SEARCH_8, |d, q, out| {
+    with_scales(x, importance, out, quants, &SEARCH_8, |d, q, out| {
         // The same numbers with a positive scale, as usual.
         let (d, sign) = if d.is_sign_negative() { (-d, -1.0) } else { (d, 1.0) };
         out[..2].copy_from_slice(&d.to_le_bytes());
@@ -129,18 +158,27 @@ pub fn q8_0(x: &[Weights], out: &mut [[u8; 34]]) {
 
 /// `d`, 32 quants of 4 bits with 8 added.
 #[inline(always)]
-pub fn q4_0(x: &[Weights], out: &mut [[u8; 18]]) {
+pub fn q4_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 18]]) {
     let quants = Quants { lo: -8.0, hi: 7.0 };
-    with_scales(x, out, quants, &SEARCH, |d, q, out| {
+    with_scales(x, importance, out, quants, &SEARCH, |d, q, out| {
         out[..2].copy_from_slice(&d.to_le_bytes());
         put_nibbles(&mut out[2..], &q.map(|q| (q + 8.0) as u8));
     });
 }
 
+/// `d`, the places of 32 levels among the sixteen.
+#[inline(always)]
+pub fn iq4_nl(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 18]]) {
+    with_scales(x, importance, out, NonLinear, &SEARCH, |d, q, out| {
+        out[..2].copy_from_slice(&d.to_le_bytes());
+        put_nibbles(&mut out[2..], &q.map(NonLinear::index));
+    });
+}
+
 /// `d`, `m`, 32 quants of 4 bits.
 #[inline(always)]
-pub fn q4_1(x: &[Weights], out: &mut [[u8; 20]]) {
-    with_lines(x, out, 15.0, |line, q, out| {
+pub fn q4_1(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 20]]) {
+    with_lines(x, importance, out, 15.0, |line, q, out| {
         put_line(&mut out[..4], line);
         put_nibbles(&mut out[4..], &q.map(|q| q as u8));
     });
@@ -148,9 +186,9 @@ pub fn q4_1(x: &[Weights], out: &mut [[u8; 20]]) {
 
 /// `d`, 32 fifth bits, 32 quants of 4 bits, with 16 added.
 #[inline(always)]
-pub fn q5_0(x: &[Weights], out: &mut [[u8; 22]]) {
+pub fn q5_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 22]]) {
     let quants = Quants { lo: -16.0, hi: 15.0 };
-    with_scales(x, out, quants, &SEARCH, |d, q, out| {
+    with_scales(x, importance, out, quants, &SEARCH, |d, q, out| {
         out[..2].copy_from_slice(&d.to_le_bytes());
         put_five_bits(&mut out[2..], &q.map(|q| (q + 16.0) as u8));
     });
@@ -158,8 +196,8 @@ pub fn q5_0(x: &[Weights], out: &mut [[u8; 22]]) {
 
 /// `d`, `m`, 32 fifth bits, 32 quants of 4 bits.
 #[inline(always)]
-pub fn q5_1(x: &[Weights], out: &mut [[u8; 24]]) {
-    with_lines(x, out, 31.0, |line, q, out| {
+pub fn q5_1(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 24]]) {
+    with_lines(x, importance, out, 31.0, |line, q, out| {
         put_line(&mut out[..4], line);
         put_five_bits(&mut out[4..], &q.map(|q| q as u8));
     });

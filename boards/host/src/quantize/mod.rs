@@ -1,12 +1,13 @@
 //! `nearfield quantize`: a model file with its weights in another type.
 //!
 //! What becomes of a tensor says [`target`]; what a block holds, [`rows`] and what it uses; the tensors go through
-//! [`tensor`] piece by piece. Everything else in the file stays as it is.
+//! [`tensor`] piece by piece. Which columns matter most says [`importance`]. Everything else in the file stays as it is.
 
 mod args;
 #[cfg(test)]
 mod errors;
 mod fit;
+mod importance;
 mod k;
 mod legacy;
 mod rows;
@@ -31,6 +32,7 @@ use crate::output_file::OutputFile;
 use crate::report::{Bytes, note};
 
 pub use args::QuantizeArgs;
+use importance::Importances;
 pub use target::{Policy, Target};
 pub use tensor::{Quantized, Quantizer};
 
@@ -43,18 +45,32 @@ const QUANTIZATION_VERSION: u32 = 2;
 pub fn quantize(args: &QuantizeArgs) -> Result<()> {
     let begun = Instant::now();
     let file = ModelFile::open(Some(args.input.clone()))?;
+    let importances = args.imatrix.as_deref().map(Importances::read).transpose()?;
     OutputFile::check_new(&args.output, args.force)?;
     let gguf = file.gguf()?;
     let policy = policy(&gguf, args);
-    let jobs: Vec<Job<'_>> = gguf
+    let mut jobs: Vec<Job<'_>> = gguf
         .tensors()
         .map(|tensor| Job::new(&gguf, tensor, &policy))
         .collect::<Result<_>>()
         .context(file.name.clone())?;
+    if let Some(importances) = &importances {
+        weigh(&mut jobs, importances)?;
+    }
     let mut out = GgufOut::default();
     out.copy_meta(&gguf);
     out.meta("general.file_type", Value::U32(args.ty.file_type));
     out.meta("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    if let Some(Importances { file, imatrix }) = &importances {
+        out.meta("quantize.imatrix.file", Value::String(file.as_bytes()));
+        if let Some(dataset) = imatrix.datasets.first() {
+            out.meta("quantize.imatrix.dataset", Value::String(dataset.as_bytes()));
+        }
+        out.meta("quantize.imatrix.entries_count", Value::U32(imatrix.inputs.len() as u32));
+        if let Some(n_chunks) = imatrix.n_chunks {
+            out.meta("quantize.imatrix.chunks_count", Value::U32(n_chunks));
+        }
+    }
     for job in &jobs {
         out.tensor(job.tensor.name, job.dims(), job.ty).context(file.name.clone())?;
     }
@@ -84,7 +100,21 @@ fn policy(gguf: &Gguf<'_>, args: &QuantizeArgs) -> Policy {
     let n_head = count(".attention.head_count");
     let n_head_kv = count(".attention.head_count_kv").or(n_head);
     let n_gqa = n_head.zip(n_head_kv).and_then(|(n, n_kv)| n.checked_div(n_kv)).unwrap_or(1);
-    Policy::new(args.ty, args.pure, &arch, n_gqa, gguf.tensors().map(|tensor| tensor.name))
+    let names = gguf.tensors().map(|tensor| tensor.name);
+    Policy::new(args.ty, args.pure, &arch, n_gqa, names).with_importances(args.imatrix.is_some())
+}
+
+/// Gives each matrix that is quantized what its columns count.
+fn weigh(jobs: &mut [Job<'_>], importances: &Importances) -> Result<()> {
+    let (mut n_quantized, mut missing) = (0, Vec::new());
+    for job in jobs.iter_mut().filter(|job| job.ty.is_quantized() && job.ty != job.rows.ty()) {
+        n_quantized += 1;
+        job.importance = importances.of(job.tensor.name, job.rows.n_cols() as u64)?;
+        if job.importance.is_none() {
+            missing.push(job.tensor.name);
+        }
+    }
+    importances.tell(n_quantized, &missing)
 }
 
 /// A tensor and what it becomes.
@@ -96,6 +126,8 @@ struct Job<'f> {
     ty: WeightType,
     /// The type that it should have had, had its rows been whole blocks.
     instead_of: Option<WeightType>,
+    /// What its columns count, if that is known.
+    importance: Option<Vec<f32>>,
 }
 
 impl<'f> Job<'f> {
@@ -117,7 +149,7 @@ impl<'f> Job<'f> {
             None if is_vector => (WeightType::F32, None),
             None => (from, None),
         };
-        Ok(Self { tensor, rows, bytes, ty, instead_of })
+        Ok(Self { tensor, rows, bytes, ty, instead_of, importance: None })
     }
 
     fn dims(&self) -> &[u64] {
@@ -132,7 +164,8 @@ impl<'f> Job<'f> {
         data.begin(self.tensor.name)?;
         let name = &format!("{file}: {}", self.tensor.name);
         let [n_rows, n_cols] = [self.rows.n_rows(), self.rows.n_cols()].map(|n| n as u64);
-        let to = |ty| Quantized { name, ty, n_rows, n_cols };
+        let importance = self.importance.as_deref();
+        let to = |ty| Quantized { name, ty, n_rows, n_cols, importance };
         let read = |row, col, out: &mut [f32]| self.read(row, col, out);
         if self.ty != self.rows.ty() {
             return quantizer.tensor(&to(self.ty), read, |bytes| data.put(bytes));

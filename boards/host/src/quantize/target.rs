@@ -2,7 +2,7 @@
 //!
 //! A mixture gives more bits to the tensors whose errors cost most: the output, the values of attention, the last matrix of the
 //! feed-forward network, and these more in the first and the last layers. Source: llama.cpp, `llama-quant.cpp`
-//! (`llama_tensor_get_type`), without the parts for importance matrices and mixtures of experts.
+//! (`llama_tensor_get_type`), without the parts for mixtures of experts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ pub struct Target {
 impl Target {
     /// All of them, the larger files first.
     #[rustfmt::skip]
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self { name: "F32", file_type: 0, ty: F32 },
         Self { name: "F16", file_type: 1, ty: F16 },
         Self { name: "BF16", file_type: 32, ty: BF16 },
@@ -37,7 +37,9 @@ impl Target {
         Self { name: "Q4_1", file_type: 3, ty: Q4_1 },
         Self { name: "Q4_K_M", file_type: 15, ty: Q4_K },
         Self { name: "Q4_K_S", file_type: 14, ty: Q4_K },
+        Self { name: "IQ4_NL", file_type: 25, ty: IQ4_NL },
         Self { name: "Q4_0", file_type: 2, ty: Q4_0 },
+        Self { name: "IQ4_XS", file_type: 30, ty: IQ4_XS },
         Self { name: "Q3_K_L", file_type: 13, ty: Q3_K },
         Self { name: "Q3_K_M", file_type: 12, ty: Q3_K },
         Self { name: "Q3_K_S", file_type: 11, ty: Q3_K },
@@ -82,6 +84,8 @@ pub struct Policy {
     target: Target,
     /// One type for all, no mixture.
     pure: bool,
+    /// Whether an importance matrix says which columns matter.
+    has_importances: bool,
     is_falcon: bool,
     /// Query heads to a key head, of the model.
     n_gqa: u64,
@@ -104,7 +108,12 @@ impl Policy {
             n_layer = n_layer.max(layer_of(name).map_or(0, |i| i.saturating_add(1)));
             is_tied &= name != "output.weight";
         }
-        Self { target, pure, is_falcon: arch == "falcon", n_gqa, n_layer, is_tied }
+        Self { target, pure, has_importances: false, is_falcon: arch == "falcon", n_gqa, n_layer, is_tied }
+    }
+
+    /// The same, knowing whether an importance matrix says which columns matter.
+    pub fn with_importances(self, has_importances: bool) -> Self {
+        Self { has_importances, ..self }
     }
 
     /// The type of a tensor, `dims` fastest first; `None` for those that stay what they are, or F32: vectors, norms,
@@ -161,6 +170,7 @@ impl Policy {
             "Q3_K_L" => Q5_K,
             "Q4_K_M" | "Q5_K_M" if self.is_sensitive(layer) => Q6_K,
             "Q4_K_S" if layer < 4 => Q5_K,
+            "IQ4_NL" | "IQ4_XS" if self.n_gqa >= 4 => Q5_K,
             _ => self.target.ty,
         }
     }
@@ -180,6 +190,9 @@ impl Policy {
             ("Q4_K_M", true) if is_sensitive => Q5_K,
             ("Q4_K_M" | "Q5_K_M", false) | ("Q5_K_M", true) if is_sensitive => Q6_K,
             ("Q4_K_S", false) if is_early => Q5_K,
+            ("IQ4_NL" | "IQ4_XS", _) if is_early && !self.has_importances => Q5_K,
+            ("Q4_0", _) if is_early && self.has_importances => Q4_1,
+            ("Q5_0", _) if is_early && self.has_importances => Q5_1,
             _ => self.target.ty,
         }
     }
@@ -199,6 +212,7 @@ fn fitting(ty: WeightType, n_cols: u64) -> WeightType {
         Q4_K => Q5_0,
         Q5_K => Q5_1,
         Q6_K => Q8_0,
+        IQ4_XS => IQ4_NL,
         other => other,
     };
     [ty, smaller_blocks].into_iter().find(fits).unwrap_or(F16)

@@ -25,6 +25,8 @@ pub struct Quantized<'n> {
     pub n_rows: u64,
     /// Weights of a row: whole blocks.
     pub n_cols: u64,
+    /// What its columns count, one on average; all the same without. `[n_cols]`
+    pub importance: Option<&'n [f32]>,
 }
 
 /// Threads that quantize tensors. The bytes are the same for any number of them.
@@ -103,7 +105,9 @@ impl Unit {
         let row_bytes =
             tensor.ty.row_bytes(n_cols).with_context(|| format!("{}: rows of broken blocks", tensor.name))?;
         self.bytes.resize(n_rows * row_bytes, 0);
-        quantize_rows(tensor.ty, &self.weights, &mut self.bytes).map_err(|unfit| {
+        let cols = self.cols.start as usize..self.cols.end as usize;
+        let importance = tensor.importance.and_then(|row| row.get(cols));
+        quantize_rows(tensor.ty, &self.weights, importance, &mut self.bytes).map_err(|unfit| {
             let Unfit { at, .. } = unfit;
             let (row, col) = (self.rows.start + (at / n_cols) as u64, self.cols.start + (at % n_cols) as u64);
             anyhow::Error::new(unfit).context(format!("{}: row {row}, column {col}", tensor.name))
@@ -133,7 +137,7 @@ mod tests {
     /// Rows of a tensor, number `i` of row `r` being a function of both.
     fn bytes(n_threads: usize, n_rows: u64, n_cols: u64) -> Vec<u8> {
         let mut out = Vec::new();
-        let tensor = Quantized { name: "x", ty: WeightType::Q8_0, n_rows, n_cols };
+        let tensor = Quantized { name: "x", ty: WeightType::Q8_0, n_rows, n_cols, importance: None };
         let read = |row: u64, col: u64, out: &mut [f32]| {
             for (i, x) in (col..).zip(out) {
                 *x = ((row * 31 + i * 7) % 255) as f32 - 127.0;
@@ -173,7 +177,7 @@ mod tests {
     #[test]
     fn the_first_error_of_the_file_is_told() {
         let n_cols = 2 * UNIT as u64;
-        let tensor = Quantized { name: "blk.0.x", ty: WeightType::Q4_0, n_rows: 9, n_cols };
+        let tensor = Quantized { name: "blk.0.x", ty: WeightType::Q4_0, n_rows: 9, n_cols, importance: None };
         let read = |row: u64, col: u64, out: &mut [f32]| {
             out.fill(0.0);
             if row >= 4 && col > 0 {
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_error_of_reading_or_writing_ends_it() {
-        let tensor = Quantized { name: "x", ty: WeightType::F16, n_rows: 1000, n_cols: UNIT as u64 };
+        let tensor = Quantized { name: "x", ty: WeightType::F16, n_rows: 1000, n_cols: UNIT as u64, importance: None };
         let mut quantizer = Quantizer::new(2).unwrap();
         let error = quantizer.tensor(&tensor, |_, _, _| bail!("no more"), |_| Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "no more");

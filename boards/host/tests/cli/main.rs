@@ -9,6 +9,7 @@ mod errors;
 mod files;
 #[path = "../common/hugging_face.rs"]
 mod hugging_face;
+mod imatrix;
 mod pack;
 mod perplexity;
 mod pipes;

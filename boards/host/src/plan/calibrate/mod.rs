@@ -23,6 +23,7 @@ use crate::interrupt;
 use crate::model_file::ModelFile;
 use crate::progress::Progress;
 use crate::text::{self, Notes};
+use crate::watched::Watched;
 
 /// What was measured.
 #[derive(Debug)]
@@ -71,9 +72,10 @@ pub fn calibration(
     let (n, n_ctx) = (tokens.len(), config.n_ctx);
     ensure!(!pieces.is_empty(), "{}: {n} tokens, fewer than the context of {n_ctx}", path.display());
     let workers = Workers::new(args.threads.map_or_else(n_cores, usize::from))?;
-    let observer = Observer::new(kernels_called(None)?, shape, &config, args.sinks)?;
+    let kernels = kernels_called(None)?;
+    let watched = Watched { kernels, watch: Observer::new(kernels, shape, &config, args.sinks)? };
     let mut lines = allocate(plan.session())?;
-    let mut session = Session::new(model, config, &observer, workers.executor(), &mut Arena::new(&mut lines))?;
+    let mut session = Session::new(model, config, &watched, workers.executor(), &mut Arena::new(&mut lines))?;
     let mut found = [Shares::new(shape.n_head_kv, n_ctx), Shares::new(shape.n_head_kv, n_ctx)];
     let mut progress = Progress::of_tokens("calibrating", (pieces.len() * n_ctx) as u64);
     for (i, piece) in pieces.iter().enumerate() {
@@ -83,7 +85,7 @@ pub fn calibration(
             session.prefill(part)?;
             progress.reached((i * n_ctx + session.pos()) as u64);
         }
-        observer.move_to(&mut found[i % 2])?;
+        watched.watch.move_to(&mut found[i % 2])?;
     }
     let [shares, held_out] = found;
     Ok(Some(Calibration {

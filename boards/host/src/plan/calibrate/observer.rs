@@ -1,4 +1,4 @@
-//! Kernels that look on: how much of each query's denominator lies in which block of keys.
+//! How much of each query's denominator lies in which block of keys, seen while the kernels walk past them.
 
 use std::cell::RefCell;
 use std::mem;
@@ -6,14 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
-use nearfield::kernels::{
-    Activations, BlockQ8, ColumnsMut, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk,
-};
+use nearfield::kernels::{KV_BLOCK, Kernels, KvBlock, Walk};
 use nearfield::{AlibiScale, SessionConfig, Shape, alibi};
 
 use super::shares::Shares;
+use crate::watched::Watch;
 
-/// The kernels of a session that visits every key of every text; what they do is what the others do.
+/// Looks at the walks of a session that visits every key of every text.
 ///
 /// Heads are told apart by the slopes that they have at a query's position. The queries that walk together do so on one thread, from their own block to the first of the text, so
 /// what was seen of them so far lies with the thread.
@@ -101,8 +100,8 @@ impl Observer {
     }
 }
 
-impl Kernels for Observer {
-    fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
+impl Watch for Observer {
+    fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &[Walk<'_>]) {
         WALKS.with_borrow_mut(|seen| {
             if walks.iter().all(|walk| walk.sum == 0.0) {
                 seen.clear();
@@ -115,96 +114,5 @@ impl Kernels for Observer {
                 self.take_in(walks, seen);
             }
         });
-        self.kernels.attend_block(block, scale, walks);
-    }
-
-    // All others as they are.
-
-    fn name(&self) -> &'static str {
-        self.kernels.name()
-    }
-
-    fn layout(&self) -> Layout {
-        self.kernels.layout()
-    }
-
-    fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
-        self.kernels.quantize_q8(x, out);
-    }
-
-    fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-        self.kernels.matmul(w, x, out);
-    }
-
-    fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]) {
-        self.kernels.dequantize_row(w, row, out);
-    }
-
-    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-        self.kernels.layer_norm(x, weight, bias, eps, out);
-    }
-
-    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-        self.kernels.rms_norm(x, weight, eps, out);
-    }
-
-    fn add(&self, x: &mut [f32], y: &[f32]) {
-        self.kernels.add(x, y);
-    }
-
-    fn multiply(&self, x: &mut [f32], y: &[f32]) {
-        self.kernels.multiply(x, y);
-    }
-
-    fn clamp(&self, x: &mut [f32], limit: f32) {
-        self.kernels.clamp(x, limit);
-    }
-
-    fn gelu_tanh(&self, x: &mut [f32]) {
-        self.kernels.gelu_tanh(x);
-    }
-
-    fn gelu_erf(&self, x: &mut [f32]) {
-        self.kernels.gelu_erf(x);
-    }
-
-    fn silu(&self, x: &mut [f32]) {
-        self.kernels.silu(x);
-    }
-
-    fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
-        self.kernels.store_kv(x, out);
-    }
-
-    fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
-        self.kernels.sum_squares(row, head_dim)
-    }
-
-    fn score_block(
-        &self,
-        q: Query<'_>,
-        keys: KvRows<'_>,
-        scale: f32,
-        slope: f32,
-        distance: u32,
-        scores: &mut [f32],
-    ) -> f32 {
-        self.kernels.score_block(q, keys, scale, slope, distance, scores)
-    }
-
-    fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
-        self.kernels.exp_block(scores, max)
-    }
-
-    fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
-        self.kernels.accumulate_block(probs, values, acc);
-    }
-
-    fn scale(&self, x: &mut [f32], factor: f32) {
-        self.kernels.scale(x, factor);
-    }
-
-    fn int8_peak(&self, rounds: u32) -> u64 {
-        self.kernels.int8_peak(rounds)
     }
 }

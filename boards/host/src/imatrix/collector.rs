@@ -1,0 +1,77 @@
+//! The inputs of a model's matrices, seen as they are multiplied.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
+use nearfield::Model;
+use nearfield::kernels::Matrix;
+
+use super::file::Inputs;
+use crate::watched::Watch;
+
+/// Adds up the squares of what each matrix is multiplied with.
+///
+/// All rows come on one thread, in the order of the text, and sums are of doubles: they are the same for any number of threads.
+pub struct Collector<'f> {
+    /// Matrices by the addresses of their weights.
+    places: HashMap<usize, usize>,
+    found: Mutex<Vec<(&'f str, Inputs)>>,
+}
+
+impl<'f> Collector<'f> {
+    /// For the tensors of the model that are `wanted`, by their names.
+    pub fn new(model: &Model<'f>, wanted: impl Fn(&str) -> bool) -> Self {
+        let gguf = model.gguf();
+        let (mut places, mut found) = (HashMap::new(), Vec::new());
+        for tensor in gguf.tensors().filter(|tensor| wanted(tensor.name)) {
+            if let Some(bytes) = tensor.n_bytes().and_then(|n| gguf.data(tensor.offset, n)) {
+                places.insert(bytes.as_ptr().addr(), found.len());
+                found.push((tensor.name, Inputs::default()));
+            }
+        }
+        Self { places, found: Mutex::new(found) }
+    }
+
+    /// Whether all sums are numbers so far.
+    ///
+    /// # Errors
+    /// Names the first matrix, in the order of the file, whose inputs are none.
+    pub fn check(&self) -> Result<()> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, inputs) in found.iter() {
+            let column = inputs.squares.iter().position(|sum| !sum.is_finite());
+            let column = column.unwrap_or_default();
+            let sum = inputs.squares.get(column).copied().unwrap_or_default();
+            ensure!(
+                sum.is_finite(),
+                "{name}: column {column} is multiplied with what is no number: the model is broken"
+            );
+        }
+        Ok(())
+    }
+
+    /// What was found of the matrices that were multiplied at all.
+    pub fn finish(self) -> BTreeMap<String, Inputs> {
+        let found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let used = found.into_iter().filter(|(_, inputs)| inputs.n_rows > 0.0);
+        used.map(|(name, inputs)| (name.to_string(), inputs)).collect()
+    }
+}
+
+impl Watch for Collector<'_> {
+    fn product(&self, w: &Matrix<'_>, x: &[f32]) {
+        let bytes = w.tile(0).unwrap_or_else(|| w.row(0));
+        // A part of a tensor that begins elsewhere has the inputs of the part at its beginning.
+        let Some(&i) = self.places.get(&bytes.as_ptr().addr()) else { return };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, inputs) = &mut found[i];
+        inputs.squares.resize(w.n_cols(), 0.0);
+        for row in x.chunks_exact(w.n_cols()) {
+            inputs.n_rows += 1.0;
+            for (sum, &x) in inputs.squares.iter_mut().zip(row) {
+                *sum += f64::from(x) * f64::from(x);
+            }
+        }
+    }
+}
