@@ -1,6 +1,6 @@
 //! Why bytes are not a GGUF file that can be read.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use super::value::ValueType;
 use super::{MAX_ALIGNMENT, MAX_DIMS};
@@ -18,16 +18,21 @@ impl Name {
 
     /// As much of `name` as fits, whole characters.
     pub const fn new(name: &str) -> Self {
-        let mut len = if name.len() < Self::MAX { name.len() } else { Self::MAX };
-        while !name.is_char_boundary(len) {
-            len -= 1;
-        }
-        let (mut bytes, mut i) = ([0; Self::MAX], 0);
-        while i < len {
-            bytes[i] = name.as_bytes()[i];
+        // Written so that the compiler sees that no index is out of bounds.
+        let (mut bytes, mut len, mut i, mut rest) = ([0; Self::MAX], 0, 0, name.as_bytes());
+        while let Some((byte, behind)) = rest.split_first() {
+            let begins_character = *byte & 0xc0 != 0x80;
+            if begins_character {
+                len = i;
+            }
+            if i == Self::MAX {
+                return Self { bytes, len: len as u8 };
+            }
+            bytes[i] = *byte;
             i += 1;
+            rest = behind;
         }
-        Self { bytes, len: len as u8 }
+        Self { bytes, len: i as u8 }
     }
 
     /// The name.
@@ -39,7 +44,11 @@ impl Name {
 impl fmt::Display for Name {
     /// On one line, whatever is in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().escape_debug().fmt(f)
+        self.as_str().chars().try_for_each(|c| match c {
+            '\u{2028}' | '\u{2029}' => c.escape_unicode().fmt(f),
+            c if c.is_control() => c.escape_unicode().fmt(f),
+            c => f.write_char(c),
+        })
     }
 }
 

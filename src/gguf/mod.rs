@@ -133,9 +133,11 @@ impl<'f> Gguf<'f> {
             self.n_tensors += 1;
         }
         attempt!(self.check_names());
-        // No overflow: `at <= file.len() <= isize::MAX`, and the alignment is at most 2^20. A file without weights may end early.
-        let data_at = cursor.at().next_multiple_of(alignment as usize);
-        self.data_at = if data_at > self.file.len() { self.file.len() } else { data_at };
+        // A file without weights may end early.
+        self.data_at = match cursor.at().checked_next_multiple_of(alignment as usize) {
+            Some(at) if at < self.file.len() => at,
+            _ => self.file.len(),
+        };
         self.check_tensors(alignment)
     }
 
