@@ -1,0 +1,51 @@
+"""Which commands are not run, or only when they are asked for, and what of their output belongs to the machine.
+
+Each command is looked for in these lists from the top; the first expression that is found in it counts.
+"""
+import re
+
+# Not run, whatever is asked for.
+NEVER = [
+    (r"^tests/run", "it runs this script"),
+    (r"\bcd boards/(pico2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
+    (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
+    (r"--llama|greedy\.py|peers\.py|endless_run\.py|models/extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
+    (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
+    (r"compare(_encoders)?\.py|make\.py", "it needs PyTorch and transformers"),
+]
+
+# Run when an option asks for it. More than one may have to.
+ASKED = [
+    (r"^docs/horizon.*--plot", ["corpus", "slow"]),
+    (r"^docs/", ["corpus", "slow"]),
+    (r"tinystories", ["corpus"]),
+    (r"cargo test|nearfield bench|cargo run .* bench", ["slow"]),
+    (r"boards/(run|sizes)|cd boards/", ["boards"]),
+]
+
+OPTIONS = {
+    "corpus": "--corpus DIR, with TinyStories in it (models/README.md)",
+    "slow": "--slow, which takes minutes",
+    "boards": "--boards, which takes QEMU, Bochs and minutes",
+}
+
+# Goes on until Ctrl-C, which is what it gets after this many seconds.
+ENDLESS = (r"-n -1\b", 3)
+
+# Columns of tables that hold what the machine gives: not compared.
+OF_THE_MACHINE = ["MiB", "us/token", "of a new text"]
+
+# Lines of cargo, which say what it builds: left out of what is compared.
+NOT_COMPARED = r" +(Compiling|Finished|Running|Downloading|Downloaded|Locking|Updating|Blocking) "
+
+
+def never(command):
+    return next((why for expression, why in NEVER if re.search(expression, command)), None)
+
+
+def asked(command):
+    return next((options for expression, options in ASKED if re.search(expression, command)), [])
+
+
+def is_endless(command):
+    return re.search(ENDLESS[0], command) is not None
