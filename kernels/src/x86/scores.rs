@@ -180,7 +180,7 @@ fn dot_groups<Q: Quant, const G: usize>(q: [&BlockQ8; G], qs: &[Q], d: &[u16], s
             }
             let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums_of(sums), offset));
             // SAFETY: this function has the features.
-            terms[v] = _mm256_mul_ps(_mm256_mul_ps(unsafe { u16::widen(d) }, q_d), sums);
+            terms[v] = _mm256_mul_ps(_mm256_mul_ps(unsafe { Element::widen(d) }, q_d), sums);
         }
         let sum = quants::by_group(terms).into_iter().fold(_mm256_setzero_ps(), |sum, term| _mm256_add_ps(sum, term));
         store(sum, scores);
@@ -207,7 +207,7 @@ fn dot_ragged_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usi
                 halves[r] = d[r][g];
             }
             // SAFETY: this function has the features.
-            let scale = _mm256_mul_ps(unsafe { u16::widen(&halves) }, _mm256_set1_ps(q.d));
+            let scale = _mm256_mul_ps(unsafe { Element::widen(&halves) }, _mm256_set1_ps(q.d));
             let sums = _mm256_sub_epi32(sums_of(sums), _mm256_set1_epi32(Q::OFFSET * q.sum()));
             acc = _mm256_add_ps(acc, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums)));
         }

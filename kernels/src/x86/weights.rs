@@ -78,7 +78,7 @@ pub(super) fn scales(d: &[u16], n_groups: usize, out: &mut [Row]) {
                 halves.iter_mut().zip(d.chunks_exact(n_groups)).for_each(|(half, d)| *half = d[g]);
                 let eights = halves.as_chunks::<8>().0;
                 // SAFETY: this function has the features.
-                *out = core::array::from_fn(|i| unsafe { u16::widen(&eights[i]) });
+                *out = core::array::from_fn(|i| unsafe { Element::widen(&eights[i]) });
             }
         }
     }
@@ -97,7 +97,7 @@ fn scales_of<const G: usize>(d: &[u16], out: &mut [Row]) {
     for (i, eight) in d.as_chunks::<8>().0.iter().enumerate() {
         let eights = eight.as_flattened().as_chunks().0;
         // SAFETY: this function has the features.
-        let rows = by_group(core::array::from_fn::<_, G, _>(|v| unsafe { u16::widen(&eights[v]) }));
+        let rows = by_group(core::array::from_fn::<_, G, _>(|v| unsafe { Element::widen(&eights[v]) }));
         out.iter_mut().zip(rows).for_each(|(out, row)| out[i] = row);
     }
 }
