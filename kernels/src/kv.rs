@@ -52,16 +52,14 @@ pub enum KvRows<'a> {
 impl<'a> KvRows<'a> {
     /// Consecutive rows of `head_dim` columns; `None` if they are not all there.
     pub fn rows(self, rows: Range<usize>, head_dim: usize) -> Option<Self> {
-        let n_d = head_dim.div_ceil(QK);
-        let (columns, scales) = (rows.start * head_dim..rows.end * head_dim, rows.start * n_d..rows.end * n_d);
+        let of = |len: usize| Some(rows.start.checked_mul(len)?..rows.end.checked_mul(len)?);
+        let (columns, scales) = (of(head_dim)?, of(head_dim.div_ceil(QK))?);
         Some(match self {
             Self::F32(x) => Self::F32(x.get(columns)?),
             Self::F16(x) => Self::F16(x.get(columns)?),
             Self::Q8_0 { qs, d } => Self::Q8_0 { qs: qs.get(columns)?, d: d.get(scales)? },
             Self::Q4_0 { qs, d, built } => {
-                let n_bytes = head_dim.div_ceil(2);
-                let qs = qs.get(rows.start * n_bytes..rows.end * n_bytes)?;
-                Self::Q4_0 { qs, d: d.get(scales)?, built }
+                Self::Q4_0 { qs: qs.get(of(head_dim.div_ceil(2))?)?, d: d.get(scales)?, built }
             }
         })
     }
@@ -79,7 +77,8 @@ impl<'a> KvRows<'a> {
     /// The first `n` rows of `head_dim` columns; none if there are fewer.
     #[must_use]
     pub fn first(self, n: usize, head_dim: usize) -> Self {
-        let (n_x, n_d) = (n * head_dim, n * head_dim.div_ceil(QK));
+        // More than any slice has, where they overflow.
+        let [n_x, n_d, n_bytes] = [1, QK, 2].map(|columns| n.saturating_mul(head_dim.div_ceil(columns)));
         match self {
             Self::F32(x) => Self::F32(x.get(..n_x).unwrap_or_default()),
             Self::F16(x) => Self::F16(x.get(..n_x).unwrap_or_default()),
@@ -87,7 +86,7 @@ impl<'a> KvRows<'a> {
                 Self::Q8_0 { qs: qs.get(..n_x).unwrap_or_default(), d: d.get(..n_d).unwrap_or_default() }
             }
             Self::Q4_0 { qs, d, built } => {
-                let qs = qs.get(..n * head_dim.div_ceil(2)).unwrap_or_default();
+                let qs = qs.get(..n_bytes).unwrap_or_default();
                 Self::Q4_0 { qs, d: d.get(..n_d).unwrap_or_default(), built }
             }
         }

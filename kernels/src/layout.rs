@@ -60,11 +60,11 @@ pub(crate) fn pieces(ty: WeightType) -> impl Iterator<Item = (usize, usize)> {
 /// Interleaves the rows of a tile: `plain` is 16 rows of quantized blocks, one after the other, `out` as long.
 ///
 /// # Panics
-/// When `plain` is not 16 rows of whole blocks, or `out` has another length.
+/// When `plain` is not 16 rows of whole blocks of a type that can be interleaved, or `out` has another length.
 pub fn interleave(ty: WeightType, plain: &[u8], out: &mut [u8]) {
     let (size, row_bytes) = (ty.block_bytes(), plain.len() / TILE_ROWS);
     let whole = plain.len().is_multiple_of(TILE_ROWS) && row_bytes.is_multiple_of(size);
-    require(whole && out.len() == plain.len(), "sixteen rows of whole blocks");
+    require(whole && out.len() == plain.len() && ty.can_interleave(), "sixteen rows of whole blocks");
     for (block, out) in out.chunks_exact_mut(TILE_ROWS * size).enumerate() {
         for (at, width) in pieces(ty) {
             let out = out.get_mut(TILE_ROWS * at..TILE_ROWS * (at + width)).unwrap_or_default();

@@ -3,7 +3,10 @@
 use crate::block::{Block, blocks_of, bytes_of_mut};
 use crate::contract::{broken, require};
 use crate::layout::pieces;
-use crate::{Layout, TILE_ROWS, WeightType};
+use crate::{ColumnsMut, Layout, TILE_ROWS, WeightType};
+
+/// What whoever asks for rows promises.
+const ROWS: &str = "rows of the matrix";
 
 /// A matrix of weights: `n_rows` rows (one each output) of `n_cols` weights, in place in the file.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,7 @@ impl<'f> Matrix<'f> {
     /// # Panics
     /// When `row >= n_rows`, or the row is interleaved with others.
     pub fn row(&self, row: usize) -> &'f [u8] {
+        self.require_row(row);
         self.rows(row, row + 1)
     }
 
@@ -62,9 +66,27 @@ impl<'f> Matrix<'f> {
     /// # Panics
     /// When the range is not inside the matrix, or the rows are interleaved.
     pub fn rows(&self, start: usize, end: usize) -> &'f [u8] {
+        require(start <= end && end <= self.n_rows, ROWS);
         require(self.plain_from() <= start || start == end, "rows that lie one after the other");
-        let bytes = self.bytes.get(start * self.row_bytes..end * self.row_bytes);
-        bytes.unwrap_or_else(|| broken("rows of the matrix"))
+        // No more than all bytes, so neither product overflows.
+        self.bytes.get(start * self.row_bytes..end * self.row_bytes).unwrap_or_else(|| broken(ROWS))
+    }
+
+    /// # Panics
+    /// When `row >= n_rows`.
+    #[inline]
+    pub(crate) fn require_row(&self, row: usize) {
+        require(row < self.n_rows, ROWS);
+    }
+
+    /// What each product is promised, before any of its numbers is read.
+    ///
+    /// # Panics
+    /// When `x_len` is not `per_token` for each token of `out`, or the columns of `out` are not rows of the matrix.
+    #[inline]
+    pub(crate) fn require_product(&self, x_len: usize, per_token: usize, out: &ColumnsMut<'_>) {
+        require(out.n_tokens().checked_mul(per_token) == Some(x_len), "a row of activations for each token");
+        require(out.end() <= self.n_rows, ROWS);
     }
 
     /// The first row that is not interleaved with others.
@@ -77,8 +99,12 @@ impl<'f> Matrix<'f> {
 
     /// The tile that `row` is interleaved in, as [`crate::layout`] describes it; `None` for a plain row.
     pub fn tile(&self, row: usize) -> Option<&'f [u8]> {
+        if row >= self.plain_from() {
+            return None;
+        }
+        // There is a tile, so its bytes are a number, as those before it are.
         let tile_bytes = TILE_ROWS * self.row_bytes;
-        (row < self.plain_from()).then(|| self.bytes.get(row / TILE_ROWS * tile_bytes..)?.get(..tile_bytes)).flatten()
+        self.bytes.get(row / TILE_ROWS * tile_bytes..)?.get(..tile_bytes)
     }
 
     /// Block `i` of a row, from either layout.
@@ -87,6 +113,9 @@ impl<'f> Matrix<'f> {
     /// When there is none, or the matrix is not made of `B`.
     pub fn block<B: Block>(&self, row: usize, i: usize) -> B {
         require(B::TYPE == self.ty, "blocks of the matrix's type");
+        self.require_row(row);
+        // So that no offset overflows.
+        require(i < self.n_cols / B::TYPE.block_len(), "blocks of a row");
         let block = |bytes: &[u8]| blocks_of::<B>(bytes).first().copied().unwrap_or_else(|| broken("blocks of a row"));
         let size = size_of::<B>();
         let Some(tile) = self.tile(row) else {

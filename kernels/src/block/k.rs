@@ -55,6 +55,7 @@ impl BlockQ3_K {
     ///
     /// Low four bits: bytes 0..8, low halves first. High two: bytes 8..12, bits 0 and 1 first.
     pub fn scale(&self, i: usize) -> i8 {
+        let i = i % (QK_K / 16);
         let low = self.scales[i % 8] >> (4 * (i / 8)) & 15;
         let high = self.scales[8 + i % 4] >> (2 * (i / 4)) & 3;
         (low | high << 4) as i8 - 32

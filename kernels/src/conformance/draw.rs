@@ -1,6 +1,7 @@
 //! Numbers for the cases: lengths around tiles, values at both ends.
 
 use crate::block::{BlockQ8, WeightType};
+use crate::contract::{broken, require};
 use crate::layout::pieces;
 use crate::scalar::AMAX_MIN;
 use crate::scalar::constants::{EXP_MAX, EXP_MIN};
@@ -24,14 +25,22 @@ impl Rng {
         ((z ^ z >> 31) >> 32) as u32
     }
 
-    /// A number in `0..n`.
+    /// A number in `0..n`, or 0.
+    ///
+    /// # Panics
+    /// When `n` is above 2^32, the numbers that bits are drawn for.
     pub fn below(&mut self, n: usize) -> usize {
+        require(n as u64 <= 1 << 32, "a number of 32 bits");
         ((u64::from(self.bits()) * n as u64) >> 32) as usize
     }
 
     /// One of `choices`.
+    ///
+    /// # Panics
+    /// When there are none.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
+        let choice = choices.get(self.below(choices.len()));
+        *choice.unwrap_or_else(|| broken("something to pick from"))
     }
 
     /// In -1..1.

@@ -5,7 +5,7 @@ use core::arch::aarch64::*;
 use super::bytes::narrow;
 use super::floats::{load, load_some};
 use crate::contract::require;
-use crate::scalar::{self, AMAX_MIN, quantize_block};
+use crate::scalar::{self, AMAX_MIN, ROW, quantize_block};
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
@@ -69,7 +69,7 @@ pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
 #[target_feature(enable = "neon")]
 #[inline]
 fn store_halves(x: &[f32], out: &mut [u16]) {
-    require(out.len() == x.len(), "room for each column");
+    require(out.len() == x.len(), ROW);
     for (x, out) in x.chunks(8).zip(out.chunks_mut(8)) {
         let mut halves = [0; 8];
         // SAFETY: 16 writable bytes; vector stores need no alignment.
@@ -82,7 +82,7 @@ fn store_halves(x: &[f32], out: &mut [u16]) {
 #[target_feature(enable = "neon")]
 #[inline]
 fn store_quants(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
-    require(qs.len() == x.len() && d.len() == x.len() / QK, "room for each column, and a scale for each 32");
+    require(qs.len() == x.len() && d.len() == x.len() / QK, ROW);
     for ((x, qs), d) in x.as_chunks().0.iter().zip(qs.as_chunks_mut().0).zip(d) {
         let block = quantize_full(x);
         *qs = block.qs;

@@ -13,7 +13,7 @@ use super::floats::{load_some, store_some};
 use super::group::{Floats, Integers, ROWS, Scales, Scaling, Sink, Unpack, add_terms, scaled};
 use super::isa::{Columns, Dot, Isa};
 use super::rows::{Apart, Interleaved, Quarter32, Rows};
-use crate::contract::{broken, require};
+use crate::contract::broken;
 use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 
 /// Groups that are unpacked together: 14 KiB, which leaves half of the smallest L1 to the activations.
@@ -25,7 +25,10 @@ const PANEL: usize = 32;
 /// The processor has the ISA.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn matmul<I: Isa, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
-    require(x.len() == out.n_tokens() * (w.n_cols() / QK), "a row of activations for each token");
+    w.require_product(x.len(), w.n_cols() / QK, out);
+    if w.n_cols() == 0 || out.n_tokens() == 0 {
+        return out.rows_mut().for_each(|out| out.fill(0.0));
+    }
     // SAFETY: the processor has the ISA; the numbers of groups were compared.
     unsafe {
         if out.n_tokens() == 1 {
@@ -153,9 +156,6 @@ unsafe fn more_tokens<I: Isa, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mu
     let empty = Packed { q: [vdupq_n_s8(0); 16], scales: Scales::plain([vdupq_n_f32(0.0); 2]) };
     let mut groups = [empty; PANEL];
     let n_groups = w.n_cols() / QK;
-    if n_groups == 0 {
-        (0..out.n_tokens()).for_each(|token| out.row(token).fill(0.0));
-    }
     let (start, end) = (out.start(), out.end());
     let mut row = start;
     while let Some((tile, next)) = next_tile(w, row, end) {

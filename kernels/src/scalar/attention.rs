@@ -41,7 +41,7 @@ pub fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
 /// is +0 where it is zero.
 ///
 /// # Panics
-/// When `keys` are not `scores.len()` rows of the query's length, or the query is not of the kind they need.
+/// When `keys` are not `scores.len()` rows of the query's length, or have no columns, or the query is not of the kind they need.
 pub fn score_block(q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, distance: u32, scores: &mut [f32]) -> f32 {
     let n = scores.len();
     let head_dim = assert_query(q, keys, n);
@@ -180,15 +180,16 @@ fn weigh<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usize) -> Wei
 /// See [`crate::Kernels::attend_block`]: with the block kernels of `kernels`, walk by walk.
 ///
 /// # Panics
-/// When a walk sees no key of the block, or the block is longer than [`KV_BLOCK`], or not of the walks' width or kind.
+/// When a walk sees no key of the block, or the block is longer than [`KV_BLOCK`], has other rows than it says, or is not of the
+/// walks' width or kind.
 pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
     let mut scores = [0.0; KV_BLOCK];
     for walk in walks.iter_mut().filter(|walk| !walk.ended) {
-        let n = block.n_seen(walk.pos);
-        let Some(scores) = scores.get_mut(..n).filter(|scores| !scores.is_empty()) else { broken(SEEN) };
+        let n = require_walk(block, walk);
+        let Some(scores) = scores.get_mut(..n) else { broken(SEEN) };
         let (keys, values) = (block.keys.first(n, walk.acc.len()), block.values.first(n, walk.acc.len()));
         // Distances that do not fit stop at the end of u32, as those of `score_block` do.
-        let distance = u32::try_from(walk.pos + 1 - (block.start + n)).unwrap_or(u32::MAX);
+        let distance = u32::try_from(walk.pos - (block.start + (n - 1))).unwrap_or(u32::MAX);
         let max = kernels.score_block(walk.query, keys, scale, walk.slope, distance, scores);
         if max > walk.max {
             let shrink = exp(walk.max - max);
@@ -199,6 +200,24 @@ pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale
         walk.sum += kernels.exp_block(scores, walk.max);
         kernels.accumulate_block(scores, values, walk.acc);
     }
+}
+
+/// How many keys of the block the walk sees.
+///
+/// # Panics
+/// See [`attend_block`].
+pub(crate) fn require_walk(block: &KvBlock<'_>, walk: &Walk<'_>) -> usize {
+    let (held, seen, head_dim) = (block.end.saturating_sub(block.start), block.n_seen(walk.pos), walk.acc.len());
+    require(seen > 0 && held <= KV_BLOCK, SEEN);
+    assert_rows(block.keys, held, head_dim);
+    assert_rows(block.values, held, head_dim);
+    let fits = match (walk.query, block.keys) {
+        (Query::F32(q), KvRows::F32(_) | KvRows::F16(_)) => q.len() == head_dim,
+        (Query::Q8(q), KvRows::Q8_0 { .. } | KvRows::Q4_0 { .. }) => q.len() == head_dim.div_ceil(QK),
+        _ => broken(KINDS),
+    };
+    require(fits && head_dim > 0, QUERY);
+    seen
 }
 
 /// What `attend_block` is promised.
@@ -220,16 +239,20 @@ fn f16(bits: u16) -> f32 {
 
 /// `rows` are `n` rows of `head_dim` columns.
 pub(crate) fn assert_rows(rows: KvRows<'_>, n: usize, head_dim: usize) {
+    let is = |len: usize, per_row: usize| n.checked_mul(per_row) == Some(len);
     let fit = match rows {
-        KvRows::F32(x) => x.len() == n * head_dim,
-        KvRows::F16(x) => x.len() == n * head_dim,
-        KvRows::Q8_0 { qs, d } => qs.len() == n * head_dim && d.len() == n * head_dim.div_ceil(QK),
-        KvRows::Q4_0 { qs, d, .. } => qs.len() == n * head_dim.div_ceil(2) && d.len() == n * head_dim.div_ceil(QK),
+        KvRows::F32(x) => is(x.len(), head_dim),
+        KvRows::F16(x) => is(x.len(), head_dim),
+        KvRows::Q8_0 { qs, d } => is(qs.len(), head_dim) && is(d.len(), head_dim.div_ceil(QK)),
+        KvRows::Q4_0 { qs, d, .. } => is(qs.len(), head_dim.div_ceil(2)) && is(d.len(), head_dim.div_ceil(QK)),
     };
     require(fit, "as many rows as are spoken of, of the head's width");
 }
 
-/// `keys` are `n` rows that `q` can be multiplied with; returns their `head_dim`.
+/// What a query is promised to be.
+const QUERY: &str = "a query of the keys' width, a column at least";
+
+/// `keys` are `n` rows that `q` can be multiplied with; returns their `head_dim`, which is not zero if there are any.
 pub(crate) fn assert_query(q: Query<'_>, keys: KvRows<'_>, n: usize) -> usize {
     let head_dim = match (q, keys) {
         (Query::F32(q), KvRows::F32(_) | KvRows::F16(_)) => q.len(),
@@ -239,8 +262,10 @@ pub(crate) fn assert_query(q: Query<'_>, keys: KvRows<'_>, n: usize) -> usize {
         _ => broken(KINDS),
     };
     assert_rows(keys, n, head_dim);
-    if let Query::Q8(q) = q {
-        require(n == 0 || q.len() == head_dim.div_ceil(QK), "a query of the keys' width");
-    }
+    let fits = match q {
+        Query::F32(_) => true,
+        Query::Q8(q) => q.len() == head_dim.div_ceil(QK),
+    };
+    require(n == 0 || fits && head_dim > 0, QUERY);
     head_dim
 }

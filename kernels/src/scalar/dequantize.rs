@@ -11,6 +11,7 @@ use crate::{Matrix, WeightType};
 /// When `row` or the length of `out` does not belong to `w`.
 pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
     require(out.len() == w.n_cols(), "a row of the matrix's width");
+    w.require_row(row);
     match w.ty() {
         WeightType::F32 => each(w, row, out, |w: &F32, out| out.fill(w.to_f32())),
         WeightType::F16 => each(w, row, out, |w: &F16, out| out.fill(w.to_f32())),

@@ -2,7 +2,7 @@
 
 use super::dot::*;
 use crate::block::{Block, BlockQ8, blocks_of};
-use crate::contract::{broken, require};
+use crate::contract::broken;
 use crate::{Activations, ColumnsMut, Layout, Matrix, QK, WeightType};
 
 /// See [`crate::Kernels::matmul`]: `out[t, r]` is the `dot_*` of row r and token t.
@@ -57,7 +57,7 @@ fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, 
         return each(w, x, w.n_cols() / QK, out, |row, x| dot(0.0, row, x));
     }
     let stride = w.n_cols() / QK;
-    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    w.require_product(x.len(), stride, out);
     let rows = out.start()..out.end();
     out.rows_mut().for_each(|out| out.fill(0.0));
     for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
@@ -76,7 +76,7 @@ fn each<B: Block, X>(
     out: &mut ColumnsMut<'_>,
     dot: impl Fn(&[B], &[X]) -> f32,
 ) {
-    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    w.require_product(x.len(), stride, out);
     if w.n_cols() == 0 {
         return out.rows_mut().for_each(|out| out.fill(0.0));
     }

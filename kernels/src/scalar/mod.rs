@@ -27,10 +27,10 @@ pub use quantize::{Weights, quantize_block, quantize_q8, quantize_weights, store
 pub use reduce::{LANES, strided_sum, tree};
 
 pub(crate) use math::constants;
-pub(crate) use quantize::AMAX_MIN;
+pub(crate) use quantize::{AMAX_MIN, ROW};
 // What ISAs share with the definitions; some machines have none but the definitions.
 #[allow(unused_imports)]
-pub(crate) use attention::{SEEN, assert_query, assert_rows, distance_of, unpack_quants};
+pub(crate) use attention::{SEEN, assert_query, assert_rows, distance_of, require_walk, unpack_quants};
 #[allow(unused_imports)]
 pub(crate) use norm::{inverse_root, rescale, standardize};
 

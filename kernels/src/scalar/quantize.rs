@@ -24,7 +24,12 @@ pub fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
 }
 
 /// One block of [`quantize_q8`]; up to 32 columns, the rest are zeros.
+///
+/// # Panics
+/// When there are more.
+#[inline]
 pub fn quantize_block(x: &[f32]) -> BlockQ8 {
+    require(x.len() <= QK, "at most 32 columns");
     let amax = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
     if !amax.is_finite() {
         return BlockQ8 { d: f32::NAN, ..BlockQ8::default() };
@@ -100,7 +105,7 @@ pub fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
 }
 
 /// What `store_kv` is promised.
-const ROW: &str = "one row of as many columns";
+pub(crate) const ROW: &str = "one row of as many columns";
 
 fn store_q8(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
     require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), ROW);

@@ -97,8 +97,9 @@ const ROW_BLOCK: usize = 16;
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
     let n_tokens = out.n_tokens();
-    assert_eq!(x.len(), n_tokens * w.n_cols());
-    let n_rows = out.end() - out.start();
+    w.require_product(x.len(), w.n_cols(), out);
+    // Without tokens there may be more rows than a loop ends with.
+    let n_rows = if n_tokens == 0 { 0 } else { out.end() - out.start() };
     for first in (0..n_rows).step_by(ROW_BLOCK) {
         let end = n_rows.min(first + ROW_BLOCK);
         let paired = n_tokens - n_tokens % 2;

@@ -3,14 +3,15 @@
 use core::arch::x86_64::*;
 
 use super::floats::load;
+use crate::contract::require;
 use crate::scalar::constants::ROUND;
-use crate::scalar::{self, AMAX_MIN, quantize_block};
+use crate::scalar::{self, AMAX_MIN, ROW, quantize_block};
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
-    assert_eq!(out.len(), x.len().div_ceil(QK));
+    require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (full, rest) = x.as_chunks();
     for (x, out) in full.iter().zip(out.iter_mut()) {
         *out = quantize_full(x);
@@ -81,7 +82,7 @@ pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
 
 #[target_feature(enable = "avx2,f16c")]
 fn store_halves(x: &[f32], out: &mut [u16]) {
-    assert_eq!(out.len(), x.len());
+    require(out.len() == x.len(), ROW);
     for (x, out) in x.chunks(8).zip(out.chunks_mut(8)) {
         let rounded = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(load(x));
         let mut halves = [0; 8];
@@ -94,7 +95,7 @@ fn store_halves(x: &[f32], out: &mut [u16]) {
 /// A row of whole groups of 32 columns.
 #[target_feature(enable = "avx2,f16c")]
 fn store_quants(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
-    assert!(qs.len() == x.len() && d.len() == x.len() / QK);
+    require(qs.len() == x.len() && d.len() == x.len() / QK, ROW);
     for ((x, qs), d) in x.as_chunks().0.iter().zip(qs.as_chunks_mut().0).zip(d) {
         let block = quantize_full(x);
         *qs = block.qs;

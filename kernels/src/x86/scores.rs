@@ -87,7 +87,8 @@ fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
         32 => dot_fours::<E, 2>(q, keys, fours),
         64 => dot_fours::<E, 4>(q, keys, fours),
         128 => dot_fours::<E, 8>(q, keys, fours),
-        n if n.is_multiple_of(LANES) => dot_fours::<E, 0>(q, keys, fours),
+        n if n > 0 && n.is_multiple_of(LANES) => dot_fours::<E, 0>(q, keys, fours),
+        // Of no columns, there are no keys either.
         _ => dot_ragged(q, keys, fours.as_flattened_mut()),
     }
     dot_ragged(q, last, rest);

@@ -2,13 +2,12 @@
 
 use super::reduce::dot;
 use crate::block::{Block, blocks_of};
-use crate::contract::require;
 use crate::{ColumnsMut, Matrix};
 
 /// See [`crate::Kernels::matmul`].
 pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>, float: impl Fn(&B) -> f32) {
     let stride = w.n_cols();
-    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    w.require_product(x.len(), stride, out);
     if stride == 0 {
         return out.rows_mut().for_each(|out| out.fill(0.0));
     }

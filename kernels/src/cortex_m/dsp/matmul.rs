@@ -53,7 +53,7 @@ impl FourRows for BlockQ5_0 {
 /// See [`crate::Kernels::matmul`].
 pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
-    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    w.require_product(x.len(), stride, out);
     out.rows_mut().for_each(|out| out.fill(0.0));
     let weights = w.rows(out.start(), out.end());
     for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
@@ -99,7 +99,7 @@ fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
 /// The same for types that are unpacked row by row, 32 columns at a time.
 pub(super) fn matmul_unpacked<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
-    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    w.require_product(x.len(), stride, out);
     out.rows_mut().for_each(|out| out.fill(0.0));
     let per_block = const { unpack::per_block::<B>() };
     let blocks: &[B] = blocks_of(w.rows(out.start(), out.end()));

@@ -5,7 +5,7 @@ use core::arch::asm;
 use super::word::half;
 use crate::contract::{broken, require};
 use crate::scalar::constants::ROUND;
-use crate::scalar::{self, AMAX_MIN};
+use crate::scalar::{self, AMAX_MIN, ROW};
 use crate::{BlockQ8, KV_BLOCK, KvRowsMut, QK};
 
 /// See [`crate::Kernels::quantize_q8`].
@@ -53,7 +53,7 @@ pub(in super::super) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
 /// See [`crate::Kernels::store_kv`].
 pub(in super::super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     let KvRowsMut::Q8_0 { qs, d } = out else { return scalar::store_kv(x, out) };
-    require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), "a row of the length of the head");
+    require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), ROW);
     for ((x, qs), d) in x.chunks(QK).zip(qs.chunks_mut(QK)).zip(d) {
         let block = quantize_rest(x);
         qs.iter_mut().zip(block.qs).for_each(|(out, q)| *out = q);

@@ -9,7 +9,7 @@ use crate::{BlockQ8, ColumnsMut, Matrix, QK};
 /// See [`crate::Kernels::matmul`].
 pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
-    require(x.len() == out.n_tokens() * stride, "a row of activations for each token");
+    w.require_product(x.len(), stride, out);
     if stride == 0 {
         return out.rows_mut().for_each(|out| out.fill(0.0));
     }

@@ -29,8 +29,8 @@ pub(super) fn matmul<B: Unpack, L: Lanes>(l: L, w: &Matrix<'_>, x: &[BlockQ8], o
 #[inline(always)]
 fn tiles<B: Unpack, L: Lanes, const H: usize>(l: L, w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     assert!(H * L::N == TILE_ROWS);
-    assert!(x.len() == out.n_tokens() * (w.n_cols() / QK));
-    if w.n_cols() == 0 {
+    w.require_product(x.len(), w.n_cols() / QK, out);
+    if w.n_cols() == 0 || out.n_tokens() == 0 {
         return out.rows_mut().for_each(|out| out.fill(0.0));
     }
     let mut groups = [[Group::plain(l, [l.set(0); 8], l.splat(0.0)); H]; PANEL];
