@@ -134,21 +134,19 @@ impl Tokenizer<'_, '_> {
 
     /// The first special token in `text[start..]`: where it is, its length and id.
     fn next_special(&self, text: &[u8], start: usize, options: EncodeOptions) -> Option<(usize, usize, u32)> {
-        if self.special.is_empty() || !(options.parse_special || self.has_user_defined) {
+        if self.special.n_key() == 0 || !(options.parse_special || self.has_user_defined) {
             return None;
         }
-        let accept = |hash, token: &[u8]| {
-            let id = self.tokens.find_hashed(hash, &[token])?;
-            let wanted = match self.vocab.type_of(id) {
-                TokenType::UserDefined => true,
-                TokenType::Control => options.parse_special,
-                TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
-            };
-            wanted.then_some(id)
+        let is_wanted = |&(_, id): &(usize, u32)| match self.vocab.type_of(id) {
+            TokenType::UserDefined => true,
+            TokenType::Control => options.parse_special,
+            TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
         };
+        let special = self.tokens.special();
         (start..text.len()).find_map(|at| {
-            let (len, id) = self.special.longest_match(text.get(at..)?, accept)?;
-            Some((at, len, id))
+            let mut rest = text.get(at..)?;
+            let found = self.special.may_begin(&mut rest).then(|| special.matches(rest).find(is_wanted));
+            found.flatten().map(|(len, id)| (at, len, id))
         })
     }
 
@@ -159,7 +157,7 @@ impl Tokenizer<'_, '_> {
 
     /// The token that is text and spelled as all `parts` in a row.
     pub(super) fn find_text(&self, parts: &[&[u8]]) -> Option<u32> {
-        self.tokens.find(parts).filter(|&id| self.is_text(id))
+        self.tokens.find_plain(parts).filter(|&id| self.is_text(id))
     }
 
     /// The token that is text, has this hash, and of whose spelling `is` says that it is the one.
@@ -176,7 +174,7 @@ impl Tokenizer<'_, '_> {
     }
 
     fn is_text(&self, id: u32) -> bool {
-        matches!(self.vocab.type_of(id), TokenType::Normal | TokenType::UserDefined)
+        self.vocab.type_of(id) == TokenType::Normal
     }
 }
 

@@ -69,10 +69,10 @@ impl<'a> FilterMut<'a> {
         Some(Self { words })
     }
 
-    /// Lets pass what `filtered` says of all tokens that are text.
+    /// Lets pass what `filtered` says of all tokens that are text, but for those that are [special](super::special).
     pub fn fill(mut self, vocab: &Vocab<'_>, filtered: Filtered) -> Filter<'a> {
         for (id, token) in (0..).zip(vocab.tokens) {
-            if !matches!(vocab.type_of(id), TokenType::Normal | TokenType::UserDefined) {
+            if vocab.type_of(id) != TokenType::Normal {
                 continue;
             }
             match filtered {

@@ -9,10 +9,11 @@
 //! | 1 | version of this layout |
 //! | 2, 3 | tokens, merges |
 //! | 4 | [`Vocab::fingerprint`] |
-//! | 5 | bytes of the longest special token |
+//! | 5 | special tokens |
 //! | 6 | whether there are user-defined tokens |
 //! | 7 | the [kind](super::kind) of vocabulary |
-//! | 8..15 | zeros |
+//! | 8 | bytes of each special token that their filter knows |
+//! | 9..15 | zeros |
 //! | 15 | [`Checksum`] of all other words |
 
 use core::array;
@@ -28,15 +29,17 @@ use crate::sections::Sections;
 
 /// Read as a native number, so that a processor of the other byte order does not find it.
 const MAGIC: u32 = u32::from_le_bytes(*b"NFTI");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Words of the header: a line.
 const N_WORDS: usize = Line::BYTES / 4;
 
 /// What the header says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
-    /// Bytes of the longest special token.
-    pub longest_special: usize,
+    /// How many special tokens.
+    pub n_special: usize,
+    /// Bytes of each that their filter knows.
+    pub n_key: usize,
     pub has_user_defined: bool,
 }
 
@@ -52,9 +55,10 @@ impl Header {
             2 => vocab.tokens.len() as u32,
             3 => vocab.merges.len() as u32,
             4 => vocab.fingerprint(),
-            5 => self.longest_special as u32,
+            5 => self.n_special as u32,
             6 => self.has_user_defined.into(),
             7 => vocab.kind.row().id,
+            8 => self.n_key as u32,
             _ => 0,
         });
         let [before @ .., last] = &mut words;
@@ -69,7 +73,7 @@ impl Header {
         // A length that is no multiple of a word's is not the one that is needed either.
         let words = view::<u32>(index.get(..have / 4 * 4).unwrap_or_default()).ok_or(IndexError::Misaligned)?;
         let (header, body) = words.split_first_chunk::<N_WORDS>().ok_or(size)?;
-        let [magic, version, n_tokens, n_merges, fingerprint, longest_special, has_user_defined, kind, .., checksum] =
+        let [magic, version, n_tokens, n_merges, fingerprint, n_special, has_user_defined, kind, n_key, .., checksum] =
             *header;
         if magic != MAGIC {
             return Err(IndexError::Magic);
@@ -87,10 +91,11 @@ impl Header {
             return Err(size);
         }
         let before = header.iter().take(N_WORDS - 1);
-        if checksum != Checksum::of(before.chain(body).copied()) || longest_special as usize > special::MAX_LEN {
+        if checksum != Checksum::of(before.chain(body).copied()) || n_key as usize > special::MAX_KEY {
             return Err(IndexError::Damaged);
         }
-        let header = Self { longest_special: longest_special as usize, has_user_defined: has_user_defined != 0 };
+        let (n_special, n_key) = (n_special as usize, n_key as usize);
+        let header = Self { n_special, n_key, has_user_defined: has_user_defined != 0 };
         Ok((header, Sections::new(index.get(Self::BYTES..).unwrap_or_default())))
     }
 }

@@ -109,7 +109,7 @@ pub struct Tokenizer<'f, 'a> {
     filter: Filter<'a>,
     /// `id + 1` of the token of each byte, or 0: `[256]`.
     bytes: Numbers<'a>,
-    /// Control and user-defined tokens.
+    /// Of control and user-defined tokens.
     special: SpecialFilter<'a>,
     /// User-defined tokens alone are looked for if there are any.
     has_user_defined: bool,
@@ -159,12 +159,13 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         if have < need {
             return Err(too_small);
         }
-        let parts = TakenParts::of(vocab, arena).ok_or(too_small)?;
-        let tokens = parts.tokens.fill().map_err(|index| TokenizerError::Collision { index, list: "tokens" })?;
+        let parts = TakenParts::of(&vocab, arena).ok_or(too_small)?;
+        let tokens = parts.tokens.fill(&vocab)?;
         let merges = parts.merges.fill(vocab.merges, &tokens)?;
         let filter = parts.filter.map_or(Filter::EMPTY, |filter| filter.fill(&vocab, vocab.kind.row().filter));
         let bytes = fill_bytes(parts.bytes, &tokens, &vocab);
-        let (special, has_user_defined) = fill_special(parts.special, &vocab)?;
+        let special = parts.special.fill(tokens.special());
+        let has_user_defined = (0..).zip(vocab.tokens).any(|(id, _)| vocab.type_of(id) == TokenType::UserDefined);
         let least_score = vocab.least_score();
         Ok(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score })
     }
@@ -199,7 +200,11 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     /// # }
     /// ```
     pub fn index(&self) -> impl Iterator<Item = u8> {
-        let header = Header { longest_special: self.special.longest(), has_user_defined: self.has_user_defined };
+        let header = Header {
+            n_special: self.tokens.special().len(),
+            n_key: self.special.n_key(),
+            has_user_defined: self.has_user_defined,
+        };
         let body = || {
             let search = self.merges.words().chain(self.filter.words());
             self.tokens.words().chain(search).chain(self.bytes.words()).chain(self.special.words())
@@ -229,11 +234,11 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     fn read(vocab: Vocab<'f>, header: Header, mut parts: Sections<'a>) -> Option<Self> {
         let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
         let wide = is_wide(n_tokens, n_merges);
-        let tokens = TokenTable::read(&mut parts, wide, vocab.tokens)?;
+        let tokens = TokenTable::read(&mut parts, wide, vocab.tokens, header.n_special)?;
         let merges = MergeTable::read(&mut parts, wide, n_merges, n_tokens)?;
         let filter = if n_merges == 0 { Filter::read(&mut parts, n_tokens)? } else { Filter::EMPTY };
         let bytes = Numbers::read(&mut parts, wide, 256).filter(|bytes| bytes.all_up_to(n_tokens))?;
-        let special = SpecialFilter::read(&mut parts, header.longest_special)?;
+        let special = SpecialFilter::read(&mut parts, header.n_key)?;
         let (has_user_defined, least_score) = (header.has_user_defined, vocab.least_score());
         Some(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score })
     }
@@ -308,20 +313,20 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
 }
 
 /// The parts of an index in the arena, empty.
-struct TakenParts<'f, 'a> {
-    tokens: TokenTableMut<'f, 'a>,
+struct TakenParts<'a> {
+    tokens: TokenTableMut<'a>,
     merges: MergeTableMut<'a>,
     filter: Option<FilterMut<'a>>,
     bytes: NumbersMut<'a>,
     special: SpecialFilterMut<'a>,
 }
 
-impl<'f, 'a> TakenParts<'f, 'a> {
+impl<'a> TakenParts<'a> {
     /// `None` if the arena is too small.
-    fn of(vocab: Vocab<'f>, arena: &mut Arena<'a>) -> Option<Self> {
+    fn of(vocab: &Vocab<'_>, arena: &mut Arena<'a>) -> Option<Self> {
         let wide = is_wide(vocab.tokens.len(), vocab.merges.len());
         Some(Self {
-            tokens: TokenTableMut::take(arena, wide, vocab.tokens)?,
+            tokens: TokenTableMut::take(arena, wide, vocab.tokens.len())?,
             merges: MergeTableMut::take(arena, wide, vocab.merges.len())?,
             filter: match vocab.merges.len() {
                 0 => Some(FilterMut::take(arena, vocab.tokens.len())?),
@@ -347,27 +352,6 @@ fn fill_bytes<'a>(mut bytes: NumbersMut<'a>, tokens: &TokenTable<'_, '_>, vocab:
         }
     }
     bytes.finish()
-}
-
-/// The filter, and whether any of its tokens is user-defined.
-fn fill_special<'a>(
-    mut special: SpecialFilterMut<'a>,
-    vocab: &Vocab<'_>,
-) -> Result<(SpecialFilter<'a>, bool), TokenizerError> {
-    let mut has_user_defined = false;
-    for (id, token) in (0..).zip(vocab.tokens) {
-        let ty = vocab.type_of(id);
-        if !matches!(ty, TokenType::Control | TokenType::UserDefined) {
-            continue;
-        }
-        if token.len() > special::MAX_LEN {
-            let (n_bytes, max) = (token.len(), special::MAX_LEN);
-            return Err(TokenizerError::SpecialTooLong { token: id, n_bytes, max });
-        }
-        has_user_defined |= ty == TokenType::UserDefined;
-        special.insert(token);
-    }
-    Ok((special.finish(), has_user_defined))
 }
 
 /// Whether the index of such a vocabulary has numbers of four bytes. Ids and ranks are kept plus one.

@@ -1,6 +1,8 @@
 //! Lists of token ids and of places, as small as the vocabulary allows.
 
+use core::cmp::Ordering;
 use core::mem::size_of;
+use core::ops::Range;
 
 use nearfield_kernels::Arena;
 
@@ -98,6 +100,22 @@ impl<'a> NumbersMut<'a> {
             Self::U16(numbers) => numbers[at] = number as u16,
             Self::U32(numbers) => numbers[at] = number,
         }
+    }
+
+    /// Sorts those in `range`; none, if it is not inside.
+    pub fn sort(&mut self, range: Range<usize>, mut order: impl FnMut(u32, u32) -> Ordering) {
+        match self {
+            Self::U16(numbers) => {
+                numbers.get_mut(range).unwrap_or_default().sort_unstable_by(|&a, &b| order(a.into(), b.into()));
+            }
+            Self::U32(numbers) => {
+                numbers.get_mut(range).unwrap_or_default().sort_unstable_by(|&a, &b| order(a, b));
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.view().len()
     }
 
     /// The numbers, to be read alone from now on.

@@ -2,28 +2,176 @@
 //! defined.
 //!
 //! At each place the longest one wins, and the first place before later ones (Hugging Face's `tokenizers`; llama.cpp
-//! takes the longest first wherever it is, which differs only where two of them overlap). Nearly every place costs one
-//! look into a filter of 512 bytes, however many tokens there are; none costs more looks than the longest token has
-//! bytes.
+//! takes the longest first wherever it is, which differs only where two of them overlap).
+//!
+//! They lie sorted, and with each the longest other one that it begins with, its *stem*. The longest that a text begins with
+//! is then the last that is not greater than the text, its stem, or the stem of that. A filter of a few bytes keeps nearly
+//! all places of most texts from being looked at. Where it does not, there are `log2(n) + 1` comparisons with tokens, each of
+//! which goes on where the text agreed with those before on both sides, and at most as many stems as the longest token has
+//! bytes. So a text takes time in proportion to its length and the logarithm of how many tokens there are; the worst one,
+//! which nearly agrees with the longest token at each place, to that token's length, too.
+
+use core::cmp::Ordering;
 
 use nearfield_kernels::Arena;
 
 use super::hash::Hash;
-use super::numbers::Numbers;
+use super::numbers::{Numbers, NumbersMut};
+use super::tokens::TokenList;
+use super::vocab::TokenType;
 use crate::sections::Sections;
 
 /// Bytes of the longest special token that is looked for. Those in use have some dozens; the limit keeps a search short
 /// in any text.
 pub(super) const MAX_LEN: usize = 512;
-/// Bits of each of the two filters.
-const BITS: usize = 2048;
-const WORDS: usize = 2 * BITS / 32;
+/// Bits of the filter.
+const BITS: usize = 4096;
+const WORDS: usize = BITS / 32;
+/// Bytes of each token that the filter knows, at most.
+pub(super) const MAX_KEY: usize = 4;
 
-/// A Bloom filter of all that special tokens begin with, and one of the whole tokens.
+/// Whether a token is found in a text before it is cut. One without text is nowhere.
+pub(super) fn is_special(ty: TokenType, token: &[u8]) -> bool {
+    matches!(ty, TokenType::Control | TokenType::UserDefined) && !token.is_empty()
+}
+
+/// A text that can be looked at byte by byte.
+pub(super) trait Bytes {
+    /// The byte at a place; `None` behind the end.
+    fn byte(&mut self, at: usize) -> Option<u8>;
+}
+
+impl Bytes for &[u8] {
+    fn byte(&mut self, at: usize) -> Option<u8> {
+        self.get(at).copied()
+    }
+}
+
+impl Bytes for &[&[u8]] {
+    fn byte(&mut self, at: usize) -> Option<u8> {
+        let mut at = at;
+        self.iter().find_map(|part| {
+            let byte = part.get(at).copied();
+            at = at.saturating_sub(part.len());
+            byte
+        })
+    }
+}
+
+/// Special tokens in the order of their texts, then of their ids.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SpecialTable<'f, 'a> {
+    list: TokenList<'f, 'a>,
+    /// From `first` on the `n` ids, then for each of them the place of its stem plus one, or 0.
+    numbers: Numbers<'a>,
+    first: usize,
+    n: usize,
+}
+
+impl<'f, 'a> SpecialTable<'f, 'a> {
+    /// Those in the `numbers` from `first` on.
+    pub fn new(list: TokenList<'f, 'a>, numbers: Numbers<'a>, first: usize) -> Self {
+        Self { list, numbers, first, n: numbers.len().saturating_sub(first) / 2 }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.n
+    }
+
+    fn id(&self, at: usize) -> Option<u32> {
+        self.numbers.get(self.first + at)
+    }
+
+    fn text(&self, at: usize) -> &'f [u8] {
+        self.id(at).and_then(|id| self.list.get(id)).unwrap_or_default()
+    }
+
+    fn stem(&self, at: usize) -> Option<usize> {
+        let stem = self.numbers.get(self.first + self.n + at)?.checked_sub(1)? as usize;
+        // Always, but in an index that was forged.
+        (stem < at).then_some(stem)
+    }
+
+    /// All tokens that `text` begins with, the longest first, of equal ones the last: their lengths and ids.
+    pub fn matches(self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
+        let found = last_not_greater(self.n, |at| self.text(at), &mut text);
+        let (last, n_shared) = found.map_or((None, 0), |(at, n_shared)| (Some(at), n_shared));
+        let tokens = self.stems(last).filter_map(move |at| Some((self.text(at).len(), self.id(at)?)));
+        tokens.filter(move |&(len, _)| len > 0 && len <= n_shared)
+    }
+
+    /// A token, its stem, the stem of that: their places.
+    fn stems(self, token: Option<usize>) -> impl Iterator<Item = usize> {
+        core::iter::successors(token, move |&at| self.stem(at))
+    }
+
+    /// The token of this text.
+    pub fn find(self, text: impl Bytes + Copy) -> Option<u32> {
+        let (len, id) = self.matches(text).next()?;
+        { text }.byte(len).is_none().then_some(id)
+    }
+}
+
+/// The last of `n` sorted strings that is not greater than `text`, and how many bytes they share.
+fn last_not_greater<'s>(n: usize, string: impl Fn(usize) -> &'s [u8], text: &mut impl Bytes) -> Option<(usize, usize)> {
+    // Of the strings, those below `low` are not greater, and those from `high` on are.
+    let (mut low, mut high) = (0, n);
+    let (mut shared_low, mut shared_high) = (0, 0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        // All between share as much with the text as the two ends do.
+        let (n_shared, order) = compare(string(middle), text, shared_low.min(shared_high));
+        if order == Ordering::Greater {
+            (high, shared_high) = (middle, n_shared);
+        } else {
+            (low, shared_low) = (middle + 1, n_shared);
+        }
+    }
+    Some((low.checked_sub(1)?, shared_low))
+}
+
+/// The order of two texts that share `n_shared` bytes at least, and how many they do.
+fn compare(left: &[u8], right: &mut impl Bytes, n_shared: usize) -> (usize, Ordering) {
+    let mut n = n_shared;
+    loop {
+        match (left.get(n).copied(), right.byte(n)) {
+            (Some(left), Some(right)) if left == right => n += 1,
+            (left, right) => return (n, left.cmp(&right)),
+        }
+    }
+}
+
+/// Puts the ids of special tokens and their stems behind the first numbers. There is room for two numbers a token.
+pub(super) fn fill(
+    numbers: &mut NumbersMut<'_>,
+    first: usize,
+    list: TokenList<'_, '_>,
+    ids: impl Iterator<Item = u32>,
+) {
+    let n = (numbers.len() - first) / 2;
+    (first..).zip(ids).for_each(|(at, id)| numbers.set(at, id));
+    let text = |id| list.get(id).unwrap_or_default();
+    numbers.sort(first..first + n, |a, b| text(a).cmp(text(b)).then(a.cmp(&b)));
+    for at in 1..n {
+        let table = SpecialTable::new(list, numbers.view(), first);
+        let mut stem = Some(at - 1);
+        while let Some(place) = stem
+            && !table.text(at).starts_with(table.text(place))
+        {
+            stem = table.stem(place);
+        }
+        let number = stem.map_or(0, |place| place + 1) as u32;
+        numbers.set(first + n + at, number);
+    }
+}
+
+/// A Bloom filter of what special tokens begin with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SpecialFilter<'a> {
     words: &'a [u32; WORDS],
-    longest: usize,
+    /// Bytes of each token that it knows; 0 if there is none.
+    n_key: usize,
 }
 
 impl<'a> SpecialFilter<'a> {
@@ -32,9 +180,9 @@ impl<'a> SpecialFilter<'a> {
         Arena::bytes_of::<u32>(WORDS)
     }
 
-    /// The next part of a prepared index, whose header knows the `longest` token; `None` if it ends before.
-    pub fn read(parts: &mut Sections<'a>, longest: usize) -> Option<Self> {
-        Some(Self { words: parts.take(WORDS)?.first_chunk()?, longest })
+    /// The next part of a prepared index, whose header knows `n_key`; `None` if it ends before.
+    pub fn read(parts: &mut Sections<'a>, n_key: usize) -> Option<Self> {
+        Some(Self { words: parts.take(WORDS)?.first_chunk()?, n_key })
     }
 
     /// The part as a prepared index holds it.
@@ -42,37 +190,20 @@ impl<'a> SpecialFilter<'a> {
         Numbers::U32(self.words).words()
     }
 
-    /// Bytes of the longest token.
-    pub fn longest(&self) -> usize {
-        self.longest
+    /// Bytes of each token that it knows.
+    pub fn n_key(&self) -> usize {
+        self.n_key
     }
 
-    /// Whether no token was inserted, or only empty ones.
-    pub fn is_empty(&self) -> bool {
-        self.longest == 0
-    }
-
-    /// The longest start of `text` that `accept` knows as a special token, and its id. It is asked, with the hash and
-    /// the text, for few that are none.
-    pub fn longest_match(&self, text: &[u8], accept: impl Fn(Hash, &[u8]) -> Option<u32>) -> Option<(usize, u32)> {
-        let (mut hash, mut found) = (Hash::EMPTY, None);
-        for (len, &byte) in (1..=self.longest).zip(text) {
+    /// Whether a special token may begin as `text` does.
+    pub fn may_begin(&self, text: &mut impl Bytes) -> bool {
+        let mut hash = Hash::EMPTY;
+        for at in 0..self.n_key {
+            let Some(byte) = text.byte(at) else { return false };
             hash = hash.then(byte);
-            let bit = hash.below(BITS);
-            if !self.has(bit) {
-                break;
-            }
-            if self.has(BITS + bit)
-                && let Some(id) = text.get(..len).and_then(|token| accept(hash, token))
-            {
-                found = Some((len, id));
-            }
         }
-        found
-    }
-
-    fn has(&self, bit: usize) -> bool {
-        self.words[bit / 32] >> (bit % 32) & 1 != 0
+        let bit = hash.below(BITS);
+        self.n_key > 0 && self.words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 != 0)
     }
 }
 
@@ -80,7 +211,6 @@ impl<'a> SpecialFilter<'a> {
 #[derive(Debug)]
 pub(super) struct SpecialFilterMut<'a> {
     words: &'a mut [u32; WORDS],
-    longest: usize,
 }
 
 impl<'a> SpecialFilterMut<'a> {
@@ -88,26 +218,137 @@ impl<'a> SpecialFilterMut<'a> {
     pub fn take(arena: &mut Arena<'a>) -> Option<Self> {
         let words = arena.take(WORDS)?.first_chunk_mut()?;
         words.fill(0);
-        Some(Self { words, longest: 0 })
+        Some(Self { words })
     }
 
-    /// Lets a token pass.
-    pub fn insert(&mut self, token: &[u8]) {
-        let mut hash = Hash::EMPTY;
-        for &byte in token {
-            hash = hash.then(byte);
-            self.set(hash.below(BITS));
+    /// Lets all of the table's tokens pass.
+    pub fn fill(self, table: SpecialTable<'_, '_>) -> SpecialFilter<'a> {
+        let tokens = || (0..table.len()).map(|at| table.text(at));
+        let n_key = tokens().map(<[u8]>::len).min().unwrap_or(0).min(MAX_KEY);
+        for token in tokens() {
+            let bit = Hash::of(&[token.get(..n_key).unwrap_or_default()]).below(BITS);
+            if let Some(word) = self.words.get_mut(bit / 32) {
+                *word |= 1 << (bit % 32);
+            }
         }
-        self.set(BITS + hash.below(BITS));
-        self.longest = self.longest.max(token.len());
+        SpecialFilter { words: self.words, n_key }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::cell::Cell;
+    use std::string::String;
+    use std::vec;
+    use std::vec::Vec;
+
+    use nearfield_kernels::Line;
+
+    use super::super::tokens::TokenTableMut;
+    use super::super::vocab::{StringArray, Vocab};
+    use super::super::{PreTokenizer, Tokenizer};
+    use super::*;
+
+    /// A text that counts how often it is looked at.
+    #[derive(Clone, Copy)]
+    struct Counted<'t>(&'t [u8], &'t Cell<usize>);
+
+    impl Bytes for Counted<'_> {
+        fn byte(&mut self, at: usize) -> Option<u8> {
+            self.1.set(self.1.get() + 1);
+            self.0.get(at).copied()
+        }
     }
 
-    fn set(&mut self, bit: usize) {
-        self.words[bit / 32] |= 1 << (bit % 32);
+    /// What is found at each place of a text, with the looks into it and the stems that were visited for each.
+    fn search(tokens: &[String], text: &str) -> Vec<(Option<(usize, u32)>, usize)> {
+        let body: Vec<u8> =
+            tokens.iter().flat_map(|t| [&(t.len() as u64).to_le_bytes()[..], t.as_bytes()].concat()).collect();
+        let types: Vec<u8> = tokens.iter().flat_map(|_| 4i32.to_le_bytes()).collect();
+        let strings = StringArray::split(tokens.len() as u64, &body).unwrap().0;
+        let vocab =
+            Vocab { token_types: Some(&types), ..Vocab::byte_level(strings, StringArray::EMPTY, PreTokenizer::Gpt2) };
+        let mut lines = vec![Line::ZERO; Tokenizer::index_bytes(tokens.len(), 0).unwrap() / Line::BYTES];
+        let mut arena = Arena::new(&mut lines);
+        let table = TokenTableMut::take(&mut arena, false, tokens.len()).unwrap().fill(&vocab).unwrap().special();
+        let filter = SpecialFilterMut::take(&mut arena).unwrap().fill(table);
+        assert_eq!(table.len(), tokens.len());
+        let search_at = |at: usize| {
+            let n_steps = Cell::new(0);
+            let text = Counted(&text.as_bytes()[at..], &n_steps);
+            if !filter.may_begin(&mut { text }) {
+                return (None, n_steps.get());
+            }
+            let found = table.matches(text).next();
+            let last = last_not_greater(table.n, |at| table.text(at), &mut { text }.0);
+            let n_stems = last.map_or(0, |(last, _)| table.stems(Some(last)).count());
+            (found, n_steps.get() + n_stems)
+        };
+        (0..text.len()).map(search_at).collect()
     }
 
-    /// The filter, to be read alone from now on.
-    pub fn finish(self) -> SpecialFilter<'a> {
-        SpecialFilter { words: self.words, longest: self.longest }
+    /// 4,000 tokens of 1 to 200 bytes, in many of which the same long runs stand.
+    fn tokens() -> Vec<String> {
+        let run = |n: usize| "a".repeat(n);
+        let runs = (1..=200).map(run);
+        let ended = (1..200).flat_map(|n| [run(n) + "!", run(n) + "b", run(n) + "ab", run(n) + "bc"]);
+        let mut tokens: Vec<String> = runs.chain(ended).filter(|token| token.len() <= 200).collect();
+        let mut state = 1u32;
+        let mut random = move |n: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % n
+        };
+        while tokens.len() < 4000 {
+            let letters = (0..=random(199)).map(|_| char::from(b'a' + random(2 + tokens.len() as u32 % 25) as u8));
+            let token: String = letters.collect();
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        tokens
+    }
+
+    /// Steps, not seconds: in the worst text they are what its length and that of the longest token allow, in others few.
+    #[test]
+    fn steps_are_bounded_for_thousands_of_long_tokens() {
+        let tokens = tokens();
+        let with_a = |n: usize| "a".repeat(n);
+        let worst = [with_a(3000), (with_a(199) + "c").repeat(15), (with_a(150) + "bb").repeat(20), "ab".repeat(1500)];
+        let plain = "Once upon a time there was a little girl who lived near the forest. ".repeat(40);
+        for (text, most_each) in worst.iter().map(|text| (text, None)).chain([(&plain, Some(24))]) {
+            let found = search(&tokens, text);
+            let most = found.iter().map(|(_, n_steps)| *n_steps).max().unwrap();
+            // A look of the filter, twelve comparisons of which few look again at the same bytes, and the stems.
+            assert!(most <= 4 * 200, "{most}");
+            let n_steps: usize = found.iter().map(|(_, n_steps)| n_steps).sum();
+            assert!(most_each.is_none_or(|most| n_steps <= most * text.len()), "{}", n_steps / text.len());
+            for (at, (found, _)) in found.iter().enumerate() {
+                let is_there = |token: &&String| text[at..].starts_with(&***token);
+                let want = tokens.iter().filter(is_there).map(String::len).max();
+                assert_eq!(found.map(|(len, _)| len), want, "{at}");
+            }
+        }
+    }
+
+    /// Ten times as many tokens take one or two steps more.
+    #[test]
+    fn steps_hardly_depend_on_the_number_of_tokens() {
+        let tokens = tokens();
+        let text = "Once upon a time there was a little girl who lived near the forest. ".repeat(20);
+        let n_steps = |tokens: &[String]| search(tokens, &text).iter().map(|(_, n_steps)| n_steps).sum::<usize>();
+        let few: Vec<String> = tokens.iter().step_by(10).cloned().collect();
+        assert!(n_steps(&tokens) <= n_steps(&few) * 2, "{} {}", n_steps(&tokens), n_steps(&few));
+    }
+
+    #[test]
+    fn of_equal_tokens_the_last_is_first_and_shorter_ones_follow() {
+        let tokens = ["ab", "a", "ab", "abc", "b"].map(String::from);
+        assert_eq!(search(&tokens, "abd")[0].0, Some((2, 2)));
+        assert_eq!(
+            search(&tokens, "abcd").iter().map(|(found, _)| *found).collect::<Vec<_>>(),
+            [Some((3, 3)), Some((1, 4)), None, None]
+        );
     }
 }

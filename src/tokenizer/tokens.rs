@@ -1,46 +1,32 @@
 //! Tokens by id and by text.
+//!
+//! Their texts lie in the file. Those that are found in a text before it is cut are [special](super::special); all others are
+//! in a hash table. Both share the same numbers: two for each token, slots of the table in front, what belongs to special
+//! tokens behind.
 
 use nearfield_kernels::Arena;
 
+use super::error::TokenizerError;
 use super::hash::{Hash, probes};
 use super::numbers::{Numbers, NumbersMut};
-use super::vocab::StringArray;
+use super::special::{self, SpecialTable};
+use super::vocab::{StringArray, Vocab};
 use crate::sections::Sections;
 
 /// Tokens from one whose place in the file is kept to the next: what lies between is found by walking.
 const STRIDE: usize = 8;
+/// Numbers for each token.
+const N_NUMBERS: usize = 2;
 
-/// The strings of the vocabulary, by id, and a hash table of their ids.
+/// The strings of the vocabulary, by id.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TokenTable<'f, 'a> {
+pub(super) struct TokenList<'f, 'a> {
     strings: StringArray<'f>,
     /// Byte in `strings` of each `STRIDE`-th token.
     starts: &'a [u32],
-    /// `id + 1`, or 0 where nothing lies. Twice as many as tokens.
-    slots: Numbers<'a>,
 }
 
-impl<'f, 'a> TokenTable<'f, 'a> {
-    /// Bytes of index for `n_tokens`.
-    pub const fn bytes_of(wide: bool, n_tokens: usize) -> Option<usize> {
-        match (Arena::bytes_of::<u32>(n_tokens.div_ceil(STRIDE)), Numbers::bytes_of(wide, 2 * n_tokens)) {
-            (Some(starts), Some(slots)) => starts.checked_add(slots),
-            _ => None,
-        }
-    }
-
-    /// The next parts of a prepared index; `None` if they cannot be those of `strings`.
-    pub fn read(parts: &mut Sections<'a>, wide: bool, strings: StringArray<'f>) -> Option<Self> {
-        let starts = parts.take(strings.len().div_ceil(STRIDE))?;
-        let slots = Numbers::read(parts, wide, 2 * strings.len())?;
-        slots.all_up_to(strings.len()).then_some(Self { strings, starts, slots })
-    }
-
-    /// The parts as a prepared index holds them.
-    pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
-        Numbers::U32(self.starts).words().chain(self.slots.words())
-    }
-
+impl<'f> TokenList<'f, '_> {
     pub fn len(&self) -> usize {
         self.strings.len()
     }
@@ -54,64 +40,126 @@ impl<'f, 'a> TokenTable<'f, 'a> {
         let start = *self.starts.get(id / STRIDE)?;
         self.strings.iter_from(start as usize)?.nth(id % STRIDE)
     }
+}
+
+/// The tokens, and a hash table of the ids of those that are not special.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenTable<'f, 'a> {
+    list: TokenList<'f, 'a>,
+    /// In front `id + 1` in each slot, or 0 where nothing lies.
+    numbers: Numbers<'a>,
+    /// Twice as many as tokens that are not special.
+    n_slots: usize,
+}
+
+impl<'f, 'a> TokenTable<'f, 'a> {
+    /// Bytes of index for `n_tokens`.
+    pub const fn bytes_of(wide: bool, n_tokens: usize) -> Option<usize> {
+        match (Arena::bytes_of::<u32>(n_tokens.div_ceil(STRIDE)), Numbers::bytes_of(wide, N_NUMBERS * n_tokens)) {
+            (Some(starts), Some(numbers)) => starts.checked_add(numbers),
+            _ => None,
+        }
+    }
+
+    /// The next parts of a prepared index; `None` if they cannot be those of `strings`, `n_special` of which are special.
+    pub fn read(parts: &mut Sections<'a>, wide: bool, strings: StringArray<'f>, n_special: usize) -> Option<Self> {
+        let starts = parts.take(strings.len().div_ceil(STRIDE))?;
+        let numbers = Numbers::read(parts, wide, N_NUMBERS * strings.len())?;
+        let n_slots = N_NUMBERS * strings.len().checked_sub(n_special)?;
+        let list = TokenList { strings, starts };
+        numbers.all_up_to(strings.len()).then_some(Self { list, numbers, n_slots })
+    }
+
+    /// The parts as a prepared index holds them.
+    pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
+        Numbers::U32(self.list.starts).words().chain(self.numbers.words())
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The text of a token as it lies in the file; `None` if there is no such token.
+    pub fn get(&self, id: u32) -> Option<&'f [u8]> {
+        self.list.get(id)
+    }
+
+    /// The special tokens.
+    pub fn special(&self) -> SpecialTable<'f, 'a> {
+        SpecialTable::new(self.list, self.numbers, self.n_slots)
+    }
 
     /// The id of the token whose text is all `parts` in a row.
     pub fn find(&self, parts: &[&[u8]]) -> Option<u32> {
-        self.find_hashed(Hash::of(parts), parts)
+        self.find_plain(parts).max(self.special().find(parts))
     }
 
-    /// [`find`](Self::find), with the hash already known.
-    pub fn find_hashed(&self, hash: Hash, parts: &[&[u8]]) -> Option<u32> {
-        self.find_where(hash, |token| is_all_of(token, parts))
+    /// The id of the token, not special, whose text is all `parts` in a row.
+    pub fn find_plain(&self, parts: &[&[u8]]) -> Option<u32> {
+        self.find_where(Hash::of(parts), |token| is_all_of(token, parts))
     }
 
-    /// The id of the token of which `is` says that it is the one, among those that may have this hash.
+    /// The id of the token, not special, of which `is` says that it is the one, among those that may have this hash.
     pub fn find_where(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<u32> {
-        self.slots.get(self.slot(hash, is)?)?.checked_sub(1)
+        self.numbers.get(slot(self.list, self.numbers, self.n_slots, hash, is)?)?.checked_sub(1)
     }
+}
 
-    /// Where the token of this text lies or would lie; `None` if all places that it may take are taken.
-    fn slot(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<usize> {
-        probes(hash, self.slots.len()).find(|&slot| match self.slots.get(slot) {
-            Some(0) => true,
-            Some(number) => self.get(number - 1).is_some_and(&is),
-            None => false,
-        })
-    }
+/// Where the token of this text lies or would lie; `None` if all places that it may take are taken.
+fn slot(
+    list: TokenList<'_, '_>,
+    numbers: Numbers<'_>,
+    n_slots: usize,
+    hash: Hash,
+    is: impl Fn(&[u8]) -> bool,
+) -> Option<usize> {
+    probes(hash, n_slots).find(|&slot| match numbers.get(slot) {
+        Some(0) => true,
+        Some(number) => list.get(number - 1).is_some_and(&is),
+        None => false,
+    })
 }
 
 /// A [`TokenTable`] that is being made.
 #[derive(Debug)]
-pub(super) struct TokenTableMut<'f, 'a> {
-    strings: StringArray<'f>,
+pub(super) struct TokenTableMut<'a> {
     starts: &'a mut [u32],
-    slots: NumbersMut<'a>,
+    numbers: NumbersMut<'a>,
 }
 
-impl<'f, 'a> TokenTableMut<'f, 'a> {
+impl<'a> TokenTableMut<'a> {
     /// A table without tokens yet; `None` if the arena is too small.
     ///
-    /// `strings` has at most `u32::MAX` bytes.
-    pub fn take(arena: &mut Arena<'a>, wide: bool, strings: StringArray<'f>) -> Option<Self> {
-        let starts = arena.take(strings.len().div_ceil(STRIDE))?;
-        let slots = NumbersMut::take(arena, wide, 2 * strings.len())?;
-        Some(Self { strings, starts, slots })
+    /// All `n_tokens` have at most `u32::MAX` bytes.
+    pub fn take(arena: &mut Arena<'a>, wide: bool, n_tokens: usize) -> Option<Self> {
+        let starts = arena.take(n_tokens.div_ceil(STRIDE))?;
+        let numbers = NumbersMut::take(arena, wide, N_NUMBERS * n_tokens)?;
+        Some(Self { starts, numbers })
     }
 
-    /// Enters every token; of equal ones the last stays, as in llama.cpp. Fails with the id of a token that has too
-    /// many neighbors.
-    pub fn fill(mut self) -> Result<TokenTable<'f, 'a>, usize> {
-        let mut strings = self.strings.iter();
-        for id in 0..self.strings.len() {
-            if id % STRIDE == 0 {
-                self.starts[id / STRIDE] = (self.strings.n_bytes() - strings.n_bytes()) as u32;
-            }
-            let token = strings.next().unwrap_or_default();
-            let table = TokenTable { strings: self.strings, starts: &*self.starts, slots: self.slots.view() };
-            let slot = table.slot(Hash::of(&[token]), |other| other == token).ok_or(id)?;
-            self.slots.set(slot, id as u32 + 1);
+    /// Enters every token; of equal ones the last stays, as in llama.cpp. Fails if one has too many neighbors, or is special
+    /// and too long.
+    pub fn fill<'f>(self, vocab: &Vocab<'f>) -> Result<TokenTable<'f, 'a>, TokenizerError> {
+        let Self { starts, mut numbers } = self;
+        let mut strings = vocab.tokens.iter();
+        for start in starts.iter_mut() {
+            *start = (vocab.tokens.n_bytes() - strings.n_bytes()) as u32;
+            let _ = strings.nth(STRIDE - 1);
         }
-        Ok(TokenTable { strings: self.strings, starts: self.starts, slots: self.slots.finish() })
+        let list = TokenList { strings: vocab.tokens, starts };
+        let is_special = |&(id, token): &(u32, &[u8])| special::is_special(vocab.type_of(id), token);
+        let special = || (0..).zip(vocab.tokens).filter(is_special);
+        if let Some((token, text)) = special().find(|(_, text)| text.len() > special::MAX_LEN) {
+            return Err(TokenizerError::SpecialTooLong { token, n_bytes: text.len(), max: special::MAX_LEN });
+        }
+        let n_slots = N_NUMBERS * (vocab.tokens.len() - special().count());
+        special::fill(&mut numbers, n_slots, list, special().map(|(id, _)| id));
+        for (id, token) in (0..).zip(vocab.tokens).filter(|token| !is_special(token)) {
+            let place = slot(list, numbers.view(), n_slots, Hash::of(&[token]), |other| other == token);
+            let place = place.ok_or(TokenizerError::Collision { index: id as usize, list: "tokens" })?;
+            numbers.set(place, id + 1);
+        }
+        Ok(TokenTable { list, numbers: numbers.finish(), n_slots })
     }
 }
 

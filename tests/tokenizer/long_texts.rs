@@ -61,6 +61,31 @@ fn letters_without_order() {
         .unwrap();
 }
 
+/// Four thousand user-defined tokens of 1 to 200 letters, and texts that agree with many of them for long.
+#[test]
+fn thousands_of_long_special_tokens() {
+    let run = |n: usize| "a".repeat(n);
+    let mut names: Vec<String> = (1..=200).map(run).collect();
+    names.extend((0..3800).map(|i| run(i % 195) + ["b", "!", "<x", "bb"][i % 4] + &format!("{}", i / 4)));
+    let special: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), USER_DEFINED)).collect();
+    let words = Words::new(&special, &["b c".into()], PreTokenizer::Gpt2);
+    words
+        .with(|t| {
+            let longest = t.find(&run(200)).unwrap();
+            assert_eq!(encode(t, run(N), EncodeOptions::default()).unwrap(), {
+                let mut tokens = vec![longest; N / 200];
+                tokens.push(t.find(&run(N % 200)).unwrap());
+                tokens
+            });
+            for text in [run(150) + "c", run(3) + "bb", "ab".into(), run(199) + "!", "Once upon a time. ".into()] {
+                let text = text.repeat(N / text.len());
+                let tokens = encode(t, &text, EncodeOptions::default()).unwrap();
+                assert!(bytes_of(t, &tokens) == text.as_bytes());
+            }
+        })
+        .unwrap();
+}
+
 #[test]
 fn the_bound_is_the_text_and_a_fifteenth() {
     for n_bytes in [0, 1, 64, 65, 1000, N, 1 << 30] {
