@@ -4,12 +4,9 @@
 ///
 /// It is not one for what is made to collide, and tells nothing of the length.
 pub fn checksum(bytes: &[u8]) -> u32 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let sum = words.iter().fold(Checksum::EMPTY, |sum, &word| sum.then(u32::from_le_bytes(word)));
-    if rest.is_empty() {
-        return sum.get();
-    }
-    sum.then(rest.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))).get()
+    let mut words = Words::behind(Checksum::EMPTY);
+    words.push(bytes);
+    words.get()
 }
 
 /// A hash of words that any single wrong word changes: each step maps the sums one to one.
@@ -39,6 +36,43 @@ impl Checksum {
     }
 }
 
+/// The checksum of bytes that come in pieces of any length.
+pub(crate) struct Words {
+    sum: Checksum,
+    /// The bytes of the next word that came, the first lowest.
+    word: u32,
+    n_bytes: u32,
+}
+
+impl Words {
+    /// Behind words that came before.
+    pub(crate) fn behind(sum: Checksum) -> Self {
+        Self { sum, word: 0, n_bytes: 0 }
+    }
+
+    /// Takes bytes in.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        if self.n_bytes == 0 {
+            let (words, rest) = bytes.as_chunks::<4>();
+            self.sum = words.iter().fold(self.sum, |sum, &word| sum.then(u32::from_le_bytes(word)));
+            bytes = rest;
+        }
+        for &byte in bytes {
+            self.word |= u32::from(byte) << (8 * self.n_bytes);
+            self.n_bytes += 1;
+            if self.n_bytes == 4 {
+                self.sum = self.sum.then(self.word);
+                (self.word, self.n_bytes) = (0, 0);
+            }
+        }
+    }
+
+    /// The checksum so far.
+    pub(crate) fn get(&self) -> u32 {
+        if self.n_bytes == 0 { self.sum.get() } else { self.sum.then(self.word).get() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +94,17 @@ mod tests {
         let words = [0x0403_0201, 0x0807_0605, 0x0000_0a09];
         assert_eq!(checksum(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), Checksum::of(words.into_iter()));
         assert_eq!(checksum(&[]), 0);
+    }
+
+    #[test]
+    fn pieces_have_the_checksum_of_the_whole() {
+        let bytes: [u8; 23] = core::array::from_fn(|i| (i * 37) as u8);
+        for (first, second) in [(0, 0), (1, 2), (3, 9), (4, 8), (7, 22), (23, 23)] {
+            let mut words = Words::behind(Checksum::EMPTY);
+            for piece in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
+                words.push(piece);
+            }
+            assert_eq!(words.get(), checksum(&bytes), "{first}, {second}");
+        }
     }
 }

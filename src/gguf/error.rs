@@ -209,6 +209,11 @@ pub enum GgufError {
         /// Bytes of data in the file.
         has: u64,
     },
+    /// A tensor that lies in two pieces of the data.
+    TensorPieces {
+        /// Its name.
+        name: Name,
+    },
 }
 
 impl fmt::Display for GgufError {
@@ -268,6 +273,7 @@ impl fmt::Display for GgufError {
                      the file is cut short"
                 )
             }
+            Self::TensorPieces { name } => write!(f, "the tensor {name} does not lie in one piece of the data"),
         }
     }
 }

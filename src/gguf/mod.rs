@@ -18,6 +18,7 @@ mod cursor;
 mod error;
 mod long_arrays;
 mod names;
+mod pieces;
 mod tensor;
 mod value;
 
@@ -26,6 +27,7 @@ pub(crate) use cursor::attempt;
 pub use error::{GgufError, Name};
 use long_arrays::LongArrays;
 use names::{Group, Seen};
+pub use pieces::Pieces;
 use tensor::MAX_DIMS;
 pub use tensor::TensorInfo;
 pub use value::{Array, Value, ValueType};
@@ -45,6 +47,7 @@ const MAX_ALIGNMENT: u64 = 1 << 20;
 /// A GGUF file whose tables were checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Gguf<'f> {
+    /// All of it; of a file in pieces, its tables.
     file: &'f [u8],
     version: u32,
     n_entries: u64,
@@ -53,6 +56,9 @@ pub struct Gguf<'f> {
     n_tensors: u64,
     tensors_at: usize,
     data_at: usize,
+    n_data: u64,
+    /// Where the data are, if not in `file`.
+    pieces: Option<&'f dyn Pieces>,
 }
 
 impl<'f> Gguf<'f> {
@@ -70,6 +76,11 @@ impl<'f> Gguf<'f> {
     /// As much of the tables as can be read, and why the rest cannot: for those who look at broken files. Only a file without an
     /// error has all its tensors inside; of others, [`data`](Self::data) may be `None`.
     pub const fn parse_partly(file: &'f [u8]) -> (Self, Option<GgufError>) {
+        Self::parse_tables(file, None)
+    }
+
+    /// The same with the length of data that lie elsewhere.
+    const fn parse_tables(file: &'f [u8], n_data: Option<u64>) -> (Self, Option<GgufError>) {
         let mut gguf = Self {
             file,
             version: 0,
@@ -79,15 +90,17 @@ impl<'f> Gguf<'f> {
             n_tensors: 0,
             tensors_at: 0,
             data_at: file.len(),
+            n_data: 0,
+            pieces: None,
         };
-        match gguf.read() {
+        match gguf.read(n_data) {
             Ok(()) => (gguf, None),
             Err(error) => (gguf, Some(error)),
         }
     }
 
     /// Reads the tables in their order, so that at an error everything before it is there.
-    const fn read(&mut self) -> Result<(), GgufError> {
+    const fn read(&mut self, n_data: Option<u64>) -> Result<(), GgufError> {
         let mut cursor = Cursor::new(self.file, 0);
         let magic = attempt!(cursor.u32("the header")).to_le_bytes();
         if !matches!(&magic, b"GGUF") {
@@ -137,6 +150,10 @@ impl<'f> Gguf<'f> {
         self.data_at = match cursor.at().checked_next_multiple_of(alignment as usize) {
             Some(at) if at < self.file.len() => at,
             _ => self.file.len(),
+        };
+        self.n_data = match n_data {
+            Some(n) => n,
+            None => (self.file.len() - self.data_at) as u64,
         };
         self.check_tensors(alignment)
     }
@@ -192,7 +209,7 @@ impl<'f> Gguf<'f> {
 
     /// That each tensor begins where the one before it ends, up to the alignment, and that the last one's padding is there.
     const fn check_tensors(&self, alignment: u64) -> Result<(), GgufError> {
-        let has = (self.file.len() - self.data_at) as u64;
+        let has = self.n_data;
         let mut cursor = Cursor::new(self.file, self.tensors_at);
         let (mut expected, mut is_known, mut i) = (0, true, 0);
         while i < self.n_tensors {
@@ -314,13 +331,6 @@ impl<'f> Gguf<'f> {
     /// Offset of the data in the file: what tensors count from.
     pub const fn data_at(&self) -> usize {
         self.data_at
-    }
-
-    /// `n_bytes` of the data from `offset` on; `None` if they are not all there.
-    pub fn data(&self, offset: u64, n_bytes: u64) -> Option<&'f [u8]> {
-        let start = usize::try_from(offset).ok()?;
-        let n = usize::try_from(n_bytes).ok()?;
-        self.file.get(self.data_at..)?.get(start..)?.get(..n)
     }
 }
 

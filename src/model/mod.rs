@@ -112,7 +112,14 @@ impl<'f> Model<'f> {
     /// # Errors
     /// [`LoadError`] names the key or tensor at fault, what was expected and what was found.
     pub fn from_gguf(file: &'f [u8]) -> Result<Self, LoadError> {
-        let gguf = Gguf::parse(file)?;
+        Self::from_tables(Gguf::parse(file)?)
+    }
+
+    /// The same of a file whose tables were read before.
+    ///
+    /// # Errors
+    /// As for [`from_gguf`](Self::from_gguf).
+    pub fn from_tables(gguf: Gguf<'f>) -> Result<Self, LoadError> {
         let shape = Shape::from_gguf(&gguf)?;
         let finder = Finder { gguf, shape };
         let mut n_used = 0;

@@ -56,7 +56,7 @@ pub use write::Snapshot;
 
 use core::fmt;
 
-use crate::checksum::checksum;
+use crate::checksum::{Checksum, Words};
 
 /// Which file a model came from: the bytes on disk or in flash, in the order that they have there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,17 @@ pub struct ModelId {
 impl ModelId {
     /// That of a file. Reads all of it.
     pub fn of(file: &[u8]) -> Self {
-        Self { n_bytes: file.len() as u64, checksum: checksum(file) }
+        Self::of_pieces([file])
+    }
+
+    /// The same of a file that comes in pieces.
+    pub fn of_pieces<'f>(pieces: impl IntoIterator<Item = &'f [u8]>) -> Self {
+        let (mut words, mut n_bytes) = (Words::behind(Checksum::EMPTY), 0);
+        for piece in pieces {
+            words.push(piece);
+            n_bytes += piece.len() as u64;
+        }
+        Self { n_bytes, checksum: words.get() }
     }
 }
 

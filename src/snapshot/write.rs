@@ -5,7 +5,7 @@ use nearfield_kernels::{Arena, Line};
 use super::header::{CHECKSUM, N_WORDS, SnapshotHeader};
 use super::{ModelId, TextState};
 use crate::cache::KvCache;
-use crate::checksum::Checksum;
+use crate::checksum::{Checksum, Words};
 use crate::plan::{SessionConfig, StoreLengths};
 use crate::shape::Shape;
 
@@ -91,13 +91,13 @@ impl<'s> Snapshot<'s> {
     fn checksum(&self) -> Option<u32> {
         let header = self.header.iter().enumerate().filter(|&(i, _)| i != CHECKSUM);
         let sum = header.fold(Checksum::EMPTY, |sum, (_, &word)| sum.then(word));
-        let (mut words, mut n) = (Words { sum, word: 0, n_bytes: 0 }, SnapshotHeader::BYTES);
+        let (mut words, mut n) = (Words::behind(sum), SnapshotHeader::BYTES);
         self.parts(&mut |bytes| {
             n += bytes.len();
             words.push(bytes);
             true
         })?;
-        (n == self.n_bytes).then(|| words.sum.get())
+        (n == self.n_bytes).then(|| words.get())
     }
 
     /// All that follows the header, for as long as `each` wants more.
@@ -155,31 +155,5 @@ impl Padded<'_> {
         let zeros = [0; Line::BYTES];
         let zeros = zeros.get(..n_zeros)?;
         (zeros.is_empty() || (self.each)(zeros)).then_some(())
-    }
-}
-
-/// The checksum of bytes that come in pieces of any length.
-struct Words {
-    sum: Checksum,
-    /// The bytes of the next word that came, the first lowest.
-    word: u32,
-    n_bytes: u32,
-}
-
-impl Words {
-    fn push(&mut self, mut bytes: &[u8]) {
-        if self.n_bytes == 0 {
-            let (words, rest) = bytes.as_chunks::<4>();
-            self.sum = words.iter().fold(self.sum, |sum, &word| sum.then(u32::from_ne_bytes(word)));
-            bytes = rest;
-        }
-        for &byte in bytes {
-            self.word |= u32::from(byte) << (8 * self.n_bytes);
-            self.n_bytes += 1;
-            if self.n_bytes == 4 {
-                self.sum = self.sum.then(self.word);
-                (self.word, self.n_bytes) = (0, 0);
-            }
-        }
     }
 }

@@ -98,3 +98,15 @@ pub fn folder(path: &Path) -> Option<String> {
 pub fn is_unfinished(path: &Path) -> bool {
     path.extension().and_then(|end| end.to_str()).is_some_and(|end| UNFINISHED.contains(&end))
 }
+
+/// How to put together what was cut into pieces that are no files of their own, by the name of one; `None` for other names.
+pub fn cut_file(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let (stem, last) = ["-split-", ".split-", ".part"].into_iter().find_map(|mark| {
+        let (stem, number) = name.rsplit_once(mark)?;
+        // `a`, `01`, `1of2`
+        let is_number = !number.is_empty() && number.len() <= 6 && number.bytes().all(|c| c.is_ascii_alphanumeric());
+        is_number.then_some((stem, mark))
+    })?;
+    Some(format!("by its name it is one piece of a file that was cut: `cat {stem}{last}* > {stem}` joins them"))
+}

@@ -56,8 +56,8 @@ impl GgufOut {
         if key == "general.alignment" {
             self.alignment = value.as_u64();
         }
-        let mut bytes = (value.ty() as u32).to_le_bytes().to_vec();
-        put_value(&mut bytes, value);
+        let mut bytes = Vec::new();
+        put_typed(&mut bytes, value);
         match self.entries.iter_mut().find(|(found, _)| found == key) {
             Some((_, old)) => *old = bytes,
             None => self.entries.push((key.into(), bytes)),
@@ -244,9 +244,22 @@ impl Data<'_> {
     }
 }
 
-fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+/// A string as it lies in a file.
+pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend((bytes.len() as u64).to_le_bytes());
     out.extend(bytes);
+}
+
+/// An entry of the metadata as it lies in a file.
+pub fn put_entry(out: &mut Vec<u8>, key: &str, value: Value<'_>) {
+    put_string(out, key.as_bytes());
+    put_typed(out, value);
+}
+
+/// A value behind its type.
+fn put_typed(out: &mut Vec<u8>, value: Value<'_>) {
+    out.extend((value.ty() as u32).to_le_bytes());
+    put_value(out, value);
 }
 
 /// A value without its type.

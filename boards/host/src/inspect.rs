@@ -38,18 +38,21 @@ pub struct InspectArgs {
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
     let mut out = StandardOutput::lock();
-    if kv_file::is_snapshot(file.bytes()) {
-        return kv_file::inspect(&file.name, file.bytes(), &mut out);
+    if kv_file::is_snapshot(file.first()) {
+        return kv_file::inspect(&file.name, file.first(), &mut out);
     }
     // Of a broken file, as much as can be read.
-    let (gguf, broken) = Gguf::parse_partly(file.bytes());
+    let (gguf, is_broken) = file.gguf_partly();
     if !matches!(gguf.version(), 2 | 3) {
         return file.gguf().map(drop);
     }
-    writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.bytes().len() as u64))?;
+    writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.n_bytes()))?;
+    if file.n_parts() > 1 {
+        writeln!(out, "  in {} files", file.n_parts())?;
+    }
     metadata(&gguf, &mut out)?;
     tensors(&gguf, &mut out)?;
-    if broken.is_some() {
+    if is_broken {
         return file.gguf().map(drop);
     }
     let model = file.model();

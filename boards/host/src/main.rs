@@ -35,6 +35,7 @@ mod rerank;
 mod rings;
 mod run;
 mod slopes;
+mod split_file;
 mod standard_output;
 mod stops;
 mod story;

@@ -19,6 +19,7 @@ use crate::output_file;
 use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::report;
+use crate::split_file::SplitFile;
 
 /// Aligned as the library wants it.
 #[repr(C, align(64))]
@@ -39,6 +40,8 @@ pub struct ModelFile {
 enum Bytes {
     BuiltIn(&'static [u8]),
     Mapped(Mmap),
+    /// Several files, whose first one's name is the model's.
+    Split(SplitFile),
     /// Of the file, with interleaved rows.
     Repacked(Memory, usize),
 }
@@ -50,8 +53,12 @@ impl ModelFile {
             None => Ok(Self::built_in()),
             Some(path) => {
                 let name = path.display().to_string();
-                let bytes = map_input(&path);
-                Ok(Self { bytes: Bytes::Mapped(bytes.with_context(|| format!("cannot open {name}"))?), name })
+                let bytes = map_input(&path).with_context(|| format!("cannot open {name}"))?;
+                let bytes = match SplitFile::open(&path, bytes).with_context(|| name.clone())? {
+                    Ok(split) => Bytes::Split(split),
+                    Err(whole) => Bytes::Mapped(whole),
+                };
+                Ok(Self { bytes, name })
             }
         }
     }
@@ -62,7 +69,7 @@ impl ModelFile {
 
     /// What it is known by, as long as its weights are in the file's order: reads all of it.
     pub fn id(&self) -> ModelId {
-        ModelId::of(self.bytes())
+        ModelId::of_pieces(self.pieces())
     }
 
     /// What it is called, without its folder.
@@ -70,12 +77,35 @@ impl ModelFile {
         Path::new(&self.name).file_name().and_then(|name| name.to_str()).unwrap_or(&self.name)
     }
 
-    /// All of it.
-    pub fn bytes(&self) -> &[u8] {
+    /// The first file that it lies in, or the only one: its tables at least.
+    pub fn first(&self) -> &[u8] {
         match &self.bytes {
             Bytes::BuiltIn(bytes) => bytes,
             Bytes::Mapped(bytes) => bytes,
+            Bytes::Split(split) => split.first(),
             Bytes::Repacked(lines, len) => &Line::bytes(lines)[..*len],
+        }
+    }
+
+    /// All of it, in pieces that lie together: one, but of a split file.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (whole, split) = match &self.bytes {
+            Bytes::Split(split) => (None, Some(split)),
+            _ => (Some(self.first()), None),
+        };
+        whole.into_iter().chain(split.into_iter().flat_map(SplitFile::pieces))
+    }
+
+    /// Bytes of all of it.
+    pub fn n_bytes(&self) -> u64 {
+        self.pieces().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// Files that it lies in.
+    pub fn n_parts(&self) -> usize {
+        match &self.bytes {
+            Bytes::Split(split) => split.n_parts(),
+            _ => 1,
         }
     }
 
@@ -91,13 +121,14 @@ impl ModelFile {
         if Packing::is_done(&gguf) {
             return Ok(self);
         }
-        let made = Packing::new(&gguf, self.bytes()).and_then(|packing| {
-            let mut lines = allocate(self.bytes().len())?.in_large_pages();
-            packing.make_all(&mut Line::bytes_mut(&mut lines)[..self.bytes().len()], n_threads)?;
-            Ok(lines)
+        let made = Packing::new(&gguf).and_then(|packing| {
+            let n_bytes = packing.n_bytes();
+            let mut lines = allocate(n_bytes)?.in_large_pages();
+            packing.make_all(&mut Line::bytes_mut(&mut lines)[..n_bytes], n_threads)?;
+            Ok(Bytes::Repacked(lines, n_bytes))
         });
         match made {
-            Ok(lines) => Ok(Self { bytes: Bytes::Repacked(lines, self.bytes().len()), name: self.name }),
+            Ok(bytes) => Ok(Self { bytes, name: self.name }),
             Err(error) if when == Repack::Auto && !error.is::<Interrupted>() => {
                 report::note(format_args!("the weights stay in the file's order: {error:#}"));
                 Ok(self)
@@ -110,19 +141,23 @@ impl ModelFile {
     pub fn repacked_bytes(&self) -> Option<usize> {
         match &self.bytes {
             Bytes::Repacked(_, len) => Some(*len),
-            Bytes::BuiltIn(_) | Bytes::Mapped(_) => None,
+            Bytes::BuiltIn(_) | Bytes::Mapped(_) | Bytes::Split(_) => None,
         }
     }
 
     /// The model in it.
     pub fn model(&self) -> Result<Model<'_>> {
-        Model::from_gguf(self.bytes()).map_err(|error| self.named(error.into()))
+        Model::from_tables(self.gguf()?).map_err(|error| self.named(error.into()))
     }
 
     /// An error of the file with its name. Of one that is something else than a model, it says what instead.
     fn named(&self, error: Error) -> Error {
-        let instead = match Gguf::parse_partly(self.bytes()) {
-            (_, Some(GgufError::Magic { .. })) => file_kind::instead_of_gguf(self.bytes()),
+        let broken = Gguf::parse_partly(self.first()).1.is_some();
+        if let Some(cut) = file_kind::cut_file(Path::new(&self.name)).filter(|_| broken) {
+            return error.context(format!("{}: {cut}", self.name));
+        }
+        let instead = match Gguf::parse_partly(self.first()) {
+            (_, Some(GgufError::Magic { .. })) => file_kind::instead_of_gguf(self.first()),
             (gguf, None) => file_kind::instead_of_model(&gguf).map(Into::into),
             (_, Some(_)) if file_kind::is_unfinished(Path::new(&self.name)) => {
                 return error.context(format!("{}: by its name it is still being fetched", self.name));
@@ -137,7 +172,19 @@ impl ModelFile {
 
     /// The tables in it.
     pub fn gguf(&self) -> Result<Gguf<'_>> {
-        Gguf::parse(self.bytes()).map_err(|error| self.named(error.into()))
+        let gguf = match &self.bytes {
+            Bytes::Split(split) => split.gguf(),
+            _ => Gguf::parse(self.first()),
+        };
+        gguf.map_err(|error| self.named(error.into()))
+    }
+
+    /// As much of the tables as can be read, and whether that is not all.
+    pub fn gguf_partly(&self) -> (Gguf<'_>, bool) {
+        match self.gguf() {
+            Ok(gguf) => (gguf, false),
+            Err(_) => (Gguf::parse_partly(self.first()).0, true),
+        }
     }
 
     /// The vocabulary in it.
@@ -189,14 +236,18 @@ impl ModelFile {
     pub fn page_in(&self) -> Result<(), Interrupted> {
         const PAGE: usize = 4096;
         const STEP: usize = 1024 * PAGE;
-        let Bytes::Mapped(bytes) = &self.bytes else { return Ok(()) };
-        let mut progress = Progress::of_bytes("loading", bytes.len() as u64);
-        for (i, step) in bytes.chunks(STEP).enumerate() {
+        if !matches!(self.bytes, Bytes::Mapped(_) | Bytes::Split(_)) {
+            return Ok(());
+        }
+        let mut progress = Progress::of_bytes("loading", self.n_bytes());
+        let mut n = 0;
+        for step in self.pieces().flat_map(|piece| piece.chunks(STEP)) {
             interrupt::check()?;
             for &byte in step.iter().step_by(PAGE) {
                 std::hint::black_box(byte);
             }
-            progress.reached((i * STEP + step.len()) as u64);
+            n += step.len() as u64;
+            progress.reached(n);
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ pub fn pack(args: &PackArgs) -> Result<()> {
     // What cannot run packed could not run before, which is better said now.
     file.model()?;
     let gguf = file.gguf()?;
-    let mut packing = Packing::new(&gguf, file.bytes())?;
+    let mut packing = Packing::new(&gguf)?;
     ensure!(packing.n_matrices() > 0, "{} has no matrix left that can be interleaved: nothing to pack", file.name);
     // A file without a vocabulary runs on token ids.
     if let Ok(vocab) = Vocab::from_gguf(&gguf)

@@ -23,9 +23,7 @@ const UNIT_BYTES: usize = 1 << 20;
 
 /// What a packed file is made of.
 pub struct Packing<'f> {
-    file: &'f [u8],
-    /// Where its data begin.
-    data_at: usize,
+    gguf: Gguf<'f>,
     /// The tables, with the new numbers.
     header: Vec<u8>,
     /// Whole tiles of matrices, by their place.
@@ -35,21 +33,28 @@ pub struct Packing<'f> {
 /// The rows of a matrix that become tiles.
 struct Tiles {
     ty: WeightType,
-    /// Where they lie in the file.
+    /// Where they lie in the data.
     bytes: Range<usize>,
     tile_bytes: usize,
 }
 
-/// A part of the file: its place (that of the tables: their new length), and the weight type if it is whole tiles.
-pub struct Unit {
-    bytes: Range<usize>,
-    tiles_of: Option<(WeightType, usize)>,
+/// A part of the packed file.
+pub enum Unit {
+    /// The tables, so many bytes.
+    Tables(usize),
+    /// Bytes of the data that stay as they are.
+    Plain(Range<usize>),
+    /// Whole tiles, by their place in the data.
+    Tiles { ty: WeightType, bytes: Range<usize>, tile_bytes: usize },
 }
 
 impl Unit {
     /// Bytes of it.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        match self {
+            Self::Tables(n_bytes) => *n_bytes,
+            Self::Plain(bytes) | Self::Tiles { bytes, .. } => bytes.len(),
+        }
     }
 }
 
@@ -60,9 +65,8 @@ impl<'f> Packing<'f> {
     }
 
     /// How the file is packed; tensors that lie in one another cannot be.
-    pub fn new(gguf: &Gguf<'f>, file: &'f [u8]) -> Result<Self> {
-        let data_at = gguf.data_at();
-        let mut header = file[..data_at].to_vec();
+    pub fn new(gguf: &Gguf<'f>) -> Result<Self> {
+        let mut header = gguf.tables().to_vec();
         let mut tiles = Vec::new();
         for (tensor, found) in Tiles::of_all(gguf) {
             let at = tensor.type_at() as usize;
@@ -72,7 +76,7 @@ impl<'f> Packing<'f> {
         tiles.sort_by_key(|tiles| tiles.bytes.start);
         let apart = tiles.is_sorted_by(|a, b| a.bytes.end <= b.bytes.start);
         ensure!(apart, "two tensors lie in one another: the rows of neither can be interleaved");
-        Ok(Self { file, data_at, header, tiles })
+        Ok(Self { gguf: *gguf, header, tiles })
     }
 
     /// Adds the tokenizer's index to the metadata: see [`Vocab::INDEX_KEY`]. For once.
@@ -100,7 +104,7 @@ impl<'f> Packing<'f> {
 
     /// Bytes of the packed file.
     pub fn n_bytes(&self) -> usize {
-        self.header.len() + self.file.len() - self.data_at
+        self.header.len() + self.gguf.n_data() as usize
     }
 
     /// Matrices whose rows are interleaved.
@@ -110,30 +114,39 @@ impl<'f> Packing<'f> {
 
     /// The units, in the order of the file.
     pub fn units(&self) -> Vec<Unit> {
-        let mut units = vec![Unit { bytes: 0..self.header.len(), tiles_of: None }];
-        let mut push = |bytes: Range<usize>, step: usize, tiles_of| {
-            for start in bytes.clone().step_by(step) {
-                units.push(Unit { bytes: start..bytes.end.min(start + step), tiles_of });
-            }
-        };
-        let mut at = self.data_at;
-        for Tiles { ty, bytes, tile_bytes } in &self.tiles {
-            push(at..bytes.start, UNIT_BYTES, None);
-            push(bytes.clone(), tile_bytes * (UNIT_BYTES / tile_bytes).max(1), Some((*ty, *tile_bytes)));
+        let mut units = vec![Unit::Tables(self.header.len())];
+        let plain = |bytes: Range<usize>| steps(bytes, UNIT_BYTES).map(Unit::Plain);
+        let mut at = 0;
+        for &Tiles { ty, ref bytes, tile_bytes } in &self.tiles {
+            units.extend(plain(at..bytes.start));
+            let step = tile_bytes * (UNIT_BYTES / tile_bytes).max(1);
+            units.extend(steps(bytes.clone(), step).map(|bytes| Unit::Tiles { ty, bytes, tile_bytes }));
             at = bytes.end;
         }
-        push(at..self.file.len(), UNIT_BYTES, None);
+        units.extend(plain(at..self.gguf.n_data() as usize));
         units
     }
 
     /// Makes a unit, in `out`, which is as long.
     pub fn make(&self, unit: &Unit, out: &mut [u8]) {
-        let plain = if unit.bytes.start == 0 { &self.header[..] } else { &self.file[unit.bytes.clone()] };
-        match unit.tiles_of {
-            None => out.copy_from_slice(plain),
-            Some((ty, tile_bytes)) => {
-                for (plain, out) in plain.chunks_exact(tile_bytes).zip(out.chunks_exact_mut(tile_bytes)) {
-                    interleave(ty, plain, out);
+        match unit {
+            Unit::Tables(_) => out.copy_from_slice(&self.header),
+            Unit::Plain(bytes) => {
+                // It may begin in one piece of a split file's data and end in another.
+                let mut done = 0;
+                while done < out.len() {
+                    let plain = self.gguf.data_from((bytes.start + done) as u64);
+                    let n = plain.len().min(out.len() - done);
+                    assert!(n > 0, "the file has become shorter");
+                    out[done..done + n].copy_from_slice(&plain[..n]);
+                    done += n;
+                }
+            }
+            Unit::Tiles { ty, bytes, tile_bytes } => {
+                let plain = self.gguf.data(bytes.start as u64, bytes.len() as u64);
+                let tiles = plain.unwrap_or_default().chunks_exact(*tile_bytes);
+                for (plain, out) in tiles.zip(out.chunks_exact_mut(*tile_bytes)) {
+                    interleave(*ty, plain, out);
                 }
             }
         }
@@ -148,7 +161,7 @@ impl<'f> Packing<'f> {
             parts.push((unit, part));
             rest = behind;
         }
-        let mut progress = Progress::of_bytes("interleaving rows", self.file.len() as u64);
+        let mut progress = Progress::of_bytes("interleaving rows", self.n_bytes() as u64);
         let (queue, done) = (Mutex::new(parts.into_iter()), AtomicU64::new(0));
         let next = || queue.lock().unwrap_or_else(|broken| broken.into_inner()).next();
         let work = |mut reached: Option<&mut Progress>| {
@@ -188,11 +201,11 @@ impl Tiles {
             tensor.name.ends_with(".ffn_up.weight") && n_ff.is_some_and(is_half)
         };
         let tensors = gguf.tensors().filter(move |tensor| !is_looked_up(tensor) && !is_cut(tensor));
-        tensors.filter_map(|tensor| Some((tensor, Self::of(&tensor, gguf.data_at())?)))
+        tensors.filter_map(|tensor| Some((tensor, Self::of(&tensor)?)))
     }
 
     /// The tiles of a tensor; `None` if it has none: a vector, a type that is never interleaved, too few rows, or interleaved already.
-    fn of(tensor: &TensorInfo<'_>, data_at: usize) -> Option<Self> {
+    fn of(tensor: &TensorInfo<'_>) -> Option<Self> {
         let (ty, Layout::Plain) = Layout::from_gguf(tensor.ty)? else { return None };
         let [n_cols, n_rows, 1, 1] = tensor.dims else { return None };
         let row_bytes = ty.row_bytes(usize::try_from(n_cols).ok()?)?;
@@ -201,8 +214,13 @@ impl Tiles {
             return None;
         }
         // `Gguf::parse` saw that the tensor lies in the file.
-        let start = data_at + tensor.offset as usize;
+        let start = tensor.offset as usize;
         let tile_bytes = TILE_ROWS * row_bytes;
         Some(Self { ty, bytes: start..start + n_tiles * tile_bytes, tile_bytes })
     }
+}
+
+/// A range in steps, the last one shorter.
+fn steps(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(step).map(move |start| start..range.end.min(start + step))
 }

@@ -72,7 +72,7 @@ impl Journal {
 /// Names all that a score depends on.
 fn heading(args: &PerplexityArgs, model: &ModelFile, tokens: &[u32]) -> String {
     let mut hash = Fnv64::default();
-    hash.bytes(model.bytes());
+    model.pieces().for_each(|piece| hash.bytes(piece));
     let model = hash.get();
     let mut hash = Fnv64::default();
     tokens.iter().for_each(|token| hash.bytes(&token.to_le_bytes()));

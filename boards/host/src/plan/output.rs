@@ -38,7 +38,7 @@ struct Facts<'s> {
 impl<'s> Facts<'s> {
     fn new(sheet: &'s Sheet<'s>) -> Result<Self> {
         let choice = sheet.choices.last().expect("there is at least one");
-        let file = sheet.file.bytes().len() as u64;
+        let file = sheet.file.n_bytes();
         let needs = sheet.target.map_or_else(Vec::new, |target| target.needs(&choice.plan, file));
         let mut advice = Vec::new();
         for need in needs.iter().filter(|need| !need.is_met()) {
@@ -202,7 +202,7 @@ fn json(facts: &Facts<'_>) -> Value {
     let mut object = Map::new();
     let mut set = |name: &str, value: Value| object.insert(name.into(), value);
     set("model", json!(sheet.file.name));
-    set("model_bytes", json!(sheet.file.bytes().len()));
+    set("model_bytes", json!(sheet.file.n_bytes()));
     set("n_ctx", json!(config.n_ctx));
     set("n_batch", json!(config.n_batch));
     set("kv", json!(config.kv.to_string()));

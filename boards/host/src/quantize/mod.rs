@@ -82,7 +82,7 @@ pub fn quantize(args: &QuantizeArgs) -> Result<()> {
     })?;
     let n_weights: u64 = jobs.iter().map(Job::n_weights).sum();
     let bits = |n_bytes: u64| 8.0 * n_bytes as f64 / n_weights.max(1) as f64;
-    let (before, time) = (file.bytes().len() as u64, begun.elapsed());
+    let (before, time) = (file.n_bytes(), begun.elapsed());
     let rate = Bytes((before as f64 / time.as_secs_f64().max(1e-9)) as u64);
     note(format_args!("read     {}: {}, {:.2} bits a weight", file.name, Bytes(before), bits(before)));
     note(format_args!("written  {}: {}, {:.2}", args.output.display(), Bytes(n_bytes), bits(n_bytes)));

@@ -18,6 +18,7 @@ mod quantize;
 #[path = "../../../../tests/reference/mod.rs"]
 mod reference;
 mod snapshots;
+mod split;
 mod stories;
 mod tiny;
 mod tokens;

@@ -1,0 +1,68 @@
+//! A file's data in pieces: those of a split file, which lie in several files.
+
+use core::fmt;
+
+use super::Gguf;
+use super::error::{GgufError, Name};
+
+/// Data that do not lie together in memory.
+///
+/// Source: llama.cpp, `llama-gguf-split`, whose parts `NAME-00001-of-00003.gguf` have their data one behind the other.
+pub trait Pieces: fmt::Debug + Sync {
+    /// The bytes from `offset` of all data on, as many as lie together; none past the end.
+    fn data_from(&self, offset: u64) -> &[u8];
+}
+
+impl<'f> Gguf<'f> {
+    /// Reads and checks tables whose data lie elsewhere: `tables` is a file up to where its data begin.
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse); and [`GgufError::TensorPieces`] for a tensor that does not lie in one piece.
+    pub fn parse_in_pieces(tables: &'f [u8], pieces: &'f dyn Pieces) -> Result<Self, GgufError> {
+        let mut n_data = 0;
+        loop {
+            match pieces.data_from(n_data).len() as u64 {
+                0 => break,
+                n => n_data = n_data.saturating_add(n),
+            }
+        }
+        let (mut gguf, error) = Self::parse_tables(tables, Some(n_data));
+        if let Some(error) = error {
+            return Err(error);
+        }
+        gguf.pieces = Some(pieces);
+        for tensor in gguf.tensors() {
+            let n_bytes = tensor.n_bytes().unwrap_or(0);
+            if gguf.data(tensor.offset, n_bytes).is_none() {
+                return Err(GgufError::TensorPieces { name: Name::new(tensor.name) });
+            }
+        }
+        Ok(gguf)
+    }
+
+    /// The bytes before the data: header, metadata, tensors' entries and what fills them up.
+    pub fn tables(&self) -> &'f [u8] {
+        self.file.get(..self.data_at).unwrap_or_default()
+    }
+
+    /// Bytes of the data.
+    pub const fn n_data(&self) -> u64 {
+        self.n_data
+    }
+
+    /// The bytes of the data from `offset` on, as many as lie together: in a file that was not split, all of them.
+    pub fn data_from(&self, offset: u64) -> &'f [u8] {
+        match self.pieces {
+            Some(pieces) => pieces.data_from(offset),
+            None => {
+                let data = self.file.get(self.data_at..).unwrap_or_default();
+                usize::try_from(offset).ok().and_then(|start| data.get(start..)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// `n_bytes` of the data from `offset` on; `None` if they are not all there, in one piece.
+    pub fn data(&self, offset: u64, n_bytes: u64) -> Option<&'f [u8]> {
+        self.data_from(offset).get(..usize::try_from(n_bytes).ok()?)
+    }
+}
