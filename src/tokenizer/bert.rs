@@ -5,6 +5,7 @@
 //! Different from them, combining marks that take space (category Mc) are not put in canonical order.
 
 use super::unicode::bert::{CLASSES, STRIPPED, STRIPPED_TO_MORE};
+use super::unicode::lowered;
 
 /// How a WordPiece vocabulary wants its texts: `tokenizer.ggml.normalizer.{lowercase,strip_accents}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +57,7 @@ pub(super) fn class(char: char) -> Class {
 /// What takes the place of a character.
 pub(super) fn normalized(char: char, options: BertOptions) -> impl Iterator<Item = char> {
     let chars = if options.strip_accents { stripped(char) } else { [Some(char), None, None] };
-    chars.into_iter().flatten().flat_map(move |char| {
-        // One of the two is empty.
-        let (lower, same) = if options.lowercase { (Some(char.to_lowercase()), None) } else { (None, Some(char)) };
-        lower.into_iter().flatten().chain(same)
-    })
+    chars.into_iter().flatten().flat_map(move |char| lowered(char, options.lowercase))
 }
 
 /// The canonical decomposition (NFD) of a character, without marks of category Mn.

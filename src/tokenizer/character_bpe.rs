@@ -1,13 +1,42 @@
-//! BPE over characters: what lies between white space is a word, each character of it a token, and neighbors merge.
-//! White space is left out.
+//! BPE over characters: a text is cut into words, each character of a word is a token, and neighbors merge. White space is
+//! left out.
 //!
-//! Source: Hugging Face's `tokenizers` with the model `BPE` and no byte-level alphabet, as DNABERT-2 publishes it.
+//! Source: Hugging Face's `tokenizers` with the model `BPE`, no byte-level alphabet, and the pre-tokenizer `Whitespace` or
+//! `WhitespaceSplit`, as jina-embeddings-v2-base-zh and DNABERT-2 are published. llama.cpp's tokenizer `whitespace` cuts as
+//! the second where it means the first, and drops characters that have no token.
 
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::normalizer::Unit;
-use super::unicode::{Class, first_char, first_class};
+use super::unicode::{Class, class, first_char, is_word, lowered};
 use super::{Tokenizer, bpe};
+
+/// How BPE over characters wants its texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CharacterOptions {
+    /// Letters become small: `tokenizer.ggml.normalizer.lowercase`.
+    pub lowercase: bool,
+    /// Words are cut from signs, `\w+|[^\w\s]+`: `tokenizer.ggml.model` is `whitespace`. Else white space alone cuts.
+    pub cuts_signs: bool,
+}
+
+/// What a character is to the cuts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Space,
+    Word,
+    Sign,
+}
+
+impl CharacterOptions {
+    fn side(self, char: char) -> Side {
+        match class(char) {
+            Class::Space => Side::Space,
+            _ if self.cuts_signs && !is_word(char) => Side::Sign,
+            _ => Side::Word,
+        }
+    }
+}
 
 /// See [`Row::encode`](super::kind::Row::encode).
 pub(super) fn encode(
@@ -15,39 +44,69 @@ pub(super) fn encode(
     part: &Part<'_>,
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
-    let (mut rest, mut n, mut after_unknown) = (part.text(), 0, false);
-    while let Some((class, len)) = first_class(rest) {
-        if class == Class::Space {
-            end(tokenizer, out, &mut n)?;
-            after_unknown = false;
-        } else {
-            let char = first_char(rest).map_or(char::REPLACEMENT_CHARACTER, |(char, _)| char);
-            let known = tokenizer.find_char(Unit::Char(char));
-            let was_unknown = core::mem::replace(&mut after_unknown, known.is_none());
-            match known.or(tokenizer.vocab.unk) {
-                None => out.n_skipped += len,
-                Some(_) if known.is_none() && was_unknown && tokenizer.vocab.fuse_unk => {}
-                Some(token) => {
-                    if let Some(slot) = out.room(n + 1)?.get_mut(n) {
-                        *slot = token;
-                        n += 1;
-                    }
-                }
+    let options = tokenizer.vocab.characters;
+    let (mut rest, mut word) = (part.text(), Word { n: 0, after_unknown: false, side: Side::Space });
+    while !rest.is_empty() {
+        let found = first_char(rest);
+        let (char, len) = found.unwrap_or((char::REPLACEMENT_CHARACTER, 1));
+        for char in lowered(char, options.lowercase) {
+            let side = options.side(char);
+            if side != word.side {
+                word.end(tokenizer, out)?;
+                word.side = side;
+            }
+            if side != Side::Space {
+                word.push(tokenizer, char, found.map_or(1, |_| char.len_utf8()), out)?;
             }
         }
         rest = rest.get(len..).unwrap_or_default();
     }
-    end(tokenizer, out, &mut n)
+    word.end(tokenizer, out)
 }
 
-/// Merges the word whose `n` characters were written.
-fn end(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, n: &mut usize) -> Result<(), EncodeError> {
-    let slots = out.room(*n)?;
-    out.n += bpe::merge(&tokenizer.merges, slots, core::mem::take(n));
-    Ok(())
+/// A word whose characters are being written behind the tokens so far.
+struct Word {
+    n: usize,
+    /// Whether the last one stands for unknown characters.
+    after_unknown: bool,
+    side: Side,
+}
+
+impl Word {
+    /// Adds a character, of so many bytes of the text; where it has no token, the unknown one, if the model names one.
+    fn push(
+        &mut self,
+        tokenizer: &Tokenizer<'_, '_>,
+        char: char,
+        n_bytes: usize,
+        out: &mut Encoding<'_>,
+    ) -> Result<(), EncodeError> {
+        let known = tokenizer.find_char(Unit::Char(char));
+        let was_unknown = core::mem::replace(&mut self.after_unknown, known.is_none());
+        match known.or(tokenizer.vocab.unk) {
+            None => out.n_skipped += n_bytes,
+            Some(_) if known.is_none() && was_unknown && tokenizer.vocab.fuse_unk => {}
+            Some(token) => {
+                if let Some(slot) = out.room(self.n + 1)?.get_mut(self.n) {
+                    *slot = token;
+                    self.n += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges its characters, and begins another.
+    fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
+        let slots = out.room(self.n)?;
+        out.n += bpe::merge(&tokenizer.merges, slots, self.n);
+        (self.n, self.after_unknown) = (0, false);
+        Ok(())
+    }
 }
 
 /// See [`Row::room`](super::kind::Row::room).
 pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
+    // No character becomes more characters than it has bytes.
     bpe::len_of(part.range.len())
 }

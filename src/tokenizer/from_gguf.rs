@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{BertOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab};
+use super::{BertOptions, CharacterOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab};
 use crate::architecture::Architecture;
 use crate::gguf::{Array, Gguf, Value, ValueType};
 
@@ -65,7 +65,10 @@ impl<'f> Vocab<'f> {
     /// [`VocabError`] names the key at fault.
     pub fn from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         let vocab = match model(gguf)? {
-            b"gpt2" if string(gguf, PRE)? == Some(b"dnabert-2") => Self::character_bpe_from_gguf(gguf),
+            b"whitespace" => Self::character_bpe_from_gguf(gguf),
+            b"gpt2" if matches!(string(gguf, PRE)?, Some(b"dnabert-2" | b"whitespace" | b"jina-v2-zh")) => {
+                Self::character_bpe_from_gguf(gguf)
+            }
             b"gpt2" if wants_nfc(gguf)? => match Self::plain_byte_level_from_gguf(gguf)? {
                 vocab @ Self { pre: PreTokenizer::Gpt2, .. } => Ok(Self { kind: Kind::BYTE_LEVEL_BPE_NFC, ..vocab }),
                 _ => Err(VocabError::Nfc { want: "that with GPT-2's way to cut texts" }),
@@ -76,7 +79,7 @@ impl<'f> Vocab<'f> {
             b"bert" => Self::wordpiece_from_gguf(gguf),
             other => Err(VocabError::Model {
                 found: cut_off(other),
-                want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram) or \"bert\" (WordPiece)",
+                want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram), \"bert\" (WordPiece) or \"whitespace\" (BPE over characters)",
             }),
         }?;
         Ok(Self { index: vocab.index_in(gguf), ..vocab })
@@ -132,9 +135,21 @@ impl<'f> Vocab<'f> {
         Ok(Self { unk: token_id(gguf, UNKNOWN_BYTE)?, ..vocab.with_special_tokens(gguf, false)? })
     }
 
+    /// llama.cpp's converter says `whitespace` for the pre-tokenizer `Whitespace`, and nothing of the letters where they stay as
+    /// they are. Files from before it did so have the name of the published model, whose letters become small.
     fn character_bpe_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
+        let (model, pre) = (model(gguf)?, string(gguf, PRE)?);
+        let characters = CharacterOptions {
+            lowercase: bool(gguf, LOWERCASE)?.unwrap_or(pre == Some(b"jina-v2-zh")),
+            cuts_signs: model == b"whitespace" || pre != Some(b"dnabert-2"),
+        };
         let vocab = Self::new(gguf, Kind::CHARACTER_BPE)?.with_special_tokens(gguf, false)?;
-        Ok(Self { merges: strings(gguf, MERGES)?, ..vocab })
+        // Files that know the difference say what the model itself names, be it nothing.
+        let unk = match token_id(gguf, UNKNOWN_BYTE)? {
+            None if bool(gguf, FUSE_UNKNOWN)?.is_none() => vocab.unk,
+            named => named,
+        };
+        Ok(Self { merges: strings(gguf, MERGES)?, characters, unk, ..vocab })
     }
 
     fn sentencepiece_from_gguf(gguf: &Gguf<'f>, kind: Kind) -> Result<Self, VocabError> {
@@ -170,7 +185,7 @@ impl<'f> Vocab<'f> {
     }
 
     fn wordpiece_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        let lowercase = bool(gguf, "tokenizer.ggml.normalizer.lowercase")?.unwrap_or(true);
+        let lowercase = bool(gguf, LOWERCASE)?.unwrap_or(true);
         let strip_accents = bool(gguf, "tokenizer.ggml.normalizer.strip_accents")?.unwrap_or(lowercase);
         let vocab = Self::new(gguf, Kind::WORDPIECE)?.with_special_tokens(gguf, true)?;
         // What llama.cpp takes where a file is silent: the ids of BERT's own vocabulary.
@@ -220,6 +235,7 @@ impl<'f> Vocab<'f> {
 }
 
 const PRE: &str = "tokenizer.ggml.pre";
+const LOWERCASE: &str = "tokenizer.ggml.normalizer.lowercase";
 /// Ours: other converters leave the normalizer out.
 const NFC: &str = "tokenizer.ggml.normalizer.nfc";
 /// Ours: `unk_token` of the BPE in a `tokenizer.json`, which is not the unknown token that other files name, and its `fuse_unk`.
@@ -377,13 +393,28 @@ mod tests {
     }
 
     #[test]
+    fn merges_of_characters_go_by_the_model_or_the_cuts() {
+        for (model, pre, lowercase, cuts_signs) in [
+            ("whitespace", "whitespace", false, true),
+            ("gpt2", "whitespace", false, true),
+            ("gpt2", "jina-v2-zh", true, true),
+            ("gpt2", "dnabert-2", false, false),
+        ] {
+            let file = file(&[("tokenizer.ggml.model", model), ("tokenizer.ggml.pre", pre)]);
+            let vocab = Vocab::from_gguf(&Gguf::parse(&file).unwrap()).unwrap();
+            assert_eq!(vocab.kind, Kind::CHARACTER_BPE, "{model} {pre}");
+            assert_eq!(vocab.characters, CharacterOptions { lowercase, cuts_signs }, "{model} {pre}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_key_and_what_was_found() {
         for (strings, wanted) in [
             (&[("a", "b")][..], "the file has no tokenizer: tokenizer.ggml.model is missing"),
             (
                 &[("tokenizer.ggml.model", "rwkv")],
-                "tokenizer.ggml.model is \"rwkv\": \"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram) \
-                 or \"bert\" (WordPiece) can be read",
+                "tokenizer.ggml.model is \"rwkv\": \"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram), \
+                 \"bert\" (WordPiece) or \"whitespace\" (BPE over characters) can be read",
             ),
             (&[("tokenizer.ggml.model", "llama")], "the file has no tokenizer: tokenizer.ggml.scores is missing"),
             (

@@ -100,9 +100,10 @@ impl Kind {
         room: wordpiece::room,
     });
 
-    /// BPE over characters, between white space that is left out: `tokenizer.ggml.pre` is `dnabert-2`.
+    /// BPE over characters of words, between white space that is left out: `tokenizer.ggml.model` is `whitespace`, or
+    /// `tokenizer.ggml.pre` is `dnabert-2`.
     ///
-    /// DNABERT-2.
+    /// Jina embeddings v2 base in Chinese, DNABERT-2.
     pub const CHARACTER_BPE: Self = Self(&Row {
         id: 4,
         name: "BPE over characters",

@@ -15,7 +15,7 @@
 //! 1. `encode`, `special`: tokens such as `<|endoftext|>` are found in it, and what lies between goes to the kind.
 //! 2. The text is made to look as the model saw texts: `normalizer` with `charsmap` for SentencePiece, `bert` for
 //!    WordPiece, `unicode::nfc` for byte-level BPE if the file or the name of its cuts says so.
-//! 3. It is cut: by `pre` into pieces (about a word each), at white space, or where no token can lie across.
+//! 3. It is cut: by `pre` into pieces (about a word each), at white space and signs, or where no token can lie across.
 //! 4. Tokens are found for what was cut. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
 //!
 //! `vocab` is what the file holds, read by `from_gguf`; `tokens`, `merges` and `filter` are the index over it (`numbers`,
@@ -55,6 +55,7 @@ use nearfield_kernels::Arena;
 
 pub use alphabet::TokenBytes;
 pub use bert::BertOptions;
+pub use character_bpe::CharacterOptions;
 pub use detokenize::Detokenizer;
 pub use encode::{EncodeOptions, Encoded};
 pub use error::{DetokenizeError, EncodeError, IndexError, MergePart, TokenizerError, UnknownPreTokenizer};

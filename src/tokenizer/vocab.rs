@@ -1,6 +1,7 @@
 //! The vocabulary as a GGUF file holds it: borrowed arrays of strings.
 
 use super::bert::BertOptions;
+use super::character_bpe::CharacterOptions;
 use super::charsmap::Charsmap;
 use super::error::TokenizerError;
 use super::kind::Kind;
@@ -148,6 +149,8 @@ pub struct Vocab<'f> {
     pub spaces: SpaceOptions<'f>,
     /// What WordPiece does to a text.
     pub bert: BertOptions,
+    /// What BPE over characters does to a text.
+    pub characters: CharacterOptions,
     /// `tokenizer.ggml.bos_token_id`, for encoders `cls_token_id`: the token that a text begins with.
     pub bos: Option<u32>,
     /// `tokenizer.ggml.eos_token_id`: the token that a text ends with. Not the only one: see [`is_end`](Self::is_end).
@@ -161,7 +164,8 @@ pub struct Vocab<'f> {
     /// `tokenizer.ggml.seperator_token_id`, spelled so: the token between texts and after the last one, in encoders.
     pub sep: Option<u32>,
     /// `tokenizer.ggml.unknown_token_id`: the token of text that has none. For byte-level BPE
-    /// `tokenizer.ggml.unknown_byte_token_id`, which few models have: their `unknown_token_id` stands for nothing in a text.
+    /// `tokenizer.ggml.unknown_byte_token_id`, which few models have: their `unknown_token_id` stands for nothing in a text. For
+    /// BPE over characters that key, if the file has it or `fuse_unknown`.
     pub unk: Option<u32>,
     /// `tokenizer.ggml.fuse_unknown`: whether bytes or characters in a row that have no token are one `unk` in BPE over bytes
     /// or characters. In other kinds it is so anyway.
@@ -189,6 +193,7 @@ impl<'f> Vocab<'f> {
             pre,
             spaces: SpaceOptions::DEFAULT,
             bert: BertOptions::DEFAULT,
+            characters: CharacterOptions { lowercase: false, cuts_signs: false },
             bos: None,
             eos: None,
             eot: None,

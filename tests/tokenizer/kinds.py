@@ -5,10 +5,11 @@ The references are `sentencepiece` for SentencePiece BPE and unigram, and Huggin
 from collections import Counter
 from dataclasses import dataclass, field
 import io
+import json
 import gguf
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)     # tokenizer.ggml.token_type
 # A few rules as in NFKC, one that drops a character, one that makes three of one, one that eats two.
@@ -136,14 +137,14 @@ def published_wordpiece(path):
     return wordpiece_words(vocab, BERT_SPECIALS, True)
 
 
-def character_bpe_words(tokenizer):
-    """BPE over characters between white space, as DNABERT-2 publishes it: unknown ones are [UNK], each for itself."""
-    import json
+def character_bpe_words(tokenizer, specials, names, model, pre, **keys):
+    """BPE over characters of words, `names` being those of the unknown token and of the ends of a text."""
     vocab = tokenizer.get_vocab()
     merges = [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     tokens = sorted(vocab, key=vocab.get)
-    return Words("gpt2", tokens, [CONTROL if t in BERT_SPECIALS else NORMAL for t in tokens], hugging_face(tokenizer), pre="dnabert-2", merges=merges,
-                 keys={"unknown_token_id": vocab["[UNK]"], "bos_token_id": vocab["[CLS]"], "eos_token_id": vocab["[SEP]"]})
+    unknown, first, last = names
+    keys |= {"unknown_token_id": vocab[unknown], "bos_token_id": vocab[first], "eos_token_id": vocab[last]}
+    return Words(model, tokens, [CONTROL if t in specials else NORMAL for t in tokens], hugging_face(tokenizer), pre=pre, merges=merges, keys=keys)
 
 
 def train_character_bpe(texts):
@@ -151,4 +152,20 @@ def train_character_bpe(texts):
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=BERT_SPECIALS, limit_alphabet=200, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
-    return character_bpe_words(tokenizer)
+    return character_bpe_words(tokenizer, BERT_SPECIALS, ("[UNK]", "[CLS]", "[SEP]"), "gpt2", "dnabert-2")
+
+
+ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+def train_whitespace(texts):
+    """As jina-embeddings-v2-base-zh is published: small letters, words cut from signs, each unknown character one <unk>. Written as llama.cpp's
+    converter does. A few merges cross the cuts, so that a wrong one changes the ids."""
+    lower = normalizers.Lowercase()
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = lower
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\s+"), "removed")
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=ROBERTA_SPECIALS, limit_alphabet=400, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return character_bpe_words(tokenizer, ROBERTA_SPECIALS, ("<unk>", "<s>", "</s>"), "whitespace", "whitespace", **{"normalizer.lowercase": True})

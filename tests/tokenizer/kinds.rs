@@ -10,7 +10,7 @@ use nearfield::{Arena, Gguf, Line};
 use crate::vocab::{encode, folder, here};
 
 /// The committed vocabularies, and whether the reference finds control tokens in texts.
-const SMALL: [(&str, Kind, bool); 7] = [
+const SMALL: [(&str, Kind, bool); 8] = [
     ("sentencepiece-bpe", Kind::SENTENCEPIECE_BPE, false),
     ("sentencepiece-bpe-rules", Kind::SENTENCEPIECE_BPE, false),
     ("unigram", Kind::UNIGRAM, false),
@@ -18,6 +18,7 @@ const SMALL: [(&str, Kind, bool); 7] = [
     ("wordpiece", Kind::WORDPIECE, true),
     ("wordpiece-cased", Kind::WORDPIECE, true),
     ("dnabert-2", Kind::CHARACTER_BPE, true),
+    ("whitespace", Kind::CHARACTER_BPE, true),
 ];
 const MANY: [(&str, Kind, bool); 4] = [
     ("llama-spm", Kind::SENTENCEPIECE_BPE, false),

@@ -45,6 +45,7 @@ def train(settled):
     yield "wordpiece", kinds.train_wordpiece(texts, lowercase=True)
     yield "wordpiece-cased", kinds.train_wordpiece(texts, lowercase=False)
     yield "dnabert-2", kinds.train_character_bpe(dna)
+    yield "whitespace", kinds.train_whitespace(texts)
 
 
 def published(folder, settled):

@@ -3,16 +3,20 @@
 //!
 //! The tables of letters, numbers and white space are those of Unicode 16.0.0, the version in the regexes of Hugging Face `tokenizers` 0.23;
 //! `make_tables.py` writes them and compares every code point with that package. They take 3.2 KB. The others are
-//! those of the same package, of older versions of Unicode; `make_bert_tables.py` asks it for every code point.
+//! those of the same package, of older versions of Unicode; `make_bert_tables.py` asks it for every code point. Words are
+//! those of its crate `regex`, of Unicode 16 too (`make_word_table.py`). Small letters are those of the standard library,
+//! of the version of Unicode that the compiler has.
 
 pub(super) mod bert;
 pub(super) mod nfc;
 mod nfc_tables;
 mod punctuation;
 mod tables;
+mod words;
 
 use punctuation::PUNCTUATION;
 use tables::{CHANGES, PAGES};
+use words::WORDS;
 
 /// What a splitting rule can see of a character, or of a byte that belongs to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,24 @@ pub(super) fn is_punctuation(char: char) -> bool {
     char.is_ascii_punctuation() || PUNCTUATION.partition_point(|&start| start <= u32::from(char)) % 2 != 0
 }
 
+/// Whether a character is one of a word: `\w`, which is Alphabetic, M, Nd, Pc and Join_Control.
+pub(super) fn is_word(char: char) -> bool {
+    if char.is_ascii() {
+        return char.is_ascii_alphanumeric() || char == '_';
+    }
+    let is_named = matches!(class(char), Class::Letter | Class::Number);
+    let differs = WORDS.partition_point(|&turn| turn <= u32::from(char)) % 2 != 0;
+    is_named != differs
+}
+
+/// A character, or what its small letter consists of, one or two characters: whatever stands around it, as Hugging Face's
+/// `tokenizers` does, so that a sigma at the end of a word is one as all others.
+pub(super) fn lowered(char: char, lowercase: bool) -> impl Iterator<Item = char> {
+    // One of the two is empty.
+    let (lower, same) = if lowercase { (Some(char.to_lowercase()), None) } else { (None, Some(char)) };
+    lower.into_iter().flatten().chain(same)
+}
+
 static ASCII: [Class; 128] = {
     let mut classes = [Class::Other; 128];
     let mut byte = 0;
@@ -104,6 +126,27 @@ mod tests {
     #[test]
     fn white_space_is_what_the_standard_library_says() {
         assert!(('\0'..=char::MAX).all(|c| (class(c) == Class::Space) == c.is_whitespace()));
+    }
+
+    #[test]
+    fn words_are_those_of_the_crate_regex() {
+        // As many as `make_word_table.py --check` counts.
+        assert_eq!(('\0'..=char::MAX).filter(|&c| is_word(c)).count(), 144_667);
+        for char in ['a', 'Z', '0', '_', 'é', '我', '\u{301}', '\u{93f}', 'Ⅷ', '٣', 'ⓐ', '‿', '\u{200c}', '\u{200d}']
+        {
+            assert!(is_word(char), "{char:?}");
+        }
+        for char in [' ', '-', '\0', '²', '½', '①', '…', '，', '\u{200b}', '\u{2060}', '🦙', '\u{fffd}', '\u{378}']
+        {
+            assert!(!is_word(char), "{char:?}");
+        }
+    }
+
+    #[test]
+    fn letters_become_small_one_by_one() {
+        let lower = |text: &str| text.chars().flat_map(|c| lowered(c, true)).collect::<std::string::String>();
+        assert_eq!(lower("İSTANBUL ΣΑΣ ẞ ǅ Ω"), "i\u{307}stanbul σασ ß ǆ ω");
+        assert!(lowered('A', false).eq(['A']));
     }
 
     #[test]

@@ -127,6 +127,11 @@ fn bpe_between_white_space() {
 }
 
 #[test]
+fn bpe_of_words_in_small_letters() {
+    check("whitespace");
+}
+
+#[test]
 fn word_pieces() {
     check("bert");
 }

@@ -61,7 +61,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// `tokenizer.ggml.model`.
+    /// `tokenizer.ggml.model`, but for [`WHITESPACE`].
     fn name(self) -> &'static str {
         match self {
             Self::Merges => "gpt2",
@@ -91,6 +91,11 @@ pub struct Bert {
 /// Names of ways to cut a text whose published tokenizer normalizes it to NFC.
 const MEAN_NFC: [&str; 2] = ["mpt", "olmo"];
 
+/// How words of plain characters are cut: from signs and at white space, which is llama.cpp's name and its
+/// `tokenizer.ggml.model` too, or at white space alone, which is a name of ours.
+const WHITESPACE: &str = "whitespace";
+const WHITESPACE_SPLIT: &str = "dnabert-2";
+
 /// A vocabulary, in the order of its ids.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
@@ -105,6 +110,8 @@ pub struct Vocabulary {
     pub bert: Option<Bert>,
     /// Whether merges see texts in NFC.
     pub nfc: bool,
+    /// Whether merges of characters see small letters alone.
+    pub lowercase: bool,
     /// Of merges: the token of bytes and characters that have none.
     pub unknown: Option<usize>,
     /// Of merges: whether several of them in a row are one.
@@ -160,6 +167,7 @@ impl Vocabulary {
             normalizer: None,
             bert: None,
             nfc: false,
+            lowercase: false,
             unknown: None,
             fuse_unknown: false,
             special: special::Special::default(),
@@ -186,9 +194,15 @@ impl Vocabulary {
         self.tokens.iter().enumerate().rev().map(|(id, token)| (token.text.as_str(), id)).collect()
     }
 
+    /// Whether merges are of the characters of words, not of letters that stand for bytes.
+    fn merges_characters(&self) -> bool {
+        self.algorithm == Algorithm::Merges && [WHITESPACE, WHITESPACE_SPLIT].contains(&&*self.pre)
+    }
+
     /// Puts it into the file's metadata.
     pub fn write(&self, out: &mut GgufOut) {
-        out.meta("tokenizer.ggml.model", Value::String(self.algorithm.name().as_bytes()));
+        let model = if self.pre == WHITESPACE { WHITESPACE } else { self.algorithm.name() };
+        out.meta("tokenizer.ggml.model", Value::String(model.as_bytes()));
         out.meta("tokenizer.ggml.pre", Value::String(self.pre.as_bytes()));
         let texts: Vec<String> = self.tokens.iter().map(|token| self.text_in_file(token)).collect();
         let strings = texts.iter().map(|text| Value::String(text.as_bytes()));
@@ -219,8 +233,14 @@ impl Vocabulary {
         if self.nfc || self.algorithm == Algorithm::Merges && MEAN_NFC.contains(&&*self.pre) {
             out.meta("tokenizer.ggml.normalizer.nfc", Value::Bool(self.nfc));
         }
+        if self.lowercase {
+            out.meta("tokenizer.ggml.normalizer.lowercase", Value::Bool(true));
+        }
         if let Some(id) = self.unknown {
             out.meta("tokenizer.ggml.unknown_byte_token_id", Value::U32(id as u32));
+        }
+        // Merges of characters take another key's unknown token where the file has none of the two.
+        if self.unknown.is_some() || self.merges_characters() {
             out.meta("tokenizer.ggml.fuse_unknown", Value::Bool(self.fuse_unknown));
         }
         self.special.write(out);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::lists::{BERT, mark_bert_tokens, set_ids, token_id};
 use super::special::add;
-use super::{Algorithm, Bert, Kind, Normalizer, Token, Vocabulary, base64};
+use super::{Algorithm, Bert, Kind, Normalizer, Token, Vocabulary, WHITESPACE, WHITESPACE_SPLIT, base64};
 use crate::convert::config::{Config, read_json};
 use crate::report;
 
@@ -67,11 +67,12 @@ fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
     let cuts_as_gpt2 = PreTokenizer::from_name(&vocabulary.pre) == Ok(PreTokenizer::Gpt2);
     let mut steps = Vec::new();
     flatten(json.get("normalizer"), "normalizers", &mut steps);
-    match &steps[..] {
+    let words: Vec<_> = steps.iter().filter_map(|step| step.get("type").and_then(Value::as_str)).collect();
+    match &words[..] {
         [] => {}
-        [step] if cuts_as_gpt2 && step.get("type").and_then(Value::as_str) == Some("NFC") => vocabulary.nfc = true,
-        steps => {
-            let words: Vec<_> = steps.iter().filter_map(|step| step.get("type").and_then(Value::as_str)).collect();
+        ["NFC"] if cuts_as_gpt2 => vocabulary.nfc = true,
+        ["Lowercase"] if vocabulary.merges_characters() => vocabulary.lowercase = true,
+        words => {
             let words = words.join(", ");
             report::note(format_args!(
                 "the normalizer of the tokenizer ({words}) is left out: a GGUF file cannot say it"
@@ -121,7 +122,8 @@ fn pre_tokenizer<'p>(pre_tokenizer: Option<&Value>, family: &'p str) -> Result<&
         ["digit", "bytes of words"] => "refact",
         [split, "bytes"] if *split == bloom => "bloom",
         ["punctuation", "bytes of words", "digits", "split [0-9][0-9][0-9]"] => "falcon",
-        ["white space"] => "dnabert-2",
+        ["words"] => WHITESPACE,
+        ["white space"] => WHITESPACE_SPLIT,
         _ => {
             let steps = steps.iter().map(|step| step.to_string()).collect::<Vec<_>>().join(", ");
             bail!("texts are cut by a `pre_tokenizer` of [{steps}], which no known name of GGUF stands for")
@@ -144,7 +146,8 @@ fn word(step: &Value) -> String {
         "Digits" if flag("individual_digits", false) => "digit".into(),
         "Digits" => "digits".into(),
         "Punctuation" if text("behavior") == "Contiguous" => "punctuation".into(),
-        "Whitespace" => "white space".into(),
+        "Whitespace" => "words".into(),
+        "WhitespaceSplit" => "white space".into(),
         "Split" if text("behavior") == "Isolated" && !flag("invert", false) => {
             let pattern = step.get("pattern").and_then(|pattern| pattern.get("Regex").or(pattern.get("String")));
             format!("split {}", pattern.and_then(Value::as_str).unwrap_or_default())
@@ -294,7 +297,8 @@ mod tests {
             (sequence(json!([split(GPT2), bytes])), "jais", "jais"),
             (sequence(json!([digits, byte_level()])), "refact", "refact"),
             (sequence(json!([digits, byte_level()])), "gpt-2", "refact"),
-            (json!({"type": "Whitespace"}), "gpt-2", "dnabert-2"),
+            (json!({"type": "Whitespace"}), "gpt-2", "whitespace"),
+            (json!({"type": "WhitespaceSplit"}), "gpt-2", "dnabert-2"),
         ];
         for (json, family, want) in cases {
             assert_eq!(pre_tokenizer(Some(&json), family).unwrap(), want, "{json}");
@@ -390,6 +394,19 @@ mod tests {
         assert!(!nfc(Value::Null, "mpt"));
         assert!(!nfc(Value::Null, "gpt-2"));
         assert!(!nfc(json!({"type": "NFKC"}), "gpt-2"));
+    }
+
+    #[test]
+    fn letters_become_small_before_merges_of_characters() {
+        let mut json = tokenizer();
+        json["normalizer"] = json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]});
+        assert!(!parse(&json, "gpt-2").unwrap().lowercase);
+        for pre in ["Whitespace", "WhitespaceSplit"] {
+            json["pre_tokenizer"] = json!({"type": pre});
+            assert!(parse(&json, "gpt-2").unwrap().lowercase);
+        }
+        json["normalizer"] = Value::Null;
+        assert!(!parse(&json, "gpt-2").unwrap().lowercase);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 """Makes a small tokenizer of each kind that `nearfield convert` reads, in the files of its kind, and what Hugging Face's `tokenizers` or
 sentencepiece makes of some texts: cases.jsonl, a line for each text with the ids of all tokenizers.
 
-They are trained on the repository's LICENSE-APACHE, so with the same versions of tokenizers and sentencepiece they come out the same.
+    make.py [NAME...]
+
+trains the tokenizers of these names, or all, on the repository's LICENSE-APACHE, and makes the cases of all from the files. tokenizers breaks some
+ties by chance, so that one that is trained again may differ.
 """
 import io
 import json
 import os
+import sys
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -20,6 +24,7 @@ TEXTS = [
     "", " ", "Hello world", " Hello  world ", "the weights of a model", "The Weights, of a MODEL!", "it's we'll I'm 'Tis",
     "1234567 and 3.14", "x=1; // y\n\tz", "naïve café déjà", "e\u0301a\u0301", "我想在apple工作", "🦙 llamas🦙", "a\n\n b\r\nc",
     "<|endoftext|>inside", "[CLS] and [MASK]", "</s> end <s>", "    four spaces", "\u00a0no\u200bbreak", "ALiBi ALiBi ALiBi", "ACGTACGTTTGACA",
+    "İSTANBUL ΣΑΣ ẞ ǅ STRASSE", "Ａ１_b-c...d!? (E)", "tab\t\vNEW\u0085line\u3000Σ", "a\u200db\u200cc\u200bd", "IT'S 3,14 ½x² Ⅷ ⓐ",
     "(a|b), [c]. d? e… f。", "ﬁne ① ﾊﾝ ＡＢＣ", "don't-stop_it's", "\u2581literal\u2581", "antidisestablishmentarianism" * 5,
 ]
 
@@ -35,10 +40,9 @@ def folder(name):
 
 
 def save_json(name, tokenizer):
-    path = f"{folder(name)}/tokenizer.json"
     data = json.loads(tokenizer.to_str())
-    json.dump(data, open(path, "w", encoding="utf-8"), ensure_ascii=False, separators=(",", ":"))
-    return Tokenizer.from_file(path)
+    with open(f"{folder(name)}/tokenizer.json", "w", encoding="utf-8") as file:
+        json.dump(data, file, ensure_ascii=False, separators=(",", ":"))
 
 
 def trained(model, trainer, pre=None, normalizer=None):
@@ -64,11 +68,19 @@ def around(tokenizer, first, last):
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}", pair=f"{first} $A {last} $B {last}", special_tokens=ids)
 
 
-def bert(name):
+def bert():
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     trainer = trainers.WordPieceTrainer(vocab_size=N_VOCAB, special_tokens=special, show_progress=False)
     tokenizer = trained(models.WordPiece(unk_token="[UNK]"), trainer, pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer())
     around(tokenizer, "[CLS]", "[SEP]")
+    return tokenizer
+
+
+def characters(pre, special, normalizer=None, alphabet=""):
+    """BPE over the characters of words: the first three of the special tokens are the unknown one and the two ends."""
+    trainer = trainers.BpeTrainer(vocab_size=N_VOCAB, special_tokens=special, initial_alphabet=list(alphabet), show_progress=False)
+    tokenizer = trained(models.BPE(unk_token=special[0]), trainer, pre, normalizer)
+    around(tokenizer, *special[1:3])
     return tokenizer
 
 
@@ -77,11 +89,9 @@ def sentencepiece_model(name, file, model_type, **options):
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus()), model_writer=out, model_type=model_type, vocab_size=N_VOCAB,
                                              byte_fallback=True, minloglevel=2, character_coverage=0.98, num_threads=1, **options)
     open(f"{folder(name)}/{file}", "wb").write(out.getvalue())
-    processor = sentencepiece.SentencePieceProcessor(model_proto=out.getvalue())
-    return lambda text: processor.encode(text)
 
 
-def unigram_json(name):
+def unigram_json():
     """As transformers writes a sentencepiece unigram that drops extra spaces."""
     special = ["<unk>", "<s>", "</s>"]
     trainer = trainers.UnigramTrainer(vocab_size=N_VOCAB, special_tokens=special, unk_token="<unk>", show_progress=False)
@@ -91,46 +101,96 @@ def unigram_json(name):
     return tokenizer
 
 
-def main():
-    bytes_of_words = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), bytes_of_words])
-    bloom = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(BLOOM), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    falcon = pre_tokenizers.Sequence([
-        pre_tokenizers.Punctuation("contiguous"), bytes_of_words, pre_tokenizers.Digits(individual_digits=False),
-        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")])
-    added = byte_level(bytes_of_words)
+BYTES_OF_WORDS = pre_tokenizers.ByteLevel(add_prefix_space=False)
+
+
+def gpt2():
+    added = byte_level(BYTES_OF_WORDS)
     added.add_tokens([AddedToken("    ", normalized=False), AddedToken("ALiBi", normalized=False)])
-    roberta = byte_level(bytes_of_words, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
-    roberta.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    dna = trained(models.BPE(unk_token="[UNK]"), trainers.BpeTrainer(vocab_size=N_VOCAB, special_tokens=["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"],
-                                                                    show_progress=False), pre_tokenizers.Whitespace())
-    around(dna, "[CLS]", "[SEP]")
-    tokenizers = {
-        "gpt-2": added, "refact": byte_level(digits), "bloom": byte_level(bloom), "falcon": byte_level(falcon), "roberta": roberta,
-        "dnabert-2": dna, "bert": bert("bert"), "unigram": unigram_json("unigram"),
-    }
-    encoders = {}
-    for name, tokenizer in tokenizers.items():
-        loaded = save_json(name, tokenizer)
-        encoders[name] = lambda text, loaded=loaded: loaded.encode(text).ids
-    # The same two in the older files.
-    plain = byte_level(bytes_of_words)
-    plain.model.save(folder("gpt-2-lists"))
-    with open(f"{folder('gpt-2-lists')}/tokenizer_config.json", "w") as file:
+    return added
+
+
+def roberta():
+    tokenizer = byte_level(BYTES_OF_WORDS, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    return tokenizer
+
+
+def of_steps(*steps):
+    return byte_level(pre_tokenizers.Sequence(list(steps)))
+
+
+# Of each name the tokenizer in its tokenizer.json.
+JSON = {
+    "gpt-2": gpt2,
+    "refact": lambda: of_steps(pre_tokenizers.Digits(individual_digits=True), BYTES_OF_WORDS),
+    "bloom": lambda: of_steps(pre_tokenizers.Split(Regex(BLOOM), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)),
+    "falcon": lambda: of_steps(pre_tokenizers.Punctuation("contiguous"), BYTES_OF_WORDS, pre_tokenizers.Digits(individual_digits=False),
+                               pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")),
+    "roberta": roberta,
+    "dnabert-2": lambda: characters(pre_tokenizers.Whitespace(), ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]),
+    "whitespace": lambda: characters(pre_tokenizers.Whitespace(), ["<unk>", "<s>", "</s>", "<pad>", "<mask>"], normalizers.Lowercase(),
+                                     "éïσαßωǆ\u0307我想在工作ａ１²ⅷⓐ…\u200d\u0301"),
+    "bert": bert,
+    "unigram": unigram_json,
+}
+
+
+def gpt2_lists(name):
+    """The same in the older files."""
+    byte_level(BYTES_OF_WORDS).model.save(folder(name))
+    with open(f"{folder(name)}/tokenizer_config.json", "w") as file:
         json.dump({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": {"content": "<|endoftext|>"}}, file)
-    encoders["gpt-2-lists"] = lambda text: plain.encode(text).ids
-    with open(f"{folder('bert-list')}/vocab.txt", "w", encoding="utf-8") as file:
-        vocab = json.loads(tokenizers["bert"].to_str())["model"]["vocab"]
+
+
+def bert_list(name):
+    with open(f"{HERE}/bert/tokenizer.json", encoding="utf-8") as file:
+        vocab = json.load(file)["model"]["vocab"]
+    with open(f"{folder(name)}/vocab.txt", "w", encoding="utf-8") as file:
         file.writelines(f"{token}\n" for token, _ in sorted(vocab.items(), key=lambda item: item[1]))
-    encoders["bert-list"] = encoders["bert"]
-    encoders["sentencepiece-bpe"] = sentencepiece_model("sentencepiece-bpe", "tokenizer.model", "bpe", add_dummy_prefix=False,
-                                                        normalization_rule_name="identity", remove_extra_whitespaces=False)
-    with open(f"{folder('sentencepiece-bpe')}/tokenizer_config.json", "w") as file:
+
+
+def sentencepiece_bpe(name):
+    sentencepiece_model(name, "tokenizer.model", "bpe", add_dummy_prefix=False, normalization_rule_name="identity", remove_extra_whitespaces=False)
+    with open(f"{folder(name)}/tokenizer_config.json", "w") as file:
         json.dump({"add_bos_token": False}, file)
-    encoders["sentencepiece-unigram"] = sentencepiece_model("sentencepiece-unigram", "spiece.model", "unigram")
+
+
+OTHERS = {
+    "gpt-2-lists": gpt2_lists,
+    "bert-list": bert_list,
+    "sentencepiece-bpe": sentencepiece_bpe,
+    "sentencepiece-unigram": lambda name: sentencepiece_model(name, "spiece.model", "unigram"),
+}
+
+
+def encoders():
+    """What makes ids of a text, from the files as they lie there."""
+    def hugging_face(tokenizer):
+        return lambda text: tokenizer.encode(text).ids
+
+    found = {name: hugging_face(Tokenizer.from_file(f"{HERE}/{name}/tokenizer.json")) for name in JSON}
+    lists = Tokenizer(models.BPE.from_file(f"{HERE}/gpt-2-lists/vocab.json", f"{HERE}/gpt-2-lists/merges.txt"))
+    lists.pre_tokenizer = BYTES_OF_WORDS
+    lists.add_special_tokens(["<|endoftext|>"])
+    found["gpt-2-lists"] = hugging_face(lists)
+    found["bert-list"] = found["bert"]
+    for name, file in (("sentencepiece-bpe", "tokenizer.model"), ("sentencepiece-unigram", "spiece.model")):
+        found[name] = sentencepiece.SentencePieceProcessor(model_file=f"{HERE}/{name}/{file}").encode
+    return found
+
+
+def main():
+    names = sys.argv[1:] or [*JSON, *OTHERS]
+    for name in names:
+        if name in JSON:
+            save_json(name, JSON[name]())
+        else:
+            OTHERS[name](name)
+    encode_as = encoders()
     with open(f"{HERE}/cases.jsonl", "w", encoding="utf-8") as file:
         for text in TEXTS:
-            ids = {name: encode(text) for name, encode in encoders.items()}
+            ids = {name: encode(text) for name, encode in encode_as.items()}
             if text.startswith("\u2581"):
                 # tokenizers puts no space before a text that begins with the letter for one; sentencepiece does, and so do we.
                 del ids["unigram"]
