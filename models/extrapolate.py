@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,8 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "docs"))
+import documents
 # Readable on white and on black.
 GRAY = "#7d8590"
 COLORS = ["#4c8eda", "#3fa66b", "#8b7fd6", "#e0803a"]
@@ -35,18 +38,18 @@ def settings(sinusoidal: Path) -> list[tuple[str, Path, list[str]]]:
     ]
 
 
-def run(command: list) -> str:
-    return subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE).stdout.decode()
+def run(command: list, stderr=None) -> str:
+    return subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=stderr).stdout.decode()
 
 
-def perplexities(args, model: Path, flags: list[str], text: Path) -> dict[int, tuple[float, float]]:
-    """Perplexity and its standard error by length."""
+def perplexities(args, model: Path, flags: list[str], text: Path) -> tuple[dict[int, tuple[float, float]], str]:
+    """Perplexity and its standard error by length, and what was printed."""
     with tempfile.NamedTemporaryFile(suffix=".csv") as table:
         lengths = ",".join(map(str, args.lengths))
-        run([args.nearfield, "perplexity", model, "-f", text, "--special", "--all", "--ctx", lengths, "--max-tokens", args.tokens,
-             "--kv", "f16", "--csv", table.name, *flags])
+        printed = run([args.nearfield, "perplexity", model, "-f", text, "--special", "--all", "--kv", "f16", "--max-tokens", args.tokens,
+                       "--ctx", lengths, "--csv", table.name, *flags], subprocess.STDOUT)
         rows = csv.DictReader(Path(table.name).read_text().splitlines())
-        return {int(row["length"]): (float(row["perplexity"]), float(row["error"])) for row in rows}
+        return {int(row["length"]): (float(row["perplexity"]), float(row["error"])) for row in rows}, printed
 
 
 def cache_kib(args, model: Path, flags: list[str], length: int) -> float:
@@ -77,11 +80,24 @@ def draw(results, out: Path):
     figure.savefig(out, transparent=True, bbox_inches="tight", metadata={"Date": None})
 
 
-def table(args, results, caches) -> str:
+def by_hand(args, printed: str, text: Path) -> str:
+    """The first row as a command of the page, which `tests/docs/run` runs."""
+    lengths = ",".join(map(str, args.lengths))
+    printed = printed.replace(str(HERE), "models").replace(str(text), "valid.txt").strip()
+    return f"""What the first row counts, and with which options:
+
+```console
+$ docs/documents.py {args.corpus.name} > valid.txt
+$ nearfield perplexity models/pocket.gguf -f valid.txt --special --all --kv f16 --max-tokens {args.tokens} --ctx {lengths}
+{printed}
+```"""
+
+
+def table(args, results, caches, by_hand) -> str:
     head = "| tokens in a piece | " + " | ".join(str(n) for n in args.lengths) + " |\n|---|" + "---:|" * len(args.lengths)
     perplexity = [f"| {label} | " + " | ".join(f"{points[n][0]:.3f}" for n in args.lengths) + " |" for label, points in results]
     cache = [f"| {label} | " + " | ".join(f"{kib[n]:.0f}" for n in args.lengths) + " |" for label, kib in caches]
-    return "\n".join(["Perplexity:", "", head, *perplexity, "", "Keys and values, KiB:", "", head, *cache])
+    return "\n".join(["Perplexity:", "", head, *perplexity, "", by_hand, "", "Keys and values, KiB:", "", head, *cache])
 
 
 def main():
@@ -93,14 +109,15 @@ def main():
     parser.add_argument("--tokens", type=int, default=1 << 16)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    documents = [d.strip() for d in args.corpus.read_text().split("<|endoftext|>\n") if d.strip()]
-    results, caches = [], []
+    results, caches, shown = [], [], []
     with tempfile.NamedTemporaryFile("w") as text:
         # As in training: the marker stands between documents, and nothing else.
-        text.write("<|endoftext|>".join(documents))
+        text.write(documents.joined(args.corpus))
         text.flush()
         for label, model, flags in settings(args.sinusoidal):
-            results.append((label, perplexities(args, model, flags, Path(text.name))))
+            points, printed = perplexities(args, model, flags, Path(text.name))
+            results.append((label, points))
+            shown.append(by_hand(args, printed, Path(text.name)))
             caches.append((label, {n: cache_kib(args, model, flags, n) for n in args.lengths}))
             print(label, {n: round(p, 3) for n, (p, _) in results[-1][1].items()}, flush=True)
     draw(results, args.out / "extrapolation.svg")
@@ -112,7 +129,7 @@ Written by `models/extrapolate.py`.
 
 ![Perplexity by length](extrapolation.svg)
 
-{table(args, results, caches)}
+{table(args, results, caches, shown[0])}
 """)
 
 

@@ -18,6 +18,12 @@
 //!
 //! to the denominator, since `q·k ≤ |q| |k|`; and at most their number times the first term. Once that is at most
 //! `eps * l`, the walk stops.
+//!
+//! What that does to the result: let `e < eps` be the share of the whole denominator that was left out, `out` the mean of the
+//! values visited, and `o` that of the values left out, each value weighted by its exponential. The mean of all is
+//! `(1 - e) out + e o`, so the result is off by `e |o - out|`: in each column by less than `eps` times the sum of the largest
+//! magnitude among the values left out and that among the values visited. Nothing is known of the values themselves.
+//! An encoder's query walks both sides, each with half of its `eps`.
 
 use heapless::Vec;
 use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};

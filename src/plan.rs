@@ -120,7 +120,7 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// 2^-24: what is left out is less than a float's rounding.
+    /// 2^-24: what is left out of the denominator is less than its rounding to a float.
     pub const HORIZON_EPS: f32 = 1.0 / (1u32 << 24) as f32;
 
     /// [`Default`], for constants.

@@ -16,6 +16,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 const EPS: f32 = SessionConfig::HORIZON_EPS;
+/// Its logarithm to base 2.
+const LOG_EPS: i32 = -24;
 /// Largest difference over the spread of the logits that the horizon may make.
 const BOUND: f64 = 1e-5;
 
@@ -240,7 +242,9 @@ struct Draw {
 fn draws() -> impl Strategy<Value = Draw> {
     let shape = (1..=6_usize, prop::sample::select(vec![8_usize, 16, 24, 40]), 0.2_f32..10.0);
     let scores = (-2.0_f32..1.5, 0.0_f32..2.0);
-    let rest = (any::<u64>(), -24..=-1, prop::sample::select(KvType::ALL.to_vec()), 33..260_usize);
+    // The default often.
+    let log_eps = prop_oneof![1 => Just(LOG_EPS), 3 => LOG_EPS..=-1];
+    let rest = (any::<u64>(), log_eps, prop::sample::select(KvType::ALL.to_vec()), 33..260_usize);
     let scale = prop_oneof![
         2 => Just(AlibiScale::Model),
         1 => (-6.0_f32..4.0).prop_map(|x| AlibiScale::Factor(x.exp2())),
@@ -348,6 +352,9 @@ fn what_is_left_out_is_at_most_epsilon() {
     let config = Config { cases: 128, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let (n_walks, n_short, closest) = (Cell::new(0_u64), Cell::new(0_u64), Cell::new(0.0_f64));
+    // The same of the walks with the epsilon that sessions have by default.
+    let (n_default, most) = (Cell::new(0_u64), Cell::new(0.0_f64));
+    assert_eq!(EPS, 2_f32.powi(LOG_EPS));
     let checked = TestRunner::new_with_rng(config, rng).run(&draws(), |draw| {
         let eps = 2_f64.powi(draw.log_eps);
         let mut failed = None;
@@ -355,6 +362,10 @@ fn what_is_left_out_is_at_most_epsilon() {
             n_walks.set(n_walks.get() + 1);
             n_short.set(n_short.get() + u64::from(walk.n_visited <= pos));
             closest.set(closest.get().max(left_out / eps));
+            if draw.log_eps == LOG_EPS {
+                n_default.set(n_default.get() + u64::from(walk.n_visited <= pos));
+                most.set(most.get().max(left_out));
+            }
             if left_out > eps {
                 failed = Some(format!("position {pos}: {left_out:e} left out, {} visited", walk.n_visited));
             }
@@ -367,7 +378,10 @@ fn what_is_left_out_is_at_most_epsilon() {
         "{n_short} of {n_walks} walks stopped early; the most that one left out is {:.2e} of its epsilon",
         closest.get()
     );
+    let n_default = n_default.get();
+    println!("{n_default} of them with an epsilon of 2^-24: none left out more than 2^{:.2}", most.get().log2());
     checked.unwrap_or_else(|error| panic!("{error}"));
+    assert!(n_default > 2_000, "only {n_default} walks stopped early with the default epsilon");
     assert!(n_short > 10_000, "only {n_short} of {n_walks} walks stopped early: the test asks too little");
     // Nearly everything may lie in the bound, in the worst case: a bound that is never approached would be too careful.
     assert!(closest.get() > 0.5, "no walk left out half of what it may");

@@ -2,7 +2,7 @@
 
 - A block ```sh: a command on each line (a backslash goes on with it).
 - A block ```console: `$ ` before a command, then what it prints; a line `...` stands for any lines.
-- `<!-- output -->` behind a block, up to `<!-- end of output -->`: Markdown, of which the block's commands print each line.
+- `<!-- output -->` behind a block ```sh, up to `<!-- end of output -->`: Markdown, of which the block's commands print each line.
 - In a sentence, `code` that begins with the name of a program and goes on; in other blocks, lines that do.
 """
 import re
@@ -72,31 +72,30 @@ class Reader:
         self.error(f"no {end} follows", first)
 
     def read(self):
-        behind_block = False
         while self.more():
             line = self.next()
             if fence := FENCE.fullmatch(line.strip()):
                 self.begin, lines = self.at, self.until("```")
-                behind_block = self.block(fence.group(1), self.begin, lines)
+                self.block(fence.group(1), self.begin, lines)
             elif line.strip() == OUTPUT:
-                if not behind_block:
-                    self.error("no command stands before this output")
-                self.commands[-1].shown = self.until(END_OF_OUTPUT)
-                self.commands[-1].is_part = True
-                behind_block = False
+                self.output(self.at, self.until(END_OF_OUTPUT))
             elif INDENTED.match(line):
                 self.error("a command stands in an indented block: write ```sh or ```console")
             else:
                 self.sentences.append((self.at, line))
-                behind_block = behind_block and not line.strip()
         self.find_in_sentences()
         return self.commands
 
     def add(self, *args, **more):
         self.commands.append(Command(self.page, *args, block=self.begin, **more))
 
+    def output(self, first, lines):
+        last = self.commands[-1] if self.commands else None
+        if last is None or last.shown is not None and not last.is_part:
+            self.error("no block ```sh stands before this output", first)
+        last.is_part, last.shown = True, (last.shown or []) + lines
+
     def block(self, kind, first, lines):
-        """Whether the last command's output may follow."""
         if kind == "sh":
             self.script(first, lines)
         elif kind == "console":
@@ -105,7 +104,6 @@ class Reader:
             self.error("a block with commands and what they print is written ```console", first)
         else:
             self.mentions(first, lines)
-        return kind == "sh"
 
     def mentions(self, first, lines):
         for number, line in enumerate(lines, first + 1):

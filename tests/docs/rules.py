@@ -9,22 +9,22 @@ NEVER = [
     (r"^tests/run", "it runs this script"),
     (r"\bcd boards/(pico2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
     (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
-    (r"--llama|greedy\.py|peers\.py|endless_run\.py|models/extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
+    (r"--llama|greedy\.py|peers\.py|models/extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
     (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
     (r"compare(_encoders)?\.py|make\.py", "it needs PyTorch and transformers"),
 ]
 
 # Run when an option asks for it. More than one may have to.
 ASKED = [
-    (r"^docs/horizon.*--plot", ["corpus", "slow"]),
-    (r"^docs/", ["corpus", "slow"]),
-    (r"tinystories", ["corpus"]),
+    (r"^docs/(alibi-scale|horizon|kv-memory|kv-types) ", ["corpus", "slow"]),
+    (r"^docs/plot-keys|endless_run\.py", ["slow"]),
+    (r"tinystories|valid\.txt", ["corpus"]),
     (r"cargo test|nearfield bench|cargo run .* bench", ["slow"]),
     (r"boards/(run|sizes)|cd boards/", ["boards"]),
 ]
 
 OPTIONS = {
-    "corpus": "--corpus DIR, with TinyStories in it (models/README.md)",
+    "corpus": "--corpus DIR, with TinyStories in it (models/README.md), and numpy for docs/kv-types",
     "slow": "--slow, which takes minutes",
     "boards": "--boards, which takes QEMU, Bochs and minutes",
 }

@@ -131,12 +131,20 @@ def write_bloom_560m(path):
         file.number(f"bloom.{name}", n)
     file.float("bloom.attention.layer_norm_epsilon", 1e-5)
     file.float("bloom.attention.max_alibi_bias", 8.0)
-    model = tokenizer([])["model"]
-    tokens = list(model["vocab"])
+    # As many merges as BLOOM's, of words of a, b, c and so on: each is a shorter one and a letter.
+    letters, n_merges = tokenizer([])["model"]["vocab"], 250_434
+    letters = list(letters)[:257]
+    words, merges = [chr(ord("a") + i) for i in range(26)], []
+    for word in words:
+        merges += [(word, letter) for letter in words[:26]]
+        words += [word + letter for letter in words[:26]]
+        if len(merges) >= n_merges:
+            break
+    made = ["".join(pair) for pair in merges[:n_merges]]
     file.text("tokenizer.ggml.model", "gpt2")
     file.text("tokenizer.ggml.pre", "bloom")
-    file.strings("tokenizer.ggml.tokens", tokens + [f"[{i}]" for i in range(len(tokens), n_vocab)])
-    file.strings("tokenizer.ggml.merges", [" ".join(pair) for pair in model["merges"]])
+    file.strings("tokenizer.ggml.tokens", letters + made + [f"[{i}]" for i in range(len(letters) + len(made), n_vocab)])
+    file.strings("tokenizer.ggml.merges", [" ".join(pair) for pair in merges[:n_merges]])
     file.number("tokenizer.ggml.eos_token_id", 0)
     vector = lambda name, n: [file.tensor(f"{name}.{end}", "F32", n) for end in ("weight", "bias")]
     file.tensor("token_embd.weight", "Q6_K", n_embd, n_vocab)

@@ -87,12 +87,13 @@ def main():
     if process.wait() != 0:
         sys.exit(f"endless_run.py: nearfield ended with {process.returncode}")
 
-    print(f"{'tokens':>9} {'MiB':>7} {'us/token':>9} {'of a new text':>13} {'perplexity':>10}")
-    n_tokens, before = 0, (0, 0.0)
+    print("| tokens | MiB | us/token | of a new text | perplexity |\n|---:|---:|---:|---:|---:|")
+    n_tokens, begin, before = 0, 0, (0, 0.0)
     for part in range(args.parts):
-        # Cut at bytes; the tokens of each part are counted.
-        end = min(samples, key=lambda sample: abs(sample[0] - len(text) * (part + 1) // args.parts))
-        piece = bytes(text[before[0]:end[0]])
+        # Cut at the same bytes on every machine; times and memory are those of the sample next to it.
+        at = len(text) * (part + 1) // args.parts
+        end = min(samples, key=lambda sample: abs(sample[0] - at))
+        piece = bytes(text[begin:at])
         n = len(tokens_of(piece))
         n_tokens += n
         with tempfile.NamedTemporaryFile() as file:
@@ -102,10 +103,10 @@ def main():
             table = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout.decode()
         perplexity = float(table.splitlines()[1].split()[1])
         cost = (end[1] - before[1]) / n
-        beside = [other for at, other in yardsticks if before[0] < at <= end[0]]
+        beside = [other for place, other in yardsticks if before[0] < place <= end[0]]
         ratio = f"{cost * len(beside) / sum(beside):.3f}" if beside else "-"
-        print(f"{n_tokens:9} {end[2]:7.1f} {cost * 1e6:9.1f} {ratio:>13} {perplexity:10.3f}", flush=True)
-        before = end[:2]
+        print(f"| {n_tokens} | {end[2]:.1f} | {cost * 1e6:.0f} | {ratio} | {perplexity:.3f} |", flush=True)
+        begin, before = at, end[:2]
 
 
 if __name__ == "__main__":
