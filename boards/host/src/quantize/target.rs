@@ -208,10 +208,11 @@ impl Policy {
 fn fitting(ty: WeightType, n_cols: u64) -> WeightType {
     let fits = |ty: &WeightType| n_cols.is_multiple_of(ty.block_len() as u64);
     let smaller_blocks = match ty {
-        Q2_K | Q3_K | IQ4_XS => IQ4_NL,
+        Q2_K | Q3_K => Q4_0,
         Q4_K => Q5_0,
         Q5_K => Q5_1,
         Q6_K => Q8_0,
+        IQ4_XS => IQ4_NL,
         other => other,
     };
     [ty, smaller_blocks].into_iter().find(fits).unwrap_or(F16)
@@ -283,7 +284,7 @@ mod tests {
         let cases = [
             ("Q4_K_S", 512, choice(Q4_K, None)),
             ("Q4_K_S", 288, choice(Q5_0, Some(Q4_K))),
-            ("Q2_K", 96, choice(IQ4_NL, Some(Q2_K))),
+            ("Q2_K", 96, choice(Q4_0, Some(Q2_K))),
             ("Q4_0", 48, choice(F16, Some(Q4_0))),
             ("Q6_K", 48, choice(F16, Some(Q6_K))),
             ("F16", 48, choice(F16, None)),
