@@ -146,6 +146,11 @@ fn the_memory_is_that_of_the_context_and_the_sinks() {
     assert!(plan(&endless(256, 64).config).expect("a plan").key_norms > norms);
     assert_eq!(plan(&endless(256, 257).config), Err(PlanError::Sinks { found: 257, n_ctx: 256 }));
     assert_eq!(PlanError::Sinks { found: 257, n_ctx: 256 }.to_string(), "257 sinks in a context of 256 tokens");
+    // No ring is longer than the context.
+    for keys in [256, 257, 1000] {
+        let config = SessionConfig { ring: Ring::Keys(keys), ..endless(256, 64).config };
+        assert_eq!(plan(&config), plan(&endless(256, 64).config), "{keys}");
+    }
     // A text that is not endless ends, with sinks or without.
     let setup = Setup::default().with_ctx(64);
     let setup = Setup { config: SessionConfig { n_sinks: 4, ..setup.config }, ..setup };

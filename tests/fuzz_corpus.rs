@@ -21,8 +21,8 @@ const TARGETS: [(&str, Target); 4] = [
     ("decode", targets::decode),
     ("snapshot", targets::snapshot),
 ];
-/// Of each seed.
-const N_MUTANTS: usize = 400;
+/// Of each seed: an interpreter takes its time.
+const N_MUTANTS: usize = if cfg!(miri) { 2 } else { 400 };
 
 fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target)

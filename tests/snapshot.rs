@@ -452,6 +452,23 @@ fn every_truncation_and_every_changed_byte_is_refused() {
     }
 }
 
+/// More tokens than half of what can be addressed are refused before anything is multiplied with them.
+#[test]
+fn counts_of_no_memory_are_refused() {
+    let (_, flash) = small();
+    let n_tokens = 32..40;
+    let told = u64::from_le_bytes(flash.bytes()[n_tokens.clone()].try_into().unwrap());
+    assert_eq!(SnapshotHeader::read(flash.bytes()).unwrap().n_tokens as u64, told);
+    let half = usize::MAX as u64 / 2;
+    for (n, want) in [(half, Ok(half)), (half + 1, Err(PrefixError::TooLarge)), (u64::MAX, Err(PrefixError::TooLarge))]
+    {
+        let mut bytes = flash.bytes().to_vec();
+        bytes[n_tokens.clone()].copy_from_slice(&n.to_le_bytes());
+        let found = SnapshotHeader::read(&sealed(bytes)).map(|header| header.n_tokens as u64);
+        assert_eq!(found, want);
+    }
+}
+
 /// With a checksum that fits, whatever the header and the table say is refused or runs, and nothing panics.
 #[test]
 fn hostile_numbers_are_harmless() {

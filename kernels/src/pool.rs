@@ -245,25 +245,28 @@ mod tests {
     use super::*;
     use crate::{Parts, RowsMut};
 
+    /// Steps of a test: an interpreter takes its time.
+    const STEPS: u32 = if cfg!(miri) { 8 } else { 2000 };
+
     #[test]
     fn all_parts_are_done_whoever_comes() {
         for n_workers in [1, 2, 3, 16] {
             let pool = Pool::new(n_workers).unwrap();
             assert_eq!(pool.n_workers(), n_workers);
             let mut x = vec![0_u32; 1000];
-            for step in 0..2000 {
-                if step % 500 == 0 {
+            for step in 0..STEPS {
+                if step % (STEPS / 4) == 0 {
                     // Long enough for all to fall asleep.
                     thread::sleep(4 * SPIN);
                 }
-                let parts = Parts::new(RowsMut::new(&mut x, 1 + step % 97));
+                let parts = Parts::new(RowsMut::new(&mut x, 1 + step as usize % 97));
                 pool.run(&|| {
                     while let Some((_, part)) = parts.take() {
                         part.iter_mut().for_each(|x| *x += 1);
                     }
                 });
             }
-            assert!(x.iter().all(|&x| x == 2000));
+            assert!(x.iter().all(|&x| x == STEPS));
         }
     }
 
@@ -304,12 +307,13 @@ mod tests {
 
     #[test]
     fn steps_inside_and_beside_each_other_are_done() {
+        const N: usize = if cfg!(miri) { 3 } else { 200 };
         let pool = Pool::new(3).unwrap();
         let n = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..N {
                         let parts = [(); 2].map(|()| AtomicUsize::new(0));
                         let is_first = |i: usize| parts[i].fetch_add(1, Ordering::SeqCst) == 0;
                         pool.run(&|| {
@@ -323,7 +327,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(n.into_inner(), 800);
+        assert_eq!(n.into_inner(), 4 * N);
     }
 
     #[test]

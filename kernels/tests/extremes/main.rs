@@ -15,7 +15,7 @@ use nearfield_kernels::conformance::Rng;
 
 /// Cases of each property, drawn from as many seeds; `EXTREMES` in the environment is another number.
 const N_CASES: u64 = if cfg!(miri) {
-    12
+    4
 } else if cfg!(debug_assertions) {
     400
 } else {
