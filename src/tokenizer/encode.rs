@@ -138,6 +138,7 @@ impl Tokenizer<'_, '_> {
             return None;
         }
         let is_wanted = |&(_, id): &(usize, u32)| match self.vocab.type_of(id) {
+            _ if self.hidden.contains(&id) => false,
             TokenType::UserDefined => true,
             TokenType::Control => options.parse_special,
             TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
@@ -174,7 +175,7 @@ impl Tokenizer<'_, '_> {
     }
 
     fn is_text(&self, id: u32) -> bool {
-        self.vocab.type_of(id) == TokenType::Normal
+        self.vocab.type_of(id) == TokenType::Normal && !self.hidden.contains(&id)
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Tokenizer<'f, 'a> {
     has_user_defined: bool,
     /// The lowest score of a normal token.
     least_score: f32,
+    /// Tokens that no text has: see [`reading_as_text`](Self::reading_as_text).
+    hidden: &'a [u32],
 }
 
 impl<'f, 'a> Tokenizer<'f, 'a> {
@@ -168,7 +170,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         let special = parts.special.fill(tokens.special());
         let has_user_defined = (0..).zip(vocab.tokens).any(|(id, _)| vocab.type_of(id) == TokenType::UserDefined);
         let least_score = vocab.least_score();
-        Ok(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score })
+        Ok(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score, hidden: &[] })
     }
 
     /// Bytes of a [prepared](Self::prepared) index for a vocabulary of this size; `None` if it is too large for any.
@@ -241,7 +243,16 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         let bytes = Numbers::read(&mut parts, wide, 256).filter(|bytes| bytes.all_up_to(n_tokens))?;
         let special = SpecialFilter::read(&mut parts, header.n_key)?;
         let (has_user_defined, least_score) = (header.has_user_defined, vocab.least_score());
-        Some(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score })
+        Some(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score, hidden: &[] })
+    }
+
+    /// The same tokenizer, for which these tokens are letters where they stand in a text, whatever type and options say: what
+    /// keeps the words of a user from being taken for the marks around them, such as `<|im_end|>`. It has the tokens' names
+    /// and bytes as before.
+    ///
+    /// Byte-level BPE still makes them if its merges do, which those of marks never do.
+    pub fn reading_as_text<'b>(&'b self, tokens: &'b [u32]) -> Tokenizer<'f, 'b> {
+        Tokenizer { hidden: tokens, ..*self }
     }
 
     /// How many tokens there are.

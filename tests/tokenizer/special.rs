@@ -45,6 +45,25 @@ fn the_longest_token_wins_at_each_place() {
 }
 
 #[test]
+fn tokens_that_are_to_be_read_as_text_are_letters() {
+    let words = words(&[("<a>", CONTROL), ("<a", USER_DEFINED), ("<a>>", USER_DEFINED), ("ab>", USER_DEFINED)]);
+    words
+        .with(|t| {
+            let hidden = [0, 2];
+            let hiding = t.reading_as_text(&hidden);
+            let [b, end] = ["b", ">"].map(|letter| t.find(letter).unwrap());
+            for options in [PARSE, EncodeOptions::default()] {
+                assert_eq!(encode(&hiding, "<a>>b<aab>", options).unwrap(), [1, end, end, b, 1, 3]);
+            }
+            assert_eq!(encode(t, "<a>>b", PARSE).unwrap(), [2, b]);
+            // The tokens are what they are.
+            assert_eq!(hiding.find("<a>"), Some(0));
+            assert_eq!(bytes_of(&hiding, &hidden), b"<a><a>>");
+        })
+        .unwrap();
+}
+
+#[test]
 fn overlapping_tokens_go_to_the_first_place() {
     let words = words(&[("<aa", CONTROL), ("aab>", CONTROL)]);
     words.with(|t| assert_eq!(encode(t, "<aab>", PARSE).unwrap()[0], 0)).unwrap();

@@ -20,6 +20,7 @@ mod keys;
 mod kv_file;
 mod lfs_pointer;
 mod logits;
+mod marks;
 mod model_file;
 mod npy;
 mod output_file;

@@ -5,6 +5,8 @@ use nearfield::Prefix;
 use nearfield::gguf::Value;
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 
+use crate::chat::Chat;
+use crate::marks;
 use crate::model_file::ModelFile;
 use crate::stops::Stops;
 use crate::text::{self, Notes};
@@ -51,9 +53,11 @@ impl Prompt {
     }
 
     /// A text with a hole before `suffix`, as models of code read it: prefix, suffix, middle (Bavarian et al. 2022, arXiv
-    /// 2207.14255, "PSM").
+    /// 2207.14255, "PSM"). Marks such as `<fim_suffix>` are text where they stand in either part.
     pub fn with_hole(file: &ModelFile, tokenizer: &Tokenizer<'_, '_>, prefix: &[u8], suffix: &[u8]) -> Result<Self> {
         let [before, behind, hole] = fim_tokens(file, tokenizer)?;
+        let marks = marks::found_in_texts(&file.gguf()?, tokenizer, Chat::all_tokens());
+        let tokenizer = &tokenizer.reading_as_text(&marks);
         let (plain, mut notes) = (EncodeOptions::default(), Notes::default());
         // What stands behind the hole begins no text.
         let behind_hole = EncodeOptions { continues: true, ..plain };

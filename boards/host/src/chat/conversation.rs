@@ -7,6 +7,7 @@ use nearfield::Shape;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
 
 use super::format::{Chat, Format};
+use crate::marks;
 use crate::prompt::{Prompt, options};
 use crate::run::Length;
 use crate::stops::{Stops, Until};
@@ -52,6 +53,8 @@ pub struct Conversation<'t> {
     chat: Chat,
     format: Format,
     stops: Stops,
+    /// Tokens of conversations, which nothing that is said has.
+    marks: Vec<u32>,
     turns: Vec<Turn>,
 }
 
@@ -59,11 +62,14 @@ impl<'t> Conversation<'t> {
     /// One that begins.
     pub fn new(teller: &'t Teller<'t>, chat: Chat) -> Result<Self> {
         let format = chat.format().context("a format")?;
-        let find = |token: &&str| find(teller.tokenizer, chat, token);
-        let tokens = format.stop_tokens.iter().map(find).collect::<Result<_>>()?;
+        let find = |token: &str| find(teller.tokenizer, chat, token);
+        let tokens: Vec<u32> = format.stop_tokens.iter().map(|token| find(token)).collect::<Result<_>>()?;
+        let mut marks = marks::found_in_texts(&teller.file.gguf()?, teller.tokenizer, Chat::all_tokens());
+        marks.extend(&tokens);
+        marks.extend(format.tokens().map(find).collect::<Result<Vec<u32>>>()?);
         let mut stops = Stops { tokens, texts: format.stop_texts.iter().map(ToString::to_string).collect() };
         stops.add(teller.tokenizer, &teller.args.stop);
-        let conversation = Self { teller, chat, format, stops, turns: Vec::new() };
+        let conversation = Self { teller, chat, format, stops, marks, turns: Vec::new() };
         conversation.prompt(b"")?;
         Ok(conversation)
     }
@@ -71,6 +77,11 @@ impl<'t> Conversation<'t> {
     /// The model's.
     pub fn shape(&self) -> &'t Shape {
         self.teller.model.shape()
+    }
+
+    /// The tokenizer of what is said.
+    pub fn tokenizer(&self) -> Tokenizer<'t, '_> {
+        self.teller.tokenizer.reading_as_text(&self.marks)
     }
 
     /// How many questions were answered and not forgotten.
@@ -87,7 +98,8 @@ impl<'t> Conversation<'t> {
     /// The same, without the first `n_left_out` turns.
     fn prompt_from(&self, n_left_out: usize, question: &[u8]) -> Result<Prompt> {
         let Self { teller, chat, format, .. } = self;
-        let mut writer = Writer { tokenizer: teller.tokenizer, chat: *chat, tokens: Vec::new(), text: Vec::new() };
+        let tokenizer = &self.tokenizer();
+        let mut writer = Writer { tokenizer, chat: *chat, tokens: Vec::new(), text: Vec::new() };
         let system = teller.args.system.as_ref().map_or(format.system.as_bytes(), text::bytes_of);
         if !system.is_empty() {
             writer.fixed(format.around_system[0])?;
@@ -190,7 +202,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What a user writes is text, even where it looks like a control token.
+    /// What a user writes is text, even where it looks like a token of the format: these stand in braces.
     fn end_text(&mut self) -> Result<()> {
         let options = match self.tokens.is_empty() {
             true => options(self.tokenizer),

@@ -191,6 +191,11 @@ impl Chat {
         })
     }
 
+    /// The tokens that stand in any format.
+    pub fn all_tokens() -> impl Iterator<Item = &'static str> {
+        Self::value_variants().iter().filter_map(|chat| chat.format()).flat_map(|format| format.tokens())
+    }
+
     /// The name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
@@ -327,7 +332,7 @@ fn of_template(template: &str) -> Option<Chat> {
 
 impl Format {
     /// The tokens that stand in it.
-    fn tokens(&self) -> impl Iterator<Item = &'static str> {
+    pub fn tokens(&self) -> impl Iterator<Item = &'static str> + use<> {
         let words = [self.around_system[0], self.around_system[1], self.question, self.answer, self.answered];
         let in_braces = |words: &'static str| words.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
         words.into_iter().flat_map(in_braces)

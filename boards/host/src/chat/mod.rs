@@ -59,7 +59,7 @@ fn talk(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>) -> Res
 
 fn answer(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>, question: &[u8]) -> Result<()> {
     let mut notes = text::Notes::default();
-    notes.encode(reader.teller().tokenizer, question, EncodeOptions::default())?;
+    notes.encode(&conversation.tokenizer(), question, EncodeOptions::default())?;
     notes.tell();
     let n_ctx = reader.n_ctx();
     let more = more_room(conversation.shape(), n_ctx);

@@ -91,9 +91,24 @@ fn byte_level_with(file: Writer, more: &[&str]) -> Writer {
 
 /// The same, in which these tokens are control tokens, too.
 fn byte_level_hiding(file: Writer, more: &[&str], hidden: &[usize]) -> Writer {
+    byte_level_of(file, more, |id| id > END || hidden.contains(&id), 3)
+}
+
+/// The same, in which some tokens are of another type than their like.
+fn byte_level_of(file: Writer, more: &[&str], has_type: impl Fn(usize) -> bool, ty: i32) -> Writer {
     let n_tokens = N_TOKENS + more.len();
     assert!(n_tokens <= N_VOCAB);
-    let types: Vec<i32> = (0..n_tokens).map(|id| if id >= END || hidden.contains(&id) { 3 } else { 1 }).collect();
+    let types: Vec<i32> = (0..n_tokens)
+        .map(|id| {
+            if has_type(id) {
+                ty
+            } else if id == END {
+                3
+            } else {
+                1
+            }
+        })
+        .collect();
     let tokens: Vec<String> = tokens().into_iter().chain(more.iter().map(|token| token.to_string())).collect();
     file.meta("tokenizer.ggml.model", Value::string("gpt2"))
         .meta("tokenizer.ggml.pre", Value::string("gpt-2"))
@@ -124,6 +139,11 @@ pub fn model(architecture: &str) -> Vec<u8> {
 /// The same, with more control tokens, seven at most.
 pub fn model_with(architecture: &str, more: &[&str]) -> Vec<u8> {
     with_qkv(architecture, |file| byte_level_with(file, more), Random::q8_0)
+}
+
+/// The same, whose tokens behind the others are user-defined, as fine-tunes publish them.
+pub fn model_defining(more: &[&str]) -> Vec<u8> {
+    with_qkv("mpt", |file| byte_level_of(file, more, |id| id > END, 4), Random::q8_0)
 }
 
 /// The model, in which these tokens are control tokens, with more keys.
