@@ -5,8 +5,12 @@ use core::ops::Range;
 use super::error::EncodeError;
 use super::hash::Hash;
 use super::normalizer::Unit;
+use super::special::Bytes;
 use super::vocab::TokenType;
 use super::{Tokenizer, bpe};
+
+/// The score of tokens that were added to a SentencePiece model: llama.cpp's converter writes it, and ours.
+const ADDED: f32 = -1000.0;
 
 /// What [`Tokenizer::encode`] makes of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,8 +94,7 @@ impl Tokenizer<'_, '_> {
         }
         let encode = self.vocab.kind.row().encode;
         for (part, special) in self.parts(text, options) {
-            // SentencePiece puts a space before a text that begins with a user-defined token, too, and counts that token's score.
-            if !part.range.is_empty() || !part.begins || !part.ends {
+            if !part.range.is_empty() {
                 encode(self, &part, out)?;
             }
             if let Some(token) = special {
@@ -124,31 +127,44 @@ impl Tokenizer<'_, '_> {
                 None => (text.len(), text.len(), None),
             };
             ended = special.is_none();
-            // A control token parts texts, and a user-defined one is text.
-            let is_border = token.is_none_or(|token| self.vocab.type_of(token) == TokenType::Control);
-            let part = Part { whole: text, range: start..end, begins, ends: is_border };
-            (start, begins) = (after, is_border);
+            let part = Part { whole: text, range: start..end, begins };
+            (start, begins) = (after, true);
             Some((part, token))
         })
     }
 
     /// The first special token in `text[start..]`: where it is, its length and id.
     fn next_special(&self, text: &[u8], start: usize, options: EncodeOptions) -> Option<(usize, usize, u32)> {
-        if self.special.n_key() == 0 || !(options.parse_special || self.has_user_defined) {
+        if !(options.parse_special || self.has_user_defined) {
             return None;
         }
-        let is_wanted = |&(_, id): &(usize, u32)| match self.vocab.type_of(id) {
-            _ if self.hidden.contains(&id) => false,
-            TokenType::UserDefined => true,
+        let is_wanted = |id| match self.vocab.type_of(id) {
+            TokenType::UserDefined => !self.is_piece(id),
             TokenType::Control => options.parse_special,
             TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
         };
-        let special = self.tokens.special();
         (start..text.len()).find_map(|at| {
-            let mut rest = text.get(at..)?;
-            let found = self.special.may_begin(&mut rest).then(|| special.matches(rest).find(is_wanted));
-            found.flatten().map(|(len, id)| (at, len, id))
+            let (len, id) = self.special_at(text.get(at..)?).find(|&(_, id)| is_wanted(id))?;
+            Some((at, len, id))
         })
+    }
+
+    /// The special tokens that `text` begins with, the longest first: their lengths and ids.
+    fn special_at(&self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
+        let may_begin = self.special.may_begin(&mut text);
+        let found = may_begin.then(|| self.tokens.special().matches(text));
+        found.into_iter().flatten().filter(|(_, id)| !self.hidden.contains(id))
+    }
+
+    /// The user-defined tokens that are pieces of text and that `text` begins with, the longest first.
+    pub(super) fn pieces_at(&self, text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
+        self.special_at(text).filter(|&(_, id)| self.vocab.type_of(id) == TokenType::UserDefined && self.is_piece(id))
+    }
+
+    /// Whether a user-defined token is a piece of text among others. One that was added to a SentencePiece model is not, and
+    /// what converters give it for a score tells it apart.
+    fn is_piece(&self, id: u32) -> bool {
+        self.vocab.kind.row().defines_pieces && self.vocab.score(id) != ADDED
     }
 
     /// The token that a byte is without merges; for SentencePiece the one that stands for it where characters have none.
@@ -184,10 +200,8 @@ pub(super) struct Part<'t> {
     whole: &'t [u8],
     /// Where it lies.
     pub range: Range<usize>,
-    /// Whether a text begins with it: nothing or a control token comes before.
+    /// Whether a text begins with it: a special token comes before, or nothing, and the text goes on from none.
     pub begins: bool,
-    /// Whether a text ends with it.
-    pub ends: bool,
 }
 
 impl<'t> Part<'t> {

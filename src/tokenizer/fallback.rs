@@ -47,6 +47,15 @@ fn bytes_of(symbol: u32, buffer: &mut [u8; 4]) -> &[u8] {
     }
 }
 
+/// The text of a symbol, if it is a token or a character.
+pub(super) fn text<'b>(tokenizer: &Tokenizer<'b, '_>, symbol: u32, buffer: &'b mut [u8; 4]) -> Option<&'b [u8]> {
+    match unit(symbol) {
+        _ if !is_unknown(symbol) => tokenizer.tokens.get(symbol),
+        Unit::Char(char) => Some(char.encode_utf8(buffer).as_bytes()),
+        Unit::Byte(_) => None,
+    }
+}
+
 /// Makes tokens of all symbols in `out` from `start` on. A character that has neither a token, nor tokens of its bytes, nor
 /// an unknown one to stand for it is left out.
 ///

@@ -23,7 +23,9 @@ pub(super) struct Row {
     pub spelling: Spelling,
     /// What the filter of the index lets pass.
     pub filter: Filtered,
-    /// Encodes a part of a text in which there are no special tokens.
+    /// Whether user-defined tokens are pieces of text among others, as in SentencePiece, and not found before all others.
+    pub defines_pieces: bool,
+    /// Encodes a part of a text in which there are no special tokens, but for those that the kind finds itself.
     pub encode: fn(&Tokenizer<'_, '_>, &Part<'_>, &mut Encoding<'_>) -> Result<(), EncodeError>,
     /// Places that are enough for the tokens of a part and the work on them.
     pub room: fn(&Tokenizer<'_, '_>, &Part<'_>) -> usize,
@@ -60,6 +62,7 @@ impl Kind {
         name: "byte-level BPE",
         spelling: Spelling::Bytes,
         filter: Filtered::Nothing,
+        defines_pieces: false,
         encode: byte_level::encode,
         room: byte_level::room,
     });
@@ -72,6 +75,7 @@ impl Kind {
         name: "SentencePiece BPE",
         spelling: Spelling::Spaces,
         filter: Filtered::Neighbors,
+        defines_pieces: true,
         encode: sentencepiece_bpe::encode,
         room: sentencepiece_bpe::room,
     });
@@ -84,6 +88,7 @@ impl Kind {
         name: "unigram",
         spelling: Spelling::Spaces,
         filter: Filtered::Prefixes,
+        defines_pieces: true,
         encode: unigram::encode,
         room: unigram::room,
     });
@@ -96,6 +101,7 @@ impl Kind {
         name: "WordPiece",
         spelling: Spelling::Spaces,
         filter: Filtered::Prefixes,
+        defines_pieces: false,
         encode: wordpiece::encode,
         room: wordpiece::room,
     });
@@ -109,6 +115,7 @@ impl Kind {
         name: "BPE over characters",
         spelling: Spelling::Plain,
         filter: Filtered::Nothing,
+        defines_pieces: false,
         encode: character_bpe::encode,
         room: character_bpe::room,
     });
@@ -121,6 +128,7 @@ impl Kind {
         name: "byte-level BPE after NFC",
         spelling: Spelling::Bytes,
         filter: Filtered::Nothing,
+        defines_pieces: false,
         encode: byte_level_nfc::encode,
         room: byte_level_nfc::room,
     });

@@ -1,12 +1,15 @@
 //! What SentencePiece does to a text before it is cut: replacements, extra spaces, and `▁` for a space.
 //!
 //! Source: `Normalizer::Normalize` in SentencePiece's `normalizer.cc`, of which this is a stream that can be copied at
-//! any place: no text is ever stored.
+//! any place: no text is ever stored. What is user-defined is not replaced (`PrefixMatcher` there).
 
+use heapless::Vec;
+
+use super::Tokenizer;
 use super::charsmap::Charsmap;
 use super::encode::Part;
+use super::special::{Bytes, MAX_LEN};
 use super::unicode::first_char;
-use super::vocab::Vocab;
 
 /// How a vocabulary wants its texts: `tokenizer.ggml.{add_space_prefix,remove_extra_whitespaces,precompiled_charsmap}`.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +59,10 @@ impl Unit {
     }
 }
 
-/// A text as SentencePiece normalizes it.
+/// A text as SentencePiece normalizes it. User-defined tokens in it stay as they are, but for spaces.
 #[derive(Clone, Debug)]
 pub(super) struct Normalized<'t> {
+    tokenizer: &'t Tokenizer<'t, 't>,
     /// What is yet to be read.
     rest: &'t [u8],
     /// What is left of a replacement.
@@ -75,15 +79,16 @@ pub(super) struct Normalized<'t> {
 }
 
 impl<'t> Normalized<'t> {
-    /// The text of `part` as `vocab` wants it.
-    pub fn new(vocab: &Vocab<'t>, part: &Part<'t>) -> Self {
-        let SpaceOptions { add_prefix, remove_extra, charsmap } = vocab.spaces;
+    /// The text of `part` as the vocabulary wants it.
+    pub fn new(tokenizer: &'t Tokenizer<'_, '_>, part: &Part<'t>) -> Self {
+        let SpaceOptions { add_prefix, remove_extra, charsmap } = tokenizer.vocab.spaces;
         Self {
+            tokenizer,
             rest: part.text(),
             replacement: &[],
             charsmap: charsmap.and_then(Charsmap::new).unwrap_or(Charsmap::EMPTY),
             remove_extra,
-            trim_end: remove_extra && part.ends,
+            trim_end: remove_extra,
             add_prefix: add_prefix && part.begins,
             after_space: remove_extra && part.begins,
             n_spaces: 0,
@@ -104,7 +109,9 @@ impl<'t> Normalized<'t> {
             if self.rest.is_empty() {
                 return None;
             }
-            let found = self.charsmap.longest_match(self.rest);
+            let defined = self.tokenizer.pieces_at(self.rest).next().map(|(len, _)| len);
+            let defined = defined.and_then(|len| Some((len, self.rest.get(..len)?)));
+            let found = defined.or_else(|| self.charsmap.longest_match(self.rest));
             let first = || first_char(self.rest).map(|(_, len)| (len, self.rest.get(..len).unwrap_or_default()));
             let Some((len, mut replacement)) = found.or_else(first) else {
                 let (&byte, rest) = self.rest.split_first()?;
@@ -127,6 +134,28 @@ impl<'t> Normalized<'t> {
         };
         self.replacement = self.replacement.get(len..).unwrap_or_default();
         Some(unit)
+    }
+}
+
+/// The bytes of characters to come, read as they are asked for, and no more than any token has.
+#[derive(Clone, Debug)]
+pub(super) struct Ahead<I> {
+    units: I,
+    bytes: Vec<u8, MAX_LEN>,
+}
+
+impl<I: Iterator<Item = Unit>> Ahead<I> {
+    pub fn new(units: I) -> Self {
+        Self { units, bytes: Vec::new() }
+    }
+}
+
+impl<I: Iterator<Item = Unit>> Bytes for Ahead<I> {
+    fn byte(&mut self, at: usize) -> Option<u8> {
+        while at >= self.bytes.len() {
+            self.bytes.extend_from_slice(self.units.next()?.bytes(&mut [0; 4])).ok()?;
+        }
+        self.bytes.get(at).copied()
     }
 }
 

@@ -7,11 +7,13 @@
 //! SentencePiece merges over the whole text. Here the text is cut where two characters meet that are neighbors in no
 //! token, which changes nothing: a merge across such a place would make a token in which they are. In most vocabularies
 //! that is before each word, since only there `▁` occurs, so that long texts take little memory and time.
+//!
+//! User-defined tokens never merge: from the front, the longest at each place is one symbol, and stays it.
 
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::fallback::{self, expand};
-use super::normalizer::{Normalized, Unit};
+use super::normalizer::{Ahead, Normalized, Unit};
 use super::{Tokenizer, bpe};
 
 /// See [`Row::encode`](super::kind::Row::encode).
@@ -21,26 +23,48 @@ pub(super) fn encode(
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
     let start = out.n;
-    let mut units = Normalized::new(&tokenizer.vocab, part).peekable();
+    let mut units = Normalized::new(tokenizer, part);
     let mut n = 0;
-    while let Some(unit) = units.next() {
+    loop {
+        if let Some((len, token)) = tokenizer.pieces_at(Ahead::new(units.clone())).next() {
+            merge(tokenizer, out, &mut n)?;
+            out.push(token)?;
+            skip(&mut units, len);
+            continue;
+        }
+        let Some(unit) = units.next() else { break };
         let symbol = tokenizer.find_char(unit).unwrap_or_else(|| fallback::unknown(unit));
         if let Some(slot) = out.room(n + 1)?.get_mut(n) {
             *slot = symbol;
             n += 1;
         }
-        if !meet(tokenizer, unit, units.peek().copied()) {
-            let slots = out.room(n)?;
-            out.n += bpe::merge(&Scores(tokenizer), slots, n);
-            n = 0;
+        if !meet(tokenizer, unit, units.clone().next()) {
+            merge(tokenizer, out, &mut n)?;
         }
     }
     expand(tokenizer, out, start)
 }
 
+/// Merges the `n` symbols that were written behind the tokens.
+fn merge(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, n: &mut usize) -> Result<(), EncodeError> {
+    let slots = out.room(*n)?;
+    out.n += bpe::merge(&Scores(tokenizer), slots, core::mem::take(n));
+    Ok(())
+}
+
+/// Skips characters of `len` bytes together.
+fn skip(units: &mut Normalized<'_>, len: usize) {
+    let mut n_skipped = 0;
+    while n_skipped < len
+        && let Some(unit) = units.next()
+    {
+        n_skipped += unit.len();
+    }
+}
+
 /// See [`Row::room`](super::kind::Row::room).
 pub(super) fn room(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
-    bpe::len_of(Normalized::new(&tokenizer.vocab, part).n_bytes())
+    bpe::len_of(Normalized::new(tokenizer, part).n_bytes())
 }
 
 /// Whether a token may have these characters in a row.
@@ -57,9 +81,9 @@ struct Scores<'t, 'f, 'a>(&'t Tokenizer<'f, 'a>);
 
 impl Scores<'_, '_, '_> {
     fn find(&self, left: u32, right: u32) -> Option<u32> {
-        let tokens = &self.0.tokens;
-        // There is no token that is an unknown character.
-        self.0.find_text(&[tokens.get(left)?, tokens.get(right)?])
+        let (mut left_buffer, mut right_buffer) = ([0; 4], [0; 4]);
+        let left = fallback::text(self.0, left, &mut left_buffer)?;
+        self.0.find_text(&[left, fallback::text(self.0, right, &mut right_buffer)?])
     }
 }
 

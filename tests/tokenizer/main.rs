@@ -1,6 +1,7 @@
 //! The tokenizer against other programs, against a literal BPE, and against whatever bytes a file or a text may hold.
 
 mod cases;
+mod defined;
 mod ends;
 mod goldens;
 mod hostile;

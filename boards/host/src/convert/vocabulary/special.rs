@@ -147,15 +147,24 @@ pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary) -> Result<()> {
     Ok(())
 }
 
+/// The score of a token that was added to a sentencepiece model: its own user-defined pieces are cut with all others, and this
+/// one is found before them. llama.cpp's converter gives it, too.
+const ADDED_SCORE: f32 = -1000.0;
+
 /// A token that is found in a text before all others; in a prompt it counts only if it is not a control token.
 pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool) {
-    // The unknown token stays that, whatever the list of added ones says: sentencepiece never reads it in a text.
-    let is_unknown = vocabulary.tokens.get(id).is_some_and(|token| token.kind == Kind::Unknown && token.text == text);
-    let was_control = vocabulary.tokens.get(id).is_some_and(|token| token.kind == Kind::Control && token.text == text);
-    let kind = if is_control || was_control { Kind::Control } else { Kind::UserDefined };
-    if !is_unknown {
-        vocabulary.set(id, Token { text: text.into(), kind, score: 0.0 });
+    let had = |kind: Kind| vocabulary.tokens.get(id).is_some_and(|token| token.kind == kind && token.text == text);
+    // The unknown token stays that, whatever the list of added ones says: sentencepiece never reads it in a text. Its own
+    // pieces stay what they are, too.
+    if had(Kind::Unknown) || had(Kind::UserDefined) && !is_control {
+        return;
     }
+    let kind = if is_control || had(Kind::Control) { Kind::Control } else { Kind::UserDefined };
+    let score = match vocabulary.algorithm {
+        Algorithm::SentencePieceBpe | Algorithm::Unigram => ADDED_SCORE,
+        Algorithm::Merges | Algorithm::WordPiece => 0.0,
+    };
+    vocabulary.set(id, Token { text: text.into(), kind, score });
 }
 
 /// Finds the ids and the rest that the files around a vocabulary say.
