@@ -4,8 +4,9 @@
 //! Source: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's `tokenizers`, whose tables of Unicode these are.
 //! Different from them, combining marks that take space (category Mc) are not put in canonical order.
 
+use super::normalizer::Unit;
 use super::unicode::bert::{CLASSES, STRIPPED, STRIPPED_TO_MORE};
-use super::unicode::lowered;
+use super::unicode::{first_char, lowered};
 
 /// How a WordPiece vocabulary wants its texts: `tokenizer.ggml.normalizer.{lowercase,strip_accents}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +55,70 @@ pub(super) fn class(char: char) -> Class {
     }
 }
 
-/// What takes the place of a character.
-pub(super) fn normalized(char: char, options: BertOptions) -> impl Iterator<Item = char> {
-    let chars = if options.strip_accents { stripped(char) } else { [Some(char), None, None] };
-    chars.into_iter().flatten().flat_map(move |char| lowered(char, options.lowercase))
+impl BertOptions {
+    /// A text as these options want it: what tokens that are found in normalized texts are spelled as.
+    pub fn normalized(self, text: &str) -> impl Iterator<Item = char> {
+        let normalized = Normalized::new(text.as_bytes(), self);
+        normalized.map(|unit| match unit {
+            Unit::Char(char) => char,
+            Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
+        })
+    }
+}
+
+/// A text as BERT normalizes it: each character in small letters and without accents, white space as spaces, and spaces around
+/// Chinese characters. Bytes that are not UTF-8 are left out.
+#[derive(Clone, Debug)]
+pub(super) struct Normalized<'t> {
+    rest: &'t [u8],
+    options: BertOptions,
+    /// What is left of a character: spaces around three characters that are three small letters each.
+    pending: heapless::Deque<char, 11>,
+}
+
+impl<'t> Normalized<'t> {
+    pub fn new(text: &'t [u8], options: BertOptions) -> Self {
+        Self { rest: text, options, pending: heapless::Deque::new() }
+    }
+
+    /// Takes a character that is neither an ASCII letter nor a digit apart.
+    fn take(&mut self, char: char) {
+        let class = class(char);
+        let (before, behind) = match class {
+            Class::Removed => return,
+            Class::Space => (Some(' '), None),
+            Class::Chinese => (Some(' '), Some(' ')),
+            Class::Punctuation | Class::Mark | Class::Other => (None, None),
+        };
+        let chars = match self.options.strip_accents {
+            _ if class == Class::Space => [None; 3],
+            true => stripped(char),
+            false => [Some(char), None, None],
+        };
+        let lowercase = self.options.lowercase;
+        let chars = chars.into_iter().flatten().flat_map(|char| lowered(char, lowercase));
+        for char in before.into_iter().chain(chars).chain(behind) {
+            // There is room.
+            let _ = self.pending.push_back(char);
+        }
+    }
+}
+
+impl Iterator for Normalized<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        while self.pending.is_empty() {
+            let &byte = self.rest.first()?;
+            let (char, len) = first_char(self.rest).unwrap_or((char::REPLACEMENT_CHARACTER, 1));
+            self.rest = self.rest.get(len..).unwrap_or_default();
+            if byte.is_ascii_alphanumeric() {
+                return Some(Unit::Char(if self.options.lowercase { char.to_ascii_lowercase() } else { char }));
+            }
+            self.take(char);
+        }
+        self.pending.pop_front().map(Unit::Char)
+    }
 }
 
 /// The canonical decomposition (NFD) of a character, without marks of category Mn.

@@ -13,12 +13,15 @@ pub(super) fn encode(
     part: &Part<'_>,
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
-    for piece in tokenizer.vocab.pre.pieces(part.text()) {
-        let mut symbols = Symbols::new(out.room(piece.len())?);
-        piece.iter().for_each(|&byte| symbols.push(tokenizer, byte));
-        let (n, n_skipped) = symbols.merge(tokenizer);
-        out.n += n;
-        out.n_skipped += n_skipped;
+    for (text, special) in part.split(tokenizer) {
+        for piece in tokenizer.vocab.pre.pieces(text) {
+            let mut symbols = Symbols::new(out.room(piece.len())?);
+            piece.iter().for_each(|&byte| symbols.push(tokenizer, byte));
+            let (n, n_skipped) = symbols.merge(tokenizer);
+            out.n += n;
+            out.n_skipped += n_skipped;
+        }
+        special.map_or(Ok(()), |token| out.push(token))?;
     }
     Ok(())
 }

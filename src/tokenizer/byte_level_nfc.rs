@@ -8,6 +8,7 @@ use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::normalizer::Unit;
 use super::pre::{Text, gpt2_piece};
+use super::split::First;
 use super::unicode::nfc::{Nfc, is_plain};
 use super::unicode::{Class, class};
 use super::{Tokenizer, bpe, byte_level};
@@ -21,24 +22,27 @@ pub(super) fn encode(
     if is_plain(part.text()) {
         return byte_level::encode(tokenizer, part, out);
     }
-    let mut text = Nfc::new(part.text());
-    loop {
-        let n_bytes = gpt2_piece(&text, Text::first_class);
-        if n_bytes == 0 {
-            return Ok(());
+    for (mut text, special) in part.split_stream(tokenizer, Nfc::new(part.text())) {
+        loop {
+            let n_bytes = gpt2_piece(&text, Text::first_class);
+            if n_bytes == 0 {
+                break;
+            }
+            let mut symbols = Symbols::new(out.room(n_bytes)?);
+            let mut n_read = 0;
+            while n_read < n_bytes
+                && let Some(unit) = text.next()
+            {
+                n_read += unit.len();
+                unit.bytes(&mut [0; 4]).iter().for_each(|&byte| symbols.push(tokenizer, byte));
+            }
+            let (n, n_skipped) = symbols.merge(tokenizer);
+            out.n += n;
+            out.n_skipped += n_skipped;
         }
-        let mut symbols = Symbols::new(out.room(n_bytes)?);
-        let mut n_read = 0;
-        while n_read < n_bytes
-            && let Some(unit) = text.next()
-        {
-            n_read += unit.len();
-            unit.bytes(&mut [0; 4]).iter().for_each(|&byte| symbols.push(tokenizer, byte));
-        }
-        let (n, n_skipped) = symbols.merge(tokenizer);
-        out.n += n;
-        out.n_skipped += n_skipped;
+        special.map_or(Ok(()), |token| out.push(token))?;
     }
+    Ok(())
 }
 
 /// See [`Row::room`](super::kind::Row::room).
@@ -47,7 +51,15 @@ pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     bpe::len_of(if is_plain(text) { text.len() } else { Nfc::new(text).n_bytes() })
 }
 
-impl Text for Nfc<'_> {
+/// A text in normalization form C: what tokens that are found in normalized texts are spelled as.
+pub fn nfc(text: &str) -> impl Iterator<Item = char> {
+    Nfc::new(text.as_bytes()).map(|unit| match unit {
+        Unit::Char(char) => char,
+        Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
+    })
+}
+
+impl Text for First<Nfc<'_>> {
     fn first_class(&self) -> Option<(Class, usize)> {
         let unit = self.clone().next()?;
         let class = match unit {

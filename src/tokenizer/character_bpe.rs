@@ -45,23 +45,57 @@ pub(super) fn encode(
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
     let options = tokenizer.vocab.characters;
-    let (mut rest, mut word) = (part.text(), Word { n: 0, after_unknown: false, side: Side::Space });
-    while !rest.is_empty() {
-        let found = first_char(rest);
-        let (char, len) = found.unwrap_or((char::REPLACEMENT_CHARACTER, 1));
-        for char in lowered(char, options.lowercase) {
+    let mut word = Word { n: 0, after_unknown: false, side: Side::Space };
+    let units = Lowered { rest: part.text(), lowercase: options.lowercase, second: None };
+    for (units, special) in part.split_stream(tokenizer, units) {
+        for unit in units {
+            let char = match unit {
+                Unit::Char(char) => char,
+                Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
+            };
             let side = options.side(char);
             if side != word.side {
                 word.end(tokenizer, out)?;
                 word.side = side;
             }
             if side != Side::Space {
-                word.push(tokenizer, char, found.map_or(1, |_| char.len_utf8()), out)?;
+                word.push(tokenizer, char, unit.len(), out)?;
             }
         }
-        rest = rest.get(len..).unwrap_or_default();
+        word.end(tokenizer, out)?;
+        word.side = Side::Space;
+        special.map_or(Ok(()), |token| out.push(token))?;
     }
-    word.end(tokenizer, out)
+    Ok(())
+}
+
+/// The characters of a text, in small letters if that is asked for.
+#[derive(Clone, Debug)]
+struct Lowered<'t> {
+    rest: &'t [u8],
+    lowercase: bool,
+    /// What follows of a character that becomes two.
+    second: Option<char>,
+}
+
+impl Iterator for Lowered<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        if let Some(char) = self.second.take() {
+            return Some(Unit::Char(char));
+        }
+        let Some((char, len)) = first_char(self.rest) else {
+            let (&byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            return Some(Unit::Byte(byte));
+        };
+        self.rest = self.rest.get(len..).unwrap_or_default();
+        let mut chars = lowered(char, self.lowercase);
+        let first = chars.next()?;
+        self.second = chars.next();
+        Some(Unit::Char(first))
+    }
 }
 
 /// A word whose characters are being written behind the tokens so far.

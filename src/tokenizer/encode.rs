@@ -6,6 +6,7 @@ use super::error::EncodeError;
 use super::hash::Hash;
 use super::normalizer::Unit;
 use super::special::Bytes;
+use super::split::{Split, SplitStream, Wanted};
 use super::vocab::TokenType;
 use super::{Tokenizer, bpe};
 
@@ -114,43 +115,19 @@ impl Tokenizer<'_, '_> {
         parts.fold(2, usize::saturating_add)
     }
 
-    /// The parts of a text without special tokens, each with the special token that follows it.
+    /// The parts of a text without special tokens, each with the special token that follows it. Those that are found in
+    /// normalized text are yet to be found.
     fn parts<'s>(&'s self, text: &'s [u8], options: EncodeOptions) -> impl Iterator<Item = (Part<'s>, Option<u32>)> {
-        let (mut start, mut begins, mut ended) = (0, !options.continues, false);
-        core::iter::from_fn(move || {
-            if ended {
-                return None;
-            }
-            let special = self.next_special(text, start, options);
-            let (end, after, token) = match special {
-                Some((at, len, token)) => (at, at + len, Some(token)),
-                None => (text.len(), text.len(), None),
-            };
-            ended = special.is_none();
-            let part = Part { whole: text, range: start..end, begins };
-            (start, begins) = (after, true);
-            Some((part, token))
-        })
-    }
-
-    /// The first special token in `text[start..]`: where it is, its length and id.
-    fn next_special(&self, text: &[u8], start: usize, options: EncodeOptions) -> Option<(usize, usize, u32)> {
-        if !(options.parse_special || self.has_user_defined) {
-            return None;
-        }
-        let is_wanted = |id| match self.vocab.type_of(id) {
-            TokenType::UserDefined => !self.is_piece(id),
-            TokenType::Control => options.parse_special,
-            TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
-        };
-        (start..text.len()).find_map(|at| {
-            let (len, id) = self.special_at(text.get(at..)?).find(|&(_, id)| is_wanted(id))?;
-            Some((at, len, id))
+        let EncodeOptions { parse_special, continues, .. } = options;
+        let split = Split::new(self, text, Wanted { control: parse_special, normalized: false });
+        split.map(move |(range, token)| {
+            let begins = range.start > 0 || !continues;
+            (Part { whole: text, range, begins, parse_special }, token)
         })
     }
 
     /// The special tokens that `text` begins with, the longest first: their lengths and ids.
-    fn special_at(&self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
+    pub(super) fn special_at(&self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
         let may_begin = self.special.may_begin(&mut text);
         let found = may_begin.then(|| self.tokens.special().matches(text));
         found.into_iter().flatten().filter(|(_, id)| !self.hidden.contains(id))
@@ -163,7 +140,7 @@ impl Tokenizer<'_, '_> {
 
     /// Whether a user-defined token is a piece of text among others. One that was added to a SentencePiece model is not, and
     /// what converters give it for a score tells it apart.
-    fn is_piece(&self, id: u32) -> bool {
+    pub(super) fn is_piece(&self, id: u32) -> bool {
         self.vocab.kind.row().defines_pieces && self.vocab.score(id) != ADDED
     }
 
@@ -202,12 +179,33 @@ pub(super) struct Part<'t> {
     pub range: Range<usize>,
     /// Whether a text begins with it: a special token comes before, or nothing, and the text goes on from none.
     pub begins: bool,
+    /// Whether control tokens are looked for.
+    parse_special: bool,
 }
 
 impl<'t> Part<'t> {
     /// Its bytes.
     pub fn text(&self) -> &'t [u8] {
         self.whole.get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// Cuts it at tokens that are found in normalized text, where that is the text itself.
+    pub fn split<'s>(&self, tokenizer: &'s Tokenizer<'_, '_>) -> impl Iterator<Item = (&'s [u8], Option<u32>)>
+    where
+        't: 's,
+    {
+        let text = self.text();
+        let split = Split::new(tokenizer, text, Wanted { control: self.parse_special, normalized: true });
+        split.map(|(range, token)| (text.get(range).unwrap_or_default(), token))
+    }
+
+    /// The same in what its text is when normalized.
+    pub fn split_stream<'s, I: Iterator<Item = Unit> + Clone>(
+        &self,
+        tokenizer: &'s Tokenizer<'_, '_>,
+        normalized: I,
+    ) -> SplitStream<'s, I> {
+        SplitStream::new(tokenizer, normalized, self.parse_special)
     }
 }
 

@@ -43,6 +43,13 @@ pub enum TokenizerError {
         /// Tokens in the file.
         n_tokens: usize,
     },
+    /// `tokenizer.ggml.added_tokens.{key}` is not a list of tokens in ascending order.
+    AddedTokens {
+        /// The end of the key.
+        key: &'static str,
+        /// Tokens in the file.
+        n_tokens: usize,
+    },
     /// A control or user-defined token is too long to be looked for in texts.
     SpecialTooLong {
         /// Its id.
@@ -160,6 +167,9 @@ impl fmt::Display for TokenizerError {
             ),
             Self::SpecialToken { key, id, n_tokens } => {
                 write!(f, "tokenizer.ggml.{key} is {id}: expected less than {n_tokens}, the number of tokens")
+            }
+            Self::AddedTokens { key, n_tokens } => {
+                write!(f, "tokenizer.ggml.added_tokens.{key} is not a list of ascending ids below {n_tokens}")
             }
             Self::SpecialTooLong { token, n_bytes, max } => {
                 write!(f, "control or user-defined token {token} has {n_bytes} bytes: expected {max} at most")

@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use super::{BertOptions, CharacterOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab};
+use super::{
+    AddedTokens, BertOptions, CharacterOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab,
+};
 use crate::architecture::Architecture;
 use crate::gguf::{Array, Gguf, Value, ValueType};
 
@@ -42,6 +44,8 @@ pub enum VocabError {
         /// What can be read.
         want: &'static str,
     },
+    /// Some tokens are found only where no part of a word stands next to them, and that is not what was asked for.
+    SingleWord,
 }
 
 impl fmt::Display for VocabError {
@@ -51,6 +55,9 @@ impl fmt::Display for VocabError {
             Self::Type { key, want, found } => write!(f, "{key} is of type {found}, not {want}"),
             Self::Model { found, want } => write!(f, "tokenizer.ggml.model is \"{found}\": {want} can be read"),
             Self::Nfc { want } => write!(f, "the tokenizer wants its texts in NFC ({NFC}): {want} can be read"),
+            Self::SingleWord => {
+                write!(f, "{SINGLE_WORD} is not read here: tokens that are found wherever they stand can be")
+            }
             Self::Pre { found } => write!(f, "tokenizer.ggml.pre \"{found}\": {}", super::UnknownPreTokenizer),
         }
     }
@@ -82,7 +89,9 @@ impl<'f> Vocab<'f> {
                 want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram), \"bert\" (WordPiece) or \"whitespace\" (BPE over characters)",
             }),
         }?;
-        Ok(Self { index: vocab.index_in(gguf), ..vocab })
+        let single_word = four_bytes_each(gguf, SINGLE_WORD)?.unwrap_or_default();
+        let added = added_tokens(gguf)?.with_single_word(single_word);
+        Ok(Self { index: vocab.index_in(gguf), added, ..vocab })
     }
 
     /// The key of an array of bytes that ends with the tokenizer's [index](super::Tokenizer::index). It begins with as many
@@ -106,12 +115,16 @@ impl<'f> Vocab<'f> {
     /// architecture, too; with `default` it is an error, since nobody can tell.
     ///
     /// # Errors
-    /// [`VocabError`] names the key at fault. Texts in NFC, as MPT wants them, are another kind: [`from_gguf`](Self::from_gguf).
+    /// [`VocabError`] names the key at fault. Texts in NFC, as MPT wants them, are another kind, and tokens that stand alone
+    /// need a table of characters: [`from_gguf`](Self::from_gguf) has both.
     pub fn byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        match wants_nfc(gguf)? {
-            true => Err(VocabError::Nfc { want: "byte-level BPE of texts as they are" }),
-            false => Self::plain_byte_level_from_gguf(gguf),
+        if wants_nfc(gguf)? {
+            return Err(VocabError::Nfc { want: "byte-level BPE of texts as they are" });
         }
+        if four_bytes_each(gguf, SINGLE_WORD)?.is_some_and(|ids| !ids.is_empty()) {
+            return Err(VocabError::SingleWord);
+        }
+        Ok(Self { added: added_tokens(gguf)?, ..Self::plain_byte_level_from_gguf(gguf)? })
     }
 
     fn plain_byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
@@ -241,6 +254,11 @@ const NFC: &str = "tokenizer.ggml.normalizer.nfc";
 /// Ours: `unk_token` of the BPE in a `tokenizer.json`, which is not the unknown token that other files name, and its `fuse_unk`.
 const UNKNOWN_BYTE: &str = "tokenizer.ggml.unknown_byte_token_id";
 const FUSE_UNKNOWN: &str = "tokenizer.ggml.fuse_unknown";
+/// Ours: how tokens that were added are found (`AddedToken` of Hugging Face).
+const LSTRIP: &str = "tokenizer.ggml.added_tokens.lstrip";
+const RSTRIP: &str = "tokenizer.ggml.added_tokens.rstrip";
+const SINGLE_WORD: &str = "tokenizer.ggml.added_tokens.single_word";
+const NORMALIZED: &str = "tokenizer.ggml.added_tokens.normalized";
 const MERGES: &str = "tokenizer.ggml.merges";
 const SCORES: &str = "tokenizer.ggml.scores";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
@@ -316,6 +334,12 @@ fn four_bytes_each<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f 
         Some(other) => Err(wrong_type(key, "array of i32", other)),
         None => Ok(None),
     }
+}
+
+/// How added tokens are found, but for those that stand alone.
+fn added_tokens<'f>(gguf: &Gguf<'f>) -> Result<AddedTokens<'f>, VocabError> {
+    let ids = |key| four_bytes_each(gguf, key).map(Option::unwrap_or_default);
+    Ok(AddedTokens::NONE.with_lstrip(ids(LSTRIP)?).with_rstrip(ids(RSTRIP)?).with_normalized(ids(NORMALIZED)?))
 }
 
 /// The ids of beginning, class, end, separator and unknown text.

@@ -12,7 +12,8 @@
 //! | `wordpiece` | the longest token first | `bert` |
 //!
 //! A text takes this way:
-//! 1. `encode`, `special`: tokens such as `<|endoftext|>` are found in it, and what lies between goes to the kind.
+//! 1. `encode`, `split`, `special`: tokens such as `<|endoftext|>` are found in it, `added` says how, and what lies between
+//!    goes to the kind.
 //! 2. The text is made to look as the model saw texts: `normalizer` with `charsmap` for SentencePiece, `bert` for
 //!    WordPiece, `unicode::nfc` for byte-level BPE if the file or the name of its cuts says so.
 //! 3. It is cut: by `pre` into pieces (about a word each), at white space and signs, or where no token can lie across.
@@ -22,6 +23,7 @@
 //! `hash`), which is built in the arena or was prepared and lies in flash (`index`). `unicode` has the tables of
 //! characters. The way back is `alphabet`, how tokens spell bytes, and `detokenize`.
 
+mod added;
 mod alphabet;
 mod bert;
 mod bpe;
@@ -45,6 +47,7 @@ mod numbers;
 mod pre;
 mod sentencepiece_bpe;
 mod special;
+mod split;
 mod tokens;
 mod unicode;
 mod unigram;
@@ -53,8 +56,10 @@ mod wordpiece;
 
 use nearfield_kernels::Arena;
 
+pub use added::AddedTokens;
 pub use alphabet::TokenBytes;
 pub use bert::BertOptions;
+pub use byte_level_nfc::nfc;
 pub use character_bpe::CharacterOptions;
 pub use detokenize::Detokenizer;
 pub use encode::{EncodeOptions, Encoded};

@@ -1,5 +1,6 @@
 //! The vocabulary as a GGUF file holds it: borrowed arrays of strings.
 
+use super::added::AddedTokens;
 use super::bert::BertOptions;
 use super::character_bpe::CharacterOptions;
 use super::charsmap::Charsmap;
@@ -176,6 +177,8 @@ pub struct Vocab<'f> {
     /// `tokenizer.ggml.add_eos_token` or `add_sep_token`: whether the model wants every text to end with
     /// [`end`](Self::end). Encoders do, unless the file denies both.
     pub add_eos: bool,
+    /// `tokenizer.ggml.added_tokens.*`: how special tokens are found in texts.
+    pub added: AddedTokens<'f>,
     /// `nearfield.tokenizer.index`: what [`Tokenizer::index`](super::Tokenizer::index) gave, for
     /// [`Tokenizer::prepared`](super::Tokenizer::prepared) to check. In packed files.
     pub index: Option<&'f [u8]>,
@@ -204,6 +207,7 @@ impl<'f> Vocab<'f> {
             fuse_unk: false,
             add_bos: false,
             add_eos: false,
+            added: AddedTokens::NONE,
             index: None,
         }
     }
@@ -281,6 +285,9 @@ impl Vocab<'_> {
         }
         if self.spaces.charsmap.is_some_and(|blob| !Charsmap::new(blob).is_some_and(|charsmap| charsmap.is_sound())) {
             return Err(TokenizerError::Charsmap);
+        }
+        if let Some(key) = self.added.wrong(n_tokens) {
+            return Err(TokenizerError::AddedTokens { key, n_tokens });
         }
         let more_ends = self.more_ends().map(|id| ("eos_token_ids", Some(id)));
         for (key, id) in more_ends.chain([

@@ -10,7 +10,7 @@ use super::bert::{self, Class};
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::hash::Hash;
-use super::normalizer::SPACE;
+use super::normalizer::{SPACE, Unit};
 use super::unicode::first_char;
 
 /// Characters of the longest word that is looked at; longer ones are unknown.
@@ -23,40 +23,25 @@ pub(super) fn encode(
     out: &mut Encoding<'_>,
 ) -> Result<(), EncodeError> {
     let mut word = Word::new();
-    let mut end = |word: &mut Word| word.end(tokenizer, out);
-    let mut rest = part.text();
-    while let Some(&byte) = rest.first() {
-        let (char, len) = first_char(rest).unwrap_or((char::REPLACEMENT_CHARACTER, 1));
-        rest = rest.get(len..).unwrap_or_default();
-        if byte.is_ascii_alphanumeric() {
-            word.push(if tokenizer.vocab.bert.lowercase { char.to_ascii_lowercase() } else { char });
-            continue;
-        }
-        match bert::class(char) {
-            Class::Removed => {}
-            Class::Space => end(&mut word)?,
-            class => {
-                if class == Class::Chinese {
-                    end(&mut word)?;
-                }
-                for char in bert::normalized(char, tokenizer.vocab.bert) {
-                    match bert::class(char) {
-                        Class::Space => end(&mut word)?,
-                        Class::Punctuation => {
-                            end(&mut word)?;
-                            word.push(char);
-                            end(&mut word)?;
-                        }
-                        _ => word.push(char),
-                    }
-                }
-                if class == Class::Chinese {
-                    end(&mut word)?;
-                }
+    for (units, special) in part.split_stream(tokenizer, bert::Normalized::new(part.text(), tokenizer.vocab.bert)) {
+        for unit in units {
+            let Unit::Char(char) = unit else { continue };
+            let class = if char.is_ascii_alphanumeric() { Class::Other } else { bert::class(char) };
+            let is_alone = class == Class::Punctuation;
+            if is_alone || class == Class::Space {
+                word.end(tokenizer, out)?;
+            }
+            if class != Class::Space {
+                word.push(char);
+            }
+            if is_alone {
+                word.end(tokenizer, out)?;
             }
         }
+        word.end(tokenizer, out)?;
+        special.map_or(Ok(()), |token| out.push(token))?;
     }
-    end(&mut word)
+    Ok(())
 }
 
 /// See [`Row::room`](super::kind::Row::room).

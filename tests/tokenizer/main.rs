@@ -1,5 +1,6 @@
 //! The tokenizer against other programs, against a literal BPE, and against whatever bytes a file or a text may hold.
 
+mod added;
 mod cases;
 mod defined;
 mod ends;

@@ -3,6 +3,7 @@
 //!
 //! The folders hold configurations and shapes; weights are drawn again, the bits of the reference.
 
+mod added;
 #[path = "../common/hugging_face.rs"]
 mod hugging_face;
 #[allow(dead_code)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::hugging_face::{self, Tensor};
 use crate::{nearfield, path};
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families/tokenizers")
 }
 
@@ -26,6 +26,14 @@ const FILES: [&str; 7] = [
 
 /// A model with this tokenizer and weights that say nothing.
 fn convert(name: &str, folder: &Path) -> Result<PathBuf, String> {
+    prepare(name, folder);
+    let file = folder.join("out.gguf");
+    nearfield(&["convert", path(folder), "-o", path(&file)])?;
+    Ok(file)
+}
+
+/// Its checkpoint.
+pub fn prepare(name: &str, folder: &Path) {
     const N_VOCAB: usize = 512;
     let shapes: [(&str, &[usize]); 11] = [
         ("transformer.wte.weight", &[N_VOCAB, 8]),
@@ -51,13 +59,10 @@ fn convert(name: &str, folder: &Path) -> Result<PathBuf, String> {
     for file in FILES.iter().filter(|file| self::folder().join(name).join(file).is_file()) {
         fs::copy(self::folder().join(name).join(file), folder.join(file)).unwrap();
     }
-    let file = folder.join("out.gguf");
-    nearfield(&["convert", path(folder), "-o", path(&file)])?;
-    Ok(file)
 }
 
 /// The ids of a text, whatever is in it.
-fn tokenize(file: &Path, text: &str, special: bool) -> Result<Vec<u64>, String> {
+pub fn tokenize(file: &Path, text: &str, special: bool) -> Result<Vec<u64>, String> {
     let input = file.with_extension("txt");
     fs::write(&input, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));

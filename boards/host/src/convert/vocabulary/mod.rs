@@ -1,8 +1,9 @@
 //! The vocabulary of a Hugging Face directory, and how GGUF files say it.
 //!
 //! Sources, the first that is there: sentencepiece's own model, `tokenizer.json`, `vocab.json` and `merges.txt`, `vocab.txt`.
-//! Around each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`special`] reads.
+//! Around each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`added`] and [`special`] read.
 
+mod added;
 mod base64;
 mod chat_template;
 mod lists;
@@ -116,6 +117,8 @@ pub struct Vocabulary {
     pub unknown: Option<usize>,
     /// Of merges: whether several of them in a row are one.
     pub fuse_unknown: bool,
+    /// How tokens that were added are found.
+    pub added: added::AddedTokens,
     /// By the names that `tokenizer_config.json` has for them, such as `bos` and `cls`.
     pub special: special::Special,
 }
@@ -124,7 +127,7 @@ impl Vocabulary {
     /// Reads it from the directory of a model with `n_vocab` rows of embeddings; `pre` is the family's own pre-tokenizer.
     pub fn read(directory: &Path, config: &Config, n_vocab: usize, pre: &str) -> Result<Self> {
         let mut vocabulary = Self::read_tokens(directory, pre)?;
-        special::add_tokens(directory, &mut vocabulary)?;
+        added::add_tokens(directory, &mut vocabulary, n_vocab)?;
         let n_tokens = vocabulary.tokens.len();
         ensure!(
             n_tokens <= n_vocab,
@@ -135,6 +138,7 @@ impl Vocabulary {
             vocabulary.make_room(id);
         }
         special::find(directory, config, &mut vocabulary)?;
+        added::normalize(&mut vocabulary);
         Ok(vocabulary)
     }
 
@@ -170,6 +174,7 @@ impl Vocabulary {
             lowercase: false,
             unknown: None,
             fuse_unknown: false,
+            added: added::AddedTokens::default(),
             special: special::Special::default(),
         }
     }
@@ -243,6 +248,7 @@ impl Vocabulary {
         if self.unknown.is_some() || self.merges_characters() {
             out.meta("tokenizer.ggml.fuse_unknown", Value::Bool(self.fuse_unknown));
         }
+        self.added.write(&self.tokens, out);
         self.special.write(out);
     }
 

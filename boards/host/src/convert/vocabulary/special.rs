@@ -1,22 +1,22 @@
-//! Tokens with a meaning: those added to a vocabulary, and the ids of the beginning, the end and others.
+//! Tokens with a meaning: the ids of the beginning, the end and others.
 //!
 //! They are said in many files. Of ids: `tokenizer_config.json`, `special_tokens_map.json` (by text), `generation_config.json`,
 //! `config.json` (by number), the vocabulary's own file; the first that says one counts. Of ends, all do.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nearfield::gguf::{Value as Meta, ValueType};
 use serde_json::Value;
 
 use super::chat_template::ChatTemplates;
 use super::lists::token_id;
-use super::{Algorithm, Kind, Token, Vocabulary};
-use crate::convert::config::{Config, read_json};
+use super::{Algorithm, Kind, Vocabulary};
+use crate::convert::config::Config;
 use crate::gguf_out::GgufOut;
 
 /// Names in Hugging Face's files (`bos_token`, `bos_token_id`) and GGUF's keys. The spelling of the fourth is GGUF's own.
-const NAMES: [(&str, &str); 9] = [
+pub const NAMES: [(&str, &str); 9] = [
     ("bos", "tokenizer.ggml.bos_token_id"),
     ("eos", "tokenizer.ggml.eos_token_id"),
     ("unk", "tokenizer.ggml.unknown_token_id"),
@@ -119,54 +119,6 @@ impl Special {
     }
 }
 
-/// Adds the tokens that `added_tokens.json` and `tokenizer_config.json` name beside the vocabulary's file.
-pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary) -> Result<()> {
-    let path = directory.join("added_tokens.json");
-    if path.is_file()
-        && let Value::Object(added) = read_json(&path)?
-    {
-        for (text, id) in &added {
-            let id = token_id(id).with_context(|| format!("{}: the id of {text:?} is {id}", path.display()))?;
-            add(vocabulary, id, text, false);
-        }
-    }
-    let path = directory.join("tokenizer_config.json");
-    let settings = Config::read_if_there(&path)?;
-    if let Some(Value::Object(added)) = settings.value("added_tokens_decoder") {
-        for (id, token) in added {
-            let text = token.get("content").and_then(Value::as_str);
-            let number = id.parse::<u64>().ok().and_then(|id| token_id(&id.into()));
-            let (Some(text), Some(number)) = (text, number) else {
-                return Err(
-                    settings.refuse(format_args!("`added_tokens_decoder` has {id:?}: {token}, not a token and its id"))
-                );
-            };
-            add(vocabulary, number, text, token.get("special") == Some(&Value::Bool(true)));
-        }
-    }
-    Ok(())
-}
-
-/// The score of a token that was added to a sentencepiece model: its own user-defined pieces are cut with all others, and this
-/// one is found before them. llama.cpp's converter gives it, too.
-const ADDED_SCORE: f32 = -1000.0;
-
-/// A token that is found in a text before all others; in a prompt it counts only if it is not a control token.
-pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool) {
-    let had = |kind: Kind| vocabulary.tokens.get(id).is_some_and(|token| token.kind == kind && token.text == text);
-    // The unknown token stays that, whatever the list of added ones says: sentencepiece never reads it in a text. Its own
-    // pieces stay what they are, too.
-    if had(Kind::Unknown) || had(Kind::UserDefined) && !is_control {
-        return;
-    }
-    let kind = if is_control || had(Kind::Control) { Kind::Control } else { Kind::UserDefined };
-    let score = match vocabulary.algorithm {
-        Algorithm::SentencePieceBpe | Algorithm::Unigram => ADDED_SCORE,
-        Algorithm::Merges | Algorithm::WordPiece => 0.0,
-    };
-    vocabulary.set(id, Token { text: text.into(), kind, score });
-}
-
 /// Finds the ids and the rest that the files around a vocabulary say.
 pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> Result<()> {
     let read = |name: &str| Config::read_if_there(&directory.join(name));
@@ -225,7 +177,7 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
 }
 
 /// A token by its text, which may lie in an object with how it is found.
-fn text_of(value: &Value) -> Option<&str> {
+pub fn text_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 

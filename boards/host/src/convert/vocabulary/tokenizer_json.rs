@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use nearfield::tokenizer::PreTokenizer;
 use serde_json::{Map, Value, json};
 
+use super::added::{Flags, add};
 use super::lists::{BERT, mark_bert_tokens, set_ids, token_id};
-use super::special::add;
 use super::{Algorithm, Bert, Kind, Normalizer, Token, Vocabulary, WHITESPACE, WHITESPACE_SPLIT, base64};
 use crate::convert::config::{Config, read_json};
 use crate::report;
@@ -38,7 +38,8 @@ fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
         let (Some(id), Some(text)) = (id, token.get("content").and_then(Value::as_str)) else {
             bail!("an added token is {token}, without an id or a content");
         };
-        add(&mut vocabulary, id, text, token.get("special") == Some(&json!(true)));
+        let is_special = token.get("special") == Some(&json!(true));
+        add(&mut vocabulary, id, text, is_special, Flags::of(token, is_special));
     }
     around(json.get("post_processor"), &mut vocabulary);
     Ok(vocabulary)

@@ -1,0 +1,116 @@
+//! How tokens that were added to a vocabulary are found in texts: what Hugging Face's `AddedToken` says.
+//!
+//! Source: `added_vocabulary.rs` of Hugging Face's `tokenizers`.
+
+use super::unicode::is_word;
+
+/// Ids of tokens: `u32`, little-endian, ascending.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ids<'f>(&'f [u8]);
+
+impl Ids<'_> {
+    const EMPTY: Self = Self(&[]);
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))
+    }
+
+    fn has(&self, id: u32) -> bool {
+        self.0.as_chunks().0.binary_search_by_key(&id, |id| u32::from_le_bytes(*id)).is_ok()
+    }
+}
+
+/// How tokens that were added to a vocabulary are found, beside where their text stands: `tokenizer.ggml.added_tokens.*`, keys
+/// of ours.
+///
+/// Each list has the ids of some control and user-defined tokens as `u32`, little-endian, in ascending order.
+///
+/// ```
+/// # use nearfield::tokenizer::AddedTokens;
+/// let ids: Vec<u8> = [3u32, 17].into_iter().flat_map(u32::to_le_bytes).collect();
+/// let added = AddedTokens::NONE.with_lstrip(&ids).with_single_word(&ids);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct AddedTokens<'f> {
+    lstrip: Ids<'f>,
+    rstrip: Ids<'f>,
+    single_word: Ids<'f>,
+    normalized: Ids<'f>,
+    /// Whether a character is part of a word: here, so that a program that knows no single words has no table of characters.
+    is_word: fn(char) -> bool,
+}
+
+impl<'f> AddedTokens<'f> {
+    /// No token is found in another way than by its text.
+    pub const NONE: Self = Self {
+        lstrip: Ids::EMPTY,
+        rstrip: Ids::EMPTY,
+        single_word: Ids::EMPTY,
+        normalized: Ids::EMPTY,
+        is_word: |_| false,
+    };
+
+    /// With tokens that take the white space before them.
+    pub const fn with_lstrip(self, ids: &'f [u8]) -> Self {
+        Self { lstrip: Ids(ids), ..self }
+    }
+
+    /// With tokens that take the white space behind them.
+    pub const fn with_rstrip(self, ids: &'f [u8]) -> Self {
+        Self { rstrip: Ids(ids), ..self }
+    }
+
+    /// With tokens that are found only where no letter, digit, mark or `_` stands next to them.
+    pub const fn with_single_word(self, ids: &'f [u8]) -> Self {
+        Self { single_word: Ids(ids), is_word, ..self }
+    }
+
+    /// With tokens that are found in the text as the tokenizer normalizes it, once all others are found in the text as it
+    /// stands. The vocabulary has them as they are when normalized.
+    pub const fn with_normalized(self, ids: &'f [u8]) -> Self {
+        Self { normalized: Ids(ids), ..self }
+    }
+
+    /// Whether some are found in normalized text.
+    pub(super) fn has_normalized(&self) -> bool {
+        !self.normalized.0.is_empty()
+    }
+
+    pub(super) fn is_normalized(&self, id: u32) -> bool {
+        self.normalized.has(id)
+    }
+
+    pub(super) fn takes_space_before(&self, id: u32) -> bool {
+        self.lstrip.has(id)
+    }
+
+    pub(super) fn takes_space_behind(&self, id: u32) -> bool {
+        self.rstrip.has(id)
+    }
+
+    /// Whether a token may stand between these two characters.
+    pub(super) fn may_stand(&self, id: u32, before: Option<char>, behind: Option<char>) -> bool {
+        !self.single_word.has(id) || ![before, behind].into_iter().flatten().any(self.is_word)
+    }
+
+    /// The key of a list that is not of ascending ids below `n_tokens`, if there is one.
+    pub(super) fn wrong(&self, n_tokens: usize) -> Option<&'static str> {
+        let lists = [
+            ("lstrip", self.lstrip),
+            ("rstrip", self.rstrip),
+            ("single_word", self.single_word),
+            ("normalized", self.normalized),
+        ];
+        let is_right = |ids: Ids<'_>| {
+            let in_order = ids.iter().zip(ids.iter().skip(1)).all(|(id, next)| id < next);
+            in_order && ids.iter().all(|id| (id as usize) < n_tokens) && ids.0.len().is_multiple_of(4)
+        };
+        lists.into_iter().find(|(_, ids)| !is_right(*ids)).map(|(key, _)| key)
+    }
+}
+
+impl Default for AddedTokens<'_> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
