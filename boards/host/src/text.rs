@@ -1,5 +1,6 @@
 //! The tokenizer of a model file.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, Read, stdin};
@@ -70,11 +71,15 @@ impl Notes {
         let tokens = self.encode(tokenizer, text, options)?;
         if !options.parse_special && self.named.is_none() {
             let plain = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, ..options };
-            let with_names = encode(tokenizer, text, plain)?;
-            let is_control = |&&token: &&u32| tokenizer.token_type(token) == Ok(TokenType::Control);
-            let name = |token: &u32| tokenizer.bytes(*token).map(|bytes| bytes.collect::<Vec<u8>>());
-            let named = with_names.iter().find(is_control).map(name).transpose()?;
-            self.named = named.map(|name| String::from_utf8_lossy(&name).into_owned());
+            let with_names: BTreeSet<u32> = encode(tokenizer, text, plain)?.into_iter().collect();
+            let is_control = |token: &u32| tokenizer.token_type(*token) == Ok(TokenType::Control);
+            for token in with_names.into_iter().filter(is_control) {
+                let name: Vec<u8> = tokenizer.bytes(token)?.collect();
+                // A token for what is unknown stands for other letters than its name's.
+                if text.windows(name.len().max(1)).any(|letters| letters == name) {
+                    self.named = Some(String::from_utf8_lossy(&name).into_owned());
+                }
+            }
         }
         Ok(tokens)
     }

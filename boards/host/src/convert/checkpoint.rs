@@ -226,7 +226,12 @@ fn nothing_to_read(directory: &Path) -> String {
 pub fn check_directory(directory: &Path) -> Result<()> {
     let shown = directory.display();
     let metadata = fs::metadata(directory).with_context(|| format!("cannot open {shown}"))?;
-    ensure!(metadata.is_dir(), "{shown} is not a directory");
+    if !metadata.is_dir() {
+        match directory.extension().and_then(|end| end.to_str()) {
+            Some("gguf") => bail!("{shown} is a GGUF file already: `nearfield quantize` makes other types of one"),
+            _ => bail!("{shown} is not a directory: give the folder that holds config.json and the weights"),
+        }
+    }
     let has = |name: &str| directory.join(name).exists();
     if has("adapter_config.json") {
         let adapter = Config::read(&directory.join("adapter_config.json"))?;

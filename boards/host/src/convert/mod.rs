@@ -54,6 +54,9 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
     {
         encoder.pooling = pooling;
     }
+    if hparams.encoder.is_some() {
+        pooling::tell_what_is_left_out(directory, hparams.n_ctx)?;
+    }
     hparams.check().map_err(|why| config.refuse(why))?;
     let tensors = tensors::plan(family, &hparams, &checkpoint)?;
     let vocabulary = Vocabulary::read(directory, &config, hparams.n_vocab, family.pre)?;

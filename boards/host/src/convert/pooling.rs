@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::config::{Config, read_json};
 use super::families::Pooling;
+use crate::report::note;
 
 /// Where the pooling is configured if `modules.json` is not there.
 const USUAL: &str = "1_Pooling";
@@ -48,6 +49,9 @@ pub fn read(directory: &Path) -> Result<Option<Pooling>> {
         }
     }
     match &names[..] {
+        [] if config.value("pooling_mode_mean_tokens").is_some() => {
+            Err(config.refuse(format_args!("no pooling: none of its flags is true, so that no vector is made")))
+        }
         // A configuration without a word: the class's default.
         [] => Ok(Some(Pooling::Mean)),
         [name] => {
@@ -61,6 +65,35 @@ pub fn read(directory: &Path) -> Result<Option<Pooling>> {
             several.join(", ")
         ))),
     }
+}
+
+/// Says what else such a folder does with texts, which no file can say: prompts and a length at which it cuts.
+///
+/// # Errors
+/// For files that are not JSON.
+pub fn tell_what_is_left_out(directory: &Path, n_ctx: usize) -> Result<()> {
+    let read = |name: &str| match directory.join(name) {
+        path if path.is_file() => Config::read(&path).map(Some),
+        _ => Ok(None),
+    };
+    if let Some(config) = read("config_sentence_transformers.json")?
+        && let Some(Value::String(name)) = config.value("default_prompt_name")
+        && let Some(prompt) = config.value("prompts").and_then(|prompts| prompts.get(name)).and_then(Value::as_str)
+        && !prompt.is_empty()
+    {
+        note(format_args!(
+            "sentence-transformers puts {prompt:?} before each text of this model: give it with the text"
+        ));
+    }
+    if let Some(config) = read("sentence_bert_config.json")?
+        && let Some(limit) = config.value("max_seq_length").and_then(Value::as_u64)
+        && limit < n_ctx as u64
+    {
+        note(format_args!(
+            "sentence-transformers cuts texts of this model after {limit} tokens; nearfield reads {n_ctx}"
+        ));
+    }
+    Ok(())
 }
 
 /// The folder of the pooling, by `modules.json` or its usual name; `None` where the rows are not pooled.

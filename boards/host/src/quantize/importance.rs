@@ -52,7 +52,10 @@ impl Importances {
     /// When none of them has.
     pub fn tell(&self, n_quantized: usize, missing: &[&str]) -> Result<()> {
         let (file, n) = (&self.file, missing.len());
-        ensure!(n == 0 || n < n_quantized, "{file} has nothing for any of the {n} matrices: it is another model's");
+        ensure!(
+            n == 0 || n < n_quantized,
+            "{file} has nothing for any of the {n} matrices: it is another model's, or made of no text"
+        );
         if n > 0 {
             let (shown, rest) = missing.split_at(n.min(3));
             let more = if rest.is_empty() { "" } else { ", ..." };
@@ -119,6 +122,6 @@ mod tests {
         assert_eq!([found.of("a", 1).unwrap(), found.of("b", 1).unwrap()], [None, None]);
         assert!(found.tell(2, &["a"]).is_ok());
         let error = found.tell(2, &["a", "b"]).unwrap_err().to_string();
-        assert_eq!(error, "im.gguf has nothing for any of the 2 matrices: it is another model's");
+        assert_eq!(error, "im.gguf has nothing for any of the 2 matrices: it is another model's, or made of no text");
     }
 }

@@ -178,7 +178,14 @@ fn the_file_says_what_the_folder_says() {
 fn folders_that_hold_no_model() {
     let f = Folder::new();
     f.fails("convert none -o out.gguf", 1, "cannot open none: No such file");
-    f.fails("convert tiny.gguf -o out.gguf", 1, "tiny.gguf is not a directory");
+    f.fails("convert tiny.gguf -o out.gguf", 1, "tiny.gguf is a GGUF file already: `nearfield quantize` makes");
+    f.write("model.safetensors", b"");
+    f.fails(
+        "convert model.safetensors -o out.gguf",
+        1,
+        "model.safetensors is not a directory: give the folder that holds",
+    );
+    fs::remove_file(f.path().join("model.safetensors")).unwrap();
     fs::create_dir(f.path().join("model")).unwrap();
     fails(&f, "cannot read model/config.json: No such file");
     f.write("model/config.json", b"{");

@@ -78,6 +78,16 @@ fn a_control_token_that_is_read_as_letters_is_told() {
     }
 }
 
+/// The unknown token stands for letters that nobody has called by its name.
+#[test]
+fn what_is_unknown_names_no_token() {
+    let f = Folder::new();
+    f.write("bert.gguf", &tiny::bert());
+    let told =
+        |text: &str| f.stderr(&format!("tokenize bert.gguf -p {text}")).matches("names the control token").count();
+    assert_eq!([told("世"), told("世[UNK]"), told("[SEP]")], [0, 1, 1]);
+}
+
 /// A converter's stand-in for a name that it did not know: the architecture knows how its models cut texts.
 #[test]
 fn a_default_pre_tokenizer_is_that_of_the_family() {

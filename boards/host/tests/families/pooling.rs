@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use nearfield::Gguf;
 use nearfield::gguf::Value as Meta;
@@ -54,6 +55,7 @@ fn a_folder_says_how_its_rows_are_pooled() {
         (flags(&["max_tokens"]), "pooling by max: only mean, cls and lasttoken can be converted"),
         (json!({"pooling_mode": "weightedmean"}), "pooling by weightedmean: only mean"),
         (json!({"pooling_mode": "mean_sqrt_len_tokens"}), "pooling by mean_sqrt_len_tokens: only mean"),
+        (flags(&[]), "no pooling: none of its flags is true"),
         (flags(&["cls_token", "mean_tokens"]), "several poolings behind each other (mean, cls): only one"),
         (json!({"pooling_mode": ["mean", "max"]}), "several poolings behind each other (mean, max): only one"),
         (json!({"pooling_mode": "mean", "include_prompt": false}), "`include_prompt` is false: only true"),
@@ -96,4 +98,36 @@ fn the_file_embeds_as_it_says() {
         |more: &[&str]| nearfield(&[&["embed", file.to_str().unwrap(), "--tokens", "1,2,3,4"], more].concat()).unwrap();
     assert_eq!(embed(&[]), embed(&["--pooling", "cls"]));
     assert_ne!(embed(&[]), embed(&["--pooling", "mean"]));
+}
+
+#[test]
+fn prompts_and_lengths_that_no_file_can_say_are_told() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = encoder(temporary.path());
+    let told = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_nearfield"))
+            .args(["convert", folder.to_str().unwrap(), "--force", "-o"])
+            .arg(folder.with_extension("gguf"))
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let lines = String::from_utf8(output.stderr).unwrap();
+        lines.lines().filter(|line| line.contains("sentence-transformers")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let prompts = |default: Value| {
+        let config = json!({"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": default});
+        write_json(&folder, "config_sentence_transformers.json", &config);
+    };
+    assert_eq!(told(), [""; 0]);
+    for default in [json!(null), json!("document")] {
+        prompts(default);
+        assert_eq!(told(), [""; 0]);
+    }
+    prompts(json!("query"));
+    write_json(&folder, "sentence_bert_config.json", &json!({"max_seq_length": 16, "do_lower_case": false}));
+    let want = [
+        "sentence-transformers puts \"query: \" before each text of this model: give it with the text",
+        "sentence-transformers cuts texts of this model after 16 tokens; nearfield reads 8192",
+    ];
+    assert_eq!(told(), want);
 }
