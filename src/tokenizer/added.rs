@@ -15,6 +15,7 @@ impl Ids<'_> {
         self.0.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))
     }
 
+    #[inline(never)]
     fn has(&self, id: u32) -> bool {
         self.0.as_chunks().0.binary_search_by_key(&id, |id| u32::from_le_bytes(*id)).is_ok()
     }

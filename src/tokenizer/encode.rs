@@ -126,22 +126,32 @@ impl Tokenizer<'_, '_> {
         })
     }
 
-    /// The special tokens that `text` begins with, the longest first: their lengths and ids.
-    pub(super) fn special_at(&self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
-        let may_begin = self.special.may_begin(&mut text);
-        let found = may_begin.then(|| self.tokens.special().matches(text));
-        found.into_iter().flatten().filter(|(_, id)| !self.hidden.contains(id))
+    /// The longest special token that `text` begins with and that `is_wanted`: its length and id.
+    pub(super) fn special_at(&self, mut text: impl Bytes, is_wanted: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
+        if !self.special.may_begin(&mut text) {
+            return None;
+        }
+        let is_wanted = |&(_, id): &(usize, u32)| !self.hidden.contains(&id) && is_wanted(id);
+        self.tokens.special().matches(text).find(is_wanted)
     }
 
-    /// The user-defined tokens that are pieces of text and that `text` begins with, the longest first.
-    pub(super) fn pieces_at(&self, text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
-        self.special_at(text).filter(|&(_, id)| self.vocab.type_of(id) == TokenType::UserDefined && self.is_piece(id))
+    /// The longest user-defined token that is a piece of text and that `text` begins with.
+    pub(super) fn piece_at(&self, text: impl Bytes) -> Option<(usize, u32)> {
+        self.special_at(text, |id| self.is_piece(id))
     }
 
-    /// Whether a user-defined token is a piece of text among others. One that was added to a SentencePiece model is not, and
+    /// All of them, the longest first.
+    pub(super) fn pieces_at(&self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
+        let found = self.special.may_begin(&mut text).then(|| self.tokens.special().matches(text));
+        found.into_iter().flatten().filter(|&(_, id)| !self.hidden.contains(&id) && self.is_piece(id))
+    }
+
+    /// Whether a token is user-defined and a piece of text among others. One that was added to a SentencePiece model is not, and
     /// what converters give it for a score tells it apart.
     pub(super) fn is_piece(&self, id: u32) -> bool {
-        self.vocab.kind.row().defines_pieces && self.vocab.score(id) != ADDED
+        self.vocab.kind.row().defines_pieces
+            && self.vocab.type_of(id) == TokenType::UserDefined
+            && self.vocab.score(id) != ADDED
     }
 
     /// The token that a byte is without merges; for SentencePiece the one that stands for it where characters have none.

@@ -154,7 +154,8 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     /// the file's.
     ///
     /// As strict as Hugging Face's `tokenizers`: both sides and the product of a merge must be tokens. Of tokens with
-    /// the same text, and of merges of the same pair, the last counts.
+    /// the same text, and of merges of the same pair, the last counts; control and user-defined tokens are found in texts whether
+    /// or not others are spelled as they are.
     pub fn new(vocab: Vocab<'f>, arena: &mut Arena<'a>) -> Result<Self, TokenizerError> {
         let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
         let small = u32::try_from(vocab.tokens.n_bytes()).is_ok() && n_tokens <= fallback::MAX_TOKENS;

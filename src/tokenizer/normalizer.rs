@@ -109,7 +109,7 @@ impl<'t> Normalized<'t> {
             if self.rest.is_empty() {
                 return None;
             }
-            let defined = self.tokenizer.pieces_at(self.rest).next().map(|(len, _)| len);
+            let defined = self.tokenizer.piece_at(self.rest).map(|(len, _)| len);
             let defined = defined.and_then(|len| Some((len, self.rest.get(..len)?)));
             let found = defined.or_else(|| self.charsmap.longest_match(self.rest));
             let first = || first_char(self.rest).map(|(_, len)| (len, self.rest.get(..len).unwrap_or_default()));

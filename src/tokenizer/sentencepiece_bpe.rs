@@ -26,7 +26,7 @@ pub(super) fn encode(
     let mut units = Normalized::new(tokenizer, part);
     let mut n = 0;
     loop {
-        if let Some((len, token)) = tokenizer.pieces_at(Ahead::new(units.clone())).next() {
+        if let Some((len, token)) = tokenizer.piece_at(Ahead::new(units.clone())) {
             merge(tokenizer, out, &mut n)?;
             out.push(token)?;
             skip(&mut units, len);

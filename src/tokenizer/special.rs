@@ -83,6 +83,8 @@ impl<'f, 'a> SpecialTable<'f, 'a> {
         self.numbers.get(self.first + at)
     }
 
+    /// Called from several places, each of which the compiler would give the whole walk to a token.
+    #[inline(never)]
     fn text(&self, at: usize) -> &'f [u8] {
         self.id(at).and_then(|id| self.list.get(id)).unwrap_or_default()
     }

@@ -30,7 +30,7 @@ impl Tokenizer<'_, '_> {
 
     /// The longest of the wanted tokens that `text` begins with: its length and id.
     fn wanted_at(&self, text: impl Bytes, wanted: Wanted) -> Option<(usize, u32)> {
-        self.special_at(text).find(|&(_, id)| {
+        self.special_at(text, |id| {
             let is_wanted = match self.vocab.type_of(id) {
                 TokenType::UserDefined => !self.is_piece(id),
                 TokenType::Control => wanted.control,

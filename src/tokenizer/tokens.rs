@@ -89,9 +89,9 @@ impl<'f, 'a> TokenTable<'f, 'a> {
         SpecialTable::new(self.list, self.numbers, self.n_slots)
     }
 
-    /// The id of the token whose text is all `parts` in a row.
+    /// The id of the token whose text is all `parts` in a row; a special one, if there is no other.
     pub fn find(&self, parts: &[&[u8]]) -> Option<u32> {
-        self.find_plain(parts).max(self.special().find(parts))
+        self.find_plain(parts).or_else(|| self.special().find(parts))
     }
 
     /// The id of the token, not special, whose text is all `parts` in a row.

@@ -127,6 +127,10 @@ fn white_space_words_and_capitals() {
         assert_eq!(encode(t, "words sword", PARSE).unwrap(), [1, 2, 3, 4, 5, 0, 5, 1, 2, 3, 4]);
         assert_eq!(encode(t, "s word, word", PARSE).unwrap(), [5, 0, 7, 0, 7]);
     });
+    // A token that is normalized to a letter is no letter.
+    with("byte-level-nfc", &letters("aKĠ"), &[token("K", [false, false, true, true])], |t| {
+        assert_eq!(encode(t, "aK K aK \u{212a}", PARSE).unwrap(), [0, 1, 2, 3, 2, 0, 1, 2, 3]);
+    });
     let base = Base { tokens: ["[UNK]", "▁a", "s"].map(String::from).into(), merges: vec![] };
     with("wordpiece", &base, &[token("newword", [false, false, false, true])], |t| {
         for text in ["a NewWord a", "a newword a", "aNEWWÖRDa"] {
