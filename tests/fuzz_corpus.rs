@@ -151,6 +151,25 @@ fn vocabulary(pre: &str, arch: &str) -> Writer {
         .meta("tokenizer.ggml.add_bos_token", Value::Bool(true))
 }
 
+/// A vocabulary of another kind, with tokens that are user-defined (4) or control tokens (3), found in every way.
+fn other_kind(model: &str, pre: &str) -> Writer {
+    let tokens = ["<unk>", "▁a", "b", "▁", "ab", "<x>", "▁▁", "ab▁", "a", "s", "word", "ö", "ab <y>"].map(String::from);
+    let scores = [0.0, -1.0, -2.0, -2.5, -1.5, 0.0, 0.0, 0.0, -3.0, -4.0, 0.0, -5.0, -1000.0].map(Value::F32);
+    Writer::new(3)
+        .meta("general.architecture", Value::string("mpt"))
+        .meta("tokenizer.ggml.model", Value::string(model))
+        .meta("tokenizer.ggml.pre", Value::string(pre))
+        .meta("tokenizer.ggml.tokens", Value::strings(&tokens))
+        .meta("tokenizer.ggml.token_type", Value::i32s(&[2, 1, 1, 1, 1, 3, 4, 4, 1, 1, 4, 1, 4]))
+        .meta("tokenizer.ggml.scores", Value::Array(6, scores.into()))
+        .meta("tokenizer.ggml.merges", Value::strings(&["a b".into()]))
+        .meta("tokenizer.ggml.unknown_token_id", Value::U32(0))
+        .meta("tokenizer.ggml.added_tokens.lstrip", Value::i32s(&[5, 12]))
+        .meta("tokenizer.ggml.added_tokens.rstrip", Value::i32s(&[6]))
+        .meta("tokenizer.ggml.added_tokens.single_word", Value::i32s(&[10]))
+        .meta("tokenizer.ggml.added_tokens.normalized", Value::i32s(&[7, 10]))
+}
+
 /// Every type of metadata, with no tensors.
 fn metadata() -> Vec<u8> {
     Writer::new(2)
@@ -188,6 +207,17 @@ fn write_seeds() {
         let file = vocabulary(pre, "bloom").finish();
         let input = [&(text.len() as u16).to_le_bytes(), text.as_bytes(), &file].concat();
         write("tokenizer", pre, &input);
+    }
+    for (name, model, pre) in [
+        ("sentencepiece-bpe", "llama", "default"),
+        ("unigram", "t5", "default"),
+        ("wordpiece", "bert", "jina-v2-en"),
+        ("characters", "whitespace", "whitespace"),
+        ("nfc", "gpt2", "mpt"),
+    ] {
+        let text = "ab <x>  a word words o\u{308} ab▁ab <y>  Word ÖAB";
+        let file = other_kind(model, pre).finish();
+        write("tokenizer", name, &[&(text.len() as u16).to_le_bytes(), text.as_bytes(), &file].concat());
     }
     let pocket = File::new(include_bytes!("../models/pocket.gguf"));
     for (name, kv, ring, n_sinks, n) in [
