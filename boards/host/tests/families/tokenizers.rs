@@ -26,7 +26,18 @@ const FILES: [&str; 7] = [
 
 /// A model with this tokenizer and weights that say nothing.
 fn convert(name: &str, folder: &Path) -> Result<PathBuf, String> {
+    convert_changed(name, &json!({}), folder)
+}
+
+/// The same with these settings of `tokenizer.json` changed.
+fn convert_changed(name: &str, changes: &Value, folder: &Path) -> Result<PathBuf, String> {
     prepare(name, folder);
+    for (place, value) in changes.as_object().unwrap() {
+        let tokenizer = fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+        let mut tokenizer: Value = serde_json::from_str(&tokenizer).unwrap();
+        *tokenizer.pointer_mut(place).unwrap() = value.clone();
+        hugging_face::write_json(folder, "tokenizer.json", &tokenizer);
+    }
     let file = folder.join("out.gguf");
     nearfield(&["convert", path(folder), "-o", path(&file)])?;
     Ok(file)
@@ -99,6 +110,74 @@ fn check(name: &str) {
         }
     }
     assert!(failures.is_empty(), "{name}: {} of {} texts\n{}", failures.len(), cases().len(), failures.join("\n"));
+}
+
+#[test]
+fn settings_of_a_tokenizer_are_kept() {
+    let cases = fs::read_to_string(folder().join("changes.jsonl")).unwrap();
+    for case in cases.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let (name, text) = (case["name"].as_str().unwrap(), case["text"].as_str().unwrap());
+        let want: Vec<u64> = serde_json::from_value(case["ids"].clone()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = convert_changed(name, &case["changes"], folder.path()).unwrap();
+        assert_eq!(tokenize(&file, text, true).unwrap(), want, "{case}");
+    }
+    assert_eq!(cases.lines().count(), 14);
+}
+
+/// As `transformers` 5.24 does.
+#[test]
+fn classes_put_ends_around_texts_where_no_file_says_so() {
+    let end = "<|endoftext|>";
+    let settings =
+        |class: &str| json!({"tokenizer_class": class, "bos_token": end, "eos_token": end, "unk_token": end});
+    let mut begins = settings("GPT2Tokenizer");
+    begins["add_bos_token"] = json!(true);
+    let (body, of_json) = (&[330, 69, 289, 79, 347, 76][..], &[334, 73, 293, 83, 351, 80][..]);
+    for (name, settings, want) in [
+        ("gpt-2-lists", settings("GPT2Tokenizer"), body.to_vec()),
+        ("gpt-2-lists", begins.clone(), [&[0], body].concat()),
+        ("gpt-2-lists", settings("RobertaTokenizer"), [&[0], body, &[0]].concat()),
+        // `tokenizer.json` counts.
+        ("gpt-2", begins, body.to_vec()),
+        ("roberta", json!({"add_bos_token": false, "add_eos_token": false}), [&[0], of_json, &[2]].concat()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(name, folder.path());
+        hugging_face::write_json(folder.path(), "tokenizer_config.json", &settings);
+        let file = folder.path().join("out.gguf");
+        nearfield(&["convert", path(folder.path()), "-o", path(&file)]).unwrap();
+        assert_eq!(tokenize(&file, "the model", true).unwrap(), want, "{name} {settings}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_kept_are_refused() {
+    let text = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
+    let two = json!([text("[CLS]"), text("[MASK]"), {"Sequence": {"id": "A", "type_id": 0}}]);
+    let ids = json!({"[CLS]": {"ids": [2]}, "[MASK]": {"ids": [4]}});
+    for (name, place, value, want) in [
+        ("bert", "/pre_tokenizer", json!({"type": "WhitespaceSplit"}), "its `pre_tokenizer` is not BERT's"),
+        ("bert", "/model/max_input_chars_per_word", json!(200), "`max_input_chars_per_word` is 200"),
+        (
+            "bert",
+            "/post_processor",
+            json!({"type": "TemplateProcessing", "single": two, "special_tokens": ids}),
+            "puts 2 tokens before a text and 0 behind it",
+        ),
+        ("unigram", "/pre_tokenizer/replacement", json!("_"), "its `Metaspace` does not spell a space"),
+        ("unigram", "/pre_tokenizer", json!({"type": "WhitespaceSplit"}), "its `pre_tokenizer` is none of"),
+        (
+            "bloom",
+            "/pre_tokenizer/pretokenizers/0/pattern",
+            json!({"String": "a"}),
+            "texts are cut by a `pre_tokenizer`",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = convert_changed(name, &json!({place: value}), folder.path()).unwrap_err();
+        assert!(error.contains(want), "{name} {place}: {error}");
+    }
 }
 
 #[test]

@@ -38,10 +38,12 @@ pub fn word_piece(vocab: &Path, directory: &Path) -> Result<Vocabulary> {
     vocabulary.tokens = text.lines().map(token).collect();
     vocabulary.bert = Some(Bert { lowercase, strip_accents: settings.flag("strip_accents", lowercase)? });
     mark_bert_tokens(&mut vocabulary);
+    // A text is `[CLS]`, its pieces, `[SEP]`.
+    (vocabulary.special.add_bos, vocabulary.special.add_eos) = (true, true);
     Ok(vocabulary)
 }
 
-/// What BERT's tokenizers know by name, whether their files say so or not; a text is `[CLS]`, its pieces, `[SEP]`.
+/// What BERT's tokenizers know by name, whether their files say so or not.
 pub fn mark_bert_tokens(vocabulary: &mut Vocabulary) {
     let names = [("cls", "[CLS]"), ("sep", "[SEP]"), ("unk", "[UNK]"), ("pad", "[PAD]"), ("mask", "[MASK]")];
     for (name, text) in names {
@@ -51,7 +53,6 @@ pub fn mark_bert_tokens(vocabulary: &mut Vocabulary) {
             vocabulary.tokens[id].kind = Kind::Control;
         }
     }
-    (vocabulary.special.add_bos, vocabulary.special.add_eos) = (true, true);
 }
 
 /// Sets the tokens that an object has the ids of.

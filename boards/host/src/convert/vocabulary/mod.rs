@@ -6,11 +6,14 @@
 mod added;
 mod base64;
 mod chat_template;
+mod ends;
 mod lists;
 mod protobuf;
 mod sentencepiece;
+mod settings;
 mod special;
 mod tokenizer_json;
+mod unigram;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -113,7 +116,7 @@ pub struct Vocabulary {
     pub nfc: bool,
     /// Whether merges of characters see small letters alone.
     pub lowercase: bool,
-    /// Of merges: the token of bytes and characters that have none.
+    /// The token of what has none, where the model itself names one: of merges, for bytes and characters.
     pub unknown: Option<usize>,
     /// Of merges: whether several of them in a row are one.
     pub fuse_unknown: bool,
@@ -139,6 +142,7 @@ impl Vocabulary {
         }
         special::find(directory, config, &mut vocabulary)?;
         added::normalize(&mut vocabulary);
+        settings::tell(directory, &vocabulary)?;
         Ok(vocabulary)
     }
 
@@ -241,11 +245,12 @@ impl Vocabulary {
         if self.lowercase {
             out.meta("tokenizer.ggml.normalizer.lowercase", Value::Bool(true));
         }
-        if let Some(id) = self.unknown {
+        let is_merged = self.algorithm == Algorithm::Merges;
+        if let Some(id) = self.unknown.filter(|_| is_merged) {
             out.meta("tokenizer.ggml.unknown_byte_token_id", Value::U32(id as u32));
         }
         // Merges of characters take another key's unknown token where the file has none of the two.
-        if self.unknown.is_some() || self.merges_characters() {
+        if is_merged && self.unknown.is_some() || self.merges_characters() {
             out.meta("tokenizer.ggml.fuse_unknown", Value::Bool(self.fuse_unknown));
         }
         self.added.write(&self.tokens, out);

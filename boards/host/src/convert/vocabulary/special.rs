@@ -14,6 +14,7 @@ use super::lists::token_id;
 use super::{Algorithm, Kind, Vocabulary};
 use crate::convert::config::Config;
 use crate::gguf_out::GgufOut;
+use crate::report;
 
 /// Names in Hugging Face's files (`bos_token`, `bos_token_id`) and GGUF's keys. The spelling of the fourth is GGUF's own.
 pub const NAMES: [(&str, &str); 9] = [
@@ -48,6 +49,10 @@ pub struct Special {
     /// Whether a text begins with `bos` and ends with `eos`.
     pub add_bos: bool,
     pub add_eos: bool,
+    /// What the tokenizer's own file puts at the two ends of a text.
+    around: [Option<usize>; 2],
+    /// Whether that file says what stands there, be it nothing: `tokenizer.json`.
+    pub knows_ends: bool,
     /// All tokens that end a text.
     ends: Vec<usize>,
     templates: ChatTemplates,
@@ -73,13 +78,13 @@ impl Special {
     /// Every text begins with this token.
     pub fn begin_with(&mut self, id: usize) {
         self.set("bos", id);
-        self.add_bos = true;
+        (self.add_bos, self.around[0]) = (true, Some(id));
     }
 
     /// Every text ends with this token.
     pub fn end_with(&mut self, id: usize) {
         self.set("eos", id);
-        self.add_eos = true;
+        (self.add_eos, self.around[1]) = (true, Some(id));
     }
 
     /// The id of a name.
@@ -110,6 +115,10 @@ impl Special {
         }
         out.meta("tokenizer.ggml.add_bos_token", Meta::Bool(self.add_bos));
         out.meta("tokenizer.ggml.add_eos_token", Meta::Bool(self.add_eos));
+        // Of an encoder without that flag a text ends with the separator.
+        if !self.add_eos && ["sep", "cls", "mask"].iter().any(|name| self.id(name).is_some()) {
+            out.meta("tokenizer.ggml.add_sep_token", Meta::Bool(false));
+        }
         if self.ends.len() > 1 {
             // A key of ours.
             let ends = self.ends.iter().map(|&id| Meta::U32(id as u32));
@@ -135,25 +144,39 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
         let by_number = [&generation, config].into_iter().find_map(|file| number_of(file.value(&number)?));
         let by_number = by_number.filter(|&id| id < vocabulary.tokens.len());
         // What the tokenizer itself puts around a text stays.
-        let is_fixed = name == "bos" && special.add_bos || name == "eos" && special.add_eos;
+        let is_fixed = match name {
+            "bos" => special.add_bos,
+            "eos" => special.add_eos,
+            // Merges have a key of their own for it.
+            "unk" => vocabulary.unknown.is_some() && vocabulary.algorithm != Algorithm::Merges,
+            _ => false,
+        };
         match by_text.or(by_number) {
             Some(id) if is_fixed => special.offer(name, id),
             Some(id) => special.set(name, id),
             None => {}
         }
     }
-    // BERT's names for the two ends of a text.
-    for (end, name) in [("bos", "cls"), ("eos", "sep")] {
+    let is_roberta = settings.text("tokenizer_class")?.is_some_and(|class| class.starts_with("Roberta"));
+    if is_roberta && vocabulary.algorithm == Algorithm::Merges && !special.knows_ends {
+        // The class puts them there, where no file says so.
+        special.id("cls").or(special.id("bos")).inspect(|&id| special.begin_with(id));
+        special.id("sep").or(special.id("eos")).inspect(|&id| special.end_with(id));
+        special.knows_ends = true;
+    }
+    // BERT's names for the two ends of a text. Readers of encoders go by these where they are there.
+    for (end, name, fixed) in [("bos", "cls", special.around[0]), ("eos", "sep", special.around[1])] {
         if let Some(id) = special.id(name) {
-            match vocabulary.algorithm {
-                Algorithm::WordPiece => special.set(end, id),
-                _ => special.offer(end, id),
+            match (fixed, vocabulary.algorithm) {
+                (Some(fixed), _) => special.set(name, fixed),
+                (None, Algorithm::WordPiece) => special.set(end, id),
+                (None, _) => special.offer(end, id),
             }
         }
     }
     special.infill = INFILL.map(|(text, _)| ids.get(text).copied());
-    special.add_bos = settings.flag("add_bos_token", special.add_bos)?;
-    special.add_eos = settings.flag("add_eos_token", special.add_eos)?;
+    special.add_bos = add_end(&settings, "add_bos_token", special.add_bos, special.knows_ends)?;
+    special.add_eos = add_end(&settings, "add_eos_token", special.add_eos, special.knows_ends)?;
     special.templates = ChatTemplates::read(directory, &settings)?;
     let named_ends = ENDS.map(|name| special.id(name)).into_iter().flatten();
     let listed = [&generation, config].into_iter().filter_map(|file| file.value("eos_token_id")).flat_map(numbers_of);
@@ -174,6 +197,18 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
     }
     vocabulary.special.set_ends(ends);
     Ok(())
+}
+
+/// Whether a text has a token at one end: `tokenizer_config.json` says it, if the tokenizer's own file does not.
+fn add_end(settings: &Config, key: &str, is_added: bool, is_known: bool) -> Result<bool> {
+    let said = settings.flag(key, is_added)?;
+    if is_known && said != is_added {
+        report::note(format_args!(
+            "tokenizer_config.json says `{key}`: {said}, and what stands around a text in the tokenizer's own file counts"
+        ));
+        return Ok(is_added);
+    }
+    Ok(said)
 }
 
 /// A token by its text, which may lie in an object with how it is found.

@@ -7,8 +7,9 @@ use nearfield::tokenizer::PreTokenizer;
 use serde_json::{Map, Value, json};
 
 use super::added::{Flags, add};
+use super::ends::set_ends;
 use super::lists::{BERT, mark_bert_tokens, set_ids, token_id};
-use super::{Algorithm, Bert, Kind, Normalizer, Token, Vocabulary, WHITESPACE, WHITESPACE_SPLIT, base64};
+use super::{Algorithm, Bert, Vocabulary, WHITESPACE, WHITESPACE_SPLIT, unigram};
 use crate::convert::config::{Config, read_json};
 use crate::report;
 
@@ -29,7 +30,7 @@ fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
     };
     let mut vocabulary = match ty {
         "BPE" => merges(json, &model, pre)?,
-        "Unigram" => unigram(json, &model)?,
+        "Unigram" => unigram::parse(json, &model)?,
         "WordPiece" => word_piece(json, &model)?,
         other => bail!("its model is of type {other:?}: BPE, Unigram and WordPiece can be converted"),
     };
@@ -41,7 +42,7 @@ fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
         let is_special = token.get("special") == Some(&json!(true));
         add(&mut vocabulary, id, text, is_special, Flags::of(token, is_special));
     }
-    around(json.get("post_processor"), &mut vocabulary);
+    set_ends(json.get("post_processor"), &mut vocabulary)?;
     Ok(vocabulary)
 }
 
@@ -51,6 +52,11 @@ fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
         model.only(key, &[json!("")])?;
     }
     model.only("ignore_merges", &[json!(false)])?;
+    if let Some(share) = model.optional_number(&["dropout"])?.filter(|&share| share != 0.0) {
+        report::note(format_args!(
+            "the tokenizer leaves out merges by chance (`dropout` is {share}): here all are made"
+        ));
+    }
     let mut vocabulary = Vocabulary::new(Algorithm::Merges, pre_tokenizer(json.get("pre_tokenizer"), pre)?);
     set_ids(&mut vocabulary, ids(model)?)?;
     let Some(Value::Array(merges)) = model.value("merges") else { bail!("its model has no `merges`") };
@@ -150,76 +156,16 @@ fn word(step: &Value) -> String {
         "Whitespace" => "words".into(),
         "WhitespaceSplit" => "white space".into(),
         "Split" if text("behavior") == "Isolated" && !flag("invert", false) => {
-            let pattern = step.get("pattern").and_then(|pattern| pattern.get("Regex").or(pattern.get("String")));
-            format!("split {}", pattern.and_then(Value::as_str).unwrap_or_default())
+            // A pattern that is a `String` stands for itself.
+            let regex = step.get("pattern").and_then(|pattern| pattern.get("Regex"));
+            format!("split {}", regex.and_then(Value::as_str).unwrap_or_default())
         }
         _ => String::new(),
     }
 }
 
-fn unigram(json: &Value, model: &Config) -> Result<Vocabulary> {
-    let mut vocabulary = Vocabulary::new(Algorithm::Unigram, "default");
-    let Some(Value::Array(pieces)) = model.value("vocab") else {
-        bail!("its model has no `vocab` of pieces and scores")
-    };
-    let falls_back = model.flag("byte_fallback", false)?;
-    for (id, piece) in pieces.iter().enumerate() {
-        let text = piece.get(0).and_then(Value::as_str);
-        let (Some(text), Some(score)) = (text, piece.get(1).and_then(Value::as_f64)) else {
-            bail!("piece {id} is {piece}, not a text and a score");
-        };
-        let kind = if falls_back && is_byte(text) { Kind::Byte } else { Kind::Normal };
-        vocabulary.tokens.push(Token { text: text.into(), kind, score: score as f32 });
-    }
-    if let Some(id) = model.optional_count(&["unk_id"])? {
-        let n = vocabulary.tokens.len();
-        vocabulary.tokens.get_mut(id).with_context(|| format!("`unk_id` is {id}, of {n} pieces"))?.kind = Kind::Unknown;
-        vocabulary.special.offer("unk", id);
-    }
-    vocabulary.normalizer = Some(normalizer(json)?);
-    Ok(vocabulary)
-}
-
-/// `<0x0A>`
-fn is_byte(text: &str) -> bool {
-    let digits = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
-}
-
-/// What sentencepiece's normalizer became in `tokenizer.json`: a compiled map, a replacement of runs of spaces, and `Metaspace`.
-fn normalizer(json: &Value) -> Result<Normalizer> {
-    let mut found = Normalizer::default();
-    let mut all = Vec::new();
-    flatten(json.get("normalizer"), "normalizers", &mut all);
-    for step in all {
-        match step.get("type").and_then(Value::as_str) {
-            Some("Precompiled") => {
-                let text = step.get("precompiled_charsmap").and_then(Value::as_str);
-                found.charsmap = text.and_then(base64::decode).context("`precompiled_charsmap` is not base64")?;
-            }
-            Some("Replace") if step["pattern"]["Regex"] == " {2,}" => found.remove_extra_whitespaces = true,
-            Some("Strip") => {}
-            _ => bail!("the `normalizer` has the step {step}, which GGUF has no word for"),
-        }
-    }
-    let mut all = Vec::new();
-    flatten(json.get("pre_tokenizer"), "pretokenizers", &mut all);
-    for step in all {
-        match step.get("type").and_then(Value::as_str) {
-            Some("Metaspace") => {
-                let always = step.get("prepend_scheme").and_then(Value::as_str).map(|scheme| scheme != "never");
-                let before = step.get("add_prefix_space").and_then(Value::as_bool);
-                found.add_space_prefix = always.or(before).unwrap_or(true);
-            }
-            Some("WhitespaceSplit") => found.remove_extra_whitespaces = true,
-            _ => bail!("the `pre_tokenizer` has the step {step}, which GGUF has no word for"),
-        }
-    }
-    Ok(found)
-}
-
 /// The steps of a sequence, which may lie in one another, in their order.
-fn flatten<'v>(step: Option<&'v Value>, key: &str, out: &mut Vec<&'v Value>) {
+pub fn flatten<'v>(step: Option<&'v Value>, key: &str, out: &mut Vec<&'v Value>) {
     let Some(step) = step.filter(|step| !step.is_null()) else { return };
     match step.get(key).and_then(Value::as_array) {
         Some(all) => all.iter().for_each(|step| flatten(Some(step), key, out)),
@@ -229,8 +175,14 @@ fn flatten<'v>(step: Option<&'v Value>, key: &str, out: &mut Vec<&'v Value>) {
 
 fn word_piece(json: &Value, model: &Config) -> Result<Vocabulary> {
     model.only("continuing_subword_prefix", &[json!("##")])?;
-    let empty = Map::new();
-    let normalizer = Config::of("normalizer", json.get("normalizer").and_then(Value::as_object).unwrap_or(&empty));
+    model.only("max_input_chars_per_word", &[json!(100)])?;
+    let (mut cuts, mut steps) = (Vec::new(), Vec::new());
+    flatten(json.get("pre_tokenizer"), "pretokenizers", &mut cuts);
+    flatten(json.get("normalizer"), "normalizers", &mut steps);
+    let is_of = |step: &Value, ty: &str| step.get("type").and_then(Value::as_str) == Some(ty);
+    ensure!(matches!(cuts[..], [step] if is_of(step, "BertPreTokenizer")), "its `pre_tokenizer` is not BERT's");
+    let [Value::Object(normalizer)] = steps[..] else { bail!("its `normalizer` is not BERT's") };
+    let normalizer = Config::of("normalizer", normalizer);
     ensure!(normalizer.text("type")? == Some("BertNormalizer"), "its `normalizer` is not BERT's");
     for key in ["clean_text", "handle_chinese_chars"] {
         normalizer.only(key, &[json!(true)])?;
@@ -239,46 +191,17 @@ fn word_piece(json: &Value, model: &Config) -> Result<Vocabulary> {
     let lowercase = normalizer.flag("lowercase", true)?;
     vocabulary.bert = Some(Bert { lowercase, strip_accents: normalizer.flag("strip_accents", lowercase)? });
     set_ids(&mut vocabulary, ids(model)?)?;
+    vocabulary.unknown = model.text("unk_token")?.and_then(|text| vocabulary.ids().get(text).copied());
+    if let Some(id) = vocabulary.unknown {
+        vocabulary.special.offer("unk", id);
+    }
     mark_bert_tokens(&mut vocabulary);
     Ok(vocabulary)
 }
 
-/// Tokens that a text begins and ends with.
-fn around(processor: Option<&Value>, vocabulary: &mut Vocabulary) {
-    let mut all = Vec::new();
-    flatten(processor, "processors", &mut all);
-    for step in all {
-        let (first, last) = match step.get("type").and_then(Value::as_str) {
-            Some("RobertaProcessing" | "BertProcessing") => (step["cls"].get(0), step["sep"].get(0)),
-            Some("TemplateProcessing") => {
-                let single = step.get("single").and_then(Value::as_array).map_or(&[][..], |single| single);
-                let last = single.last().filter(|_| single.len() > 1);
-                (single.first().and_then(special_token), last.and_then(special_token))
-            }
-            _ => continue,
-        };
-        set_ends(vocabulary, first.and_then(Value::as_str), last.and_then(Value::as_str));
-    }
-}
-
-/// The token in a part of a template, if it is no text.
-fn special_token(part: &Value) -> Option<&Value> {
-    part.get("SpecialToken")?.get("id")
-}
-
-fn set_ends(vocabulary: &mut Vocabulary, first: Option<&str>, last: Option<&str>) {
-    let id = |text: Option<&str>| vocabulary.ids().get(text?).copied();
-    let (first, last) = (id(first), id(last));
-    if let Some(id) = first {
-        vocabulary.special.begin_with(id);
-    }
-    if let Some(id) = last {
-        vocabulary.special.end_with(id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Kind;
     use super::*;
 
     fn byte_level() -> Value {
@@ -306,7 +229,15 @@ mod tests {
         }
         let mut prefixed = byte_level();
         prefixed["add_prefix_space"] = json!(true);
-        for json in [Value::Null, prefixed, sequence(json!([split("x"), bytes])), json!({"type": "Whitespaces"})] {
+        let mut literal = split(GPT2);
+        literal["pattern"] = json!({"String": GPT2});
+        for json in [
+            Value::Null,
+            prefixed,
+            sequence(json!([split("x"), bytes])),
+            sequence(json!([literal, bytes])),
+            json!({"type": "Whitespaces"}),
+        ] {
             let error = pre_tokenizer(Some(&json), "gpt-2").unwrap_err().to_string();
             assert!(error.starts_with("texts are cut by a `pre_tokenizer` of ["), "{error}");
         }
@@ -321,7 +252,7 @@ mod tests {
             "normalizer": null,
             "pre_tokenizer": byte_level(),
             "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 4], "cls": ["a", 0]},
-            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"], "dropout": 0.0},
         })
     }
 
@@ -411,29 +342,10 @@ mod tests {
     }
 
     #[test]
-    fn unigrams_have_scores_and_a_normalizer() {
-        let json = json!({
-            "normalizer": {"type": "Sequence", "normalizers": [
-                {"type": "Precompiled", "precompiled_charsmap": "Zm9v"},
-                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
-            ]},
-            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always"},
-            "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": true,
-                "vocab": [["<unk>", 0.0], ["<0x0A>", -3.0], ["\u{2581}a", -1.5]]},
-        });
-        let found = parse(&json, "gpt-2").unwrap();
-        assert_eq!(found.algorithm, Algorithm::Unigram);
-        let kinds: Vec<Kind> = found.tokens.iter().map(|token| token.kind).collect();
-        assert_eq!(kinds, [Kind::Unknown, Kind::Byte, Kind::Normal]);
-        assert_eq!(found.tokens[2].score, -1.5);
-        let want = Normalizer { add_space_prefix: true, remove_extra_whitespaces: true, charsmap: b"foo".into() };
-        assert_eq!(found.normalizer, Some(want));
-    }
-
-    #[test]
     fn word_pieces_are_those_of_a_bert() {
         let mut json = json!({
             "normalizer": {"type": "BertNormalizer", "lowercase": true, "strip_accents": null},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
             "model": {"type": "WordPiece", "vocab": {"[CLS]": 0, "[SEP]": 1, "a": 2, "##b": 3}, "unk_token": "[UNK]"},
         });
         let found = parse(&json, "jina-v2-en").unwrap();
@@ -447,5 +359,33 @@ mod tests {
         json["normalizer"]["clean_text"] = json!(false);
         let error = parse(&json, "jina-v2-en").unwrap_err().to_string();
         assert_eq!(error, "normalizer: `clean_text` is false: only true can be converted");
+        assert!(!found.special.add_bos && !found.special.add_eos);
+    }
+
+    #[test]
+    fn word_pieces_have_the_unknown_token_of_their_model_and_berts_cuts() {
+        let json = json!({
+            "normalizer": {"type": "Sequence", "normalizers": [{"type": "BertNormalizer"}]},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}]},
+            "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "<unk>": 1, "a": 2}, "unk_token": "<unk>"},
+        });
+        let found = parse(&json, "jina-v2-en").unwrap();
+        assert_eq!((found.unknown, found.special.id("unk")), (Some(1), Some(1)));
+        for (place, value, want) in [
+            ("/pre_tokenizer", json!({"type": "Whitespace"}), "its `pre_tokenizer` is not BERT's"),
+            ("/pre_tokenizer", json!(null), "its `pre_tokenizer` is not BERT's"),
+            ("/normalizer", json!({"type": "Lowercase"}), "its `normalizer` is not BERT's"),
+            ("/normalizer", json!(null), "its `normalizer` is not BERT's"),
+            (
+                "/model/max_input_chars_per_word",
+                json!(200),
+                "model: `max_input_chars_per_word` is 200: only 100 can be converted",
+            ),
+        ] {
+            let mut json = json.clone();
+            json["model"]["max_input_chars_per_word"] = json!(100);
+            *json.pointer_mut(place).unwrap() = value;
+            assert_eq!(parse(&json, "jina-v2-en").unwrap_err().to_string(), want);
+        }
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes a small tokenizer of each kind that `nearfield convert` reads, in the files of its kind, and what Hugging Face's `tokenizers` or
-sentencepiece makes of some texts: cases.jsonl, a line for each text with the ids of all tokenizers.
+sentencepiece makes of some texts: cases.jsonl, a line for each text with the ids of all tokenizers, and changes.jsonl, a line for each setting of one of
+the files that is changed.
 
     make.py [NAME...]
 
@@ -180,6 +181,49 @@ def encoders():
     return found
 
 
+def template(*parts, **ids):
+    """A post-processor of these, `None` for the text; `ids` are those of names that are no text of a token."""
+    part = lambda name: {"SpecialToken": {"id": name, "type_id": 0}} if name else {"Sequence": {"id": "A", "type_id": 0}}
+    tokens = {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in parts if name}
+    return {"type": "TemplateProcessing", "single": [*map(part, parts)], "pair": [part(None), {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": tokens}
+
+
+# Settings of a file that are changed, and a text.
+STRIPPED = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": True, "lowercase": False}
+BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+CHANGES = [
+    ("bert", {"/model/unk_token": "[PAD]"}, "the 我 model"),
+    ("bert", {"/post_processor": None}, "the model"),
+    ("bert", {"/post_processor": template("[CLS]", None, **{"[CLS]": 2})}, "the model"),
+    ("bert", {"/post_processor": template(None, "[SEP]", **{"[SEP]": 3})}, "the model"),
+    ("bert", {"/post_processor": template("[MASK]", None, "[PAD]", **{"[MASK]": 4, "[PAD]": 0})}, "the model"),
+    ("bert", {"/normalizer": STRIPPED}, "the Model of É"),
+    ("bert", {"/normalizer": {"type": "Sequence", "normalizers": [STRIPPED]}}, "the Model of É"),
+    ("gpt-2", {"/post_processor": {"type": "RobertaProcessing", "sep": ["a", 7], "cls": ["b", 8], "trim_offsets": True, "add_prefix_space": True}},
+     "the model"),
+    ("gpt-2", {"/post_processor": template("begin", None, begin=9)}, "the model"),
+    ("gpt-2", {"/post_processor": {"type": "Sequence", "processors": [BYTES, template("a", None, "b", a=5, b=6)]}},
+     "the model"),
+    ("whitespace", {"/model/unk_token": None}, "THE 界界 model 世"),
+    ("whitespace", {"/model/fuse_unk": True}, "THE 界界 model 世x世"),
+    ("whitespace", {"/pre_tokenizer": {"type": "WhitespaceSplit"}}, "THE-model (of)"),
+    ("dnabert-2", {"/normalizer": {"type": "Lowercase"}, "/pre_tokenizer": {"type": "WhitespaceSplit"}}, "The MODEL"),
+]
+
+
+def changed_ids(name, changes, text):
+    with open(f"{HERE}/{name}/tokenizer.json", encoding="utf-8") as file:
+        tokenizer = json.load(file)
+    for place, value in changes.items():
+        *way, last = place[1:].split("/")
+        inner = tokenizer
+        for key in way:
+            inner = inner[key]
+        inner[last] = value
+    return Tokenizer.from_str(json.dumps(tokenizer)).encode(text).ids
+
+
 def main():
     names = sys.argv[1:] or [*JSON, *OTHERS]
     for name in names:
@@ -195,6 +239,10 @@ def main():
                 # tokenizers puts no space before a text that begins with the letter for one; sentencepiece does, and so do we.
                 del ids["unigram"]
             file.write(json.dumps({"text": text, "ids": ids}, ensure_ascii=False) + "\n")
+    with open(f"{HERE}/changes.jsonl", "w", encoding="utf-8") as file:
+        for name, changes, text in CHANGES:
+            line = {"name": name, "changes": changes, "text": text, "ids": changed_ids(name, changes, text)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
