@@ -20,8 +20,12 @@ pub struct Matrix<'f> {
 }
 
 impl<'f> Matrix<'f> {
-    /// The matrix in `bytes`, row by row; `None` unless they are exactly `n_rows` rows of whole blocks.
+    /// The matrix in `bytes`, row by row; `None` unless they are exactly `n_rows` rows of whole blocks, of a type that is
+    /// [compiled in](WeightType::is_compiled_in).
     pub fn new(ty: WeightType, n_rows: usize, n_cols: usize, bytes: &'f [u8]) -> Option<Self> {
+        if !ty.is_compiled_in() {
+            return None;
+        }
         let row_bytes = ty.row_bytes(n_cols)?;
         let layout = Layout::Plain;
         (row_bytes.checked_mul(n_rows)? == bytes.len()).then_some(Self { ty, layout, n_rows, n_cols, row_bytes, bytes })

@@ -12,10 +12,10 @@ use crate::shape::{MAX_LAYERS, Shape};
 use crate::tensor::{Form, GlobalSlot, LayerSlot, Presence};
 
 /// What [`LoadError::TensorType`] says can run.
-const TYPES: &str = if cfg!(feature = "rare") {
+const TYPES: &str = if WeightType::ALL.len() == WeightType::N_KNOWN {
     "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, TQ2_0, MXFP4"
 } else {
-    "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS"
+    "F32, F16, BF16, Q8_0 or one of a feature that is built in: legacy, k, iq4, rare"
 };
 
 /// A tensor that has the form it should.

@@ -1,5 +1,5 @@
 //! What the build scripts of all firmwares do: the board's memory map is put where the linker looks, and the model's
-//! checksum, its tokenizer's index and the beginning of a text go where `nearfield_boards::image!` finds them.
+//! checksum, the types of its weights, its tokenizer's index and the beginning of a text go where `nearfield_boards::image!` finds them.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -30,11 +30,13 @@ fn memory_map() {
     println!("cargo:rerun-if-changed=memory.x");
 }
 
-/// Hands the model's checksum, its tokenizer's index and the text's beginning to `image!`.
+/// Hands the model's checksum, the types of its weights, its tokenizer's index and the text's beginning to `image!`.
 fn image(model: &Path) {
     println!("cargo:rerun-if-changed={}", model.display());
     let file = fs::read(model).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
     println!("cargo:rustc-env=NEARFIELD_CHECKSUM={}", checksum(&file));
+    let types = types(&file).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
+    fs::write(out_dir().join("types.rs"), format!("&{types:?}")).expect("cargo's OUT_DIR can be written to");
     let index = index(&file).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
     fs::write(out_dir().join("tokenizer.index"), index).expect("cargo's OUT_DIR can be written to");
     println!("cargo:rerun-if-env-changed=NEARFIELD_KV");
@@ -54,6 +56,14 @@ fn prefix(path: &Path, model: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     aligned.copy_from_slice(&bytes);
     Prefix::from_bytes(aligned, ModelId::of(model))?;
     Ok(bytes)
+}
+
+/// The GGUF numbers of the types that a model's weights have.
+fn types(file: &[u8]) -> Result<Vec<u32>, Box<dyn Error>> {
+    let mut types: Vec<u32> = Gguf::parse(file)?.tensors().map(|tensor| tensor.ty).collect();
+    types.sort_unstable();
+    types.dedup();
+    Ok(types)
 }
 
 /// The tokenizer's index of a model, as [`Tokenizer::prepared`] takes it.

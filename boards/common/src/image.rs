@@ -1,5 +1,6 @@
 //! The model as it lies in flash, and the beginning of its text.
 
+use nearfield::kernels::Layout;
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, Shape, SnapshotHeader, checksum};
 
@@ -90,9 +91,27 @@ pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
     }
 }
 
+/// Whether kernels for weights of these GGUF type numbers are compiled in, for a `const`: a firmware that its model could not run
+/// on does not compile.
+///
+/// # Panics
+/// At compile time, when used as meant.
+pub const fn require_kernels(mut types: &[u32]) {
+    while let [ty, rest @ ..] = types {
+        if Layout::from_gguf(*ty).is_none() {
+            panic!(
+                "the model has weights of a type without kernels here: give `nearfield` in the board's Cargo.toml the \
+                 feature `legacy` (Q4_0, Q4_1, Q5_0, Q5_1), `k` (Q2_K to Q6_K), `iq4` (IQ4_NL, IQ4_XS) or `rare` (others)"
+            )
+        }
+        types = rest;
+    }
+}
+
 /// The model of a firmware in a static of its own, and an [`Image`] of it.
 ///
-/// `image!(NAME, PATH)`: the build script sets the variable `NEARFIELD_CHECKSUM` and writes `tokenizer.index` and `prefix.kv`.
+/// `image!(NAME, PATH)`: the build script sets the variable `NEARFIELD_CHECKSUM` and writes `types.rs`, `tokenizer.index` and
+/// `prefix.kv`.
 /// With `in SECTION` the model and the prefix lie in that section of the image.
 #[macro_export]
 macro_rules! image {
@@ -100,6 +119,7 @@ macro_rules! image {
         const BYTES: &[u8] = include_bytes!($path);
         const INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index"));
         const PREFIX_BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prefix.kv"));
+        const _: () = $crate::require_kernels(include!(concat!(env!("OUT_DIR"), "/types.rs")));
         #[repr(C, align(64))]
         struct Aligned<T>(T);
         $(#[unsafe(link_section = $section)])?
@@ -126,6 +146,13 @@ mod tests {
     #[repr(C, align(64))]
     struct Aligned([u8; include_bytes!("../../../models/pocket.gguf").len()]);
     static POCKET: Aligned = Aligned(*include_bytes!("../../../models/pocket.gguf"));
+
+    #[test]
+    #[should_panic(expected = "a type without kernels here")]
+    fn weights_without_kernels_do_not_compile() {
+        require_kernels(&[8, 0]);
+        require_kernels(&[8, 24]);
+    }
 
     #[test]
     fn a_damaged_image_is_refused() {

@@ -27,7 +27,7 @@ mod story;
 
 pub use board::{Board, StackUse};
 pub use halt::Halt;
-pub use image::{Image, plan};
+pub use image::{Image, plan, require_kernels};
 pub use power_on::power_on;
 pub use prompt::{MAX_PROMPT, Prompt, answer_prompts};
 pub use self_test::self_test;

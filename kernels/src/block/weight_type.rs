@@ -11,35 +11,43 @@ macro_rules! weight_types {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(non_camel_case_types)]
         #[repr(u8)]
-        pub enum WeightType { $($(#[$doc])* $(#[cfg(feature = $feature)])? $name = $number,)* }
+        pub enum WeightType { $($(#[$doc])* $name = $number,)* }
 
         impl WeightType {
-            /// All types that the runtime reads, in the order of their GGUF numbers.
+            /// Types that the runtime reads when all features are on.
+            pub const N_KNOWN: usize = [$(Self::$name,)*].len();
+
+            /// All types that are compiled in, in the order of their GGUF numbers.
             pub const ALL: &'static [Self] = &[$($(#[cfg(feature = $feature)])? Self::$name,)*];
 
-            /// The type with this number in a GGUF file; `None` if the runtime cannot read it.
+            /// The type with this number in a GGUF file; `None` if the runtime cannot read it, or not with the features that are on.
             pub const fn from_gguf(number: u32) -> Option<Self> {
                 match number { $($(#[cfg(feature = $feature)])? $number => Some(Self::$name),)* _ => None }
             }
 
+            /// Whether the features that are on include its kernels. A type without them is in no [`Matrix`](crate::Matrix).
+            pub const fn is_compiled_in(self) -> bool {
+                Self::from_gguf(self as u32).is_some()
+            }
+
             /// GGUF's name for the type.
             pub const fn name(self) -> &'static str {
-                match self { $($(#[cfg(feature = $feature)])? Self::$name => $label,)* }
+                match self { $(Self::$name => $label,)* }
             }
 
             /// The name of the type in interleaved rows.
             const fn interleaved_name(self) -> &'static str {
-                match self { $($(#[cfg(feature = $feature)])? Self::$name => concat!($label, " interleaved"),)* }
+                match self { $(Self::$name => concat!($label, " interleaved"),)* }
             }
 
             /// Weights in one block: a row holds a whole number of blocks.
             pub const fn block_len(self) -> usize {
-                match self { $($(#[cfg(feature = $feature)])? Self::$name => $block_len,)* }
+                match self { $(Self::$name => $block_len,)* }
             }
 
             /// Bytes of one block.
             pub const fn block_bytes(self) -> usize {
-                match self { $($(#[cfg(feature = $feature)])? Self::$name => $block_bytes,)* }
+                match self { $(Self::$name => $block_bytes,)* }
             }
         }
     };
@@ -51,25 +59,25 @@ weight_types! {
     /// IEEE 754 half precision.
     F16 = 1, "F16", 1, 2;
     /// 4-bit, scale.
-    Q4_0 = 2, "Q4_0", QK, 18;
+    Q4_0 = 2, "Q4_0", QK, 18, "legacy";
     /// 4-bit, scale and minimum.
-    Q4_1 = 3, "Q4_1", QK, 20;
+    Q4_1 = 3, "Q4_1", QK, 20, "legacy";
     /// 5-bit, scale.
-    Q5_0 = 6, "Q5_0", QK, 22;
+    Q5_0 = 6, "Q5_0", QK, 22, "legacy";
     /// 5-bit, scale and minimum.
-    Q5_1 = 7, "Q5_1", QK, 24;
+    Q5_1 = 7, "Q5_1", QK, 24, "legacy";
     /// 8-bit, scale.
     Q8_0 = 8, "Q8_0", QK, 34;
     /// 2-bit super-blocks, 4-bit scales and minimums of 16 weights.
-    Q2_K = 10, "Q2_K", QK_K, 84;
+    Q2_K = 10, "Q2_K", QK_K, 84, "k";
     /// 3-bit super-blocks, 6-bit scales of 16 weights.
-    Q3_K = 11, "Q3_K", QK_K, 110;
+    Q3_K = 11, "Q3_K", QK_K, 110, "k";
     /// 4-bit super-blocks, 6-bit scales and minimums of 32 weights.
-    Q4_K = 12, "Q4_K", QK_K, 144;
+    Q4_K = 12, "Q4_K", QK_K, 144, "k";
     /// 5-bit super-blocks, 6-bit scales and minimums of 32 weights.
-    Q5_K = 13, "Q5_K", QK_K, 176;
+    Q5_K = 13, "Q5_K", QK_K, 176, "k";
     /// 6-bit super-blocks, 8-bit scales of 16 weights.
-    Q6_K = 14, "Q6_K", QK_K, 210;
+    Q6_K = 14, "Q6_K", QK_K, 210, "k";
     /// 2-bit codebook of eight weights, super-blocks, 4-bit scales of 32 weights.
     IQ2_XXS = 16, "IQ2_XXS", QK_K, 66, "rare";
     /// 2-bit codebook of eight weights, super-blocks, 4-bit scales of 16 weights.
@@ -79,13 +87,13 @@ weight_types! {
     /// 1.5-bit codebook of eight weights, super-blocks, 3-bit scales of 32 weights.
     IQ1_S = 19, "IQ1_S", QK_K, 50, "rare";
     /// 4-bit indexes of 16 values, scale.
-    IQ4_NL = 20, "IQ4_NL", QK, 18;
+    IQ4_NL = 20, "IQ4_NL", QK, 18, "iq4";
     /// 3-bit codebook of four weights, super-blocks, 4-bit scales of 32 weights.
     IQ3_S = 21, "IQ3_S", QK_K, 110, "rare";
     /// 2-bit codebook of eight weights, super-blocks, 4-bit scales of 16 weights.
     IQ2_S = 22, "IQ2_S", QK_K, 82, "rare";
     /// 4-bit indexes of 16 values, super-blocks, 6-bit scales of 32 weights.
-    IQ4_XS = 23, "IQ4_XS", QK_K, 136;
+    IQ4_XS = 23, "IQ4_XS", QK_K, 136, "iq4";
     /// 1.5-bit codebook of eight weights, super-blocks, 3-bit scales of 16 weights.
     IQ1_M = 29, "IQ1_M", QK_K, 56, "rare";
     /// The upper half of a single: 8 exponent bits, 7 of mantissa.
@@ -113,7 +121,6 @@ impl WeightType {
             Self::Q4_1 | Self::Q5_1 | Self::Q4_K | Self::Q5_K | Self::IQ4_XS => [2, 0],
             Self::Q3_K | Self::Q6_K => [0, 1],
             Self::Q2_K => [0, 2],
-            #[cfg(feature = "rare")]
             _ => [0, 0],
         }
     }

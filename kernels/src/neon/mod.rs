@@ -145,18 +145,40 @@ unsafe fn matmul<I: Isa>(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMu
             (WeightType::F32, Activations::F32(x)) => floats::matmul::<F32>(w, x, out),
             (WeightType::F16, Activations::F32(x)) => floats::matmul::<F16>(w, x, out),
             (WeightType::BF16, Activations::F32(x)) => floats::matmul::<BF16>(w, x, out),
-            (WeightType::Q4_0, Activations::Q8(x)) => quantized::matmul::<I, BlockQ4_0>(w, x, out),
-            (WeightType::Q4_1, Activations::Q8(x)) => quantized::matmul::<I, BlockQ4_1>(w, x, out),
-            (WeightType::Q5_0, Activations::Q8(x)) => quantized::matmul::<I, BlockQ5_0>(w, x, out),
-            (WeightType::Q5_1, Activations::Q8(x)) => quantized::matmul::<I, BlockQ5_1>(w, x, out),
+            (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+                quantized::matmul::<I, BlockQ4_0>(w, x, out)
+            }
+            (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+                quantized::matmul::<I, BlockQ4_1>(w, x, out)
+            }
+            (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+                quantized::matmul::<I, BlockQ5_0>(w, x, out)
+            }
+            (WeightType::Q5_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+                quantized::matmul::<I, BlockQ5_1>(w, x, out)
+            }
             (WeightType::Q8_0, Activations::Q8(x)) => quantized::matmul::<I, BlockQ8_0>(w, x, out),
-            (WeightType::Q2_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ2_K>(w, x, out),
-            (WeightType::Q3_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ3_K>(w, x, out),
-            (WeightType::Q4_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ4_K>(w, x, out),
-            (WeightType::Q5_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ5_K>(w, x, out),
-            (WeightType::Q6_K, Activations::Q8(x)) => quantized::matmul::<I, BlockQ6_K>(w, x, out),
-            (WeightType::IQ4_NL, Activations::Q8(x)) => quantized::matmul::<I, BlockIQ4_NL>(w, x, out),
-            (WeightType::IQ4_XS, Activations::Q8(x)) => quantized::matmul::<I, BlockIQ4_XS>(w, x, out),
+            (WeightType::Q2_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+                quantized::matmul::<I, BlockQ2_K>(w, x, out)
+            }
+            (WeightType::Q3_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+                quantized::matmul::<I, BlockQ3_K>(w, x, out)
+            }
+            (WeightType::Q4_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+                quantized::matmul::<I, BlockQ4_K>(w, x, out)
+            }
+            (WeightType::Q5_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+                quantized::matmul::<I, BlockQ5_K>(w, x, out)
+            }
+            (WeightType::Q6_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+                quantized::matmul::<I, BlockQ6_K>(w, x, out)
+            }
+            (WeightType::IQ4_NL, Activations::Q8(x)) if cfg!(feature = "iq4") => {
+                quantized::matmul::<I, BlockIQ4_NL>(w, x, out)
+            }
+            (WeightType::IQ4_XS, Activations::Q8(x)) if cfg!(feature = "iq4") => {
+                quantized::matmul::<I, BlockIQ4_XS>(w, x, out)
+            }
             _ => scalar::matmul(w, x, out),
         }
     }

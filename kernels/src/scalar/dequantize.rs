@@ -1,8 +1,11 @@
 //! One row of weights as floats.
 
 use crate::block::*;
-use crate::contract::require;
+use crate::contract::{broken, require};
 use crate::{Matrix, WeightType};
+
+/// Every matrix is promised to have such a type.
+const BUILT_IN: &str = "weights of a type that is compiled in";
 
 /// See [`crate::Kernels::dequantize_row`]. The formulas are those of the block types, multiplied from the left, each
 /// operation rounded. Source: ggml, `ggml-quants.c` (`dequantize_row_*`).
@@ -16,24 +19,32 @@ pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         WeightType::F32 => each(w, row, out, |w: &F32, out| out.fill(w.to_f32())),
         WeightType::F16 => each(w, row, out, |w: &F16, out| out.fill(w.to_f32())),
         WeightType::BF16 => each(w, row, out, |w: &BF16, out| out.fill(w.to_f32())),
-        WeightType::Q4_0 => each(w, row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
-        WeightType::Q4_1 => {
+        WeightType::Q4_0 if cfg!(feature = "legacy") => {
+            each(w, row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out))
+        }
+        WeightType::Q4_1 if cfg!(feature = "legacy") => {
             each(w, row, out, |w: &BlockQ4_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out))
         }
-        WeightType::Q5_0 => each(w, row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out)),
-        WeightType::Q5_1 => {
+        WeightType::Q5_0 if cfg!(feature = "legacy") => {
+            each(w, row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out))
+        }
+        WeightType::Q5_1 if cfg!(feature = "legacy") => {
             each(w, row, out, |w: &BlockQ5_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out))
         }
         WeightType::Q8_0 => each(w, row, out, |w: &BlockQ8_0, out| scaled(&w.qs, w.d.to_f32(), out)),
-        WeightType::Q2_K => each(w, row, out, q2_k),
-        WeightType::Q3_K => each(w, row, out, q3_k),
-        WeightType::Q4_K => each(w, row, out, q4_k),
-        WeightType::Q5_K => each(w, row, out, q5_k),
-        WeightType::Q6_K => each(w, row, out, q6_k),
-        WeightType::IQ4_NL => each(w, row, out, |w: &BlockIQ4_NL, out| scaled(&w.quants(), w.d.to_f32(), out)),
-        WeightType::IQ4_XS => each(w, row, out, iq4_xs),
+        WeightType::Q2_K if cfg!(feature = "k") => each(w, row, out, q2_k),
+        WeightType::Q3_K if cfg!(feature = "k") => each(w, row, out, q3_k),
+        WeightType::Q4_K if cfg!(feature = "k") => each(w, row, out, q4_k),
+        WeightType::Q5_K if cfg!(feature = "k") => each(w, row, out, q5_k),
+        WeightType::Q6_K if cfg!(feature = "k") => each(w, row, out, q6_k),
+        WeightType::IQ4_NL if cfg!(feature = "iq4") => {
+            each(w, row, out, |w: &BlockIQ4_NL, out| scaled(&w.quants(), w.d.to_f32(), out))
+        }
+        WeightType::IQ4_XS if cfg!(feature = "iq4") => each(w, row, out, iq4_xs),
         #[cfg(feature = "rare")]
         _ => rare(w, row, out),
+        #[cfg(not(feature = "rare"))]
+        _ => broken(BUILT_IN),
     }
 }
 
@@ -51,7 +62,7 @@ fn rare(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         WeightType::TQ1_0 => each(w, row, out, grouped::<BlockTQ1_0>),
         WeightType::TQ2_0 => each(w, row, out, grouped::<BlockTQ2_0>),
         WeightType::MXFP4 => each(w, row, out, grouped::<BlockMXFP4>),
-        _ => crate::contract::broken("weights with a definition"),
+        _ => broken(BUILT_IN),
     }
 }
 

@@ -45,9 +45,9 @@ const FIRMWARE_VARIABLES: u64 = 193_176 - 190_592;
 const STACK: u64 = 16 * KIB;
 /// Of a board that has one memory for variables and stack.
 pub const FIRMWARE_RAM: u64 = FIRMWARE_VARIABLES + STACK;
-/// The largest firmware of the three (ibidem): 339,872 bytes of code and 47,856 of constants, in which the index of the pocket model's
-/// tokenizer has its part.
-pub const FIRMWARE_FLASH: u64 = 339_872 + 47_856 - POCKET_INDEX;
+/// The largest firmware of the three (ibidem): 328,052 bytes of code and 52,844 of constants, in which the index of the pocket model's
+/// tokenizer has its part. Kernels for the weight types of further features (K types, ...) come on top.
+pub const FIRMWARE_FLASH: u64 = 328_052 + 52_844 - POCKET_INDEX;
 /// `nearfield inspect models/pocket.gguf`
 const POCKET_INDEX: u64 = 13_312;
 /// What the system and other programs are left: an assumption. Raspberry Pi OS Lite without a desktop takes about so much.

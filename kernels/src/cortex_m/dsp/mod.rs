@@ -97,18 +97,36 @@ pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_
     use crate::block::*;
     match (w.ty(), x) {
         _ if w.layout() == Layout::Interleaved => scalar::matmul(w, x, out),
-        (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0>(w, x, out),
-        (WeightType::Q4_1, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ4_1>(w, x, out),
-        (WeightType::Q5_0, Activations::Q8(x)) => matmul::matmul::<BlockQ5_0>(w, x, out),
-        (WeightType::Q5_1, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ5_1>(w, x, out),
+        (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => matmul::matmul::<BlockQ4_0>(w, x, out),
+        (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+            matmul::matmul_unpacked::<BlockQ4_1>(w, x, out)
+        }
+        (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => matmul::matmul::<BlockQ5_0>(w, x, out),
+        (WeightType::Q5_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+            matmul::matmul_unpacked::<BlockQ5_1>(w, x, out)
+        }
         (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0>(w, x, out),
-        (WeightType::Q2_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ2_K>(w, x, out),
-        (WeightType::Q3_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ3_K>(w, x, out),
-        (WeightType::Q4_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ4_K>(w, x, out),
-        (WeightType::Q5_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ5_K>(w, x, out),
-        (WeightType::Q6_K, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockQ6_K>(w, x, out),
-        (WeightType::IQ4_NL, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockIQ4_NL>(w, x, out),
-        (WeightType::IQ4_XS, Activations::Q8(x)) => matmul::matmul_unpacked::<BlockIQ4_XS>(w, x, out),
+        (WeightType::Q2_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+            matmul::matmul_unpacked::<BlockQ2_K>(w, x, out)
+        }
+        (WeightType::Q3_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+            matmul::matmul_unpacked::<BlockQ3_K>(w, x, out)
+        }
+        (WeightType::Q4_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+            matmul::matmul_unpacked::<BlockQ4_K>(w, x, out)
+        }
+        (WeightType::Q5_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+            matmul::matmul_unpacked::<BlockQ5_K>(w, x, out)
+        }
+        (WeightType::Q6_K, Activations::Q8(x)) if cfg!(feature = "k") => {
+            matmul::matmul_unpacked::<BlockQ6_K>(w, x, out)
+        }
+        (WeightType::IQ4_NL, Activations::Q8(x)) if cfg!(feature = "iq4") => {
+            matmul::matmul_unpacked::<BlockIQ4_NL>(w, x, out)
+        }
+        (WeightType::IQ4_XS, Activations::Q8(x)) if cfg!(feature = "iq4") => {
+            matmul::matmul_unpacked::<BlockIQ4_XS>(w, x, out)
+        }
         (WeightType::F32, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F32| w.to_f32()),
         (WeightType::F16, Activations::F32(x)) => {
             floats::matmul(w, x, out, |w: &F16| word::half(u16::from_le_bytes(w.0)))

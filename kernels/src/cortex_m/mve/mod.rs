@@ -32,10 +32,16 @@ impl Kernels for Mve {
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         match (w.ty(), x) {
             _ if w.layout() == Layout::Interleaved => dsp::matmul(w, x, out),
-            (WeightType::Q4_0, Activations::Q8(x)) => matmul::matmul::<BlockQ4_0, 4>(w, x, out),
-            (WeightType::Q5_0, Activations::Q8(x)) => matmul::matmul::<BlockQ5_0, 4>(w, x, out),
+            (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+                matmul::matmul::<BlockQ4_0, 4>(w, x, out)
+            }
+            (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+                matmul::matmul::<BlockQ5_0, 4>(w, x, out)
+            }
             (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0, 8>(w, x, out),
-            (WeightType::IQ4_NL, Activations::Q8(x)) => matmul::matmul::<BlockIQ4_NL, 4>(w, x, out),
+            (WeightType::IQ4_NL, Activations::Q8(x)) if cfg!(feature = "iq4") => {
+                matmul::matmul::<BlockIQ4_NL, 4>(w, x, out)
+            }
             _ => dsp::matmul(w, x, out),
         }
     }

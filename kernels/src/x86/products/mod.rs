@@ -43,20 +43,19 @@ macro_rules! matmul {
                 quantized::matmul::<B, _>(unsafe { <$unit>::new() }, w, x, out);
             }
             match w.ty() {
-                WeightType::Q4_0 => of::<BlockQ4_0>(w, x, out),
-                WeightType::Q4_1 => of::<BlockQ4_1>(w, x, out),
-                WeightType::Q5_0 => of::<BlockQ5_0>(w, x, out),
-                WeightType::Q5_1 => of::<BlockQ5_1>(w, x, out),
+                WeightType::Q4_0 if cfg!(feature = "legacy") => of::<BlockQ4_0>(w, x, out),
+                WeightType::Q4_1 if cfg!(feature = "legacy") => of::<BlockQ4_1>(w, x, out),
+                WeightType::Q5_0 if cfg!(feature = "legacy") => of::<BlockQ5_0>(w, x, out),
+                WeightType::Q5_1 if cfg!(feature = "legacy") => of::<BlockQ5_1>(w, x, out),
                 WeightType::Q8_0 => of::<BlockQ8_0>(w, x, out),
-                WeightType::Q2_K => of::<BlockQ2_K>(w, x, out),
-                WeightType::Q3_K => of::<BlockQ3_K>(w, x, out),
-                WeightType::Q4_K => of::<BlockQ4_K>(w, x, out),
-                WeightType::Q5_K => of::<BlockQ5_K>(w, x, out),
-                WeightType::Q6_K => of::<BlockQ6_K>(w, x, out),
-                WeightType::IQ4_NL => of::<BlockIQ4_NL>(w, x, out),
-                WeightType::IQ4_XS => of::<BlockIQ4_XS>(w, x, out),
+                WeightType::Q2_K if cfg!(feature = "k") => of::<BlockQ2_K>(w, x, out),
+                WeightType::Q3_K if cfg!(feature = "k") => of::<BlockQ3_K>(w, x, out),
+                WeightType::Q4_K if cfg!(feature = "k") => of::<BlockQ4_K>(w, x, out),
+                WeightType::Q5_K if cfg!(feature = "k") => of::<BlockQ5_K>(w, x, out),
+                WeightType::Q6_K if cfg!(feature = "k") => of::<BlockQ6_K>(w, x, out),
+                WeightType::IQ4_NL if cfg!(feature = "iq4") => of::<BlockIQ4_NL>(w, x, out),
+                WeightType::IQ4_XS if cfg!(feature = "iq4") => of::<BlockIQ4_XS>(w, x, out),
                 WeightType::F32 | WeightType::F16 | WeightType::BF16 => crate::contract::broken("quantized weights"),
-                #[cfg(feature = "rare")]
                 _ => crate::scalar::matmul(w, crate::Activations::Q8(x), out),
             }
         }
