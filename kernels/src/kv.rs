@@ -78,7 +78,7 @@ impl<'a> KvRows<'a> {
     #[must_use]
     pub fn first(self, n: usize, head_dim: usize) -> Self {
         // More than any slice has, where they overflow.
-        let [n_x, n_d, n_bytes] = [1, QK, 2].map(|columns| n.saturating_mul(head_dim.div_ceil(columns)));
+        let (n_x, n_d) = (n.saturating_mul(head_dim), n.saturating_mul(head_dim.div_ceil(QK)));
         match self {
             Self::F32(x) => Self::F32(x.get(..n_x).unwrap_or_default()),
             Self::F16(x) => Self::F16(x.get(..n_x).unwrap_or_default()),
@@ -86,7 +86,7 @@ impl<'a> KvRows<'a> {
                 Self::Q8_0 { qs: qs.get(..n_x).unwrap_or_default(), d: d.get(..n_d).unwrap_or_default() }
             }
             Self::Q4_0 { qs, d, built } => {
-                let qs = qs.get(..n_bytes).unwrap_or_default();
+                let qs = qs.get(..n.saturating_mul(head_dim.div_ceil(2))).unwrap_or_default();
                 Self::Q4_0 { qs, d: d.get(..n_d).unwrap_or_default(), built }
             }
         }

@@ -184,10 +184,19 @@ fn weigh<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usize) -> Wei
 /// walks' width or kind.
 pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
     let mut scores = [0.0; KV_BLOCK];
+    let mut width = None;
     for walk in walks.iter_mut().filter(|walk| !walk.ended) {
-        let n = require_walk(block, walk);
-        let Some(scores) = scores.get_mut(..n) else { broken(SEEN) };
-        let (keys, values) = (block.keys.first(n, walk.acc.len()), block.values.first(n, walk.acc.len()));
+        // Mostly once for all of them.
+        if width != Some(walk.acc.len()) {
+            assert_block(block, walk.acc.len());
+            width = Some(walk.acc.len());
+        }
+        let n = block.n_seen(walk.pos);
+        let Some(scores) = scores.get_mut(..n).filter(|scores| !scores.is_empty()) else { broken(SEEN) };
+        let (keys, values) = match block.end - block.start {
+            all if all == n => (block.keys, block.values),
+            _ => (block.keys.first(n, walk.acc.len()), block.values.first(n, walk.acc.len())),
+        };
         // Distances that do not fit stop at the end of u32, as those of `score_block` do.
         let distance = u32::try_from(walk.pos - (block.start + (n - 1))).unwrap_or(u32::MAX);
         let max = kernels.score_block(walk.query, keys, scale, walk.slope, distance, scores);
@@ -202,22 +211,12 @@ pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale
     }
 }
 
-/// How many keys of the block the walk sees.
-///
-/// # Panics
-/// See [`attend_block`].
-pub(crate) fn require_walk(block: &KvBlock<'_>, walk: &Walk<'_>) -> usize {
-    let (held, seen, head_dim) = (block.end.saturating_sub(block.start), block.n_seen(walk.pos), walk.acc.len());
-    require(seen > 0 && held <= KV_BLOCK, SEEN);
-    assert_rows(block.keys, held, head_dim);
-    assert_rows(block.values, held, head_dim);
-    let fits = match (walk.query, block.keys) {
-        (Query::F32(q), KvRows::F32(_) | KvRows::F16(_)) => q.len() == head_dim,
-        (Query::Q8(q), KvRows::Q8_0 { .. } | KvRows::Q4_0 { .. }) => q.len() == head_dim.div_ceil(QK),
-        _ => broken(KINDS),
-    };
-    require(fits && head_dim > 0, QUERY);
-    seen
+/// `block` is no longer than [`KV_BLOCK`], and holds the rows that it says, of `head_dim` columns.
+pub(crate) fn assert_block(block: &KvBlock<'_>, head_dim: usize) {
+    let n = block.end.saturating_sub(block.start);
+    require(n <= KV_BLOCK, SEEN);
+    assert_rows(block.keys, n, head_dim);
+    assert_rows(block.values, n, head_dim);
 }
 
 /// What `attend_block` is promised.
@@ -250,7 +249,7 @@ pub(crate) fn assert_rows(rows: KvRows<'_>, n: usize, head_dim: usize) {
 }
 
 /// What a query is promised to be.
-const QUERY: &str = "a query of the keys' width, a column at least";
+pub(crate) const QUERY: &str = "a query of the keys' width, a column at least";
 
 /// `keys` are `n` rows that `q` can be multiplied with; returns their `head_dim`, which is not zero if there are any.
 pub(crate) fn assert_query(q: Query<'_>, keys: KvRows<'_>, n: usize) -> usize {

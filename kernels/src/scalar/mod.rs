@@ -30,7 +30,7 @@ pub(crate) use math::constants;
 pub(crate) use quantize::{AMAX_MIN, ROW};
 // What ISAs share with the definitions; some machines have none but the definitions.
 #[allow(unused_imports)]
-pub(crate) use attention::{SEEN, assert_query, assert_rows, distance_of, require_walk, unpack_quants};
+pub(crate) use attention::{QUERY, SEEN, assert_block, assert_query, assert_rows, distance_of, unpack_quants};
 #[allow(unused_imports)]
 pub(crate) use norm::{inverse_root, rescale, standardize};
 

@@ -20,7 +20,7 @@ use super::scores::dot_block;
 use super::values::accumulate_block;
 use super::weights::scales;
 use crate::contract::require;
-use crate::scalar::{self, LANES, SEEN, require_walk};
+use crate::scalar::{self, LANES, QUERY, SEEN, assert_block, assert_query};
 use crate::{KV_BLOCK, Kernels, KvBlock, KvRows, QK, Walk};
 
 /// Queries that share each load of keys.
@@ -61,7 +61,9 @@ fn fit(block: &KvBlock<'_>, walks: &[Walk<'_>]) -> bool {
 /// Takes one walk past the block, whose rows are read as they are.
 #[target_feature(enable = "avx2,f16c")]
 fn attend_alone(block: &KvBlock<'_>, scale: f32, walk: &mut Walk<'_>) {
-    let (n, head_dim) = (require_walk(block, walk), walk.acc.len());
+    let (n, head_dim) = (block.n_seen(walk.pos), walk.acc.len());
+    require(n > 0, SEEN);
+    assert_block(block, head_dim);
     let mut row = [0.0; KV_BLOCK];
     dot_block(walk.query, block.keys.first(n, head_dim), &mut row[..n]);
     let mut scores = [0, 8, 16, 24].map(|first| load(&row[first..]));
@@ -76,10 +78,11 @@ fn attend_alone(block: &KvBlock<'_>, scale: f32, walk: &mut Walk<'_>) {
 /// Takes the walks in `going` past the block.
 #[target_feature(enable = "avx2,f16c")]
 fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usize]) {
-    let head_dim = walks[going[0]].acc.len();
+    let (n, head_dim) = (block.end.saturating_sub(block.start), walks[going[0]].acc.len());
+    assert_block(block, head_dim);
     for walk in going.iter().map(|&i| &walks[i]) {
-        require_walk(block, walk);
-        require(walk.acc.len() == head_dim, SEEN);
+        require(block.n_seen(walk.pos) > 0 && walk.acc.len() == head_dim, SEEN);
+        require(assert_query(walk.query, block.keys, n) == head_dim, QUERY);
     }
     [block.keys, block.values].into_iter().for_each(|rows| prefetch_older_rows(rows, head_dim));
     let mut panel = Panel::new();
