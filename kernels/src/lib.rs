@@ -45,6 +45,8 @@ pub mod conformance;
 mod contract;
 #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
 mod cortex_m;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+mod float_matmul;
 pub mod kv;
 pub mod layout;
 pub mod matrix;
@@ -119,17 +121,34 @@ pub fn vectorized(work: impl Work) {
     work.run();
 }
 
+/// The default of a method of [`Kernels`]: what the wrapped kernels do, else the definition.
+macro_rules! default {
+    ($self:ident, $method:ident($($argument:ident),*)) => {
+        match $self.wrapped() {
+            Some(kernels) => kernels.$method($($argument),*),
+            None => scalar::$method($($argument),*),
+        }
+    };
+}
+
 /// The operations that a forward pass is made of, for one ISA.
 ///
-/// Each method's default is the definition (`scalar`); an ISA overrides what it does faster, with the same bits.
+/// Each method's default is the definition (`scalar`), or that of the [`wrapped`](Kernels::wrapped) kernels; an ISA overrides what it does faster, with
+/// the same bits.
 /// Lengths that do not belong together are a bug of the caller and panic; the values of weights and activations never do.
 pub trait Kernels: Sync {
     /// The word for this ISA in `--isa`, benches and reports.
     fn name(&self) -> &'static str;
 
+    /// The kernels that do what these do not override; `None` for the definitions. A wrapper, which looks on or changes one operation,
+    /// names here the kernels that it wraps, and so forgets none of them.
+    fn wrapped(&self) -> Option<&dyn Kernels> {
+        None
+    }
+
     /// The order of quantized weights that [`matmul`](Self::matmul) reads fastest; it takes any.
     fn layout(&self) -> Layout {
-        Layout::Plain
+        self.wrapped().map_or(Layout::Plain, Kernels::layout)
     }
 
     /// Quantizes `x` (any length) to int8 blocks of 32; a last partial block is filled up with zeros.
@@ -140,14 +159,14 @@ pub trait Kernels: Sync {
     ///
     /// - `out`: `[x.len().div_ceil(32)]`
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
-        scalar::quantize_q8(x, out)
+        default!(self, quantize_q8(x, out))
     }
 
     /// `out[t, r] = Σ_c w[r, c] · x[t, c]` for the rows `out.start()..out.end()` of `w` and all tokens.
     ///
     /// Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16.
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-        scalar::matmul(w, x, out)
+        default!(self, matmul(w, x, out))
     }
 
     /// Told of each product of a forward pass before it begins: once, on the thread that runs the pass, with all rows that `w` is
@@ -155,52 +174,54 @@ pub trait Kernels: Sync {
     ///
     /// - `x`: `[n_tokens, w.n_cols()]`
     fn watch(&self, w: &Matrix<'_>, x: &[f32]) {
-        let _ = (w, x);
+        if let Some(kernels) = self.wrapped() {
+            kernels.watch(w, x);
+        }
     }
 
     /// Row `row` of `w` as floats: what an embedding looks up. `out`: `[n_cols]`.
     fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]) {
-        scalar::dequantize_row(w, row, out)
+        default!(self, dequantize_row(w, row, out))
     }
 
     /// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`, for one token.
     fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-        scalar::layer_norm(x, weight, bias, eps, out)
+        default!(self, layer_norm(x, weight, bias, eps, out))
     }
 
     /// `out = x / sqrt(mean(x²) + eps) * weight`, for one token.
     fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-        scalar::rms_norm(x, weight, eps, out)
+        default!(self, rms_norm(x, weight, eps, out))
     }
 
     /// `x += y`, element by element.
     fn add(&self, x: &mut [f32], y: &[f32]) {
-        scalar::add(x, y)
+        default!(self, add(x, y))
     }
 
     /// `x = x * y`, element by element (the gate of a gated feed-forward).
     fn multiply(&self, x: &mut [f32], y: &[f32]) {
-        scalar::multiply(x, y)
+        default!(self, multiply(x, y))
     }
 
     /// `x = min(max(x, -limit), limit)` (MPT's `clip_qkv`). A NaN stays a NaN.
     fn clamp(&self, x: &mut [f32], limit: f32) {
-        scalar::clamp(x, limit)
+        default!(self, clamp(x, limit))
     }
 
     /// GELU, tanh form: `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`. Source: Hendrycks & Gimpel 2016; BLOOM.
     fn gelu_tanh(&self, x: &mut [f32]) {
-        scalar::gelu_tanh(x)
+        default!(self, gelu_tanh(x))
     }
 
     /// GELU, exact form: `x/2 · (1 + erf(x/√2))`. MPT, Falcon-RW.
     fn gelu_erf(&self, x: &mut [f32]) {
-        scalar::gelu_erf(x)
+        default!(self, gelu_erf(x))
     }
 
     /// `x / (1 + exp(-x))`.
     fn silu(&self, x: &mut [f32]) {
-        scalar::silu(x)
+        default!(self, silu(x))
     }
 
     /// Stores one row (`[head_dim]`) of keys or values; `out` is exactly one row.
@@ -208,12 +229,12 @@ pub trait Kernels: Sync {
     /// F16 rounds half to even; Q8_0 quantizes each 32 columns as [`quantize_q8`](Self::quantize_q8) does, with `d` rounded to f16
     /// after the quants are made. Q4_0: see [`scalar::store_kv`].
     fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
-        scalar::store_kv(x, out)
+        default!(self, store_kv(x, out))
     }
 
     /// `Σ x²` of one stored row of `head_dim` columns (as it will be read back), in 16 strided sums and the fixed tree.
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
-        scalar::sum_squares(row, head_dim)
+        default!(self, sum_squares(row, head_dim))
     }
 
     /// `scores[j] = (q · k_j) * scale - slope * distance_j` for `scores.len()` keys, oldest first; returns their maximum.
@@ -230,12 +251,12 @@ pub trait Kernels: Sync {
         distance: u32,
         scores: &mut [f32],
     ) -> f32 {
-        scalar::score_block(q, keys, scale, slope, distance, scores)
+        default!(self, score_block(q, keys, scale, slope, distance, scores))
     }
 
     /// `scores[j] = exp(scores[j] - max)`; returns their sum, in 16 strided sums and the fixed tree.
     fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
-        scalar::exp_block(scores, max)
+        default!(self, exp_block(scores, max))
     }
 
     /// `acc[i] += Σ_j probs[j] * v_j[i]` over up to [`KV_BLOCK`] values.
@@ -248,7 +269,7 @@ pub trait Kernels: Sync {
     /// `q = round half to even(w * (32767 / amax))`, and `acc[i] += step * (Σ_j q_j * v_j[i]) as f32`, `v` being the stored
     /// integers. `amax` not finite: `step = NaN`; `amax < 2^-64`: `step = 0`; all q are then 0.
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
-        scalar::accumulate_block(probs, values, acc)
+        default!(self, accumulate_block(probs, values, acc))
     }
 
     /// Takes the walks that have not ended, one or more queries of a KV head, past one block of its keys and values.
@@ -257,17 +278,20 @@ pub trait Kernels: Sync {
     /// maximum grew, `shrink = exp(old - new)`, `sum *= shrink` and `acc *= shrink`; `sum += `[`exp_block`](Self::exp_block);
     /// [`accumulate_block`](Self::accumulate_block). What is done to the block can be done once for all of them.
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
-        scalar::attend_block(self, block, scale, walks)
+        match self.wrapped() {
+            Some(kernels) => kernels.attend_block(block, scale, walks),
+            None => scalar::attend_block(self, block, scale, walks),
+        }
     }
 
     /// `x *= factor`.
     fn scale(&self, x: &mut [f32], factor: f32) {
-        scalar::scale(x, factor)
+        default!(self, scale(x, factor))
     }
 
     /// Multiplies and adds 8-bit numbers in registers, `rounds` times as many as one round has, and returns how many: timed,
     /// it is the peak that products of quantized weights are compared with.
     fn int8_peak(&self, rounds: u32) -> u64 {
-        scalar::int8_peak(rounds)
+        default!(self, int8_peak(rounds))
     }
 }

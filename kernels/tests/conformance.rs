@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use nearfield_kernels::{available, best, by_name, conformance};
+use nearfield_kernels::{Kernels, KvRows, available, best, by_name, conformance};
 
 /// Cases of each property: the definitions are slow without optimization.
 const N_CASES: u64 = if cfg!(debug_assertions) { 100 } else { 4000 };
@@ -40,4 +40,44 @@ fn the_peak_is_of_products_that_are_made() {
         assert!(rate < 1e13, "{}: {rate:e} products in a second", isa.name());
         println!("{}: {:.1} G products/s", isa.name(), rate * 1e-9);
     }
+}
+
+/// A wrapper that overrides nothing computes with the kernels that it wraps: all properties hold for it, and its layout is theirs.
+#[test]
+fn a_wrapper_is_the_kernels_that_it_wraps() {
+    struct Wrapper(&'static dyn Kernels);
+
+    impl Kernels for Wrapper {
+        fn name(&self) -> &'static str {
+            "wrapper"
+        }
+
+        fn wrapped(&self) -> Option<&dyn Kernels> {
+            Some(self.0)
+        }
+    }
+
+    /// Kernels whose every number is wrong.
+    struct Nothing;
+
+    impl Kernels for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+
+        fn silu(&self, x: &mut [f32]) {
+            x.fill(7.0);
+        }
+
+        fn sum_squares(&self, _: KvRows<'_>, _: usize) -> f32 {
+            7.0
+        }
+    }
+
+    let best = best();
+    let wrapper = Wrapper(best);
+    assert_eq!(wrapper.layout(), best.layout());
+    let mut x = [1.0];
+    Wrapper(&Nothing).silu(&mut x);
+    assert_eq!((x, Wrapper(&Nothing).sum_squares(KvRows::F32(&[2.0]), 1)), ([7.0], 7.0));
 }

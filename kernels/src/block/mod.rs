@@ -10,6 +10,7 @@ mod floats;
 mod iq4;
 mod k;
 mod q;
+mod quantized;
 #[cfg(feature = "rare")]
 mod rare;
 mod weight_type;
@@ -22,6 +23,9 @@ pub use floats::{BF16, F16, F32};
 pub use iq4::{BlockIQ4_NL, BlockIQ4_XS, IQ4_VALUES};
 pub use k::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, scale_and_minimum};
 pub use q::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+#[allow(unused_imports)]
+pub(crate) use quantized::for_block;
+pub use quantized::{Quantized, Scaling};
 #[cfg(feature = "rare")]
 pub use rare::{
     BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, BlockMXFP4, BlockTQ1_0,

@@ -6,8 +6,10 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::group::ROWS;
 use crate::contract::broken;
+
+/// Rows that are worked on together: two quads, a 32-bit lane each row.
+pub(super) const ROWS: usize = 8;
 
 /// What whoever cuts rows is promised.
 const ROWS_EXIST: &str = "rows that are all there";

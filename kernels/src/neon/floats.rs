@@ -2,12 +2,13 @@
 
 use core::arch::aarch64::*;
 
-use super::bytes::{part, widen, widen_one};
-use super::group::Floats;
-use crate::block::{BF16, Block, F16, F32, blocks_of};
-use crate::contract::{broken, require};
+use super::bytes::{widen, widen_one};
+use crate::block::{BF16, F16, F32};
+use crate::contract::require;
 use crate::scalar::LANES;
-use crate::{ColumnsMut, Matrix};
+
+/// Eight floats: two quads, in order.
+pub(super) type Floats = [float32x4_t; 2];
 
 /// A float of any kind, eight of which can be loaded as singles.
 pub(super) trait Element: Copy {
@@ -86,58 +87,6 @@ impl Element for u16 {
     #[inline]
     fn value(self) -> f32 {
         widen_one(self)
-    }
-}
-
-/// Rows whose products stay in L2 while the tokens pass by.
-const ROW_BLOCK: usize = 16;
-
-/// See [`crate::Kernels::matmul`]. Two rows with two tokens at a time, or four rows with one: sixteen registers of sums.
-#[target_feature(enable = "neon")]
-pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
-    let n_tokens = out.n_tokens();
-    w.require_product(x.len(), w.n_cols(), out);
-    // Without tokens there may be more rows than a loop ends with.
-    let n_rows = if n_tokens == 0 { 0 } else { out.end() - out.start() };
-    for first in (0..n_rows).step_by(ROW_BLOCK) {
-        let end = n_rows.min(first + ROW_BLOCK);
-        let paired = n_tokens - n_tokens % 2;
-        for token in (0..paired).step_by(2) {
-            (first..end).step_by(2).for_each(|row| tile::<B, 2, 2>(w, x, out, row, token));
-        }
-        for token in paired..n_tokens {
-            (first..end).step_by(4).for_each(|row| tile::<B, 4, 1>(w, x, out, row, token));
-        }
-    }
-}
-
-/// Products of `R` rows (counted from `out.start()`; fewer at the end) with `T` tokens, `R · T = 4`.
-#[target_feature(enable = "neon")]
-#[inline]
-fn tile<B: Block + Element, const R: usize, const T: usize>(
-    w: &Matrix<'_>,
-    x: &[f32],
-    out: &mut ColumnsMut<'_>,
-    row: usize,
-    token: usize,
-) {
-    let (start, n_cols) = (out.start(), w.n_cols());
-    let last = out.end() - 1;
-    let mut rows: [&[B]; R] = [&[]; R];
-    for (r, slot) in rows.iter_mut().enumerate() {
-        // The last row stands in for rows that do not exist; their sums are dropped.
-        *slot = blocks_of(w.row((start + row + r).min(last)));
-    }
-    let mut tokens: [&[f32]; T] = [&[]; T];
-    for (t, slot) in tokens.iter_mut().enumerate() {
-        *slot = part(x, (token + t) * n_cols, n_cols);
-    }
-    let sums = dots(rows, tokens);
-    for t in 0..T {
-        let out = out.row(token + t).get_mut(row..).unwrap_or_else(|| broken("columns of the output"));
-        for r in 0..R.min(out.len()) {
-            out[r] = sums[r * T + t];
-        }
     }
 }
 

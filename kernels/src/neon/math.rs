@@ -3,8 +3,7 @@
 use core::arch::aarch64::*;
 use core::f32::consts::LOG2_E;
 
-use super::floats::{load_some, store_some, sum};
-use super::group::Floats;
+use super::floats::{Floats, load_some, store_some, sum};
 use crate::scalar::constants::*;
 
 /// See [`crate::scalar::exp`].

@@ -1,10 +1,10 @@
 //! NEON, with `FEAT_DotProd` and with `FEAT_I8MM`: every 64-bit Arm core, on Linux, macOS and bare metal.
 //!
-//! - [`isa`]: integer sums of products, all that the three differ in
-//! - [`quantized`]: a lane owns a row; eight rows at a time, which [`unpack`], [`unpack_k`] and [`unpack_iq4`] give out in quarters
-//! - [`rows`]: where these are read from: rows that lie apart, or interleaved
-//! - [`floats`]: four registers hold the 16 partial sums of a dot product
-//! - [`attention`], [`math`], [`norm`], [`quantize`]: the rest
+//! - [`detect`]: what the processor has
+//! - [`matmul`]: products of weights, which hold all that the three differ in ([`matmul::unit`])
+//! - [`floats`]: rows of floats; four registers hold the 16 partial sums of a dot product; [`bytes`]: loads that step along rows
+//! - [`attention`]: a block of stored keys and values
+//! - [`math`], [`norm`], [`quantize`]: the rest
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition: NEON belongs to the target.
 
@@ -12,22 +12,15 @@ mod attention;
 mod bytes;
 mod detect;
 mod floats;
-mod group;
-mod isa;
 mod math;
+mod matmul;
 mod norm;
-mod peak;
 mod quantize;
-mod quantized;
-mod rows;
-mod unpack;
-mod unpack_iq4;
-mod unpack_k;
 
 use core::marker::PhantomData;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, scalar};
-use isa::{DotProd, I8mm, Isa, Plain};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query};
+use matmul::unit::{DotProd, I8mm, Plain, Unit};
 
 /// A processor with this ISA: exists only where it was seen.
 struct Neon<I>(PhantomData<I>);
@@ -49,7 +42,7 @@ pub(crate) fn detect_i8mm() -> Option<&'static dyn Kernels> {
     (detect::dotprod() && detect::i8mm()).then_some(&I8MM)
 }
 
-impl<I: Isa> Kernels for Neon<I> {
+impl<I: Unit> Kernels for Neon<I> {
     fn name(&self) -> &'static str {
         I::NAME
     }
@@ -65,7 +58,7 @@ impl<I: Isa> Kernels for Neon<I> {
 
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
         // SAFETY: `self` exists, so the ISA was seen.
-        unsafe { matmul::<I>(w, x, out) }
+        unsafe { matmul::matmul::<I>(w, x, out) }
     }
 
     fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
@@ -128,58 +121,6 @@ impl<I: Isa> Kernels for Neon<I> {
 
     fn int8_peak(&self, rounds: u32) -> u64 {
         // SAFETY: `self` exists, so the ISA was seen.
-        unsafe { peak::int8_peak::<I>(rounds) }
-    }
-}
-
-/// See [`Kernels::matmul`].
-///
-/// # Safety
-/// The processor has the ISA.
-#[target_feature(enable = "neon")]
-unsafe fn matmul<I: Isa>(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-    use crate::block::*;
-    // SAFETY: the processor has the ISA.
-    unsafe {
-        match (w.ty(), x) {
-            (WeightType::F32, Activations::F32(x)) => floats::matmul::<F32>(w, x, out),
-            (WeightType::F16, Activations::F32(x)) => floats::matmul::<F16>(w, x, out),
-            (WeightType::BF16, Activations::F32(x)) => floats::matmul::<BF16>(w, x, out),
-            (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-                quantized::matmul::<I, BlockQ4_0>(w, x, out)
-            }
-            (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-                quantized::matmul::<I, BlockQ4_1>(w, x, out)
-            }
-            (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-                quantized::matmul::<I, BlockQ5_0>(w, x, out)
-            }
-            (WeightType::Q5_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-                quantized::matmul::<I, BlockQ5_1>(w, x, out)
-            }
-            (WeightType::Q8_0, Activations::Q8(x)) => quantized::matmul::<I, BlockQ8_0>(w, x, out),
-            (WeightType::Q2_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-                quantized::matmul::<I, BlockQ2_K>(w, x, out)
-            }
-            (WeightType::Q3_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-                quantized::matmul::<I, BlockQ3_K>(w, x, out)
-            }
-            (WeightType::Q4_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-                quantized::matmul::<I, BlockQ4_K>(w, x, out)
-            }
-            (WeightType::Q5_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-                quantized::matmul::<I, BlockQ5_K>(w, x, out)
-            }
-            (WeightType::Q6_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-                quantized::matmul::<I, BlockQ6_K>(w, x, out)
-            }
-            (WeightType::IQ4_NL, Activations::Q8(x)) if cfg!(feature = "iq4") => {
-                quantized::matmul::<I, BlockIQ4_NL>(w, x, out)
-            }
-            (WeightType::IQ4_XS, Activations::Q8(x)) if cfg!(feature = "iq4") => {
-                quantized::matmul::<I, BlockIQ4_XS>(w, x, out)
-            }
-            _ => scalar::matmul(w, x, out),
-        }
+        unsafe { matmul::int8_peak::<I>(rounds) }
     }
 }

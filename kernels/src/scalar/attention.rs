@@ -4,7 +4,7 @@ use core::slice::ChunksExact;
 
 use super::dot::product;
 use super::math::exp;
-use super::quantize::{Weights, quantize_weights};
+use super::quantize::{QuantizedProbs, quantize_probs};
 use super::reduce::strided_sum;
 use crate::contract::{broken, require};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
@@ -132,14 +132,14 @@ pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
                 add_floats(probs, rows, acc);
             }
             KvRows::Q8_0 { qs, d } => {
-                let weights = weigh(probs, rows(d, head_dim.div_ceil(QK)), g);
+                let quantized = quantize_group(probs, rows(d, head_dim.div_ceil(QK)), g);
                 let rows = rows(qs, head_dim).map(|row| group(row, g).iter().copied());
-                add_quants(&weights, rows, acc);
+                add_quants(&quantized, rows, acc);
             }
             KvRows::Q4_0 { qs, d, .. } => {
-                let weights = weigh(probs, rows(d, head_dim.div_ceil(QK)), g);
+                let quantized = quantize_group(probs, rows(d, head_dim.div_ceil(QK)), g);
                 let rows = rows(qs, head_dim.div_ceil(2)).map(|row| quant_groups(row).nth(g).unwrap_or_default());
-                add_quants(&weights, rows, acc);
+                add_quants(&quantized, rows, acc);
             }
         }
     }
@@ -159,22 +159,26 @@ where
 
 /// `acc[c] += step * Σ_j w_j q_j[c]` over a group of columns: 32 products of a weight in ±32767 and a quant in ±128, less than
 /// 2^27 in all.
-fn add_quants<V: IntoIterator<Item = i8>>(weights: &Weights, values: impl Iterator<Item = V>, acc: &mut [f32]) {
+fn add_quants<V: IntoIterator<Item = i8>>(
+    quantized: &QuantizedProbs,
+    values: impl Iterator<Item = V>,
+    acc: &mut [f32],
+) {
     let mut sums = [0i32; QK];
-    for (&w, value) in weights.quants.iter().zip(values) {
+    for (&w, value) in quantized.quants.iter().zip(values) {
         sums.iter_mut().zip(value).for_each(|(sum, q)| *sum += i32::from(w) * i32::from(q));
     }
-    acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += weights.step * sum as f32);
+    acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += quantized.step * sum as f32);
 }
 
 /// What each value counts in columns `32 g..`: its probability times its scale `d_j[g]`.
-fn weigh<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usize) -> Weights {
-    let mut weights = [0.0; KV_BLOCK];
+fn quantize_group<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usize) -> QuantizedProbs {
+    let mut products = [0.0; KV_BLOCK];
     let scales = d.map(|d| d.get(g).copied().map_or(0.0, f16));
-    for ((w, p), d) in weights.iter_mut().zip(probs).zip(scales) {
+    for ((w, p), d) in products.iter_mut().zip(probs).zip(scales) {
         *w = p * d;
     }
-    quantize_weights(&weights)
+    quantize_probs(&products)
 }
 
 /// See [`crate::Kernels::attend_block`]: with the block kernels of `kernels`, walk by walk.

@@ -23,7 +23,7 @@ pub use math::{exp, normal_cdf};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use peak::int8_peak;
-pub use quantize::{Weights, quantize_block, quantize_q8, quantize_weights, store_kv};
+pub use quantize::{QuantizedProbs, quantize_block, quantize_probs, quantize_q8, store_kv};
 pub use reduce::{LANES, strided_sum, tree};
 
 pub(crate) use math::constants;

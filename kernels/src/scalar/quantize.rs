@@ -1,5 +1,4 @@
-//! From floats to what is multiplied with weights, to what is stored in the KV cache, and to what stored values are multiplied
-//! with.
+//! Quantization of activations, of stored keys and values, and of the probabilities that stored values are multiplied with.
 
 use super::math::constants::ROUND;
 use super::reduce::strided_sum;
@@ -52,35 +51,35 @@ fn nearest(x: f32) -> i32 {
     (x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32
 }
 
-/// What the values of a block count in a sum, in integers: value `j` counts `step * quants[j]`.
+/// Probabilities times scales of the values of a block, as integers: value `j` is multiplied with `step * quants[j]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Weights {
-    /// NaN or zero where that is what all count; the integers are then zeros.
+pub struct QuantizedProbs {
+    /// NaN or zero if every value is multiplied with that; the integers are then zeros.
     pub step: f32,
     /// In ±32767; zeros behind the last.
     pub quants: [i16; KV_BLOCK],
 }
 
-/// Up to 32 weights as integers; see [`crate::Kernels::accumulate_block`]. What a weight loses is half a step at most, 2^-16 of
-/// the largest.
+/// Quantizes up to 32 products of a probability and a scale; see [`crate::Kernels::accumulate_block`]. Rounding changes a product by
+/// half a step at most: 2^-16 of the largest.
 ///
 /// # Panics
 /// When there are more.
-pub fn quantize_weights(weights: &[f32]) -> Weights {
-    require(weights.len() <= KV_BLOCK, "weights of one block");
+pub fn quantize_probs(products: &[f32]) -> QuantizedProbs {
+    require(products.len() <= KV_BLOCK, "values of one block");
     let mut quants = [0; KV_BLOCK];
-    let amax = f32::from_bits(weights.iter().map(|w| w.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
+    let amax = f32::from_bits(products.iter().map(|p| p.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
     if !amax.is_finite() {
-        return Weights { step: f32::NAN, quants };
+        return QuantizedProbs { step: f32::NAN, quants };
     }
     if amax < AMAX_MIN {
-        return Weights { step: 0.0, quants };
+        return QuantizedProbs { step: 0.0, quants };
     }
     let id = 32767.0 / amax;
-    for (q, w) in quants.iter_mut().zip(weights) {
-        *q = nearest(w * id) as i16;
+    for (q, p) in quants.iter_mut().zip(products) {
+        *q = nearest(p * id) as i16;
     }
-    Weights { step: amax / 32767.0, quants }
+    QuantizedProbs { step: amax / 32767.0, quants }
 }
 
 /// See [`crate::Kernels::store_kv`].

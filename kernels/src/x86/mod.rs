@@ -1,32 +1,23 @@
 //! x86-64 from 2013 on, for four ISAs: AVX2 with F16C; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
 //!
 //! - [`detect`]: what the processor has
-//! - [`products`]: products of quantized weights, all that the four differ in; the rest is AVX2's in each
-//! - [`floats`]: two registers hold the 16 partial sums of a dot product
+//! - [`matmul`]: products of weights; those of quantized ones are all that the four differ in, the rest is AVX2's in each
+//! - [`floats`]: rows of floats; two registers hold the 16 partial sums of a dot product
+//! - [`attention`]: a block of stored keys and values
 //! - [`math`], [`norm`], [`quantize`]: the rest, eight columns at a time
-//! - [`scores`], [`values`]: attention of one query over the keys and the values of a block, [`rows`] of floats or of [`quants`],
-//!   which are asked for ([`prefetch`]) before a walk comes to them; what values count is made by [`weights`]
-//! - [`walks`]: attention of several queries at once, over the [`panel`] of a block
 //!
 //! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
 //!
 //! Every function is compiled for the same two features: a closure has those of the function around it, and is only
 //! inlined into a function that has them all.
 
+mod attention;
 mod detect;
 mod floats;
 mod math;
+mod matmul;
 mod norm;
-mod panel;
-mod prefetch;
-mod products;
 mod quantize;
-mod quants;
-mod rows;
-mod scores;
-mod values;
-mod walks;
-mod weights;
 
 use crate::{
     Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar,
@@ -41,12 +32,12 @@ struct X86 {
     int8_peak: unsafe fn(u32) -> u64,
 }
 
-static AVX2: X86 = X86 { name: "avx2", quantized: products::matmul_avx2, int8_peak: products::int8_peak_avx2 };
+static AVX2: X86 = X86 { name: "avx2", quantized: matmul::matmul_avx2, int8_peak: matmul::int8_peak_avx2 };
 static AVX_VNNI: X86 =
-    X86 { name: "avxvnni", quantized: products::matmul_avx_vnni, int8_peak: products::int8_peak_avx_vnni };
-static AVX512: X86 = X86 { name: "avx512", quantized: products::matmul_avx512, int8_peak: products::int8_peak_avx512 };
+    X86 { name: "avxvnni", quantized: matmul::matmul_avx_vnni, int8_peak: matmul::int8_peak_avx_vnni };
+static AVX512: X86 = X86 { name: "avx512", quantized: matmul::matmul_avx512, int8_peak: matmul::int8_peak_avx512 };
 static AVX512_VNNI: X86 =
-    X86 { name: "avx512vnni", quantized: products::matmul_avx512_vnni, int8_peak: products::int8_peak_avx512_vnni };
+    X86 { name: "avx512vnni", quantized: matmul::matmul_avx512_vnni, int8_peak: matmul::int8_peak_avx512_vnni };
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     detect::avx2().then_some(&AVX2)
@@ -106,7 +97,7 @@ impl Kernels for X86 {
             // SAFETY: `self` exists, so `detect` saw the features of its ISA.
             Activations::Q8(x) if w.ty().is_quantized() => unsafe { (self.quantized)(w, x, out) },
             // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-            x => unsafe { matmul(w, x, out) },
+            x => unsafe { matmul::matmul_floats(w, x, out) },
         }
     }
 
@@ -157,7 +148,7 @@ impl Kernels for X86 {
 
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { values::sum_squares(row, head_dim) }
+        unsafe { attention::sum_squares(row, head_dim) }
     }
 
     fn score_block(
@@ -170,7 +161,7 @@ impl Kernels for X86 {
         scores: &mut [f32],
     ) -> f32 {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { scores::score_block(q, keys, scale, slope, distance, scores) }
+        unsafe { attention::score_block(q, keys, scale, slope, distance, scores) }
     }
 
     fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
@@ -180,12 +171,12 @@ impl Kernels for X86 {
 
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { values::accumulate_block(probs, values, acc) }
+        unsafe { attention::accumulate_block(probs, values, acc) }
     }
 
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
         // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-        unsafe { walks::attend_block(self, block, scale, walks) }
+        unsafe { attention::attend_block(self, block, scale, walks) }
     }
 
     fn scale(&self, x: &mut [f32], factor: f32) {
@@ -196,17 +187,6 @@ impl Kernels for X86 {
     fn int8_peak(&self, rounds: u32) -> u64 {
         // SAFETY: `self` exists, so `detect` saw the features of its ISA.
         unsafe { (self.int8_peak)(rounds) }
-    }
-}
-
-#[target_feature(enable = "avx2,f16c")]
-fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-    use crate::block::*;
-    match (w.ty(), x) {
-        (WeightType::F32, Activations::F32(x)) => floats::matmul::<F32>(w, x, out),
-        (WeightType::F16, Activations::F32(x)) => floats::matmul::<F16>(w, x, out),
-        (WeightType::BF16, Activations::F32(x)) => floats::matmul::<BF16>(w, x, out),
-        _ => scalar::matmul(w, x, out),
     }
 }
 

@@ -123,17 +123,17 @@ fn ends_of_the_range_are_safe_in_four_bits() {
 fn weights_are_within_half_a_step_and_what_is_no_number_is_told() {
     let weights: Vec<f32> = floats(32, 11).iter().map(|w| w.powi(5)).collect();
     let amax = weights.iter().fold(0.0f32, |max, w| max.max(w.abs()));
-    let got = scalar::quantize_weights(&weights);
+    let got = scalar::quantize_probs(&weights);
     let bound = f64::from(amax) * (0.5 / 32767.0 + 1e-7);
     for (&q, &w) in got.quants.iter().zip(&weights) {
         assert!((f64::from(got.step) * f64::from(q) - f64::from(w)).abs() <= bound, "{q} for {w}");
     }
     assert!(got.quants.iter().any(|q| q.unsigned_abs() == 32767));
     // Half to even, and zeros behind the last.
-    assert_eq!(scalar::quantize_weights(&[32767.0, 0.5, 1.5, -2.5]).quants[..5], [32767, 0, 2, -2, 0]);
-    assert_eq!(scalar::quantize_weights(&[1e-20, -2e-20]).step, 0.0);
+    assert_eq!(scalar::quantize_probs(&[32767.0, 0.5, 1.5, -2.5]).quants[..5], [32767, 0, 2, -2, 0]);
+    assert_eq!(scalar::quantize_probs(&[1e-20, -2e-20]).step, 0.0);
     for none in [f32::NAN, f32::INFINITY, -f32::NAN] {
-        let got = scalar::quantize_weights(&[1.0, none]);
+        let got = scalar::quantize_probs(&[1.0, none]);
         assert!(got.step.is_nan() && got.quants == [0; 32], "{got:?}");
     }
 }

@@ -111,7 +111,7 @@ fn activations_are_quantized() {
         }
         let x = floats(rng, n);
         assert_kept(outcome(|| scalar::quantize_block(x.get())), n <= QK, n);
-        assert_kept(outcome(|| scalar::quantize_weights(x.get())), n <= QK, n);
+        assert_kept(outcome(|| scalar::quantize_probs(x.get())), n <= QK, n);
     });
 }
 

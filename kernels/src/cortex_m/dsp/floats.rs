@@ -1,20 +1,30 @@
-//! Products of weights that are floats.
+//! Rows of floats: sums in the one order of the definitions, with the 16 partial sums in registers.
 
-use super::reduce::dot;
-use crate::block::{Block, blocks_of};
-use crate::{ColumnsMut, Matrix};
+use crate::contract::require;
+use crate::scalar::{LANES, tree};
 
-/// See [`crate::Kernels::matmul`].
-pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>, float: impl Fn(&B) -> f32) {
-    let stride = w.n_cols();
-    w.require_product(x.len(), stride, out);
-    if stride == 0 {
-        return out.rows_mut().for_each(|out| out.fill(0.0));
+/// As [`crate::scalar::strided_sum`] of `term(x)`.
+#[inline]
+pub(in super::super) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32 {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += term(x));
     }
-    let rows = blocks_of::<B>(w.rows(out.start(), out.end()));
-    for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
-        for (row, out) in rows.chunks_exact(stride).zip(out) {
-            *out = dot(row, x, &float);
-        }
+    lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane += term(x));
+    tree(lanes)
+}
+
+/// `Σ w[c] · x[c]`, in the same order.
+#[inline]
+pub(super) fn dot<T>(w: &[T], x: &[f32], float: impl Fn(&T) -> f32) -> f32 {
+    require(w.len() == x.len(), "rows of the same length");
+    let (w_chunks, w_rest) = w.as_chunks::<LANES>();
+    let (x_chunks, x_rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (w, x) in w_chunks.iter().zip(x_chunks) {
+        lanes.iter_mut().zip(w.iter().zip(x)).for_each(|(lane, (w, x))| *lane += float(w) * x);
     }
+    lanes.iter_mut().zip(w_rest.iter().zip(x_rest)).for_each(|(lane, (w, x))| *lane += float(w) * x);
+    tree(lanes)
 }

@@ -2,7 +2,7 @@
 
 use core::f32::consts::LOG2_E;
 
-use super::reduce::strided_sum;
+use super::floats::strided_sum;
 use crate::scalar;
 use crate::scalar::constants::*;
 

@@ -1,26 +1,22 @@
 //! Cortex-M with the DSP extension and a single-precision unit: M4F, M7, M33.
 //!
-//! - [`rows`]: loops over four rows of Q4_0, Q5_0 and Q8_0, [`split`]: activations as they want them, [`matmul`]: both
-//! - [`unpack`]: the other quantized types
-//! - [`floats`], [`attention`], [`math`], [`norm`], [`quantize`]: the definitions, cut for one multiplier and 32 float
-//!   registers
+//! - [`matmul`]: products of weights; [`attention`]: a block of stored keys and values
+//! - [`floats`], [`math`], [`norm`], [`quantize`]: the definitions, cut for one multiplier and 32 float registers
+//! - [`word`]: instructions of the extension; [`split`]: activations as the loops want them
 
 pub(super) mod attention;
 mod floats;
 pub(super) mod math;
-mod matmul;
+pub(super) mod matmul;
 pub(super) mod norm;
 pub(super) mod quantize;
-mod reduce;
-mod rows;
 mod split;
-mod unpack;
 mod word;
 
 #[cfg(feature = "mve")]
 pub(super) use word::half;
 
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
 /// A processor with the DSP extension: the firmware says so by the feature `dsp`.
 struct Dsp(());
@@ -37,7 +33,7 @@ impl Kernels for Dsp {
     }
 
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-        matmul(w, x, out)
+        matmul::matmul(w, x, out)
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
@@ -90,49 +86,5 @@ impl Kernels for Dsp {
 
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
         attention::accumulate_block(probs, values, acc)
-    }
-}
-
-pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-    use crate::block::*;
-    match (w.ty(), x) {
-        _ if w.layout() == Layout::Interleaved => scalar::matmul(w, x, out),
-        (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => matmul::matmul::<BlockQ4_0>(w, x, out),
-        (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-            matmul::matmul_unpacked::<BlockQ4_1>(w, x, out)
-        }
-        (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => matmul::matmul::<BlockQ5_0>(w, x, out),
-        (WeightType::Q5_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-            matmul::matmul_unpacked::<BlockQ5_1>(w, x, out)
-        }
-        (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0>(w, x, out),
-        (WeightType::Q2_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-            matmul::matmul_unpacked::<BlockQ2_K>(w, x, out)
-        }
-        (WeightType::Q3_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-            matmul::matmul_unpacked::<BlockQ3_K>(w, x, out)
-        }
-        (WeightType::Q4_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-            matmul::matmul_unpacked::<BlockQ4_K>(w, x, out)
-        }
-        (WeightType::Q5_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-            matmul::matmul_unpacked::<BlockQ5_K>(w, x, out)
-        }
-        (WeightType::Q6_K, Activations::Q8(x)) if cfg!(feature = "k") => {
-            matmul::matmul_unpacked::<BlockQ6_K>(w, x, out)
-        }
-        (WeightType::IQ4_NL, Activations::Q8(x)) if cfg!(feature = "iq4") => {
-            matmul::matmul_unpacked::<BlockIQ4_NL>(w, x, out)
-        }
-        (WeightType::IQ4_XS, Activations::Q8(x)) if cfg!(feature = "iq4") => {
-            matmul::matmul_unpacked::<BlockIQ4_XS>(w, x, out)
-        }
-        (WeightType::F32, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F32| w.to_f32()),
-        (WeightType::F16, Activations::F32(x)) => {
-            floats::matmul(w, x, out, |w: &F16| word::half(u16::from_le_bytes(w.0)))
-        }
-        (WeightType::BF16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &BF16| w.to_f32()),
-        // It refuses what does not belong together.
-        _ => scalar::matmul(w, x, out),
     }
 }

@@ -1,6 +1,6 @@
 //! Normalization of one token: the definition, with its sums in registers.
 
-use super::reduce::strided_sum;
+use super::floats::strided_sum;
 use crate::scalar::{inverse_root, rescale, standardize};
 
 /// See [`crate::Kernels::layer_norm`].

@@ -1,7 +1,7 @@
 //! Cortex-M with Helium, integer and float: M55.
 //!
-//! - [`rows`]: loops over rows of Q4_0, Q5_0, Q8_0 and IQ4_NL, [`matmul`]: around them
-//! - [`attention`], [`math`], [`quantize`]: int8 keys and values, exponentials, activations
+//! - [`matmul`]: products of Q4_0, Q5_0, Q8_0 and IQ4_NL; [`attention`]: quantized keys and values
+//! - [`math`], [`quantize`]: exponentials, activations
 //!
 //! What is not here is done as on a processor with the DSP extension.
 
@@ -9,11 +9,9 @@ mod attention;
 mod math;
 mod matmul;
 mod quantize;
-mod rows;
 
 use super::dsp;
-use crate::block::{BlockIQ4_NL, BlockQ4_0, BlockQ5_0, BlockQ8_0};
-use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query, WeightType};
+use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
 /// A processor with Helium: the firmware says so by the feature `mve`.
 struct Mve(());
@@ -30,20 +28,7 @@ impl Kernels for Mve {
     }
 
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-        match (w.ty(), x) {
-            _ if w.layout() == Layout::Interleaved => dsp::matmul(w, x, out),
-            (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-                matmul::matmul::<BlockQ4_0, 4>(w, x, out)
-            }
-            (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => {
-                matmul::matmul::<BlockQ5_0, 4>(w, x, out)
-            }
-            (WeightType::Q8_0, Activations::Q8(x)) => matmul::matmul::<BlockQ8_0, 8>(w, x, out),
-            (WeightType::IQ4_NL, Activations::Q8(x)) if cfg!(feature = "iq4") => {
-                matmul::matmul::<BlockIQ4_NL, 4>(w, x, out)
-            }
-            _ => dsp::matmul(w, x, out),
-        }
+        matmul::matmul(w, x, out)
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {

@@ -2,14 +2,14 @@
 
 use core::arch::aarch64::*;
 
-use super::super::bytes::{next_halves, part, rows_from};
-use super::super::floats::{self, Element, dots, store_some};
-use super::super::group::{Floats, ROWS, add_scaled};
-use super::super::isa::{Dot, Isa, load};
-use super::super::math::map;
-use super::stored::Quant;
+use super::rows::Quant;
 use crate::block::BlockQ8_0;
 use crate::contract::broken;
+use crate::neon::bytes::{ROWS, next_halves, part, rows_from};
+use crate::neon::floats::{self, Element, Floats, dots, store_some};
+use crate::neon::math::map;
+use crate::neon::matmul::group::add_scaled;
+use crate::neon::matmul::unit::{Dot, Unit, load};
 use crate::scalar::{assert_query, distance_of};
 use crate::{BlockQ8, KvRows, QK, Query};
 
@@ -18,7 +18,7 @@ use crate::{BlockQ8, KvRows, QK, Query};
 /// # Safety
 /// The processor has the ISA.
 #[target_feature(enable = "neon")]
-pub(in super::super) unsafe fn score_block<I: Isa>(
+pub(in super::super) unsafe fn score_block<I: Unit>(
     q: Query<'_>,
     keys: KvRows<'_>,
     scale: f32,

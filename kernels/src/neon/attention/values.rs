@@ -2,13 +2,12 @@
 
 use core::arch::aarch64::*;
 
-use super::super::bytes::{halves_apart, next_halves, part, rows_from, widen};
-use super::super::floats::{Element, add, load_some, store_some};
-use super::super::group::{Floats, ROWS};
-use super::super::quantize::largest;
-use super::factors::{Factors, add_products};
+use super::probs::{WithProbs, add_products};
 use crate::contract::{broken, require};
-use crate::scalar::{AMAX_MIN, Weights, assert_rows};
+use crate::neon::bytes::{ROWS, halves_apart, next_halves, part, rows_from, widen};
+use crate::neon::floats::{Element, Floats, add, load_some, store_some};
+use crate::neon::quantize::largest;
+use crate::scalar::{AMAX_MIN, QuantizedProbs, assert_rows};
 use crate::{KV_BLOCK, KvRows, QK};
 
 /// See [`crate::Kernels::accumulate_block`].
@@ -73,77 +72,77 @@ fn one<T: Copy>(x: &[T], at: usize) -> T {
     x.get(at).copied().unwrap_or_else(|| broken("values of the head's width"))
 }
 
-/// Groups of 32 columns, each with weights of its own.
+/// Groups of 32 columns, each with quantized probabilities of its own.
 #[target_feature(enable = "neon")]
 #[inline]
-fn add_quants<Q: Factors>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
+fn add_quants<Q: WithProbs>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
     let head_dim = acc.len();
     let (stride, n_groups) = (head_dim.div_ceil(Q::COLUMNS), head_dim.div_ceil(QK));
     for (g, acc) in acc.chunks_mut(QK).enumerate() {
-        let weights = weigh(probs, d, n_groups, g);
+        let quantized = quantize_probs(probs, d, n_groups, g);
         let first = g * (QK / Q::COLUMNS);
-        let sums = sum_group(&weights, qs.get(first..).unwrap_or_default(), probs.len(), stride);
+        let sums = sum_group(&quantized, qs.get(first..).unwrap_or_default(), probs.len(), stride);
         for (acc, sums) in acc.chunks_mut(8).zip(sums.as_chunks().0) {
-            let terms = sums.map(|sum: int32x4_t| vmulq_n_f32(vcvtq_f32_s32(sum), weights.step));
+            let terms = sums.map(|sum: int32x4_t| vmulq_n_f32(vcvtq_f32_s32(sum), quantized.step));
             store_some(add(load_some(acc), terms), acc);
         }
     }
 }
 
-/// See [`crate::scalar::quantize_weights`]: of probabilities times scales `group` of `[_, n_groups]`.
+/// See [`crate::scalar::quantize_probs`]: of probabilities times scales `group` of `[_, n_groups]`.
 #[target_feature(enable = "neon")]
 #[inline]
-fn weigh(probs: &[f32], d: &[u16], n_groups: usize, group: usize) -> Weights {
+fn quantize_probs(probs: &[f32], d: &[u16], n_groups: usize, group: usize) -> QuantizedProbs {
     debug_assert!(group < n_groups);
-    let mut weights = [[vdupq_n_f32(0.0); 2]; KV_BLOCK / ROWS];
-    let weigh = |probs: Floats, d: Floats| [vmulq_f32(probs[0], d[0]), vmulq_f32(probs[1], d[1])];
+    let mut quantized = [[vdupq_n_f32(0.0); 2]; KV_BLOCK / ROWS];
+    let times = |probs: Floats, d: Floats| [vmulq_f32(probs[0], d[0]), vmulq_f32(probs[1], d[1])];
     let (eights, rest) = probs.as_chunks::<ROWS>();
     let scales = part(d, 0, eights.len() * ROWS * n_groups);
     let mut p = scales.as_ptr().wrapping_add(group).cast();
-    for (weights, eight) in weights.iter_mut().zip(eights) {
+    for (quantized, eight) in quantized.iter_mut().zip(eights) {
         // SAFETY: the part has eight rows for each of the eights, and each row a scale for this group.
         let d = unsafe { halves_apart(&mut p, n_groups * size_of::<u16>()) };
-        *weights = weigh(f32::widen(eight), widen(d));
+        *quantized = times(f32::widen(eight), widen(d));
     }
-    if let Some(weights) = weights.get_mut(eights.len())
+    if let Some(quantized) = quantized.get_mut(eights.len())
         && !rest.is_empty()
     {
         let rows = rows_from(d, n_groups, eights.len() * ROWS);
         // SAFETY: each row has a scale for this group. One that stands in for a row that does not exist counts nothing there, or
         // is not finite in its own place either.
         let d = unsafe { next_halves(&mut rows.map(|row| row.wrapping_add(group * size_of::<u16>()))) };
-        *weights = weigh(load_some(rest), d);
+        *quantized = times(load_some(rest), d);
     }
-    let [[a, b], [c, d], [e, f], [g, h]] = weights;
+    let [[a, b], [c, d], [e, f], [g, h]] = quantized;
     let amax = largest([a, b, c, d, e, f, g, h]);
     let mut quants = [0; KV_BLOCK];
     if !amax.is_finite() || amax < AMAX_MIN {
-        return Weights { step: if amax.is_finite() { 0.0 } else { f32::NAN }, quants };
+        return QuantizedProbs { step: if amax.is_finite() { 0.0 } else { f32::NAN }, quants };
     }
     let id = 32767.0 / amax;
-    for (quants, weights) in quants.as_chunks_mut::<ROWS>().0.iter_mut().zip(weights) {
-        let [low, high] = weights.map(|w| vcvtnq_s32_f32(vmulq_n_f32(w, id)));
+    for (quants, quantized) in quants.as_chunks_mut::<ROWS>().0.iter_mut().zip(quantized) {
+        let [low, high] = quantized.map(|w| vcvtnq_s32_f32(vmulq_n_f32(w, id)));
         // In ±32767, so nothing is narrowed away.
         let eight = vmovn_high_s32(vmovn_s32(low), high);
         // SAFETY: eight writable integers; vector stores need no alignment.
         unsafe { vst1q_s16(quants.as_mut_ptr(), eight) };
     }
-    Weights { step: amax / 32767.0, quants }
+    QuantizedProbs { step: amax / 32767.0, quants }
 }
 
 /// `Σ_j w_j q_j` of 32 columns: of each of `n` values the first of `qs`, which has `stride` bytes for each but the last, and for that
 /// one those that are left of its row. What is summed past a value's end is of no column.
 #[target_feature(enable = "neon")]
 #[inline]
-fn sum_group<Q: Factors>(weights: &Weights, qs: &[Q], n: usize, stride: usize) -> [int32x4_t; 8] {
+fn sum_group<Q: WithProbs>(quantized: &QuantizedProbs, qs: &[Q], n: usize, stride: usize) -> [int32x4_t; 8] {
     let bytes = QK / Q::COLUMNS;
     // Values behind whose start there are bytes enough, their own or the next ones'.
     let whole = qs.len().checked_sub(bytes).map_or(0, |rest| n.min(rest / stride.max(1) + 1));
-    let fours = weights.quants.as_chunks::<4>().0;
+    let fours = quantized.quants.as_chunks::<4>().0;
     // The oldest values of a steep head count nothing.
     let skipped = fours.iter().take_while(|four| **four == [0; 4]).count().min(whole / 4);
     let mut p = qs.as_ptr().cast::<u8>().wrapping_add(4 * skipped * stride);
-    let mut sums = Q::start(weights);
+    let mut sums = Q::start(quantized);
     for four in fours.get(skipped..whole / 4).unwrap_or_default() {
         // SAFETY: four more whole values, and four readable integers; vector loads need no alignment.
         unsafe {
@@ -154,7 +153,7 @@ fn sum_group<Q: Factors>(weights: &Weights, qs: &[Q], n: usize, stride: usize) -
             add_products::<3>(&mut sums, Q::next(&mut p, stride), w);
         }
     }
-    for (j, &w) in weights.quants.iter().enumerate().take(n).skip(whole / 4 * 4) {
+    for (j, &w) in quantized.quants.iter().enumerate().take(n).skip(whole / 4 * 4) {
         let factors = if j < whole {
             // SAFETY: one more whole value.
             unsafe { Q::next(&mut p, stride) }

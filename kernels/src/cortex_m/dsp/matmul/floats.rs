@@ -1,0 +1,20 @@
+//! Products of weights that are floats.
+
+use crate::block::{Block, blocks_of};
+use crate::cortex_m::dsp::floats::dot;
+use crate::{ColumnsMut, Matrix};
+
+/// See [`crate::Kernels::matmul`].
+pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>, float: impl Fn(&B) -> f32) {
+    let stride = w.n_cols();
+    w.require_product(x.len(), stride, out);
+    if stride == 0 {
+        return out.rows_mut().for_each(|out| out.fill(0.0));
+    }
+    let rows = blocks_of::<B>(w.rows(out.start(), out.end()));
+    for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
+        for (row, out) in rows.chunks_exact(stride).zip(out) {
+            *out = dot(row, x, &float);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Attention over one block of stored int8 and 4-bit keys and values.
+//!
+//! - [`scores`]: products of a query with keys, four keys at a time
+//! - [`values`]: the sum of values, each times its probability, 16 columns in four registers; [`probs`]: probabilities as integers
+//!
+//! Where numbers could be subnormal, which Helium would flush, the work is left to a processor with the DSP extension:
+//! see [`super::math::flushes_nothing`] and `scores::add_bias`. Scores before the bias are like the products in [`super::matmul`], and
+//! what is flushed of the probabilities does not count (`QuantizedProbs`).
+
+mod probs;
+mod scores;
+mod values;
+
+pub(super) use scores::score_block;
+pub(super) use values::accumulate_block;

@@ -1,0 +1,159 @@
+//! Thirty-two columns of eight rows: how a weight type gives them out, and what is done with their integer sums.
+
+use core::arch::aarch64::*;
+
+use super::rows::{Quarter32, Rows};
+use crate::BlockQ8;
+use crate::block::{Quantized, Scaling};
+use crate::neon::floats::Floats;
+
+/// A number of each of the eight rows.
+pub(in crate::neon) type Integers = [int32x4_t; 2];
+
+/// What stands beside the quants of a group.
+#[derive(Clone, Copy)]
+pub(in crate::neon) struct Scales {
+    /// Scale.
+    pub(super) d: Floats,
+    /// Integer scales of the first and the last 16 columns; of all 32 in the first place.
+    pub(super) sc: [Integers; 2],
+    /// Scale of the minimums, as it is added.
+    pub(super) m: Floats,
+    /// Integer minimums, in the places of the integer scales; for [`Scaling::None`] they are one.
+    pub(super) mn: [Integers; 2],
+}
+
+impl Scales {
+    /// A scale alone.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub(super) fn plain(d: Floats) -> Self {
+        let zero = [vdupq_n_s32(0); 2];
+        Self { d, sc: [zero; 2], m: [vdupq_n_f32(0.0); 2], mn: [zero; 2] }
+    }
+}
+
+/// A weight type whose blocks can be unpacked.
+pub(in crate::neon) trait Unpack: Quantized {
+    /// Number that unpacking has already taken off the stored quants.
+    const LESS: i32 = 0;
+
+    /// Hands the groups of a block of eight rows to `sink`, in column order, and steps `rows` to the next.
+    ///
+    /// # Safety
+    /// Each of `rows` has a readable block, and the sink is made for such rows.
+    unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink);
+}
+
+/// Least of the quants as they are unpacked.
+pub(super) const fn min_quant<B: Unpack>() -> i32 {
+    B::MIN_QUANT - B::LESS
+}
+
+/// Largest of the quants as they are unpacked.
+pub(super) const fn max_quant<B: Unpack>() -> i32 {
+    B::MAX_QUANT - B::LESS
+}
+
+/// Number that the quants are still too large by as they are unpacked.
+pub(super) const fn offset<B: Unpack>() -> i32 {
+    B::OFFSET - B::LESS
+}
+
+/// Takes groups.
+pub(in crate::neon) trait Sink {
+    /// One group; `quants(i)` gives its quarter i. It is called once for each, in order.
+    ///
+    /// # Safety
+    /// There is room for this group (or what it is multiplied with) where the sink was made for.
+    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32);
+}
+
+/// Sums of the two halves of 32 activations, in the first two lanes.
+#[target_feature(enable = "neon")]
+#[inline]
+fn half_sums(x: &BlockQ8) -> int32x4_t {
+    vmovl_s16(both_sums(x))
+}
+
+/// The sum of 32 activations, in the first lane.
+#[target_feature(enable = "neon")]
+#[inline]
+fn whole_sum(x: &BlockQ8) -> int32x2_t {
+    vpaddl_s16(both_sums(x))
+}
+
+#[target_feature(enable = "neon")]
+#[inline]
+fn both_sums(x: &BlockQ8) -> int16x4_t {
+    let [low, high] = x.sums.map(|sum| u64::from(sum as u16));
+    vcreate_s16(low | high << 16)
+}
+
+/// `Σ_j (q - offset) · x` of four rows: all columns' sum, or that of each half, less the offsets.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn centred<B: Unpack>([first, last]: [int32x4_t; 2], x: &BlockQ8) -> [int32x4_t; 2] {
+    let less = vdupq_n_s32(offset::<B>());
+    if offset::<B>() == 0 {
+        [first, last]
+    } else if B::SCALING == Scaling::Halves {
+        let sums = half_sums(x);
+        [vmlsq_laneq_s32::<0>(first, less, sums), vmlsq_laneq_s32::<1>(last, less, sums)]
+    } else {
+        [vmlsq_lane_s32::<0>(first, less, whole_sum(x)), last]
+    }
+}
+
+/// What sums of columns (or of each half) that end up less the offsets begin with.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn offsets<B: Unpack>(x: &BlockQ8) -> [int32x4_t; 2] {
+    if offset::<B>() == 0 {
+        [vdupq_n_s32(0); 2]
+    } else if B::SCALING == Scaling::Halves {
+        let sums = vmull_n_s16(both_sums(x), -offset::<B>() as i16);
+        [vdupq_laneq_s32::<0>(sums), vdupq_laneq_s32::<1>(sums)]
+    } else {
+        [vdupq_lane_s32::<0>(vmul_n_s32(whole_sum(x), -offset::<B>())), vdupq_n_s32(0)]
+    }
+}
+
+/// `Σ_h sc_h · sum_h`
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn scaled<B: Unpack>([first, last]: [Integers; 2], scales: &Scales) -> Integers {
+    [0, 1].map(|quad| match B::SCALING {
+        Scaling::None => first[quad],
+        Scaling::Group => vmulq_s32(first[quad], scales.sc[0][quad]),
+        Scaling::Halves => vmlaq_s32(vmulq_s32(first[quad], scales.sc[0][quad]), last[quad], scales.sc[1][quad]),
+    })
+}
+
+/// `acc += (d · d_x) · sum`, then, with a minimum, `acc += (m · d_x) · Σ_h mn_h · Σ_j x`.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn add_terms<B: Unpack>(acc: &mut Floats, scales: &Scales, sum: Integers, x: &BlockQ8) {
+    *acc = [0, 1].map(|quad| add_scaled(acc[quad], scales.d[quad], x.d, sum[quad]));
+    if B::MINIMUM {
+        *acc = [0, 1].map(|quad| {
+            let minimums = match B::SCALING {
+                Scaling::None => vdupq_lane_s32::<0>(whole_sum(x)),
+                Scaling::Group => vmulq_lane_s32::<0>(scales.mn[0][quad], whole_sum(x)),
+                Scaling::Halves => {
+                    let sums = half_sums(x);
+                    let first = vmulq_laneq_s32::<0>(scales.mn[0][quad], sums);
+                    vmlaq_laneq_s32::<1>(first, scales.mn[1][quad], sums)
+                }
+            };
+            add_scaled(acc[quad], scales.m[quad], x.d, minimums)
+        });
+    }
+}
+
+/// `acc + (d · d_x) · sum`
+#[target_feature(enable = "neon")]
+#[inline]
+pub(in crate::neon) fn add_scaled(acc: float32x4_t, d: float32x4_t, d_x: f32, sum: int32x4_t) -> float32x4_t {
+    vaddq_f32(acc, vmulq_f32(vmulq_n_f32(d, d_x), vcvtq_f32_s32(sum)))
+}

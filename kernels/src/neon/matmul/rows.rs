@@ -1,0 +1,383 @@
+//! Blocks of eight rows, read from their beginning to their end: rows that lie apart, or half of an interleaved tile.
+//!
+//! Work on bytes is the same for both, since only their order differs. The bytes of eight rows are read in quarters:
+//!
+//! - [`Apart`]: quarter i is all of rows `2 i` and `2 i + 1`, one after the other
+//! - [`Interleaved`]: of each 16 bytes, quarter i is bytes `4 i..4 i + 4` of all rows: the first four rows, then the last
+
+use core::arch::aarch64::*;
+use core::arch::asm;
+
+use super::group::{Integers, Unpack, centred};
+use super::legacy::five_bits;
+use super::unit::{Dot, Unit};
+use crate::contract::broken;
+use crate::neon::bytes::{ROWS, load_32, next_2, next_4, next_16, next_32, next_halves, next_words, widen};
+use crate::neon::floats::Floats;
+use crate::{BlockQ8, TILE_ROWS};
+
+/// Quarters of the bytes of eight rows.
+pub(super) const QUARTERS: usize = 4;
+
+/// Four bytes of each of the eight rows.
+pub(in crate::neon) type Words = [uint32x4_t; 2];
+/// A quarter of 16 bytes of eight rows.
+pub(in crate::neon) type Quarter16 = [int8x16_t; 2];
+/// A quarter of 32 bytes (or columns) of eight rows: of each register of [`Quarter16`], that of the first and the last 16.
+pub(in crate::neon) type Quarter32 = [[int8x16_t; 2]; 2];
+
+/// Where the next bytes of eight rows lie. `next_` steps behind what it reads; in quarters, after the last, so they are
+/// asked for in order.
+pub(in crate::neon) trait Rows: Copy {
+    /// The same place of each row, `offset` bytes on.
+    fn at(self, offset: isize) -> Self;
+
+    /// A half-precision number of each row.
+    ///
+    /// # Safety
+    /// It can be read.
+    unsafe fn next_halves(&mut self) -> Floats;
+
+    /// An integer of 16 bits of each row, one of a block's [`halves`](crate::WeightType::halves), without sign.
+    ///
+    /// # Safety
+    /// It can be read.
+    unsafe fn next_integers(&mut self) -> Words;
+
+    /// Four bytes of each row, a lane each.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn next_words(&mut self) -> Words;
+
+    /// A quarter of 16 bytes.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn next_16(&mut self, quarter: usize) -> Quarter16;
+
+    /// A quarter of 32 bytes.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn next_32(&mut self, quarter: usize) -> Quarter32;
+
+    /// A quarter of the 32 bytes at `AT` (0 or 32), without a step.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn load_32<const AT: usize>(&self, quarter: usize) -> Quarter32;
+
+    /// A quarter of 32 columns of five bits, less 16: four bytes with a bit for each column, and 16 bytes of nibbles.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32;
+
+    /// `Σ_j (q[j] - offset) · x[j]` of one token: of all columns (and nothing), or of each half where `B` has scales of halves.
+    ///
+    /// # Safety
+    /// The processor has the ISA.
+    unsafe fn dot<D: Dot, B: Unpack>(
+        walk: &mut [D::Walk; 2],
+        quants: impl FnMut(usize) -> Quarter32,
+        x: &BlockQ8,
+    ) -> [Integers; 2];
+
+    /// Quants as [`Unit::products`] takes them.
+    fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
+}
+
+/// Rows that lie apart.
+#[derive(Clone, Copy)]
+pub(super) struct Apart(pub(super) [*const u8; ROWS]);
+
+impl Apart {
+    /// The rows of a quarter.
+    #[inline(always)]
+    fn two(&mut self, quarter: usize) -> &mut [*const u8; 2] {
+        self.0.as_chunks_mut().0.get_mut(quarter).unwrap_or_else(|| broken("a quarter of eight rows"))
+    }
+}
+
+impl Rows for Apart {
+    #[inline(always)]
+    fn at(self, offset: isize) -> Self {
+        Self(self.0.map(|row| row.wrapping_offset(offset)))
+    }
+
+    #[inline(always)]
+    unsafe fn next_halves(&mut self) -> Floats {
+        // SAFETY: as promised.
+        unsafe { next_halves(&mut self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_integers(&mut self) -> Words {
+        // SAFETY: as promised; the target has NEON.
+        unsafe { long(next_2(&mut self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_words(&mut self) -> Words {
+        // SAFETY: as promised.
+        unsafe { next_words(&mut self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_16(&mut self, quarter: usize) -> Quarter16 {
+        // SAFETY: as promised.
+        self.two(quarter).each_mut().map(|row| unsafe { next_16(row) })
+    }
+
+    #[inline(always)]
+    unsafe fn next_32(&mut self, quarter: usize) -> Quarter32 {
+        // SAFETY: as promised.
+        self.two(quarter).each_mut().map(|row| unsafe { next_32(row) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_32<const AT: usize>(&self, quarter: usize) -> Quarter32 {
+        // SAFETY: as promised.
+        Self(self.0).two(quarter).map(|row| unsafe { load_32::<AT>(row) })
+    }
+
+    #[inline(always)]
+    unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32 {
+        // Eight times the byte that holds the bits of eight columns.
+        let byte = |first: u64, last: u64| [first, last].map(|byte| byte * 0x0101_0101_0101_0101);
+        self.two(quarter).each_mut().map(|row| {
+            // SAFETY: as promised; the target has NEON.
+            unsafe {
+                let bits = next_4(row);
+                let bytes = [byte(0, 1), byte(2, 3)].map(|bytes| constant(bytes));
+                five_bits(next_16(row), bits, bytes, constant([0x8040_2010_0804_0201; 2]))
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn dot<D: Dot, B: Unpack>(
+        walk: &mut [D::Walk; 2],
+        mut quants: impl FnMut(usize) -> Quarter32,
+        x: &BlockQ8,
+    ) -> [Integers; 2] {
+        let [first, last] = walk;
+        // SAFETY: the processor has the ISA, and the target NEON.
+        unsafe {
+            let mut quad = |walk, quarter| {
+                let ([a, b], [c, d]) = (quants(quarter), quants(quarter + 1));
+                centred::<B>(D::dot::<B>(walk, [a, b, c, d], super::unit::load(&x.qs)), x)
+            };
+            let (first, last) = (quad(first, 0), quad(last, 2));
+            [[first[0], last[0]], [first[1], last[1]]]
+        }
+    }
+
+    #[inline(always)]
+    fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        I::pack(quants)
+    }
+}
+
+/// Eight of the sixteen rows of a tile, which [`crate::layout`] describes: a register has the same four bytes of four rows.
+#[derive(Clone, Copy)]
+pub(super) struct Interleaved {
+    /// The next word of the first of the eight rows.
+    words: *const u8,
+    /// How much earlier the rows' halves would lie.
+    halves: usize,
+}
+
+impl Interleaved {
+    /// The first (0) or the last (1) eight rows of the block at `tile`.
+    pub(super) fn new(tile: *const u8, eight: usize) -> Self {
+        Self { words: tile.wrapping_add(4 * ROWS * eight), halves: 2 * ROWS * eight }
+    }
+
+    /// Bytes `AT + 4 QUARTER..` and `AT + 16 + 4 QUARTER..`, four of each row.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    unsafe fn load<const AT: usize, const QUARTER: usize>(&self) -> Quarter32 {
+        const { assert!(AT <= 32 && QUARTER < QUARTERS && TILE_ROWS == 16) };
+        let (a, b, c, d);
+        // SAFETY: reads the bytes that the caller vouches for.
+        unsafe {
+            asm!(
+                "ldp {a:q}, {b:q}, [{p}, #{first}]",
+                "ldp {c:q}, {d:q}, [{p}, #{last}]",
+                a = out(vreg) a,
+                b = out(vreg) b,
+                c = out(vreg) c,
+                d = out(vreg) d,
+                p = in(reg) self.words,
+                first = const 16 * AT + 64 * QUARTER,
+                last = const 16 * AT + 64 * QUARTER + 256,
+                options(pure, readonly, nostack, preserves_flags)
+            );
+        }
+        [[a, c], [b, d]]
+    }
+
+    /// Bytes `AT..AT + 4` of each row.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    unsafe fn load_word<const AT: usize>(&self) -> Quarter16 {
+        let (a, b);
+        // SAFETY: reads the bytes that the caller vouches for.
+        unsafe {
+            asm!(
+                "ldp {a:q}, {b:q}, [{p}, #{at}]",
+                a = out(vreg) a,
+                b = out(vreg) b,
+                p = in(reg) self.words,
+                at = const 16 * AT,
+                options(pure, readonly, nostack, preserves_flags)
+            );
+        }
+        [a, b]
+    }
+
+    /// Two bytes of each row.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    unsafe fn next_eight(&mut self) -> uint16x8_t {
+        let mut halves = self.words.wrapping_sub(self.halves);
+        *self = self.at(2);
+        // SAFETY: as promised; the target has NEON.
+        unsafe { vreinterpretq_u16_s8(next_16(&mut halves)) }
+    }
+
+    /// Steps `bytes` of each row forward, behind the last quarter.
+    #[inline(always)]
+    fn step(&mut self, quarter: usize, bytes: isize) {
+        if quarter + 1 == QUARTERS {
+            *self = self.at(bytes);
+        }
+    }
+}
+
+impl Rows for Interleaved {
+    #[inline(always)]
+    fn at(self, offset: isize) -> Self {
+        Self { words: self.words.wrapping_offset(TILE_ROWS as isize * offset), ..self }
+    }
+
+    #[inline(always)]
+    unsafe fn next_halves(&mut self) -> Floats {
+        // SAFETY: as promised.
+        widen(unsafe { self.next_eight() })
+    }
+
+    #[inline(always)]
+    unsafe fn next_integers(&mut self) -> Words {
+        // SAFETY: as promised; the target has NEON.
+        unsafe { long(self.next_eight()) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_words(&mut self) -> Words {
+        // SAFETY: as promised; the target has NEON.
+        unsafe {
+            let words = self.load_word::<0>();
+            *self = self.at(4);
+            words.map(|word| vreinterpretq_u32_s8(word))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn next_16(&mut self, quarter: usize) -> Quarter16 {
+        // SAFETY: as promised.
+        let out = unsafe {
+            match quarter {
+                0 => self.load_word::<0>(),
+                1 => self.load_word::<4>(),
+                2 => self.load_word::<8>(),
+                _ => self.load_word::<12>(),
+            }
+        };
+        self.step(quarter, 16);
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn next_32(&mut self, quarter: usize) -> Quarter32 {
+        // SAFETY: as promised.
+        let out = unsafe { self.load_32::<0>(quarter) };
+        self.step(quarter, 32);
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn load_32<const AT: usize>(&self, quarter: usize) -> Quarter32 {
+        // SAFETY: as promised.
+        unsafe {
+            match quarter {
+                0 => self.load::<AT, 0>(),
+                1 => self.load::<AT, 1>(),
+                2 => self.load::<AT, 2>(),
+                _ => self.load::<AT, 3>(),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32 {
+        // For each byte of a lane the byte of the lane that holds the bits of eight columns.
+        let byte =
+            |i: u64| [0, 0x0808_0808_0808_0808].map(|two| two + (0x0404_0404_0000_0000 + i * 0x0101_0101_0101_0101));
+        let bit = if quarter.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010 };
+        // SAFETY: as promised; the target has NEON.
+        unsafe {
+            let bits = self.load_word::<0>();
+            let nibbles = match quarter {
+                0 => self.load_word::<4>(),
+                1 => self.load_word::<8>(),
+                2 => self.load_word::<12>(),
+                _ => self.load_word::<16>(),
+            };
+            self.step(quarter, 20);
+            let i = (quarter / 2) as u64;
+            let bytes = [byte(i), byte(i + 2)].map(|bytes| constant(bytes));
+            let both = |rows: usize| {
+                five_bits(nibbles[rows], vreinterpretq_u8_s8(bits[rows]), bytes, constant([bit << 32 | bit; 2]))
+            };
+            [both(0), both(1)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot<D: Dot, B: Unpack>(
+        _: &mut [D::Walk; 2],
+        quants: impl FnMut(usize) -> Quarter32,
+        x: &BlockQ8,
+    ) -> [Integers; 2] {
+        // SAFETY: the processor has the ISA.
+        unsafe { D::dot_words::<B>(quants, x) }
+    }
+
+    #[inline(always)]
+    fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
+        I::pack_words(quants)
+    }
+}
+
+/// Integers of 16 bits as such of 32.
+#[target_feature(enable = "neon")]
+#[inline]
+fn long(x: uint16x8_t) -> Words {
+    [vmovl_u16(vget_low_u16(x)), vmovl_high_u16(x)]
+}
+
+/// Sixteen bytes that are known when the program is built.
+#[target_feature(enable = "neon")]
+#[inline]
+fn constant([low, high]: [u64; 2]) -> uint8x16_t {
+    vreinterpretq_u8_u64(vcombine_u64(vcreate_u64(low), vcreate_u64(high)))
+}

@@ -1,0 +1,203 @@
+//! The values of a block, summed for one query: 64 columns of floats or 32 of quants in registers. And sums of squares of a row.
+
+use core::arch::x86_64::*;
+
+use super::panel::WIDTH;
+use super::prefetch::prefetch_older;
+use super::probs::{QuantizedProbs, quantize_probs, scales};
+use super::quants::Quant;
+use super::rows::Rows;
+use crate::contract::require;
+use crate::scalar::{self, LANES, assert_rows, tree};
+use crate::x86::floats::{Element, add_tail, load, store, sum, to_lanes};
+use crate::x86::norm::square;
+use crate::{KV_BLOCK, KvRows, QK};
+
+/// See [`crate::Kernels::sum_squares`].
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::x86) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
+    assert_rows(row, 1, head_dim);
+    match row {
+        KvRows::F32(x) => sum(x, |v| square(v)),
+        KvRows::F16(x) => sum(x, |v| square(v)),
+        KvRows::Q8_0 { qs, d } => squares(qs, d, head_dim),
+        KvRows::Q4_0 { qs, d, .. } => squares(qs, d, head_dim),
+    }
+}
+
+/// `Σ (d q)²`
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn squares<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
+    let scale = |at: usize| d[at / QK].value();
+    let mut sums = [_mm256_setzero_ps(); 2];
+    let whole = head_dim / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        for (sum, at) in sums.iter_mut().zip([at, at + 8]) {
+            // SAFETY: this function has the features.
+            let eight = unsafe { Q::widen_eight(&qs[at / Q::COLUMNS..]) };
+            *sum = _mm256_add_ps(*sum, square(_mm256_mul_ps(_mm256_set1_ps(scale(at)), eight)));
+        }
+    }
+    let rest = (whole..head_dim).map(|at| scale(at) * Q::column(qs, at) as f32);
+    tree(to_lanes(add_tail(sums, rest.map(|v| v * v))))
+}
+
+/// See [`crate::Kernels::accumulate_block`].
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::x86) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
+    assert_rows(values, probs.len(), acc.len());
+    require(probs.len() <= KV_BLOCK, "values of one block");
+    match values {
+        KvRows::F32(x) => add_floats(probs, x, acc),
+        KvRows::F16(x) => add_floats(probs, x, acc),
+        KvRows::Q8_0 { qs, d } if acc.len() <= WIDTH => add_quants(probs, qs, d, acc),
+        KvRows::Q4_0 { qs, d, .. } if acc.len() <= WIDTH => add_quants(probs, qs, d, acc),
+        _ => scalar::accumulate_block(probs, values, acc),
+    }
+}
+
+/// Columns 64, 32 and 8 at a time, then one by one; their sums stay in registers while the values pass by.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn add_floats<E: Element>(probs: &[f32], x: &[E], acc: &mut [f32]) {
+    let head_dim = acc.len();
+    let rows = Rows::new(x, head_dim);
+    let mut at = 0;
+    while head_dim - at >= 64 {
+        add_columns::<E, 64>(probs, &rows, at, acc);
+        at += 64;
+    }
+    if head_dim - at >= 32 {
+        add_columns::<E, 32>(probs, &rows, at, acc);
+        at += 32;
+    }
+    while head_dim - at >= 8 {
+        add_columns::<E, 8>(probs, &rows, at, acc);
+        at += 8;
+    }
+    for (c, acc) in acc.iter_mut().enumerate().skip(at) {
+        let weighted = probs.iter().enumerate().rev().map(|(j, &p)| p * x[j * head_dim + c].value());
+        *acc += weighted.fold(0.0, |sum, x| sum + x);
+    }
+}
+
+/// Columns `at..at + N`, of which there are as many.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn add_columns<E: Element, const N: usize>(probs: &[f32], rows: &Rows<'_, E>, at: usize, acc: &mut [f32]) {
+    let acc: &mut [f32; N] = acc[at..].first_chunk_mut().expect("as many columns");
+    // Of which those that there are columns for are used.
+    let mut sums = [_mm256_setzero_ps(); 8];
+    const { assert!(N <= 64) };
+    let probs = &probs[..rows.n()];
+    for j in (0..probs.len()).rev() {
+        let p = probs[j];
+        // SAFETY: `j` is less than their number; `acc` is as wide as a row.
+        let x: &[E; N] = unsafe { rows.get_unchecked(j, at) };
+        rows.prefetch_older(x);
+        for (sum, x) in sums.iter_mut().zip(x.as_chunks().0) {
+            // SAFETY: this function has the features, too.
+            let term = _mm256_mul_ps(_mm256_set1_ps(p), unsafe { E::widen(x) });
+            *sum = _mm256_add_ps(*sum, term);
+        }
+    }
+    for (sum, acc) in sums.into_iter().zip(acc.as_chunks_mut::<8>().0) {
+        store(_mm256_add_ps(load(acc), sum), acc);
+    }
+}
+
+/// A group of 32 columns at a time, or what there is of the last: 16, then one by one.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
+    let (head_dim, n_groups) = (acc.len(), acc.len().div_ceil(QK));
+    prefetch_older(d, n_groups);
+    let mut row = [0.0; KV_BLOCK];
+    row[..probs.len()].copy_from_slice(probs);
+    let probs = [0, 8, 16, 24].map(|first| load(&row[first..]));
+    let mut d_rows = [[_mm256_setzero_ps(); 4]; WIDTH / QK];
+    scales(d, n_groups, &mut d_rows);
+    let stride = head_dim.div_ceil(Q::COLUMNS);
+    let rows = Rows::new(qs, stride);
+    for ((acc, d), at) in acc.chunks_mut(QK).zip(&d_rows).zip((0..).step_by(QK)) {
+        let quantized = quantize_probs(&probs, d, None);
+        if acc.len() == QK {
+            // SAFETY: rows are as wide as `acc`.
+            unsafe { add_sixteens::<Q, 2>(&rows, &quantized, at, acc.as_chunks_mut().0) };
+            continue;
+        }
+        let (sixteens, rest) = acc.as_chunks_mut::<LANES>();
+        // SAFETY: as above.
+        unsafe { add_sixteens::<Q, 1>(&rows, &quantized, at, sixteens) };
+        let column = |j: usize, c: usize| Q::column(&qs[j * stride..], c);
+        for (c, acc) in (at + sixteens.len() * LANES..).zip(rest) {
+            let sum: i32 = (0..rows.n()).map(|j| quantized.get(j) * column(j, c)).sum();
+            *acc += quantized.step * sum as f32;
+        }
+    }
+}
+
+/// `N` times 16 columns from `at` on, if `acc` has so many: two values at a time.
+///
+/// # Safety
+/// The rows are as wide as `at` and all that `acc` has.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+unsafe fn add_sixteens<Q: Quant, const N: usize>(
+    rows: &Rows<'_, Q>,
+    quantized: &QuantizedProbs,
+    at: usize,
+    acc: &mut [[f32; LANES]],
+) {
+    let Some(acc) = acc.first_chunk_mut::<N>() else { return };
+    let mut sums = [[_mm256_setzero_si256(); 2]; N];
+    let mut add = |older: [__m256i; N], newer: [__m256i; N], pair: i32| {
+        let pair = _mm256_set1_epi32(pair);
+        for i in 0..N {
+            for (sum, pairs) in sums[i].iter_mut().zip(pairs_of(older[i], newer[i])) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, pair));
+            }
+        }
+    };
+    let n_pairs = rows.n() / 2;
+    if rows.n() % 2 == 1 {
+        // SAFETY: the last row; it has the columns, by the caller.
+        let last = unsafe { rows.sixteens(2 * n_pairs, at) };
+        // The weight of what stands in for a newer value is zero.
+        add(last, last, quantized.pairs[n_pairs]);
+    }
+    let pairs = &quantized.pairs[..n_pairs];
+    for j in (0..n_pairs).rev() {
+        // SAFETY: there are twice `n_pairs` rows; they have the columns, by the caller.
+        let [older, newer] = [2 * j, 2 * j + 1].map(|row| unsafe { rows.sixteens(row, at) });
+        add(older, newer, pairs[j]);
+    }
+    for (sums, acc) in sums.into_iter().zip(acc) {
+        add_scaled(in_order(sums), quantized.step, acc);
+    }
+}
+
+/// Sixteen columns of two values as pairs: columns 0 to 3 and 8 to 11, then the others.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn pairs_of(older: __m256i, newer: __m256i) -> [__m256i; 2] {
+    [_mm256_unpacklo_epi16(older, newer), _mm256_unpackhi_epi16(older, newer)]
+}
+
+/// What became of these pairs, in the order of the columns.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn in_order([a, b]: [__m256i; 2]) -> [__m256i; 2] {
+    [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b)]
+}
+
+/// `acc[c] += step * sums[c] as f32`
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+pub(super) fn add_scaled<const N: usize>(sums: [__m256i; N], step: f32, acc: &mut [f32]) {
+    for (sum, acc) in sums.into_iter().zip(acc.as_chunks_mut::<8>().0) {
+        let term = _mm256_mul_ps(_mm256_set1_ps(step), _mm256_cvtepi32_ps(sum));
+        store(_mm256_add_ps(load(acc), term), acc);
+    }
+}

@@ -1,0 +1,34 @@
+//! Products of float weights, with the dot products of [`crate::x86::floats`].
+
+use crate::block::{BF16, Block, F16, F32};
+use crate::float_matmul::{self, Dots};
+use crate::x86::floats::{Element, dots};
+use crate::{Activations, ColumnsMut, Matrix, WeightType, scalar};
+
+/// AVX2 and F16C: eight registers of sums.
+struct Avx2;
+
+impl<B: Element> Dots<B> for Avx2 {
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn dots<const R: usize, const T: usize>(rows: [&[B]; R], x: [&[f32]; T]) -> [f32; 4] {
+        dots(rows, x)
+    }
+}
+
+/// See [`crate::Kernels::matmul`].
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::x86) fn matmul_floats(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
+    match (w.ty(), x) {
+        (WeightType::F32, Activations::F32(x)) => of::<F32>(w, x, out),
+        (WeightType::F16, Activations::F32(x)) => of::<F16>(w, x, out),
+        (WeightType::BF16, Activations::F32(x)) => of::<BF16>(w, x, out),
+        _ => scalar::matmul(w, x, out),
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn of<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+    // SAFETY: this function has the features.
+    unsafe { float_matmul::matmul::<B, Avx2>(w, x, out) }
+}

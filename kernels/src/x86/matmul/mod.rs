@@ -1,0 +1,77 @@
+//! Products of quantized weights on x86-64, for four vector units: AVX2, AVX-VNNI, AVX-512 and AVX-512 VNNI.
+//!
+//! # The way of one byte
+//!
+//! Byte 9 of a row of Q4_0 holds columns 7 (low half) and 23 (high half). From the file to the multiply it passes:
+//!
+//! 1. [`crate::interleave`](crate::layout::interleave), once, when a file is packed or loaded: the words of 16 rows alternate, so that a
+//!    register takes the same four bytes of each row. A plain row keeps its order and is gathered in step 4 instead.
+//! 2. [`crate::Kernels::matmul`] of `X86` calls the `matmul_*` below, compiled for the processor's unit ([`unit`]).
+//! 3. [`tiles::matmul`] finds the row tile (16 rows) and, for one token, walks its blocks at once; for more, it unpacks 32 groups of 32
+//!    columns into a panel, which all tokens share.
+//! 4. [`rows::Source::quad`] loads the 16 bytes of quants of each row: the byte is one of four in its row's lane.
+//! 5. `Unpack::unpack` of its block ([`legacy`]; [`k`], [`iq4`] for other types) names quants and scale of the group:
+//!    `Group::plain(Nibbles(quad), d)`. [`crate::block::Quantized`] says what the numbers mean.
+//! 6. [`group::accumulate`] asks for columns 4..8 and 20..24: `Nibbles::four` masks or shifts the byte into two quants of 0..=15.
+//! 7. `Unit::maddubs` (or `dpbusd`) multiplies them with the token's int8 and adds neighbours; the offset 8 is taken off as `8 Σ x`, which
+//!    the activation block brings along ([`crate::BlockQ8`]).
+//! 8. `acc += (d · d_x) · sum`, once for each 32 columns, in their order: the bits of [`crate::scalar::dot_q4_0`].
+//! 9. `tiles::write` stores the lanes of the rows that were asked for.
+//!
+//! All of it is generic text without target features, and inlined into the functions below, each compiled for its unit.
+
+// Loops go over the same lanes of several arrays.
+#![allow(clippy::needless_range_loop)]
+
+mod floats;
+mod group;
+mod iq4;
+mod k;
+mod legacy;
+mod peak;
+mod rows;
+mod tiles;
+mod unit;
+
+use crate::block::for_block;
+use crate::{BlockQ8, ColumnsMut, Matrix};
+pub(super) use floats::matmul_floats;
+use group::Unpack;
+pub(super) use peak::{int8_peak_avx_vnni, int8_peak_avx2, int8_peak_avx512, int8_peak_avx512_vnni};
+use unit::{Avx2, Avx512, Avx512Vnni, AvxVnni};
+
+/// A function that multiplies with weights of any quantized type, compiled for a vector unit.
+macro_rules! matmul {
+    ($(#[$doc:meta])* $name:ident, $features:literal, $unit:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// The processor has these features.
+        #[target_feature(enable = $features)]
+        pub(in crate::x86) fn $name(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+            #[target_feature(enable = $features)]
+            fn of<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+                // SAFETY: this function has the features.
+                tiles::matmul::<B, _>(unsafe { <$unit>::new() }, w, x, out);
+            }
+            for_block!(w.ty(), B => of::<B>(w, x, out), _ => crate::scalar::matmul(w, crate::Activations::Q8(x), out))
+        }
+    };
+}
+
+matmul! {
+    /// With AVX2: products added in pairs.
+    matmul_avx2, "avx2,f16c", Avx2
+}
+matmul! {
+    /// With AVX-VNNI: products added by fours.
+    matmul_avx_vnni, "avx2,f16c,avxvnni", AvxVnni
+}
+matmul! {
+    /// With AVX-512: wider registers, and twice as many.
+    matmul_avx512, "avx2,f16c,avx512f,avx512bw", Avx512
+}
+matmul! {
+    /// With AVX-512 VNNI: both.
+    matmul_avx512_vnni, "avx2,f16c,avx512f,avx512bw,avx512vnni", Avx512Vnni
+}

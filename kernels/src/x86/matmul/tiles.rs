@@ -1,0 +1,333 @@
+//! Products of quantized weights: the sixteen rows of a tile at a time, a 32-bit lane each.
+//!
+//! One token: each block is unpacked and multiplied at once. More tokens: 1024 columns of a tile are unpacked once
+//! and multiplied with all tokens, some at a time; sums of a token rest in the output between such panels.
+
+use core::marker::PhantomData;
+use core::mem::size_of;
+use core::ops::Range;
+
+use super::group::{Group, Quants, Sink, Unpack, accumulate, add_scaled, products};
+use super::rows::{Gathered, Interleaved};
+use super::unit::Unit;
+use crate::block::{Scaling, blocks_of};
+use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
+
+/// Groups that are unpacked together: 1024 columns, some 20 KiB, which leave the rest of the smallest L1 to the activations.
+const PANEL: usize = 32;
+
+/// A group that is used more than once.
+type Unpacked<L> = Group<L, [<L as Unit>::I; 8]>;
+
+/// See [`crate::Kernels::matmul`].
+#[inline(always)]
+pub(super) fn matmul<B: Unpack, L: Unit>(l: L, w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    if L::N == TILE_ROWS { tiles::<B, L, 1>(l, w, x, out) } else { tiles::<B, L, 2>(l, w, x, out) }
+}
+
+/// The tiles that hold the rows asked for; a tile takes `H` registers.
+#[inline(always)]
+fn tiles<B: Unpack, L: Unit, const H: usize>(l: L, w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    assert!(H * L::N == TILE_ROWS);
+    w.require_product(x.len(), w.n_cols() / QK, out);
+    if w.n_cols() == 0 || out.n_tokens() == 0 {
+        return out.rows_mut().for_each(|out| out.fill(0.0));
+    }
+    let mut groups = [[Group::plain(l, [l.set(0); 8], l.splat(0.0)); H]; PANEL];
+    let (mut row, end) = (out.start(), out.end());
+    while row < end {
+        let tile = Tile::<B>::holding(w, row, end);
+        let next = end.min(tile.first_row + TILE_ROWS);
+        let columns = row - out.start()..next - out.start();
+        let lanes = row - tile.first_row..next - tile.first_row;
+        if out.n_tokens() == 1 {
+            write::<L, H>(l, dot(l, &tile, x), lanes, &mut out.row(0)[columns]);
+        } else {
+            panels(l, &tile, x, out, columns, lanes, &mut groups);
+        }
+        row = next;
+    }
+}
+
+/// Where the blocks of sixteen rows lie.
+struct Tile<'f, B> {
+    /// What lane 0 of the first register is.
+    first_row: usize,
+    rows: Rows<'f, B>,
+}
+
+#[allow(clippy::large_enum_variant)]
+enum Rows<'f, B> {
+    Interleaved(&'f [u8]),
+    /// The last row stands in for rows that do not exist; their sums are dropped.
+    Plain([&'f [B]; TILE_ROWS]),
+}
+
+impl<'f, B: Unpack> Tile<'f, B> {
+    /// The tile of `row`, or that which begins there, up to row `end`.
+    #[inline(always)]
+    fn holding(w: &Matrix<'f>, row: usize, end: usize) -> Self {
+        if let Some(tile) = w.tile(row) {
+            return Self { first_row: row / TILE_ROWS * TILE_ROWS, rows: Rows::Interleaved(tile) };
+        }
+        let mut rows: [&[B]; TILE_ROWS] = [&[]; TILE_ROWS];
+        for (r, slot) in rows.iter_mut().enumerate() {
+            *slot = blocks_of(w.row((row + r).min(end - 1)));
+        }
+        Self { first_row: row, rows: Rows::Plain(rows) }
+    }
+
+    /// Where its bytes begin (those of the first row, if they are plain).
+    #[inline(always)]
+    fn first_byte(&self) -> *const u8 {
+        match &self.rows {
+            Rows::Interleaved(tile) => tile.as_ptr(),
+            Rows::Plain(rows) => rows[0].as_ptr().cast(),
+        }
+    }
+
+    /// Hands the groups of block `b` to `sink`, those of rows `first..` as a register has lanes for.
+    #[inline(always)]
+    fn unpack<L: Unit>(&self, l: L, b: usize, first: usize, sink: &mut impl Sink<L>) {
+        match &self.rows {
+            Rows::Interleaved(tile) => {
+                let size = TILE_ROWS * size_of::<B>();
+                B::unpack(l, Interleaved::<B>::new::<L>(&tile[b * size..(b + 1) * size], first), sink);
+            }
+            Rows::Plain(rows) => {
+                let mut blocks = [&rows[0][b]; TILE_ROWS];
+                for (block, row) in blocks.iter_mut().zip(&rows[first..first + L::N]) {
+                    *block = &row[b];
+                }
+                B::unpack(l, Gathered::new(blocks), sink);
+            }
+        }
+    }
+}
+
+/// Groups of 32 columns in a block.
+const fn groups_per_block<B: Unpack>() -> usize {
+    B::TYPE.block_len() / QK
+}
+
+/// Dot products of a tile with one token.
+#[inline(always)]
+fn dot<B: Unpack, L: Unit, const H: usize>(l: L, tile: &Tile<'_, B>, x: &[BlockQ8]) -> [L::F; H] {
+    let mut acc = [l.splat(0.0); H];
+    let mut ahead = tile.first_byte().wrapping_add(AHEAD);
+    for (b, x) in x.chunks_exact(groups_per_block::<B>()).enumerate() {
+        for (h, acc) in acc.iter_mut().enumerate() {
+            let mut sink = Dot::<B, L, H> { x: x.iter(), acc: *acc, ahead, block: PhantomData };
+            tile.unpack(l, b, h * L::N, &mut sink);
+            *acc = sink.acc;
+            ahead = sink.ahead;
+        }
+    }
+    acc
+}
+
+/// How far before their use weights are asked for from memory. Within a block they are not read in order, which a
+/// processor's own prefetching does not expect.
+const AHEAD: usize = 4096;
+
+/// Multiplies groups with one token as they come.
+struct Dot<'x, B, L: Unit, const H: usize> {
+    x: core::slice::Iter<'x, BlockQ8>,
+    acc: L::F,
+    /// What to ask for next.
+    ahead: *const u8,
+    block: PhantomData<B>,
+}
+
+impl<B: Unpack, L: Unit, const H: usize> Sink<L> for Dot<'_, B, L, H> {
+    #[inline(always)]
+    fn take<Q: Quants<L>>(&mut self, l: L, group: Group<L, Q>) {
+        // As many bytes as a group takes.
+        let step = TILE_ROWS * size_of::<B>() / groups_per_block::<B>() / H;
+        for line in (0..step).step_by(64) {
+            l.prefetch(self.ahead.wrapping_add(line));
+        }
+        self.ahead = self.ahead.wrapping_add(step);
+        if let Some(x) = self.x.next() {
+            let mut acc = [[self.acc]];
+            // SAFETY: one block.
+            unsafe { accumulate::<B, L, Q, 1, 1>(l, [&group], [x], &mut acc) };
+            [[self.acc]] = acc;
+        }
+    }
+}
+
+/// Dot products of a tile with all tokens, to the given columns of `out`.
+#[inline(always)]
+fn panels<B: Unpack, L: Unit, const H: usize>(
+    l: L,
+    tile: &Tile<'_, B>,
+    x: &[BlockQ8],
+    out: &mut ColumnsMut<'_>,
+    columns: Range<usize>,
+    lanes: Range<usize>,
+    groups: &mut [[Unpacked<L>; H]; PANEL],
+) {
+    let n_tokens = out.n_tokens();
+    let stride = x.len() / n_tokens;
+    for first in (0..stride).step_by(PANEL) {
+        let n = unpack_panel(l, tile, first, stride, groups);
+        let mut panel =
+            Panel { groups: &groups[..n], first, x, stride, columns: columns.clone(), lanes: lanes.clone() };
+        let mut token = 0;
+        if L::N == TILE_ROWS {
+            while n_tokens - token >= 8 {
+                panel.multiply::<B, 8>(l, token, out);
+                token += 8;
+            }
+        }
+        while n_tokens - token >= 3 {
+            panel.multiply::<B, 3>(l, token, out);
+            token += 3;
+        }
+        while n_tokens - token >= 1 {
+            panel.multiply::<B, 1>(l, token, out);
+            token += 1;
+        }
+    }
+}
+
+/// Unpacks up to 1024 columns, from group `first` on; returns the number of groups.
+#[inline(always)]
+fn unpack_panel<B: Unpack, L: Unit, const H: usize>(
+    l: L,
+    tile: &Tile<'_, B>,
+    first: usize,
+    stride: usize,
+    groups: &mut [[Unpacked<L>; H]; PANEL],
+) -> usize {
+    let per_block = groups_per_block::<B>();
+    let end = stride.min(first + PANEL);
+    for (b, groups) in (first / per_block..end / per_block).zip(groups.chunks_exact_mut(per_block)) {
+        for h in 0..H {
+            tile.unpack(l, b, h * L::N, &mut Column { groups: groups.iter_mut(), h });
+        }
+    }
+    end - first
+}
+
+/// Keeps the groups of register `h`.
+struct Column<'g, L: Unit, const H: usize> {
+    groups: core::slice::IterMut<'g, [Unpacked<L>; H]>,
+    h: usize,
+}
+
+impl<L: Unit, const H: usize> Sink<L> for Column<'_, L, H> {
+    #[inline(always)]
+    fn take<Q: Quants<L>>(&mut self, l: L, group: Group<L, Q>) {
+        if let Some(groups) = self.groups.next() {
+            groups[self.h] = group.unpacked(l);
+        }
+    }
+}
+
+/// Up to 1024 columns of a tile, and what they are multiplied with.
+struct Panel<'a, L: Unit, const H: usize> {
+    groups: &'a [[Unpacked<L>; H]],
+    /// Group of the first columns.
+    first: usize,
+    /// `[n_tokens, stride]`
+    x: &'a [BlockQ8],
+    stride: usize,
+    /// Where the rows lie in the output.
+    columns: Range<usize>,
+    /// Which of the tile's they are.
+    lanes: Range<usize>,
+}
+
+impl<L: Unit, const H: usize> Panel<'_, L, H> {
+    /// Adds the products with `T` tokens to what the output holds (for the first columns: to zero).
+    #[inline(always)]
+    fn multiply<B: Unpack, const T: usize>(&mut self, l: L, token: usize, out: &mut ColumnsMut<'_>) {
+        let mut x = [core::ptr::null(); T];
+        let mut acc = [[l.splat(0.0); T]; H];
+        for t in 0..T {
+            x[t] = self.x[(token + t) * self.stride + self.first..][..self.groups.len()].as_ptr();
+            if self.first > 0 {
+                let sums = read::<L, H>(l, self.lanes.clone(), &out.row(token + t)[self.columns.clone()]);
+                for h in 0..H {
+                    acc[h][t] = sums[h];
+                }
+            }
+        }
+        // SAFETY: each of `x` is a token's blocks of the panel's groups, one for each pass.
+        unsafe {
+            // Where more is done to a group's integer sums, the next group's fill the time anyway.
+            if L::FOURS || B::SCALING != Scaling::None {
+                for (b, groups) in self.groups.iter().enumerate() {
+                    accumulate::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)), &mut acc);
+                }
+            } else {
+                self.multiply_in_steps::<B, T>(l, x, &mut acc);
+            }
+        }
+        for t in 0..T {
+            let mut sums = [l.splat(0.0); H];
+            for h in 0..H {
+                sums[h] = acc[h][t];
+            }
+            write::<L, H>(l, sums, self.lanes.clone(), &mut out.row(token + t)[self.columns.clone()]);
+        }
+    }
+
+    /// [`accumulate`] of all groups, the integer sums of some before any of them is scaled. Otherwise a group's last steps, each
+    /// of which waits for the one before, would be all that the processor sees: it looks no further than the next group.
+    ///
+    /// # Safety
+    /// From each of `x` on, as many blocks as there are groups.
+    #[inline(always)]
+    unsafe fn multiply_in_steps<B: Unpack, const T: usize>(
+        &self,
+        l: L,
+        mut x: [*const BlockQ8; T],
+        acc: &mut [[L::F; T]; H],
+    ) {
+        const STEP: usize = 8;
+        let mut sums = [[[l.set(0); T]; H]; STEP];
+        for groups in self.groups.chunks(STEP) {
+            // SAFETY: as promised.
+            unsafe {
+                for (b, (groups, sums)) in groups.iter().zip(&mut sums).enumerate() {
+                    *sums = products::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)));
+                }
+                for (b, (groups, sums)) in groups.iter().zip(&sums).enumerate() {
+                    add_scaled::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)), *sums, acc);
+                }
+                x = x.map(|x| x.add(groups.len()));
+            }
+        }
+    }
+}
+
+/// The given lanes of a tile's sums, to `out`.
+#[inline(always)]
+fn write<L: Unit, const H: usize>(l: L, sums: [L::F; H], lanes: Range<usize>, out: &mut [f32]) {
+    if out.len() == TILE_ROWS {
+        for (h, out) in out.chunks_exact_mut(L::N).enumerate() {
+            l.store(sums[h], out);
+        }
+        return;
+    }
+    let mut all = [0.0; TILE_ROWS];
+    for (h, all) in all.chunks_exact_mut(L::N).enumerate() {
+        l.store(sums[h], all);
+    }
+    out.copy_from_slice(&all[lanes]);
+}
+
+/// The given lanes of a tile's sums, from `x`; the others are zero.
+#[inline(always)]
+fn read<L: Unit, const H: usize>(l: L, lanes: Range<usize>, x: &[f32]) -> [L::F; H] {
+    let mut all = [0.0; TILE_ROWS];
+    all[lanes].copy_from_slice(x);
+    let mut sums = [l.splat(0.0); H];
+    for (h, all) in all.chunks_exact(L::N).enumerate() {
+        sums[h] = l.load_floats(all);
+    }
+    sums
+}
