@@ -1,8 +1,7 @@
 //! The arithmetic of nearfield.
 //!
-//! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the file of that
-//! ISA. All versions give the same bits (`==`, no tolerance; which NaN a NaN is, is left open);
-//! [`conformance`] holds the properties that say so.
+//! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the folder of that ISA. All versions
+//! give the same bits (`==`, no tolerance; which NaN a NaN is, is left open); [`conformance`] holds the properties that say so.
 //!
 //! Three rules make that cheap:
 //! 1. Integer sums are exact, so they may run in any order. A block of quantized weights contributes one
@@ -10,19 +9,41 @@
 //! 2. Where a float reduction cannot be avoided, it runs in 16 strided partial sums and then a fixed tree.
 //! 3. Multiply, then add, each rounded; never fused.
 //!
+//! # Folders
+//!
+//! Each ISA (`x86`, `neon`, `cortex_m/dsp`, `cortex_m/mve`) has the same files, as far as it overrides the definitions:
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | the type that proves the processor, `impl Kernels` |
+//! | `detect.rs` | what the processor has (Cortex-M: the firmware's features say it) |
+//! | `matmul/mod.rs` | the choice of a function for a weight type; begins with the way of one byte from the file to the multiply |
+//! | `matmul/tiles.rs` | the walk over rows, panels of columns and tokens |
+//! | `matmul/rows.rs` | rows of blocks: where their bytes are read, plain or interleaved |
+//! | `matmul/{legacy,k,iq4,floats}.rs` | each group of weight types |
+//! | `matmul/group.rs` | 32 columns: sums of products and how they are scaled |
+//! | `matmul/unit/` | the processors of one folder that differ in their products (`Avx2` to `Avx512Vnni`; `Plain`, `DotProd`, `I8mm`) |
+//! | `attention/{scores,values}.rs` | a query with the keys of a block; probabilities with its values |
+//! | `attention/probs.rs` | probabilities times scales, as integers |
+//! | `attention/rows.rs` | stored keys and values |
+//! | `attention/tile/`, `panel.rs` | x86 alone: several queries share a block that was made ready for them |
+//! | `floats.rs`, `math.rs`, `norm.rs`, `quantize.rs` | sums of floats, exponentials and activations, norms, float to int8 |
+//!
+//! What x86 and NEON share of float products is in `float_matmul.rs`; [`block::Quantized`] says of each quantized type what all ISAs build on.
+//!
 //! # A new kernel
 //!
 //! 1. Its definition: a function in `scalar/`, with the formula, the shapes, the ranges that show that no integer
 //!    overflows, and the order of every float operation.
-//! 2. A method of [`Kernels`] whose default calls it. From here on it is right on every machine.
+//! 2. A method of [`Kernels`] with `default!`. From here on it is right on every machine, and in every wrapper of kernels.
 //! 3. Its property in `conformance/`, and that in the list there.
-//! 4. Where it counts: a faster version in the file of an ISA, and a bench.
+//! 4. Where it counts: a faster version in the folder of an ISA, and a bench.
 //!
 //! # A new ISA
 //!
-//! 1. One file (or folder) of its name, as `neon/mod.rs`, in this order: what machines it is; a type that only `detect`
-//!    makes, so that having it proves the processor; `detect`; `impl Kernels` with `name` and whatever is faster than the
-//!    definition; the functions, each `unsafe` block with the fact that makes it sound.
+//! 1. A folder of its name with the files above, as far as it has them: what machines it is; a type that only `detect` makes, so that
+//!    having it proves the processor; `impl Kernels` with `name` and whatever is faster than the definition; each `unsafe` block with
+//!    the fact that makes it sound.
 //! 2. Its `mod` line, with the architecture it is for, and its entry in [`available`], behind what it beats.
 //! 3. `cargo test -p nearfield-kernels` compares it with the definitions on such a machine or emulator; a board without
 //!    `std` calls [`conformance::check`]. Break a kernel on purpose (drop the tail, swap nibbles) and see it noticed.
@@ -30,10 +51,11 @@
 //!
 //! # A new weight type
 //!
-//! 1. Its number, name and sizes in `block/weight_type.rs`; its block, byte for byte, in `block/`, which asserts the size.
+//! 1. Its number, name, sizes and feature in `block/weight_type.rs`; its block, byte for byte, in `block/`, which asserts the size; its
+//!    contract in `block/quantized.rs`, and its line in `for_block!` there.
 //! 2. A `dot_*` in `scalar/dot.rs`, a formula in `scalar/dequantize.rs`, an arm in either `match`.
 //! 3. What it means, in `tests/definitions/reference.rs`.
-//! 4. `Unpack` (or the like) for each ISA. All of x86-64 has one, in `x86/products/`.
+//! 4. A body for each ISA: `Unpack` in `matmul/{legacy,k,iq4}.rs` of x86, neon and dsp, side by side.
 #![no_std]
 
 #[cfg(any(test, feature = "std"))]
