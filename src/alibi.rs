@@ -3,38 +3,12 @@
 //! Source: Press, Smith & Lewis 2021, arXiv 2108.12409, and its reference code for head counts that are no power of two.
 
 use crate::architecture::AttentionScale;
-use crate::plan::SessionConfig;
-use crate::ring;
+use crate::config::{AlibiScale, SessionConfig};
+use crate::const_math::log2;
 use crate::shape::Shape;
 
-/// What becomes of the slopes in texts longer than those of the training.
-///
-/// Flatter slopes look further back: a model that reads texts longer than it was trained on can be made to see in them what it
-/// saw in training, one key for several. Keys carry no bias, so this may change from token to token.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum AlibiScale {
-    /// What the model says: [`Trained`](Self::Trained) with [`Shape::alibi_train_length`] where it has one, else as they are.
-    #[default]
-    Model,
-    /// Times this, finite and above 0, wherever a query stands, whatever the model says.
-    Factor(f32),
-    /// Shrunk by BTLM's rule in texts longer than this (1 or more): a query that sees `n` keys has slopes of `length / n`, so that
-    /// its farthest key has the bias that the farthest key had in training (Al-Khateeb et al. 2023, arXiv 2310.13017).
-    Trained(usize),
-}
-
 impl AlibiScale {
-    /// Whether there is such a scale.
-    pub(crate) const fn is_valid(self) -> bool {
-        match self {
-            Self::Model => true,
-            Self::Factor(factor) => factor > 0.0 && factor < f32::INFINITY,
-            Self::Trained(length) => length > 0,
-        }
-    }
-
-    /// What the slopes of a query that sees `n_keys` keys are multiplied with.
+    /// Factor of the slopes of a query that sees `n_keys` keys.
     fn factor(self, shape: &Shape, n_keys: usize) -> f32 {
         match (self, shape.alibi_train_length) {
             (Self::Factor(factor), _) => factor,
@@ -105,10 +79,6 @@ pub(crate) const fn flattest_exponent(shape: &Shape, config: &SessionConfig, hea
         (AlibiScale::Trained(_) | AlibiScale::Model, _) => 0.0,
     };
     Some(flattest + scaled + shrunk)
-}
-
-const fn log2(x: f32) -> f64 {
-    (ring::ln(x) * core::f32::consts::LOG2_E) as f64
 }
 
 #[cfg(test)]

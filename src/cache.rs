@@ -17,7 +17,9 @@ use core::ops::Range;
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, QK};
 
-use crate::plan::{KvType, Lengths, SessionConfig, StoreLengths};
+use crate::config::SessionConfig;
+use crate::kv_type::KvType;
+use crate::plan::{Lengths, PLACE, StoreLengths};
 use crate::ring::HeadRing;
 use crate::shape::Shape;
 use crate::snapshot::{Keeps, Kept, Prefix};
@@ -109,9 +111,6 @@ pub(crate) struct KvCache<'a> {
     /// Norms of a layer.
     n_norms: usize,
 }
-
-/// Words of a place.
-pub(crate) const PLACE: usize = 4;
 
 impl<'a> KvCache<'a> {
     /// Room for a text, which begins with `prefix` once that was [begun](Self::begin) with; `config` knows its length.

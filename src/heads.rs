@@ -4,9 +4,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use nearfield_kernels::{BlockQ8, Parts, QK, Query, Tiles};
 
-use crate::alibi::{self, AlibiScale};
+use crate::alibi;
 use crate::attention::{TILE, Tile};
-use crate::plan::KvType;
+use crate::config::AlibiScale;
+use crate::kv_type::KvType;
 use crate::rounded::Rounded;
 use crate::steps::{Steps, rows, rows_mut};
 

@@ -18,8 +18,9 @@
 use nearfield_kernels::KV_BLOCK;
 
 use crate::alibi;
-use crate::plan::{Lengths, MemoryPlan, PlanError, SessionConfig};
-use crate::ring::{HeadRing, Ring};
+use crate::config::{PlanError, Ring, SessionConfig};
+use crate::plan::{Lengths, MemoryPlan};
+use crate::ring::HeadRing;
 use crate::shape::Shape;
 
 /// What the ring of a KV head comes to, in each layer.

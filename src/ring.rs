@@ -11,37 +11,9 @@
 use nearfield_kernels::KV_BLOCK;
 
 use crate::alibi;
-use crate::plan::{PlanError, SessionConfig};
+use crate::config::{PlanError, Ring, SessionConfig};
+use crate::const_math::{exp2, ln};
 use crate::shape::Shape;
-
-/// How many of the newest keys each KV head keeps. Lengths are rounded up to whole blocks of 32.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Ring {
-    /// Those of the whole context.
-    #[default]
-    Full,
-    /// As many for every head; of the oldest block, a query sees all or nothing.
-    Keys(usize),
-    /// As many as the head's flattest slope `m` wants: up to the distance `D` with
-    ///
-    /// ```text
-    ///   exp(-m D) / (1 - exp(-m)) = eps
-    /// ```
-    ///
-    /// There the bias alone leaves `eps` of the softmax denominator to all older keys together, if none of them fits the
-    /// query better than what is near. Where they may, by a factor `exp(x)`, ask for `eps * exp(-x)`.
-    Bias(
-        /// `eps`, above 0 and below 1.
-        f32,
-    ),
-    /// For each KV head another number: what [`fit_rings`](crate::fit_rings) found for a budget, or `nearfield plan`. Of
-    /// the oldest block, a query sees all or nothing.
-    Heads(
-        /// `[n_head_kv]`
-        &'static [u32],
-    ),
-}
 
 impl Ring {
     /// Keys that KV head `head` of a model keeps at least, in whole blocks; `None` for all.
@@ -157,60 +129,9 @@ const fn distance(exponent: Option<f64>, eps: f32) -> Option<usize> {
     Some(if distance < SessionConfig::MAX_CONTEXT as f32 { distance as usize + 1 } else { SessionConfig::MAX_CONTEXT })
 }
 
-/// `2^x`, to a few units in the last place: lengths need no more, and `libm` is not `const`.
-const fn exp2(x: f32) -> f32 {
-    if x < -126.0 {
-        return 0.0;
-    }
-    if x > 127.0 {
-        return f32::MAX;
-    }
-    let mut whole = x as i32;
-    if whole as f32 > x {
-        whole -= 1;
-    }
-    let (t, mut term, mut sum, mut i) = ((x - whole as f32) * core::f32::consts::LN_2, 1.0, 1.0, 1);
-    while i < 12 {
-        term *= t / i as f32;
-        sum += term;
-        i += 1;
-    }
-    sum * f32::from_bits(((whole + 127) as u32) << 23)
-}
-
-/// `ln x` for a normal x above 0, to a few units in the last place.
-pub(crate) const fn ln(x: f32) -> f32 {
-    let exponent = (x.to_bits() >> 23) as i32 - 127;
-    let mantissa = f32::from_bits(x.to_bits() & 0x7f_ffff | 0x3f80_0000);
-    // 2 artanh((m - 1) / (m + 1)), the argument at most a third.
-    let y = (mantissa - 1.0) / (mantissa + 1.0);
-    let (mut power, mut sum, mut i) = (y, 0.0, 1);
-    while i < 20 {
-        sum += power / i as f32;
-        power *= y * y;
-        i += 2;
-    }
-    2.0 * sum + exponent as f32 * core::f32::consts::LN_2
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_functions_are_those_of_libm() {
-        for i in -4000..4000 {
-            let x = i as f32 / 40.0;
-            let (got, want) = (exp2(x), libm::exp2f(x));
-            assert!((got / want - 1.0).abs() < 1e-6, "2^{x}: {got}, {want}");
-        }
-        for i in 1..4000 {
-            let x = i as f32 * 1e-3;
-            let (got, want) = (ln(x), libm::logf(x));
-            assert!((got - want).abs() < 1e-6 * want.abs().max(1.0), "ln {x}: {got}, {want}");
-        }
-        assert!((ln(1e-30) - libm::logf(1e-30)).abs() < 1e-4);
-    }
 
     #[test]
     fn a_distance_leaves_what_it_may_and_is_the_first_that_does() {

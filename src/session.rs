@@ -5,13 +5,13 @@ use core::sync::atomic::AtomicU32;
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 
-use crate::alibi::AlibiScale;
 use crate::cache::KvCache;
+use crate::config::{AlibiScale, PlanError, SessionConfig};
 use crate::executor::Executor;
 use crate::forward::{Activity, Forward};
 use crate::heads::Heads;
 use crate::model::{LayerTable, LoadError, Model};
-use crate::plan::{Lengths, MemoryPlan, PlanError, SessionConfig};
+use crate::plan::{Lengths, MemoryPlan};
 use crate::snapshot::{ModelId, Prefix, PrefixError, Snapshot, TextState};
 use crate::steps::{Steps, all_finite};
 

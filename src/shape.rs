@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::architecture::{Architecture, AttentionScale, Graph, MaxBias, Positions};
-use crate::gguf::{Gguf, GgufError, Value, attempt};
+use crate::const_math::attempt;
+use crate::gguf::{Gguf, GgufError, Value};
 
 /// Layers, heads and widths that are accepted; far above any model, low enough that no product of a few overflows `u64`.
 pub(crate) const MAX_LAYERS: u64 = 512;

@@ -5,22 +5,23 @@ use core::sync::atomic::AtomicU32;
 
 use nearfield_kernels::{Arena, Kernels};
 
-use crate::alibi::AlibiScale;
+use crate::config::{AlibiScale, PlanError};
 use crate::executor::Executor;
 use crate::heads::Heads;
 use crate::model::{Head, LayerTable, LoadError, Model};
-use crate::plan::PlanError;
 use crate::steps::{Steps, all_finite};
 
+mod config;
 mod forward;
 mod keys;
 mod plan;
 mod pooling;
 
+pub use config::EncoderConfig;
 use forward::{Activity, Forward};
 use keys::Keys;
+pub use plan::EncoderPlan;
 use plan::Lengths;
-pub use plan::{EncoderConfig, EncoderPlan};
 pub use pooling::Pooling;
 
 /// Why there can be no encoder.

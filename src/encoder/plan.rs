@@ -4,49 +4,13 @@ use core::mem::size_of;
 
 use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, Line, QK};
 
-use crate::gguf::attempt;
+use super::config::EncoderConfig;
+use crate::config::PlanError;
+use crate::const_math::{attempt, max, sum, times};
 use crate::model::LayerTable;
-use crate::plan::{KvType, KvTypes, PlanError, SessionConfig, StoreLengths, bytes, max, sum, times};
+use crate::plan::{StoreLengths, bytes, fits};
 use crate::shape::Shape;
 use crate::tokenizer::Tokenizer;
-
-/// What an encoder is to hold. Only `kv` and `horizon_eps` change bits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct EncoderConfig {
-    /// Tokens of the longest document.
-    pub n_ctx: usize,
-    /// Tokens that go through a layer together.
-    pub n_batch: usize,
-    /// How the keys and values of a layer are stored.
-    pub kv: KvTypes,
-    /// Attention stops, to either side, once all keys farther away on it add less than half this share of the softmax
-    /// denominator; 0 visits every key.
-    pub horizon_eps: f32,
-}
-
-impl EncoderConfig {
-    /// [`Default`], for constants.
-    pub const DEFAULT: Self =
-        Self { n_ctx: 512, n_batch: 64, kv: KvTypes::both(KvType::F32), horizon_eps: SessionConfig::HORIZON_EPS };
-
-    /// Tokens that go through a layer together at most.
-    pub(crate) const fn chunk(&self) -> usize {
-        if self.n_batch < self.n_ctx { self.n_batch } else { self.n_ctx }
-    }
-
-    /// What a session of the same numbers would be told.
-    const fn check(&self) -> Result<(), PlanError> {
-        let Self { n_ctx, n_batch, kv, horizon_eps } = *self;
-        SessionConfig { n_ctx, n_batch, kv, horizon_eps, ..SessionConfig::DEFAULT }.check()
-    }
-}
-
-impl Default for EncoderConfig {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// Lengths, in elements, of everything in an encoder's arena.
 #[derive(Clone, Copy, Debug)]
@@ -83,26 +47,23 @@ impl Lengths {
         let batch = config.chunk();
         // At most 2^24, a multiple of the block already.
         let n_slots = config.n_ctx.next_multiple_of(KV_BLOCK);
-        let kv_rows = attempt!(times(n_slots, s.n_head_kv));
-        let query_blocks = attempt!(times(s.n_head, s.head_dim.div_ceil(QK)));
+        let kv_rows = fits!(times(n_slots, s.n_head_kv));
+        let query_blocks = fits!(times(s.n_head, s.head_dim.div_ceil(QK)));
         let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
         Ok(Self {
             n_slots,
             keys: attempt!(StoreLengths::new(config.kv.keys, kv_rows, s.head_dim)),
             values: attempt!(StoreLengths::new(config.kv.values, kv_rows, s.head_dim)),
             key_norms: kv_rows / KV_BLOCK,
-            layer_table: match LayerTable::len(s) {
-                Some(n) => n,
-                None => return Err(PlanError::TooLarge),
-            },
-            document: attempt!(times(config.n_ctx, s.n_embd)),
-            residual: attempt!(times(batch, s.n_embd)),
-            ffn: attempt!(times(batch, max(s.n_ff, s.n_embd_kv()))),
-            gate: attempt!(times(batch, s.n_ff)),
-            q8: attempt!(times(batch, q8_row)),
+            layer_table: fits!(LayerTable::len(s)),
+            document: fits!(times(config.n_ctx, s.n_embd)),
+            residual: fits!(times(batch, s.n_embd)),
+            ffn: fits!(times(batch, max(s.n_ff, s.n_embd_kv()))),
+            gate: fits!(times(batch, s.n_ff)),
+            q8: fits!(times(batch, q8_row)),
             output: s.n_embd,
             n_head: s.n_head,
-            visited: attempt!(times(s.n_layer, s.n_head)),
+            visited: fits!(times(s.n_layer, s.n_head)),
         })
     }
 }
@@ -132,12 +93,12 @@ impl EncoderPlan {
     /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
     pub const fn new(shape: &Shape, config: &EncoderConfig) -> Result<Self, PlanError> {
         let n = attempt!(Lengths::new(shape, config));
-        let side = attempt!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes()), bytes!(f32, n.key_norms)]));
+        let side = fits!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes()), bytes!(f32, n.key_norms)]));
         let plan = Self {
-            keys: attempt!(times(2, side)),
+            keys: fits!(times(2, side)),
             layer_table: bytes!(u64, n.layer_table),
             document: bytes!(f32, n.document),
-            activations: attempt!(sum([
+            activations: fits!(sum([
                 bytes!(f32, n.residual),
                 bytes!(f32, n.residual),
                 bytes!(f32, n.ffn),
@@ -150,13 +111,10 @@ impl EncoderPlan {
             tokenizer: if shape.n_tokens == 0 {
                 0
             } else {
-                match Tokenizer::index_bytes(shape.n_tokens, shape.n_merges) {
-                    Some(bytes) => bytes,
-                    None => return Err(PlanError::TooLarge),
-                }
+                fits!(Tokenizer::index_bytes(shape.n_tokens, shape.n_merges))
             },
         };
-        attempt!(sum([plan.keys, plan.layer_table, plan.document, plan.activations, plan.tokenizer]));
+        fits!(sum([plan.keys, plan.layer_table, plan.document, plan.activations, plan.tokenizer]));
         Ok(plan)
     }
 

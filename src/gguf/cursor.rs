@@ -3,17 +3,7 @@
 //! Everything here is a `const fn`, so that a board can read its model's shape at compile time.
 
 use super::GgufError;
-
-/// `?` for `const fn`, where the operator is not stable.
-macro_rules! attempt {
-    ($result:expr) => {
-        match $result {
-            Ok(value) => value,
-            Err(error) => return Err(error),
-        }
-    };
-}
-pub(crate) use attempt;
+use crate::const_math::attempt;
 
 /// `n` bytes of `file` from `at` on; `None` if they are not all there.
 pub(super) const fn split_off(file: &[u8], at: usize, n: usize) -> Option<&[u8]> {

@@ -22,8 +22,8 @@ mod pieces;
 mod tensor;
 mod value;
 
+use crate::const_math::attempt;
 use cursor::Cursor;
-pub(crate) use cursor::attempt;
 pub use error::{GgufError, Name};
 use long_arrays::LongArrays;
 use names::{Group, Seen};

@@ -2,8 +2,9 @@
 
 use nearfield_kernels::Layout;
 
-use super::cursor::{Cursor, attempt};
+use super::cursor::Cursor;
 use super::error::{GgufError, Name};
+use crate::const_math::attempt;
 
 /// Dimensions of a tensor, as in ggml.
 pub(super) const MAX_DIMS: usize = 4;

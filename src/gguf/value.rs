@@ -1,8 +1,9 @@
 //! Metadata values: thirteen types, arrays of them, arrays of arrays.
 
 use super::GgufError;
-use super::cursor::{Cursor, attempt, split_off};
+use super::cursor::{Cursor, split_off};
 use super::long_arrays::LongArrays;
+use crate::const_math::attempt;
 
 /// Arrays inside arrays that are followed: enough for any file that exists, few enough for a small stack.
 const MAX_NESTING: u32 = 4;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::ModelId;
 use super::header::VERSION;
-use crate::plan::KvTypes;
+use crate::kv_type::KvTypes;
 
 /// Why a session cannot begin with a snapshot: it is not whole, or one of something else.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,9 +3,9 @@
 use nearfield_kernels::Line;
 
 use super::{ModelId, PrefixError, TextState};
-use crate::alibi::AlibiScale;
-use crate::gguf::attempt;
-use crate::plan::{KvType, KvTypes};
+use crate::config::AlibiScale;
+use crate::const_math::attempt;
+use crate::kv_type::{KvType, KvTypes};
 
 /// Read as a native number, so that a processor of the other byte order does not find it.
 const MAGIC: u32 = u32::from_le_bytes(*b"NFKV");

@@ -6,7 +6,8 @@ use super::header::{CHECKSUM, N_WORDS, SnapshotHeader};
 use super::{ModelId, TextState};
 use crate::cache::KvCache;
 use crate::checksum::{Checksum, Words};
-use crate::plan::{SessionConfig, StoreLengths};
+use crate::config::SessionConfig;
+use crate::plan::StoreLengths;
 use crate::shape::Shape;
 
 /// The bytes of a session's text so far, made as they are written: see [`Session::snapshot`](crate::Session::snapshot).

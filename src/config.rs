@@ -1,0 +1,265 @@
+//! The configuration of a session, and the error for one that makes no sense.
+
+use core::fmt;
+
+use nearfield_kernels::{KV_BLOCK, Q4Built};
+
+use crate::kv_type::{KvType, KvTypes};
+
+/// Sizes and settings of a session. Each may change the memory that the session takes; all but `n_batch` may change the bits
+/// of the logits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SessionConfig {
+    /// Positions of a text, prompt and generated text together; of an endless one, the newest that a query sees.
+    pub n_ctx: usize,
+    /// Tokens that go through a layer together in prefill.
+    pub n_batch: usize,
+    /// Types of the stored keys and values.
+    pub kv: KvTypes,
+    /// Newest keys that each KV head keeps.
+    pub ring: Ring,
+    /// First keys of a text that are kept besides the ring ("sinks": Xiao et al. 2023, arXiv 2309.17453). Their distance from a
+    /// query is counted as if they stood right before the oldest key of the ring.
+    pub n_sinks: usize,
+    /// Whether a text may go on without end, in the same memory.
+    pub endless: bool,
+    /// Positions of the text that a [`Prefix`](crate::Prefix) holds: its whole blocks of 32 take no room in the arena. 0 without one.
+    pub n_prefix: usize,
+    /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
+    pub horizon_eps: f32,
+    /// Computes the bias as Falcon-RW's published code does: slope, key's position and their product each rounded to bfloat16.
+    pub alibi_bf16: bool,
+    /// Change of the slopes in long texts.
+    pub alibi_scale: AlibiScale,
+}
+
+impl SessionConfig {
+    /// 2^-24: what is left out of the denominator is less than its rounding to a float.
+    pub const HORIZON_EPS: f32 = 1.0 / (1u32 << 24) as f32;
+
+    /// [`Default`], for constants.
+    pub const DEFAULT: Self = Self {
+        n_ctx: 2048,
+        n_batch: 64,
+        kv: KvTypes::both(KvType::F16),
+        ring: Ring::Full,
+        n_sinks: 0,
+        endless: false,
+        n_prefix: 0,
+        horizon_eps: Self::HORIZON_EPS,
+        alibi_bf16: false,
+        alibi_scale: AlibiScale::Model,
+    };
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl SessionConfig {
+    /// Longest context: distances up to here are exact in a float.
+    pub const MAX_CONTEXT: usize = 1 << 24;
+
+    pub(crate) const fn check(&self) -> Result<(), PlanError> {
+        if self.n_ctx == 0 || self.n_ctx > Self::MAX_CONTEXT {
+            return Err(PlanError::Context { found: self.n_ctx });
+        }
+        if self.n_batch == 0 {
+            return Err(PlanError::Batch);
+        }
+        if matches!(self.kv.keys, KvType::Q4_0) | matches!(self.kv.values, KvType::Q4_0) && Q4Built::PROOF.is_none() {
+            return Err(PlanError::Q4NotBuilt);
+        }
+        if self.n_sinks > self.n_ctx {
+            return Err(PlanError::Sinks { found: self.n_sinks, n_ctx: self.n_ctx });
+        }
+        if !self.alibi_scale.is_valid() {
+            return Err(PlanError::AlibiScale);
+        }
+        if !self.endless && self.n_prefix > self.n_ctx {
+            return Err(PlanError::Prefix { n_prefix: self.n_prefix, n_ctx: self.n_ctx });
+        }
+        // A NaN is not in the range either.
+        match self.horizon_eps {
+            0.0.. => Ok(()),
+            _ => Err(PlanError::HorizonEps),
+        }
+    }
+
+    /// The first position whose key lies in the arena: those before lie in whole blocks of the prefix.
+    pub(crate) const fn first_of_arena(&self) -> usize {
+        self.n_prefix / KV_BLOCK * KV_BLOCK
+    }
+
+    /// Tokens that go through a layer together at most.
+    pub(crate) const fn chunk(&self) -> usize {
+        if self.n_batch < self.n_ctx { self.n_batch } else { self.n_ctx }
+    }
+
+    /// Blocks of positions that a chunk may lie in: it ends where another would begin, so that a ring needs little room
+    /// ahead.
+    pub(crate) const fn blocks_per_chunk(&self) -> usize {
+        self.chunk().div_ceil(KV_BLOCK)
+    }
+}
+
+/// Newest keys that each KV head keeps. Lengths are rounded up to whole blocks of 32.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Ring {
+    /// All keys of the context.
+    #[default]
+    Full,
+    /// The same number for every head; of the oldest block, a query sees all or nothing.
+    Keys(usize),
+    /// Keys up to the distance `D` that the head's flattest slope `m` gives by
+    ///
+    /// ```text
+    ///   exp(-m D) / (1 - exp(-m)) = eps
+    /// ```
+    ///
+    /// All older keys together then add at most `eps` of the softmax denominator, if none of them fits the query better than
+    /// the near ones do. If they may fit better by a factor `exp(x)`, ask for `eps * exp(-x)`.
+    Bias(
+        /// `eps`, above 0 and below 1.
+        f32,
+    ),
+    /// A number for each KV head, as [`fit_rings`](crate::fit_rings) or `nearfield plan` finds them for a budget. Of the oldest
+    /// block, a query sees all or nothing.
+    Heads(
+        /// `[n_head_kv]`
+        &'static [u32],
+    ),
+}
+
+/// Scale of the slopes in texts longer than those of the training.
+///
+/// Flatter slopes look further back: a model that reads texts longer than it was trained on can be made to see in them what it
+/// saw in training, one key for several. Keys carry no bias, so this may change from token to token.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AlibiScale {
+    /// The model's own scale: [`Trained`](Self::Trained) with [`Shape::alibi_train_length`](crate::Shape::alibi_train_length) if the
+    /// file has one, else 1.
+    #[default]
+    Model,
+    /// A fixed factor, finite and above 0, instead of the model's own scale.
+    Factor(f32),
+    /// Shrunk by BTLM's rule in texts longer than this (1 or more): a query that sees `n` keys has slopes of `length / n`, so that
+    /// its farthest key has the bias that the farthest key had in training (Al-Khateeb et al. 2023, arXiv 2310.13017).
+    Trained(usize),
+}
+
+impl AlibiScale {
+    /// Whether the factor or length lies in its range.
+    pub(crate) const fn is_valid(self) -> bool {
+        match self {
+            Self::Model => true,
+            Self::Factor(factor) => factor > 0.0 && factor < f32::INFINITY,
+            Self::Trained(length) => length > 0,
+        }
+    }
+}
+
+/// Error in a configuration: no plan can be made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum PlanError {
+    /// `n_ctx` is 0 or beyond what a distance counts exactly in a float (2^24).
+    Context {
+        /// The `n_ctx` asked for.
+        found: usize,
+    },
+    /// `n_ctx` is beyond the positions that the model has learned.
+    Positions {
+        /// The `n_ctx` asked for.
+        found: usize,
+        /// The positions.
+        n_positions: usize,
+    },
+    /// A text without end, for a model that has learned positions.
+    EndlessPositions {
+        /// The positions.
+        n_positions: usize,
+    },
+    /// `n_batch` is 0.
+    Batch,
+    /// Keys or values of 4 bits where the feature `q4_0` is missing.
+    Q4NotBuilt,
+    /// A ring of no keys, or a share that is not between 0 and 1.
+    Ring,
+    /// Rings for another number of KV heads.
+    RingHeads {
+        /// Heads that the rings are for.
+        found: usize,
+        /// KV heads of the model.
+        n_head_kv: usize,
+    },
+    /// A budget that is too small for one block of keys in each head.
+    Budget {
+        /// Bytes that these take.
+        need: usize,
+        /// Bytes of the budget.
+        budget: usize,
+    },
+    /// More sinks than positions.
+    Sinks {
+        /// The sinks asked for.
+        found: usize,
+        /// Positions of the context.
+        n_ctx: usize,
+    },
+    /// A prefix longer than the context.
+    Prefix {
+        /// Positions of the prefix.
+        n_prefix: usize,
+        /// Positions of the context.
+        n_ctx: usize,
+    },
+    /// `horizon_eps` is negative or not a number.
+    HorizonEps,
+    /// `alibi_scale` is a factor that is not finite and above 0, or a training of no tokens.
+    AlibiScale,
+    /// More bytes than this machine can address.
+    TooLarge,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Context { found } => {
+                write!(f, "a context of {found} tokens: 1 to {} can run", SessionConfig::MAX_CONTEXT)
+            }
+            Self::Positions { found, n_positions } => {
+                write!(f, "a context of {found} tokens: the model has learned positions for {n_positions}, and no more")
+            }
+            Self::EndlessPositions { n_positions } => {
+                write!(f, "a text without end: the model has learned positions for {n_positions} tokens, and no more")
+            }
+            Self::Batch => f.write_str("a batch of 0 tokens"),
+            Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature q4_0"),
+            Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
+            Self::RingHeads { found, n_head_kv } => {
+                write!(f, "rings for {found} heads, where the model has {n_head_kv} for keys")
+            }
+            Self::Budget { need, budget } => {
+                write!(f, "a budget of {budget} bytes: one block of keys in each head takes {need}")
+            }
+            Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
+            Self::Prefix { n_prefix, n_ctx } => {
+                write!(f, "a prefix of {n_prefix} tokens in a context of {n_ctx}: it has to be at least as long")
+            }
+            Self::HorizonEps => f.write_str("the horizon's epsilon is negative or not a number"),
+            Self::AlibiScale => {
+                f.write_str("slopes times a factor that is not finite and above 0, or as trained on texts of 0 tokens")
+            }
+            Self::TooLarge => f.write_str("the session needs more memory than this machine can address"),
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
