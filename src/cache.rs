@@ -376,3 +376,80 @@ impl<'c> Iterator for Blocks<'c> {
         Some(Block { kv: KvBlock { keys, values, start, end }, n_older: start - self.first, older_norm })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Length of the key at `pos` of KV head `head`: no two are alike, and in the second head they fall.
+    fn length(head: usize, pos: usize) -> f32 {
+        if head == 0 { 1.0 + pos as f32 } else { 1e6 - pos as f32 }
+    }
+
+    /// A bound that is the norm of another block or head would end walks too early, or too late.
+    #[test]
+    fn each_block_knows_the_largest_norm_before_it() {
+        const RING: usize = 3 * KV_BLOCK;
+        for n_sinks in [0, 1, 31, 32, 33, 63, 64] {
+            let (n_rows, n_norms) = (n_sinks + RING, n_sinks.div_ceil(KV_BLOCK) + RING / KV_BLOCK);
+            let rows = 2 * n_rows;
+            let (mut keys, mut values) = (vec![0.0; rows], vec![0.0; rows]);
+            let mut key_norms = vec![0.0; 2 * n_norms];
+            let mut places: Vec<u64> = Vec::new();
+            for head in 0..2 {
+                let blocks = RING / KV_BLOCK - 1;
+                places.extend([RING, blocks, head * n_rows, head * n_norms].map(|n| n as u64));
+            }
+            let mut cache = KvCache {
+                keys: Store::F32(&mut keys),
+                values: Store::F32(&mut values),
+                key_norms: &mut key_norms,
+                places: &mut places,
+                prefix: None,
+                first: 0,
+                head_dim: 1,
+                n_sinks,
+                n_rows: 2 * n_rows,
+                n_norms: 2 * n_norms,
+            };
+            let kernels = nearfield_kernels::best();
+            for pos in 0..300 {
+                let rows = [0, 1].map(|head| length(head, pos));
+                cache.store(kernels, 0, pos, &rows, &rows).unwrap();
+                for head in 0..2 {
+                    let mut n_blocks = 0;
+                    for block in cache.blocks(0, head, pos) {
+                        let KvRows::F32(keys) = block.kv.keys else { panic!("keys are F32") };
+                        // What lies at a position that a sink takes is the sink.
+                        let oldest = (pos / KV_BLOCK + 1).saturating_sub(2) * KV_BLOCK;
+                        let first = oldest - n_sinks.min(oldest);
+                        let stored = |at: usize| length(head, if at < oldest { at - first } else { at });
+                        let want: Vec<f32> = (block.kv.start..block.kv.end).map(stored).collect();
+                        assert_eq!(keys, want, "{n_sinks} sinks, position {pos}, head {head}");
+                        assert_eq!(block.n_older, block.kv.start - first);
+                        let largest = (first..block.kv.start).map(stored).fold(0.0, f32::max);
+                        // The norms of the ring are those of the whole text before, of forgotten keys too.
+                        let before = (0..block.kv.start).map(|pos| length(head, pos)).fold(0.0, f32::max);
+                        let want = match block.kv.start {
+                            start if start == first => 0.0,
+                            start if start <= oldest => {
+                                // Sinks: whole blocks of them.
+                                let n = ((start - first).next_multiple_of(KV_BLOCK)).min(n_sinks);
+                                (0..n).map(|pos| length(head, pos)).fold(0.0, f32::max)
+                            }
+                            _ => before,
+                        };
+                        assert_eq!(block.older_norm, want, "{n_sinks} sinks, position {pos}, head {head}");
+                        assert!(block.older_norm >= largest);
+                        n_blocks += 1;
+                    }
+                    assert!(n_blocks > 0);
+                }
+            }
+        }
+    }
+}

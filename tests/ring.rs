@@ -149,6 +149,19 @@ fn each_head_gets_the_ring_of_its_slope() {
     assert!(2 * kv(rings) < kv(setup), "{} of {}", kv(rings), kv(setup));
 }
 
+/// Of 12 heads the last four are steep again, so a KV head keeps what the flattest of its own query heads sees, not of those before.
+#[test]
+fn a_kv_head_keeps_what_its_own_flattest_head_sees() {
+    let spec = Spec { n_head: 12, n_head_kv: 3, ..MPT };
+    let (file, tokens) = (spec.file("F32"), spec.tokens(600));
+    with_ring(Setup::default().with_ctx(600), Ring::Bias(0.01)).session(file.bytes(), |session| {
+        logits(session, &tokens);
+        let seen = |n_blocks| (0..600).map(|pos| (pos - oldest(pos, n_blocks) + 1) as u64).sum::<u64>();
+        // The flattest slopes are 2^-4, 2^-8 and, of the odd ones of sixteen heads, 2^-3.5.
+        assert_eq!(session.key_stats().in_ring, [seen(5), seen(19), seen(4)]);
+    });
+}
+
 /// A bias that is scaled, or that shrinks with the text, is flatter than its slope, and its ring longer.
 #[test]
 fn rings_know_what_becomes_of_a_slope() {
