@@ -1,4 +1,4 @@
-//! The one block of memory that everything which changes lives in.
+//! Arena: one block of memory that holds all state that changes, handed out in aligned parts.
 
 use core::mem::{align_of, size_of};
 use core::sync::atomic::AtomicU32;
@@ -31,25 +31,25 @@ impl Line {
     /// A line of zeros.
     pub const ZERO: Self = Self([0; 64]);
 
-    /// The whole lines that lie in a piece of memory.
+    /// Whole lines that lie in a piece of memory.
     pub fn whole(memory: &[u8]) -> &[Self] {
         // SAFETY: any bytes are a line.
         unsafe { memory.align_to() }.1
     }
 
-    /// The whole lines that lie in a piece of memory.
+    /// Whole lines that lie in a piece of memory, to be written.
     pub fn whole_mut(memory: &mut [u8]) -> &mut [Self] {
         // SAFETY: as above.
         unsafe { memory.align_to_mut() }.1
     }
 
-    /// The bytes of lines.
+    /// Bytes of lines.
     pub fn bytes(lines: &[Self]) -> &[u8] {
         // SAFETY: the slice covers exactly the lines, which are bytes without padding.
         unsafe { core::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
     }
 
-    /// The bytes of lines.
+    /// Bytes of lines, to be written.
     pub fn bytes_mut(lines: &mut [Self]) -> &mut [u8] {
         // SAFETY: as above; any bytes are a line.
         unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
@@ -63,7 +63,7 @@ pub struct Arena<'a> {
 }
 
 impl<'a> Arena<'a> {
-    /// An arena over `lines`; what they held does not matter.
+    /// Creates an arena over `lines`; their former content does not matter.
     pub fn new(lines: &'a mut [Line]) -> Self {
         Self { free: lines }
     }
@@ -81,7 +81,7 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// The next `len` elements, with whatever values the memory held; `None` if they do not fit.
+    /// Takes the next `len` elements, with whatever values the memory held; `None` if they do not fit.
     pub fn take<T: Plain>(&mut self, len: usize) -> Option<&'a mut [T]> {
         const { assert!(align_of::<T>() <= Line::BYTES) };
         let n_lines = Self::bytes_of::<T>(len)? / Line::BYTES;
@@ -96,7 +96,7 @@ impl<'a> Arena<'a> {
     }
 }
 
-/// `bytes` as numbers, in place; `None` if they are not aligned or not a whole number of them.
+/// Views `bytes` as numbers, in place; `None` if they are not aligned or not a whole number of them.
 pub fn view<T: Plain + Copy>(bytes: &[u8]) -> Option<&[T]> {
     // SAFETY: any bytes are a valid `T` (`Plain`), none of which changes behind a shared reference (`Copy`), and `align_to`
     // finds the aligned middle.
@@ -104,7 +104,7 @@ pub fn view<T: Plain + Copy>(bytes: &[u8]) -> Option<&[T]> {
     (before.is_empty() && after.is_empty()).then_some(middle)
 }
 
-/// Numbers as bytes, in place, in the order of this machine.
+/// Views numbers as bytes, in place, in the byte order of this machine.
 pub fn bytes<T: Plain + Copy>(numbers: &[T]) -> &[u8] {
     const { assert!(size_of::<T>() == align_of::<T>()) };
     // SAFETY: the slice covers exactly the numbers, which have no padding (the assertion holds for numbers alone), and none of

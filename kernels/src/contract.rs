@@ -1,9 +1,11 @@
-//! What a caller promises: lengths that belong together.
+//! Contract checks: a caller promises that the lengths it passes belong together.
 //!
-//! One function panics for all of them, so that a firmware's image has one known place where kernels can, and each check
-//! costs a comparison and a branch. Behind a check, nothing else should be able to: rows are cut with `chunks_exact`,
+//! One function panics for all checks, so that a firmware's image has one known place where kernels can panic, and each check
+//! costs a comparison and a branch. Nothing else behind a check should be able to panic: rows are cut with `chunks_exact`,
 //! joined with `zip`, and fixed sizes are arrays.
 
+/// Checks one promise of a caller.
+///
 /// # Panics
 /// Unless `kept`; `what` says what was promised.
 #[inline(always)]
@@ -13,6 +15,8 @@ pub(crate) fn require(kept: bool, what: &'static str) {
     }
 }
 
+/// Panics for a broken promise.
+///
 /// # Panics
 /// Always.
 #[cold]

@@ -5,8 +5,8 @@ use core::ops::Range;
 use crate::arena;
 use crate::{BlockQ8, QK};
 
-/// That 4-bit keys and values are built in (the feature `q4_0`): without the feature this type has no value, so the compiler
-/// leaves out whatever would handle them, and a board that does not use them has no room for them in flash.
+/// Proof that 4-bit keys and values are compiled in (the feature `q4_0`). Without the feature this type has no value, so the
+/// compiler removes all code that would handle them, and a board that does not use them spends no flash on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Q4Built {
     #[cfg(not(feature = "q4_0"))]
@@ -14,10 +14,10 @@ pub struct Q4Built {
 }
 
 impl Q4Built {
-    /// The proof, if there is one.
+    /// The proof: the feature `q4_0` is on.
     #[cfg(feature = "q4_0")]
     pub const PROOF: Option<Self> = Some(Self {});
-    /// The proof, if there is one.
+    /// No proof: the feature `q4_0` is off.
     #[cfg(not(feature = "q4_0"))]
     pub const PROOF: Option<Self> = None;
 }
@@ -44,7 +44,7 @@ pub enum KvRows<'a> {
         qs: &'a [u8],
         /// `[n, head_dim.div_ceil(32)]`
         d: &'a [u16],
-        /// See [`Q4Built`].
+        /// Proof that 4-bit keys and values are compiled in.
         built: Q4Built,
     },
 }
@@ -77,7 +77,7 @@ impl<'a> KvRows<'a> {
     /// The first `n` rows of `head_dim` columns; none if there are fewer.
     #[must_use]
     pub fn first(self, n: usize, head_dim: usize) -> Self {
-        // More than any slice has, where they overflow.
+        // Products that overflow become lengths that no slice has.
         let (n_x, n_d) = (n.saturating_mul(head_dim), n.saturating_mul(head_dim.div_ceil(QK)));
         match self {
             Self::F32(x) => Self::F32(x.get(..n_x).unwrap_or_default()),
@@ -93,33 +93,33 @@ impl<'a> KvRows<'a> {
     }
 }
 
-/// The same, to be written.
+/// Keys or values of one KV head at consecutive positions, to be written: `[n, head_dim]`.
 #[derive(Debug)]
 pub enum KvRowsMut<'a> {
     /// Single precision.
     F32(&'a mut [f32]),
     /// Half precision, as bits.
     F16(&'a mut [u16]),
-    /// See [`KvRows::Q8_0`].
+    /// int8 with half-precision scales, laid out as in [`KvRows::Q8_0`].
     Q8_0 {
         /// `[n, head_dim]`
         qs: &'a mut [i8],
         /// `[n, head_dim.div_ceil(32)]`
         d: &'a mut [u16],
     },
-    /// See [`KvRows::Q4_0`].
+    /// Integers of 4 bits with half-precision scales, laid out as in [`KvRows::Q4_0`].
     Q4_0 {
         /// `[n, head_dim.div_ceil(2)]`
         qs: &'a mut [u8],
         /// `[n, head_dim.div_ceil(32)]`
         d: &'a mut [u16],
-        /// See [`Q4Built`].
+        /// Proof that 4-bit keys and values are compiled in.
         built: Q4Built,
     },
 }
 
 impl KvRowsMut<'_> {
-    /// Takes over `rows` of the same type and size; `None` if they are of another.
+    /// Copies `rows` of the same type and size; `None` if the type or the size differs.
     pub fn copy(self, rows: KvRows<'_>) -> Option<()> {
         match (self, rows) {
             (Self::F32(to), KvRows::F32(x)) => copy(to, x),
@@ -133,12 +133,12 @@ impl KvRowsMut<'_> {
     }
 }
 
-/// `copy_from_slice` that refuses another length.
+/// Copies like `copy_from_slice`; `None` if the lengths differ.
 fn copy<T: Copy>(to: &mut [T], from: &[T]) -> Option<()> {
     (to.len() == from.len()).then(|| to.copy_from_slice(from))
 }
 
-/// One query head: as floats for F32 and F16 keys, and as int8 groups of up to 32 columns for Q8_0 and Q4_0 keys.
+/// Query of one head: floats for F32 and F16 keys, int8 groups of up to 32 columns for Q8_0 and Q4_0 keys.
 #[derive(Clone, Copy, Debug)]
 pub enum Query<'a> {
     /// `[head_dim]`
@@ -157,41 +157,41 @@ pub struct KvBlock<'a> {
     pub keys: KvRows<'a>,
     /// `[end - start, head_dim]`
     pub values: KvRows<'a>,
-    /// Position of the first.
+    /// Position of the first key.
     pub start: usize,
-    /// One past the position of the last.
+    /// End of the positions: one past that of the last key.
     pub end: usize,
 }
 
 impl KvBlock<'_> {
-    /// How many of its keys a query at `pos` sees.
+    /// Number of the block's keys that a query at `pos` sees.
     pub fn n_seen(&self, pos: usize) -> usize {
         self.end.min(pos.saturating_add(1)).saturating_sub(self.start)
     }
 }
 
-/// A query on its way through the keys, from the newest block to the oldest, with an online softmax: running maximum and
-/// denominator (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135).
+/// State of a query that walks through the keys, from the newest block to the oldest, with an online softmax: running maximum
+/// and denominator (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135).
 #[derive(Debug)]
 pub struct Walk<'a> {
     /// The query.
     pub query: Query<'a>,
-    /// Its position: it sees keys up to here.
+    /// Position of the query: keys up to this position, inclusive, are seen.
     pub pos: usize,
-    /// ALiBi slope of its head.
+    /// ALiBi slope of the query's head.
     pub slope: f32,
-    /// The largest score so far.
+    /// Largest score so far.
     pub max: f32,
     /// `Σ exp(score - max)` so far.
     pub sum: f32,
     /// `Σ exp(score - max) v` so far: `[head_dim]`.
     pub acc: &'a mut [f32],
-    /// Whether it has seen all that it will.
+    /// True once the walk has seen all keys that it will see.
     pub ended: bool,
 }
 
 impl<'a> Walk<'a> {
-    /// Before the first key; `acc`, which it clears, is as wide as a head.
+    /// Starts before the first key; `acc`, as wide as a head (`[head_dim]`), is filled with zeros.
     pub fn new(query: Query<'a>, pos: usize, slope: f32, acc: &'a mut [f32]) -> Self {
         acc.fill(0.0);
         Self { query, pos, slope, max: f32::NEG_INFINITY, sum: 0.0, acc, ended: false }

@@ -1,34 +1,34 @@
-//! The order of a matrix's bytes: row by row as in the file, or sixteen rows interleaved so that a lane owns a row.
+//! Order of a matrix's bytes: row by row as in the file, or sixteen rows interleaved so that each lane holds one row.
 //!
-//! A tile is 16 rows. Its blocks follow each other in column order, each taking the room of 16 plain blocks. Within it the
-//! pieces of the 16 blocks alternate: a block is cut into halves (its scales, 2 bytes) and words (all else, 4 bytes), and
-//! the piece of row r at byte `at` of a plain block lies at byte `16 at + width r`. A register loaded from there holds the
-//! same piece of neighbouring rows: 4 columns of quants (8 of 4-bit ones) in each 32-bit lane, whatever its width.
+//! A row tile is 16 rows. Its blocks follow each other in column order, each taking the room of 16 plain blocks. In this room
+//! the pieces of the 16 blocks alternate: a block is cut into two-byte numbers (its scales) and words (all else, 4 bytes), and
+//! the piece of row r at byte `at` of a plain block lies at byte `16 at + width r`. A register loaded from there holds the same
+//! piece of neighbouring rows: 4 columns of quants (8 of 4-bit ones) in each 32-bit lane, whatever the register's width.
 //!
 //! Rows behind the last whole tile stay plain, so that a matrix has as many bytes in either order.
 
 use crate::WeightType;
 use crate::contract::require;
 
-/// Rows of a tile.
+/// Rows of a row tile.
 pub const TILE_ROWS: usize = 16;
 
-/// The order of a matrix's bytes.
+/// Order of a matrix's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
     /// Row by row, as GGUF has it.
     #[default]
     Plain,
-    /// Sixteen rows interleaved.
+    /// Sixteen rows interleaved; rows behind the last whole tile are plain.
     Interleaved,
 }
 
 impl Layout {
-    /// Of the type numbers of interleaved tensors in a GGUF file, the bits above the plain type's: "nf". No other program takes
-    /// them for something that it can read.
+    /// Upper bits, "nf", of the type numbers that interleaved tensors have in a GGUF file; the lower bits are the plain type's
+    /// number. No other program takes such a number for a type that it can read.
     const INTERLEAVED: u32 = 0x6e66_0000;
 
-    /// What a tensor's type number in a GGUF file says; `None` if the runtime cannot read it.
+    /// Decodes a tensor's type number in a GGUF file; `None` if the runtime cannot read it.
     pub const fn from_gguf(number: u32) -> Option<(WeightType, Self)> {
         if let Some(ty) = WeightType::from_gguf(number) {
             return Some((ty, Self::Plain));
@@ -39,7 +39,7 @@ impl Layout {
         }
     }
 
-    /// The type number of a tensor of these weights in this layout.
+    /// Type number in a GGUF file of a tensor of these weights in this layout.
     pub const fn to_gguf(self, ty: WeightType) -> u32 {
         match self {
             Self::Plain => ty as u32,
@@ -48,7 +48,7 @@ impl Layout {
     }
 }
 
-/// The pieces of a block, `(at, width)`.
+/// Pieces of a block as `(at, width)`: byte offset in a plain block, and 2 or 4 bytes.
 pub(crate) fn pieces(ty: WeightType) -> impl Iterator<Item = (usize, usize)> {
     let [first, last] = ty.halves();
     let words = 2 * first..ty.block_bytes() - 2 * last;
@@ -57,7 +57,7 @@ pub(crate) fn pieces(ty: WeightType) -> impl Iterator<Item = (usize, usize)> {
     halves.chain(words.step_by(4).map(|at| (at, 4)))
 }
 
-/// Interleaves the rows of a tile: `plain` is 16 rows of quantized blocks, one after the other, `out` as long.
+/// Interleaves the rows of a tile: `plain` is 16 rows of quantized blocks, one after the other; `out` has the same length.
 ///
 /// # Panics
 /// When `plain` is not 16 rows of whole blocks of a type that can be interleaved, or `out` has another length.
@@ -77,7 +77,7 @@ pub fn interleave(ty: WeightType, plain: &[u8], out: &mut [u8]) {
     }
 }
 
-/// The first `W` bytes of each row, one after the other.
+/// Copies the first `W` bytes of each row, one after the other.
 fn copy_pieces<'a, const W: usize>(rows: impl Iterator<Item = &'a [u8]>, out: &mut [u8]) {
     for (row, out) in rows.zip(out.as_chunks_mut::<W>().0) {
         *out = row.first_chunk().copied().unwrap_or([0; W]);
@@ -93,7 +93,7 @@ mod tests {
     use crate::block::{Block, BlockIQ4_XS, BlockQ4_K, BlockQ6_K, gguf_type_name, gguf_type_reordered};
     use crate::{Matrix, conformance::Rng};
 
-    /// Every number that ggml has given, also those that it has withdrawn (`ggml.h`).
+    /// Covers every number that ggml has given out, also those that it has withdrawn (`ggml.h`).
     #[test]
     fn all_numbers_have_names() {
         let unnamed: Vec<u32> = (0..=43).filter(|&number| gguf_type_name(number) == "unknown").collect();
@@ -131,10 +131,10 @@ mod tests {
         let plain: Vec<u8> = (0..TILE_ROWS * 2 * size).map(|i| (i / (2 * size) * 16 + i % size) as u8).collect();
         let mut out = vec![0; plain.len()];
         interleave(WeightType::Q8_0, &plain, &mut out);
-        // The scales of rows 0 and 1, then, behind 16 scales, the first four quants of rows 0 and 1.
+        // The scales of rows 0 and 1 come first; behind 16 scales come the first four quants of rows 0 and 1.
         assert_eq!(out[..4], [0, 1, 16, 17]);
         assert_eq!(out[32..40], [2, 3, 4, 5, 18, 19, 20, 21]);
-        // The second block of the columns has the room of 16 blocks later.
+        // The second block of each row lies the room of 16 blocks later.
         assert_eq!(out[..16 * size], out[16 * size..]);
     }
 

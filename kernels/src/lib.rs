@@ -1,9 +1,10 @@
-//! The arithmetic of nearfield.
+//! Arithmetic of nearfield: the kernels of a forward pass, for each instruction set (ISA).
 //!
-//! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the folder of that ISA. All versions
-//! give the same bits (`==`, no tolerance; which NaN a NaN is, is left open); [`conformance`] holds the properties that say so.
+//! Every kernel has one definition, in [`scalar`], and may have a faster version for each ISA, in the folder of that ISA. All
+//! versions give the same bits (`==`, no tolerance; only the bits of a NaN are left open). The properties in [`conformance`]
+//! check it.
 //!
-//! Three rules make that cheap:
+//! Three rules make equal bits cheap:
 //! 1. Integer sums are exact, so they may run in any order. A block of quantized weights contributes one
 //!    `acc += (d_w * d_x) * sum as f32`; blocks are added in order.
 //! 2. Where a float reduction cannot be avoided, it runs in 16 strided partial sums and then a fixed tree.
@@ -29,32 +30,34 @@
 //! | `attention/tile/`, `panel.rs` | x86 alone: several queries share a block that was made ready for them |
 //! | `floats.rs`, `math.rs`, `norm.rs`, `quantize.rs` | sums of floats, exponentials and activations, norms, float to int8 |
 //!
-//! What x86 and NEON share of float products is in `float_matmul.rs`; [`block::Quantized`] says of each quantized type what all ISAs build on.
+//! `float_matmul.rs` holds the products of float weights that x86 and NEON share. [`block::Quantized`] states the facts of each
+//! quantized type that all ISAs build on.
 //!
 //! # A new kernel
 //!
 //! 1. Its definition: a function in `scalar/`, with the formula, the shapes, the ranges that show that no integer
 //!    overflows, and the order of every float operation.
-//! 2. A method of [`Kernels`] with `default!`. From here on it is right on every machine, and in every wrapper of kernels.
-//! 3. Its property in `conformance/`, and that in the list there.
-//! 4. Where it counts: a faster version in the folder of an ISA, and a bench.
+//! 2. A method of [`Kernels`] with `default!`. From then on the kernel is right on every machine, and in every wrapper of
+//!    kernels.
+//! 3. Its property in `conformance/`, and an entry for the property in the list there.
+//! 4. Where speed matters: a faster version in the folder of an ISA, and a bench.
 //!
 //! # A new ISA
 //!
-//! 1. A folder of its name with the files above, as far as it has them: what machines it is; a type that only `detect` makes, so that
-//!    having it proves the processor; `impl Kernels` with `name` and whatever is faster than the definition; each `unsafe` block with
-//!    the fact that makes it sound.
-//! 2. Its `mod` line, with the architecture it is for, and its entry in [`available`], behind what it beats.
+//! 1. A folder of its name with the files above, as far as it needs them: which machines it is for; a type that only `detect`
+//!    makes, so that having a value proves the processor; `impl Kernels` with `name` and each method that is faster than the
+//!    definition; each `unsafe` block with the fact that makes it sound.
+//! 2. Its `mod` line, with the architecture it is for, and its entry in [`available`], behind all ISAs that it is faster than.
 //! 3. `cargo test -p nearfield-kernels` compares it with the definitions on such a machine or emulator; a board without
 //!    `std` calls [`conformance::check`]. Break a kernel on purpose (drop the tail, swap nibbles) and see it noticed.
-//! 4. `cargo bench -p nearfield-kernels` shows it beside the others.
+//! 4. `cargo bench -p nearfield-kernels` shows its speed beside the others'.
 //!
 //! # A new weight type
 //!
 //! 1. Its number, name, sizes and feature in `block/weight_type.rs`; its block, byte for byte, in `block/`, which asserts the size; its
 //!    contract in `block/quantized.rs`, and its line in `for_block!` there.
 //! 2. A `dot_*` in `scalar/dot.rs`, a formula in `scalar/dequantize.rs`, an arm in either `match`.
-//! 3. What it means, in `tests/definitions/reference.rs`.
+//! 3. The values that its bytes stand for, in f64, in `tests/definitions/reference.rs`.
 //! 4. A body for each ISA: `Unpack` in `matmul/{legacy,k,iq4}.rs` of x86, neon and dsp, side by side.
 #![no_std]
 
@@ -90,7 +93,7 @@ pub use parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};
 #[cfg(any(test, feature = "std"))]
 pub use pool::Pool;
 
-/// The ISAs that this machine can run, from the plainest to the fastest.
+/// ISAs that this machine can run, from the plainest to the fastest.
 pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
     let isas = [
         scalar::detect(),
@@ -116,24 +119,24 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
     isas.into_iter().flatten()
 }
 
-/// The fastest ISA that this machine can run.
+/// Fastest ISA that this machine can run.
 pub fn best() -> &'static dyn Kernels {
     available().last().expect("scalar is always available")
 }
 
-/// The ISA with this [`Kernels::name`], if this machine can run it.
+/// ISA with this [`Kernels::name`]; `None` if this machine cannot run it.
 pub fn by_name(name: &str) -> Option<&'static dyn Kernels> {
     available().find(|isa| isa.name() == name)
 }
 
-/// Work that the compiler vectorizes by itself, for [`vectorized`]. Its parts have to be `#[inline(always)]`: what is not
-/// inlined is compiled for any processor of the target.
+/// Work that the compiler vectorizes by itself, for [`vectorized`]. The functions that it calls have to be `#[inline(always)]`:
+/// code that is not inlined is compiled for any processor of the target.
 pub trait Work {
-    /// Does it.
+    /// Does the work.
     fn run(self);
 }
 
-/// Does `work`, compiled for the vectors that this machine has: on x86-64 those of AVX2. The bits are the same, since nothing
+/// Does `work`, compiled for the vectors that this machine has: on x86-64 those of AVX2. The bits stay the same, since nothing
 /// is fused.
 pub fn vectorized(work: impl Work) {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -143,7 +146,7 @@ pub fn vectorized(work: impl Work) {
     work.run();
 }
 
-/// The default of a method of [`Kernels`]: what the wrapped kernels do, else the definition.
+/// Default of a method of [`Kernels`]: calls the wrapped kernels if there are any, else the definition.
 macro_rules! default {
     ($self:ident, $method:ident($($argument:ident),*)) => {
         match $self.wrapped() {
@@ -153,22 +156,22 @@ macro_rules! default {
     };
 }
 
-/// The operations that a forward pass is made of, for one ISA.
+/// Operations that a forward pass is made of, for one ISA.
 ///
-/// Each method's default is the definition (`scalar`), or that of the [`wrapped`](Kernels::wrapped) kernels; an ISA overrides what it does faster, with
-/// the same bits.
-/// Lengths that do not belong together are a bug of the caller and panic; the values of weights and activations never do.
+/// The default of each method is the definition (in [`scalar`]), or the method of the [`wrapped`](Kernels::wrapped) kernels. An
+/// ISA overrides the methods that it does faster, with the same bits. Lengths that do not belong together are a bug of the
+/// caller and panic; the values of weights and activations never do.
 pub trait Kernels: Sync {
-    /// The word for this ISA in `--isa`, benches and reports.
+    /// Name of this ISA in `--isa`, benches and reports.
     fn name(&self) -> &'static str;
 
-    /// The kernels that do what these do not override; `None` for the definitions. A wrapper, which looks on or changes one operation,
-    /// names here the kernels that it wraps, and so forgets none of them.
+    /// Kernels that do the work of all methods that these do not override; `None` for the definitions. A wrapper, which
+    /// observes or changes one operation, names here the kernels that it wraps, and so forgets none of their methods.
     fn wrapped(&self) -> Option<&dyn Kernels> {
         None
     }
 
-    /// The order of quantized weights that [`matmul`](Self::matmul) reads fastest; it takes any.
+    /// Order of quantized weights that [`matmul`](Self::matmul) reads fastest; `matmul` takes any order.
     fn layout(&self) -> Layout {
         self.wrapped().map_or(Layout::Plain, Kernels::layout)
     }
@@ -191,8 +194,9 @@ pub trait Kernels: Sync {
         default!(self, matmul(w, x, out))
     }
 
-    /// Told of each product of a forward pass before it begins: once, on the thread that runs the pass, with all rows that `w` is
-    /// about to be multiplied with, as they are before they are quantized. Does nothing; kernels that look on override it.
+    /// Announces each product of a forward pass before it begins: once, on the thread that runs the pass, with all rows of
+    /// activations that `w` is about to be multiplied with, not yet quantized. Does nothing by default; kernels that observe a
+    /// pass override it.
     ///
     /// - `x`: `[n_tokens, w.n_cols()]`
     fn watch(&self, w: &Matrix<'_>, x: &[f32]) {
@@ -201,7 +205,7 @@ pub trait Kernels: Sync {
         }
     }
 
-    /// Row `row` of `w` as floats: what an embedding looks up. `out`: `[n_cols]`.
+    /// Converts row `row` of `w` to floats, as an embedding looks it up. `out`: `[n_cols]`.
     fn dequantize_row(&self, w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         default!(self, dequantize_row(w, row, out))
     }
@@ -249,12 +253,13 @@ pub trait Kernels: Sync {
     /// Stores one row (`[head_dim]`) of keys or values; `out` is exactly one row.
     ///
     /// F16 rounds half to even; Q8_0 quantizes each 32 columns as [`quantize_q8`](Self::quantize_q8) does, with `d` rounded to f16
-    /// after the quants are made. Q4_0: see [`scalar::store_kv`].
+    /// after the quants are made. Q4_0: [`scalar::store_kv`] has the formula.
     fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
         default!(self, store_kv(x, out))
     }
 
-    /// `Σ x²` of one stored row of `head_dim` columns (as it will be read back), in 16 strided sums and the fixed tree.
+    /// `Σ x²` of one stored row of `head_dim` columns (with the values that will be read back), in 16 strided sums and the
+    /// fixed tree.
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
         default!(self, sum_squares(row, head_dim))
     }
@@ -286,8 +291,8 @@ pub trait Kernels: Sync {
     /// F32 and F16 values: the sum begins at zero and goes from the newest value (the last) to the oldest. A sum for each block,
     /// and not one over all keys, keeps the rounding of a walk over n keys at that of n / 32.
     ///
-    /// Q8_0 and Q4_0 values: the sum is one of integers. For each 32 columns, what a value counts, `w = probs[j] * d`, is rounded to
-    /// 16 bits: with `amax` the largest |w| (as in [`quantize_q8`](Self::quantize_q8)), `step = amax / 32767` and
+    /// Q8_0 and Q4_0 values: the sum is one of integers. For each 32 columns, the factor of a value, `w = probs[j] * d`, is
+    /// rounded to 16 bits: with `amax` the largest |w| (as in [`quantize_q8`](Self::quantize_q8)), `step = amax / 32767` and
     /// `q = round half to even(w * (32767 / amax))`, and `acc[i] += step * (Σ_j q_j * v_j[i]) as f32`, `v` being the stored
     /// integers. `amax` not finite: `step = NaN`; `amax < 2^-64`: `step = 0`; all q are then 0.
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
@@ -296,9 +301,10 @@ pub trait Kernels: Sync {
 
     /// Takes the walks that have not ended, one or more queries of a KV head, past one block of its keys and values.
     ///
-    /// Each walk is what the kernels above make of it, with the keys that it sees: [`score_block`](Self::score_block); if the
-    /// maximum grew, `shrink = exp(old - new)`, `sum *= shrink` and `acc *= shrink`; `sum += `[`exp_block`](Self::exp_block);
-    /// [`accumulate_block`](Self::accumulate_block). What is done to the block can be done once for all of them.
+    /// Each walk gets the bits that the kernels above give it, with the keys that it sees: [`score_block`](Self::score_block);
+    /// if the maximum grew, `shrink = exp(old - new)`, `sum *= shrink` and `acc *= shrink`;
+    /// `sum += `[`exp_block`](Self::exp_block); [`accumulate_block`](Self::accumulate_block). Work that concerns the block
+    /// alone can be done once for all walks.
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
         match self.wrapped() {
             Some(kernels) => kernels.attend_block(block, scale, walks),
@@ -311,8 +317,8 @@ pub trait Kernels: Sync {
         default!(self, scale(x, factor))
     }
 
-    /// Multiplies and adds 8-bit numbers in registers, `rounds` times as many as one round has, and returns how many: timed,
-    /// it is the peak that products of quantized weights are compared with.
+    /// Multiplies and adds 8-bit numbers in registers for `rounds` rounds, and returns the number of multiply-adds. The rate of
+    /// a timed call is the peak that products of quantized weights are compared with.
     fn int8_peak(&self, rounds: u32) -> u64 {
         default!(self, int8_peak(rounds))
     }

@@ -1,14 +1,14 @@
-//! A weight matrix as a view into the file.
+//! Weight matrix: a view into the bytes of a file.
 
 use crate::block::{Block, blocks_of, bytes_of_mut};
 use crate::contract::{broken, require};
 use crate::layout::pieces;
 use crate::{ColumnsMut, Layout, TILE_ROWS, WeightType};
 
-/// What whoever asks for rows promises.
+/// Message of the contract check that rows exist.
 const ROWS: &str = "rows of the matrix";
 
-/// A matrix of weights: `n_rows` rows (one each output) of `n_cols` weights, in place in the file.
+/// Matrix of weights: `n_rows` rows (one each output) of `n_cols` weights, in place in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'f> {
     ty: WeightType,
@@ -20,7 +20,7 @@ pub struct Matrix<'f> {
 }
 
 impl<'f> Matrix<'f> {
-    /// The matrix in `bytes`, row by row; `None` unless they are exactly `n_rows` rows of whole blocks, of a type that is
+    /// Views `bytes` as a matrix, row by row; `None` unless they are exactly `n_rows` rows of whole blocks, of a type that is
     /// [compiled in](WeightType::is_compiled_in).
     pub fn new(ty: WeightType, n_rows: usize, n_cols: usize, bytes: &'f [u8]) -> Option<Self> {
         if !ty.is_compiled_in() {
@@ -31,32 +31,32 @@ impl<'f> Matrix<'f> {
         (row_bytes.checked_mul(n_rows)? == bytes.len()).then_some(Self { ty, layout, n_rows, n_cols, row_bytes, bytes })
     }
 
-    /// The same bytes, read in this order; `None` for weights that are always plain.
+    /// Reads the same bytes in `layout`; `None` for an order that weights of this type never have.
     pub fn in_layout(self, layout: Layout) -> Option<Self> {
         (layout == Layout::Plain || self.ty.can_interleave()).then_some(Self { layout, ..self })
     }
 
-    /// The order of the bytes.
+    /// Order of the bytes.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// How the weights are stored.
+    /// Type of the weights.
     pub fn ty(&self) -> WeightType {
         self.ty
     }
 
-    /// Outputs.
+    /// Number of outputs.
     pub fn n_rows(&self) -> usize {
         self.n_rows
     }
 
-    /// Inputs.
+    /// Number of inputs.
     pub fn n_cols(&self) -> usize {
         self.n_cols
     }
 
-    /// The bytes of one row.
+    /// Bytes of one row.
     ///
     /// # Panics
     /// When `row >= n_rows`, or the row is interleaved with others.
@@ -65,17 +65,19 @@ impl<'f> Matrix<'f> {
         self.rows(row, row + 1)
     }
 
-    /// The bytes of rows `start..end`, one after the other.
+    /// Bytes of rows `start..end`, one after the other.
     ///
     /// # Panics
     /// When the range is not inside the matrix, or the rows are interleaved.
     pub fn rows(&self, start: usize, end: usize) -> &'f [u8] {
         require(start <= end && end <= self.n_rows, ROWS);
         require(self.plain_from() <= start || start == end, "rows that lie one after the other");
-        // No more than all bytes, so neither product overflows.
+        // Neither product overflows: each is at most the number of the matrix's bytes.
         self.bytes.get(start * self.row_bytes..end * self.row_bytes).unwrap_or_else(|| broken(ROWS))
     }
 
+    /// Checks that the row exists.
+    ///
     /// # Panics
     /// When `row >= n_rows`.
     #[inline]
@@ -83,7 +85,7 @@ impl<'f> Matrix<'f> {
         require(row < self.n_rows, ROWS);
     }
 
-    /// What each product is promised, before any of its numbers is read.
+    /// Checks the lengths of a product, before any of its numbers is read.
     ///
     /// # Panics
     /// When `x_len` is not `per_token` for each token of `out`, or the columns of `out` are not rows of the matrix.
@@ -93,7 +95,7 @@ impl<'f> Matrix<'f> {
         require(out.end() <= self.n_rows, ROWS);
     }
 
-    /// The first row that is not interleaved with others.
+    /// First row that is not interleaved with others.
     fn plain_from(&self) -> usize {
         match self.layout {
             Layout::Plain => 0,
@@ -101,24 +103,24 @@ impl<'f> Matrix<'f> {
         }
     }
 
-    /// The tile that `row` is interleaved in, as [`crate::layout`] describes it; `None` for a plain row.
+    /// Bytes of the row tile that `row` is interleaved in, as [`crate::layout`] describes it; `None` for a plain row.
     pub fn tile(&self, row: usize) -> Option<&'f [u8]> {
         if row >= self.plain_from() {
             return None;
         }
-        // There is a tile, so its bytes are a number, as those before it are.
+        // Neither product overflows: the tile exists, so it and the bytes before it are at most the matrix's bytes.
         let tile_bytes = TILE_ROWS * self.row_bytes;
         self.bytes.get(row / TILE_ROWS * tile_bytes..)?.get(..tile_bytes)
     }
 
-    /// Block `i` of a row, from either layout.
+    /// Copy of block `i` of a row, from either layout.
     ///
     /// # Panics
-    /// When there is none, or the matrix is not made of `B`.
+    /// When the row or the block does not exist, or the matrix is not made of `B`.
     pub fn block<B: Block>(&self, row: usize, i: usize) -> B {
         require(B::TYPE == self.ty, "blocks of the matrix's type");
         self.require_row(row);
-        // So that no offset overflows.
+        // An index inside the row keeps all offsets below from overflowing.
         require(i < self.n_cols / B::TYPE.block_len(), "blocks of a row");
         let block = |bytes: &[u8]| blocks_of::<B>(bytes).first().copied().unwrap_or_else(|| broken("blocks of a row"));
         let size = size_of::<B>();
@@ -137,7 +139,7 @@ impl<'f> Matrix<'f> {
     }
 }
 
-/// What a matrix is multiplied with: `n_tokens` activation rows of `n_cols`.
+/// Activations that a matrix is multiplied with: `n_tokens` rows of `n_cols`.
 #[derive(Clone, Copy, Debug)]
 pub enum Activations<'a> {
     /// For F32, F16 and BF16 weights: `[n_tokens, n_cols]`.

@@ -1,4 +1,4 @@
-//! How workers share one output without locks: it is cut into parts, each of which is given out once, to whoever asks first.
+//! Parts of one output that workers share without locks: each part is given out once, to whoever asks first.
 
 use core::marker::PhantomData;
 use core::num::NonZero;
@@ -7,10 +7,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::contract::require;
 
-/// A rectangle of a row-major `[n_tokens, stride]` buffer, borrowed alone: other parts may be written at the same time.
+/// Rectangle of a row-major `[n_tokens, stride]` buffer, borrowed exclusively: disjoint parts may be written at the same time.
 #[derive(Debug)]
 pub struct ColumnsMut<'a, T = f32> {
-    /// The first column of the first of its rows.
+    /// Address of column 0 in the first row of the part; `start` and `end` count from there.
     base: *mut T,
     first_token: usize,
     n_tokens: usize,
@@ -32,7 +32,7 @@ impl<'a, T> ColumnsMut<'a, T> {
         Self::of(buffer, stride, 0..stride)
     }
 
-    /// The given columns of `buffer`, counted from 0 again.
+    /// Borrows the given columns of `buffer`, counted from 0 again.
     fn of(buffer: &'a mut [T], stride: usize, columns: Range<usize>) -> Self {
         require(stride > 0 && buffer.len().is_multiple_of(stride), "a buffer of whole rows");
         require(columns.start <= columns.end && columns.end <= stride, "columns of the buffer");
@@ -42,12 +42,12 @@ impl<'a, T> ColumnsMut<'a, T> {
         Self { base, first_token: 0, n_tokens, stride, start: 0, end: columns.len(), buffer: PhantomData }
     }
 
-    /// Rows of the part.
+    /// Number of rows of the part.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens
     }
 
-    /// The buffer's rows that the part is of.
+    /// Rows of the buffer that the part covers.
     pub fn tokens(&self) -> Range<usize> {
         self.first_token..self.first_token + self.n_tokens
     }
@@ -57,12 +57,12 @@ impl<'a, T> ColumnsMut<'a, T> {
         self.start
     }
 
-    /// One past the last column.
+    /// End of the columns: one past the last.
     pub fn end(&self) -> usize {
         self.end
     }
 
-    /// The part's columns of one of its rows: `[end - start]`.
+    /// Columns of the part in one of its rows: `[end - start]`.
     ///
     /// # Panics
     /// When `token >= n_tokens`.
@@ -76,7 +76,7 @@ impl<'a, T> ColumnsMut<'a, T> {
         }
     }
 
-    /// The part's columns of each of its rows, in order: `[n_tokens]` times `[end - start]`.
+    /// Columns of the part in each of its rows, in order: `[n_tokens]` times `[end - start]`.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
         let (base, stride, start, len) = (self.base, self.stride, self.start, self.end - self.start);
         // SAFETY: as in `row`, for every `token < n_tokens`; different rows share no element, each is made once, and `self`
@@ -94,21 +94,21 @@ pub unsafe trait Cut {
     /// A part.
     type Part;
 
-    /// How many there are.
+    /// Number of parts.
     fn n_parts(&self) -> usize;
 
-    /// One of them.
+    /// Returns part `index`.
     ///
     /// # Safety
-    /// `index < n_parts()`, and as long as the part lives, no other of this index does.
+    /// `index < n_parts()`, and as long as the part lives, no other part of this index exists.
     unsafe fn part(&self, index: usize) -> Self::Part;
 }
 
-/// Parts, given out one by one.
+/// Parts of a [`Cut`], given out one by one.
 #[derive(Debug)]
 pub struct Parts<C> {
     cut: C,
-    /// Parts that were given out: never more than there are.
+    /// Number of parts that were given out: never more than exist.
     next: AtomicUsize,
     from_last: bool,
 }
@@ -124,10 +124,10 @@ impl<C: Cut> Parts<C> {
         Self { from_last: true, ..Self::new(cut) }
     }
 
-    /// The next part and its index; `None` when all are given out.
+    /// Takes the next part and its index; `None` when all are given out.
     pub fn take(&self) -> Option<(usize, C::Part)> {
         let n = self.cut.n_parts();
-        // Only below `n`, so that the count stays there however often it is asked: beyond, it would come round.
+        // The count stays at `n` however often this is called: if it went on, it would wrap around and give parts out again.
         let next = |taken: usize| (taken < n).then(|| taken + 1);
         let taken = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
         let index = if self.from_last { n - 1 - taken } else { taken };
@@ -136,7 +136,7 @@ impl<C: Cut> Parts<C> {
     }
 }
 
-/// A buffer cut into so many elements a part; the last may be shorter.
+/// Buffer cut into parts of `part_len` elements; the last may be shorter.
 #[derive(Debug)]
 pub struct RowsMut<'a, T> {
     base: *mut T,
@@ -149,7 +149,7 @@ pub struct RowsMut<'a, T> {
 unsafe impl<T: Send> Sync for RowsMut<'_, T> {}
 
 impl<'a, T> RowsMut<'a, T> {
-    /// Parts of `part_len` elements, of 1 if that is 0.
+    /// Cuts `buffer` into parts of `part_len` elements; 0 is taken as 1.
     pub fn new(buffer: &'a mut [T], part_len: usize) -> Self {
         let part_len = NonZero::new(part_len).unwrap_or(NonZero::<usize>::MIN);
         Self { base: buffer.as_mut_ptr(), len: buffer.len(), part_len, buffer: PhantomData }
@@ -173,13 +173,13 @@ unsafe impl<'a, T> Cut for RowsMut<'a, T> {
     }
 }
 
-/// A row-major `[n_tokens, stride]` buffer cut into tiles: first by columns, then by rows.
+/// Row-major `[n_tokens, stride]` buffer cut into tiles: first by columns, then by rows.
 #[derive(Debug)]
 pub struct Tiles<'a, T = f32> {
     whole: ColumnsMut<'a, T>,
     n_columns: NonZero<usize>,
     n_tokens: NonZero<usize>,
-    /// Rows of the first tile of rows, at least 1 and at most `n_tokens`: it may be shorter than the others.
+    /// Rows of the first tile of rows, at least 1 and at most `n_tokens`; the first tile may be shorter than the others.
     n_first: NonZero<usize>,
 }
 
@@ -187,9 +187,8 @@ pub struct Tiles<'a, T = f32> {
 unsafe impl<T: Send> Sync for Tiles<'_, T> {}
 
 impl<'a, T> Tiles<'a, T> {
-    /// Tiles of `n_columns` columns (the last may be narrower) and all rows of `buffer`, seen as
-    /// `[buffer.len() / stride, stride]`, of the given columns only: [`start`](ColumnsMut::start) counts from the first of
-    /// these.
+    /// Cuts the given columns of `buffer`, seen as `[buffer.len() / stride, stride]`, into tiles of `n_columns` columns (the
+    /// last may be narrower) and all rows. [`start`](ColumnsMut::start) of a tile counts from the first of the given columns.
     ///
     /// # Panics
     /// When `n_columns` is zero, the length of `buffer` is not a multiple of `stride`, or the columns are not in it.
@@ -201,8 +200,8 @@ impl<'a, T> Tiles<'a, T> {
         Self { whole, n_columns, n_tokens, n_first: n_tokens }
     }
 
-    /// The same cut into tiles of `n_tokens` rows, too, as if `before` rows stood before the first: row `i` is in tile
-    /// `(before + i) / n_tokens`, counted from the first that has one.
+    /// Cuts the tiles by rows, too, `n_tokens` each, as if `before` rows stood before the first: row `i` is in tile
+    /// `(before + i) / n_tokens`, counted from the first tile that has a row.
     #[must_use]
     pub fn of_tokens(self, n_tokens: usize, before: usize) -> Self {
         let n_tokens = NonZero::new(n_tokens).unwrap_or(NonZero::<usize>::MIN);
@@ -210,10 +209,10 @@ impl<'a, T> Tiles<'a, T> {
         Self { n_tokens, n_first, ..self }
     }
 
-    /// Tiles above each other: no more than rows, but at least 1.
+    /// Number of tiles above each other: at most one each row, but at least 1.
     fn n_token_tiles(&self) -> NonZero<usize> {
         let n_behind = self.whole.n_tokens.saturating_sub(self.n_first.get()).div_ceil(self.n_tokens.get());
-        // Cannot overflow: `n_behind` is less than the number of rows, or 0.
+        // The sum cannot overflow: `n_behind` is less than the number of rows, or 0.
         NonZero::<usize>::MIN.saturating_add(n_behind)
     }
 }
@@ -223,7 +222,7 @@ unsafe impl<'a, T> Cut for Tiles<'a, T> {
     type Part = ColumnsMut<'a, T>;
 
     fn n_parts(&self) -> usize {
-        // Cannot overflow: no more than the buffer's elements, or, if it is empty, than its columns.
+        // The product cannot overflow: it is at most the number of the buffer's elements, or of its columns if it is empty.
         self.whole.end.div_ceil(self.n_columns.get()) * self.n_token_tiles().get()
     }
 
@@ -252,7 +251,8 @@ unsafe impl<A: Cut, B: Cut> Cut for (A, B) {
     }
 
     unsafe fn part(&self, index: usize) -> Self::Part {
-        // SAFETY: as the caller promises, for both.
+        // SAFETY: the caller's promise holds for both: the index is below either number of parts, and no other part of it
+        // lives.
         unsafe { (self.0.part(index), self.1.part(index)) }
     }
 }
@@ -263,7 +263,8 @@ mod tests {
 
     use super::*;
 
-    /// Which part each element of `[n_tokens, 10]` is in, columns `2..9` being cut; 0 for none.
+    /// Owner of each element of `[n_tokens, 10]`: 1 plus 100 times the index of its part; 0 outside of columns `2..9`, which
+    /// are cut.
     fn owners(n_tokens: usize, tile: (usize, usize), before: usize, from_last: bool) -> Vec<i32> {
         let mut buffer = std::vec![0; n_tokens * 10];
         let tiles = Tiles::of_columns(&mut buffer, 10, 2..9, tile.1).of_tokens(tile.0, before);
@@ -301,11 +302,11 @@ mod tests {
         }
     }
 
-    /// Sizes that no buffer has cut it as far as it goes, into parts that end where it does.
+    /// Tiles of any size, also larger than the buffer, cover it once, in parts that end where it does.
     #[test]
     fn tiles_of_any_size_stay_in_the_buffer() {
         let extremes = [2, usize::MAX, usize::MAX / 2 + 1, 0, 1, 3, 9, 10, 11, usize::MAX / 2, usize::MAX - 1];
-        // An interpreter takes its time.
+        // Miri is slow, so it runs fewer sizes.
         let (extremes, sizes) =
             if cfg!(miri) { (&extremes[..3], &[0, 10][..]) } else { (&extremes[..], &[0, 1, 2, 10][..]) };
         for &n_rows in sizes {
@@ -330,7 +331,7 @@ mod tests {
         }
     }
 
-    /// Elements without a size fill buffers that nothing else does.
+    /// Elements of size zero make a buffer of `usize::MAX` elements possible.
     #[test]
     fn the_largest_buffer_is_cut() {
         const MAX: usize = usize::MAX;
@@ -361,7 +362,7 @@ mod tests {
         parts.take().unwrap().1.row(100_000);
     }
 
-    /// A count that went on would come round after 2^32 calls where addresses have 32 bits.
+    /// A count that went on would wrap around after 2^32 calls where addresses have 32 bits.
     #[test]
     fn asking_for_more_changes_nothing() {
         let mut buffer = [0; 10];

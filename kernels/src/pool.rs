@@ -1,9 +1,9 @@
 //! Threads that share one step of work at a time (feature `std`).
 //!
-//! Steps are as short as a few microseconds, and on a busy machine a thread may take longer to be given a processor than a
-//! step takes. So whoever runs a step does the work, the pool's threads join as they come, and nobody waits for one that has
-//! not begun. A thread that finds nothing to do looks for `SPIN`, since the next step of a forward pass comes soon, and
-//! then sleeps, so that an idle pool costs nothing.
+//! Steps are as short as a few microseconds, and on a busy machine a thread may take longer to be given a processor than a step
+//! takes. So the thread that runs a step does the work, the pool's threads join as they come, and nobody waits for one that has
+//! not begun. A thread that finds nothing to do spins for `SPIN`, since the next step of a forward pass comes soon, and then
+//! sleeps, so that an idle pool costs nothing.
 
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
@@ -15,11 +15,11 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-/// How long a thread looks for work, or the caller for the end of a step, before it sleeps.
+/// Time that a thread spins for work, or the caller for the end of a step, before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Bits of [`Shared::state`]: how many threads are in the step, whether more may join, whether the caller sleeps until the
-/// last has left, whether the pool ends; and the rest counts the steps.
+/// Bits of [`Shared::state`]: the number of threads in the step, whether more may join, whether the caller sleeps until the
+/// last has left, whether the pool ends; all bits from `STEP` on count the steps.
 const INSIDE: u64 = (1 << 16) - 1;
 const OPEN: u64 = 1 << 16;
 const AWAITED: u64 = 1 << 17;
@@ -28,16 +28,16 @@ const STEP: u64 = 1 << 19;
 
 type Work = dyn Fn() + Sync;
 
-/// What the threads and the caller know of each other.
+/// State that the threads and the caller share.
 struct Shared {
     state: AtomicU64,
     /// The work of the step. Written by the caller while the step is not open and nobody is inside; read by those inside.
     work: UnsafeCell<Option<*const Work>>,
     /// Threads that sleep or are about to.
     n_sleeping: AtomicUsize,
-    /// Who sleeps until the step is over.
+    /// Thread that sleeps until the step is over.
     caller: Mutex<Option<Thread>>,
-    /// Whether the work panicked in a thread of the pool.
+    /// True if the work panicked in a thread of the pool.
     panicked: AtomicBool,
 }
 
@@ -47,12 +47,12 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
 
-/// A pool of threads; the thread that runs a step is one more worker.
+/// Pool of threads; the thread that runs a step is one more worker.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// Whether a step is running.
+    /// True while a step is running.
     busy: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ impl core::fmt::Debug for Shared {
 }
 
 impl Pool {
-    /// A pool of so many workers, the caller included: at least 1, at most 2^16.
+    /// Starts a pool of `n_workers`, the caller included: at least 1, at most 2^16.
     ///
     /// # Errors
     /// When the system has no more threads.
@@ -83,7 +83,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Workers, the caller included.
+    /// Number of workers, the caller included.
     pub fn n_workers(&self) -> usize {
         self.threads.len() + 1
     }
@@ -108,7 +108,7 @@ impl Pool {
     }
 }
 
-/// A running step, which ends when it is dropped, also while a panic of the work unwinds.
+/// Running step, which ends when it is dropped, also while a panic of the work unwinds.
 struct Step<'p> {
     pool: &'p Pool,
 }
@@ -122,11 +122,13 @@ impl Step<'_> {
         // SAFETY: `busy` lets one caller in at a time; the step is not open (the last one was closed, or there was none) and
         // nobody is inside (its `drop` waited), so nobody reads it.
         unsafe { *self.pool.shared.work.get() = Some(work) };
-        // Released, so that whoever joins sees `work`. (The number of steps would come round in a million years.)
+        // The store to `state` releases, so that a thread that joins sees `work`. (The number of steps would wrap in a million
+        // years.)
         self.pool.shared.panicked.store(false, Ordering::Relaxed);
         let before = state.load(Ordering::Relaxed);
         state.store((before & !AWAITED).wrapping_add(STEP) | OPEN, Ordering::SeqCst);
-        // A thread that goes to sleep counts itself and then looks at `state` once more: either it sees the step, or is seen.
+        // A thread that goes to sleep counts itself and then reads `state` once more: either it sees the step, or it is seen
+        // here.
         if n_sleeping.load(Ordering::SeqCst) > 0 {
             self.pool.threads.iter().for_each(|thread| thread.thread().unpark());
         }
@@ -142,7 +144,7 @@ impl Drop for Step<'_> {
             inside = state.load(Ordering::Acquire) & INSIDE;
         }
         if inside > 0 {
-            // A thread was interrupted amid its part. This one sleeps, which makes room for it.
+            // A thread was interrupted in the middle of its part. The caller sleeps, which leaves a processor for that thread.
             *caller.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
             inside = state.fetch_or(AWAITED, Ordering::Acquire) & INSIDE;
             while inside > 0 {
@@ -159,18 +161,18 @@ impl Drop for Pool {
         self.shared.state.fetch_or(END, Ordering::SeqCst);
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
-            // What panicked was reported by `run`.
+            // `run` has reported the panic, if there was one.
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    /// What a thread of the pool does.
+    /// Body of a thread of the pool.
     fn serve(&self) {
         let mut done = 0;
         while let Some(state) = self.next_step(done) {
-            // Only if nothing has changed: neither closed nor joined by others meanwhile.
+            // Joins only if nothing has changed: the step was neither closed nor joined by others meanwhile.
             if self.state.compare_exchange(state, state + 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
                 continue;
             }
@@ -182,18 +184,18 @@ impl Shared {
             {
                 self.panicked.store(true, Ordering::Relaxed);
             }
-            // Released, so that the caller sees what was written.
+            // Releases, so that the caller sees what was written.
             let left = self.state.fetch_sub(1, Ordering::Release);
             if left & (INSIDE | AWAITED) == AWAITED | 1
                 && let Some(caller) = &*self.caller.lock().unwrap_or_else(PoisonError::into_inner)
             {
-                // If it is late and wakes the caller of another step, that goes back to sleep.
+                // A late thread may wake the caller of another step, which then goes back to sleep.
                 caller.unpark();
             }
         }
     }
 
-    /// Waits for an open step other than `done`; its state, or `None` at the end of the pool.
+    /// Waits for an open step other than `done`; returns its state, or `None` at the end of the pool.
     fn next_step(&self, done: u64) -> Option<u64> {
         let found = |state: u64| state & END != 0 || state & OPEN != 0 && state / STEP != done;
         let mut patience = Patience::new();
@@ -215,7 +217,7 @@ impl Shared {
     }
 }
 
-/// Spins for [`SPIN`].
+/// Wait that spins for [`SPIN`].
 struct Patience {
     n_spins: u32,
     until: Option<Instant>,
@@ -226,7 +228,7 @@ impl Patience {
         Self { n_spins: 0, until: None }
     }
 
-    /// Spins a little; whether there is time left. The clock is asked seldom.
+    /// Spins a little; true while time is left. Reads the clock in one call of 32.
     fn spin(&mut self) -> bool {
         spin_loop();
         self.n_spins += 1;
@@ -245,7 +247,7 @@ mod tests {
     use super::*;
     use crate::{Parts, RowsMut};
 
-    /// Steps of a test: an interpreter takes its time.
+    /// Steps of a test: few under Miri, which is slow.
     const STEPS: u32 = if cfg!(miri) { 8 } else { 2000 };
 
     #[test]
@@ -256,7 +258,7 @@ mod tests {
             let mut x = vec![0_u32; 1000];
             for step in 0..STEPS {
                 if step % (STEPS / 4) == 0 {
-                    // Long enough for all to fall asleep.
+                    // Sleeps long enough for all threads to fall asleep.
                     thread::sleep(4 * SPIN);
                 }
                 let parts = Parts::new(RowsMut::new(&mut x, 1 + step as usize % 97));
@@ -296,7 +298,7 @@ mod tests {
                     }
                 } else {
                     began.store(true, Ordering::SeqCst);
-                    // Longer than the caller looks.
+                    // Sleeps longer than the caller spins.
                     thread::sleep(4 * SPIN);
                     ended.store(true, Ordering::SeqCst);
                 }

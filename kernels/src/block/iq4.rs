@@ -31,16 +31,16 @@ impl BlockIQ4_NL {
 pub struct BlockIQ4_XS {
     /// Scale of the scales.
     pub d: F16,
-    /// Bits `2 g` and `2 g + 1` of the little-endian number: the upper two of `sc` of group `g`.
+    /// Bits `2 g` and `2 g + 1` of the little-endian number: the upper two bits of `sc` of group `g`.
     pub scales_h: [u8; 2],
-    /// The lower four: groups `2 n` and `2 n + 1` in the low and the high half of byte `n`.
+    /// Lower four bits of `sc`: groups `2 n` and `2 n + 1` in the low and the high half of byte `n`.
     pub scales_l: [u8; QK_K / 64],
-    /// Of each 32 columns 16 bytes, as in [`BlockIQ4_NL`].
+    /// Indexes: 16 bytes for each 32 columns, as in [`BlockIQ4_NL`].
     pub qs: [u8; QK_K / 2],
 }
 
 impl BlockIQ4_XS {
-    /// `IQ4_VALUES[i]` of the 32 columns of a group, in -127..=113. Groups are counted round, here and below.
+    /// `IQ4_VALUES[i]` of the 32 columns of a group, in -127..=113. The group is taken modulo 8, here and below.
     pub fn quants(&self, group: usize) -> [i8; QK] {
         let (groups, _) = self.qs.as_chunks();
         values(&groups[group % GROUPS])

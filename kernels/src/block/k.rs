@@ -7,7 +7,7 @@ use super::{F16, GROUPS, QK, QK_K};
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct BlockQ2_K {
-    /// Of each 16 columns `sc` in the low half and `mn` in the high half.
+    /// Scales: for each 16 columns, `sc` in the low half and `mn` in the high half of a byte.
     pub scales: [u8; QK_K / 16],
     /// Columns `128 n + 32 k + l`: bits `2 k` and `2 k + 1` of byte `32 n + l`.
     pub qs: [u8; QK_K / 4],
@@ -36,9 +36,9 @@ impl BlockQ2_K {
 pub struct BlockQ3_K {
     /// Bit `g` of byte `l`: the third bit of column `32 g + l`.
     pub hmask: [u8; QK_K / 8],
-    /// The other two, as in [`BlockQ2_K`].
+    /// Lower two bits, as in [`BlockQ2_K`].
     pub qs: [u8; QK_K / 4],
-    /// Sixteen 6-bit numbers, see [`BlockQ3_K::scale`].
+    /// Sixteen 6-bit numbers, in the order that [`BlockQ3_K::scale`] describes.
     pub scales: [u8; 12],
     /// Scale of the scales.
     pub d: F16,
@@ -71,7 +71,7 @@ pub struct BlockQ4_K {
     pub d: F16,
     /// Scale of the minimums.
     pub dmin: F16,
-    /// Sixteen 6-bit numbers, see [`scale_and_minimum`].
+    /// Sixteen 6-bit numbers, in the order that [`scale_and_minimum`] describes.
     pub scales: [u8; 12],
     /// Columns `64 n + l` in the low half of byte `32 n + l`, columns `64 n + 32 + l` in the high half.
     pub qs: [u8; QK_K / 2],
@@ -93,11 +93,11 @@ pub struct BlockQ5_K {
     pub d: F16,
     /// Scale of the minimums.
     pub dmin: F16,
-    /// Sixteen 6-bit numbers, see [`scale_and_minimum`].
+    /// Sixteen 6-bit numbers, in the order that [`scale_and_minimum`] describes.
     pub scales: [u8; 12],
     /// Bit `g` of byte `l`: the fifth bit of column `32 g + l`.
     pub qh: [u8; QK_K / 8],
-    /// The other four, as in [`BlockQ4_K`].
+    /// Lower four bits, as in [`BlockQ4_K`].
     pub qs: [u8; QK_K / 2],
 }
 
@@ -118,14 +118,14 @@ pub struct BlockQ6_K {
     pub ql: [u8; QK_K / 2],
     /// High two bits, as in [`BlockQ2_K`].
     pub qh: [u8; QK_K / 4],
-    /// Of each 16 columns.
+    /// Scale `sc` of each 16 columns.
     pub scales: [i8; QK_K / 16],
     /// Scale of the scales.
     pub d: F16,
 }
 
 impl BlockQ6_K {
-    /// The scales of the two halves of a group.
+    /// Scales of the two halves of a group.
     pub fn half_scales(&self, group: usize) -> [i8; 2] {
         pair(&self.scales, group)
     }
@@ -141,8 +141,8 @@ impl BlockQ6_K {
 
 /// `(sc, mn)` of group `j` of a Q4_K or Q5_K super-block, in 0..=63.
 ///
-/// The first four of each lie in the low 6 bits of bytes 0..4 and 4..8; of the last four, the low 4 bits lie in bytes
-/// 8..12 (`mn` in the high half) and the high 2 bits on top of the first four. Source: ggml, `get_scale_min_k4`.
+/// The first four `sc` and the first four `mn` lie in the low 6 bits of bytes 0..4 and 4..8. Of the last four, the low 4 bits
+/// lie in bytes 8..12 (`mn` in the high half) and the high 2 bits on top of the first four. Source: ggml, `get_scale_min_k4`.
 pub fn scale_and_minimum(scales: &[u8; 12], j: usize) -> (u8, u8) {
     let j = j % GROUPS;
     if j < 4 {
@@ -154,18 +154,18 @@ pub fn scale_and_minimum(scales: &[u8; 12], j: usize) -> (u8, u8) {
     }
 }
 
-/// The two scales of a group's halves. Groups are counted round, here and below.
+/// Scales of a group's two halves. The group is taken modulo 8, here and below.
 fn pair<T: Copy>(scales: &[T; QK_K / 16], group: usize) -> [T; 2] {
     let (pairs, _) = scales.as_chunks();
     pairs[group % GROUPS]
 }
 
-/// Groups `2 n` and `2 n + 1` lie in the low and the high half of bytes `32 n..32 n + 32`.
+/// Quants of a group: groups `2 n` and `2 n + 1` lie in the low and the high half of bytes `32 n..32 n + 32`.
 fn four_bits(qs: &[u8; QK_K / 2], group: usize) -> [u8; QK] {
     part(qs, group / 2).map(|byte| byte >> (4 * (group % 2)) & 15)
 }
 
-/// Groups `4 n + k` lie in bits `2 k` and `2 k + 1` of bytes `32 n..32 n + 32`.
+/// Two bits of each column of a group: group `4 n + k` lies in bits `2 k` and `2 k + 1` of bytes `32 n..32 n + 32`.
 fn two_bits(qs: &[u8; QK_K / 4], group: usize) -> [u8; QK] {
     part(qs, group / 4).map(|byte| byte >> (2 * (group % 4)) & 3)
 }

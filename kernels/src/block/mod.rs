@@ -42,13 +42,13 @@ pub const GROUPS: usize = QK_K / QK;
 
 /// Activations of 32 columns: `x[i] ≈ d * qs[i]`.
 ///
-/// Made by [`crate::Kernels::quantize_q8`], so `qs` lies in ±127 and `d` is zero, normal or NaN (when an input was not finite).
+/// Made by [`crate::Kernels::quantize_q8`], so `qs` lies in ±127 and `d` is zero, normal or NaN (if an input was not finite).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 pub struct BlockQ8 {
     /// Scale.
     pub d: f32,
-    /// Sum of the first and of the last 16 quants: what a weight's minimum is multiplied with.
+    /// Sums of the first and of the last 16 quants, which a weight's minimum is multiplied with.
     pub sums: [i16; 2],
     /// Quants.
     pub qs: [i8; QK],
@@ -65,11 +65,11 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The unit that rows of one weight type are made of.
+/// Unit that rows of one weight type are made of.
 ///
 /// Sealed: every implementor has alignment 1, no padding, and any bytes are a value of it.
 pub trait Block: sealed::Sealed + Copy + Sync + 'static {
-    /// The type whose rows are made of this block.
+    /// Type whose rows are made of this block.
     const TYPE: WeightType;
 }
 
@@ -115,7 +115,7 @@ blocks! {
     BlockMXFP4 MXFP4;
 }
 
-/// Bytes of a file as blocks, in place.
+/// Views bytes of a file as blocks, in place.
 ///
 /// # Panics
 /// When `bytes` is not a whole number of blocks.
@@ -125,7 +125,7 @@ pub fn blocks_of<B: Block>(bytes: &[u8]) -> &[B] {
     unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), bytes.len() / size_of::<B>()) }
 }
 
-/// The bytes of a block.
+/// Bytes of a block, to be written.
 pub(crate) fn bytes_of_mut<B: Block>(block: &mut B) -> &mut [u8] {
     // SAFETY: the slice covers exactly the block, which has no padding, and any bytes are a value of it (`Block`).
     unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(block).cast::<u8>(), size_of::<B>()) }

@@ -29,7 +29,7 @@ pub struct BlockQ4_1 {
     pub d: F16,
     /// Minimum.
     pub m: F16,
-    /// As in [`BlockQ4_0`].
+    /// Quants, in the order of [`BlockQ4_0`].
     pub qs: [u8; QK / 2],
 }
 
@@ -49,7 +49,7 @@ pub struct BlockQ5_0 {
     pub d: F16,
     /// Bit `j`: the fifth bit of column `j`.
     pub qh: [u8; 4],
-    /// The other four, as in [`BlockQ4_0`].
+    /// Lower four bits, as in [`BlockQ4_0`].
     pub qs: [u8; QK / 2],
 }
 
@@ -69,9 +69,9 @@ pub struct BlockQ5_1 {
     pub d: F16,
     /// Minimum.
     pub m: F16,
-    /// As in [`BlockQ5_0`].
+    /// Bit `j`: the fifth bit of column `j`.
     pub qh: [u8; 4],
-    /// As in [`BlockQ4_0`].
+    /// Lower four bits, as in [`BlockQ4_0`].
     pub qs: [u8; QK / 2],
 }
 
@@ -89,7 +89,7 @@ impl BlockQ5_1 {
 pub struct BlockQ8_0 {
     /// Scale.
     pub d: F16,
-    /// Any int8, also -128.
+    /// Quants: any int8, also -128.
     pub qs: [i8; QK],
 }
 

@@ -1,7 +1,8 @@
-//! One contract for each quantized weight type: the facts that the kernels of every ISA are made from.
+//! Contracts of the quantized weight types: one for each, with the facts that the kernels of every ISA are made from.
 //!
-//! A group is 32 columns of a block, and `w = d * sc * (q - OFFSET) + m * mn` in each, of which a type has what its constants say.
-//! The bytes themselves are in the block's own file, and how an ISA unpacks them in its `matmul/{legacy,k,iq4}.rs`.
+//! A group is 32 columns of a block. In each group `w = d * sc * (q - OFFSET) + m * mn`; the constants of a type say which of
+//! these numbers it has. The bytes themselves are in the block's own file, and the way an ISA unpacks them in its
+//! `matmul/{legacy,k,iq4}.rs`.
 
 use super::*;
 
@@ -26,7 +27,7 @@ pub trait Quantized: Block {
     const OFFSET: i32;
     /// Columns that share an integer scale.
     const SCALING: Scaling;
-    /// Whether a minimum is added.
+    /// True if the type has a minimum: `m * mn` is added.
     const MINIMUM: bool;
 }
 
@@ -91,7 +92,8 @@ mod tests {
 
     use super::*;
 
-    /// The block's own quants lie in the contract's range, less its offset, and reach both ends: all bits clear and all bits set.
+    /// Quants of blocks filled with one byte, for each byte, lie in the contract's range less its offset, and reach both ends
+    /// of it.
     #[test]
     fn quants_of_blocks_lie_in_the_range_of_their_contract() {
         fn check<B: Quantized>(quants: impl Fn(&B) -> Vec<i8>) {

@@ -7,7 +7,7 @@ use crate::Layout;
 
 macro_rules! weight_types {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $block_len:expr, $block_bytes:literal $(, $feature:literal)?;)*) => {
-        /// How the numbers of a tensor are stored. Named exactly as GGUF names them.
+        /// Type of a tensor's numbers, named exactly as GGUF names it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(non_camel_case_types)]
         #[repr(u8)]
@@ -20,12 +20,14 @@ macro_rules! weight_types {
             /// All types that are compiled in, in the order of their GGUF numbers.
             pub const ALL: &'static [Self] = &[$($(#[cfg(feature = $feature)])? Self::$name,)*];
 
-            /// The type with this number in a GGUF file; `None` if the runtime cannot read it, or not with the features that are on.
+            /// Type with this number in a GGUF file; `None` if the runtime cannot read it, or not with the features that are
+            /// on.
             pub const fn from_gguf(number: u32) -> Option<Self> {
                 match number { $($(#[cfg(feature = $feature)])? $number => Some(Self::$name),)* _ => None }
             }
 
-            /// Whether the features that are on include its kernels. A type without them is in no [`Matrix`](crate::Matrix).
+            /// True if the features that are on include the type's kernels. No [`Matrix`](crate::Matrix) has a type without
+            /// them.
             pub const fn is_compiled_in(self) -> bool {
                 Self::from_gguf(self as u32).is_some()
             }
@@ -35,7 +37,7 @@ macro_rules! weight_types {
                 match self { $(Self::$name => $label,)* }
             }
 
-            /// The name of the type in interleaved rows.
+            /// Name of the type in interleaved rows.
             const fn interleaved_name(self) -> &'static str {
                 match self { $(Self::$name => concat!($label, " interleaved"),)* }
             }
@@ -96,7 +98,7 @@ weight_types! {
     IQ4_XS = 23, "IQ4_XS", QK_K, 136, "iq4";
     /// 1.5-bit codebook of eight weights, super-blocks, 3-bit scales of 16 weights.
     IQ1_M = 29, "IQ1_M", QK_K, 56, "rare";
-    /// The upper half of a single: 8 exponent bits, 7 of mantissa.
+    /// Upper 16 bits of single precision: 8 exponent bits, 7 of mantissa.
     BF16 = 30, "BF16", 1, 2;
     /// Ternary, five weights in a byte, scale of 256.
     TQ1_0 = 34, "TQ1_0", QK_K, 54, "rare";
@@ -107,13 +109,13 @@ weight_types! {
 }
 
 impl WeightType {
-    /// Whether activations are quantized to int8 blocks before they meet weights of this type.
+    /// True if activations are quantized to int8 blocks before they meet weights of this type.
     pub const fn is_quantized(self) -> bool {
         self.block_len() > 1
     }
 
-    /// Numbers of two bytes at the beginning and at the end of a block: its half-precision scales and minimums, and the high
-    /// bits of IQ4_XS's integer scales. None for quantized types that are never interleaved.
+    /// Two-byte numbers at the beginning and at the end of a block: its half-precision scales and minimums, and the high bits
+    /// of IQ4_XS's integer scales. `[0, 0]` for quantized types that are never interleaved.
     pub const fn halves(self) -> [usize; 2] {
         match self {
             Self::F32 | Self::BF16 => [0, 0],
@@ -125,7 +127,7 @@ impl WeightType {
         }
     }
 
-    /// Whether rows of this type can be interleaved.
+    /// True if rows of this type can be interleaved.
     pub const fn can_interleave(self) -> bool {
         self.is_quantized() && !matches!(self.halves(), [0, 0])
     }
@@ -186,8 +188,8 @@ pub const fn gguf_type_name(number: u32) -> &'static str {
     }
 }
 
-/// The plain type of weights that llama.cpp once stored in another order, for some processors' kernels; `None` for all other
-/// type numbers. Such files have been refused by llama.cpp, too, since it reorders weights as it loads them (December 2024).
+/// Plain type of weights that llama.cpp once stored in another order, for some processors' kernels; `None` for all other type
+/// numbers. Newer versions of llama.cpp refuse such files, too, since they reorder weights on loading (December 2024).
 pub const fn gguf_type_reordered(number: u32) -> Option<WeightType> {
     match number {
         31..=33 => Some(WeightType::Q4_0),

@@ -1,6 +1,6 @@
 //! Codebooks of the IQ formats, written by make_grids.py. Source: ggml, `ggml-common.h` (`iq2xxs_grid` and so on).
 //!
-//! An entry is the levels of eight columns in two bits each, or of four columns in four bits, the first column lowest.
+//! Each entry holds the levels of eight columns in two bits each, or of four columns in four bits, the first column lowest.
 
 /// Levels: 8, 25, 43.
 #[rustfmt::skip]

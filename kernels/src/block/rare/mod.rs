@@ -1,6 +1,6 @@
 //! Types that few files have: codebooks of eight or four columns, ternary digits, and 4-bit floats.
 //!
-//! Each gives its columns out in groups of 32, with a scale and an integer scale for each half ([`Grouped`]). Sources: ggml,
+//! Each type unpacks into groups of 32 columns, with a scale and an integer scale for each half ([`Grouped`]). Sources: ggml,
 //! `ggml-common.h` (blocks and tables), `ggml-quants.c` (`dequantize_row_*`).
 
 mod grids;
@@ -13,7 +13,8 @@ pub trait Grouped: Block {
     /// Scale.
     fn d(&self) -> f32;
 
-    /// `q` of the 32 columns of a group, and `sc` of its halves. Groups are counted round. `|q| * |sc| * 127 * 32` is below 2^24.
+    /// `q` of the 32 columns of a group, and `sc` of its halves. The group is taken modulo 8. `|q| * |sc| * 127 * 32` is below
+    /// 2^24.
     fn group(&self, group: usize) -> ([i8; QK], [i8; 2]);
 }
 
@@ -24,8 +25,8 @@ pub trait Grouped: Block {
 pub struct BlockIQ2_XXS {
     /// Scale of the scales.
     pub d: F16,
-    /// Of each 32 columns: four indexes of eight columns; a word with four times the signs of eight columns (7 bits) and `s`
-    /// (the upper 4 bits).
+    /// For each 32 columns: four indexes, one byte for each eight columns; then a word with four times the signs of eight
+    /// columns (7 bits) and `s` (the upper 4 bits).
     pub qs: [[u8; 8]; QK_K / QK],
 }
 
@@ -36,9 +37,9 @@ pub struct BlockIQ2_XXS {
 pub struct BlockIQ2_XS {
     /// Scale of the scales.
     pub d: F16,
-    /// Of each eight columns: an index (9 bits) and the signs (7 bits).
+    /// For each eight columns: an index (9 bits) and the signs (7 bits).
     pub qs: [[u8; 2]; QK_K / 8],
-    /// Of each 32 columns `s` of the first half in the low bits.
+    /// Scales: for each 32 columns a byte with `s` of the first 16 in the low half, of the last 16 in the high half.
     pub scales: [u8; QK_K / 32],
 }
 
@@ -49,13 +50,13 @@ pub struct BlockIQ2_XS {
 pub struct BlockIQ2_S {
     /// Scale of the scales.
     pub d: F16,
-    /// Of each eight columns the lower 8 bits of an index.
+    /// Lower 8 bits of an index for each eight columns.
     pub qs: [u8; QK_K / 8],
-    /// Of each eight columns the signs.
+    /// Signs of each eight columns, one bit each.
     pub signs: [u8; QK_K / 8],
-    /// Of each 32 columns the upper 2 bits of four indexes.
+    /// Upper 2 bits of four indexes for each 32 columns.
     pub qh: [u8; QK_K / 32],
-    /// As in [`BlockIQ2_XS`].
+    /// Scales, as in [`BlockIQ2_XS`].
     pub scales: [u8; QK_K / 32],
 }
 
@@ -66,9 +67,9 @@ pub struct BlockIQ2_S {
 pub struct BlockIQ3_XXS {
     /// Scale of the scales.
     pub d: F16,
-    /// Of each four columns an index.
+    /// Index for each four columns.
     pub qs: [u8; QK_K / 4],
-    /// Of each 32 columns a word as in [`BlockIQ2_XXS`].
+    /// Word of signs and `s` for each 32 columns, as in [`BlockIQ2_XXS`].
     pub scales_and_signs: [[u8; 4]; QK_K / 32],
 }
 
@@ -79,13 +80,13 @@ pub struct BlockIQ3_XXS {
 pub struct BlockIQ3_S {
     /// Scale of the scales.
     pub d: F16,
-    /// Of each four columns the lower 8 bits of an index.
+    /// Lower 8 bits of an index for each four columns.
     pub qs: [u8; QK_K / 4],
-    /// Of each 32 columns the ninth bits of eight indexes.
+    /// Ninth bits of eight indexes for each 32 columns.
     pub qh: [u8; QK_K / 32],
-    /// Of each eight columns the signs.
+    /// Signs of each eight columns, one bit each.
     pub signs: [u8; QK_K / 8],
-    /// Of each 64 columns `s` of the first 32 in the low bits.
+    /// Scales: for each 64 columns a byte with `s` of the first 32 in the low half, of the last 32 in the high half.
     pub scales: [u8; QK_K / 64],
 }
 
@@ -96,9 +97,9 @@ pub struct BlockIQ3_S {
 pub struct BlockIQ1_S {
     /// Scale of the scales.
     pub d: F16,
-    /// Of each eight columns the lower 8 bits of an index.
+    /// Lower 8 bits of an index for each eight columns.
     pub qs: [u8; QK_K / 8],
-    /// Of each 32 columns: the upper 3 bits of four indexes, `s` (3 bits), and the sign (1 for minus).
+    /// For each 32 columns: the upper 3 bits of four indexes, `s` (3 bits), and the sign (1 for minus).
     pub qh: [[u8; 2]; QK_K / 32],
 }
 
@@ -107,11 +108,11 @@ pub struct BlockIQ1_S {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct BlockIQ1_M {
-    /// Of each eight columns the lower 8 bits of an index.
+    /// Lower 8 bits of an index for each eight columns.
     pub qs: [u8; QK_K / 8],
-    /// Of each 16 columns twice the upper 3 bits of an index and a sign (1 for minus).
+    /// For each 16 columns: twice the upper 3 bits of an index and a sign (1 for minus).
     pub qh: [u8; QK_K / 16],
-    /// Of each 64 columns four times `s` (3 bits); the upper 4 bits of the four numbers are `d`, the first one's lowest.
+    /// For each 64 columns: four times `s` (3 bits). The upper 4 bits of the four numbers are `d`, the first number's lowest.
     pub scales: [[u8; 2]; QK_K / 64],
 }
 
@@ -150,7 +151,7 @@ pub struct BlockMXFP4 {
     pub qs: [u8; QK / 2],
 }
 
-/// Twice the numbers of four bits.
+/// Values of the 4-bit floats, doubled so that they are integers.
 const MXFP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// Levels of IQ2 grids; the fourth does not occur.
@@ -160,7 +161,7 @@ const LEVELS_3_XXS: [i8; 8] = [4, 12, 20, 28, 36, 44, 52, 62];
 /// Levels of IQ3_S.
 const LEVELS_3_S: [i8; 8] = [1, 3, 5, 7, 9, 11, 13, 15];
 
-/// Parts of `N` of 32 columns.
+/// Joins parts of `N` columns to the 32 columns of a group.
 fn in_parts<const N: usize>(part: impl Fn(usize) -> [i8; N]) -> [i8; QK] {
     let mut columns = [0; QK];
     for (i, columns) in columns.as_chunks_mut().0.iter_mut().enumerate() {
@@ -174,7 +175,7 @@ fn eight(entry: u16, signs: u8) -> [i8; 8] {
     core::array::from_fn(|i| signed(LEVELS_2[usize::from(entry >> (2 * i) & 3)], signs, i))
 }
 
-/// The same of four-bit levels.
+/// Columns of an entry of four-bit levels, negative where `signs` has the column's bit.
 fn four(entry: u16, levels: &[i8; 8], signs: u8) -> [i8; 4] {
     core::array::from_fn(|i| signed(levels[usize::from(entry >> (4 * i) & 7)], signs, i))
 }
@@ -183,18 +184,18 @@ fn signed(level: i8, signs: u8, i: usize) -> i8 {
     if signs >> i & 1 == 0 { level } else { -level }
 }
 
-/// Eight signs of seven: their number is even. (`ksigns_iq2xs`)
+/// Signs of eight columns from seven bits: the number of minus signs is even. Source: ggml, `ksigns_iq2xs`.
 fn even_signs(bits: u32) -> u8 {
     let bits = (bits & 127) as u8;
     bits | (bits.count_ones() as u8 & 1) << 7
 }
 
-/// Eight times the levels -1, 0 and 1 of an entry, one more or less.
+/// Columns of an entry of `IQ1_S`: eight times the levels -1, 0 and 1, plus one, or less one if `minus`.
 fn around(entry: u16, minus: bool) -> [i8; 8] {
     core::array::from_fn(|i| 8 * ((entry >> (2 * i) & 3) as i8 - 1) + if minus { -1 } else { 1 })
 }
 
-/// `2 s + 1` of each half: `s` in the low and the high half of a byte.
+/// `2 s + 1` of each half: the two `s` lie in the low and the high half of a byte.
 fn odd_pair(scales: u8) -> [i8; 2] {
     [scales & 15, scales >> 4].map(odd)
 }
