@@ -1,4 +1,4 @@
-//! What the processor has, and the system saves.
+//! Detection of the features that the processor has and whose registers the system saves.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 
@@ -6,7 +6,7 @@ use core::arch::x86_64::{__cpuid, __cpuid_count};
 cpufeatures::new!(avx2_detected, "avx2");
 cpufeatures::new!(avx512_detected, "avx512f", "avx512bw");
 
-/// AVX2 and F16C, which `cpufeatures` does not know: bit 29 of leaf 1.
+/// AVX2, which `cpufeatures` checks, and F16C, which it does not know: bit 29 of leaf 1.
 pub(super) fn avx2() -> bool {
     // SAFETY: every x86-64 has `cpuid`; newer compilers call it safe.
     #[allow(unused_unsafe)]
@@ -14,12 +14,12 @@ pub(super) fn avx2() -> bool {
     avx2_detected::get() && leaf().ecx >> 29 & 1 == 1
 }
 
-/// AVX-VNNI, where AVX2 is: bit 4 of leaf 7, part 1.
+/// AVX-VNNI, on a processor with AVX2: bit 4 of leaf 7, part 1.
 pub(super) fn avx_vnni() -> bool {
     // SAFETY: as above.
     #[allow(unused_unsafe)]
     let leaf = |part| unsafe { __cpuid_count(7, part) };
-    // Part 0 says how many parts there are.
+    // Part 0 holds the number of the last part.
     leaf(0).eax >= 1 && leaf(1).eax >> 4 & 1 == 1
 }
 
@@ -28,7 +28,7 @@ pub(super) fn avx512() -> bool {
     avx512_detected::get()
 }
 
-/// AVX-512 VNNI, where AVX-512 is: bit 11 of leaf 7.
+/// AVX-512 VNNI, on a processor with AVX-512: bit 11 of leaf 7.
 pub(super) fn avx512_vnni() -> bool {
     // SAFETY: as above.
     #[allow(unused_unsafe)]

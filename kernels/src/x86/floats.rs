@@ -5,15 +5,15 @@ use core::arch::x86_64::*;
 use crate::block::{BF16, F16, F32};
 use crate::scalar::{LANES, tree};
 
-/// A float of any kind, eight of which can be loaded as singles.
+/// Float of any kind, eight of which can be loaded as single precision.
 pub(super) trait Element: Copy {
-    /// Eight of them.
+    /// Loads eight elements as single precision.
     ///
     /// # Safety
     /// The processor has AVX2 and F16C.
     unsafe fn widen(x: &[Self; 8]) -> __m256;
 
-    /// One of them.
+    /// Value of one element.
     fn value(self) -> f32;
 }
 
@@ -74,7 +74,7 @@ impl Element for BF16 {
     }
 }
 
-/// A half as bits, as the KV cache holds it.
+/// Half precision as bits, as the KV cache holds it.
 impl Element for u16 {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
@@ -89,14 +89,14 @@ impl Element for u16 {
     }
 }
 
-/// `Σ_c rows[r][c] · x[t][c]`, for `R · T = 4`; all of one length.
+/// `Σ_c rows[r][c] · x[t][c]` at `r * T + t`, for `R · T = 4`; all slices have one length.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
     const { assert!(R * T == 4) };
     let n = x[0].len();
     assert!(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n));
-    // Of each row and token, the first and the last eight partial sums.
+    // Sums of each row and token: the first and the last eight partial sums.
     let mut lanes = [[_mm256_setzero_ps(); 4]; 2];
     for i in 0..n / LANES {
         for (half, lanes) in lanes.iter_mut().enumerate() {
@@ -133,7 +133,7 @@ pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], 
 #[inline]
 unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
     debug_assert!(at + 8 <= x.len());
-    // SAFETY: the elements exist (above), and an array of them lies as they do.
+    // SAFETY: the elements exist (above), and an array of eight has their layout.
     unsafe { &*x.as_ptr().add(at).cast() }
 }
 
@@ -166,7 +166,7 @@ pub(super) fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [
     [load(&lanes[..8]), load(&lanes[8..])]
 }
 
-/// The 16 partial sums.
+/// Lanes of the 16 partial sums.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
@@ -176,14 +176,14 @@ pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
     lanes
 }
 
-/// The trees of four sums of eight partial sums: 4, 2, 1.
+/// Tree sums of four registers of eight partial sums: 4, 2, 1.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
-    // Four lanes of a and of b; of c and of d.
+    // Four lanes of a and of b; then of c and of d.
     let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
     let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));
-    // Two lanes of a and of c; of b and of d.
+    // Two lanes of a and of c; then of b and of d.
     let twos = _mm256_add_ps(_mm256_shuffle_ps::<0b01_00_01_00>(ab, cd), _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd));
     let ones = _mm256_add_ps(twos, _mm256_movehdup_ps(twos));
     let (ac, bd) = (_mm256_castps256_ps128(ones), _mm256_extractf128_ps::<1>(ones));
@@ -195,7 +195,7 @@ pub(super) fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
     out
 }
 
-/// Up to eight floats; the lanes behind them are zero.
+/// Loads up to eight floats; the lanes behind them are zero.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn load(x: &[f32]) -> __m256 {
@@ -208,7 +208,7 @@ pub(super) fn load(x: &[f32]) -> __m256 {
     unsafe { _mm256_loadu_ps(eight.as_ptr()) }
 }
 
-/// The first lanes, as many as `out` holds (up to eight).
+/// Stores the first lanes, as many as `out` holds (up to eight).
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn store(x: __m256, out: &mut [f32]) {

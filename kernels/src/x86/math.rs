@@ -6,7 +6,7 @@ use core::f32::consts::LOG2_E;
 use super::floats::{load, store, sum};
 use crate::scalar::constants::*;
 
-/// See [`crate::scalar::exp`].
+/// Computes [`crate::scalar::exp`] in each lane.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn exp(x: __m256) -> __m256 {
@@ -14,12 +14,12 @@ pub(super) fn exp(x: __m256) -> __m256 {
     let (y, n) = reduced_exp(x);
     let half = _mm256_srai_epi32::<1>(n);
     let y = _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_epi32(n, half)));
-    // Outside of the range the above is arbitrary; a NaN has stayed one.
+    // Outside of the range `y` is arbitrary and replaced; a NaN has stayed a NaN.
     let y = _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, set(EXP_MIN)), y);
     _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)))
 }
 
-/// The same of what is not above zero, or NaN: there is no infinity, and `2^n` is a float.
+/// Computes [`exp`] of lanes that are at most zero, or NaN: nothing becomes infinite, and `2^n` fits a float.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn exp_down(x: __m256) -> __m256 {
@@ -41,7 +41,7 @@ fn reduced_exp(x: __m256) -> (__m256, __m256i) {
     (_mm256_add_ps(set(1.0), _mm256_add_ps(r, y)), n)
 }
 
-/// Horner's rule.
+/// Polynomial with the coefficients `c`, lowest first, by Horner's rule.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
@@ -59,7 +59,7 @@ fn power_of_two(n: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
 }
 
-/// See [`crate::scalar::normal_cdf`].
+/// Computes [`crate::scalar::normal_cdf`] in each lane.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn normal_cdf(x: __m256) -> __m256 {
@@ -72,7 +72,7 @@ fn normal_cdf(x: __m256) -> __m256 {
     _mm256_blendv_ps(tail, _mm256_sub_ps(set(1.0), tail), upper)
 }
 
-/// `x = f(x)`, eight at a time, in order; `f` also sees the zeros behind the last.
+/// `x = f(x)`, eight at a time, in order; `f` also gets the zeros that fill the last eight.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
@@ -81,7 +81,7 @@ pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
     }
 }
 
-/// See [`crate::scalar::gelu_tanh`].
+/// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn gelu_tanh(x: &mut [f32]) {
     let one = _mm256_set1_ps(1.0);
@@ -92,13 +92,13 @@ pub(super) fn gelu_tanh(x: &mut [f32]) {
     });
 }
 
-/// See [`crate::scalar::gelu_erf`].
+/// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn gelu_erf(x: &mut [f32]) {
     map(x, |x| _mm256_mul_ps(x, normal_cdf(x)));
 }
 
-/// See [`crate::scalar::silu`].
+/// Implements [`Kernels::silu`](crate::Kernels::silu).
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn silu(x: &mut [f32]) {
     map(x, |x| _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative(x)))));
@@ -110,7 +110,7 @@ fn negative(x: __m256) -> __m256 {
     _mm256_xor_ps(x, _mm256_set1_ps(-0.0))
 }
 
-/// See [`crate::Kernels::exp_block`].
+/// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     let shift = _mm256_set1_ps(max);

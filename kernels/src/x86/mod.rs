@@ -1,14 +1,14 @@
 //! x86-64 from 2013 on, for four ISAs: AVX2 with F16C; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
 //!
-//! - [`detect`]: what the processor has
-//! - [`matmul`]: products of weights; those of quantized ones are all that the four differ in, the rest is AVX2's in each
+//! - [`detect`]: the features of the processor
+//! - [`matmul`]: products of weights; the four ISAs differ in those of quantized weights alone, all other code is AVX2's
 //! - [`floats`]: rows of floats; two registers hold the 16 partial sums of a dot product
 //! - [`attention`]: a block of stored keys and values
-//! - [`math`], [`norm`], [`quantize`]: the rest, eight columns at a time
+//! - [`math`], [`norm`], [`quantize`]: all other kernels, eight columns at a time
 //!
-//! What the compiler vectorizes by itself (element-wise sums and products) is the definition, compiled for AVX2.
+//! Element-wise sums and products, which the compiler vectorizes by itself, are the definitions, compiled for AVX2.
 //!
-//! Every function is compiled for the same two features: a closure has those of the function around it, and is only
+//! Every function is compiled for the same two features: a closure has the features of the function around it, and is only
 //! inlined into a function that has them all.
 
 mod attention;
@@ -23,12 +23,12 @@ use crate::{
     Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar,
 };
 
-/// A processor with AVX2 and F16C, and maybe more: exists only where `detect` saw that.
+/// Processor with AVX2 and F16C, and maybe more: a value exists only if `detect` saw these features.
 struct X86 {
     name: &'static str,
     /// Products of quantized weights, which the four ISAs differ in.
     quantized: unsafe fn(&Matrix<'_>, &[BlockQ8], &mut ColumnsMut<'_>),
-    /// See [`Kernels::int8_peak`].
+    /// Multiplies and adds bytes in registers, as [`Kernels::int8_peak`] says.
     int8_peak: unsafe fn(u32) -> u64,
 }
 
@@ -55,19 +55,19 @@ pub(crate) fn detect_avx512_vnni() -> Option<&'static dyn Kernels> {
     (detect::avx2() && detect::avx512() && detect::avx512_vnni()).then_some(&AVX512_VNNI)
 }
 
-/// AVX2, for work that is no kernel.
+/// AVX2, for work that is no kernel; `None` if the processor lacks it.
 #[cfg(feature = "std")]
 pub(crate) fn vectors() -> Option<&'static Vectors> {
     detect::avx2().then_some(&Vectors(()))
 }
 
-/// A processor with AVX2 and F16C: exists only where `detect` saw that.
+/// Processor with AVX2 and F16C: a value exists only if `detect` saw both.
 #[cfg(feature = "std")]
 pub(crate) struct Vectors(());
 
 #[cfg(feature = "std")]
 impl Vectors {
-    /// See [`vectorized`](crate::vectorized).
+    /// Does `work` compiled for AVX2, as [`vectorized`](crate::vectorized) says.
     pub(crate) fn run(&self, work: impl crate::Work) {
         #[target_feature(enable = "avx2,f16c")]
         fn run(work: impl crate::Work) {

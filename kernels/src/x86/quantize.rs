@@ -1,4 +1,4 @@
-//! Floats to int8 and to halves.
+//! Conversion of floats to int8 and to half precision.
 
 use core::arch::x86_64::*;
 
@@ -8,7 +8,7 @@ use crate::scalar::constants::ROUND;
 use crate::scalar::{self, AMAX_MIN, ROW, quantize_block};
 use crate::{BlockQ8, KvRowsMut, QK};
 
-/// See [`crate::Kernels::quantize_q8`].
+/// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
@@ -21,7 +21,7 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     }
 }
 
-/// See [`quantize_block`].
+/// Quantizes a block of 32 columns as [`quantize_block`] does.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
@@ -37,7 +37,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
         let rounded = _mm256_add_ps(_mm256_mul_ps(x, id), round);
         _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_castps_si256(round))
     });
-    // Packing works on each half alone: words 0..4 8..12 4..8 12..16, then bytes in fours of a, b, c, d twice.
+    // Packing works on each 128 bits alone: words 0..4 8..12 4..8 12..16, then bytes in fours of a, b, c, d twice.
     let (ab, cd) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
@@ -47,7 +47,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
     block
 }
 
-/// The largest magnitude, by its bits.
+/// Largest magnitude, by its bits.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn largest(x: [__m256; 4]) -> f32 {
@@ -59,7 +59,7 @@ fn largest(x: [__m256; 4]) -> f32 {
     f32::from_bits(_mm_cvtsi128_si32(one) as u32)
 }
 
-/// The sum of sixteen numbers in ±127.
+/// Sum of sixteen numbers in ±127.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn total(x: __m256i) -> i16 {
@@ -70,7 +70,7 @@ fn total(x: __m256i) -> i16 {
     _mm_cvtsi128_si32(one) as i16
 }
 
-/// See [`crate::Kernels::store_kv`].
+/// Implements [`Kernels::store_kv`](crate::Kernels::store_kv).
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     match out {
@@ -92,7 +92,7 @@ fn store_halves(x: &[f32], out: &mut [u16]) {
     }
 }
 
-/// A row of whole groups of 32 columns.
+/// Stores a row of whole groups of 32 columns as Q8_0.
 #[target_feature(enable = "avx2,f16c")]
 fn store_quants(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
     require(qs.len() == x.len() && d.len() == x.len() / QK, ROW);

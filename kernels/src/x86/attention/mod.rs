@@ -1,6 +1,6 @@
 //! Attention over one block of stored keys and values.
 //!
-//! - [`rows`]: stored rows, of floats or of [`quants`]; the block before is asked for ([`prefetch`]) while a walk is at this one
+//! - [`rows`]: stored rows, of floats or of [`quants`]; [`prefetch`] fetches the next older block while a walk is at this one
 //! - [`scores`]: products of a query with keys
 //! - [`values`]: the sum of values, each times its probability, which [`probs`] quantizes for quantized values
 //! - [`tile`]: several queries at once, over a [`panel`] of the keys and one of the values

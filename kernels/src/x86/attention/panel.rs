@@ -1,4 +1,4 @@
-//! The keys or the values of a block, made ready for many queries: keys turned so that each lane has one, values widened.
+//! Keys or values of a block, prepared for many queries: keys transposed so that each lane has one, values widened.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -12,7 +12,7 @@ use crate::{KV_BLOCK, QK};
 /// Columns of the widest head that fits a panel: half of a small L1 cache.
 pub(super) const WIDTH: usize = 128;
 
-/// Thirty-two numbers: one of each key, or as many columns of one.
+/// Thirty-two numbers: one of each key, or 32 columns of one value.
 pub(super) type Row = [__m256; 4];
 
 /// Room for the keys or the values of a block.
@@ -23,16 +23,16 @@ impl Panel {
         Self([[MaybeUninit::uninit(); 4]; WIDTH])
     }
 
-    /// The first `n` rows.
+    /// First `n` rows.
     ///
     /// # Safety
-    /// They were written.
+    /// The first `n` rows were written.
     unsafe fn rows(&self, n: usize) -> &[Row] {
-        // SAFETY: a `MaybeUninit` has the layout of what it may hold, and these hold it.
+        // SAFETY: a `MaybeUninit` has the layout of the type that it may hold, and these rows were written (the caller).
         unsafe { core::slice::from_raw_parts(self.0[..n].as_ptr().cast(), n) }
     }
 
-    /// Row c: column c of each key; zeros for keys that there are not.
+    /// Transposes keys. Row c: column c of each key; zeros for keys that do not exist.
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn turned<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
         let keys = Rows::new(x, head_dim);
@@ -43,14 +43,15 @@ impl Panel {
         })
     }
 
-    /// Row i: columns `2 i` and `2 i + 1` of each key as 16-bit integers.
+    /// Transposes keys of quants. Row i: columns `2 i` and `2 i + 1` of each key as 16-bit integers; zeros for keys that do not
+    /// exist.
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn turned_quants<Q: Quant>(&mut self, x: &[Q], head_dim: usize) -> &[Row] {
         let keys = Rows::new(x, head_dim / Q::COLUMNS);
         self.turn(head_dim / 2, |key, i| _mm256_castsi256_ps(keys.sixteen(key, i)))
     }
 
-    /// `n` rows, a multiple of 8: numbers `8 i..8 i + 8` of each key are what `of(key, i)` gives.
+    /// Transposes `n` rows, a multiple of 8: `of(key, i)` returns numbers `8 i..8 i + 8` of a key.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     fn turn(&mut self, n: usize, of: impl Fn(usize, usize) -> __m256) -> &[Row] {
@@ -66,7 +67,7 @@ impl Panel {
         unsafe { self.rows(n) }
     }
 
-    /// Row `32 g + j`: columns `32 g..32 g + 32` of value j; zeros for what there is not.
+    /// Widens values. Row `32 g + j`: columns `32 g..32 g + 32` of value j; zeros for columns and values that do not exist.
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn widened<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
         let values = Rows::new(x, head_dim);
@@ -86,8 +87,8 @@ impl Panel {
         unsafe { self.rows(n) }
     }
 
-    /// Row `16 g + i`: columns `32 g..32 g + 32` of values `2 i` and `2 i + 1`, in pairs of 16-bit integers; zeros for what there
-    /// is not.
+    /// Pairs values of quants. Row `16 g + i`: columns `32 g..32 g + 32` of values `2 i` and `2 i + 1`, in pairs of 16-bit
+    /// integers; zeros for columns and values that do not exist.
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn paired<Q: Quant>(&mut self, x: &[Q], head_dim: usize) -> &[Row] {
         let values = Rows::new(x, head_dim / Q::COLUMNS);
@@ -106,12 +107,12 @@ impl Panel {
     }
 }
 
-/// Rows become columns.
+/// Transposes eight rows of eight numbers.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
     let [a, b, c, d, e, f, g, h] = rows;
-    // Pairs of rows, then fours, within each half; then the halves.
+    // Pairs of rows, then fours, within each 128 bits; then the 128 bits of both.
     let (ab, cd) = (unpack(a, b), unpack(c, d));
     let (ef, gh) = (unpack(e, f), unpack(g, h));
     let fours = |x: [__m256; 2], y: [__m256; 2]| {

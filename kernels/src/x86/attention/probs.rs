@@ -1,4 +1,4 @@
-//! What the quants of a block's values count in a sum: integers of 16 bits for each group of 32 columns.
+//! Quantized probabilities: factors of a block's quants, integers of 16 bits for each group of 32 columns.
 
 use core::arch::x86_64::*;
 
@@ -8,25 +8,25 @@ use crate::KV_BLOCK;
 use crate::scalar::AMAX_MIN;
 use crate::x86::floats::Element;
 
-/// See [`crate::scalar::QuantizedProbs`].
+/// Factors of one group, as [`crate::scalar::QuantizedProbs`], in pairs.
 #[derive(Clone, Copy)]
 pub(super) struct QuantizedProbs {
     pub(super) step: f32,
-    /// Two in a word, the older in its low half: what `madd` multiplies with the quants of two values.
+    /// Two factors in a word, the older in its low half: `madd` multiplies them with the quants of two values.
     pub(super) pairs: [i32; KV_BLOCK / 2],
 }
 
 impl QuantizedProbs {
-    /// Nothing counts.
+    /// Factors of zero.
     pub(super) const NONE: Self = Self { step: 0.0, pairs: [0; KV_BLOCK / 2] };
 
-    /// That of value `j`.
+    /// Factor of value `j`.
     pub(super) fn get(&self, j: usize) -> i32 {
         self.pairs[j / 2] << (16 - j % 2 * 16) >> 16
     }
 }
 
-/// Quantizes `probs[j] * d[j]` of the values `seen`, or of all; see [`crate::scalar::quantize_probs`].
+/// Quantizes `probs[j] * d[j]` of the values `seen`, or of all, as [`crate::scalar::quantize_probs`] does.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> QuantizedProbs {
@@ -54,7 +54,7 @@ pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> Quanti
     let id = _mm256_set1_ps(32767.0 / amax);
     let quants = quantized.map(|w| _mm256_cvtps_epi32(_mm256_mul_ps(w, id)));
     for (pairs, quants) in pairs.as_chunks_mut::<8>().0.iter_mut().zip(quants.as_chunks::<2>().0) {
-        // Halves of both, then in order.
+        // Packing alternates 128 bits of both; the permutation puts them in order.
         let words = _mm256_packs_epi32(quants[0], quants[1]);
         let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
         // SAFETY: 32 writable bytes; `storeu` needs no alignment.
@@ -63,8 +63,8 @@ pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> Quanti
     QuantizedProbs { step: amax / 32767.0, pairs }
 }
 
-/// The scales of each group of columns, those of the rows of a block beside each other; zeros for rows that there are not.
-/// `d`: `[n, n_groups]`, `out`: `[n_groups]`
+/// Scales of each group of columns, for all rows of a block beside each other; zeros for rows that do not exist. `d`:
+/// `[n, n_groups]`, `out`: `[n_groups]`
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn scales(d: &[u16], n_groups: usize, out: &mut [Row]) {
@@ -84,7 +84,7 @@ pub(super) fn scales(d: &[u16], n_groups: usize, out: &mut [Row]) {
     }
 }
 
-/// The same of `G` groups, eight rows at a time.
+/// Scales of `G` groups, as [`scales`] gives them, eight rows at a time.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn scales_of<const G: usize>(d: &[u16], out: &mut [Row]) {

@@ -4,15 +4,15 @@ use core::arch::x86_64::*;
 
 use crate::QK;
 
-/// What a stored row of quants consists of.
+/// Element of a stored row of quants.
 pub(super) trait Quant: Copy {
-    /// Columns of each.
+    /// Columns of each element.
     const COLUMNS: usize;
-    /// What [`products`](Self::products) adds to each quant.
+    /// Number that [`products`](Self::products) adds to each quant.
     const OFFSET: i32;
 
-    /// Products of columns `32 g..32 g + 32` of a row, `OFFSET` added to each, with numbers in ±127: pairs of them as 16-bit sums.
-    /// Past the end of the row the numbers are zeros.
+    /// Products of columns `32 g..32 g + 32` of a row, `OFFSET` added to each column, with the numbers `x` in ±127: sums of
+    /// pairs in 16 bits. Past the end of the row `x` has zeros.
     ///
     /// # Safety
     /// The processor has AVX2 and F16C.
@@ -27,14 +27,14 @@ pub(super) trait Quant: Copy {
     /// 16 columns from `at` on, as 16-bit integers.
     ///
     /// # Safety
-    /// They can be read; the processor has AVX2 and F16C.
+    /// The columns can be read; the processor has AVX2 and F16C.
     unsafe fn sixteen(at: *const Self) -> __m256i;
 
     /// Column `c` of a row.
     fn column(row: &[Self], c: usize) -> i32;
 }
 
-/// A quant of 8 bits.
+/// Quant of 8 bits.
 impl Quant for i8 {
     const COLUMNS: usize = 1;
     const OFFSET: i32 = 0;
@@ -43,7 +43,7 @@ impl Quant for i8 {
     #[inline]
     unsafe fn products(row: &[Self], g: usize, x: __m256i) -> __m256i {
         let key = load(&group(&row[g * QK..], 0));
-        // Products of magnitudes (up to 128) with numbers of that sign (±127): pairs fit 16 bits.
+        // Products of magnitudes (up to 128) with numbers that took the quants' signs (±127): pairs fit 16 bits.
         _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(x, key))
     }
 
@@ -88,7 +88,7 @@ impl Quant for u8 {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn widen_eight(eight: &[Self]) -> __m256 {
-        // Eight less, as a number of 4 bits with a sign: the uppermost bit turned.
+        // Turning the uppermost of the 4 bits makes each quant a signed number, eight less.
         let quants = u32::from_le_bytes(group(eight, 0)) ^ 0x8888_8888;
         let shifts = _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0);
         let tops = _mm256_sllv_epi32(_mm256_set1_epi32(quants as i32), shifts);
@@ -110,7 +110,7 @@ impl Quant for u8 {
     }
 }
 
-/// The first `N`; `fill` behind them if there are fewer.
+/// First `N` elements of a row; if it has fewer, `fill` behind them.
 #[inline(always)]
 fn group<T: Copy, const N: usize>(row: &[T], fill: T) -> [T; N] {
     row.first_chunk().copied().unwrap_or_else(|| {
@@ -120,7 +120,7 @@ fn group<T: Copy, const N: usize>(row: &[T], fill: T) -> [T; N] {
     })
 }
 
-/// 32 columns.
+/// Loads 32 columns.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn load(group: &[i8; QK]) -> __m256i {
@@ -128,7 +128,7 @@ pub(super) fn load(group: &[i8; QK]) -> __m256i {
     unsafe { _mm256_loadu_si256(group.as_ptr().cast()) }
 }
 
-/// What belongs to `G` groups of eight rows, row after row, as the eight of each group.
+/// Reorders the numbers of eight rows, `G` groups each, row after row: register g gets the eight numbers of group g.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn by_group<const G: usize>(x: [__m256; G]) -> [__m256; G] {
@@ -143,7 +143,7 @@ pub(super) fn by_group<const G: usize>(x: [__m256; G]) -> [__m256; G] {
             *odd = order(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
         }
         (&[a, b, c, d], groups) => {
-            // The first two groups of two of the first and of the last four rows; the last two groups.
+            // First two groups of two rows each, of the first and of the last four rows; then the last two groups.
             let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
             let (ab_2, cd_2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
             let lower = |x, y| _mm256_shuffle_ps::<0b01_00_01_00>(x, y);

@@ -6,7 +6,7 @@ use super::prefetch::prefetch_older;
 use super::quants::Quant;
 use crate::scalar::LANES;
 
-/// Rows of as many elements each, one after the other.
+/// Rows of `stride` elements each, one after the other.
 pub(super) struct Rows<'a, E> {
     x: &'a [E],
     stride: usize,
@@ -19,30 +19,30 @@ impl<'a, E> Rows<'a, E> {
         Self { x, stride, n: x.len() / stride.max(1) }
     }
 
-    /// How many.
+    /// Number of rows.
     pub(super) fn n(&self) -> usize {
         self.n
     }
 
-    /// Elements `at..at + N` of a row; `None` if there are none.
+    /// Elements `at..at + N` of a row; `None` if the row or the elements do not exist.
     #[inline]
     pub(super) fn get<const N: usize>(&self, row: usize, at: usize) -> Option<&'a [E; N]> {
-        // SAFETY: just asked.
+        // SAFETY: both conditions were just checked.
         (row < self.n && at + N <= self.stride).then(|| unsafe { self.get_unchecked(row, at) })
     }
 
     /// Elements `at..at + N` of a row.
     ///
     /// # Safety
-    /// `row < n` and `at + N` is no more than the stride.
+    /// `row < n` and `at + N` is at most the stride.
     #[inline]
     pub(super) unsafe fn get_unchecked<const N: usize>(&self, row: usize, at: usize) -> &'a [E; N] {
         debug_assert!(row < self.n && at + N <= self.stride);
-        // SAFETY: by the caller, there is that row, and an array of elements lies as they do.
+        // SAFETY: the row and the elements exist (the caller), and an array of elements has their layout.
         unsafe { &*self.x.as_ptr().add(row * self.stride + at).cast() }
     }
 
-    /// Asks for the row a block older than this part of one.
+    /// Prefetches the elements one block older than `part` of a row.
     #[inline]
     pub(super) fn prefetch_older<const N: usize>(&self, part: &[E; N]) {
         prefetch_older(part, self.stride);
@@ -50,7 +50,7 @@ impl<'a, E> Rows<'a, E> {
 }
 
 impl<Q: Quant> Rows<'_, Q> {
-    /// Columns `16 i..16 i + 16` of a row as 16-bit integers; zeros if there are none.
+    /// Columns `16 i..16 i + 16` of a row as 16-bit integers; zeros if the row or the columns do not exist.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     pub(super) fn sixteen(&self, row: usize, i: usize) -> __m256i {
@@ -58,14 +58,14 @@ impl<Q: Quant> Rows<'_, Q> {
         if row >= self.n || at + n > self.stride {
             return _mm256_setzero_si256();
         }
-        // SAFETY: the columns are there; this function has the features.
+        // SAFETY: the row and the columns exist (above); this function has the features.
         unsafe { Q::sixteen(self.x.as_ptr().add(row * self.stride + at)) }
     }
 
-    /// `N` times 16 columns of a row from `at` on, as 16-bit integers; asks for those a block older.
+    /// `N` times 16 columns of a row from `at` on, as 16-bit integers; prefetches those one block older.
     ///
     /// # Safety
-    /// `row < n`, and it has these columns.
+    /// `row < n`, and the row has these columns.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     pub(super) unsafe fn sixteens<const N: usize>(&self, row: usize, at: usize) -> [__m256i; N] {

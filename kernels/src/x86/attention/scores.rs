@@ -9,7 +9,7 @@ use crate::x86::floats::{Element, dots, load, store, trees};
 use crate::x86::math::map;
 use crate::{BlockQ8, KvRows, QK, Query};
 
-/// See [`crate::Kernels::score_block`].
+/// Implements [`Kernels::score_block`](crate::Kernels::score_block).
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::x86) fn score_block(
     q: Query<'_>,
@@ -44,7 +44,7 @@ pub(super) fn dot_block(q: Query<'_>, keys: KvRows<'_>, scores: &mut [f32]) {
 fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
     let n = scores.len();
     if distance as usize + n > 1 << 24 {
-        // Distances are no longer all floats, each must be rounded.
+        // Distances beyond 2^24 are not all floats, so each is rounded by itself.
         for (j, score) in scores.iter_mut().enumerate() {
             *score = *score * scale - slope * distance_of(distance, n, j);
         }
@@ -60,14 +60,14 @@ fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
     });
 }
 
-/// The largest number, +0 for any zero; NaN is passed over.
+/// Largest number, +0 for any zero; a NaN is passed over.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn largest(scores: &[f32]) -> f32 {
     let (eights, rest) = scores.as_chunks::<8>();
     let mut lanes = _mm256_set1_ps(f32::NEG_INFINITY);
     for eight in eights {
-        // The second operand where the first is not greater, also for NaN.
+        // `max` returns the second operand if the first is not greater, also for NaN.
         lanes = _mm256_max_ps(load(eight), lanes);
     }
     let mut all = [0.0; 8];
@@ -81,26 +81,27 @@ fn largest(scores: &[f32]) -> f32 {
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     let (fours, rest) = scores.as_chunks_mut::<4>();
     let (keys, last) = keys.split_at(4 * fours.len() * q.len());
-    // So that loops of so few steps are none.
+    // Constant trip counts let the compiler unroll.
     match q.len() {
         16 => dot_fours::<E, 1>(q, keys, fours),
         32 => dot_fours::<E, 2>(q, keys, fours),
         64 => dot_fours::<E, 4>(q, keys, fours),
         128 => dot_fours::<E, 8>(q, keys, fours),
         n if n > 0 && n.is_multiple_of(LANES) => dot_fours::<E, 0>(q, keys, fours),
-        // Of no columns, there are no keys either.
+        // Heads of other lengths. Those of no columns have no key with an element either.
         _ => dot_ragged(q, keys, fours.as_flattened_mut()),
     }
     dot_ragged(q, last, rest);
 }
 
-/// The same for whole fours of keys, of which each partial sum has `N` terms, or any number if that is 0.
+/// `scores[j] = q · k_j` for whole fours of keys; each partial sum has `N` terms, or any number if `N` is 0.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_fours<E: Element, const N: usize>(q: &[f32], keys: &[E], scores: &mut [[f32; 4]]) {
     let n = if N == 0 { q.len() / LANES } else { N };
     let (q, keys): (&[[f32; 8]], &[[E; 8]]) = (&q.as_chunks().0[..2 * n], keys.as_chunks().0);
-    // From the last, as walks go from block to block: one stream, which the processor foretells better.
+    // The order, from the last four to the first, is that of walks from block to block: one stream, which the hardware
+    // prefetcher predicts better.
     for (keys, scores) in keys.chunks_exact(8 * n).zip(scores).rev() {
         prefetch_older(keys, 2 * n);
         // The first and the last eight partial sums of each key.
@@ -120,7 +121,7 @@ fn dot_fours<E: Element, const N: usize>(q: &[f32], keys: &[E], scores: &mut [[f
     }
 }
 
-/// The same for any number of keys of any length.
+/// `scores[j] = q · k_j` for any number of keys of any length, four at a time.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_ragged<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
@@ -131,7 +132,7 @@ fn dot_ragged<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     }
 }
 
-/// Rows `first..first + n` of `[_, stride]`; the last one also stands in for those up to `R`.
+/// Rows `first..first + n` of `[_, stride]`; the last one also stands in for rows up to `R`.
 #[inline]
 fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; R] {
     let mut rows: [&[T]; R] = [&[]; R];
@@ -141,14 +142,14 @@ fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize
     rows
 }
 
-/// `scores[j] = q · k_j`
+/// `scores[j] = q · k_j` for keys of quants, eight at a time.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     let (eights, rest) = scores.as_chunks_mut::<8>();
     let n = 8 * eights.len();
     let ((keys, last), (d, last_d)) = (qs.split_at(n * head_dim.div_ceil(Q::COLUMNS)), d.split_at(n * q.len()));
-    // Groups that lie side by side are whole.
+    // Groups can be multiplied side by side if all of them are whole.
     match *q {
         [ref a] if head_dim == QK => dot_groups([a], keys, d, eights),
         [ref a, ref b] if head_dim == 2 * QK => dot_groups([a, b], keys, d, eights),
@@ -158,8 +159,8 @@ fn dot_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, sco
     dot_ragged_quants(q, last, last_d, head_dim, rest);
 }
 
-/// The same for whole eights of keys that have `G` whole groups of columns each. Eight groups are multiplied at a time, with their
-/// scales beside each other as they are stored; then the products of a key are added up in order.
+/// `scores[j] = q · k_j` for whole eights of keys that have `G` whole groups of columns each. Eight groups are multiplied at a
+/// time, with their scales beside each other as they are stored; then the products of a key are added up in order.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_groups<Q: Quant, const G: usize>(q: [&BlockQ8; G], qs: &[Q], d: &[u16], scores: &mut [[f32; 8]]) {
@@ -188,7 +189,7 @@ fn dot_groups<Q: Quant, const G: usize>(q: [&BlockQ8; G], qs: &[Q], d: &[u16], s
     }
 }
 
-/// The same for any number of keys of any length, eight at a time, a lane each.
+/// `scores[j] = q · k_j` for any number of keys of any length, eight at a time, a lane each.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_ragged_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
@@ -216,7 +217,7 @@ fn dot_ragged_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usi
     }
 }
 
-/// The sum of the lanes of each.
+/// Sum of the lanes of each register.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn sums_of([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> __m256i {

@@ -1,4 +1,4 @@
-//! The values of a block, summed for one query: 64 columns of floats or 32 of quants in registers. And sums of squares of a row.
+//! Values of a block, summed for one query: 64 columns of floats or 32 of quants in registers. Also sums of squares of a row.
 
 use core::arch::x86_64::*;
 
@@ -13,7 +13,7 @@ use crate::x86::floats::{Element, add_tail, load, store, sum, to_lanes};
 use crate::x86::norm::square;
 use crate::{KV_BLOCK, KvRows, QK};
 
-/// See [`crate::Kernels::sum_squares`].
+/// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::x86) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
@@ -43,7 +43,7 @@ fn squares<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
     tree(to_lanes(add_tail(sums, rest.map(|v| v * v))))
 }
 
-/// See [`crate::Kernels::accumulate_block`].
+/// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::x86) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     assert_rows(values, probs.len(), acc.len());
@@ -57,7 +57,7 @@ pub(in crate::x86) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &
     }
 }
 
-/// Columns 64, 32 and 8 at a time, then one by one; their sums stay in registers while the values pass by.
+/// Adds values of floats: 64, 32 and 8 columns at a time, then one by one. The sums stay in registers while the values pass by.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_floats<E: Element>(probs: &[f32], x: &[E], acc: &mut [f32]) {
@@ -82,18 +82,18 @@ fn add_floats<E: Element>(probs: &[f32], x: &[E], acc: &mut [f32]) {
     }
 }
 
-/// Columns `at..at + N`, of which there are as many.
+/// Adds the values' columns `at..at + N`, which `acc` has.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_columns<E: Element, const N: usize>(probs: &[f32], rows: &Rows<'_, E>, at: usize, acc: &mut [f32]) {
     let acc: &mut [f32; N] = acc[at..].first_chunk_mut().expect("as many columns");
-    // Of which those that there are columns for are used.
+    // `N / 8` of these registers are used.
     let mut sums = [_mm256_setzero_ps(); 8];
     const { assert!(N <= 64) };
     let probs = &probs[..rows.n()];
     for j in (0..probs.len()).rev() {
         let p = probs[j];
-        // SAFETY: `j` is less than their number; `acc` is as wide as a row.
+        // SAFETY: `j` is less than the number of rows; `acc`, which has `at + N` columns, is as wide as a row.
         let x: &[E; N] = unsafe { rows.get_unchecked(j, at) };
         rows.prefetch_older(x);
         for (sum, x) in sums.iter_mut().zip(x.as_chunks().0) {
@@ -107,7 +107,7 @@ fn add_columns<E: Element, const N: usize>(probs: &[f32], rows: &Rows<'_, E>, at
     }
 }
 
-/// A group of 32 columns at a time, or what there is of the last: 16, then one by one.
+/// Adds values of quants: a group of 32 columns at a time; of a shorter last group 16 columns, then one by one.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
@@ -123,7 +123,7 @@ fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
     for ((acc, d), at) in acc.chunks_mut(QK).zip(&d_rows).zip((0..).step_by(QK)) {
         let quantized = quantize_probs(&probs, d, None);
         if acc.len() == QK {
-            // SAFETY: rows are as wide as `acc`.
+            // SAFETY: a row is as wide as all of `acc`, so it has the columns from `at` on that this part has.
             unsafe { add_sixteens::<Q, 2>(&rows, &quantized, at, acc.as_chunks_mut().0) };
             continue;
         }
@@ -138,10 +138,10 @@ fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
     }
 }
 
-/// `N` times 16 columns from `at` on, if `acc` has so many: two values at a time.
+/// Adds `N` times 16 columns from `at` on, if `acc` has so many: two values at a time.
 ///
 /// # Safety
-/// The rows are as wide as `at` and all that `acc` has.
+/// Rows have the columns from `at` on that `acc` has.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 unsafe fn add_sixteens<Q: Quant, const N: usize>(
@@ -162,14 +162,14 @@ unsafe fn add_sixteens<Q: Quant, const N: usize>(
     };
     let n_pairs = rows.n() / 2;
     if rows.n() % 2 == 1 {
-        // SAFETY: the last row; it has the columns, by the caller.
+        // SAFETY: the last row exists; it has the columns, by the caller.
         let last = unsafe { rows.sixteens(2 * n_pairs, at) };
-        // The weight of what stands in for a newer value is zero.
+        // The factor of the missing newer value, for which `last` stands in, is zero.
         add(last, last, quantized.pairs[n_pairs]);
     }
     let pairs = &quantized.pairs[..n_pairs];
     for j in (0..n_pairs).rev() {
-        // SAFETY: there are twice `n_pairs` rows; they have the columns, by the caller.
+        // SAFETY: at least twice `n_pairs` rows exist; they have the columns, by the caller.
         let [older, newer] = [2 * j, 2 * j + 1].map(|row| unsafe { rows.sixteens(row, at) });
         add(older, newer, pairs[j]);
     }
@@ -178,14 +178,14 @@ unsafe fn add_sixteens<Q: Quant, const N: usize>(
     }
 }
 
-/// Sixteen columns of two values as pairs: columns 0 to 3 and 8 to 11, then the others.
+/// Pairs sixteen columns of two values: columns 0 to 3 and 8 to 11, then the others.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn pairs_of(older: __m256i, newer: __m256i) -> [__m256i; 2] {
     [_mm256_unpacklo_epi16(older, newer), _mm256_unpackhi_epi16(older, newer)]
 }
 
-/// What became of these pairs, in the order of the columns.
+/// Puts the results of such pairs in the order of the columns.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 pub(super) fn in_order([a, b]: [__m256i; 2]) -> [__m256i; 2] {

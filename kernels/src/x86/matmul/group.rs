@@ -9,17 +9,17 @@ use crate::{BlockQ8, QK};
 
 /// Range of quants, which decides how their products are added.
 ///
-/// Without an instruction that adds four products to 32 bits, `maddubs` multiplies unsigned quants with the activations
-/// (±127) and adds them in pairs, to 16 bits, which some such pairs fit.
+/// Without an instruction that adds four products to 32 bits, `maddubs` multiplies unsigned quants with the activations (±127)
+/// and adds the products in pairs, to 16 bits. Each range says how many such pairs may be added before 16 bits overflow.
 #[derive(Clone, Copy, PartialEq)]
 enum Range {
-    /// Up to 15: eight such pairs fit 16 bits (8 · 2 · 15 · 127 = 30 480).
+    /// Up to 15: eight pairs fit 16 bits (8 · 2 · 15 · 127 = 30 480).
     U4,
-    /// Up to 31: four (31 496). Also fewer bits with a scale for each 16 columns.
+    /// Up to 31: four pairs (31 496). Also types of fewer bits with a scale for each 16 columns.
     U5,
-    /// Up to 63: two (32 004).
+    /// Up to 63: two pairs (32 004).
     U6,
-    /// Signed, also -128: one (32 512), with the weight's sign moved to the activation, which is why that may not be -128.
+    /// Signed, also -128: one pair (32 512). The weight's sign moves to the activation, which may therefore not be -128.
     I8,
 }
 
@@ -45,19 +45,19 @@ const fn run<B: Quantized>() -> usize {
     }
 }
 
-/// A weight type whose blocks can be unpacked.
+/// Weight type whose blocks can be unpacked.
 pub(super) trait Unpack: Quantized {
     /// Hands the groups of one block of a register's rows to `sink`, in column order.
     fn unpack<L: Unit>(l: L, rows: impl Source<L>, sink: &mut impl Sink<L>);
 }
 
-/// Who takes groups.
+/// Receiver of groups.
 pub(super) trait Sink<L: Unit> {
-    /// The next 32 columns.
+    /// Takes the next 32 columns.
     fn take<Q: Quants<L>>(&mut self, l: L, group: Group<L, Q>);
 }
 
-/// Quants of 32 columns, unpacked when they are asked for: registers are few.
+/// Quants of 32 columns, unpacked only when they are used: registers are few.
 pub(super) trait Quants<L: Unit>: Copy {
     /// Bytes `4 r..4 r + 4`: columns `4 k..4 k + 4` of row r.
     fn four(&self, l: L, k: usize) -> L::I;
@@ -77,9 +77,9 @@ pub(super) struct Group<L: Unit, Q> {
     pub(super) q: Q,
     /// Scale of each row.
     pub(super) d: L::F,
-    /// Integer scale of the first and the last 16 columns: the same i16 twice for each row.
+    /// Integer scales of the first and of the last 16 columns: the same i16 twice for each row.
     pub(super) sc: [L::I; 2],
-    /// What the unsigned quants are too large by, times `sc`: a pair of i16 for each row, one for each 16 columns.
+    /// Excess of the unsigned quants, times `sc`: a pair of i16 for each row, one for each 16 columns.
     pub(super) offset: L::I,
     /// Scale of the minimums, as it is added.
     pub(super) m: L::F,
@@ -88,14 +88,14 @@ pub(super) struct Group<L: Unit, Q> {
 }
 
 impl<L: Unit, Q: Quants<L>> Group<L, Q> {
-    /// A group without integer scales, offset or minimum.
+    /// Makes a group without integer scales, offset or minimum.
     #[inline(always)]
     pub(super) fn plain(l: L, q: Q, d: L::F) -> Self {
         let one = l.set(0x0001_0001);
         Self { q, d, sc: [one; 2], offset: l.set(0), m: l.splat(0.0), mn: one }
     }
 
-    /// The same with its quants unpacked.
+    /// Unpacks the quants of the group.
     #[inline(always)]
     pub(super) fn unpacked(self, l: L) -> Group<L, [L::I; 8]> {
         let mut q = [l.set(0); 8];
@@ -113,7 +113,7 @@ impl<L: Unit, Q: Quants<L>> Group<L, Q> {
 /// `acc += (d · d_x) · (Σ_h sc_h Σ_j q x - Σ_h offset_h Σ_j x)`, then, with a minimum, `acc += (m · d_x) · Σ_h mn_h Σ_j x`.
 ///
 /// # Safety
-/// From each of `x` on, a readable block.
+/// Each of `x` points at a readable block.
 #[inline(always)]
 pub(super) unsafe fn accumulate<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -121,24 +121,24 @@ pub(super) unsafe fn accumulate<B: Unpack, L: Unit, Q: Quants<L>, const T: usize
     x: [*const BlockQ8; T],
     acc: &mut [[L::F; T]; H],
 ) {
-    // SAFETY: as promised.
+    // SAFETY: the caller's promise is that of both functions.
     unsafe {
         let sums = products::<B, L, Q, T, H>(l, groups, x);
         add_scaled::<B, L, Q, T, H>(l, groups, x, sums, acc);
     }
 }
 
-/// The first sum of [`accumulate`]: `Σ_h sc_h Σ_j q x`.
+/// Computes the first sum of [`accumulate`]: `Σ_h sc_h Σ_j q x`.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block.
 #[inline(always)]
 pub(super) unsafe fn products<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
     groups: [&Group<L, Q>; H],
     x: [*const BlockQ8; T],
 ) -> [[L::I; T]; H] {
-    // SAFETY: as promised.
+    // SAFETY: the caller's promise is that of all three functions.
     unsafe {
         if L::FOURS {
             by_fours::<B, L, Q, T, H>(l, groups, x)
@@ -150,10 +150,10 @@ pub(super) unsafe fn products<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, 
     }
 }
 
-/// The rest of [`accumulate`].
+/// Adds the scaled sums of [`products`], the rest of [`accumulate`].
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block.
 #[inline(always)]
 pub(super) unsafe fn add_scaled<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -163,10 +163,10 @@ pub(super) unsafe fn add_scaled<B: Unpack, L: Unit, Q: Quants<L>, const T: usize
     acc: &mut [[L::F; T]; H],
 ) {
     for t in 0..T {
-        // SAFETY: as promised; a pair of i16 is read as one number.
+        // SAFETY: `x[t]` points at a readable block (the caller).
         let (d_x, x_sums) = unsafe { ((*x[t]).d, x[t].cast::<u8>().add(offset_of!(BlockQ8, sums)).cast::<i32>()) };
         let d_x = l.splat(d_x);
-        // SAFETY: `sums` are four bytes of the block.
+        // SAFETY: `sums` are four bytes of the block; a pair of i16 is read as one number.
         let x_sums = l.set(unsafe { x_sums.read_unaligned() });
         let same = match same_offset::<B, L>() {
             0 => None,
@@ -189,7 +189,7 @@ pub(super) unsafe fn add_scaled<B: Unpack, L: Unit, Q: Quants<L>, const T: usize
     }
 }
 
-/// Number that all quants are too large by. Signed ones are made unsigned (128 larger) where products are added by fours.
+/// Number that all quants are too large by. Signed quants become unsigned (128 larger) on units that add products by fours.
 const fn same_offset<B: Quantized, L: Unit>() -> i16 {
     match (B::SCALING, Range::of::<B>()) {
         (Scaling::None, Range::I8) if L::FOURS => 128,
@@ -198,7 +198,7 @@ const fn same_offset<B: Quantized, L: Unit>() -> i16 {
     }
 }
 
-/// Whether [`Group::offset`] counts: quants are too large by a multiple of their integer scale.
+/// True if [`Group::offset`] is subtracted: quants are too large by a multiple of their integer scale.
 const fn has_scaled_offset<B: Quantized, L: Unit>() -> bool {
     match (B::SCALING, Range::of::<B>()) {
         (Scaling::None, _) => false,
@@ -210,7 +210,7 @@ const fn has_scaled_offset<B: Quantized, L: Unit>() -> bool {
 /// Activations of columns `4 k..4 k + 4`, for every row.
 ///
 /// # Safety
-/// From `x` on, a readable block; `k < 8`.
+/// `x` points at a readable block; `k < 8`.
 #[inline(always)]
 unsafe fn four_columns<L: Unit>(l: L, x: *const BlockQ8, k: usize) -> L::I {
     const { assert!(QK == 32) };
@@ -228,10 +228,10 @@ fn registers<L: Unit, Q: Quants<L>, const H: usize>(l: L, groups: [&Group<L, Q>;
     q
 }
 
-/// `Σ_h sc_h Σ_j q x` with an instruction for four products.
+/// Computes `Σ_h sc_h Σ_j q x` with an instruction for four products.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block.
 #[inline(always)]
 unsafe fn by_fours<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -239,7 +239,7 @@ unsafe fn by_fours<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: us
     x: [*const BlockQ8; T],
 ) -> [[L::I; T]; H] {
     let mut total = [[l.set(0); T]; H];
-    // SAFETY: as promised.
+    // SAFETY: the caller's promise is that of the functions called.
     unsafe {
         if B::SCALING == Scaling::Halves {
             let last = fours(l, groups, x, 4);
@@ -267,10 +267,10 @@ unsafe fn by_fours<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: us
     total
 }
 
-/// `Σ_j q x` of 16 columns: registers `from..from + 4`.
+/// Computes `Σ_j q x` of 16 columns: registers `from..from + 4`.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block; `from <= 4`.
 #[inline(always)]
 unsafe fn fours<L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -280,7 +280,7 @@ unsafe fn fours<L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
 ) -> [[L::I; T]; H] {
     let mut sums = [[l.set(0); T]; H];
     for k in from..from + 4 {
-        // SAFETY: as promised.
+        // SAFETY: the blocks are readable (the caller); `k < 8`.
         unsafe { fours_of(l, groups, x, k, &mut sums) };
     }
     sums
@@ -289,7 +289,7 @@ unsafe fn fours<L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
 /// Adds the products of register `k`.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block; `k < 8`.
 #[inline(always)]
 unsafe fn fours_of<L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -300,7 +300,7 @@ unsafe fn fours_of<L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
 ) {
     let q = registers(l, groups, k);
     for t in 0..T {
-        // SAFETY: as promised.
+        // SAFETY: the block is readable and `k < 8` (the caller).
         let x = unsafe { four_columns(l, x[t], k) };
         for h in 0..H {
             sums[h][t] = l.dpbusd(sums[h][t], q[h], x);
@@ -308,10 +308,10 @@ unsafe fn fours_of<L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     }
 }
 
-/// `Σ_h sc_h Σ_j q x` of unsigned quants; some of the eight registers are added in 16 bits.
+/// Computes `Σ_h sc_h Σ_j q x` of unsigned quants; the products of some of the eight registers are added in 16 bits.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block.
 #[inline(always)]
 unsafe fn by_pairs<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -324,7 +324,7 @@ unsafe fn by_pairs<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: us
     for k in 0..8 {
         let q = registers(l, groups, k);
         for t in 0..T {
-            // SAFETY: as promised.
+            // SAFETY: the block is readable (the caller); `k < 8`.
             let x = unsafe { four_columns(l, x[t], k) };
             for h in 0..H {
                 let product = l.maddubs(q[h], x);
@@ -343,10 +343,10 @@ unsafe fn by_pairs<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: us
     sums
 }
 
-/// `Σ_h sc_h Σ_j q x` of signed quants.
+/// Computes `Σ_h sc_h Σ_j q x` of signed quants.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// Each of `x` points at a readable block.
 #[inline(always)]
 unsafe fn signed<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usize>(
     l: L,
@@ -361,7 +361,7 @@ unsafe fn signed<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: usiz
             magnitude[h] = l.abs(q[h]);
         }
         for t in 0..T {
-            // SAFETY: as promised.
+            // SAFETY: the block is readable (the caller); `k < 8`.
             let x = unsafe { four_columns(l, x[t], k) };
             for h in 0..H {
                 let pairs = l.maddubs(magnitude[h], l.with_sign(x, q[h]));

@@ -1,8 +1,8 @@
 //! Blocks whose nibbles are indexes of sixteen signed values: one byte shuffle looks up those of a register.
 //!
-//! The values reach 127 in magnitude, 240 once they are made unsigned by an offset: `maddubs` would add two such products beyond
-//! 16 bits. So they count as [`Quants::I8`]: magnitudes, with the signs moved to the activations, where products are added in
-//! pairs (2 · 127 · 127 = 32 258); 128 larger where they are added by fours, to 32 bits.
+//! The values reach 127 in magnitude, 240 once an offset makes them unsigned: `maddubs` would add two such products beyond 16
+//! bits. So they are of the signed range (`Range::I8`). Units that add products in pairs multiply magnitudes, with the signs
+//! moved to the activations (2 · 127 · 127 = 32 258). Units that add by fours, to 32 bits, multiply values that are 128 larger.
 
 use core::mem::offset_of;
 
@@ -42,7 +42,7 @@ impl Unpack for BlockIQ4_XS {
 /// `sc - 32` of the even and of the odd groups, a byte each.
 #[inline(always)]
 fn scales<L: Unit>(l: L, low: L::I, high: L::I) -> [L::I; 2] {
-    // Bits of groups 4 n..4 n + 4 in bytes 2 n and 2 n + 1, to be moved to bits 4 and 5.
+    // Bits of groups 4 n..4 n + 4 lie in bytes 2 n and 2 n + 1; they move to bits 4 and 5.
     let both = l.shuffle(high, l.quads([0x0101_0000, 0x0505_0404, 0x0909_0808, 0x0d0d_0c0c]));
     let (lower, upper) = (l.set(0x0030_0030), l.set(0x3000_3000));
     let even = l.or(l.and(l.left_16::<4>(both), lower), l.and(both, upper));
@@ -51,7 +51,7 @@ fn scales<L: Unit>(l: L, low: L::I, high: L::I) -> [L::I; 2] {
     [l.sub_8(even, l.bytes(32)), l.sub_8(odd, l.bytes(32))]
 }
 
-/// `scales`: those of four groups, of which this is group `OF_FOUR`.
+/// Makes group `OF_FOUR` of the four that `scales` holds the integer scales of.
 #[inline(always)]
 fn group<L: Unit, V: Copy, const OF_FOUR: i32>(
     l: L,
@@ -60,12 +60,12 @@ fn group<L: Unit, V: Copy, const OF_FOUR: i32>(
     d: L::F,
 ) -> Group<L, Indexed<Nibbles<V>>> {
     let upper = l.shuffle(scales, select(l, OF_FOUR, OF_FOUR, false));
-    // Values are too large by 128 = 2^7, where they are.
+    // Values are too large by 128 = 2^7 on units that add by fours; only these use the offset.
     let (sc, offset) = (l.signed_right_16::<8>(upper), l.signed_right_16::<1>(upper));
     Group { q: Indexed(Nibbles(nibbles)), d, sc: [sc; 2], offset, m: l.splat(0.0), mn: l.set(0) }
 }
 
-/// Values of indexes, as the sums want them: where they are to be unsigned, 128 larger.
+/// Values of indexes, 128 larger on units that need them unsigned.
 #[derive(Clone, Copy)]
 struct Indexed<Q>(Q);
 
@@ -77,7 +77,7 @@ impl<L: Unit, Q: Quants<L>> Quants<L> for Indexed<Q> {
     }
 }
 
-/// The bytes of the values, with the bits of `flip` turned.
+/// Bytes of the values, with the bits of `flip` turned.
 const fn table(flip: u8) -> [i32; 4] {
     let mut words = [0; 4];
     let mut i = 0;

@@ -1,4 +1,4 @@
-//! Super-blocks of 256 weights: four integer scales of a row share a lane, too.
+//! Super-blocks of 256 weights: a lane holds four integer scales of its row.
 
 use core::mem::offset_of;
 
@@ -7,17 +7,17 @@ use super::rows::{Source, Words};
 use super::unit::Unit;
 use crate::block::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K};
 
-/// The `WIDTH` bits from bit `AT` on of each byte, and, higher than these, bits of another byte: see [`HighBits`].
+/// Quants: the `WIDTH` bits from bit `AT` on of each byte, and above them bits of another byte ([`HighBits`]).
 #[derive(Clone, Copy)]
 struct Bits<W, H, const AT: i32, const WIDTH: i32>(W, H);
 
-/// Bits that a quant's low bits lack.
+/// Upper bits of quants, which another field of the block holds.
 trait HighBits<L: Unit>: Copy {
-    /// Puts those of register `k` where they belong in `low`.
+    /// Joins the upper bits of register `k` to the lower bits `low`.
     fn join(&self, l: L, k: usize, low: L::I) -> L::I;
 }
 
-/// None.
+/// No upper bits.
 #[derive(Clone, Copy)]
 struct NoBits;
 
@@ -28,7 +28,7 @@ impl<L: Unit> HighBits<L> for NoBits {
     }
 }
 
-/// The bits of `MASK` once each byte is shifted left by `LEFT` (right, if it is negative).
+/// Upper bits: those of `MASK` once each byte is shifted left by `LEFT` (right, if it is negative).
 #[derive(Clone, Copy)]
 struct Shifted<W, const LEFT: i32, const MASK: i8>(W);
 
@@ -63,7 +63,7 @@ impl Unpack for BlockQ2_K {
     }
 }
 
-/// `both`: scales and minimums of two groups, of which this is the first or the second.
+/// Makes the first or the second of the two groups that `both` holds the scales and minimums of.
 #[inline(always)]
 fn q2_group<L: Unit, Q: Quants<L>, const OF_TWO: i32>(l: L, q: Q, both: L::I, d: L::F, m: L::F) -> Group<L, Q> {
     let mn = halves_of_group::<L, OF_TWO>(l, masked(l, l.right_16::<4>(both), 15), 0);
@@ -75,7 +75,7 @@ impl Unpack for BlockQ3_K {
     fn unpack<L: Unit>(l: L, rows: impl Source<L>, sink: &mut impl Sink<L>) {
         let scales = q3_scales(l, rows.triple(l, offset_of!(Self, scales)));
         let d = rows.halves(l, offset_of!(Self, d));
-        // Bit g of a byte: the third bit of a column of group g.
+        // Bit g of a byte is the third bit of a column of group g.
         let high = rows.words(l, offset_of!(Self, hmask));
         let low = rows.words(l, offset_of!(Self, qs));
         sink.take(l, q3_group::<L, _, 0>(l, Bits::<_, _, 0, 2>(low, Shifted::<_, 2, 4>(high)), scales[0], d));
@@ -90,7 +90,7 @@ impl Unpack for BlockQ3_K {
     }
 }
 
-/// `scales`: those of two groups, of which this is the first or the second.
+/// Makes the first or the second of the two groups that `scales` holds the integer scales of.
 #[inline(always)]
 fn q3_group<L: Unit, Q: Quants<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I, d: L::F) -> Group<L, Q> {
     // Quants are too large by 4 = 2^2.
@@ -98,7 +98,7 @@ fn q3_group<L: Unit, Q: Quants<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I, 
     Group { sc: scales_of_group::<L, OF_TWO>(l, scales), offset, ..Group::plain(l, q, d) }
 }
 
-/// `sc - 32` of all columns: the four bytes of a lane are those of 64 columns.
+/// `sc - 32` of all columns: the four bytes of a lane are the scales of 64 columns.
 #[inline(always)]
 fn q3_scales<L: Unit>(l: L, [a, b, c]: [L::I; 3]) -> [L::I; 4] {
     let parts = [
@@ -136,7 +136,7 @@ impl Unpack for BlockQ5_K {
     fn unpack<L: Unit>(l: L, rows: impl Source<L>, sink: &mut impl Sink<L>) {
         let (d, m) = (rows.halves(l, offset_of!(Self, d)), rows.halves(l, offset_of!(Self, dmin)));
         let header = Header::new(l, d, m, rows.triple(l, offset_of!(Self, scales)));
-        // Bit g of a byte: the fifth bit of a column of group g.
+        // Bit g of a byte is the fifth bit of a column of group g.
         let high = rows.words(l, offset_of!(Self, qh));
         let both = rows.words(l, offset_of!(Self, qs));
         sink.take(l, header.group::<_, 0>(l, 0, Bits::<_, _, 0, 4>(both, Shifted::<_, 4, 16>(high))));
@@ -153,7 +153,7 @@ impl Unpack for BlockQ5_K {
     }
 }
 
-/// What Q4_K and Q5_K say about their scales. The four bytes of a lane: those of four groups, first or last.
+/// Scales of a block of Q4_K or Q5_K. The four bytes of a lane belong to four groups, the first or the last.
 struct Header<L: Unit> {
     d: L::F,
     m: L::F,
@@ -162,17 +162,17 @@ struct Header<L: Unit> {
 }
 
 impl<L: Unit> Header<L> {
-    /// From `d`, `dmin` and the packed scales; see [`crate::block::scale_and_minimum`].
+    /// Unpacks `d`, `dmin` and the packed scales, in the order of [`crate::block::scale_and_minimum`].
     #[inline(always)]
     fn new(l: L, d: L::F, dmin: L::F, [sc, mn, rest]: [L::I; 3]) -> Self {
-        // Of the last four groups: low four bits, and the two highest bits of the first four's bytes.
+        // Scales of the last four groups: low four bits, and the two highest bits of the first four's bytes.
         let last_sc = l.or(masked(l, rest, 15), masked(l, l.right_16::<2>(sc), 0x30));
         let last_mn = l.or(masked(l, l.right_16::<4>(rest), 15), masked(l, l.right_16::<2>(mn), 0x30));
         let (scales, minimums) = ([masked(l, sc, 63), last_sc], [masked(l, mn, 63), last_mn]);
         Self { d, m: l.negative(dmin), scales, minimums }
     }
 
-    /// Group `4 half + K`.
+    /// Makes group `4 half + K`.
     #[inline(always)]
     fn group<Q: Quants<L>, const K: i32>(&self, l: L, half: usize, q: Q) -> Group<L, Q> {
         let twice = select(l, K, K, true);
@@ -200,7 +200,7 @@ impl Unpack for BlockQ6_K {
     }
 }
 
-/// `scales`: those of two groups, of which this is the first or the second.
+/// Makes the first or the second of the two groups that `scales` holds the integer scales of.
 #[inline(always)]
 fn q6_group<L: Unit, Q: Quants<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I, d: L::F) -> Group<L, Q> {
     // Quants are too large by 32 = 2^5.
@@ -208,14 +208,14 @@ fn q6_group<L: Unit, Q: Quants<L>, const OF_TWO: i32>(l: L, q: Q, scales: L::I, 
     Group { sc: scales_of_group::<L, OF_TWO>(l, scales), offset, ..Group::plain(l, q, d) }
 }
 
-/// The bits of `mask`, in each byte.
+/// Keeps the bits of `mask` in each byte.
 #[inline(always)]
 pub(super) fn masked<L: Unit>(l: L, x: L::I, mask: i8) -> L::I {
     l.and(x, l.bytes(mask))
 }
 
-/// 16 bits shifted left, or right for a negative number, by up to 6: a [`masked`] byte is the byte shifted, as long as the
-/// mask has no bit that came from its neighbour.
+/// Shifts 16 bits left, or right for a negative number, by up to 6. Once [`masked`], each byte is shifted by itself, as long as
+/// the mask has no bit that came from the neighbour.
 #[inline(always)]
 fn left<L: Unit>(l: L, x: L::I, n: i32) -> L::I {
     match n {
@@ -233,8 +233,8 @@ fn left<L: Unit>(l: L, x: L::I, n: i32) -> L::I {
     }
 }
 
-/// For [`Unit::shuffle`]: bytes `low` and `high` of each 32-bit lane as its two 16-bit halves: in their lower bytes
-/// (`unsigned`), or in their upper ones.
+/// Indexes for [`Unit::shuffle`] that spread bytes `low` and `high` of each 32-bit lane over its two 16 bits: to their lower
+/// bytes (`unsigned`), or to their upper ones.
 #[inline(always)]
 pub(super) fn select<L: Unit>(l: L, low: i32, high: i32, unsigned: bool) -> L::I {
     let (shift, empty) = if unsigned { (0, 0x8000_8000_u32 as i32) } else { (8, 0x0080_0080) };
@@ -256,7 +256,7 @@ fn scales_of_group<L: Unit, const OF_TWO: i32>(l: L, scales: L::I) -> [L::I; 2] 
     ]
 }
 
-/// The same two numbers as one pair, times `2^log`.
+/// Signed scales of the two halves of a group as one pair of i16, times `2^log`.
 #[inline(always)]
 fn halves_of_group<L: Unit, const OF_TWO: i32>(l: L, scales: L::I, log: i32) -> L::I {
     let upper = l.shuffle(scales, select(l, 2 * OF_TWO, 2 * OF_TWO + 1, false));

@@ -1,4 +1,4 @@
-//! Blocks of 32 weights.
+//! Unpacking of blocks of 32 weights.
 
 use core::mem::offset_of;
 
@@ -49,7 +49,7 @@ impl Unpack for BlockQ8_0 {
     }
 }
 
-/// Low halves of the bytes: columns 0..16; high halves: columns 16..32.
+/// Quants: the low halves of the bytes are columns 0..16, the high halves columns 16..32.
 #[derive(Clone, Copy)]
 pub(super) struct Nibbles<V>(pub(super) [V; 4]);
 
@@ -61,14 +61,14 @@ impl<L: Unit> Quants<L> for Nibbles<L::I> {
     }
 }
 
-/// Nibbles, 16 larger where the bit of a column is set.
+/// Quants: nibbles, 16 larger if the column's bit is set.
 #[derive(Clone, Copy)]
 struct FiveBits<V>(Nibbles<V>, V);
 
 impl<L: Unit> Quants<L> for FiveBits<L::I> {
     #[inline(always)]
     fn four(&self, l: L, k: usize) -> L::I {
-        // Byte k / 2 of a row's four holds the bits of columns 4 k..4 k + 4; for each byte of a lane's four: the first.
+        // Byte k / 2 of a row's four holds the bits of columns 4 k..4 k + 4; `first` is the index of a lane's first byte.
         let first = l.quads([0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c]);
         let copies = l.shuffle(self.1, l.add_8(first, l.bytes((k / 2) as i8)));
         let bit = l.set(if k.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
@@ -76,7 +76,7 @@ impl<L: Unit> Quants<L> for FiveBits<L::I> {
     }
 }
 
-/// Signed quants as the sums want them: where they are to be unsigned, 128 larger.
+/// Signed quants, 128 larger on units that need them unsigned.
 #[derive(Clone, Copy)]
 struct Signed<W>(W);
 

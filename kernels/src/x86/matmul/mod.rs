@@ -18,9 +18,10 @@
 //! 8. `acc += (d · d_x) · sum`, once for each 32 columns, in their order: the bits of [`crate::scalar::dot_q4_0`].
 //! 9. `tiles::write` stores the lanes of the rows that were asked for.
 //!
-//! All of it is generic text without target features, and inlined into the functions below, each compiled for its unit.
+//! All of these functions are generic, without target features, and inlined into the functions below, each compiled for its
+//! unit.
 
-// Loops go over the same lanes of several arrays.
+// Loops index the same lanes of several arrays.
 #![allow(clippy::needless_range_loop)]
 
 mod floats;
@@ -40,7 +41,7 @@ use group::Unpack;
 pub(super) use peak::{int8_peak_avx_vnni, int8_peak_avx2, int8_peak_avx512, int8_peak_avx512_vnni};
 use unit::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
-/// A function that multiplies with weights of any quantized type, compiled for a vector unit.
+/// Function that multiplies with weights of any quantized type, compiled for a vector unit.
 macro_rules! matmul {
     ($(#[$doc:meta])* $name:ident, $features:literal, $unit:ty) => {
         $(#[$doc])*
@@ -60,18 +61,18 @@ macro_rules! matmul {
 }
 
 matmul! {
-    /// With AVX2: products added in pairs.
+    /// Multiplies with AVX2: products added in pairs.
     matmul_avx2, "avx2,f16c", Avx2
 }
 matmul! {
-    /// With AVX-VNNI: products added by fours.
+    /// Multiplies with AVX-VNNI: products added by fours.
     matmul_avx_vnni, "avx2,f16c,avxvnni", AvxVnni
 }
 matmul! {
-    /// With AVX-512: wider registers, and twice as many.
+    /// Multiplies with AVX-512: products added in pairs, registers twice as wide, and twice as many.
     matmul_avx512, "avx2,f16c,avx512f,avx512bw", Avx512
 }
 matmul! {
-    /// With AVX-512 VNNI: both.
+    /// Multiplies with AVX-512 VNNI: products added by fours in the wider registers.
     matmul_avx512_vnni, "avx2,f16c,avx512f,avx512bw,avx512vnni", Avx512Vnni
 }

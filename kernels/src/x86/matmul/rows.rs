@@ -1,4 +1,4 @@
-//! Where the blocks of a register's rows are read from: interleaved, or gathered from plain rows.
+//! Blocks of a register's rows, read from interleaved rows or gathered from plain ones.
 
 use core::marker::PhantomData;
 use core::mem::size_of;
@@ -7,15 +7,15 @@ use super::unit::Unit;
 use crate::TILE_ROWS;
 use crate::block::Block;
 
-/// Eight registers of words: 32 bytes of each row, read when they are asked for.
+/// Eight registers of words: 32 bytes of each row, read only when they are used.
 pub(super) trait Words<L: Unit>: Copy {
     /// Lane r: bytes `4 k..4 k + 4` of row r.
     fn word(&self, l: L, k: usize) -> L::I;
 }
 
-/// One block of as many rows as a register has lanes. Offsets are those of a plain block.
+/// Blocks of as many rows as a register has lanes, one each. Offsets are those of a plain block.
 pub(super) trait Source<L: Unit>: Copy {
-    /// See [`words`](Self::words).
+    /// Result of [`words`](Self::words).
     type Words: Words<L>;
 
     /// Bytes `at..at + 32`.
@@ -26,15 +26,15 @@ pub(super) trait Source<L: Unit>: Copy {
     fn triple(self, l: L, at: usize) -> [L::I; 3];
     /// Bytes `at..at + 4`.
     fn word(self, l: L, at: usize) -> L::I;
-    /// The half-precision number at `at`.
+    /// Half-precision number at `at`, as a float.
     fn halves(self, l: L, at: usize) -> L::F;
-    /// The 16-bit integer at `at`, one of a block's [`halves`](crate::WeightType::halves), without sign.
+    /// 16-bit integer at `at`, one of a block's [`halves`](crate::WeightType::halves), without sign.
     fn integers(self, l: L, at: usize) -> L::I;
 }
 
-/// A block of a tile, as [`crate::layout`] describes it.
+/// Block of each row of a row tile, interleaved as [`crate::layout`] describes it.
 pub(super) struct Interleaved<'a, B> {
-    /// The pieces of 16 rows, from the first that the register owns on.
+    /// Words of 16 rows, from the first row that the register owns on.
     pieces: *const u8,
     half_of_first: *const u8,
     block: PhantomData<&'a B>,
@@ -50,17 +50,17 @@ impl<B> Clone for Interleaved<'_, B> {
 impl<B> Copy for Interleaved<'_, B> {}
 
 impl<'a, B: Block> Interleaved<'a, B> {
-    /// Rows `first..` of the 16 blocks in `block`.
+    /// Takes the rows from `first` on of the 16 blocks in `block`.
     #[inline(always)]
     pub(super) fn new<L: Unit>(block: &'a [u8], first: usize) -> Self {
         assert!(block.len() == TILE_ROWS * size_of::<B>() && first + L::N <= TILE_ROWS);
-        // A word takes four bytes of a row, a half takes two.
+        // A word takes four bytes of a row, a two-byte number takes two.
         let half_of_first = block.as_ptr().wrapping_add(2 * first);
         Self { pieces: block.as_ptr().wrapping_add(4 * first), half_of_first, block: PhantomData }
     }
 }
 
-/// Words of a tile, where they lie.
+/// Words of a row tile, in place.
 #[derive(Clone, Copy)]
 pub(super) struct InPlace<'a> {
     first: *const u8,
@@ -71,7 +71,8 @@ impl<L: Unit> Words<L> for InPlace<'_> {
     #[inline(always)]
     fn word(&self, l: L, k: usize) -> L::I {
         assert!(k < 8);
-        // SAFETY: `Interleaved::words` saw eight words of 16 rows, and that the register's rows lie among them.
+        // SAFETY: `Interleaved::words` checked that the eight words of 16 rows exist, and `new` that the register's rows are
+        // among them.
         unsafe { l.load(self.first.add(4 * TILE_ROWS * k)) }
     }
 }
@@ -102,52 +103,53 @@ impl<'a, L: Unit, B: Block> Source<L> for Interleaved<'a, B> {
     #[inline(always)]
     fn word(self, l: L, at: usize) -> L::I {
         assert!(at + 4 <= size_of::<B>());
-        // SAFETY: `new` saw the pieces of 16 rows, and that the register's lie among them: 64 bytes for each four of a block.
+        // SAFETY: `new` checked that the pieces of 16 rows exist and that the register's rows are among them: 64 bytes for each
+        // four of a block.
         unsafe { l.load(self.pieces.add(TILE_ROWS * at)) }
     }
 
     #[inline(always)]
     fn halves(self, l: L, at: usize) -> L::F {
         assert!(at + 2 <= size_of::<B>());
-        // SAFETY: as above, 32 bytes for each half of a block.
+        // SAFETY: as above, 32 bytes for each two of a block.
         unsafe { l.load_halves(self.half_of_first.add(TILE_ROWS * at)) }
     }
 
     #[inline(always)]
     fn integers(self, l: L, at: usize) -> L::I {
         assert!(at + 2 <= size_of::<B>());
-        // SAFETY: as above.
+        // SAFETY: as above, 32 bytes for each two of a block.
         unsafe { l.load_integers(self.half_of_first.add(TILE_ROWS * at)) }
     }
 }
 
-/// A block of each of some rows.
+/// Block of each of up to 16 plain rows.
 #[derive(Clone, Copy)]
 pub(super) struct Gathered<'a, B> {
     rows: [&'a B; TILE_ROWS],
 }
 
 impl<'a, B: Block> Gathered<'a, B> {
-    /// The first blocks of `rows` that a register has lanes for.
+    /// Takes the blocks of `rows`; a register uses the first, as many as it has lanes.
     #[inline(always)]
     pub(super) fn new(rows: [&'a B; TILE_ROWS]) -> Self {
         Self { rows }
     }
 
-    /// `N` bytes at `at` of each row.
+    /// `N` bytes at `at` of each row's block.
     #[inline(always)]
     fn bytes<const N: usize>(self, at: usize) -> [[u8; N]; TILE_ROWS] {
         assert!(at + N <= size_of::<B>());
         let mut bytes = [[0; N]; TILE_ROWS];
         for (bytes, row) in bytes.iter_mut().zip(self.rows) {
-            // SAFETY: they are bytes of the block (above), which has no padding (`Block`).
+            // SAFETY: the bytes are inside the block (asserted above), which has no padding (`Block`).
             *bytes = unsafe { core::ptr::from_ref(row).cast::<u8>().add(at).cast::<[u8; N]>().read() };
         }
         bytes
     }
 }
 
-/// Words that were gathered.
+/// Words that were gathered into registers.
 impl<L: Unit<I = V>, V: Copy> Words<L> for [V; 8] {
     #[inline(always)]
     fn word(&self, _: L, k: usize) -> V {
@@ -171,13 +173,13 @@ impl<L: Unit, B: Block> Source<L> for Gathered<'_, B> {
         for (pointer, row) in rows.iter_mut().zip(self.rows) {
             *pointer = core::ptr::from_ref(row).cast();
         }
-        // SAFETY: 16 bytes of each block (above).
+        // SAFETY: the 16 bytes from `at` are inside each block (asserted above).
         unsafe { l.transpose(&rows, at) }
     }
 
     #[inline(always)]
     fn triple(self, l: L, at: usize) -> [L::I; 3] {
-        // The bytes behind are dropped, or, at the end of a block, those before.
+        // Sixteen bytes are read: the last four are dropped, or, at the end of a block, the first four.
         if at + 16 <= size_of::<B>() {
             let [a, b, c, _] = self.quad(l, at);
             [a, b, c]

@@ -1,7 +1,7 @@
-//! Products of quantized weights: the sixteen rows of a tile at a time, a 32-bit lane each.
+//! Products of quantized weights: the sixteen rows of a row tile at a time, a 32-bit lane each.
 //!
-//! One token: each block is unpacked and multiplied at once. More tokens: 1024 columns of a tile are unpacked once
-//! and multiplied with all tokens, some at a time; sums of a token rest in the output between such panels.
+//! For one token each block is unpacked and multiplied at once. For more tokens 1024 columns of a tile are unpacked once and
+//! multiplied with all tokens, some at a time; between such panels the sums of a token rest in the output.
 
 use core::marker::PhantomData;
 use core::mem::size_of;
@@ -16,16 +16,16 @@ use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 /// Groups that are unpacked together: 1024 columns, some 20 KiB, which leave the rest of the smallest L1 to the activations.
 const PANEL: usize = 32;
 
-/// A group that is used more than once.
+/// Group that is used more than once.
 type Unpacked<L> = Group<L, [<L as Unit>::I; 8]>;
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for quantized weights.
 #[inline(always)]
 pub(super) fn matmul<B: Unpack, L: Unit>(l: L, w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     if L::N == TILE_ROWS { tiles::<B, L, 1>(l, w, x, out) } else { tiles::<B, L, 2>(l, w, x, out) }
 }
 
-/// The tiles that hold the rows asked for; a tile takes `H` registers.
+/// Multiplies with the row tiles that hold the rows asked for; a tile takes `H` registers.
 #[inline(always)]
 fn tiles<B: Unpack, L: Unit, const H: usize>(l: L, w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     assert!(H * L::N == TILE_ROWS);
@@ -49,9 +49,9 @@ fn tiles<B: Unpack, L: Unit, const H: usize>(l: L, w: &Matrix<'_>, x: &[BlockQ8]
     }
 }
 
-/// Where the blocks of sixteen rows lie.
+/// Sixteen rows, with the place of their blocks.
 struct Tile<'f, B> {
-    /// What lane 0 of the first register is.
+    /// Row in lane 0 of the first register.
     first_row: usize,
     rows: Rows<'f, B>,
 }
@@ -64,7 +64,7 @@ enum Rows<'f, B> {
 }
 
 impl<'f, B: Unpack> Tile<'f, B> {
-    /// The tile of `row`, or that which begins there, up to row `end`.
+    /// Tile that holds `row`; for a plain row, the tile that begins there, up to row `end`.
     #[inline(always)]
     fn holding(w: &Matrix<'f>, row: usize, end: usize) -> Self {
         if let Some(tile) = w.tile(row) {
@@ -77,7 +77,7 @@ impl<'f, B: Unpack> Tile<'f, B> {
         Self { first_row: row, rows: Rows::Plain(rows) }
     }
 
-    /// Where its bytes begin (those of the first row, if they are plain).
+    /// Address of the tile's first byte (of its first row, if the rows are plain).
     #[inline(always)]
     fn first_byte(&self) -> *const u8 {
         match &self.rows {
@@ -86,7 +86,7 @@ impl<'f, B: Unpack> Tile<'f, B> {
         }
     }
 
-    /// Hands the groups of block `b` to `sink`, those of rows `first..` as a register has lanes for.
+    /// Hands the groups of block `b` to `sink`, for the rows from `first` on, as many as a register has lanes.
     #[inline(always)]
     fn unpack<L: Unit>(&self, l: L, b: usize, first: usize, sink: &mut impl Sink<L>) {
         match &self.rows {
@@ -110,7 +110,7 @@ const fn groups_per_block<B: Unpack>() -> usize {
     B::TYPE.block_len() / QK
 }
 
-/// Dot products of a tile with one token.
+/// Dot products of a row tile with one token.
 #[inline(always)]
 fn dot<B: Unpack, L: Unit, const H: usize>(l: L, tile: &Tile<'_, B>, x: &[BlockQ8]) -> [L::F; H] {
     let mut acc = [l.splat(0.0); H];
@@ -126,15 +126,15 @@ fn dot<B: Unpack, L: Unit, const H: usize>(l: L, tile: &Tile<'_, B>, x: &[BlockQ
     acc
 }
 
-/// How far before their use weights are asked for from memory. Within a block they are not read in order, which a
-/// processor's own prefetching does not expect.
+/// Bytes between the weights in use and those that are prefetched. Within a block weights are not read in order, which a
+/// hardware prefetcher does not expect.
 const AHEAD: usize = 4096;
 
-/// Multiplies groups with one token as they come.
+/// Sink that multiplies groups with one token as they come.
 struct Dot<'x, B, L: Unit, const H: usize> {
     x: core::slice::Iter<'x, BlockQ8>,
     acc: L::F,
-    /// What to ask for next.
+    /// Address to prefetch next.
     ahead: *const u8,
     block: PhantomData<B>,
 }
@@ -142,7 +142,7 @@ struct Dot<'x, B, L: Unit, const H: usize> {
 impl<B: Unpack, L: Unit, const H: usize> Sink<L> for Dot<'_, B, L, H> {
     #[inline(always)]
     fn take<Q: Quants<L>>(&mut self, l: L, group: Group<L, Q>) {
-        // As many bytes as a group takes.
+        // Bytes of a group in one register.
         let step = TILE_ROWS * size_of::<B>() / groups_per_block::<B>() / H;
         for line in (0..step).step_by(64) {
             l.prefetch(self.ahead.wrapping_add(line));
@@ -150,14 +150,14 @@ impl<B: Unpack, L: Unit, const H: usize> Sink<L> for Dot<'_, B, L, H> {
         self.ahead = self.ahead.wrapping_add(step);
         if let Some(x) = self.x.next() {
             let mut acc = [[self.acc]];
-            // SAFETY: one block.
+            // SAFETY: `x` is one block.
             unsafe { accumulate::<B, L, Q, 1, 1>(l, [&group], [x], &mut acc) };
             [[self.acc]] = acc;
         }
     }
 }
 
-/// Dot products of a tile with all tokens, to the given columns of `out`.
+/// Dot products of a row tile with all tokens, to the given columns of `out`.
 #[inline(always)]
 fn panels<B: Unpack, L: Unit, const H: usize>(
     l: L,
@@ -211,7 +211,7 @@ fn unpack_panel<B: Unpack, L: Unit, const H: usize>(
     end - first
 }
 
-/// Keeps the groups of register `h`.
+/// Sink that keeps the groups of register `h`.
 struct Column<'g, L: Unit, const H: usize> {
     groups: core::slice::IterMut<'g, [Unpacked<L>; H]>,
     h: usize,
@@ -226,7 +226,7 @@ impl<L: Unit, const H: usize> Sink<L> for Column<'_, L, H> {
     }
 }
 
-/// Up to 1024 columns of a tile, and what they are multiplied with.
+/// Up to 1024 columns of a row tile, and the activations that they are multiplied with.
 struct Panel<'a, L: Unit, const H: usize> {
     groups: &'a [[Unpacked<L>; H]],
     /// Group of the first columns.
@@ -234,9 +234,9 @@ struct Panel<'a, L: Unit, const H: usize> {
     /// `[n_tokens, stride]`
     x: &'a [BlockQ8],
     stride: usize,
-    /// Where the rows lie in the output.
+    /// Columns of the output that the rows lie in.
     columns: Range<usize>,
-    /// Which of the tile's they are.
+    /// Lanes of the tile that hold the rows.
     lanes: Range<usize>,
 }
 
@@ -255,9 +255,9 @@ impl<L: Unit, const H: usize> Panel<'_, L, H> {
                 }
             }
         }
-        // SAFETY: each of `x` is a token's blocks of the panel's groups, one for each pass.
+        // SAFETY: each of `x` points at a token's blocks, one for each of the panel's groups.
         unsafe {
-            // Where more is done to a group's integer sums, the next group's fill the time anyway.
+            // If a group's integer sums take more steps, those of the next group fill the waiting time anyway.
             if L::FOURS || B::SCALING != Scaling::None {
                 for (b, groups) in self.groups.iter().enumerate() {
                     accumulate::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)), &mut acc);
@@ -275,11 +275,12 @@ impl<L: Unit, const H: usize> Panel<'_, L, H> {
         }
     }
 
-    /// [`accumulate`] of all groups, the integer sums of some before any of them is scaled. Otherwise a group's last steps, each
-    /// of which waits for the one before, would be all that the processor sees: it looks no further than the next group.
+    /// [`accumulate`] of all groups, with the integer sums of several groups before any of them is scaled. Otherwise the last
+    /// steps of a group, each of which waits for the one before, would fill the processor's window: it looks no further than
+    /// the next group.
     ///
     /// # Safety
-    /// From each of `x` on, as many blocks as there are groups.
+    /// Each of `x` points at as many readable blocks as the panel has groups.
     #[inline(always)]
     unsafe fn multiply_in_steps<B: Unpack, const T: usize>(
         &self,
@@ -290,7 +291,7 @@ impl<L: Unit, const H: usize> Panel<'_, L, H> {
         const STEP: usize = 8;
         let mut sums = [[[l.set(0); T]; H]; STEP];
         for groups in self.groups.chunks(STEP) {
-            // SAFETY: as promised.
+            // SAFETY: block `b` of each token exists for every group (the caller); `x` moves on by the groups that were done.
             unsafe {
                 for (b, (groups, sums)) in groups.iter().zip(&mut sums).enumerate() {
                     *sums = products::<B, L, _, T, H>(l, groups.each_ref(), x.map(|x| x.add(b)));
@@ -304,7 +305,7 @@ impl<L: Unit, const H: usize> Panel<'_, L, H> {
     }
 }
 
-/// The given lanes of a tile's sums, to `out`.
+/// Writes the given lanes of a tile's sums to `out`.
 #[inline(always)]
 fn write<L: Unit, const H: usize>(l: L, sums: [L::F; H], lanes: Range<usize>, out: &mut [f32]) {
     if out.len() == TILE_ROWS {
@@ -320,7 +321,7 @@ fn write<L: Unit, const H: usize>(l: L, sums: [L::F; H], lanes: Range<usize>, ou
     out.copy_from_slice(&all[lanes]);
 }
 
-/// The given lanes of a tile's sums, from `x`; the others are zero.
+/// Reads the given lanes of a tile's sums from `x`; the others are zero.
 #[inline(always)]
 fn read<L: Unit, const H: usize>(l: L, lanes: Range<usize>, x: &[f32]) -> [L::F; H] {
     let mut all = [0.0; TILE_ROWS];

@@ -1,4 +1,4 @@
-//! Products of some queries with the keys of a block: a lane for each key, so that no sums run across lanes.
+//! Products of a few queries with the keys of a block: each key has a lane, so that no sums run across lanes.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -8,14 +8,14 @@ use crate::contract::broken;
 use crate::scalar::{LANES, SEEN};
 use crate::{BlockQ8, QK, Query};
 
-/// The keys of a block, turned.
+/// Keys of a block, transposed.
 pub(super) enum Keys<'p> {
     Floats(&'p [Row]),
     Quants(&'p [Row], &'p [Row]),
 }
 
 impl Keys<'_> {
-    /// The products of each query with each key.
+    /// Products of each query with each key.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     pub(super) fn dots<const Q: usize>(&self, queries: [Query<'_>; Q]) -> [Row; Q] {
@@ -28,7 +28,7 @@ impl Keys<'_> {
                 });
                 let keys = keys.as_chunks::<LANES>().0;
                 for part in [0, 2] {
-                    // So that loops of so few steps are none.
+                    // Constant trip counts let the compiler unroll.
                     match keys.len() {
                         4 => dot_floats::<Q, 4>(&mut dots, keys, queries, part),
                         8 => dot_floats::<Q, 8>(&mut dots, keys, queries, part),
@@ -53,11 +53,11 @@ impl Keys<'_> {
     }
 }
 
-/// Sums for some queries and 16 keys, parts `part` and `part + 1` of each row.
+/// Sums for `Q` queries and 16 keys: parts `part` and `part + 1` of each row.
 type Sums<T, const Q: usize> = [[T; 2]; Q];
 
-/// Writes the products with parts `part` and `part + 1` of the keys: 16 strided sums and the tree, for each lane. `N` is how
-/// many numbers each sum has, or 0, which is any.
+/// Writes the products with parts `part` and `part + 1` of the keys: 16 strided sums and the tree, for each lane. Each strided
+/// sum has `N` terms, or any number if `N` is 0.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dot_floats<const Q: usize, const N: usize>(
@@ -68,34 +68,35 @@ fn dot_floats<const Q: usize, const N: usize>(
 ) {
     let n = if N == 0 { keys.len() } else { N };
     let (keys, queries) = (&keys[..n], queries.map(|q| &q[..n]));
-    // Not in registers, all of which a sum that is being made has need of.
+    // Finished sums lie in memory: a sum in progress needs all registers.
     let mut halves = [[[MaybeUninit::uninit(); 2]; Q]; LANES / 2];
     for (lane, half) in halves.iter_mut().enumerate() {
         put(half, strided_sum(keys, &queries, part, lane));
         let upper = strided_sum(keys, &queries, part, lane + LANES / 2);
-        // SAFETY: it was written.
+        // SAFETY: `half` was just written.
         unsafe { add_to(half, &upper) };
     }
     for n in [4, 2, 1] {
         for lane in 0..n {
-            // SAFETY: all eight were written.
+            // SAFETY: all eight elements of `halves` were written above.
             unsafe {
                 let upper = get(&halves[lane + n]);
                 add_to(&mut halves[lane], &upper);
             }
         }
     }
-    // SAFETY: as above.
+    // SAFETY: all elements of `halves` were written above.
     let sums = unsafe { get(&halves[0]) };
     for t in 0..Q {
         for i in 0..2 {
-            // The sums began with a product and not with zero, which shows only where all are -0.
+            // The sums begin with a product and not with zero, which changes a bit only if all products are -0: adding zero
+            // mends it.
             dots[t][part + i] = _mm256_add_ps(_mm256_setzero_ps(), sums[t][i]);
         }
     }
 }
 
-/// The partial sum `lane`, which begins with a product.
+/// Partial sum `lane`, which begins with a product.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn strided_sum<const Q: usize>(
@@ -130,14 +131,18 @@ fn put<const Q: usize>(to: &mut Put<Q>, sums: Sums<__m256, Q>) {
     }
 }
 
+/// Loads sums from memory.
+///
 /// # Safety
 /// `from` was written.
 #[inline(always)]
 unsafe fn get<const Q: usize>(from: &Put<Q>) -> Sums<__m256, Q> {
-    // SAFETY: a `MaybeUninit` has the layout of what it holds.
+    // SAFETY: `from` was written (the caller), and a `MaybeUninit` has the layout of the type that it holds.
     unsafe { core::mem::transmute_copy(from) }
 }
 
+/// Adds `sums` to sums in memory.
+///
 /// # Safety
 /// `to` was written.
 #[target_feature(enable = "avx2,f16c")]
@@ -145,7 +150,7 @@ unsafe fn get<const Q: usize>(from: &Put<Q>) -> Sums<__m256, Q> {
 unsafe fn add_to<const Q: usize>(to: &mut Put<Q>, sums: &Sums<__m256, Q>) {
     for t in 0..Q {
         for i in 0..2 {
-            // SAFETY: as promised.
+            // SAFETY: `to` was written (the caller).
             let sum = _mm256_add_ps(unsafe { to[t][i].assume_init() }, sums[t][i]);
             to[t][i].write(sum);
         }
@@ -181,7 +186,7 @@ fn add_quants<const Q: usize>(
     }
 }
 
-/// Two at a time, as 16-bit integers.
+/// Pairs of quants, as 16-bit integers in a word.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn pairs_of(qs: &[i8; QK]) -> [i32; QK / 2] {

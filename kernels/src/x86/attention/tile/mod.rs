@@ -1,7 +1,7 @@
-//! Attention of several queries over one block: what is done to the block is done once for all of them.
+//! Attention of several queries over one block: work that concerns the block alone is done once for all of them.
 //!
-//! The keys and the values become a [`Panel`] each, where a query's products need no sums across lanes; then queries pass by, four
-//! at the keys and two at the values. What is summed, and in which order, is what the definition says.
+//! The keys become a [`Panel`], then the values another, in which a query's products need no sums across lanes. Queries pass
+//! by, four at the keys and two at the values. The terms and the order of each sum are those of the definition.
 
 mod keys;
 mod values;
@@ -26,10 +26,10 @@ use crate::{KV_BLOCK, Kernels, KvBlock, KvRows, QK, Walk};
 /// Queries that share each load of keys.
 const GROUP: usize = 4;
 
-/// Fewer queries than this are sooner done one by one.
+/// Fewer queries than this are faster one by one.
 const MIN_WALKS: usize = 4;
 
-/// See [`crate::Kernels::attend_block`].
+/// Implements [`Kernels::attend_block`](crate::Kernels::attend_block).
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::x86) fn attend_block(kernels: &impl Kernels, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
     for walks in walks.chunks_mut(KV_BLOCK) {
@@ -50,7 +50,7 @@ pub(in crate::x86) fn attend_block(kernels: &impl Kernels, block: &KvBlock<'_>, 
     }
 }
 
-/// Whether the block fits a panel, and all distances are floats.
+/// True if the block fits a panel, and all distances are exact as floats.
 fn fit(block: &KvBlock<'_>, walks: &[Walk<'_>]) -> bool {
     walks.iter().filter(|walk| !walk.ended).all(|walk| {
         let head_dim = walk.acc.len();
@@ -58,7 +58,7 @@ fn fit(block: &KvBlock<'_>, walks: &[Walk<'_>]) -> bool {
     })
 }
 
-/// Takes one walk past the block, whose rows are read as they are.
+/// Takes one walk past the block, and reads the rows as they are stored.
 #[target_feature(enable = "avx2,f16c")]
 fn attend_alone(block: &KvBlock<'_>, scale: f32, walk: &mut Walk<'_>) {
     let (n, head_dim) = (block.n_seen(walk.pos), walk.acc.len());
@@ -86,7 +86,7 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
     }
     [block.keys, block.values].into_iter().for_each(|rows| prefetch_older_rows(rows, head_dim));
     let mut panel = Panel::new();
-    // Scores, then what the values count.
+    // Scores of each walk, then their exponentials.
     let mut scores = [const { MaybeUninit::<Row>::uninit() }; KV_BLOCK];
     let (n_groups, mut d) = (head_dim.div_ceil(QK), [[_mm256_setzero_ps(); 4]; WIDTH / QK]);
     let keys = match block.keys {
@@ -119,11 +119,11 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
         }
     }
     for (&i, scores) in going.iter().zip(&mut scores) {
-        // SAFETY: as many were written as walks are going.
+        // SAFETY: the loop above wrote the scores of each walk that is going.
         let scores = unsafe { scores.assume_init_mut() };
         take_exponentials(&mut walks[i], scores, block);
     }
-    // SAFETY: as above, and a `MaybeUninit` has the layout of what it holds, and eight floats that of a register.
+    // SAFETY: as above; a `MaybeUninit` has the layout of the type that it holds, and a `Row` that of 32 floats.
     let probs: &[[f32; KV_BLOCK]] = unsafe { core::slice::from_raw_parts(scores.as_ptr().cast(), going.len()) };
     let values = match block.values {
         KvRows::F32(x) => Values::Floats(panel.widened(x, head_dim)),
@@ -155,7 +155,7 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
     }
 }
 
-/// The numbers of the keys of a block.
+/// Numbers of the keys of a block: 0 to 31.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn numbers() -> Row {
@@ -163,7 +163,7 @@ fn numbers() -> Row {
     [0.0, 8.0, 16.0, 24.0].map(|first| _mm256_add_ps(eight, _mm256_set1_ps(first)))
 }
 
-/// Where a walk that sees the first `n` keys of a block sees one; `None` if it sees all of a whole one.
+/// Mask of the keys that a walk sees, the first `n` of a block; `None` if it sees all of a whole block.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn seen(n: usize) -> Option<Row> {
@@ -171,12 +171,13 @@ fn seen(n: usize) -> Option<Row> {
     (n < KV_BLOCK).then(|| numbers().map(|numbers| _mm256_cmp_ps::<_CMP_LT_OQ>(numbers, end)))
 }
 
-/// The scores of the keys, from their products with the query, in the walk's maximum; -∞ where it sees none.
+/// Turns the products of the keys with the query into scores, -∞ for keys that the walk does not see, and raises the walk's
+/// maximum.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn take_scores(walk: &mut Walk<'_>, dots: &Row, block: &KvBlock<'_>, scale: f32) -> Row {
     let (numbers, lowest) = (numbers(), _mm256_set1_ps(f32::NEG_INFINITY));
-    // Of the block's first key; all distances are exact.
+    // Distance of the block's first key; all distances are exact.
     let distance = _mm256_set1_ps((walk.pos - block.start) as f32);
     let (slope, scale) = (_mm256_set1_ps(walk.slope), _mm256_set1_ps(scale));
     let mut scores = [lowest; 4];
@@ -189,7 +190,7 @@ fn take_scores(walk: &mut Walk<'_>, dots: &Row, block: &KvBlock<'_>, scale: f32)
             scores[i] = _mm256_blendv_ps(lowest, scores[i], seen[i]);
         }
     }
-    // The second operand where the first is not greater, also for NaN; +0 for any zero.
+    // `max` returns the second operand if the first is not greater, also for NaN; adding 0 makes any zero +0.
     let max = largest(scores.into_iter().fold(lowest, |max, x| _mm256_max_ps(x, max))) + 0.0;
     if max > walk.max {
         let shrink = scalar::exp(walk.max - max);
@@ -200,8 +201,8 @@ fn take_scores(walk: &mut Walk<'_>, dots: &Row, block: &KvBlock<'_>, scale: f32)
     scores
 }
 
-/// Makes the scores their exponentials, which the values count, and adds these to the walk's sum. For all walks after each
-/// other: those of one alone would wait for its maximum.
+/// Replaces the scores by their exponentials, the probabilities of the values, and adds these to the walk's sum. Runs after the
+/// scores of all walks are made: right behind those of one walk it would wait for that walk's maximum.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn take_exponentials(walk: &mut Walk<'_>, scores: &mut Row, block: &KvBlock<'_>) {
@@ -227,7 +228,7 @@ fn sum(x: __m256) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
-/// The largest lane; none is a NaN.
+/// Largest lane; no lane is a NaN.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn largest(x: __m256) -> f32 {

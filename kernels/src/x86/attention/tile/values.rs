@@ -1,4 +1,4 @@
-//! The values of a block, summed for some queries: each load serves all of them.
+//! Values of a block, summed for a few queries: each load serves all of them.
 
 use core::arch::x86_64::*;
 
@@ -9,16 +9,16 @@ use super::seen;
 use crate::x86::floats::{load, store};
 use crate::{KV_BLOCK, QK};
 
-/// The values of a block, for each group of 32 columns.
+/// Values of a block, for each group of 32 columns.
 pub(super) enum Values<'p> {
     Floats(&'p [Row]),
-    /// In pairs; and the scales of each group.
+    /// Quants in pairs of values, and the scales of each group.
     Quants(&'p [Row], &'p [Row]),
 }
 
 impl Values<'_> {
-    /// `acc[i] += Σ_j probs[j] v_j[i]` over the first `n_seen` values, for `Q` walks of which each sees as much as the one before it,
-    /// or more.
+    /// `acc[i] += Σ_j probs[j] v_j[i]` over the first `n_seen` values, for `Q` walks; each walk sees at least as many values as
+    /// the one before it.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     pub(super) fn accumulate<const Q: usize>(
@@ -34,7 +34,7 @@ impl Values<'_> {
     }
 }
 
-/// From the last value to the first.
+/// Adds values of floats, from the last value to the first.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_floats<const Q: usize>(
@@ -47,7 +47,7 @@ fn add_floats<const Q: usize>(
         let mut sums = [[_mm256_setzero_ps(); 4]; Q];
         let mut seen_before = n_seen[Q - 1];
         for first in (0..Q).rev() {
-            // What the walks from here on see, and those before do not.
+            // Values from `seen_by_fewer` on are seen by the walks from `first` on, and not by those before.
             let seen_by_fewer = first.checked_sub(1).map_or(0, |before| n_seen[before]);
             for j in (seen_by_fewer..seen_before).rev() {
                 for t in first..Q {
@@ -67,7 +67,7 @@ fn add_floats<const Q: usize>(
     }
 }
 
-/// Two values at a time; what a walk does not see counts nothing.
+/// Adds values of quants, two at a time; a value that a walk does not see has the factor zero.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn add_quants<const Q: usize>(

@@ -9,6 +9,8 @@ use super::{Unit, intrinsics};
 pub(in crate::x86::matmul) struct Ymm<const FOURS: bool>(());
 
 impl<const FOURS: bool> Ymm<FOURS> {
+    /// Makes the unit.
+    ///
     /// # Safety
     /// The processor has AVX2 and F16C, and AVX-VNNI if `FOURS`.
     #[inline(always)]
@@ -51,7 +53,7 @@ impl<const FOURS: bool> Unit for Ymm<FOURS> {
                     [_mm_loadu_si128(rows[r].add(at).cast()), _mm_loadu_si128(rows[r + 4].add(at).cast())];
                 v[r] = _mm256_set_m128i(high, low);
             }
-            // Rows 0..4 in the lower half, 4..8 in the upper: two rows, then four.
+            // Rows 0..4 are in the lower 128 bits, 4..8 in the upper: unpack two rows, then four.
             let [v0, v1, v2, v3] = v;
             let (a0, a1) = (_mm256_unpacklo_epi32(v0, v1), _mm256_unpackhi_epi32(v0, v1));
             let (b0, b1) = (_mm256_unpacklo_epi32(v2, v3), _mm256_unpackhi_epi32(v2, v3));
@@ -137,7 +139,7 @@ impl<const FOURS: bool> Unit for Ymm<FOURS> {
     #[inline(always)]
     fn dpbusd(self, acc: __m256i, a: __m256i, b: __m256i) -> __m256i {
         debug_assert!(FOURS);
-        // SAFETY: the unit exists, with AVX-VNNI (`FOURS`, which whoever calls this has seen).
+        // SAFETY: the unit exists, with AVX-VNNI if `FOURS`, which a caller has checked.
         unsafe { _mm256_dpbusd_avx_epi32(acc, a, b) }
     }
 

@@ -9,6 +9,8 @@ use super::{Unit, intrinsics};
 pub(in crate::x86::matmul) struct Zmm<const FOURS: bool>(());
 
 impl<const FOURS: bool> Zmm<FOURS> {
+    /// Makes the unit.
+    ///
     /// # Safety
     /// The processor has AVX-512 F and BW, and VNNI if `FOURS`.
     #[inline(always)]
@@ -55,7 +57,7 @@ impl<const FOURS: bool> Unit for Zmm<FOURS> {
                 let (low, high) = (_mm256_set_m128i(b, a), _mm256_set_m128i(d, c));
                 v[r] = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
             }
-            // Rows 4 i..4 i + 4 in the i-th quarter: two rows, then four.
+            // Rows 4 i..4 i + 4 are in the i-th 128 bits: unpack two rows, then four.
             let [v0, v1, v2, v3] = v;
             let (a0, a1) = (_mm512_unpacklo_epi32(v0, v1), _mm512_unpackhi_epi32(v0, v1));
             let (b0, b1) = (_mm512_unpacklo_epi32(v2, v3), _mm512_unpackhi_epi32(v2, v3));
@@ -147,7 +149,7 @@ impl<const FOURS: bool> Unit for Zmm<FOURS> {
     #[inline(always)]
     fn dpbusd(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
         debug_assert!(FOURS);
-        // SAFETY: the unit exists, with VNNI (`FOURS`, which whoever calls this has seen).
+        // SAFETY: the unit exists, with VNNI if `FOURS`, which a caller has checked.
         unsafe { _mm512_dpbusd_epi32(acc, a, b) }
     }
 
