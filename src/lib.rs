@@ -98,3 +98,8 @@ pub use sampler::{Sampler, SamplerConfig, SamplerError};
 pub use session::{KeyStats, RewindError, RunError, Session, SessionError};
 pub use shape::{Shape, ShapeError};
 pub use snapshot::{ModelId, Prefix, PrefixError, Snapshot, SnapshotHeader, TextState};
+
+/// The example of the README, compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

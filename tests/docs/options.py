@@ -1,4 +1,4 @@
-"""Whether what a command names is there: programs, subcommands, options."""
+"""Checks that the programs, subcommands and options of a command exist."""
 import re
 import shlex
 import subprocess
@@ -9,14 +9,14 @@ class Options:
         self.root, self.nearfield, self.helps = root, nearfield, {}
 
     def help(self, *subcommand):
-        """What `nearfield` says of it; nothing if there is none."""
+        """Help text of a subcommand of `nearfield`; None if there is no such subcommand."""
         if subcommand not in self.helps:
             run = subprocess.run([self.nearfield, *subcommand, "--help"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             self.helps[subcommand] = run.stdout if run.returncode == 0 else None
         return self.helps[subcommand]
 
     def wrong(self, command):
-        """What is wrong with it, if anything."""
+        """Text that says what is wrong with a command; None if nothing is."""
         try:
             words = shlex.split(command)
         except ValueError as error:
@@ -41,7 +41,7 @@ class Options:
 
     def of_script(self, script, words):
         # A page may name one without its folder.
-        paths = [self.root / script, *(path for top in ("models", "tests") for path in (self.root / top).rglob(script.split("/")[-1]))]
+        paths = [self.root / script, *(path for top in ("measure", "models", "tests") for path in (self.root / top).rglob(script.split("/")[-1]))]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             return f"there is no {script}"

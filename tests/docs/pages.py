@@ -1,4 +1,4 @@
-"""What commands a page holds.
+"""Commands of a page.
 
 - A block ```sh: a command on each line (a backslash goes on with it).
 - A block ```console: `$ ` before a command, then what it prints; a line `...` stands for any lines.
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 # First words that make a line or `code` in a sentence a command.
-PROGRAM = r"(?:[A-Z_]+=\S+ )*(?:nearfield|cargo|cd|rustup|python3?|pip|perf|valgrind|dd|llvm-[a-z]+|picocom|(?:\.\./)*(?:docs|tests|boards|models|train)/[\w./-]+|[\w./-]+\.py)"
+PROGRAM = r"(?:[A-Z_]+=\S+ )*(?:nearfield|cargo|cd|rustup|python3?|pip|perf|valgrind|dd|llvm-[a-z]+|picocom|(?:\.\./)*(?:docs|tests|boards|measure|models|train)/[\w./-]+|[\w./-]+\.py)"
 IN_SENTENCE = re.compile(rf"`({PROGRAM} [^`]+)`")
 INDENTED = re.compile(rf"(?: {{4}}|\t){PROGRAM} ")
 MENTIONED = re.compile(rf"{PROGRAM} ")

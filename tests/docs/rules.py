@@ -1,4 +1,4 @@
-"""Which commands are not run, or only when they are asked for, and what of their output belongs to the machine.
+"""Rules for commands: those that are not run, those that an option asks for, and the parts of their output that belong to the machine.
 
 Each command is looked for in these lists from the top; the first expression that is found in it counts.
 """
@@ -6,25 +6,28 @@ import re
 
 # Not run, whatever is asked for.
 NEVER = [
-    (r"^tests/run", "it runs this script"),
+    (r"^tests/(docs/)?run", "it runs this script"),
+    (r"^tests/fuzz/run", "it needs a nightly Rust"),
     (r"\bcd boards/(pico2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
+    (r"^cargo install", "it installs the command"),
+    (r"^hf ", "it downloads a model"),
     (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
-    (r"--llama|greedy\.py|peers\.py|models/extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
+    (r"--llama|greedy\.py|peers\.py|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
     (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
-    (r"compare(_encoders)?\.py|make\.py", "it needs PyTorch and transformers"),
+    (r"compare_\w+\.py|make\.py", "it needs PyTorch and transformers"),
 ]
 
 # Run when an option asks for it. More than one may have to.
 ASKED = [
-    (r"^docs/(alibi-scale|horizon|kv-memory|kv-types) ", ["corpus", "slow"]),
-    (r"^docs/plot-keys|endless_run\.py", ["slow"]),
+    (r"^measure/(alibi-scale|horizon|kv-memory|kv-types) ", ["corpus", "slow"]),
+    (r"^measure/plot-keys|endless_run\.py", ["slow"]),
     (r"tinystories|valid\.txt", ["corpus"]),
     (r"cargo test|nearfield bench|cargo run .* bench", ["slow"]),
     (r"boards/(run|sizes)|cd boards/", ["boards"]),
 ]
 
 OPTIONS = {
-    "corpus": "--corpus DIR, with TinyStories in it (models/README.md), and numpy for docs/kv-types",
+    "corpus": "--corpus DIR, with TinyStories in it (models/README.md), and numpy for measure/kv-types",
     "slow": "--slow, which takes minutes",
     "boards": "--boards, which takes QEMU, Bochs and minutes",
 }

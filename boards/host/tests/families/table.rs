@@ -1,4 +1,4 @@
-//! The table of families in README.md, which says what this test ran and no more.
+//! The table of families in docs/families.md, which says what this test ran and no more.
 
 use std::fs;
 
@@ -62,12 +62,12 @@ fn power(x: f64) -> String {
     format!("< 1e{}", x.log10().ceil())
 }
 
-/// Compares the table with README.md.
+/// Compares the table with docs/families.md.
 pub fn check(mut rows: Vec<(usize, String)>) {
     rows.sort();
     assert_eq!(rows.len(), NAMES.len(), "the table names a model that is not in tests/families");
     let want: String = [HEAD.into()].into_iter().chain(rows.into_iter().map(|(_, row)| row)).collect();
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let found = readme.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map(|(table, _)| table);
-    assert!(found == Some(&want), "README.md has another table of families than\n{BEGIN}{want}{END}");
+    let page = fs::read_to_string(root().join("docs/families.md")).unwrap();
+    let found = page.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map(|(table, _)| table);
+    assert!(found == Some(&want), "docs/families.md has another table of families than\n{BEGIN}{want}{END}");
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A text of documents as the models were trained on it: the marker <|endoftext|> between two, and nothing else.
 
-    docs/documents.py FILE > TEXT
+    measure/documents.py FILE > TEXT
 
 FILE holds documents, a line <|endoftext|> after each (models/README.md). Commands take the marker in TEXT for its token with `--special`.
 """

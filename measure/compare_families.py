@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Who is nearer to the families' reference: nearfield and llama.cpp (PyPI: llama-cpp-python) on the same files.
+"""Distance of nearfield's and llama.cpp's logits from the families' reference, on the same files (PyPI: llama-cpp-python).
 
-  compare.py DIR [NAME...] [--nearfield BINARY] [--llama] [--kv f32,f16]
+  compare_families.py DIR [NAME...] [--nearfield BINARY] [--llama] [--kv f32,f16]
 
-DIR holds NAME.gguf for the folders beside this program, converted without loss (README.md). Columns: largest difference of a logit over the standard
+DIR holds NAME.gguf for the folders of tests/families, converted without loss (tests/families/README.md). Columns: largest difference of a logit over the standard
 deviation of the reference's, mean KL(reference || program) in nats, and positions that agree on the most likely token. llama.cpp runs in a process
 of its own, since it ends the process where a file is not to its liking; with flash attention if that takes the heads, which the table says.
 """
@@ -14,10 +14,9 @@ import sys
 import tempfile
 import numpy as np
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../reference"))
-import models                                   # noqa: E402
-from compare import Difference                  # noqa: E402  (that of tests/reference)
+from compare_logits import Difference, models
+
+FAMILIES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/families")
 
 N_LAST = 8
 
@@ -72,14 +71,14 @@ def main():
     parser.add_argument("--llama", action="store_true")
     parser.add_argument("--kv", default="f32,f16")
     args = parser.parse_args()
-    names = args.names or sorted(name for name in os.listdir(HERE) if os.path.exists(f"{HERE}/{name}/logits.npy"))
+    names = args.names or sorted(name for name in os.listdir(FAMILIES) if os.path.exists(f"{FAMILIES}/{name}/logits.npy"))
     print("| model | reference | KV | program | max / spread | KL | argmax |\n|---|---|---|---|---:|---:|---:|")
     for name in names:
         path = f"{args.folder}/{name}.gguf"
         for reference, flags in (("logits", []), ("logits-bf16", ["--alibi-bf16"])):
-            if not os.path.exists(f"{HERE}/{name}/{reference}.npy"):
+            if not os.path.exists(f"{FAMILIES}/{name}/{reference}.npy"):
                 continue
-            want = np.load(f"{HERE}/{name}/{reference}.npy")
+            want = np.load(f"{FAMILIES}/{name}/{reference}.npy")
             for kv in args.kv.split(","):
                 runs = [("nearfield", lambda: run_nearfield(path, kv, args.nearfield, flags))] if args.nearfield else []
                 if args.llama:

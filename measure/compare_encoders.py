@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""As compare.py, for encoders: how far nearfield's and llama.cpp's vectors and scores are from the families' reference, on the same files.
+"""Distance of nearfield's and llama.cpp's vectors and scores from the reference of the encoder families, on the same files.
 
   compare_encoders.py DIR [NAME...] [--nearfield BINARY] [--llama]
 
@@ -12,8 +12,8 @@ import sys
 import tempfile
 import numpy as np
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+FAMILIES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/families")
+sys.path.append(FAMILIES)
 from reference.encoder import documents         # noqa: E402
 
 
@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--nearfield", metavar="BINARY")
     parser.add_argument("--llama", action="store_true")
     args = parser.parse_args()
-    names = args.names or sorted(name for name in os.listdir(HERE) if os.path.exists(f"{HERE}/{name}/embeddings.npy"))
+    names = args.names or sorted(name for name in os.listdir(FAMILIES) if os.path.exists(f"{FAMILIES}/{name}/embeddings.npy"))
     programs = {}
     if args.nearfield:
         programs |= {f"nearfield, {kv} keys": lambda *model, kv=kv: run_nearfield(*model, args.nearfield, ["--kv", kv]) for kv in ("f32", "f16")}
@@ -76,7 +76,7 @@ def main():
         programs |= {"llama.cpp": lambda *model: run_llama(*model, 0), "llama.cpp, flash attention": lambda *model: run_llama(*model, 1)}
     print("| model |", " | ".join(programs), "|\n|---|" + "---:|" * len(programs))
     for name in names:
-        want = np.load(f"{HERE}/{name}/embeddings.npy").astype(np.float64)
+        want = np.load(f"{FAMILIES}/{name}/embeddings.npy").astype(np.float64)
         texts = documents(long=len(want) == 5)
         found = []
         for run in programs.values():

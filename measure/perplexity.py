@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from llama_cpp import Llama
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "models/train"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "models/train"))
 import evaluate  # noqa: E402
 from model import attention_bias  # noqa: E402
 

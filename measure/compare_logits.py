@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""How far logits are from the reference: nearfield's and llama.cpp's, side by side on the same files.
+"""Distance of nearfield's and llama.cpp's logits from the reference logits, on the same files.
 
-  compare.py MODEL.gguf... [--nearfield BINARY] [--llama] [--exact] [--kv f32,f16,q8_0] [--isa NAME] [--chunk N]
+  compare_logits.py MODEL.gguf... [--nearfield BINARY] [--llama] [--exact] [--kv f32,f16,q8_0] [--isa NAME] [--chunk N]
 
 Files are named {model}-{type}.gguf. Columns: largest and root mean square difference over all logits, the latter over the reference's standard
 deviation, mean KL(reference || program) in nats, and positions that agree on the most likely token.
@@ -9,11 +9,13 @@ deviation, mean KL(reference || program) in nats, and positions that agree on th
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 import numpy as np
-import models
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+REFERENCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/reference")
+sys.path.append(REFERENCE)
+import models                                   # noqa: E402
 
 
 def log_softmax(x):
@@ -91,7 +93,7 @@ def main():
     programs += [("exact", run_exact)] if args.exact else []
     print("| file | kv | program | max abs | rms | rms/std | KL | argmax |\n|---|---|---|---:|---:|---:|---:|---:|")
     for path in args.files:
-        reference = np.load(f"{HERE}/logits/{model_name(path)}.npy")
+        reference = np.load(f"{REFERENCE}/logits/{model_name(path)}.npy")
         for kv in args.kv.split(","):
             for program, run in programs:
                 try:

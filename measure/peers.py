@@ -349,7 +349,7 @@ def memory(args, path: str) -> list[dict]:
 
 
 def llama_memory(args):
-    """What the fresh process does."""
+    """Body of the fresh process."""
     if args.llama_memory == "none":
         llama_library()
         return

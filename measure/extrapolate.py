@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Train short, test long: perplexity by evaluation length, of the pocket model (ALiBi) and its twin with sinusoidal positions.
 
-    extrapolate.py --nearfield ../target/release/nearfield --corpus DIR/tinystories_valid.txt --sinusoidal sinusoidal.gguf --out ../docs
+    measure/extrapolate.py --nearfield target/release/nearfield --corpus DIR/tinystories_valid.txt --sinusoidal sinusoidal.gguf --out docs
 
-Both were trained on windows of 256 tokens (README.md); `train/export.py --context 16384` writes the twin with enough positions. The text is cut into pieces of
+Both were trained on windows of 256 tokens (models/README.md); `models/train/export.py --context 16384` writes the twin with enough positions. The text is cut into pieces of
 each length that do not overlap, and every token but the first of a piece counts (Press et al. 2021, "nonoverlapping"): the same tokens for
 each length, so that lengths can be compared. Writes extrapolation.md and extrapolation.svg.
 """
@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,16 +19,16 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "docs"))
 import documents
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
 # Readable on white and on black.
 GRAY = "#7d8590"
 COLORS = ["#4c8eda", "#3fa66b", "#8b7fd6", "#e0803a"]
 
 
 def settings(sinusoidal: Path) -> list[tuple[str, Path, list[str]]]:
-    pocket = HERE / "pocket.gguf"
+    pocket = MODELS / "pocket.gguf"
     return [
         ("ALiBi, all keys", pocket, []),
         ("ALiBi, a ring for each head", pocket, ["--ring", "2^-24"]),
@@ -83,11 +82,11 @@ def draw(results, out: Path):
 def by_hand(args, printed: str, text: Path) -> str:
     """The first row as a command of the page, which `tests/docs/run` runs."""
     lengths = ",".join(map(str, args.lengths))
-    printed = printed.replace(str(HERE), "models").replace(str(text), "valid.txt").strip()
-    return f"""What the first row counts, and with which options:
+    printed = printed.replace(str(MODELS), "models").replace(str(text), "valid.txt").strip()
+    return f"""The first row comes from these commands:
 
 ```console
-$ docs/documents.py {args.corpus.name} > valid.txt
+$ measure/documents.py {args.corpus.name} > valid.txt
 $ nearfield perplexity models/pocket.gguf -f valid.txt --special --all --kv f16 --max-tokens {args.tokens} --ctx {lengths}
 {printed}
 ```"""
@@ -123,9 +122,11 @@ def main():
     draw(results, args.out / "extrapolation.svg")
     (args.out / "extrapolation.md").write_text(f"""# Train short, test long
 
-Perplexity of the first {args.tokens} tokens of `{args.corpus.name}`, in pieces of each length that do not overlap, of two models of the same shape and recipe,
-trained on windows of 256 tokens: the pocket model, and its twin with sinusoidal positions ([models/README.md](../models/README.md); Press et al. 2021, figures 1 and 4).
-Written by `models/extrapolate.py`.
+How perplexity changes beyond the length of the training, with ALiBi and with sinusoidal positions. `measure/extrapolate.py` writes this page.
+
+Two models of the same shape and recipe were trained on windows of 256 tokens: the pocket model, and its twin with sinusoidal positions
+([models/README.md](../models/README.md); Press et al. 2021, figures 1 and 4). The figure is the perplexity of the first {args.tokens} tokens of `{args.corpus.name}`, in pieces of each
+length that do not overlap.
 
 ![Perplexity by length](extrapolation.svg)
 
