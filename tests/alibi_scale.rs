@@ -65,7 +65,7 @@ fn a_switch_there_and_back_leaves_no_trace() {
     let (before, after) = tokens.split_at(100);
     for kv in [KvType::F32, KvType::Q8_0] {
         for scale in &SCALES[1..] {
-            // It begins with one scale and goes on with another.
+            // The text begins with one scale and continues with another.
             let want = whole(kv, 64).session(file.bytes(), |session| {
                 let first = logits(session, before);
                 set(session, *scale);
@@ -73,7 +73,7 @@ fn a_switch_there_and_back_leaves_no_trace() {
             });
             let got = whole(kv, 16).session(file.bytes(), |session| {
                 let first = logits(session, before);
-                // What is tried with the new scale is taken back, with the old one in between.
+                // Tokens run with the new scale are taken back, with the old scale in between.
                 set(session, *scale);
                 let tried = logits(session, after);
                 set(session, AlibiScale::Model);

@@ -1,4 +1,4 @@
-//! What a board does at compile time: the shape of its model and the size of its arena, as constants.
+//! Constants that a board computes at compile time: the shape of its model and the size of its arena.
 
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{Arena, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig, Shape, kernels};
@@ -19,7 +19,7 @@ const PLAN: MemoryPlan = match MemoryPlan::new(&SHAPE, &CONFIG) {
     Err(_) => panic!("no plan"),
 };
 
-/// What a part with 256 KiB of RAM and 1 MiB of flash has left for the model.
+/// Memory that a part with 256 KiB of RAM and 1 MiB of flash has left for the model.
 const RAM_BUDGET: usize = 192 * 1024;
 const FLASH_BUDGET: usize = 640 * 1024;
 

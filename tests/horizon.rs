@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 const EPS: f32 = SessionConfig::HORIZON_EPS;
-/// Its logarithm to base 2.
+/// Logarithm of `EPS` to base 2.
 const LOG_EPS: i32 = -24;
 /// Largest difference over the spread of the logits that the horizon may make.
 const BOUND: f64 = 1e-5;
@@ -100,7 +100,7 @@ fn logits_of_other_biases_are_those_of_the_full_walk() {
     }
 }
 
-/// What `BOUND` must notice: a horizon that leaves out what can be seen.
+/// A horizon that leaves out keys that count must fail `BOUND`.
 #[test]
 fn a_larger_epsilon_fails_the_bound() {
     let spec = Spec { n_head_kv: 2, ..MPT };
@@ -146,7 +146,7 @@ fn an_old_key_with_a_large_norm_is_visited() {
     assert!(10 * forgotten.visited[0] < forgotten.held, "without it the walk is short");
 }
 
-/// What one walk saw, as it was given to the kernels.
+/// One walk as the kernels were asked for it.
 struct Walked {
     query: Vec<f64>,
     scale: f64,

@@ -20,7 +20,7 @@ use half::f16;
 use nearfield::kernels::{Activations, ColumnsMut, KV_BLOCK, Kernels, KvBlock, KvRows, Matrix, Query, Walk, best};
 use nearfield::{AlibiScale, KvType, Ring, SessionConfig, TextState};
 
-/// How long the keys of tokens 0, 1, 2 and 3 are, over that of token 1.
+/// Norms of the keys of tokens 0, 1, 2 and 3, over that of token 1.
 const LENGTHS: [f32; 4] = [0.0, 1.0, 1.25, 0.6];
 const NONE: u32 = 0;
 const KEY: u32 = 1;
@@ -29,7 +29,7 @@ const SHORT: u32 = 3;
 
 /// Bound over what is left out, up to which they count as equal.
 const TIGHT: f64 = 1.05;
-/// What epsilon is, over what would be left out, where a walk must go on, and where it must end if the bound is tight.
+/// Factors from the share left out to an epsilon: one where a walk must go on, one where it must end if the bound is tight.
 const TOO_LITTLE: f64 = 0.999;
 const ENOUGH: f64 = 1.08;
 
@@ -61,7 +61,7 @@ impl Sum {
         Self { max, sum: of(self) + of(other) }
     }
 
-    /// How often this is in the other.
+    /// Ratio of this sum to another.
     fn over(self, other: Self) -> f64 {
         self.sum * (self.max - other.max).exp() / other.sum
     }
@@ -70,7 +70,7 @@ impl Sum {
 /// One query of one head.
 #[derive(Clone, Debug)]
 struct Walked {
-    /// Its position, on each side; a decoder has one.
+    /// Position of the query, on each side; a decoder has one side.
     pos: Vec<usize>,
     slope: f64,
     /// `|q| * scale`
@@ -81,14 +81,14 @@ struct Walked {
 /// Of the key at a position, for heads of a slope (as bits): the largest norm.
 type Norms = HashMap<(u64, usize), f64>;
 
-/// This machine's kernels, but that they remember the walks of one layer, and how long each position's key is.
+/// Kernels of this machine that also record the walks of one layer, and the norm of each position's key.
 struct Recorder {
     kernels: &'static dyn Kernels,
     walks: Mutex<Vec<Walked>>,
     /// By where the walk gathers its values: the walk that is on its way.
     current: Mutex<HashMap<usize, usize>>,
     norms: Mutex<Norms>,
-    /// Whether to look at the keys, or only at which blocks are visited.
+    /// True if keys are looked at; false if only the visited blocks are.
     looks: bool,
 }
 
@@ -179,9 +179,9 @@ fn keys(rows: KvRows<'_>, width: usize) -> Vec<Vec<f64>> {
 /// The end of a walk that was, or might have been.
 #[derive(Clone, Copy, Debug)]
 struct End {
-    /// What all keys behind it on its side would add to the denominator, over what is in it.
+    /// Sum that all keys behind it on its side would add to the denominator, over the denominator.
     left_out: f64,
-    /// What the bound says of that.
+    /// Bound on `left_out` that the horizon uses.
     bound: f64,
 }
 
@@ -347,7 +347,7 @@ fn embed(tensors: &mut [Tensor], width: usize) {
     }
 }
 
-/// How long keys of the second KV head are, over those of the first.
+/// Norm of the keys of the second KV head, over that of the first.
 const SECOND: f32 = 0.75;
 
 /// A decoder of one layer with four query heads and two KV heads. Its queries are all the same, and its keys the first column of
@@ -357,7 +357,7 @@ struct Decoder {
     head_dim: usize,
     /// `q · k * scale` of a key of length 1.
     score: f32,
-    /// These two make the slopes.
+    /// Source of the slopes, with `factor`.
     max_alibi_bias: f32,
     factor: f32,
 }

@@ -19,7 +19,7 @@ const BOUND: f64 = 2e-5;
 const SPEC: Spec =
     Spec { n_head: 2, n_head_kv: 2, n_layer: 1, n_ff: 16, max_alibi_bias: Some(14.0), sharpness: 6.0, ..MPT };
 const N_TOKENS: usize = 66_300;
-/// How many of the last positions are compared.
+/// Number of last positions that are compared.
 const N_LAST: usize = 24;
 
 /// Kernels that can be told to leave attention out.
@@ -110,7 +110,7 @@ fn logits_past_distance_65520_are_those_of_the_literal_forward_pass() {
     assert!(found.of_spread < BOUND, "{found}");
     assert!(horizon.visited[0] * 10 < held, "the steep head stops early: {:?} of {held}", horizon.visited);
 
-    // What the bound must notice.
+    // Errors that the bound must notice.
     let broken = [
         ("as f16, infinite from 65,520 on", want(|d| f16::from_f64(d as f64).to_f64())),
         ("of 16 bits", want(|d| f64::from(d as u16))),

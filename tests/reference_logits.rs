@@ -22,7 +22,7 @@ fn difference_of_file(model: &Tiny, file: &File, kv: KvType) -> Difference {
     difference(&reference(model.name), &got, N_VOCAB)
 }
 
-/// How far a model may be from the reference.
+/// Largest distance of a model's logits from the reference.
 struct Bound {
     weights: &'static str,
     kv: KvType,

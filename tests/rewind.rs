@@ -10,7 +10,7 @@ use nearfield::{KvType, RewindError, Ring, Session, SessionConfig};
 
 const SPEC: Spec = Spec { n_head_kv: 2, max_alibi_bias: Some(4.0), ..MPT };
 const N_TOKENS: usize = 330;
-/// What is run and taken back is this token, over and over.
+/// Token that is run and taken back, over and over.
 const LOUD: u32 = 0;
 
 /// A model whose token [`LOUD`] has keys a hundred times as long as those of the others, in its first layer.
@@ -152,7 +152,7 @@ fn what_lies_ahead_or_is_forgotten_cannot_be_reached() {
     }
 }
 
-/// What was counted stays counted.
+/// Keys visited stay counted when their tokens are taken back.
 #[test]
 fn keys_of_tokens_taken_back_stay_counted() {
     let (file, tokens) = (file(), tokens());

@@ -63,7 +63,7 @@ fn assert_same(what: &str, want: &Rest, got: &Rest) {
     assert!(want.2 == got.2, "{what}: another snapshot at the end");
 }
 
-/// What follows after `n` tokens in one session, and in `goes_on` behind a snapshot that `writes` made.
+/// Compares the text after `n` tokens in one session with the text in `goes_on` behind a snapshot that `writes` made.
 fn assert_goes_on(what: &str, writes: Setup<'_>, goes_on: Setup<'_>, file: &File, tokens: &[u32], n: usize) {
     let want = goes_on.session(file.bytes(), |session| {
         run_to(session, tokens, n);
@@ -120,7 +120,7 @@ fn rings_and_sinks_go_on() {
     }
 }
 
-/// What a full cache wrote serves any ring and any sinks; a longer ring serves a shorter one. In a single layer keys do not
+/// A snapshot of a full cache serves any ring and any sinks; one of a longer ring serves a shorter one. In a single layer keys do not
 /// depend on what their tokens saw, so the bits are those of the shorter ring.
 #[test]
 fn a_prefix_of_all_keys_serves_every_ring() {
@@ -520,6 +520,6 @@ fn hostile_numbers_are_harmless() {
             }
         }
     }
-    // What runs: the seed, the count of last tokens, sinks as told, zeros.
+    // Accepted changes are those of the seed, the count of last tokens, sinks as told, and zeros.
     assert!(n_refused > 300 && n_run > 100, "{n_refused} refused, {n_run} run");
 }

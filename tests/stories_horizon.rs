@@ -141,7 +141,7 @@ impl Kernels for Recorder {
         self.kernels.attend_block(block, scale, walks);
     }
 
-    // What takes time is done as fast as it can be; all else has the same bits.
+    // The methods that take time are handed on, to be fast; all others have the same bits by default.
 
     fn name(&self) -> &'static str {
         self.kernels.name()

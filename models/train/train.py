@@ -102,7 +102,7 @@ class Validation:
 
 
 class Run:
-    """What a checkpoint holds: the weights, the optimizers, and how far the budget is spent."""
+    """Contents of a checkpoint: the weights, the optimizers, and how far the budget is spent."""
 
     def __init__(self, args):
         self.path, self.shape = args.out / "checkpoint.pt", args.shape

@@ -1,4 +1,4 @@
-//! How far logits are from where they should be.
+//! Distance of logits from a reference.
 
 use std::fmt;
 

@@ -115,7 +115,7 @@ impl Spec {
         shapes
     }
 
-    /// What goes into a file, the matrices in one weight type.
+    /// Parts of a GGUF file of this model, with its matrices in one weight type.
     pub fn parts(&self, weight_type: &str) -> Parts {
         self.parts_of(&self.tensors(), weight_type)
     }
@@ -159,7 +159,7 @@ impl Spec {
     }
 }
 
-/// How far a key is for a query, by their positions.
+/// Distance of a query from a key, from their positions.
 pub type Distance = fn(usize, usize) -> f64;
 
 /// The forward pass, and what a test may change in it to see that the change shows.
@@ -167,7 +167,7 @@ pub struct Literal {
     spec: Spec,
     tensors: HashMap<String, Vec<f64>>,
     slopes: Vec<f64>,
-    /// What is multiplied with the slope; infinite where a query does not see a key.
+    /// Factor of the slope; infinite where a query does not see a key.
     pub distance: Distance,
 }
 
@@ -267,7 +267,7 @@ impl Literal {
     }
 }
 
-/// How an encoder runs.
+/// Settings of an encoder's run.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
     pub config: EncoderConfig,

@@ -15,13 +15,13 @@ pub struct Literal {
     pub spec: Spec,
     tensors: HashMap<String, Vec<f64>>,
     slopes: Vec<f64>,
-    /// What is multiplied with the slope, for two positions this far from each other.
+    /// Factor of the slope, for two positions at this distance.
     pub distance: fn(usize) -> f64,
     /// GELU with erf instead of tanh.
     pub exact_gelu: bool,
     /// Slope, position of the key and their product rounded to bfloat16.
     pub bf16: bool,
-    /// What all slopes are multiplied with.
+    /// Factor of all slopes.
     pub slope_scale: f64,
     pub norm_eps: f64,
 }

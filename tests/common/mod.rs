@@ -1,4 +1,4 @@
-//! What the tests that cross the modules share. A test target uses it by `mod common;`.
+//! Code shared by the tests that cross the modules. A test target uses it by `mod common;`.
 #![allow(dead_code)] // each test target uses a part
 
 pub mod compare;

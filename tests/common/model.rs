@@ -83,7 +83,7 @@ impl Spec {
         self.n_head_kv * self.head_dim
     }
 
-    /// Whether the feed-forward has a gate.
+    /// True if the feed-forward has a gate.
     pub fn is_gated(&self) -> bool {
         matches!(self.arch, "baichuan" | "refact" | "jais")
     }
@@ -186,7 +186,7 @@ impl Spec {
         std::iter::once(architecture).chain(prefixed).collect()
     }
 
-    /// What goes into a file of these tensors, the matrices in one weight type.
+    /// Parts of a GGUF file with these tensors, the matrices in one weight type.
     pub fn parts_of(&self, tensors: &[Tensor], weight_type: &str) -> Parts {
         let (matrix, vector) = (quantize::by_name(weight_type), quantize::by_name("F32"));
         let stored = |tensor: &Tensor| {
@@ -214,7 +214,7 @@ impl Spec {
     }
 }
 
-/// What goes into a GGUF file, to be changed before it does.
+/// Parts of a GGUF file, which a test may change before it is written.
 #[derive(Clone, Debug)]
 pub struct Parts {
     pub version: u32,

@@ -6,7 +6,7 @@ use nearfield::{
     SessionConfig, TextState,
 };
 
-/// How a session runs.
+/// Settings of a session's run.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
     pub config: SessionConfig,

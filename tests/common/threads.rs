@@ -2,7 +2,7 @@
 
 use nearfield::Executor;
 
-/// This many workers.
+/// Executor with a number of workers: the caller, and new threads in every step.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads(pub usize);
 

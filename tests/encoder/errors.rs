@@ -1,4 +1,4 @@
-//! What encoders refuse, and in which words.
+//! Inputs that encoders refuse, and the words of the errors.
 
 use nearfield::kernels::best;
 use nearfield::{
@@ -111,7 +111,7 @@ fn files() {
         let error = load(code.parts("F32").without(name));
         assert_eq!(error.to_string(), format!("the tensor {name} is missing"));
     }
-    // What only decoders have is not quietly left out, nor the other way round.
+    // A tensor that only decoders have is refused in an encoder's file, and the other way round.
     let mut parts = JINA.parts("F32");
     parts.tensors.push(code.parts("F32").tensor("blk.0.attn_norm_2.weight").clone());
     parts.tensors.last_mut().unwrap().name = "blk.0.attn_norm.weight".into();

@@ -9,7 +9,7 @@ use crate::common::threads::Threads;
 /// One layer, 8 heads with slopes from 1/2 to 1/256.
 const LONG: Spec = Spec { n_layer: 1, n_ff: 32, sharpness: 2.0, ..JINA };
 
-/// What is left out is less than a float's rounding, and steep heads leave out nearly everything.
+/// The keys left out add less than a float's rounding, and steep heads leave out nearly all.
 #[test]
 fn keys_beyond_the_horizon_do_not_count() {
     let (file, n) = (LONG.file("F32"), 8192);

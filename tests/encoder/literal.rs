@@ -5,7 +5,7 @@ use nearfield::{Encoder, Pooling, SessionConfig};
 use crate::common::compare::{Difference, difference};
 use crate::common::encoder::{Distance, JINA, Literal, Setup, Spec, rows};
 
-/// What f32 may lose, of the spread of a row.
+/// Difference that f32 may make, over the spread of a row.
 const BOUND: f64 = 1e-5;
 
 const CASES: [(&str, Spec); 7] = [
@@ -38,7 +38,7 @@ fn rows_of_every_shape() {
     }
 }
 
-/// What is wrong by a key, a side or the bias is far above the bound.
+/// An error of one key, of a side or of the bias is far above the bound.
 #[test]
 fn a_wrong_distance_shows() {
     let wrong: [(&str, Distance); 5] = [

@@ -16,7 +16,7 @@ pub fn reference(model: &str) -> Vec<f32> {
     npy[10 + header_len..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
-/// How far logits are from the reference.
+/// Distance of logits from the reference.
 #[derive(Debug)]
 pub struct Difference {
     pub max_abs: f64,

@@ -29,7 +29,7 @@ fn one_row_of_logits_for_each_prompt_token() {
     }
 }
 
-/// What `blocks.txt` quantizes: spreads that differ between sub-blocks, values of one sign, zeros alone, one number repeated.
+/// Numbers in `blocks.txt`: spreads that differ between sub-blocks, values of one sign, zeros alone, one number repeated.
 fn block_values() -> Vec<f32> {
     let spread: Vec<f32> = weights::bell("blocks")
         .take(1024)

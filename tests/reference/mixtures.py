@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which types llama.cpp's mixtures give to which tensors: writes mixtures.txt.
+"""Types that llama.cpp's mixtures give to each tensor: writes mixtures.txt.
 
 Models of zeros, for the names and the widths alone. A line: model, type of file, tensor without its layer, and the layers' types with their numbers.
 """

@@ -6,7 +6,7 @@ use super::quantize_iq4::*;
 use super::quantize_k::*;
 use half::{bf16, f16};
 
-/// How GGUF stores a tensor.
+/// A weight type of GGUF.
 pub struct Type {
     pub name: &'static str,
     /// `ggml_type`.

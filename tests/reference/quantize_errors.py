@@ -44,7 +44,7 @@ NAMES = ("normal", "laplace", "outliers", "shifted", "trained")
 
 
 def importances(name, n_cols):
-    """What each column counts, f32 [n_cols]."""
+    """Importance of each column, f32 [n_cols]."""
     def bell(part):
         return models.bell(f"importance/{name}/{part}", (n_cols,)).astype(np.float32)
     match name:
@@ -62,7 +62,7 @@ IMPORTANCES = ("mild", "wide", "peaks")
 
 
 def by_llama(x, kind, importance=None):
-    """What llama.cpp's blocks of `x` stand for."""
+    """Numbers that llama.cpp's blocks of `x` stand for."""
     library = ctypes.CDLL(os.path.join(os.path.dirname(llama_cpp.__file__), "lib", "libggml-base.so"))
     quantize = library.ggml_quantize_chunk
     quantize.restype = ctypes.c_size_t

@@ -115,7 +115,7 @@ fn token(text: &str, flags: [bool; 4]) -> Added {
     (text.into(), lstrip, rstrip, single_word, normalized, false)
 }
 
-/// Those of the issue. The ids are those of `tokenizers` 0.23.
+/// White space, whole words and capitals. The ids are those of `tokenizers` 0.23.
 #[test]
 fn white_space_words_and_capitals() {
     let letters = |letters: &str| Base { tokens: letters.chars().map(String::from).collect(), merges: vec![] };

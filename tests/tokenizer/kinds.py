@@ -19,7 +19,7 @@ RULES = [("Ａ", "A"), ("ﬁ", "fi"), ("½", "1⁄2"), ("①", "1"), ("\u200b", 
 
 @dataclass
 class Words:
-    """What a GGUF file holds, and `encode`, the reference: text to ids."""
+    """Contents of a GGUF file, and `encode`, the reference: text to ids."""
     model: str
     tokens: list
     types: list

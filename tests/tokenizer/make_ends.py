@@ -86,7 +86,7 @@ IDS = {
     "bert": {"cls_token_id": 2, "seperator_token_id": 3, "unknown_token_id": 1},
     "gpt2": {"bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "seperator_token_id": 2, "unknown_token_id": 3},
 }
-# What converters wrote before `SpecialVocab` looked at the post-processor.
+# Settings that converters wrote before `SpecialVocab` looked at the post-processor.
 OLDER = [
     ("older: two flags", {"add_bos_token": True, "add_eos_token": True}),
     ("older: the separator alone", {"add_sep_token": True}),

@@ -1,4 +1,4 @@
-//! What holds for every vocabulary and every text.
+//! Properties that hold for every vocabulary and every text.
 
 use std::collections::HashMap;
 
@@ -96,7 +96,7 @@ fn large_vocabularies_merge_as_in_a_literal_bpe() {
     }
 }
 
-/// What the index takes on a microcontroller and for BLOOM.
+/// Bytes of the index on a microcontroller and for BLOOM.
 #[test]
 fn the_index_is_small() {
     for (n_tokens, n_merges, n_bytes) in

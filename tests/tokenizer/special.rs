@@ -171,7 +171,7 @@ fn a_byte_without_a_token_is_left_out_and_counted() {
                     t.encode_counted(text, EncodeOptions::default(), &mut out).unwrap();
                 (out[..n_tokens].to_vec(), n_skipped)
             };
-            // What is left are neighbors, as in Hugging Face's `tokenizers`.
+            // The remaining tokens are neighbours, as in Hugging Face's `tokenizers`.
             assert_eq!(counted("acb"), (vec![t.find("ab").unwrap()], 1));
             assert_eq!(counted("c"), (vec![], 1));
             assert_eq!(counted("cab ccc"), (vec![t.find("ab").unwrap(), t.find("Ġ").unwrap()], 4));

@@ -31,7 +31,7 @@ class Vocab:
     merges: list        # "left right"
 
     def spells(self, text):
-        """Whether every byte has a token. The published MPT and Refact vocabularies lack some (Refact the F1 of U+40000 to U+7FFFF)."""
+        """True if every byte has a token. The published MPT and Refact vocabularies lack some (Refact the F1 of U+40000 to U+7FFFF)."""
         letters = "".join(piece for piece, _ in BYTES.pre_tokenize_str(text))
         return set(letters) <= self.letters
 

@@ -64,7 +64,7 @@ impl Words {
     /// Builds a tokenizer in exactly the memory that it asks for, and hands it over.
     pub fn with<R>(&self, use_it: impl FnOnce(&Tokenizer<'_, '_>) -> R) -> Result<R, TokenizerError> {
         let n_bytes = Tokenizer::index_bytes(self.tokens.len(), self.merges.len()).unwrap_or(0);
-        // What the memory held before must not matter.
+        // Garbage in the memory before must not matter.
         let mut lines = vec![garbage(); n_bytes / Line::BYTES];
         self.with_vocab(|vocab| Tokenizer::new(vocab, &mut Arena::new(&mut lines)).map(|tokenizer| use_it(&tokenizer)))
     }

@@ -1,5 +1,5 @@
-//! What the build scripts of all firmwares do: the board's memory map is put where the linker looks, and the model's
-//! checksum, the types of its weights, its tokenizer's index and the beginning of a text go where `nearfield_boards::image!` finds them.
+//! Build script of all firmwares: puts the board's memory map where the linker looks, and the model's checksum, the types of
+//! its weights, its tokenizer's index and the beginning of a text where `nearfield_boards::image!` finds them.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
-//! What all Cortex-M boards share: the stack's high-water mark, and marks for a counter of instructions.
+//! Parts that all Cortex-M boards share: the stack's high-water mark, and marks for a counter of instructions.
 #![no_std]
 
 use nearfield_boards::StackUse;
 
-/// What `cortex-m-rt` paints the stack with before `main` (its feature `paint-stack`).
+/// Word that `cortex-m-rt` paints the stack with before `main` (its feature `paint-stack`).
 const PAINT: u32 = 0xcccc_cccc;
 
 unsafe extern "C" {
@@ -13,7 +13,7 @@ unsafe extern "C" {
     static _stack_start: u32;
 }
 
-/// How much of the stack was ever used: what is no longer as it was painted.
+/// Bytes of the stack that were ever used, found as those that no longer hold [`PAINT`].
 pub fn stack_use() -> StackUse {
     let (end, start) = (&raw const _stack_end, &raw const _stack_start);
     let n_words = (start as usize - end as usize) / size_of::<u32>();

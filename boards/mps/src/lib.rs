@@ -22,8 +22,8 @@ pub const CONFIG: SessionConfig = SessionConfig {
     ..SessionConfig::DEFAULT
 };
 
-/// What every emulated board tells: the same as `nearfield run models/pocket.gguf PROMPT -n 64 --seed 1 --kv q8_0`. The variable
-/// `NEARFIELD_PROMPT` makes it begin otherwise.
+/// Prompt of every emulated board, whose text is that of `nearfield run models/pocket.gguf PROMPT -n 64 --seed 1 --kv q8_0`.
+/// The variable `NEARFIELD_PROMPT` replaces it.
 const PROMPT: &str = match option_env!("NEARFIELD_PROMPT") {
     Some(prompt) => prompt,
     None => "Once upon a time",

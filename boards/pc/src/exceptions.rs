@@ -43,7 +43,7 @@ pub fn catch() {
     unsafe { asm!("lidt [{}]", in(reg) &raw const pointer, options(readonly, nostack, preserves_flags)) };
 }
 
-/// What `boot.s` and the processor leave on the stack.
+/// Stack as `boot.s` and the processor leave it.
 #[repr(C)]
 struct Frame {
     number: u64,

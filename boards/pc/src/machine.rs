@@ -56,7 +56,7 @@ impl Board for Pc {
     }
 }
 
-/// What was written to the boot sector's place for it, for this start.
+/// Arguments of this start, which the runner wrote to their place in the boot sector.
 pub fn arguments() -> &'static str {
     unsafe extern "C" {
         #[link_name = "arguments"]

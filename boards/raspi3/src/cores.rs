@@ -11,7 +11,7 @@ const N_CORES: usize = 4;
 /// Where the Pi's firmware lets core `n` wait: it jumps to the address it finds at `SPIN_TABLE + 8 n`.
 const SPIN_TABLE: usize = 0xd8;
 
-/// What one step's helpers are to call.
+/// Function that the helpers of one step call.
 type Work<'w> = &'w (dyn Fn() + Sync);
 
 /// The step's [`Work`], on core 0's stack while `run` is there.
@@ -50,7 +50,7 @@ impl Cores {
     }
 }
 
-/// What a helper does for ever.
+/// Loop of a helper core: waits for a step, works, and waits again.
 pub fn help() -> ! {
     DONE.fetch_add(1, Ordering::Release);
     let mut seen = 0;

@@ -1,4 +1,4 @@
-"""What the families' modules share: weights drawn by name, prompts, the literal pieces of a decoder."""
+"""Code that the families' modules share: weights drawn by name, prompts, the literal pieces of a decoder."""
 from collections.abc import Callable
 from dataclasses import dataclass
 import math

@@ -1,4 +1,4 @@
-"""What the encoders share: documents, attention to both sides, a mean of rows, the parts of a BERT."""
+"""Code that the encoders share: documents, attention to both sides, a mean of rows, the parts of a BERT."""
 import numpy as np
 from .common import generator, heads, layer_norm, norm, prompts, slopes, weight
 

@@ -1,4 +1,4 @@
-//! What is done to bytes of which nothing is known. Fuzz targets and ordinary tests call the same functions.
+//! Checks of arbitrary bytes. Fuzz targets and ordinary tests call the same functions.
 //!
 //! Each returns normally for any input. A panic, a read outside the input, or bits that differ between ISAs is a finding.
 
@@ -53,7 +53,7 @@ pub fn gguf(data: &[u8]) {
     }
 }
 
-/// Whether both are the same value, which need not be a number.
+/// True if both are the same value; NaN equals NaN.
 fn is_same(a: Option<Value<'_>>, b: Option<Value<'_>>) -> bool {
     let is_nan = |value: Option<Value<'_>>| value.and_then(Value::as_f32).is_some_and(f32::is_nan);
     a == b || is_nan(a) && is_nan(b)
@@ -232,7 +232,7 @@ fn round_trip(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions
     assert!(!is_as_it_stands || n_skipped <= text.len());
     let bytes = |&token: &u32| tokenizer.bytes(token).expect("a token");
     let text_tokens = &tokens[usize::from(options.add_bos)..tokens.len() - usize::from(options.add_eos)];
-    // What a file calls unused or special and yet merges to is spelled as nothing, or as it is.
+    // Tokens that a file calls unused or special, and yet merges to, are spelled as nothing or as they are.
     let is_normal = |&token: &u32| tokenizer.token_type(token) == Ok(TokenType::Normal);
     let is_exact = is_as_it_stands && n_skipped == 0;
     if is_exact && text_tokens.iter().all(is_normal) {
