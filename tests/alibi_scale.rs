@@ -1,4 +1,4 @@
-//! Slopes that are scaled as a text runs: from there on it is as if they had always been so, over the keys that there are.
+//! Slopes that change while a text runs: from then on, the stored keys are read as if the slopes had always been the new ones.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn setup(kv: KvType, n_batch: usize) -> Setup<'static> {
     Setup { config: SessionConfig { n_sinks: 2, ring: Ring::Keys(128), ..setup.config }, ..setup }
 }
 
-/// All keys are kept.
+/// Setup that keeps all keys.
 fn whole(kv: KvType, n_batch: usize) -> Setup<'static> {
     let setup = setup(kv, n_batch);
     Setup { config: SessionConfig { ring: Ring::Full, ..setup.config }, ..setup }
@@ -26,8 +26,8 @@ fn set(session: &mut Session<'_, '_, '_>, scale: AlibiScale) {
     session.set_alibi_scale(scale).expect("there is such a scale");
 }
 
-/// With one layer, keys and values do not depend on the slopes: after a switch the cache is that of a session which had the new
-/// scale from the beginning, and so is all that follows, and back.
+/// With one layer, keys and values do not depend on the slopes. After a switch the cache, and the text that follows, are those of
+/// a session that had the new scale from the beginning; the same holds for the switch back.
 #[test]
 fn after_a_switch_it_is_as_if_it_had_always_been_so() {
     let spec = Spec { n_layer: 1, n_head_kv: 2, ..MPT };
@@ -37,7 +37,7 @@ fn after_a_switch_it_is_as_if_it_had_always_been_so() {
         for pair in want.windows(2) {
             assert_ne!(pair[0][150], pair[1][150], "{kv}: the scales show");
         }
-        // Chunks of other sizes than the switches, and at last token by token.
+        // Chunks of other sizes than the distance of the switches, then single tokens.
         for (n_batch, step) in [(64, 37), (7, 40), (1, 1)] {
             let got = setup(kv, n_batch).session(file.bytes(), |session| {
                 let mut rows = vec![];
@@ -56,8 +56,8 @@ fn after_a_switch_it_is_as_if_it_had_always_been_so() {
     }
 }
 
-/// In deeper layers the keys are of what earlier layers saw: two sessions with the same past go on the same, whether one of them
-/// went there and back in between or not.
+/// In deeper layers keys depend on what earlier layers saw. Two sessions with the same past continue alike, even if one of them
+/// switched the scale and back in between.
 #[test]
 fn a_switch_there_and_back_leaves_no_trace() {
     let spec = Spec { n_layer: 3, n_head_kv: 2, ..MPT };
@@ -115,7 +115,7 @@ fn a_scale_that_is_none_is_refused_and_changes_nothing() {
     assert_same_bits("after errors", &setup.logits(file.bytes(), &tokens), &got);
 }
 
-/// The ends of what is accepted: no NaN comes of them, and the flattest sees all keys as near.
+/// The extreme scales that are accepted give no NaN, and with the flattest all keys count alike.
 #[test]
 fn slopes_of_any_size_have_finite_logits() {
     let (file, tokens) = (MPT.file("F32"), MPT.tokens(N_TOKENS));
@@ -127,7 +127,7 @@ fn slopes_of_any_size_have_finite_logits() {
     let none = Spec { max_alibi_bias: Some(0.0), ..MPT }.file_of(&MPT.tensors(), "F32");
     let unbiased = Setup::default().logits(none.bytes(), &tokens);
     assert_same_bits("no bias", &unbiased, &flat);
-    // Nothing but its own key is left to each query.
+    // Each query sees its own key alone.
     assert_same_bits("its own key", &Setup::default().logits(file.bytes(), &tokens[..1]), &steep[..1]);
     assert!(
         Setup::default().with_scale(AlibiScale::Trained(usize::MAX)).logits(file.bytes(), &tokens).len() == N_TOKENS

@@ -1,4 +1,4 @@
-//! The same bits, however a text is run: on every ISA, with any number of workers, in any chunks, from any form of the file.
+//! Equal bits for every way to run a text: on each ISA, with any number of workers, in any chunks, from any layout of the file.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::threads::Threads;
 use nearfield::kernels::{available, scalar};
 use nearfield::{AlibiScale, Executor, Inline, KvType, KvTypes, Session, SessionConfig};
 
-/// More than two blocks of keys, more than a chunk of 64, and no multiple of anything.
+/// Length of a text: more than two blocks of keys, more than a chunk of 64, and a multiple of neither.
 const N_TOKENS: usize = 77;
 
 /// The plainest way to run: scalar kernels, one worker, all tokens at once.
@@ -64,7 +64,7 @@ fn spec_for(ty: &Type, n_head: usize) -> Spec {
 fn every_weight_type(n_head: usize) {
     for ty in &TYPES {
         let spec = spec_for(ty, n_head);
-        // The widest ones have to do with one block of keys and a bit.
+        // The widest models get little more than one block of keys.
         let tokens = spec.tokens(if spec.n_embd() > 256 { 34 } else { N_TOKENS });
         let file = spec.file(ty.name);
         for kv in KvType::ALL {
@@ -154,7 +154,7 @@ fn every_variant_of_a_model() {
     }
 }
 
-/// The walk's end is part of the bits: where it ends must not depend on how the text is run.
+/// The end of a walk is part of the bits and must not depend on how the text is run.
 #[test]
 fn with_a_horizon_too() {
     let spec = Spec { max_alibi_bias: Some(4.0), n_head_kv: 2, ..MPT };
@@ -237,7 +237,7 @@ fn a_tied_output_has_the_bits_of_a_copy() {
     assert_same_bits("untied", &run(&MPT.file("Q8_0")), &run(&MPT.file_of(&tensors, "Q8_0")));
 }
 
-/// Also its walks end where they did: nothing of the old text's keys is left.
+/// After a reset the walks end where they did in a new session: no key of the old text is left.
 #[test]
 fn a_session_that_was_reset_is_new() {
     // Keys of the first text are much larger than those of the second.
@@ -247,7 +247,7 @@ fn a_session_that_was_reset_is_new() {
     for (row, is_large) in
         tensors[0].data.chunks_exact_mut(spec.n_embd()).zip((0..).map(|token| large.contains(&token)))
     {
-        // A norm does not see the size of a row, but how much of it lies in one column.
+        // A norm removes the size of a row, but keeps the share of one column in it.
         row[0] = if is_large { 30.0 } else { 0.0 };
     }
     let file = spec.file_of(&tensors, "F16");
@@ -297,8 +297,8 @@ fn later_tokens_leave_earlier_logits_alone() {
     assert_ne!(want[50], got[50], "the change shows");
 }
 
-/// ALiBi knows distances, not positions: behind any text that lies so far back that all heads have forgotten it, a text
-/// has the same bits, if the blocks of keys are cut at the same places.
+/// ALiBi knows distances, not positions. A text has the same bits behind any other text that is so far back that all heads have
+/// forgotten it, if the blocks of keys are cut at the same places.
 #[test]
 fn a_shift_by_whole_blocks_keeps_the_bits() {
     // The flattest slope is 1/2: beyond 2 * (87.3 + the largest score) a key adds exactly nothing, in each of two layers.
@@ -317,7 +317,7 @@ fn a_shift_by_whole_blocks_keeps_the_bits() {
     }
 }
 
-/// The test of these tests: a kernel that is wrong in one bit of one operation is seen.
+/// Test of these tests: they notice a kernel that is wrong in one bit of one operation.
 #[test]
 fn one_wrong_bit_is_seen() {
     struct OneBitOff;

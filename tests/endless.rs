@@ -1,4 +1,4 @@
-//! Texts without end, and sinks: the memory stays, and what is kept is what it would be in a text of the kept tokens alone.
+//! Texts without end, and sinks: memory stays the same, and the kept keys are those of a text of the kept tokens alone.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn endless(n_ctx: usize, n_sinks: usize) -> Setup<'static> {
     Setup { config: SessionConfig { endless: true, n_sinks, ..setup.config }, ..setup }
 }
 
-/// One layer: keys and values are those of their tokens alone.
+/// A model of one layer, whose keys and values depend on their own tokens alone.
 fn one_layer() -> (File, Vec<u32>) {
     let spec = Spec { n_layer: 1, n_head_kv: 2, ..MPT };
     (spec.file("Q8_0"), spec.tokens(600))
@@ -41,7 +41,7 @@ fn an_endless_text_is_its_newest_part() {
     }
 }
 
-/// Whole blocks of sinks are summed up as those of a text would be: to the bit.
+/// Whole blocks of sinks are summed like blocks of a text, to the bit.
 #[test]
 fn sinks_stand_right_behind_the_ring() {
     let (file, tokens) = one_layer();
@@ -57,7 +57,7 @@ fn sinks_stand_right_behind_the_ring() {
     }
 }
 
-/// A few sinks shift the blocks in which sums are made: the same but for rounding, and not what it is without them.
+/// A few sinks shift the blocks in which sums are made: the result is equal except for rounding, and differs from one without sinks.
 #[test]
 fn a_few_sinks_are_kept_too() {
     let (file, tokens) = one_layer();
@@ -106,7 +106,7 @@ fn the_bits_are_the_same_however_the_text_is_run() {
     }
 }
 
-/// The horizon may end a walk before the sinks, and then differs from a full walk by less than a float's rounding.
+/// The horizon may end a walk before the sinks; the result then differs from a full walk by less than a float's rounding.
 #[test]
 fn the_horizon_knows_of_the_sinks() {
     let spec = Spec { n_head_kv: 2, ..MPT };
@@ -140,7 +140,7 @@ fn the_memory_is_that_of_the_context_and_the_sinks() {
     let plan = |config: &SessionConfig| MemoryPlan::new(model.shape(), config);
     let ended = SessionConfig { endless: false, ..endless(256, 0).config };
     let (kv, norms) = (plan(&ended).expect("a plan").kv_cache, plan(&ended).expect("a plan").key_norms);
-    // Chunks of 5 tokens write over nothing that they still see.
+    // Chunks of 5 tokens overwrite no key that they still see.
     assert_eq!(plan(&endless(256, 0).config).expect("a plan").kv_cache, kv);
     assert_eq!(plan(&endless(256, 64).config).expect("a plan").kv_cache, kv + kv / 4);
     assert!(plan(&endless(256, 64).config).expect("a plan").key_norms > norms);
@@ -151,7 +151,7 @@ fn the_memory_is_that_of_the_context_and_the_sinks() {
         let config = SessionConfig { ring: Ring::Keys(keys), ..endless(256, 64).config };
         assert_eq!(plan(&config), plan(&endless(256, 64).config), "{keys}");
     }
-    // A text that is not endless ends, with sinks or without.
+    // Without `endless` a text ends at the context, with sinks or without.
     let setup = Setup::default().with_ctx(64);
     let setup = Setup { config: SessionConfig { n_sinks: 4, ..setup.config }, ..setup };
     setup.session(model_file.bytes(), |session| {

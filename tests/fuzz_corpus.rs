@@ -1,4 +1,4 @@
-//! The fuzz targets on the inputs they begin with, and on some thousands that are made of them.
+//! The fuzz targets on their seeds, and on some thousand inputs made from these.
 
 mod common;
 #[path = "fuzz/src/lib.rs"]
@@ -21,7 +21,7 @@ const TARGETS: [(&str, Target); 4] = [
     ("decode", targets::decode),
     ("snapshot", targets::snapshot),
 ];
-/// Of each seed: an interpreter takes its time.
+/// Changed inputs for each seed: few under an interpreter, which is slow.
 const N_MUTANTS: usize = if cfg!(miri) { 2 } else { 400 };
 
 fn folder(target: &str) -> PathBuf {
@@ -40,7 +40,7 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// The words of `words.dict`, as far as they are plain text.
+/// The words of `words.dict` that are plain text.
 fn words() -> Vec<Vec<u8>> {
     let lines = include_str!("fuzz/words.dict").lines();
     lines
@@ -49,13 +49,13 @@ fn words() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The input with some changes of the kinds that fuzzers make.
+/// A copy of the input with some changes, of the kinds that fuzzers make.
 fn mutant(input: &[u8], other: &[u8], words: &[Vec<u8>], label: &str) -> Vec<u8> {
     let mut draw = random(label);
     let mut below = |n: usize| (draw.next().expect("endless") % n.max(1) as u64) as usize;
     let mut bytes = input.to_vec();
     for _ in 0..1 + below(6) {
-        // Mostly in the tables, which come first.
+        // Mostly in the tables, at the beginning.
         let end = if below(4) == 0 { bytes.len() } else { bytes.len().min(1500) };
         let at = below(end);
         let n = (1 + below(16)).min(bytes.len() - at);
@@ -101,7 +101,7 @@ fn seeds_and_what_is_made_of_them_are_no_findings() {
     }
 }
 
-/// The seeds of `decode` run: they reach what is behind the checks.
+/// The seeds of `decode` pass all checks and run.
 #[test]
 fn seeds_are_models() {
     for (file, seed) in seeds("decode") {
@@ -129,7 +129,7 @@ fn wide(weights: &str) -> Parts {
     for name in ["token_embd.weight", "blk.0.ffn_up.weight"] {
         *parts.tensor(name) = chosen.tensor(name).clone();
     }
-    // The one with rows of eight.
+    // The smallest type has rows of eight.
     *parts.tensor("blk.0.ffn_down.weight") = floats.tensor("blk.0.ffn_down.weight").clone();
     parts
 }

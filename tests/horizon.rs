@@ -1,4 +1,4 @@
-//! The horizon: what a walk leaves out is as little as it certifies, and it leaves out much.
+//! The horizon: a walk leaves out many keys, and no more of the softmax than it certifies.
 
 mod common;
 
@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const EPS: f32 = SessionConfig::HORIZON_EPS;
 /// Logarithm of `EPS` to base 2.
 const LOG_EPS: i32 = -24;
-/// Largest difference over the spread of the logits that the horizon may make.
+/// Largest difference that the horizon may make, over the standard deviation of the logits.
 const BOUND: f64 = 1e-5;
 
 /// Keys visited and held by each head of each layer, and the logits.
@@ -42,8 +42,8 @@ fn shares(run: &Run) -> String {
     run.visited.iter().map(share).collect::<Vec<_>>().join(" ")
 }
 
-/// With keys and values in f32. In the other types, what the horizon changes by a rounding in one layer can change what the next
-/// layer stores by a step of that type: there one layer is what can be compared.
+/// Keys and values are f32. With other types, a rounding that the horizon changes in one layer can change the next layer's stored
+/// numbers by a step of that type, so only single layers can be compared.
 #[test]
 fn logits_are_those_of_the_full_walk() {
     for (n_layer, kv) in [(2, KvType::F32), (1, KvType::F16), (1, KvType::Q8_0), (1, KvType::Q4_0)] {
@@ -67,8 +67,7 @@ fn logits_are_those_of_the_full_walk() {
     }
 }
 
-/// A bias that is scaled, by the model or by the session, one that shrinks as the text grows, one that is rounded, one so flat
-/// that `exp` of it says little, none at all.
+/// Biases of all kinds: scaled by the model or by the session, shrinking as the text grows, rounded, nearly flat, and none.
 #[test]
 fn logits_of_other_biases_are_those_of_the_full_walk() {
     let sharp = Spec { n_layer: 1, sharpness: 4.0, seed: 7, ..FALCON };
@@ -111,7 +110,7 @@ fn a_larger_epsilon_fails_the_bound() {
     assert!(found.of_spread > BOUND, "{found}");
 }
 
-/// A key of 2,000 positions ago that outweighs all since, and that nothing in between foretells.
+/// A key 2,000 positions back that outweighs all newer ones, with nothing in between that announces it.
 #[test]
 fn an_old_key_with_a_large_norm_is_visited() {
     const N_TOKENS: usize = 2000;
@@ -130,7 +129,7 @@ fn an_old_key_with_a_large_norm_is_visited() {
         }
     }
     let qkv = tensors.iter_mut().find(|tensor| tensor.name == "blk.0.attn_qkv.weight").expect("there");
-    // The key of token 0: thousands in each column, which other tokens' keys know nothing of.
+    // The key of token 0 has thousands in each column, the others have nothing of the kind.
     qkv.data.chunks_exact_mut(width).skip(width).take(width).for_each(|row| row[0] = 3000.0);
     let mut tokens: Vec<u32> = spec.tokens(N_TOKENS).into_iter().map(|token| token.max(1)).collect();
     let file = spec.file_of(&tensors, "F32");
@@ -154,7 +153,7 @@ struct Walked {
     n_visited: usize,
 }
 
-/// Scalar kernels that remember the keys and the walks of one layer with one KV head, run token by token.
+/// Scalar kernels that record the keys and walks of one layer with one KV head, run token by token.
 #[derive(Default)]
 struct Recorder {
     keys: Mutex<Vec<Vec<f64>>>,
@@ -168,7 +167,7 @@ impl Kernels for Recorder {
         "recorder"
     }
 
-    /// Each token alone: the queries of all heads walk together, and their own key is the last of the first block.
+    /// Records one token: the queries of all heads walk together, and their own key is the last of the first block.
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, queries: &mut [Walk<'_>]) {
         assert_eq!(queries.len(), self.n_head);
         let mut walks = self.walks.lock().unwrap();
@@ -196,7 +195,7 @@ fn query(q: Query<'_>) -> Vec<f64> {
     }
 }
 
-/// The last row; `width` may count the padding of a query.
+/// The last row of some keys; `width` may include the padding of a query.
 fn last_row(rows: KvRows<'_>, width: usize) -> Vec<f64> {
     let half = |bits: u16| f16::from_bits(bits).to_f64();
     match rows {
@@ -242,7 +241,7 @@ struct Draw {
 fn draws() -> impl Strategy<Value = Draw> {
     let shape = (1..=6_usize, prop::sample::select(vec![8_usize, 16, 24, 40]), 0.2_f32..10.0);
     let scores = (-2.0_f32..1.5, 0.0_f32..2.0);
-    // The default often.
+    // Often the default.
     let log_eps = prop_oneof![1 => Just(LOG_EPS), 3 => LOG_EPS..=-1];
     let rest = (any::<u64>(), log_eps, prop::sample::select(KvType::ALL.to_vec()), 33..260_usize);
     let scale = prop_oneof![
@@ -292,7 +291,7 @@ impl Draw {
         }
     }
 
-    /// Embeddings with few large columns, and a matrix of keys that some of them meet hard.
+    /// Tensors of the model: embeddings with few large columns, and a key matrix that amplifies some of them.
     fn tensors(&self) -> Vec<Tensor> {
         let spec = self.spec();
         let n = spec.n_embd();
@@ -312,13 +311,13 @@ impl Draw {
         tensors
     }
 
-    /// Rare tokens in the beginning only.
+    /// Random tokens, with rare ones in the beginning only.
     fn tokens(&self) -> Vec<u32> {
         let n_vocab = |pos: usize| if pos < self.n_tokens / 4 { MPT.n_vocab as u64 } else { 6 };
         random(&format!("{}/text", self.seed)).zip(0..self.n_tokens).map(|(z, pos)| (z % n_vocab(pos)) as u32).collect()
     }
 
-    /// Runs it and calls `each` with the position, the walk, and the share that it left out of what it summed.
+    /// Runs the text and calls `each` with the position, the walk, and the sum left out over the sum visited.
     fn walks(&self, mut each: impl FnMut(usize, &Walked, f64)) {
         let recorder = Recorder { n_head: self.n_head, ..Recorder::default() };
         let file = self.spec().file_of(&self.tensors(), "F32");
@@ -352,7 +351,7 @@ fn what_is_left_out_is_at_most_epsilon() {
     let config = Config { cases: 128, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let (n_walks, n_short, closest) = (Cell::new(0_u64), Cell::new(0_u64), Cell::new(0.0_f64));
-    // The same of the walks with the epsilon that sessions have by default.
+    // The same for the walks with the default epsilon.
     let (n_default, most) = (Cell::new(0_u64), Cell::new(0.0_f64));
     assert_eq!(EPS, 2_f32.powi(LOG_EPS));
     let checked = TestRunner::new_with_rng(config, rng).run(&draws(), |draw| {
@@ -383,6 +382,6 @@ fn what_is_left_out_is_at_most_epsilon() {
     checked.unwrap_or_else(|error| panic!("{error}"));
     assert!(n_default > 2_000, "only {n_default} walks stopped early with the default epsilon");
     assert!(n_short > 10_000, "only {n_short} of {n_walks} walks stopped early: the test asks too little");
-    // Nearly everything may lie in the bound, in the worst case: a bound that is never approached would be too careful.
+    // In the worst case, nearly all of the bound is used: a bound that is never approached would be too careful.
     assert!(closest.get() > 0.5, "no walk left out half of what it may");
 }

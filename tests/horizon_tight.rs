@@ -1,10 +1,10 @@
 //! The horizon where its bound is met: old keys that are parallel to the query, so that Cauchy and Schwarz hold with equality, and a
 //! share of the denominator just inside and just outside of what may be left out.
 //!
-//! Every query has the same direction, and so has every key: all there is to a token is how long its key is. A run that visits
-//! every key says, in f64, what each walk would leave out if it ended behind each of its blocks, and what the bound of
-//! `src/attention.rs` is there. Where the two are as good as equal, a run with a little less for epsilon must go on and one with a
-//! little more must end: a norm, a slope or a distance that is off by one per cent fails in one of them.
+//! All queries have one direction, and so have all keys, so a token differs from another only in the norm of its key. A run that
+//! visits every key gives, in f64, the share that each walk would leave out if it ended behind each of its blocks, and the bound of
+//! `src/attention.rs` at that place. Where the two are nearly equal, a run with a slightly smaller epsilon must go on and one with a
+//! slightly larger epsilon must end. A norm, a slope or a distance that is off by one per cent fails one of them.
 
 mod common;
 
@@ -27,7 +27,7 @@ const KEY: u32 = 1;
 const LONG: u32 = 2;
 const SHORT: u32 = 3;
 
-/// Bound over what is left out, up to which they count as equal.
+/// Largest ratio of the bound to the share left out at which they count as equal.
 const TIGHT: f64 = 1.05;
 /// Factors from the share left out to an epsilon: one where a walk must go on, one where it must end if the bound is tight.
 const TOO_LITTLE: f64 = 0.999;
@@ -78,14 +78,14 @@ struct Walked {
     sides: Vec<Vec<Seen>>,
 }
 
-/// Of the key at a position, for heads of a slope (as bits): the largest norm.
+/// Largest norm of the keys at each position, for heads of a slope (as bits).
 type Norms = HashMap<(u64, usize), f64>;
 
 /// Kernels of this machine that also record the walks of one layer, and the norm of each position's key.
 struct Recorder {
     kernels: &'static dyn Kernels,
     walks: Mutex<Vec<Walked>>,
-    /// By where the walk gathers its values: the walk that is on its way.
+    /// Walks under way, by the address where each gathers its values.
     current: Mutex<HashMap<usize, usize>>,
     norms: Mutex<Norms>,
     /// True if keys are looked at; false if only the visited blocks are.
@@ -176,7 +176,7 @@ fn keys(rows: KvRows<'_>, width: usize) -> Vec<Vec<f64>> {
     }
 }
 
-/// The end of a walk that was, or might have been.
+/// An end of a walk, real or possible.
 #[derive(Clone, Copy, Debug)]
 struct End {
     /// Sum that all keys behind it on its side would add to the denominator, over the denominator.
@@ -200,8 +200,8 @@ struct Truth {
 }
 
 impl Truth {
-    /// The end behind the first `n` blocks of `side`, where `all` was seen; `None` if nothing is behind it, or if a walk is not asked
-    /// there.
+    /// The end behind the first `n` blocks of `side`, after `all` was seen; `None` if nothing lies behind it, or if a walk is not
+    /// asked there.
     fn end(&self, walk: &Walked, side: usize, n: usize, all: Sum) -> Option<End> {
         let older = walk.sides.get(side)?.get(n..).filter(|older| !older.is_empty())?;
         if n == 0 && (side == 0 || older[0].start / KV_BLOCK == walk.pos[side] / KV_BLOCK) {
@@ -209,7 +209,7 @@ impl Truth {
         }
         let left_out = older.iter().fold(Sum::NOTHING, |sum, seen| sum.and(seen.sum)).over(all);
         let n_older: usize = older.iter().map(|seen| seen.n).sum();
-        // A decoder's norms are those of the whole text before, of forgotten keys too, but where only sinks are left.
+        // A decoder's norms cover the whole text before, also forgotten keys, except where only sinks are left.
         let forgotten = (walk.sides.len() == 1 && n_older > self.n_sinks)
             .then(|| self.norms[&walk.slope.to_bits()][older[0].start]);
         let norm = older.iter().map(|seen| seen.norm).chain(forgotten).fold(0.0, f64::max);
@@ -234,7 +234,7 @@ impl Truth {
     }
 }
 
-/// Tight ends that were decided by the smallest of margins: a walk's side, and the place of its query in a block.
+/// Tight ends that a small margin decided: the side of the walk, and the place of its query in a block.
 #[derive(Debug, Default)]
 struct Decided {
     went_on: BTreeSet<(usize, usize)>,
@@ -247,7 +247,7 @@ impl Decided {
         self.ended.extend(other.ended);
     }
 
-    /// So many places at least had to decide, on either side.
+    /// Asserts that at least so many places were decided, on either side.
     fn assert_at(&self, n: usize, n_sides: usize) {
         for side in 0..n_sides {
             for places in [&self.went_on, &self.ended] {
@@ -328,7 +328,7 @@ fn check_run(what: &str, truth: &Truth, eps: f64, walks: &[Walked], decided: &mu
     }
 }
 
-/// An embedding whose first column, and no other, says how long the key is; its mean is 0 and its variance 1.
+/// An embedding whose first column alone determines the norm of the key; its mean is 0 and its variance 1.
 fn embedding(row: &mut [f32], length: f32) {
     let n = row.len() as f32;
     let rest = ((n - 2.0 * length * length) / (n - 2.0)).sqrt();
@@ -340,7 +340,7 @@ fn tensor<'t>(tensors: &'t mut [Tensor], name: &str) -> &'t mut [f32] {
     &mut tensors.iter_mut().find(|tensor| tensor.name == name).expect(name).data
 }
 
-/// Token after token, in the order of [`LENGTHS`].
+/// The rows of all tokens, in the order of [`LENGTHS`].
 fn embed(tensors: &mut [Tensor], width: usize) {
     for (row, length) in tensor(tensors, "token_embd.weight").chunks_exact_mut(width).zip(LENGTHS.into_iter().cycle()) {
         embedding(row, length);
@@ -366,7 +366,7 @@ struct Decoder {
 const STEEP: Decoder = Decoder { head_dim: 8, score: 12.0, max_alibi_bias: 8.0, factor: 16.0 };
 /// Slopes of 1/4, 1/16, 1/64 and 1/256.
 const FLAT: Decoder = Decoder { factor: 1.0, ..STEEP };
-/// None.
+/// Slopes of 0.
 const LEVEL: Decoder = Decoder { max_alibi_bias: 0.0, factor: 1.0, ..STEEP };
 
 impl Decoder {
@@ -410,7 +410,7 @@ impl Decoder {
         })
     }
 
-    /// The same, of what follows a snapshot of the first `n_prefix`.
+    /// Checks the text that follows a snapshot of the first `n_prefix` tokens.
     fn check_behind(
         &self,
         what: &str,
@@ -435,17 +435,17 @@ impl Decoder {
     }
 }
 
-/// The key that a walk would meet next, and no other.
+/// A key at the end of each block, the next that a walk would visit, and no other.
 fn last_of_blocks(pos: usize) -> u32 {
     if pos % KV_BLOCK == KV_BLOCK - 1 { KEY } else { NONE }
 }
 
-/// Nothing but such keys.
+/// Equal keys alone.
 fn keys_only(_: usize) -> u32 {
     KEY
 }
 
-/// Two blocks of such keys, and then shorter ones.
+/// Two blocks of equal keys, and then shorter ones.
 fn keys_first(pos: usize) -> u32 {
     if pos < 2 * KV_BLOCK { KEY } else { SHORT }
 }
@@ -464,7 +464,7 @@ fn growing(pos: usize) -> u32 {
     [NONE, SHORT, KEY, LONG][(pos / KV_BLOCK).min(3)]
 }
 
-/// One long ago.
+/// One longer key, far back.
 fn first_of_all(pos: usize) -> u32 {
     if pos == 0 { KEY } else { NONE }
 }
@@ -494,7 +494,7 @@ fn walks_end_where_they_may_and_not_before() {
     }
 }
 
-/// Two groups of columns, the second of 8, and keys that hardly matter, beside which the series of the bias does.
+/// Two groups of columns, the second of 8, and keys so short that the series of the bias decides.
 #[test]
 fn other_heads_do_too() {
     let decoders = [
@@ -533,7 +533,7 @@ fn in_a_ring_too() {
     }
 }
 
-/// Keys that sinks have, with and without longer ones among those forgotten since.
+/// Sinks, with and without longer keys among those forgotten since.
 #[test]
 fn before_sinks_too() {
     for kv in KvType::ALL {
@@ -562,7 +562,7 @@ fn before_sinks_too() {
     }
 }
 
-/// Behind a snapshot, in whole blocks and not, of all keys or of a ring's.
+/// Behind a snapshot of whole and of partial blocks, of all keys or of a ring.
 #[test]
 fn behind_a_prefix_too() {
     for kv in KvType::ALL {
@@ -582,7 +582,7 @@ fn behind_a_prefix_too() {
     }
 }
 
-/// An encoder of one layer with the same queries in each head, and keys that are shorter in every second.
+/// An encoder of one layer with equal queries in each head, and shorter keys in every second head.
 fn encoder_file(max_alibi_bias: f32) -> File {
     let spec = encoder::Spec { n_layer: 1, n_head: 4, n_ff: 8, max_alibi_bias, ..encoder::JINA };
     let (mut tensors, width) = (spec.tensors(), spec.n_embd());
@@ -602,7 +602,7 @@ fn encoder_file(max_alibi_bias: f32) -> File {
     spec.parts_of(&tensors, "F32").file()
 }
 
-/// Keys before and after a query, of which there are other ones.
+/// Different keys before and after a query.
 #[test]
 fn on_both_sides_of_an_encoder_too() {
     let texts: [Text; 8] = [

@@ -1,4 +1,4 @@
-//! Files that are broken, by accident or on purpose: an error or a model that runs, never a panic, never long.
+//! Files that are broken, by accident or on purpose: they give an error or a model that runs, never a panic or a long loop.
 
 mod common;
 #[path = "fuzz/src/lib.rs"]
@@ -14,7 +14,7 @@ use common::reference::quantize::TYPES;
 use common::reference::weights::random;
 use nearfield::{Gguf, GgufError, Model};
 
-/// Far more than any of these files takes, far less than a loop that a number in the file makes long.
+/// Time limit: far more than any of these files takes, far less than a loop that a number in the file makes long.
 const LONG: Duration = Duration::from_secs(10);
 
 /// A model of one layer, eight columns and eight tokens; some 2 KiB of tables and weights.
@@ -38,13 +38,13 @@ fn tables_len(file: &[u8]) -> usize {
     file.len() - n_data.expect("tensors").next_multiple_of(32) as usize
 }
 
-/// Loads and runs it; fails when that takes long.
+/// Loads and runs a file; fails if that takes too long.
 fn exercise(what: impl Fn() -> String, file: &[u8]) {
     let begin = Instant::now();
     let result = std::panic::catch_unwind(|| {
         targets::gguf(file);
         targets::decode(file);
-        // Before the file: a text and its length.
+        // A text and its length precede the file.
         targets::tokenizer(&[&[3, 0], &b"aab"[..], file].concat());
     });
     assert!(result.is_ok(), "{}: panicked, see above", what());
@@ -78,7 +78,7 @@ fn truncated_at_each_length() {
     }
 }
 
-/// Every field of the tables, and everything that is none, at the ends of its range and around what the file holds.
+/// Sets four and eight bytes at every place of the tables to extreme numbers and to numbers around the file's length.
 #[test]
 fn each_number_at_its_extremes() {
     let file = tiny(MPT).file();
@@ -134,7 +134,7 @@ fn weights_of_any_bits_run() {
             for only in [None, Some("token_embd.weight"), Some("blk.0.attn_qkv.weight"), Some("blk.0.ffn_down.weight")]
             {
                 let mut parts = parts.clone();
-                // A norm or a bias that is no number is refused as the model is loaded.
+                // A norm or a bias that is not a number is refused when the model is loaded.
                 let chosen = |name: &str| only.is_none_or(|only| only == name) && is_matrix(name);
                 parts.tensors.iter_mut().filter(|t| chosen(&t.name)).for_each(|t| t.bytes.fill(pattern));
                 exercise(|| format!("{} weights, {only:?} all {pattern:#x}", ty.name), parts.file().bytes());
@@ -155,7 +155,7 @@ fn is_matrix(name: &str) -> bool {
     name.ends_with(".weight") && !name.ends_with("norm.weight")
 }
 
-/// Files whose tables are as long as they may be: loading looks names up, and must not do so without end.
+/// Files whose tables are as long as they may be: looking names up must not take quadratic time.
 #[test]
 fn the_longest_tables_load_or_fail_soon() {
     let layer = tiny(MPT);

@@ -1,4 +1,4 @@
-//! Types of keys and values: the memory that each takes, and how far its logits are from those of f32.
+//! Types of keys and values: the memory of each, and the distance of its logits from those with f32.
 
 mod common;
 
@@ -43,8 +43,8 @@ fn mean_kl(want: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
     want.iter().zip(got).map(kl).sum::<f64>() / want.len() as f64
 }
 
-/// Each type is as far from f32 as its step says: sixteen times the step of q8_0 is 256 times the KL, and what keys and values
-/// add, they add apart.
+/// The distance from f32 follows from the step of a type: sixteen times the step of q8_0 gives 256 times the KL, and keys and values
+/// add independently.
 #[test]
 fn errors_grow_with_the_step_and_add_up() {
     let spec = Spec { n_head_kv: 2, head_dim: 32, n_layer: 2, sharpness: 3.0, ..MPT };

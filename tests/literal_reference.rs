@@ -11,7 +11,7 @@ use common::run::Setup;
 use nearfield::AlibiScale;
 use nearfield::kernels::{Matrix, WeightType, scalar};
 
-/// Largest difference over the spread of the logits. The formulas are the same: what is left is the rounding of f32.
+/// Largest difference over the standard deviation of the logits. The formulas are the same, so only the rounding of f32 is left.
 const BOUND: f64 = 1e-5;
 const N_TOKENS: usize = 80;
 
@@ -61,9 +61,9 @@ const CASES: [Case; 35] = [
     Case { what: "falcon beyond a training", spec: Spec { alibi_train_length: Some(20), ..FALCON } },
 ];
 
-/// The library's difference from a literal pass that `change` may have made another one.
+/// Difference of the library from a literal pass, which `change` may alter.
 fn difference_of(spec: &Spec, change: impl FnOnce(&mut Literal)) -> Difference {
-    // The wide ones have few tokens: a literal pass is slow.
+    // Wide models get few tokens, because a literal pass is slow.
     let tokens = spec.tokens(if spec.n_embd() > 1000 { 8 } else { N_TOKENS });
     let tensors = spec.tensors();
     let mut literal = Literal::new(spec, &tensors);
@@ -98,7 +98,7 @@ fn logits_with_a_rounded_bias_are_those_of_the_literal_forward_pass() {
     }
 }
 
-/// Slopes that the session scales, in place of what the model says; and the same slopes as they are, which must not pass.
+/// Slopes that the session scales; unscaled slopes must not pass.
 #[test]
 fn logits_with_scaled_slopes_are_those_of_the_literal_forward_pass() {
     type Change = fn(&mut Literal);
@@ -126,7 +126,7 @@ fn logits_with_scaled_slopes_are_those_of_the_literal_forward_pass() {
     }
 }
 
-/// A literal pass with the numbers that the blocks stand for: what is left is that activations are rounded to int8.
+/// A literal pass with the numbers that the blocks stand for; the difference left comes from activations rounded to int8.
 #[test]
 fn quantized_logits_are_those_of_the_dequantized_weights() {
     for ty in &TYPES {
@@ -174,7 +174,7 @@ fn drawn_blocks(ty: WeightType, n_weights: usize, label: &str) -> Vec<u8> {
     blocks
 }
 
-/// The same of types that can only be read: `kernels/tests/definitions/rare.rs` says what their blocks stand for.
+/// The same for types that can only be read: `kernels/tests/definitions/rare.rs` says what their blocks stand for.
 #[test]
 fn types_that_can_only_be_read_run() {
     let types = WeightType::ALL.iter().filter(|ty| TYPES.iter().all(|known| known.name != ty.name()));
@@ -199,7 +199,7 @@ fn types_that_can_only_be_read_run() {
     assert_eq!(n, 10);
 }
 
-/// The sentinels: what the bound must notice.
+/// Sentinels: errors that the bound must notice.
 #[test]
 fn another_forward_pass_fails_the_bound() {
     type Change = fn(&mut Literal);

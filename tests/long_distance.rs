@@ -22,10 +22,10 @@ const N_TOKENS: usize = 66_300;
 /// Number of last positions that are compared.
 const N_LAST: usize = 24;
 
-/// Kernels that can be told to leave attention out.
+/// Kernels that leave attention out on request.
 ///
-/// The keys and values of the first layer do not depend on attention, so in a model of one layer the last logits are
-/// right if attention is computed for the last positions alone; that makes 66,000 tokens a matter of seconds.
+/// The keys and values of the first layer do not depend on attention. So in a model of one layer the last logits are right even if
+/// attention is computed for the last positions alone, and 66,000 tokens take seconds.
 struct Skipping<'k> {
     inner: &'k dyn Kernels,
     skip: AtomicBool,
@@ -54,7 +54,7 @@ impl Kernels for Skipping<'_> {
     }
 }
 
-/// 700 times the same token, which nothing after it repeats, then random ones.
+/// 700 copies of a token that does not occur later, then random tokens.
 fn tokens() -> Vec<u32> {
     let mut tokens = SPEC.tokens(N_TOKENS);
     tokens.iter_mut().for_each(|token| *token = (*token).max(1));

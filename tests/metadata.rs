@@ -1,4 +1,4 @@
-//! Metadata looked up by key: behind arrays of strings, however many and however long; a key stands once.
+//! Metadata looked up by key, also behind many and long arrays of strings; a key may stand once only.
 
 #[path = "reference/gguf_writer.rs"]
 #[allow(dead_code)] // what files without tensors need
@@ -9,7 +9,7 @@ use nearfield::gguf::Value as Found;
 use nearfield::{Gguf, GgufError};
 use proptest::prelude::*;
 
-/// `n` strings that are told from those of another `seed`.
+/// `n` strings, which differ from those of another `seed`.
 fn words(seed: usize, n: usize) -> Vec<String> {
     (0..n).map(|i| format!("{seed}.{}", "x".repeat((seed + i) % 7))).collect()
 }
@@ -30,7 +30,7 @@ fn strings_of(value: Option<Found<'_>>) -> Vec<String> {
 
 #[test]
 fn behind_more_arrays_than_are_remembered() {
-    // Longer and longer, shorter and shorter, and neither.
+    // Arrays of growing, falling and mixed lengths.
     for lengths in
         [[1, 2, 3, 4, 5, 6, 7, 8, 9, 100], [100, 9, 8, 7, 6, 5, 4, 3, 2, 1], [5, 0, 5, 50, 0, 1, 50, 5, 70, 2]]
     {
@@ -69,7 +69,7 @@ fn many_entries() {
     }
 }
 
-/// A value of any kind that is walked over in its own way.
+/// A value of any kind that the reader skips in a way of its own.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<u8>().prop_map(Value::U8),
@@ -100,7 +100,7 @@ proptest! {
         prop_assert_eq!(gguf.get("c"), None);
     }
 
-    /// Refused if and only if a key stands twice, whatever the values are.
+    /// A file is refused if and only if a key stands twice, whatever the values are.
     #[test]
     fn keys_stand_once(entries in prop::collection::vec(("[ab]{1,4}", value()), 0..9)) {
         let writer = entries.iter().fold(Writer::new(3), |writer, (key, value)| writer.meta(key, value.clone()));

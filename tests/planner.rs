@@ -1,4 +1,4 @@
-//! Rings for a budget: within it, none better, and run as the plan says.
+//! Rings for a budget: they fit, no others are better, and they run as the plan says.
 
 mod common;
 
@@ -60,7 +60,7 @@ proptest! {
         prop_assert!(bytes <= budget, "{keys:?}: {bytes} of {budget}");
         prop_assert_eq!(budget >= most, keys.iter().all(|&n| n as usize == n_ctx) && bytes == most);
         let cut = largest_cut(&shape, &config, &keys);
-        // One block more anywhere is over the budget, or there is nothing left to gain.
+        // One more block in any head exceeds the budget, or nothing is left to gain.
         for head in 0..n_head_kv {
             let mut more = keys.clone();
             more[head] = (more[head] + KV_BLOCK as u32).min(n_ctx as u32);

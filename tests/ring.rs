@@ -54,7 +54,7 @@ fn a_ring_as_long_as_the_horizon_has_the_bits_of_the_full_cache() {
     }
 }
 
-/// With one layer, keys and values are those of their tokens alone: what a query sees is a text that begins with the ring.
+/// With one layer, keys and values depend on their own tokens alone: a query sees a text that begins with the ring.
 #[test]
 fn what_is_forgotten_never_was() {
     const N: usize = 3;
@@ -70,7 +70,7 @@ fn what_is_forgotten_never_was() {
     }
 }
 
-/// Chunks may write over what is forgotten, and never over what one of their own tokens still sees.
+/// Chunks overwrite forgotten keys, and never a key that one of their own tokens still sees.
 #[test]
 fn the_bits_are_the_same_however_the_text_is_run() {
     let spec = Spec { n_head_kv: 2, ..MPT };
@@ -126,7 +126,7 @@ fn a_ring_of_an_eighth_of_the_context_runs_to_its_end() {
     assert_eq!(plan(ring).activations, plan(setup).activations);
 }
 
-/// Steep heads keep little, flat ones much, and what is lost is as little as it says for scores that do not differ.
+/// Steep heads keep few keys, flat ones many, and the loss is as small as stated for scores that do not differ.
 #[test]
 fn each_head_gets_the_ring_of_its_slope() {
     let spec = Spec { n_head: 8, n_head_kv: 8, n_layer: 2, sharpness: 0.05, ..MPT };

@@ -1,4 +1,4 @@
-//! A text that was interrupted, stored and continued is one that never was: the same bits, the same keys visited.
+//! A text that was interrupted, stored and continued equals one that never was: the same bits, the same keys visited.
 
 mod common;
 
@@ -13,12 +13,12 @@ use nearfield::{
     SessionConfig, SessionError, SnapshotHeader, TextState, checksum,
 };
 
-/// Steep heads and flat ones, two of them for keys.
+/// A model with steep and flat heads, and two KV heads.
 const SPEC: Spec = Spec { n_head_kv: 2, max_alibi_bias: Some(4.0), ..MPT };
 const N_TOKENS: usize = 330;
 const NO_TEXT: TextState<'static> = TextState { model_name: "", last_tokens: &[], seed: 0 };
 
-/// Room for the text, and a horizon in sight.
+/// Setup with room for the text, and a horizon within it.
 fn setup(kv: impl Into<KvTypes>, ring: Ring) -> Setup<'static> {
     let setup = Setup::default().with_kv(kv).with_ctx(N_TOKENS + 5).with_batch(40);
     setup.with_eps(SessionConfig::HORIZON_EPS).with_ring(ring)
@@ -46,7 +46,7 @@ fn run_to(session: &mut Session<'_, '_, '_>, tokens: &[u32], pos: usize) {
     }
 }
 
-/// Logits of what follows, the keys that it visits, and the snapshot at the end.
+/// Logits of the rest of the text, the keys that it visits, and the snapshot at the end.
 type Rest = (Vec<Vec<f32>>, Vec<u64>, Vec<u8>);
 
 fn rest(session: &mut Session<'_, '_, '_>, file: &File, tokens: &[u32]) -> Rest {
@@ -74,7 +74,7 @@ fn assert_goes_on(what: &str, writes: Setup<'_>, goes_on: Setup<'_>, file: &File
     assert_same(&format!("{what}, {n} tokens before"), &want, &got);
 }
 
-/// No position, few, whole blocks, and around them.
+/// Numbers of stored positions: none, few, whole blocks, and around them.
 const LENGTHS: [usize; 9] = [0, 1, 31, 32, 33, 64, 100, 191, 320];
 
 #[test]
@@ -150,12 +150,12 @@ fn texts_without_end_go_on() {
             }
         }
     }
-    // One that had an end goes on without.
+    // A text with an end continues without one.
     let ends = setup(KvType::F16, Ring::Full);
     assert_goes_on("an end and none", ends, endless(ends, 128), &file, &tokens, 90);
 }
 
-/// Whoever writes and whoever goes on: other kernels, other chunks, other workers.
+/// Writer and reader may have different kernels, chunks and workers.
 #[test]
 fn any_machine_goes_on_for_any_other() {
     let (file, tokens) = (SPEC.file("Q4_0"), SPEC.tokens(200));
@@ -167,7 +167,7 @@ fn any_machine_goes_on_for_any_other() {
                 let writer = Setup { kernels: writes, ..setup }.with_batch(7);
                 let reader = Setup { kernels: goes_on, executor: &threads, ..setup };
                 let what = format!("{kv}, {} after {}", goes_on.name(), writes.name());
-                // Rings have room for a chunk ahead, which is no matter of bits.
+                // Rings have room for a chunk ahead, which changes no bits.
                 let want = prefix_of(setup, &file, &tokens, 100);
                 assert!(want.bytes() == prefix_of(writer, &file, &tokens, 100).bytes(), "{what}: another snapshot");
                 assert_goes_on(&what, writer, reader, &file, &tokens, 100);
@@ -204,7 +204,7 @@ fn what_goes_on_can_be_stored_again() {
     }
 }
 
-/// Behind a prefix a session begins again where it ends, and goes no further back.
+/// A reset goes back to the end of the prefix, and a rewind goes no further.
 #[test]
 fn back_to_the_prefix_and_no_further() {
     let (file, tokens) = (SPEC.file("Q8_0"), SPEC.tokens(N_TOKENS));
@@ -252,7 +252,7 @@ fn back_to_the_prefix_and_no_further() {
     assert_eq!(error.to_string(), "position 3 lies within the 64 tokens that the session began with");
 }
 
-/// Whole blocks of a prefix take no memory; it takes what its rows do.
+/// Whole blocks of a prefix take no memory in the arena.
 #[test]
 fn a_prefix_saves_its_whole_blocks() {
     let (file, tokens) = (SPEC.file("Q8_0"), SPEC.tokens(N_TOKENS));
@@ -278,7 +278,7 @@ fn a_prefix_saves_its_whole_blocks() {
     // At 300 a ring of two blocks sees those from 256 on.
     assert!((of_ring.n_bytes as usize) < 448 + 64 + rows * 44 / 96 + 128, "{of_ring:?}");
 
-    // At its end nothing can be run, nothing is broken.
+    // At the end of the context nothing can be run, and nothing is broken.
     let prefix = prefix_of(setup, &file, &tokens, 320);
     setup.session_behind(file.bytes(), &prefix, |session| {
         let full = RunError::ContextFull { n_tokens: 1, pos: 320, n_ctx: 320 };
@@ -371,7 +371,7 @@ fn other_settings_are_refused_by_name() {
         assert_eq!(error, PrefixError::Model { made_with, found });
         let want = format!("another model: one of {made_with}, where this one has {found}");
         assert!(error.to_string().ends_with(&want), "{error}");
-        // Should its checksum be the same, its shape is not.
+        // Another model with the same checksum would still have another shape.
         let mut bytes = prefix.bytes().to_vec();
         bytes[12..16].copy_from_slice(&found.checksum.to_le_bytes());
         bytes[16..24].copy_from_slice(&found.n_bytes.to_le_bytes());
@@ -403,14 +403,14 @@ fn a_plan_without_its_prefix_is_refused() {
     assert_eq!(refused(0, Some(prefix)), "the session is planned with a prefix of 0 tokens, and gets one of 40");
 }
 
-/// With the checksum of what it became.
+/// A changed snapshot with a checksum that fits.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let rest = [&bytes[..8], &bytes[12..]].concat();
     bytes[8..12].copy_from_slice(&checksum(&rest).to_le_bytes());
     bytes
 }
 
-/// A small one, with all of its parts.
+/// A small snapshot that has all parts.
 fn small() -> (File, Flash) {
     let spec = Spec { n_head: 2, n_head_kv: 2, head_dim: 8, n_layer: 1, ..SPEC };
     let (file, tokens) = (spec.file("F32"), spec.tokens(70));
@@ -469,7 +469,7 @@ fn counts_of_no_memory_are_refused() {
     }
 }
 
-/// With a checksum that fits, whatever the header and the table say is refused or runs, and nothing panics.
+/// With a checksum that fits, any header and any table are refused or run, and nothing panics.
 #[test]
 fn hostile_numbers_are_harmless() {
     let (file, flash) = small();

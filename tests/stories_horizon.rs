@@ -20,7 +20,7 @@ fn model() -> File {
     File::new(&std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
-/// Stories that the model tells, one after another: text of the kind that it knows, and the same on every machine.
+/// Stories that the model generates, one after another: text of the kind that it knows, the same on every machine.
 fn text(file: &File) -> Vec<u32> {
     let setup = Setup::default().with_ctx(STORY_LEN);
     let story = |seed: u64| {
@@ -87,13 +87,13 @@ fn logits_are_those_of_the_full_walk() {
     assert!(20 * steepest < short.held, "{} of the keys", percent(steepest, short.held));
 }
 
-/// The fastest kernels, and what each walk found in each block.
+/// The fastest kernels, which also record what each walk found in each block.
 struct Recorder {
     kernels: &'static dyn Kernels,
     seen: Mutex<Seen>,
 }
 
-/// Of the walks that go together: for each block from the newest on, its keys, its largest score `m`, and `Σ exp(s - m)`.
+/// Record of each walk: for each block, from the newest on, its keys, its largest score `m`, and `Σ exp(s - m)`.
 #[derive(Default)]
 struct Seen {
     walks: Vec<Vec<(usize, f64, f64)>>,
@@ -102,8 +102,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Counts the keys that the walks visited, and those that they would have if they had known the others: in whole blocks,
-    /// as few as leave at most epsilon of what they summed. What was not visited is less than that and left out.
+    /// Counts the keys that the walks visited, and those that an oracle would have visited: in whole blocks, as few as leave at most
+    /// epsilon of the sum. Keys that no walk visited add less than that and are left out.
     fn finish(&mut self) {
         for walk in self.walks.drain(..) {
             let max = walk.iter().map(|block| block.1).fold(f64::NEG_INFINITY, f64::max);
@@ -160,8 +160,7 @@ impl Kernels for Recorder {
     }
 }
 
-/// No end of a walk leaves out less than epsilon and visits fewer keys than the last that could be: how near the certified one
-/// is to that, on a text.
+/// The certified end is near the oracle's, the earliest that leaves out at most epsilon, on a text.
 #[test]
 fn the_bound_is_not_far_from_what_is_needed() {
     let file = model();

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Over all logits of some positions.
+/// Difference over all logits of some positions.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
     /// Largest difference.
     pub max: f64,
-    /// The same over the standard deviation of all that is wanted: how much of the spread of the logits it is.
+    /// Largest difference over the standard deviation of the expected logits.
     pub of_spread: f64,
 }
 

@@ -23,7 +23,7 @@ pub struct Spec {
     pub n_head: usize,
     pub head_dim: usize,
     pub n_ff: usize,
-    /// 0: none
+    /// 0 for none.
     pub n_token_types: usize,
     /// Norms of queries and keys, and one more of the stream.
     pub code: bool,
@@ -162,7 +162,7 @@ impl Spec {
 /// Distance of a query from a key, from their positions.
 pub type Distance = fn(usize, usize) -> f64;
 
-/// The forward pass, and what a test may change in it to see that the change shows.
+/// The forward pass, with parts that a test may change to see that the change shows.
 pub struct Literal {
     spec: Spec,
     tensors: HashMap<String, Vec<f64>>,

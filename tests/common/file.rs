@@ -1,4 +1,4 @@
-//! A file in memory, where a program would have mapped it.
+//! A file in memory, aligned as a mapping would be.
 
 /// The bytes of a file, at an address that is a multiple of 64.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub struct File {
 }
 
 impl Clone for File {
-    /// A new buffer: where it begins differs.
+    /// Copies into a new buffer, whose alignment may differ.
     fn clone(&self) -> Self {
         Self::new(self.bytes())
     }

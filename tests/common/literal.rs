@@ -10,7 +10,7 @@ use half::bf16;
 use super::model::{NORM_EPS, Spec};
 use super::reference::weights::Tensor;
 
-/// A model, and what a test may change in it to see that the change shows.
+/// A model, with parts that a test may change to see that the change shows.
 pub struct Literal {
     pub spec: Spec,
     tensors: HashMap<String, Vec<f64>>,
@@ -114,7 +114,7 @@ impl Literal {
         qkv
     }
 
-    /// Attention of the last position to all, for each head.
+    /// Attention of the last position to all positions, for each head.
     fn attend(&self, qkv: &[Vec<f64>]) -> Vec<f64> {
         let s = &self.spec;
         let query = &qkv[qkv.len() - 1];
@@ -137,7 +137,7 @@ impl Literal {
         out
     }
 
-    /// Of the key at `key` for the query at `pos`.
+    /// Bias of the key at `key` for the query at `pos`.
     fn bias(&self, head: usize, pos: usize, key: usize) -> f64 {
         let shrink = self.spec.alibi_train_length.map_or(1.0, |n| (f64::from(n) / (pos + 1) as f64).min(1.0));
         let slope = self.slopes[head] * shrink * self.slope_scale;

@@ -45,7 +45,7 @@ impl Setup<'_> {
         run(&mut session)
     }
 
-    /// The same of a session that goes on behind `snapshot`.
+    /// Calls `run` with a session that continues `snapshot`.
     ///
     /// # Panics
     /// When there can be no such session.
@@ -103,7 +103,7 @@ impl Setup<'_> {
     }
 }
 
-/// Bytes where a processor finds them aligned.
+/// Bytes at an aligned address.
 pub struct Flash {
     lines: Vec<Line>,
     n_bytes: usize,
@@ -140,7 +140,7 @@ pub fn logits(session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> Vec<Vec<f32>
     rows
 }
 
-/// Bytes that are no small numbers in any type: what is read before it is written shows.
+/// Bytes that are large numbers in every type, so that memory read before it is written shows.
 pub(super) fn soil(lines: &mut [Line]) {
     let n = lines.len() * Line::BYTES;
     let mut arena = Arena::new(lines);

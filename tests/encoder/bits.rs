@@ -65,7 +65,7 @@ fn head_shapes() {
     }
 }
 
-/// Where steep heads stop early, they stop at the same key in every tile.
+/// Steep heads stop early, and at the same key in every query tile.
 #[test]
 fn a_document_longer_than_the_horizons() {
     let spec = Spec { n_layer: 1, max_alibi_bias: 4.0, ..JINA };

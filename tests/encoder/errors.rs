@@ -119,7 +119,7 @@ fn files() {
     let mut parts = MPT.parts_of(&MPT.tensors(), "F32");
     parts.tensors.push(code.parts("F32").tensor("blk.0.attn_norm_2.weight").clone());
     assert_words(load(parts), &["blk.0.attn_norm_2.weight", "not part of this architecture"]);
-    // A gate and what it multiplies in one matrix: converters other than ours write that for the code model.
+    // Gate and up in one matrix, as other converters write the code model.
     let mut parts = code.parts("F32");
     let fused = parts.tensor("blk.0.ffn_up.weight");
     fused.shape[0] *= 2;
@@ -128,7 +128,7 @@ fn files() {
         load(parts),
         LoadError::TensorShape { layer: Some(0), name: "ffn_up.weight", want: [64, 96], found: [64, 192, 1, 1] }
     );
-    // The bias of a family is in no key of older files.
+    // Older files have no key for the family's bias.
     let plain = JINA.parts("F32").without("jina-bert-v2.attention.max_alibi_bias");
     assert_eq!(Model::from_gguf(plain.file().bytes()).unwrap().shape().max_alibi_bias, 8.0);
     let pooling = |value: u32| {

@@ -32,7 +32,7 @@ fn keys_beyond_the_horizon_do_not_count() {
     assert!(shares.is_sorted() && shares[0] < 0.02 && shares[7] < 1.0, "{shares:?}");
 }
 
-/// Keys that are not numbers leave no bound: all are visited, on both sides of them.
+/// A key that is not a number leaves no bound: all keys are visited, on both sides of it.
 #[test]
 fn a_nan_among_the_keys_hides_nothing() {
     let n = 300;

@@ -1,4 +1,4 @@
-//! Bytes that are no GGUF file.
+//! Bytes that are not a GGUF file.
 
 use nearfield::gguf::{Name, ValueType};
 use nearfield::{Gguf, GgufError, LoadError, Model, ShapeError};
@@ -305,7 +305,7 @@ fn ambiguous_files_are_refused() {
     }
 }
 
-/// A file that is cut short anywhere, were it by the padding of its last tensor, is refused; bytes behind it mean nothing.
+/// A file that is cut short anywhere, even in the padding of its last tensor, is refused; bytes behind the end are ignored.
 #[test]
 fn all_data_has_to_be_there() {
     // 48 floats: 192 bytes, a multiple of 32; 3 more of another tensor are not.
@@ -323,7 +323,7 @@ fn all_data_has_to_be_there() {
     }
 }
 
-/// Behind a tensor of a type that is not known, whose length is not known either, any aligned place is right.
+/// A tensor of an unknown type has an unknown length, so the next tensor may begin at any aligned place.
 #[test]
 fn the_length_of_unknown_types_is_not_known() {
     let at = |offset: u64| {
@@ -346,7 +346,7 @@ fn the_length_of_unknown_types_is_not_known() {
     assert_eq!(at(last), Err(GgufError::TensorBounds { name: name("test.b"), end: u64::MAX, has: 192 }));
 }
 
-/// As much as can be read of a broken file, for those who look at it.
+/// Reads as much of a broken file as possible, as `inspect` does.
 #[test]
 fn what_can_be_read_of_a_broken_file() {
     let file = parts().file();

@@ -1,4 +1,4 @@
-//! Tensors that are not those of the header.
+//! Tensors that do not fit the header.
 
 use nearfield::LoadError;
 

@@ -1,4 +1,4 @@
-//! Every error that wrong input can cause: which one it is, and that its text names the thing and both sides.
+//! Every error that wrong input can cause: its variant, and a text that names the thing, what was expected and what was found.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,7 +10,7 @@ mod shape;
 use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec};
 use nearfield::{LoadError, Model};
 
-/// An MPT that is right in all things.
+/// A valid MPT.
 fn parts() -> Parts {
     MPT.parts_of(&MPT.tensors(), "F32")
 }
@@ -19,7 +19,7 @@ fn load(file: &[u8]) -> LoadError {
     Model::from_gguf(file).expect_err("a broken file")
 }
 
-/// The error, and that its text holds all of `words`.
+/// Asserts that the text of an error holds all of `words`.
 #[track_caller]
 fn assert_error<E: PartialEq + std::fmt::Debug + std::fmt::Display>(what: &str, want: E, got: E, words: &[&str]) {
     assert_eq!(want, got, "{what}");

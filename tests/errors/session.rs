@@ -1,4 +1,4 @@
-//! Sessions that cannot be, and tokens that cannot be run.
+//! Sessions that cannot be made, and tokens that cannot be run.
 
 use nearfield::kernels::best;
 use nearfield::{
@@ -102,7 +102,7 @@ fn an_arena_that_is_too_small_is_an_error_with_both_sizes() {
     }
 }
 
-/// Of 48 logits one is no number, wherever it stands: the sampler of no text may see it.
+/// One of 48 logits is not a number, at any place: it never reaches the sampler.
 #[test]
 fn logits_that_are_no_numbers() {
     for (number, row) in [(f32::NAN, 0), (f32::INFINITY, 47), (f32::NEG_INFINITY, 20)] {

@@ -1,4 +1,4 @@
-//! Headers that describe no model.
+//! Headers that do not describe a model.
 
 use nearfield::{LoadError, ShapeError};
 

@@ -1,4 +1,4 @@
-//! The reference logits, and how far others are from them.
+//! The reference logits, and the distance of other logits from them.
 
 /// Logits that Hugging Face transformers computes in f32, `[sum of PROMPT_LENS, N_VOCAB]`: each prompt from an empty
 /// context, one after another.

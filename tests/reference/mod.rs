@@ -1,4 +1,4 @@
-//! Tiny models that every test can draw again, their GGUF files in every weight type, and what their logits must be.
+//! Tiny models that every test can draw again, their GGUF files in every weight type, and their reference logits.
 //!
 //! A test target uses them by `mod reference;` (or `#[path = ...]`). README.md says how the numbers were made.
 #![allow(dead_code)] // each test target uses a part

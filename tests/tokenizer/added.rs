@@ -127,7 +127,7 @@ fn white_space_words_and_capitals() {
         assert_eq!(encode(t, "words sword", PARSE).unwrap(), [1, 2, 3, 4, 5, 0, 5, 1, 2, 3, 4]);
         assert_eq!(encode(t, "s word, word", PARSE).unwrap(), [5, 0, 7, 0, 7]);
     });
-    // A token that is normalized to a letter is no letter.
+    // A token that is normalized to a letter is not that letter.
     with("byte-level-nfc", &letters("aKĠ"), &[token("K", [false, false, true, true])], |t| {
         assert_eq!(encode(t, "aK K aK \u{212a}", PARSE).unwrap(), [0, 1, 2, 3, 2, 0, 1, 2, 3]);
     });

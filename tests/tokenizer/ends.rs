@@ -79,8 +79,8 @@ fn encoders_get_the_ends_of_hugging_face_whatever_the_converter_said() {
     assert_eq!(cases.lines().count(), 18);
 }
 
-/// Every way to set two flags, for WordPiece, an encoder's merges and a decoder's: of the first two either flag means an
-/// end and both together deny it, of the last either means it and silence denies it.
+/// Every way to set two flags, for WordPiece, an encoder's BPE and a decoder's BPE. For the first two, either flag adds an end and
+/// only both together deny it; for the last, either flag adds it and no flag denies it.
 #[test]
 fn either_of_two_flags_means_an_end() {
     let bert = [("cls", 2), ("seperator", 3)];

@@ -1,5 +1,5 @@
-//! Vocabularies that no training makes: an error that names the place, or a tokenizer that works. Never a panic, never
-//! a long loop.
+//! Vocabularies that no training makes. They give an error that names the place, or a tokenizer that works; never a panic or a
+//! long loop.
 
 use std::collections::HashMap;
 
@@ -123,7 +123,7 @@ fn fnv(hash: u32, bytes: &[u8]) -> u32 {
 
 #[test]
 fn tokens_that_are_made_to_collide_are_refused() {
-    // Texts of equal hash that go on in the same way stay equal. So two ways to go on that collide double their number.
+    // Texts of equal hash stay equal when the same text follows. So two colliding continuations double their number.
     let (mut equal, mut hash) = (vec![vec![]], 0x811c_9dc5);
     while equal.len() < 1024 {
         let tails = (1u64..).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());

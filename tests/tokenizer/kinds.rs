@@ -78,7 +78,7 @@ fn many_strings_get_the_ids_of_the_references() {
     }
 }
 
-/// One character again and again, a megabyte of it, and two that make words: a square of it would not end.
+/// A megabyte of one repeated character, and of two that make words: quadratic time would not end.
 #[test]
 fn long_texts_take_time_in_proportion() {
     const N: usize = 1 << 20;
@@ -111,7 +111,7 @@ fn long_texts_take_time_in_proportion() {
     }
 }
 
-/// All that normalization leaves alone comes back.
+/// Text that normalization leaves alone comes back.
 #[test]
 fn texts_of_plain_letters_come_back() {
     let text = |tokens: &[u32], tokenizer: &Tokenizer<'_, '_>| {
@@ -138,7 +138,7 @@ fn texts_of_plain_letters_come_back() {
             }
         });
     }
-    // Bytes that are no text come back as they were.
+    // Bytes that are not text come back as they were.
     with(&small("unigram"), |tokenizer| {
         let tokens = encode(tokenizer, b"a\xff\x80b", EncodeOptions::default()).unwrap();
         let bytes: Vec<u8> = tokens.iter().flat_map(|&token| tokenizer.bytes(token).unwrap()).collect();
@@ -242,7 +242,7 @@ fn scores_and_replacements_are_checked() {
     }
 }
 
-/// The two parts of a text that goes on are the text: no space comes between them, and none is dropped. Where a word is cut,
+/// A text in two parts decodes to the whole text: no space comes between them, and none is dropped. Where a word is cut, the
 /// tokens are those of its parts.
 #[test]
 fn a_text_that_goes_on_has_no_space_before_it() {

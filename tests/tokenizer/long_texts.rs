@@ -1,6 +1,6 @@
-//! Pieces as long as a text: no text takes time out of proportion.
+//! Pieces as long as a text: time grows in proportion to the text.
 //!
-//! The tests have no clock. With a square of a megabyte to do, they would not end.
+//! The tests have no clock. With quadratic time for a megabyte they would not end.
 
 use nearfield::tokenizer::{EncodeOptions, PreTokenizer, Tokenizer};
 
@@ -61,7 +61,7 @@ fn letters_without_order() {
         .unwrap();
 }
 
-/// Four thousand user-defined tokens of 1 to 200 letters, and texts that agree with many of them for long.
+/// Four thousand user-defined tokens of 1 to 200 letters, and texts that share long beginnings with many of them.
 #[test]
 fn thousands_of_long_special_tokens() {
     let run = |n: usize| "a".repeat(n);

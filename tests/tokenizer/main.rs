@@ -1,4 +1,4 @@
-//! The tokenizer against other programs, against a literal BPE, and against whatever bytes a file or a text may hold.
+//! The tokenizer against other programs, against a literal BPE, and against arbitrary bytes in a file or a text.
 
 mod added;
 mod cases;

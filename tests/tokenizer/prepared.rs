@@ -1,4 +1,4 @@
-//! An index that was prepared is the one that would be built, and any other bytes are refused or harmless.
+//! A prepared index equals the one that would be built, and other bytes are refused or harmless.
 
 use nearfield::tokenizer::{
     Detokenizer, EncodeOptions, IndexError, Kind, PreTokenizer, Tokenizer, TokenizerError, Vocab,
@@ -171,7 +171,7 @@ fn errors_say_what_is_wrong() {
     }
 }
 
-/// The checksum of an index goes where it belongs.
+/// Writes the checksum of an index to its place.
 fn seal(index: &mut [u8]) {
     let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
     let words = index.chunks_exact(4).enumerate().filter(|(i, _)| *i != 15).map(|(_, bytes)| word(bytes));
@@ -182,7 +182,7 @@ fn seal(index: &mut [u8]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Bytes that were made to pass the checksum may give wrong tokens, but nothing worse.
+    /// Bytes with a forged checksum may give wrong tokens, but nothing worse.
     #[test]
     fn an_index_that_was_forged_stays_within_its_bounds(
         changes in prop::collection::vec((20usize..8000, any::<u32>(), 0u32..3), 1..300),

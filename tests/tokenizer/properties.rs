@@ -15,7 +15,7 @@ fn pre() -> impl Strategy<Value = PreTokenizer> {
     prop::sample::select(&PRES[..])
 }
 
-/// Bytes of all kinds: text, text of few letters, and what is not UTF-8.
+/// Bytes of all kinds: text, text of few letters, and invalid UTF-8.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         any::<String>().prop_map(String::into_bytes),
@@ -26,8 +26,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// Merges of what bytes and earlier merges make, in any order: also such that a merge comes before those that make its
-/// sides.
+/// Merges of bytes and of other merges' results, in any order: a merge may come before those that make its sides.
 fn merges() -> impl Strategy<Value = Vec<String>> {
     let parts = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..40);
     let merges = parts.prop_map(|parts| {
@@ -53,7 +52,7 @@ fn words() -> impl Strategy<Value = Words> {
     (merges(), pre()).prop_map(move |(merges, pre)| Words::new(&special, &merges, pre))
 }
 
-/// Byte-pair encoding word for word: of all neighbors that merge, the first of the lowest rank, until none do.
+/// Literal byte-pair encoding: merges the first pair of neighbours with the lowest rank, until none merges.
 fn literal_bpe(text: &[u8], ranks: &HashMap<(String, String), usize>) -> Vec<String> {
     let mut tokens: Vec<String> = text.iter().map(|&byte| letter(byte).to_string()).collect();
     loop {
@@ -74,7 +73,7 @@ fn spelled(tokenizer: &Tokenizer<'_, '_>, tokens: &[u32], words: &Words) -> Vec<
     tokens.iter().map(|&token| String::from_utf8(words.tokens[token as usize].clone()).unwrap()).collect()
 }
 
-/// Up to 65,535 tokens the index has numbers of two bytes. Beyond, of four.
+/// Numbers in the index have two bytes up to 65,535 tokens, and four bytes beyond.
 #[test]
 fn large_vocabularies_merge_as_in_a_literal_bpe() {
     let pairs = (0..=255).flat_map(|left| (0..=255).map(move |right| format!("{} {}", letter(left), letter(right))));

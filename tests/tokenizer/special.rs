@@ -1,4 +1,4 @@
-//! Special tokens, options and what can go wrong with a text or a token.
+//! Special tokens, options, and errors of texts and tokens.
 
 use nearfield::tokenizer::{
     DetokenizeError, Detokenizer, EncodeError, EncodeOptions, Encoded, PreTokenizer, StringArray, TokenType, Tokenizer,
@@ -56,7 +56,7 @@ fn tokens_that_are_to_be_read_as_text_are_letters() {
                 assert_eq!(encode(&hiding, "<a>>b<aab>", options).unwrap(), [1, end, end, b, 1, 3]);
             }
             assert_eq!(encode(t, "<a>>b", PARSE).unwrap(), [2, b]);
-            // The tokens are what they are.
+            // The tokens keep their texts.
             assert_eq!(hiding.find("<a>"), Some(0));
             assert_eq!(bytes_of(&hiding, &hidden), b"<a><a>>");
         })
@@ -180,8 +180,8 @@ fn a_byte_without_a_token_is_left_out_and_counted() {
         .unwrap();
 }
 
-/// The ids of Hugging Face's `tokenizers` 0.23 for BPE with `unk_token`, without and with `fuse_unk`: the unknown token parts
-/// what stands around it, and each piece has its own.
+/// The ids of Hugging Face's `tokenizers` 0.23 for BPE with `unk_token`, without and with `fuse_unk`: the unknown token separates
+/// the text around it, and each piece has its own.
 #[test]
 fn a_byte_without_a_token_is_the_unknown_one_where_the_model_names_it() {
     let mut words = words(&[("<unk>", 3)]);

@@ -24,7 +24,7 @@ pub struct Words {
 }
 
 impl Words {
-    /// Special tokens, a token for each byte, and what each merge makes, all in this order.
+    /// Special tokens, a token for each byte, and the result of each merge, in this order.
     pub fn new(special: &[(&str, i32)], merges: &[String], pre: PreTokenizer) -> Self {
         let mut tokens: Vec<String> = special.iter().map(|(token, _)| token.to_string()).collect();
         let mut letters: Vec<char> = (0..=255).map(letter).collect();
@@ -39,7 +39,7 @@ impl Words {
         Self { tokens: bytes(&tokens), types, merges: bytes(merges), pre, kind: Kind::BYTE_LEVEL_BPE }
     }
 
-    /// The vocabulary of `merges.txt`, which `make_tokenizer_cases.py` trains, and its cases are for.
+    /// The vocabulary of `merges.txt`, which `make_tokenizer_cases.py` trains and makes its cases for.
     pub fn small(pre: PreTokenizer) -> Self {
         let merges = fs::read_to_string(here().join("merges.txt")).unwrap();
         let merges: Vec<String> = merges.lines().map(str::to_string).collect();

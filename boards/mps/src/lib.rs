@@ -13,7 +13,7 @@ use semihosting::process::exit;
 #[cfg(feature = "defmt")]
 use {cortex_m as _, defmt_semihosting as _};
 
-/// As for a part with 256 KiB of RAM: 2048 tokens, of which each KV head keeps those that its slope needs (704 of them).
+/// Configuration of a part with 256 KiB of RAM: 2048 tokens, of which each KV head keeps those that its slope needs (704).
 pub const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,

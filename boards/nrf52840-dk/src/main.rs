@@ -12,7 +12,7 @@ use static_cell::ConstStaticCell;
 
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 
-/// Each KV head keeps the keys that its slope needs (see `Ring::Bias`): 704 of the 2048.
+/// Configuration: each KV head keeps the keys that its slope needs (`Ring::Bias`), 704 of the 2048.
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
@@ -37,7 +37,7 @@ fn main() -> ! {
     let mut config = Config::default();
     config.baudrate = Baudrate::Baud115200;
     let (mut tx, mut rx) = Uarte::new(p.UARTE0, p.P0_08, p.P0_06, Interrupts, config).split();
-    // A byte that came damaged is typed again by whoever misses it.
+    // Damaged bytes are dropped; the user types them again.
     let send = |bytes: &[u8]| _ = tx.blocking_write(bytes);
     let receive = || {
         let mut byte = [0];

@@ -13,7 +13,7 @@ use static_cell::ConstStaticCell;
 
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 
-/// Each KV head keeps the keys that its slope needs (see `Ring::Bias`): 704 of the 2048.
+/// Configuration: each KV head keeps the keys that its slope needs (`Ring::Bias`), 704 of the 2048.
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
@@ -59,7 +59,7 @@ fn main() -> ! {
     let uart = Uart::new_blocking(p.USART3, p.PD9, p.PD8, Config::default());
     let Ok(uart) = uart else { defmt::panic!("115,200 baud cannot be made of this clock") };
     let (mut tx, mut rx) = uart.split();
-    // A byte that came damaged is typed again by whoever misses it.
+    // Damaged bytes are dropped; the user types them again.
     let send = |bytes: &[u8]| _ = tx.blocking_write(bytes);
     let receive = || {
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Every exception is a fault of the firmware: it is told, with the place, and the machine ends.
+//! Exceptions. Each is a fault of the firmware: it is reported with its place, and the machine stops.
 //!
 //! Intel SDM, volume 3A, sections 6.10 (the table), 6.14 (in 64-bit mode) and 6.15 (the numbers).
 

@@ -10,7 +10,7 @@ use nearfield_boards::{Board, StackUse};
 use crate::exceptions;
 use crate::serial::{self, COM1, COM2};
 
-/// The machine, as the story loop sees it.
+/// The machine as a board.
 pub struct Pc(());
 
 impl Pc {

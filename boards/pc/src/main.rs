@@ -34,7 +34,7 @@ const CONFIG: SessionConfig =
 /// All memory that changes but the stack: exactly what the plan says.
 static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
-/// Where `boot.s` ends: one core, in 64-bit mode.
+/// Entry point after `boot.s`: one core, in 64-bit mode.
 #[unsafe(no_mangle)]
 extern "C" fn start() -> ! {
     let mut pc = Pc::set_up();

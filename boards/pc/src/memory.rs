@@ -1,4 +1,4 @@
-//! The five functions that the compiler takes for granted on every target, and which a C library has on this one.
+//! The five memory functions that compiled code calls on every target, and that a C library would provide.
 
 use core::arch::asm;
 

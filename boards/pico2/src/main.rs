@@ -10,7 +10,7 @@ use static_cell::ConstStaticCell;
 
 static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf");
 
-/// Each KV head keeps the keys that its slope needs (see `Ring::Bias`): 704 of the 2048.
+/// Configuration: each KV head keeps the keys that its slope needs (`Ring::Bias`), 704 of the 2048.
 const CONFIG: SessionConfig = SessionConfig {
     n_ctx: 2048,
     n_batch: 8,
@@ -26,7 +26,7 @@ static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = Co
 fn main() -> ! {
     let p = embassy_rp::init(embassy_rp::config::Config::default());
     let (mut tx, mut rx) = Uart::new_blocking(p.UART0, p.PIN_0, p.PIN_1, Config::default()).split();
-    // A byte that came damaged is typed again by whoever misses it.
+    // Damaged bytes are dropped; the user types them again.
     let send = |bytes: &[u8]| _ = tx.blocking_write(bytes);
     let receive = || {
         let mut byte = [0];

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use nearfield::Executor;
 
 const N_CORES: usize = 4;
-/// Where the Pi's firmware lets core `n` wait: it jumps to the address it finds at `SPIN_TABLE + 8 n`.
+/// Table of the Pi's firmware: core `n` waits until it finds an address at `SPIN_TABLE + 8 n`, and jumps there.
 const SPIN_TABLE: usize = 0xd8;
 
 /// Function that the helpers of one step call.
@@ -18,7 +18,7 @@ type Work<'w> = &'w (dyn Fn() + Sync);
 static WORK: AtomicPtr<Work<'static>> = AtomicPtr::new(ptr::null_mut());
 /// Counts steps: a core that sees it change takes part.
 static STEP: AtomicUsize = AtomicUsize::new(0);
-/// Helpers that are done with the step, and before the first one, that have started.
+/// Number of helpers that are done with the step; before the first step, of helpers that have started.
 static DONE: AtomicUsize = AtomicUsize::new(0);
 
 /// All four cores: exists once the helpers run.

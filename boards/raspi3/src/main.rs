@@ -81,7 +81,7 @@ impl Board for Raspi3 {
     }
 }
 
-/// Where `boot.s` ends, for each core.
+/// Entry point of each core, after `boot.s`.
 #[unsafe(no_mangle)]
 extern "C" fn start(core: usize) -> ! {
     if core > 0 {
@@ -119,7 +119,7 @@ fn end(code: u8) -> ! {
     }
 }
 
-/// Where every exception ends: a fault of the firmware, not of its input.
+/// Handler of every exception: a fault of the firmware, not of its input.
 #[unsafe(no_mangle)]
 extern "C" fn exception(syndrome: u64, address: u64, fault: u64) -> ! {
     let _ = writeln!(Uart::new(), "\r\nexception {syndrome:#x} at {address:#x}, address {fault:#x}");

@@ -1,5 +1,5 @@
-//! Memory as it lies, with caches: without the MMU every access is as slow as to a device, may not be unaligned, and
-//! the exclusives that atomics are made of need not work.
+//! An identity mapping with caches. Without the MMU every access is as slow as to a device and must be aligned, and the exclusive
+//! accesses that atomics need may not work.
 //!
 //! Arm Architecture Reference Manual for A-profile, D8 (translation) and the registers named.
 

@@ -1,7 +1,7 @@
 //! Boards on a desk: prompts over a serial port, logs over the debug probe.
 //!
-//! The boards differ in their chip's clock and port, which their own folders set up; they hand over how a byte is sent and
-//! received.
+//! The boards differ in the clock and the port of their chip. Their own folders set these up and pass functions that send and
+//! receive a byte.
 #![no_std]
 
 use core::fmt;
@@ -54,8 +54,8 @@ impl<S: FnMut(&[u8]), R: FnMut() -> u8> Board for Serial<S, R> {
     }
 }
 
-/// Tests the kernels, then tells a story for each line that is typed. Ends only when something is wrong: after the
-/// message and the code, the board waits to be reset.
+/// Tests the kernels, then writes a story for each line that is typed. Ends only on an error: after the message and the code, the
+/// board waits to be reset.
 pub fn main<const LINES: usize>(
     name: &'static str,
     image: &Image,
