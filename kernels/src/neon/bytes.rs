@@ -1,7 +1,7 @@
-//! Loads from rows of blocks, which have no alignment: each reads at a pointer and steps it forward in one instruction.
+//! Loads from rows of blocks, which have no alignment: each load reads at a pointer and steps it forward in one instruction.
 //!
-//! By `asm!`, because the compiler adds a constant to every pointer instead, and because a target with strict alignment
-//! (bare metal) would load such blocks byte by byte. Vector loads need no alignment wherever memory is Normal memory.
+//! The loads are `asm!`, because the compiler adds a constant to every pointer instead, and because a target with strict
+//! alignment (bare metal) would load such blocks byte by byte. Vector loads need no alignment wherever memory is Normal memory.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -11,7 +11,7 @@ use crate::contract::broken;
 /// Rows that are worked on together: two quads, a 32-bit lane each row.
 pub(super) const ROWS: usize = 8;
 
-/// What whoever cuts rows is promised.
+/// Message of the contract check that rows exist.
 const ROWS_EXIST: &str = "rows that are all there";
 
 /// Elements `first..first + n`.
@@ -23,10 +23,10 @@ pub(super) fn part<T>(all: &[T], first: usize, n: usize) -> &[T] {
     all.get(first..).and_then(|rest| rest.get(..n)).unwrap_or_else(|| broken(ROWS_EXIST))
 }
 
-/// Where rows `first..first + 8` of `[_, stride]` begin; the last row stands in for rows that do not exist.
+/// Addresses of rows `first..first + 8` of `[_, stride]`; the last row stands in for rows that do not exist.
 ///
 /// # Panics
-/// When there is no row `first`.
+/// When row `first` does not exist.
 #[inline]
 pub(super) fn rows_from<T>(all: &[T], stride: usize, first: usize) -> [*const u8; ROWS] {
     let rest = all.get(first * stride..).unwrap_or_else(|| broken(ROWS_EXIST));
@@ -34,10 +34,10 @@ pub(super) fn rows_from<T>(all: &[T], stride: usize, first: usize) -> [*const u8
     core::array::from_fn(|r| rest.as_ptr().wrapping_add(r.min(last) * stride).cast())
 }
 
-/// 16 bytes.
+/// Loads 16 bytes and steps behind them.
 ///
 /// # Safety
-/// They can be read.
+/// The 16 bytes can be read.
 #[inline(always)]
 pub(super) unsafe fn next_16(p: &mut *const u8) -> int8x16_t {
     let out;
@@ -53,10 +53,10 @@ pub(super) unsafe fn next_16(p: &mut *const u8) -> int8x16_t {
     out
 }
 
-/// 32 bytes.
+/// Loads 32 bytes and steps behind them.
 ///
 /// # Safety
-/// They can be read.
+/// The 32 bytes can be read.
 #[inline(always)]
 pub(super) unsafe fn next_32(p: &mut *const u8) -> [int8x16_t; 2] {
     let (low, high);
@@ -73,10 +73,10 @@ pub(super) unsafe fn next_32(p: &mut *const u8) -> [int8x16_t; 2] {
     [low, high]
 }
 
-/// 16 bytes, and a step of `stride`.
+/// Loads 16 bytes and steps by `stride`.
 ///
 /// # Safety
-/// They can be read.
+/// The 16 bytes can be read.
 #[inline(always)]
 pub(super) unsafe fn step_16(p: &mut *const u8, stride: usize) -> int8x16_t {
     let out;
@@ -93,22 +93,23 @@ pub(super) unsafe fn step_16(p: &mut *const u8, stride: usize) -> int8x16_t {
     out
 }
 
-/// 32 bytes, and a step of `stride`. Not `ld1`, whose two registers follow each other: an operand of `asm!` is one register.
+/// Loads 32 bytes and steps by `stride`. `ld1` cannot do it: its two registers follow each other, and an operand of `asm!` is
+/// one register.
 ///
 /// # Safety
-/// They can be read.
+/// The 32 bytes can be read.
 #[inline(always)]
 pub(super) unsafe fn step_32(p: &mut *const u8, stride: usize) -> [int8x16_t; 2] {
-    // SAFETY: by the caller.
+    // SAFETY: the caller vouches for the 32 bytes.
     let out = unsafe { load_32::<0>(*p) };
     *p = p.wrapping_add(stride);
     out
 }
 
-/// 32 bytes at `p + OFFSET` (a multiple of 16 below 1024), without a step.
+/// Loads 32 bytes at `p + OFFSET` (a multiple of 16 below 1024), without a step.
 ///
 /// # Safety
-/// They can be read.
+/// The 32 bytes can be read.
 #[inline(always)]
 pub(super) unsafe fn load_32<const OFFSET: usize>(p: *const u8) -> [int8x16_t; 2] {
     const { assert!(OFFSET.is_multiple_of(16) && OFFSET < 1024) };
@@ -127,10 +128,10 @@ pub(super) unsafe fn load_32<const OFFSET: usize>(p: *const u8) -> [int8x16_t; 2
     [low, high]
 }
 
-/// 4 bytes; zeros behind them.
+/// Loads 4 bytes, with zeros behind them, and steps behind them.
 ///
 /// # Safety
-/// They can be read.
+/// The 4 bytes can be read.
 #[inline(always)]
 pub(super) unsafe fn next_4(p: &mut *const u8) -> uint8x16_t {
     let out;
@@ -146,17 +147,17 @@ pub(super) unsafe fn next_4(p: &mut *const u8) -> uint8x16_t {
     out
 }
 
-/// A half-precision number of each row, as singles.
+/// Loads a half-precision number of each row, as floats, and steps behind it.
 ///
 /// # Safety
 /// Two bytes of each row can be read.
 #[inline(always)]
 pub(super) unsafe fn next_halves(rows: &mut [*const u8; ROWS]) -> [float32x4_t; 2] {
-    // SAFETY: by the caller.
+    // SAFETY: the caller vouches for two bytes of each row.
     widen(unsafe { next_2(rows) })
 }
 
-/// Two bytes of each row.
+/// Loads two bytes of each row and steps behind them.
 ///
 /// # Safety
 /// Two bytes of each row can be read.
@@ -190,10 +191,10 @@ pub(super) unsafe fn next_2(rows: &mut [*const u8; ROWS]) -> uint16x8_t {
     bits
 }
 
-/// Eight half-precision numbers, a step of `stride` bytes behind each.
+/// Loads eight half-precision numbers, with a step of `stride` bytes behind each.
 ///
 /// # Safety
-/// They can be read.
+/// The eight numbers can be read.
 #[inline(always)]
 pub(super) unsafe fn halves_apart(p: &mut *const u8, stride: usize) -> uint16x8_t {
     let bits;
@@ -217,10 +218,10 @@ pub(super) unsafe fn halves_apart(p: &mut *const u8, stride: usize) -> uint16x8_
     bits
 }
 
-/// Four bytes of each row, a lane each.
+/// Loads four bytes of each row, a lane each, and steps behind them.
 ///
 /// # Safety
-/// They can be read.
+/// Four bytes of each row can be read.
 #[inline(always)]
 pub(super) unsafe fn next_words(rows: &mut [*const u8; ROWS]) -> [uint32x4_t; 2] {
     let (low, high);
@@ -252,7 +253,7 @@ pub(super) unsafe fn next_words(rows: &mut [*const u8; ROWS]) -> [uint32x4_t; 2]
     [low, high]
 }
 
-/// Eight halves as singles. By `asm!`: older compilers know no vectors of halves.
+/// Converts eight half-precision numbers to floats. `asm!`, because older compilers have no vectors of half precision.
 #[inline(always)]
 pub(super) fn widen(bits: uint16x8_t) -> [float32x4_t; 2] {
     let (low, high);
@@ -270,7 +271,7 @@ pub(super) fn widen(bits: uint16x8_t) -> [float32x4_t; 2] {
     [low, high]
 }
 
-/// Eight singles as halves, rounded half to even.
+/// Converts eight floats to half precision, rounded half to even.
 #[inline(always)]
 pub(super) fn narrow([low, high]: [float32x4_t; 2]) -> uint16x8_t {
     let bits;
@@ -288,7 +289,7 @@ pub(super) fn narrow([low, high]: [float32x4_t; 2]) -> uint16x8_t {
     bits
 }
 
-/// One half as a single.
+/// Converts one half-precision number to a float.
 #[inline(always)]
 pub(super) fn widen_one(bits: u16) -> f32 {
     let out;

@@ -1,4 +1,4 @@
-//! Which instructions the processor has beyond NEON: what the target promises, or what the system says at run time.
+//! Detection of instructions beyond NEON: those that the target promises, or that the system reports at run time.
 
 /// `FEAT_DotProd`
 pub(super) fn dotprod() -> bool {
@@ -25,7 +25,7 @@ mod system {
     }
 
     pub(super) fn dotprod() -> bool {
-        // SAFETY: `getauxval` of the C library takes any number, and gives zero for what it does not know.
+        // SAFETY: `getauxval` of the C library takes any number, and returns zero for an entry that it does not know.
         unsafe { getauxval(AT_HWCAP) & HWCAP_ASIMDDP != 0 }
     }
 
@@ -67,7 +67,7 @@ mod system {
     }
 }
 
-/// Bare metal, where the target says it all; and systems that nobody has asked for yet.
+/// Systems without a query: bare metal, where the target names all features, and systems that nobody has added yet.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 mod system {
     pub(super) fn dotprod() -> bool {

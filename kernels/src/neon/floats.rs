@@ -7,15 +7,15 @@ use crate::block::{BF16, F16, F32};
 use crate::contract::require;
 use crate::scalar::LANES;
 
-/// Eight floats: two quads, in order.
+/// Eight floats: two registers, in order.
 pub(super) type Floats = [float32x4_t; 2];
 
-/// A float of any kind, eight of which can be loaded as singles.
+/// Float of any kind, eight of which can be loaded as single precision.
 pub(super) trait Element: Copy {
-    /// Eight of them.
+    /// Loads eight elements as single precision.
     fn widen(x: &[Self; 8]) -> Floats;
 
-    /// One of them.
+    /// Value of one element.
     fn value(self) -> f32;
 }
 
@@ -76,7 +76,7 @@ impl Element for BF16 {
     }
 }
 
-/// A half as bits, as the KV cache holds it.
+/// Half precision as bits, as the KV cache holds it.
 impl Element for u16 {
     #[inline]
     fn widen(x: &[Self; 8]) -> Floats {
@@ -90,14 +90,14 @@ impl Element for u16 {
     }
 }
 
-/// `Σ_c rows[r][c] · x[t][c]`, for `R · T = 4`; all of one length.
+/// `Σ_c rows[r][c] · x[t][c]` at `r * T + t`, for `R · T = 4`; all slices have one length.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
     const { assert!(R * T == 4) };
     let n = x[0].len();
     require(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n), "rows of one length");
-    // Of each row and token, the first and the last eight partial sums.
+    // Sums of each row and token: the first and the last eight partial sums.
     let mut lanes = [[[vdupq_n_f32(0.0); 2]; 4]; 2];
     for i in 0..n / LANES {
         for (half, lanes) in lanes.iter_mut().enumerate() {
@@ -125,7 +125,7 @@ pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], 
         }
     }
     let [low, high] = lanes;
-    // 8 and 4 of each tree, then the rest of four trees at once.
+    // Steps 8 and 4 of each tree, then the last steps of four trees at once.
     let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
         let eight = [0, 1].map(|j| vaddq_f32(low[i][j], high[i][j]));
         vreinterpretq_f64_f32(vaddq_f32(eight[0], eight[1]))
@@ -146,7 +146,7 @@ pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], 
 #[inline]
 unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
     debug_assert!(at + 8 <= x.len());
-    // SAFETY: the elements exist (above), and an array of them lies as they do.
+    // SAFETY: the elements exist (above), and an array of eight has their layout.
     unsafe { &*x.as_ptr().add(at).cast() }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(Floats) -> Floats) -> f32 {
     tree(add_tail(sums, terms.into_iter().take(rest.len())))
 }
 
-/// See [`crate::scalar::tree`].
+/// Tree sum of 16 partial sums, as [`crate::scalar::tree`].
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn tree(sums: [Floats; 2]) -> f32 {
@@ -196,7 +196,7 @@ pub(super) fn add_tail(sums: [Floats; 2], terms: impl Iterator<Item = f32>) -> [
     [load_some(&lanes[..8]), load_some(&lanes[8..])]
 }
 
-/// The 16 partial sums.
+/// Lanes of the 16 partial sums.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn to_lanes(sums: [Floats; 2]) -> [f32; LANES] {
@@ -206,7 +206,7 @@ pub(super) fn to_lanes(sums: [Floats; 2]) -> [f32; LANES] {
     lanes
 }
 
-/// Four floats.
+/// Loads four floats.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn load(x: &[f32; 4]) -> float32x4_t {
@@ -214,7 +214,7 @@ pub(super) fn load(x: &[f32; 4]) -> float32x4_t {
     unsafe { vld1q_f32(x.as_ptr()) }
 }
 
-/// Four floats.
+/// Stores four floats.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn store(x: float32x4_t, out: &mut [f32; 4]) {
@@ -222,7 +222,7 @@ pub(super) fn store(x: float32x4_t, out: &mut [f32; 4]) {
     unsafe { vst1q_f32(out.as_mut_ptr(), x) };
 }
 
-/// Up to eight floats; the lanes behind them are zero.
+/// Loads up to eight floats; the lanes behind them are zero.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn load_some(x: &[f32]) -> Floats {
@@ -234,7 +234,7 @@ pub(super) fn load_some(x: &[f32]) -> Floats {
     f32::widen(eight)
 }
 
-/// The first lanes, as many as `out` holds (up to eight).
+/// Stores the first lanes, as many as `out` holds (up to eight).
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn store_some([low, high]: Floats, out: &mut [f32]) {

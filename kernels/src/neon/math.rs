@@ -1,4 +1,4 @@
-//! Elementary functions of eight numbers: the operations of `scalar::math`, with its constants.
+//! Elementary functions of registers of floats: the operations of `scalar::math`, with its constants.
 
 use core::arch::aarch64::*;
 use core::f32::consts::LOG2_E;
@@ -6,12 +6,13 @@ use core::f32::consts::LOG2_E;
 use super::floats::{Floats, load_some, store_some, sum};
 use crate::scalar::constants::*;
 
-/// See [`crate::scalar::exp`].
+/// Computes [`crate::scalar::exp`] in each lane.
 #[target_feature(enable = "neon")]
 #[inline]
 fn exp(x: float32x4_t) -> float32x4_t {
     let set = |x| vdupq_n_f32(x);
-    // The nearest integer, half to even, as the definition gets it by adding `ROUND`: |x| is small, where it counts.
+    // Nearest integer, half to even. The definition gets the same by adding `ROUND`, as |x| is small wherever the result is
+    // kept.
     let n = vcvtnq_s32_f32(vmulq_f32(x, set(LOG2_E)));
     let steps = vcvtq_f32_s32(n);
     let r = vsubq_f32(x, vmulq_f32(steps, set(LN_2_HIGH)));
@@ -20,13 +21,13 @@ fn exp(x: float32x4_t) -> float32x4_t {
     let y = vaddq_f32(set(1.0), vaddq_f32(r, y));
     let half = vshrq_n_s32::<1>(n);
     let y = vmulq_f32(vmulq_f32(y, power_of_two(half)), power_of_two(vsubq_s32(n, half)));
-    // Outside of the range the above is arbitrary; a NaN has stayed one.
+    // Outside of the range `y` is arbitrary and replaced; a NaN has stayed a NaN.
     let low = vcltq_f32(x, set(EXP_MIN));
     let y = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(y), low));
     vbslq_f32(vcgtq_f32(x, set(EXP_MAX)), set(f32::INFINITY), y)
 }
 
-/// Horner's rule.
+/// Polynomial with the coefficients `c`, lowest first, by Horner's rule.
 #[target_feature(enable = "neon")]
 #[inline]
 fn polynomial<const N: usize>(c: &[f32; N], x: float32x4_t) -> float32x4_t {
@@ -44,7 +45,7 @@ fn power_of_two(n: int32x4_t) -> float32x4_t {
     vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(n, vdupq_n_s32(127))))
 }
 
-/// See [`crate::scalar::normal_cdf`].
+/// Computes [`crate::scalar::normal_cdf`] in each lane.
 #[target_feature(enable = "neon")]
 #[inline]
 fn normal_cdf(x: float32x4_t) -> float32x4_t {
@@ -56,7 +57,7 @@ fn normal_cdf(x: float32x4_t) -> float32x4_t {
     vbslq_f32(vcgtzq_f32(x), vsubq_f32(set(1.0), tail), tail)
 }
 
-/// `x = f(x)`, eight at a time, in order; `f` also sees the zeros behind the last.
+/// `x = f(x)`, eight at a time, in order; `f` also gets the zeros that fill the last eight.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn map(x: &mut [f32], mut f: impl FnMut(Floats) -> Floats) {
@@ -65,7 +66,7 @@ pub(super) fn map(x: &mut [f32], mut f: impl FnMut(Floats) -> Floats) {
     }
 }
 
-/// See [`crate::scalar::gelu_tanh`].
+/// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
 #[target_feature(enable = "neon")]
 pub(super) fn gelu_tanh(x: &mut [f32]) {
     let one = vdupq_n_f32(1.0);
@@ -77,19 +78,19 @@ pub(super) fn gelu_tanh(x: &mut [f32]) {
     map(x, |x| x.map(gelu));
 }
 
-/// See [`crate::scalar::gelu_erf`].
+/// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
 #[target_feature(enable = "neon")]
 pub(super) fn gelu_erf(x: &mut [f32]) {
     map(x, |x| x.map(|x| vmulq_f32(x, normal_cdf(x))));
 }
 
-/// See [`crate::scalar::silu`].
+/// Implements [`Kernels::silu`](crate::Kernels::silu).
 #[target_feature(enable = "neon")]
 pub(super) fn silu(x: &mut [f32]) {
     map(x, |x| x.map(|x| vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0), exp(vnegq_f32(x))))));
 }
 
-/// See [`crate::Kernels::exp_block`].
+/// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 #[target_feature(enable = "neon")]
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     let shift = vdupq_n_f32(max);

@@ -1,12 +1,12 @@
 //! NEON, with `FEAT_DotProd` and with `FEAT_I8MM`: every 64-bit Arm core, on Linux, macOS and bare metal.
 //!
-//! - [`detect`]: what the processor has
-//! - [`matmul`]: products of weights, which hold all that the three differ in ([`matmul::unit`])
+//! - [`detect`]: the features of the processor
+//! - [`matmul`]: products of weights; the three ISAs differ in [`matmul::unit`] alone
 //! - [`floats`]: rows of floats; four registers hold the 16 partial sums of a dot product; [`bytes`]: loads that step along rows
 //! - [`attention`]: a block of stored keys and values
-//! - [`math`], [`norm`], [`quantize`]: the rest
+//! - [`math`], [`norm`], [`quantize`]: all other kernels
 //!
-//! What the compiler vectorizes by itself (element-wise sums and products) is the definition: NEON belongs to the target.
+//! Element-wise sums and products are the definitions, which the compiler vectorizes by itself: NEON belongs to the target.
 
 mod attention;
 mod bytes;
@@ -22,7 +22,7 @@ use core::marker::PhantomData;
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Layout, Matrix, Query};
 use matmul::unit::{DotProd, I8mm, Plain, Unit};
 
-/// A processor with this ISA: exists only where it was seen.
+/// Processor with the ISA `I`: a value is given out only if `detect` saw its features.
 struct Neon<I>(PhantomData<I>);
 
 static PLAIN: Neon<Plain> = Neon(PhantomData);
@@ -30,7 +30,7 @@ static DOTPROD: Neon<DotProd> = Neon(PhantomData);
 static I8MM: Neon<I8mm> = Neon(PhantomData);
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
-    // This module is only compiled for targets that have NEON.
+    // NEON needs no detection: only targets that have it compile this module.
     Some(&PLAIN)
 }
 
@@ -57,7 +57,7 @@ impl<I: Unit> Kernels for Neon<I> {
     }
 
     fn matmul(&self, w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
-        // SAFETY: `self` exists, so the ISA was seen.
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
         unsafe { matmul::matmul::<I>(w, x, out) }
     }
 
@@ -105,7 +105,7 @@ impl<I: Unit> Kernels for Neon<I> {
         distance: u32,
         scores: &mut [f32],
     ) -> f32 {
-        // SAFETY: `self` exists, so the ISA was seen.
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
         unsafe { attention::score_block::<I>(q, keys, scale, slope, distance, scores) }
     }
 
@@ -120,7 +120,7 @@ impl<I: Unit> Kernels for Neon<I> {
     }
 
     fn int8_peak(&self, rounds: u32) -> u64 {
-        // SAFETY: `self` exists, so the ISA was seen.
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
         unsafe { matmul::int8_peak::<I>(rounds) }
     }
 }

@@ -1,11 +1,11 @@
-//! Normalization of one token: the sums are made here, the rest is the definition, which the compiler vectorizes.
+//! Normalization of one token: the sums are made here, all else is the definition, which the compiler vectorizes.
 
 use core::arch::aarch64::*;
 
 use super::floats::sum;
 use crate::scalar::{inverse_root, rescale, standardize};
 
-/// See [`crate::scalar::layer_norm`].
+/// Implements [`Kernels::layer_norm`](crate::Kernels::layer_norm).
 #[target_feature(enable = "neon")]
 pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
     let n = x.len() as f32;
@@ -15,7 +15,7 @@ pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f
     standardize(x, mean, inverse_root(var + eps), weight, bias, out);
 }
 
-/// See [`crate::scalar::rms_norm`].
+/// Implements [`Kernels::rms_norm`](crate::Kernels::rms_norm).
 #[target_feature(enable = "neon")]
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let mean_square = sum(x, |x| x.map(|x| square(x))) / x.len() as f32;

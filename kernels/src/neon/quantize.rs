@@ -1,4 +1,4 @@
-//! Floats to int8 and to halves.
+//! Conversion of floats to int8 and to half precision.
 
 use core::arch::aarch64::*;
 
@@ -8,7 +8,7 @@ use crate::contract::require;
 use crate::scalar::{self, AMAX_MIN, ROW, quantize_block};
 use crate::{BlockQ8, KvRowsMut, QK};
 
-/// See [`crate::Kernels::quantize_q8`].
+/// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
 #[target_feature(enable = "neon")]
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
@@ -21,7 +21,7 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     }
 }
 
-/// See [`quantize_block`].
+/// Quantizes a block of 32 columns as [`quantize_block`] does.
 #[target_feature(enable = "neon")]
 #[inline]
 fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
@@ -33,7 +33,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
         return BlockQ8 { d, ..BlockQ8::default() };
     }
     let id = 127.0 / amax;
-    // In ±127, so no step narrows a number away.
+    // All quants lie in ±127, so narrowing loses nothing.
     let [a, b, c, d, e, f, g, h] = x.map(|x| vcvtnq_s32_f32(vmulq_n_f32(x, id)));
     let join = |low, high| vmovn_high_s32(vmovn_s32(low), high);
     let [ab, cd, ef, gh] = [join(a, b), join(c, d), join(e, f), join(g, h)];
@@ -47,7 +47,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
     block
 }
 
-/// The largest magnitude, by its bits.
+/// Largest magnitude, by its bits.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn largest(x: [float32x4_t; 8]) -> f32 {
@@ -56,7 +56,7 @@ pub(super) fn largest(x: [float32x4_t; 8]) -> f32 {
     f32::from_bits(vmaxvq_u32(max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))))
 }
 
-/// See [`crate::Kernels::store_kv`].
+/// Implements [`Kernels::store_kv`](crate::Kernels::store_kv).
 #[target_feature(enable = "neon")]
 pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     match out {
@@ -78,7 +78,7 @@ fn store_halves(x: &[f32], out: &mut [u16]) {
     }
 }
 
-/// A row of whole groups of 32 columns.
+/// Stores a row of whole groups of 32 columns as Q8_0.
 #[target_feature(enable = "neon")]
 #[inline]
 fn store_quants(x: &[f32], qs: &mut [i8], d: &mut [u16]) {

@@ -1,8 +1,8 @@
 //! Attention over one block of stored keys and values, for one query head.
 //!
-//! - [`rows`]: how rows hold their quants; a row's sum of squares
+//! - [`rows`]: unpacking of the quants of a row; a row's sum of squares
 //! - [`scores`]: products of a query with keys
-//! - [`values`]: the sum of values, each times what it counts, with quants as [`probs`] in integers
+//! - [`values`]: the sum of values, each times its probability; for quants with integer factors ([`probs`])
 
 mod probs;
 mod rows;

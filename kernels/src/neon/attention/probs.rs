@@ -1,4 +1,4 @@
-//! Quants as they are multiplied with quantized probabilities, in integers: 32 columns at a time.
+//! Quants in the form that integer factors (quantized probabilities) multiply: 32 columns at a time.
 
 use core::arch::aarch64::*;
 
@@ -8,24 +8,25 @@ use crate::neon::bytes::{step_16, step_32};
 use crate::neon::matmul::unit::{load, transpose};
 use crate::scalar::QuantizedProbs;
 
-/// Sums of 32 columns, in the order of their factors.
+/// Sums of 32 columns, in the order that [`WithProbs::next`] has them.
 pub(super) type Sums = [[int32x4_t; 2]; 4];
 
-/// Quants as they are multiplied with quantized probabilities: 32 columns in any order, and what is easily undone in the sums left undone.
+/// Quants in the form that quantized probabilities multiply: 32 columns in any order, some of them times 16 or 256.
+/// [`finish`](Self::finish) undoes both once, in the sums.
 pub(super) trait WithProbs: Quant {
-    /// 32 columns, and a step of `stride` bytes.
+    /// Loads 32 columns and steps by `stride` bytes.
     ///
     /// # Safety
-    /// They can be read.
+    /// The bytes of the 32 columns can be read.
     unsafe fn next(p: &mut *const u8, stride: usize) -> [int16x8_t; 4];
 
-    /// Less than 32 columns, anything behind them.
+    /// Loads less than 32 columns, with any numbers behind them.
     fn last(bytes: &[Self]) -> [int16x8_t; 4];
 
-    /// What the sums begin with.
+    /// Start value of the sums.
     fn start(quantized: &QuantizedProbs) -> Sums;
 
-    /// The columns' sums, in order.
+    /// Sums of the columns, in order.
     fn finish(sums: Sums) -> [int32x4_t; 8];
 }
 
@@ -42,7 +43,7 @@ pub(super) fn add_products<const LANE: i32>(sums: &mut Sums, factors: [int16x8_t
 impl WithProbs for i8 {
     #[inline(always)]
     unsafe fn next(p: &mut *const u8, stride: usize) -> [int16x8_t; 4] {
-        // SAFETY: by the caller; the target has NEON.
+        // SAFETY: the caller vouches for the bytes; the target has NEON.
         unsafe { bytes(step_32(p, stride)) }
     }
 
@@ -73,7 +74,7 @@ fn bytes([first, last]: [int8x16_t; 2]) -> [int16x8_t; 4] {
 impl WithProbs for u8 {
     #[inline(always)]
     unsafe fn next(p: &mut *const u8, stride: usize) -> [int16x8_t; 4] {
-        // SAFETY: by the caller; the target has NEON.
+        // SAFETY: the caller vouches for the bytes; the target has NEON.
         unsafe { nibbles(step_16(p, stride)) }
     }
 
@@ -84,7 +85,7 @@ impl WithProbs for u8 {
         unsafe { nibbles(vld1q_s8(all.as_ptr().cast())) }
     }
 
-    /// Takes the eight off: `-8 Σ_j w_j`, as many times as much as the columns are.
+    /// Subtracts the eight that the stored quants have: `-8 Σ_j w_j`, times the factor of the columns ([`TIMES`]).
     #[inline]
     fn start(quantized: &QuantizedProbs) -> Sums {
         let total: i32 = quantized.quants.iter().map(|&w| i32::from(w)).sum();
@@ -92,8 +93,8 @@ impl WithProbs for u8 {
         TIMES.map(|times| [unsafe { vdupq_n_s32((-8 * times).wrapping_mul(total)) }; 2])
     }
 
-    /// `|Σ_j w_j (q_j - 8)|` is at most `32 · 32767 · 8`, and 256 times as much is less than 2^31: on the way there a sum may wrap
-    /// around, at the end it is exact.
+    /// Wrapped sums come out exact: `|Σ_j w_j (q_j - 8)|` is at most `32 · 32767 · 8`, and 256 times that is less than 2^31, so
+    /// a sum that wraps on the way is right at the end.
     #[inline]
     fn finish([a, b, c, d]: Sums) -> [int32x4_t; 8] {
         // SAFETY: the target has NEON.
@@ -104,10 +105,10 @@ impl WithProbs for u8 {
     }
 }
 
-/// How many times as much the factors of a nibble are: the first three stay where they are in 16 bits.
+/// Factors of the four nibbles of 16 bits: the first three stay in their place.
 const TIMES: [i32; 4] = [1, 16, 256, 1];
 
-/// Columns k, k + 4, k + 8, ... of 32: a nibble each of eight words.
+/// Columns k, k + 4, k + 8, ... of 32, for k = 0 to 3: nibble k of each of eight words, times [`TIMES`].
 #[target_feature(enable = "neon")]
 #[inline]
 fn nibbles(bytes: int8x16_t) -> [int16x8_t; 4] {

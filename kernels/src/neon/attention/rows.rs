@@ -1,4 +1,4 @@
-//! How a stored row holds its quants: one in a byte, or two.
+//! Quants of a stored row: one in a byte, or two. Also the sum of squares of a row.
 
 use core::arch::aarch64::*;
 
@@ -9,18 +9,18 @@ use crate::neon::norm::square;
 use crate::scalar::{LANES, assert_rows};
 use crate::{KvRows, QK};
 
-/// A byte of a stored row.
+/// Byte of a stored row.
 pub(super) trait Quant: Copy {
-    /// Columns of a byte.
+    /// Columns of each byte.
     const COLUMNS: usize;
 
-    /// 32 columns.
+    /// Loads 32 columns and steps behind them.
     ///
     /// # Safety
-    /// They can be read.
+    /// The bytes of the 32 columns can be read.
     unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2];
 
-    /// Up to 32 columns, zeros behind them.
+    /// Loads up to 32 columns, with zeros behind them.
     fn group(bytes: &[Self]) -> [int8x16_t; 2];
 }
 
@@ -29,7 +29,7 @@ impl Quant for i8 {
 
     #[inline(always)]
     unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2] {
-        // SAFETY: by the caller.
+        // SAFETY: the caller vouches for the 32 bytes.
         unsafe { next_32(p) }
     }
 
@@ -45,7 +45,7 @@ impl Quant for u8 {
 
     #[inline(always)]
     unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2] {
-        // SAFETY: 16 bytes can be read, by the caller; the target has NEON.
+        // SAFETY: the caller vouches for the 16 bytes; the target has NEON.
         unsafe { unpack(vreinterpretq_u8_s8(next_16(p))) }
     }
 
@@ -57,7 +57,7 @@ impl Quant for u8 {
     }
 }
 
-/// Two quants of each byte, the low half's first.
+/// Unpacks two quants of each byte, that of the low half first.
 #[target_feature(enable = "neon")]
 #[inline]
 fn unpack(bytes: uint8x16_t) -> [int8x16_t; 2] {
@@ -67,7 +67,7 @@ fn unpack(bytes: uint8x16_t) -> [int8x16_t; 2] {
     [vzip1q_s8(low, high), vzip2q_s8(low, high)]
 }
 
-/// The first bytes, `rest` behind them where there are less than `N`.
+/// First `N` elements; if there are fewer, `rest` behind them.
 #[inline]
 pub(super) fn filled<T: Copy, const N: usize>(bytes: &[T], rest: T) -> [T; N] {
     bytes.first_chunk().copied().unwrap_or_else(|| {
@@ -77,7 +77,7 @@ pub(super) fn filled<T: Copy, const N: usize>(bytes: &[T], rest: T) -> [T; N] {
     })
 }
 
-/// See [`crate::Kernels::sum_squares`].
+/// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
 #[target_feature(enable = "neon")]
 pub(in super::super) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
@@ -109,7 +109,7 @@ fn sum_quants<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
                 let q = [vmovl_s16(vget_low_s16(q)), vmovl_high_s16(q)];
                 squares(q.map(|q| vmulq_n_f32(vcvtq_f32_s32(q), d)))
             });
-            // Columns past the end are no terms: a scale that is not finite makes them NaN.
+            // Columns past the end must add no terms: a scale that is not finite would make them NaN.
             sums = if rest >= LANES {
                 [add(sums[0], terms[0]), add(sums[1], terms[1])]
             } else {

@@ -1,4 +1,4 @@
-//! Scores of one block of keys: four rows of floats at a time, or eight of quants, a lane each.
+//! Scores of one block of keys: four keys of floats at a time, or eight of quants, a lane each.
 
 use core::arch::aarch64::*;
 
@@ -13,7 +13,7 @@ use crate::neon::matmul::unit::{Dot, Unit, load};
 use crate::scalar::{assert_query, distance_of};
 use crate::{BlockQ8, KvRows, QK, Query};
 
-/// See [`crate::Kernels::score_block`].
+/// Implements [`Kernels::score_block`](crate::Kernels::score_block).
 ///
 /// # Safety
 /// The processor has the ISA.
@@ -46,7 +46,7 @@ pub(in super::super) unsafe fn score_block<I: Unit>(
 fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
     let n = scores.len();
     if distance as usize + n > 1 << 24 {
-        // Distances are no longer all floats, each must be rounded.
+        // Distances beyond 2^24 are not all floats, so each is rounded by itself.
         for (j, score) in scores.iter_mut().enumerate() {
             *score = *score * scale - slope * distance_of(distance, n, j);
         }
@@ -62,7 +62,7 @@ fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
     });
 }
 
-/// The largest number, +0 for any zero; NaN is passed over.
+/// Largest number, +0 for any zero; a NaN is passed over.
 #[target_feature(enable = "neon")]
 #[inline]
 fn largest(scores: &[f32]) -> f32 {
@@ -70,7 +70,7 @@ fn largest(scores: &[f32]) -> f32 {
     let mut lanes = [vdupq_n_f32(f32::NEG_INFINITY); 2];
     for eight in eights {
         let eight = f32::widen(eight);
-        // The number, where one of both is NaN.
+        // `vmaxnm` returns the number if one of both is NaN.
         lanes = [0, 1].map(|i| vmaxnmq_f32(lanes[i], eight[i]));
     }
     let all = vmaxnmvq_f32(vmaxnmq_f32(lanes[0], lanes[1]));
@@ -91,7 +91,7 @@ fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     }
 }
 
-/// Rows `first..first + n` of `[_, stride]`; the last one also stands in for those up to four.
+/// Rows `first..first + n` of `[_, stride]`; the last one also stands in for rows up to four.
 #[inline]
 fn four_rows<T>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; 4] {
     let mut rows: [&[T]; 4] = [&[]; 4];
@@ -104,7 +104,7 @@ fn four_rows<T>(all: &[T], stride: usize, first: usize, n: usize) -> [&[T]; 4] {
 /// `scores[j] = q · k_j`, eight keys at a time, a lane each.
 ///
 /// # Safety
-/// The processor has the ISA, and the keys are as many as the scores.
+/// The processor has the ISA, and there are as many keys as scores.
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn dot_keys_q8<D: Dot, Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
@@ -112,8 +112,8 @@ unsafe fn dot_keys_q8<D: Dot, Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head
     for (first, scores) in (0..).step_by(ROWS).zip(scores.chunks_mut(ROWS)) {
         let (mut qs, d) = (rows_from(qs, head_dim.div_ceil(Q::COLUMNS), first), rows_from(d, q.len(), first));
         let mut keys = Keys::<D> { d, walks: [D::start(); 2], acc: [vdupq_n_f32(0.0); 2] };
-        // SAFETY: every row has a scale for each group of the query, 32 columns for all but the last, and the rest for that;
-        // the processor has the ISA.
+        // SAFETY: every row has a scale for each group of the query, 32 columns for each group but the last, and the rest of
+        // the columns for that one; the processor has the ISA.
         unsafe {
             for q in whole {
                 keys.add_products(q, |r| Q::next_group(&mut qs[r]));
@@ -129,21 +129,21 @@ unsafe fn dot_keys_q8<D: Dot, Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head
 
 /// Eight keys, and the sums of their products with the query.
 struct Keys<D: Dot> {
-    /// The next scale of each.
+    /// Address of each key's next scale.
     d: [*const u8; ROWS],
     walks: [D::Walk; 2],
     acc: Floats,
 }
 
 impl<D: Dot> Keys<D> {
-    /// Adds the products of a group of the query with that of each key; `columns(r)` is called once for each, in order.
+    /// Adds the products of a group of the query with that of each key. `columns(r)` is called once for each key, in order.
     ///
     /// # Safety
-    /// The keys have one more scale; the processor has the ISA.
+    /// Each key has one more scale; the processor has the ISA.
     #[target_feature(enable = "neon")]
     #[inline]
     unsafe fn add_products(&mut self, q: &BlockQ8, mut columns: impl FnMut(usize) -> [int8x16_t; 2]) {
-        // SAFETY: by the caller.
+        // SAFETY: the caller promises one more scale of each key, and the ISA.
         unsafe {
             let d = next_halves(&mut self.d);
             let x = load(&q.qs);

@@ -1,4 +1,4 @@
-//! The sum of one block of values, each times what it counts: floats in the order of the definition, quants in integers.
+//! Sum of one block of values, each times its probability: floats in the order of the definition, quants in integers.
 
 use core::arch::aarch64::*;
 
@@ -10,7 +10,7 @@ use crate::neon::quantize::largest;
 use crate::scalar::{AMAX_MIN, QuantizedProbs, assert_rows};
 use crate::{KV_BLOCK, KvRows, QK};
 
-/// See [`crate::Kernels::accumulate_block`].
+/// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
 #[target_feature(enable = "neon")]
 pub(in super::super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     assert_rows(values, probs.len(), acc.len());
@@ -23,7 +23,7 @@ pub(in super::super) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc:
     }
 }
 
-/// Columns 64, 32 and 8 at a time, then one by one; their sums stay in registers while the values pass by.
+/// Adds values of floats: 64, 32 and 8 columns at a time, then one by one. The sums stay in registers while the values pass by.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_floats<E: Element>(probs: &[f32], values: &[E], acc: &mut [f32]) {
@@ -47,7 +47,7 @@ fn add_floats<E: Element>(probs: &[f32], values: &[E], acc: &mut [f32]) {
     }
 }
 
-/// Columns `at..at + 8 · N`.
+/// Adds the values' columns `at..at + 8 · N`.
 #[target_feature(enable = "neon")]
 #[inline]
 fn columns<E: Element, const N: usize>(probs: &[f32], values: &[E], at: usize, acc: &mut [f32]) {
@@ -66,13 +66,13 @@ fn columns<E: Element, const N: usize>(probs: &[f32], values: &[E], at: usize, a
     }
 }
 
-/// Element `at`.
+/// Returns element `at`.
 #[inline]
 fn one<T: Copy>(x: &[T], at: usize) -> T {
     x.get(at).copied().unwrap_or_else(|| broken("values of the head's width"))
 }
 
-/// Groups of 32 columns, each with quantized probabilities of its own.
+/// Adds values of quants: each group of 32 columns has quantized probabilities of its own.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_quants<Q: WithProbs>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
@@ -89,7 +89,7 @@ fn add_quants<Q: WithProbs>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32])
     }
 }
 
-/// See [`crate::scalar::quantize_probs`]: of probabilities times scales `group` of `[_, n_groups]`.
+/// Quantizes probabilities times scales `group` of `[_, n_groups]`, as [`crate::scalar::quantize_probs`] does.
 #[target_feature(enable = "neon")]
 #[inline]
 fn quantize_probs(probs: &[f32], d: &[u16], n_groups: usize, group: usize) -> QuantizedProbs {
@@ -108,8 +108,8 @@ fn quantize_probs(probs: &[f32], d: &[u16], n_groups: usize, group: usize) -> Qu
         && !rest.is_empty()
     {
         let rows = rows_from(d, n_groups, eights.len() * ROWS);
-        // SAFETY: each row has a scale for this group. One that stands in for a row that does not exist counts nothing there, or
-        // is not finite in its own place either.
+        // SAFETY: each row has a scale for this group. A scale that stands in for a row that does not exist is multiplied with
+        // a zero; if it is not finite, its own row makes the step NaN anyway.
         let d = unsafe { next_halves(&mut rows.map(|row| row.wrapping_add(group * size_of::<u16>()))) };
         *quantized = times(load_some(rest), d);
     }
@@ -122,7 +122,7 @@ fn quantize_probs(probs: &[f32], d: &[u16], n_groups: usize, group: usize) -> Qu
     let id = 32767.0 / amax;
     for (quants, quantized) in quants.as_chunks_mut::<ROWS>().0.iter_mut().zip(quantized) {
         let [low, high] = quantized.map(|w| vcvtnq_s32_f32(vmulq_n_f32(w, id)));
-        // In ±32767, so nothing is narrowed away.
+        // All numbers lie in ±32767, so narrowing loses nothing.
         let eight = vmovn_high_s32(vmovn_s32(low), high);
         // SAFETY: eight writable integers; vector stores need no alignment.
         unsafe { vst1q_s16(quants.as_mut_ptr(), eight) };
@@ -130,21 +130,22 @@ fn quantize_probs(probs: &[f32], d: &[u16], n_groups: usize, group: usize) -> Qu
     QuantizedProbs { step: amax / 32767.0, quants }
 }
 
-/// `Σ_j w_j q_j` of 32 columns: of each of `n` values the first of `qs`, which has `stride` bytes for each but the last, and for that
-/// one those that are left of its row. What is summed past a value's end is of no column.
+/// `Σ_j w_j q_j` of 32 columns over `n` values. `qs` begins at the first of these columns of value 0; a value follows `stride`
+/// bytes behind the one before, and the last value has only the bytes that are left of its row. Sums past a row's end belong to
+/// no column.
 #[target_feature(enable = "neon")]
 #[inline]
 fn sum_group<Q: WithProbs>(quantized: &QuantizedProbs, qs: &[Q], n: usize, stride: usize) -> [int32x4_t; 8] {
     let bytes = QK / Q::COLUMNS;
-    // Values behind whose start there are bytes enough, their own or the next ones'.
+    // Values with enough bytes behind their start, their own or those of the next values.
     let whole = qs.len().checked_sub(bytes).map_or(0, |rest| n.min(rest / stride.max(1) + 1));
     let fours = quantized.quants.as_chunks::<4>().0;
-    // The oldest values of a steep head count nothing.
+    // The oldest values of a steep head have factors of zero.
     let skipped = fours.iter().take_while(|four| **four == [0; 4]).count().min(whole / 4);
     let mut p = qs.as_ptr().cast::<u8>().wrapping_add(4 * skipped * stride);
     let mut sums = Q::start(quantized);
     for four in fours.get(skipped..whole / 4).unwrap_or_default() {
-        // SAFETY: four more whole values, and four readable integers; vector loads need no alignment.
+        // SAFETY: four more whole values and four integers can be read; vector loads need no alignment.
         unsafe {
             let w = vld1_s16(four.as_ptr());
             add_products::<0>(&mut sums, Q::next(&mut p, stride), w);
@@ -155,7 +156,7 @@ fn sum_group<Q: WithProbs>(quantized: &QuantizedProbs, qs: &[Q], n: usize, strid
     }
     for (j, &w) in quantized.quants.iter().enumerate().take(n).skip(whole / 4 * 4) {
         let factors = if j < whole {
-            // SAFETY: one more whole value.
+            // SAFETY: one more whole value can be read.
             unsafe { Q::next(&mut p, stride) }
         } else {
             Q::last(qs.get(j * stride..).unwrap_or_default())

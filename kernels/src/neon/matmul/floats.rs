@@ -16,7 +16,7 @@ impl<B: Element> Dots<B> for Neon {
     }
 }
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for float weights.
 #[target_feature(enable = "neon")]
 pub(super) fn matmul_floats(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     match (w.ty(), x) {

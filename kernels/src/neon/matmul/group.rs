@@ -1,4 +1,4 @@
-//! Thirty-two columns of eight rows: how a weight type gives them out, and what is done with their integer sums.
+//! Thirty-two columns of eight rows: how a weight type unpacks them, and how their integer sums are scaled.
 
 use core::arch::aarch64::*;
 
@@ -7,15 +7,15 @@ use crate::BlockQ8;
 use crate::block::{Quantized, Scaling};
 use crate::neon::floats::Floats;
 
-/// A number of each of the eight rows.
+/// Number of each of the eight rows.
 pub(in crate::neon) type Integers = [int32x4_t; 2];
 
-/// What stands beside the quants of a group.
+/// Scales and minimums of a group of eight rows.
 #[derive(Clone, Copy)]
 pub(in crate::neon) struct Scales {
     /// Scale.
     pub(super) d: Floats,
-    /// Integer scales of the first and the last 16 columns; of all 32 in the first place.
+    /// Integer scales of the first and the last 16 columns; a scale of all 32 is in the first place.
     pub(super) sc: [Integers; 2],
     /// Scale of the minimums, as it is added.
     pub(super) m: Floats,
@@ -24,7 +24,7 @@ pub(in crate::neon) struct Scales {
 }
 
 impl Scales {
-    /// A scale alone.
+    /// Makes the scales of a group that has a scale alone.
     #[target_feature(enable = "neon")]
     #[inline]
     pub(super) fn plain(d: Floats) -> Self {
@@ -33,15 +33,15 @@ impl Scales {
     }
 }
 
-/// A weight type whose blocks can be unpacked.
+/// Weight type whose blocks can be unpacked.
 pub(in crate::neon) trait Unpack: Quantized {
-    /// Number that unpacking has already taken off the stored quants.
+    /// Number that unpacking has already subtracted from the stored quants.
     const LESS: i32 = 0;
 
-    /// Hands the groups of a block of eight rows to `sink`, in column order, and steps `rows` to the next.
+    /// Hands the groups of a block of eight rows to `sink`, in column order, and steps `rows` to the next block.
     ///
     /// # Safety
-    /// Each of `rows` has a readable block, and the sink is made for such rows.
+    /// Each of `rows` has a readable block, and the sink is made for rows of this type and has room for the block's groups.
     unsafe fn unpack<R: Rows>(rows: &mut R, sink: &mut impl Sink);
 }
 
@@ -55,28 +55,28 @@ pub(super) const fn max_quant<B: Unpack>() -> i32 {
     B::MAX_QUANT - B::LESS
 }
 
-/// Number that the quants are still too large by as they are unpacked.
+/// Number that unpacked quants are still too large by.
 pub(super) const fn offset<B: Unpack>() -> i32 {
     B::OFFSET - B::LESS
 }
 
-/// Takes groups.
+/// Receiver of groups.
 pub(in crate::neon) trait Sink {
-    /// One group; `quants(i)` gives its quarter i. It is called once for each, in order.
+    /// Takes one group. `quants(i)` returns its quarter i, and is called once for each, in order.
     ///
     /// # Safety
-    /// There is room for this group (or what it is multiplied with) where the sink was made for.
+    /// The sink has room for this group (or activations to multiply it with).
     unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32);
 }
 
-/// Sums of the two halves of 32 activations, in the first two lanes.
+/// Sums of the first and of the last 16 activations, in the first two lanes.
 #[target_feature(enable = "neon")]
 #[inline]
 fn half_sums(x: &BlockQ8) -> int32x4_t {
     vmovl_s16(both_sums(x))
 }
 
-/// The sum of 32 activations, in the first lane.
+/// Sum of 32 activations, in the first lane.
 #[target_feature(enable = "neon")]
 #[inline]
 fn whole_sum(x: &BlockQ8) -> int32x2_t {
@@ -90,7 +90,7 @@ fn both_sums(x: &BlockQ8) -> int16x4_t {
     vcreate_s16(low | high << 16)
 }
 
-/// `Σ_j (q - offset) · x` of four rows: all columns' sum, or that of each half, less the offsets.
+/// `Σ_j (q - offset) · x` of four rows: subtracts the offsets from the sum of all columns, or from that of each half.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn centred<B: Unpack>([first, last]: [int32x4_t; 2], x: &BlockQ8) -> [int32x4_t; 2] {
@@ -105,7 +105,7 @@ pub(super) fn centred<B: Unpack>([first, last]: [int32x4_t; 2], x: &BlockQ8) -> 
     }
 }
 
-/// What sums of columns (or of each half) that end up less the offsets begin with.
+/// Start values of the sums of all columns, or of each half: -offset * sum(x), so that nothing is subtracted later.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn offsets<B: Unpack>(x: &BlockQ8) -> [int32x4_t; 2] {

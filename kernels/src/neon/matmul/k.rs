@@ -1,4 +1,4 @@
-//! Super-blocks of 256 weights of eight rows: four integer scales of a row share a lane, too.
+//! Super-blocks of 256 weights of eight rows: a lane holds four integer scales of its row.
 
 use core::arch::aarch64::*;
 
@@ -67,7 +67,7 @@ impl Unpack for BlockQ3_K {
     }
 }
 
-/// `sc - 32` of all columns: the four bytes of a lane are those of 64 columns.
+/// `sc - 32` of all columns: the four bytes of a lane are the scales of 64 columns.
 #[target_feature(enable = "neon")]
 #[inline]
 fn q3_scales([a, b, c]: [Words; 3]) -> [Words; 4] {
@@ -110,7 +110,8 @@ impl Unpack for BlockQ5_K {
             let header = Header::next(rows);
             *rows = rows.at(32);
             for half in 0..2 {
-                // Columns 64 lie between the fifth bits and `row` for each pair of groups before this one.
+                // The fifth bits lie before the nibbles, which `rows` has stepped along: 32 bytes for each pair of groups
+                // before this one.
                 let fifth = |rows: &R, i, k: usize| {
                     let fifth = rows.at(-((32 + 64 * half + k / 2 * 32) as isize));
                     each(fifth.load_32::<0>(i), |q| bit(q, 4 * half + k))
@@ -130,7 +131,7 @@ impl Unpack for BlockQ5_K {
     }
 }
 
-/// What Q4_K and Q5_K say about their scales. The four bytes of a lane: those of four groups, first or last.
+/// Scales of a block of Q4_K or Q5_K. The four bytes of a lane belong to four groups, the first or the last.
 struct Header {
     d: Floats,
     m: Floats,
@@ -139,26 +140,26 @@ struct Header {
 }
 
 impl Header {
-    /// From `d`, `dmin` and the packed scales of eight rows; see [`crate::block::scale_and_minimum`].
+    /// Unpacks `d`, `dmin` and the packed scales of eight rows, in the order of [`crate::block::scale_and_minimum`].
     ///
     /// # Safety
-    /// They can be read.
+    /// These 16 bytes of each row can be read.
     #[target_feature(enable = "neon")]
     #[inline]
     unsafe fn next(rows: &mut impl Rows) -> Self {
-        // SAFETY: reads 2, 2 and 12 bytes of each row.
+        // SAFETY: reads 2, 2 and 12 bytes of each row, which the caller vouches for.
         let (d, m, [sc, mn, rest]) = unsafe {
             let (d, m) = (rows.next_halves(), negative(rows.next_halves()));
             (d, m, [(); 3].map(|()| rows.next_words()))
         };
         let first = |low: Words| low.map(|low| bytes(low, 0, 63));
-        // Of the last four groups: low four bits, and the two highest bits of the first four's bytes.
+        // Scales of the last four groups: low four bits, and the two highest bits of the first four's bytes.
         let last =
             |shift, high: Words| [0, 1].map(|quad| vorrq_u32(bytes(rest[quad], shift, 15), bytes(high[quad], 2, 0x30)));
         Self { d, m, scales: [first(sc), last(0, sc)], minimums: [first(mn), last(4, mn)] }
     }
 
-    /// Group `4 half + k`.
+    /// Makes the scales of group `4 half + k`.
     #[target_feature(enable = "neon")]
     #[inline]
     fn group(&self, half: usize, k: usize) -> Scales {
@@ -182,7 +183,7 @@ impl Unpack for BlockQ6_K {
                     let byte = |i| signed_byte(scales[2 * n + k / 2], 2 * (k % 2) + i);
                     Scales { sc: [byte(0), byte(1)], ..Scales::plain(d) }
                 };
-                // `qh` lies 128 behind `ql`, and steps half as far.
+                // `qh` lies 128 bytes behind `ql`, and steps half as far.
                 let high = |i| rows.at(128 - 32 * n as isize).load_32::<0>(i);
                 let join = |low, high: Quarter32, shift: i32| {
                     zip(low, high, |low, high| vsliq_n_s8::<4>(low, masked(right(high, shift), 3)))
@@ -198,14 +199,14 @@ impl Unpack for BlockQ6_K {
     }
 }
 
-/// The bits of `mask`, in each byte.
+/// Keeps the bits of `mask` in each byte.
 #[target_feature(enable = "neon")]
 #[inline]
 fn masked(x: int8x16_t, mask: i8) -> int8x16_t {
     vandq_s8(x, vdupq_n_s8(mask))
 }
 
-/// Bytes shifted right, zeros on the left. By a vector of shifts, which the compiler makes a constant where it is one.
+/// Shifts bytes right, with zeros from the left. The shift is a vector, which the compiler makes a constant if `n` is one.
 #[target_feature(enable = "neon")]
 #[inline]
 fn right(x: int8x16_t, n: i32) -> int8x16_t {
@@ -219,27 +220,27 @@ fn bit(x: int8x16_t, n: usize) -> int8x16_t {
     masked(right(x, n as i32), 1)
 }
 
-/// `f` of each register.
+/// Applies `f` to each register.
 #[inline(always)]
 fn each(x: Quarter32, f: impl Fn(int8x16_t) -> int8x16_t) -> Quarter32 {
     x.map(|two| two.map(&f))
 }
 
-/// `f` of each register of `a` with that of `b`.
+/// Applies `f` to each register of `a` with that of `b`.
 #[inline(always)]
 fn zip(a: Quarter32, b: Quarter32, f: impl Fn(int8x16_t, int8x16_t) -> int8x16_t) -> Quarter32 {
     let two = |a: [int8x16_t; 2], b: [int8x16_t; 2]| [f(a[0], b[0]), f(a[1], b[1])];
     [two(a[0], b[0]), two(a[1], b[1])]
 }
 
-/// Lanes shifted right, and the bits of `mask` in each of their bytes.
+/// Shifts lanes right, and keeps the bits of `mask` in each of their bytes.
 #[target_feature(enable = "neon")]
 #[inline]
 fn bytes(x: uint32x4_t, shift: i32, mask: u32) -> uint32x4_t {
     vandq_u32(vshlq_u32(x, vdupq_n_s32(-shift)), vdupq_n_u32(mask * 0x0101_0101))
 }
 
-/// Lanes shifted right, and the bits of `mask`.
+/// Shifts lanes right, and keeps the bits of `mask`.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn field(x: Words, shift: i32, mask: u32) -> Integers {

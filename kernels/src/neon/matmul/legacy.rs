@@ -1,4 +1,4 @@
-//! Blocks of 32 weights of eight rows.
+//! Unpacking of blocks of 32 weights of eight rows.
 
 use core::arch::aarch64::*;
 
@@ -72,7 +72,7 @@ impl Unpack for BlockQ8_0 {
     }
 }
 
-/// Low halves of the bytes: columns 0..16; high halves: columns 16..32.
+/// Quants: the low halves of the bytes are columns 0..16, the high halves columns 16..32.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn nibbles(both: Quarter16) -> Quarter32 {
@@ -87,7 +87,8 @@ pub(super) fn high_nibbles(both: int8x16_t) -> int8x16_t {
 
 /// Quants of five bits less 16: the upper four bits of a nibble's byte become the inverse of the fifth bit, four times.
 ///
-/// For each byte of the first and the last 16 columns: the byte of `qh` with its fifth bit, and which `bit` of it that is.
+/// `byte` and `bit`: for each byte of the first and the last 16 columns, the byte of `qh` that holds its fifth bit, and the
+/// bit's mask.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn five_bits(both: int8x16_t, qh: uint8x16_t, byte: [uint8x16_t; 2], bit: uint8x16_t) -> [int8x16_t; 2] {

@@ -1,9 +1,10 @@
 //! Products of weights on aarch64: NEON, with `FEAT_DotProd` and with `FEAT_I8MM`.
 //!
-//! - [`unit`]: integer sums of products of bytes, all that the three ISAs differ in
+//! - [`unit`]: integer sums of products of bytes; the three ISAs differ in nothing else
 //! - [`rows`]: eight rows of blocks, which lie apart or are interleaved
-//! - [`legacy`], [`k`], [`iq4`]: blocks of each type as quants and scales; [`group`]: 32 columns of them, and their products
-//! - [`tiles`]: tiles of rows, panels of columns, tokens; [`floats`]: float weights; [`peak`]: what all are compared with
+//! - [`legacy`], [`k`], [`iq4`]: blocks of each type as quants and scales; [`group`]: 32 columns of these, and their products
+//! - [`tiles`]: tiles of rows, panels of columns, tokens; [`floats`]: float weights; [`peak`]: the arithmetic peak, for
+//!   comparison
 //!
 //! # The way of one byte
 //!
@@ -33,14 +34,14 @@ use crate::{Activations, ColumnsMut, Matrix};
 pub(super) use peak::int8_peak;
 use unit::Unit;
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul).
 ///
 /// # Safety
 /// The processor has the ISA.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn matmul<I: Unit>(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     match x {
-        // SAFETY: the processor has the ISA.
+        // SAFETY: the processor has the ISA (the caller).
         Activations::Q8(q) => unsafe {
             for_block!(w.ty(), B => tiles::matmul::<I, B>(w, q, out), _ => crate::scalar::matmul(w, x, out))
         },

@@ -1,6 +1,6 @@
-//! Blocks of eight rows, read from their beginning to their end: rows that lie apart, or half of an interleaved tile.
+//! Blocks of eight rows, read from their beginning to their end: rows that lie apart, or half of an interleaved row tile.
 //!
-//! Work on bytes is the same for both, since only their order differs. The bytes of eight rows are read in quarters:
+//! The work on bytes is the same for both, since only the order of bytes differs. The bytes of eight rows are read in quarters:
 //!
 //! - [`Apart`]: quarter i is all of rows `2 i` and `2 i + 1`, one after the other
 //! - [`Interleaved`]: of each 16 bytes, quarter i is bytes `4 i..4 i + 4` of all rows: the first four rows, then the last
@@ -19,62 +19,63 @@ use crate::{BlockQ8, TILE_ROWS};
 /// Quarters of the bytes of eight rows.
 pub(super) const QUARTERS: usize = 4;
 
-/// Four bytes of each of the eight rows.
+/// Word (four bytes) of each of the eight rows.
 pub(in crate::neon) type Words = [uint32x4_t; 2];
-/// A quarter of 16 bytes of eight rows.
+/// Quarter of 16 bytes of eight rows.
 pub(in crate::neon) type Quarter16 = [int8x16_t; 2];
-/// A quarter of 32 bytes (or columns) of eight rows: of each register of [`Quarter16`], that of the first and the last 16.
+/// Quarter of 32 bytes (or columns) of eight rows: in place of each register of [`Quarter16`], one of the first and one of the
+/// last 16.
 pub(in crate::neon) type Quarter32 = [[int8x16_t; 2]; 2];
 
-/// Where the next bytes of eight rows lie. `next_` steps behind what it reads; in quarters, after the last, so they are
-/// asked for in order.
+/// Place of the next bytes of eight rows. Each `next_` steps behind the bytes that it reads; if they are read in quarters, it
+/// steps after the last, so the quarters must be read in order.
 pub(in crate::neon) trait Rows: Copy {
-    /// The same place of each row, `offset` bytes on.
+    /// Place `offset` bytes further in each row.
     fn at(self, offset: isize) -> Self;
 
-    /// A half-precision number of each row.
+    /// Reads a half-precision number of each row, as floats.
     ///
     /// # Safety
-    /// It can be read.
+    /// Two bytes of each row can be read.
     unsafe fn next_halves(&mut self) -> Floats;
 
-    /// An integer of 16 bits of each row, one of a block's [`halves`](crate::WeightType::halves), without sign.
+    /// Reads a 16-bit integer of each row, one of a block's [`halves`](crate::WeightType::halves), without sign.
     ///
     /// # Safety
-    /// It can be read.
+    /// Two bytes of each row can be read.
     unsafe fn next_integers(&mut self) -> Words;
 
-    /// Four bytes of each row, a lane each.
+    /// Reads four bytes of each row, a lane each.
     ///
     /// # Safety
-    /// They can be read.
+    /// Four bytes of each row can be read.
     unsafe fn next_words(&mut self) -> Words;
 
-    /// A quarter of 16 bytes.
+    /// Reads a quarter of 16 bytes.
     ///
     /// # Safety
-    /// They can be read.
+    /// The bytes can be read.
     unsafe fn next_16(&mut self, quarter: usize) -> Quarter16;
 
-    /// A quarter of 32 bytes.
+    /// Reads a quarter of 32 bytes.
     ///
     /// # Safety
-    /// They can be read.
+    /// The bytes can be read.
     unsafe fn next_32(&mut self, quarter: usize) -> Quarter32;
 
-    /// A quarter of the 32 bytes at `AT` (0 or 32), without a step.
+    /// Reads a quarter of the 32 bytes at `AT` (0 or 32), without a step.
     ///
     /// # Safety
-    /// They can be read.
+    /// The bytes can be read.
     unsafe fn load_32<const AT: usize>(&self, quarter: usize) -> Quarter32;
 
-    /// A quarter of 32 columns of five bits, less 16: four bytes with a bit for each column, and 16 bytes of nibbles.
+    /// Reads a quarter of 32 columns of five bits, less 16: four bytes with a bit for each column, and 16 bytes of nibbles.
     ///
     /// # Safety
-    /// They can be read.
+    /// The bytes can be read.
     unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32;
 
-    /// `Σ_j (q[j] - offset) · x[j]` of one token: of all columns (and nothing), or of each half where `B` has scales of halves.
+    /// `Σ_j (q[j] - offset) · x[j]` of one token: of all columns (and zeros), or of each half if `B` has scales of halves.
     ///
     /// # Safety
     /// The processor has the ISA.
@@ -84,7 +85,7 @@ pub(in crate::neon) trait Rows: Copy {
         x: &BlockQ8,
     ) -> [Integers; 2];
 
-    /// Quants as [`Unit::products`] takes them.
+    /// Packs quants for [`Unit::products`].
     fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
 }
 
@@ -93,7 +94,7 @@ pub(in crate::neon) trait Rows: Copy {
 pub(super) struct Apart(pub(super) [*const u8; ROWS]);
 
 impl Apart {
-    /// The rows of a quarter.
+    /// Rows of a quarter.
     #[inline(always)]
     fn two(&mut self, quarter: usize) -> &mut [*const u8; 2] {
         self.0.as_chunks_mut().0.get_mut(quarter).unwrap_or_else(|| broken("a quarter of eight rows"))
@@ -108,46 +109,46 @@ impl Rows for Apart {
 
     #[inline(always)]
     unsafe fn next_halves(&mut self) -> Floats {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for two bytes of each row.
         unsafe { next_halves(&mut self.0) }
     }
 
     #[inline(always)]
     unsafe fn next_integers(&mut self) -> Words {
-        // SAFETY: as promised; the target has NEON.
+        // SAFETY: the caller vouches for two bytes of each row; the target has NEON.
         unsafe { long(next_2(&mut self.0)) }
     }
 
     #[inline(always)]
     unsafe fn next_words(&mut self) -> Words {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for four bytes of each row.
         unsafe { next_words(&mut self.0) }
     }
 
     #[inline(always)]
     unsafe fn next_16(&mut self, quarter: usize) -> Quarter16 {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for 16 bytes of each row.
         self.two(quarter).each_mut().map(|row| unsafe { next_16(row) })
     }
 
     #[inline(always)]
     unsafe fn next_32(&mut self, quarter: usize) -> Quarter32 {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for 32 bytes of each row.
         self.two(quarter).each_mut().map(|row| unsafe { next_32(row) })
     }
 
     #[inline(always)]
     unsafe fn load_32<const AT: usize>(&self, quarter: usize) -> Quarter32 {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for 32 bytes at `AT` of each row.
         Self(self.0).two(quarter).map(|row| unsafe { load_32::<AT>(row) })
     }
 
     #[inline(always)]
     unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32 {
-        // Eight times the byte that holds the bits of eight columns.
+        // Index of the byte that holds the bits of eight columns, eight times.
         let byte = |first: u64, last: u64| [first, last].map(|byte| byte * 0x0101_0101_0101_0101);
         self.two(quarter).each_mut().map(|row| {
-            // SAFETY: as promised; the target has NEON.
+            // SAFETY: the caller vouches for 20 bytes of each row; the target has NEON.
             unsafe {
                 let bits = next_4(row);
                 let bytes = [byte(0, 1), byte(2, 3)].map(|bytes| constant(bytes));
@@ -163,7 +164,7 @@ impl Rows for Apart {
         x: &BlockQ8,
     ) -> [Integers; 2] {
         let [first, last] = walk;
-        // SAFETY: the processor has the ISA, and the target NEON.
+        // SAFETY: the processor has the ISA (the caller), and the target NEON.
         unsafe {
             let mut quad = |walk, quarter| {
                 let ([a, b], [c, d]) = (quants(quarter), quants(quarter + 1));
@@ -180,25 +181,25 @@ impl Rows for Apart {
     }
 }
 
-/// Eight of the sixteen rows of a tile, which [`crate::layout`] describes: a register has the same four bytes of four rows.
+/// Eight of the sixteen rows of a row tile, as [`crate::layout`] describes it: a register has the same four bytes of four rows.
 #[derive(Clone, Copy)]
 pub(super) struct Interleaved {
-    /// The next word of the first of the eight rows.
+    /// Address of the next word of the first of the eight rows.
     words: *const u8,
-    /// How much earlier the rows' halves would lie.
+    /// Bytes that the rows' two-byte numbers would lie before `words`.
     halves: usize,
 }
 
 impl Interleaved {
-    /// The first (0) or the last (1) eight rows of the block at `tile`.
+    /// Takes the first (0) or the last (1) eight rows of the block at `tile`.
     pub(super) fn new(tile: *const u8, eight: usize) -> Self {
         Self { words: tile.wrapping_add(4 * ROWS * eight), halves: 2 * ROWS * eight }
     }
 
-    /// Bytes `AT + 4 QUARTER..` and `AT + 16 + 4 QUARTER..`, four of each row.
+    /// Loads bytes `AT + 4 QUARTER..` and `AT + 16 + 4 QUARTER..`, four of each row.
     ///
     /// # Safety
-    /// They can be read.
+    /// These bytes can be read.
     #[inline(always)]
     unsafe fn load<const AT: usize, const QUARTER: usize>(&self) -> Quarter32 {
         const { assert!(AT <= 32 && QUARTER < QUARTERS && TILE_ROWS == 16) };
@@ -221,10 +222,10 @@ impl Interleaved {
         [[a, c], [b, d]]
     }
 
-    /// Bytes `AT..AT + 4` of each row.
+    /// Loads bytes `AT..AT + 4` of each row.
     ///
     /// # Safety
-    /// They can be read.
+    /// These bytes can be read.
     #[inline(always)]
     unsafe fn load_word<const AT: usize>(&self) -> Quarter16 {
         let (a, b);
@@ -242,19 +243,19 @@ impl Interleaved {
         [a, b]
     }
 
-    /// Two bytes of each row.
+    /// Reads two bytes of each row.
     ///
     /// # Safety
-    /// They can be read.
+    /// These bytes can be read.
     #[inline(always)]
     unsafe fn next_eight(&mut self) -> uint16x8_t {
         let mut halves = self.words.wrapping_sub(self.halves);
         *self = self.at(2);
-        // SAFETY: as promised; the target has NEON.
+        // SAFETY: the caller vouches for two bytes of each of the eight rows; the target has NEON.
         unsafe { vreinterpretq_u16_s8(next_16(&mut halves)) }
     }
 
-    /// Steps `bytes` of each row forward, behind the last quarter.
+    /// Steps all rows forward by `bytes`, but only behind the last quarter.
     #[inline(always)]
     fn step(&mut self, quarter: usize, bytes: isize) {
         if quarter + 1 == QUARTERS {
@@ -271,19 +272,19 @@ impl Rows for Interleaved {
 
     #[inline(always)]
     unsafe fn next_halves(&mut self) -> Floats {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for two bytes of each row.
         widen(unsafe { self.next_eight() })
     }
 
     #[inline(always)]
     unsafe fn next_integers(&mut self) -> Words {
-        // SAFETY: as promised; the target has NEON.
+        // SAFETY: the caller vouches for two bytes of each row; the target has NEON.
         unsafe { long(self.next_eight()) }
     }
 
     #[inline(always)]
     unsafe fn next_words(&mut self) -> Words {
-        // SAFETY: as promised; the target has NEON.
+        // SAFETY: the caller vouches for four bytes of each row; the target has NEON.
         unsafe {
             let words = self.load_word::<0>();
             *self = self.at(4);
@@ -293,7 +294,7 @@ impl Rows for Interleaved {
 
     #[inline(always)]
     unsafe fn next_16(&mut self, quarter: usize) -> Quarter16 {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for 16 bytes of each row.
         let out = unsafe {
             match quarter {
                 0 => self.load_word::<0>(),
@@ -308,7 +309,7 @@ impl Rows for Interleaved {
 
     #[inline(always)]
     unsafe fn next_32(&mut self, quarter: usize) -> Quarter32 {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for 32 bytes of each row.
         let out = unsafe { self.load_32::<0>(quarter) };
         self.step(quarter, 32);
         out
@@ -316,7 +317,7 @@ impl Rows for Interleaved {
 
     #[inline(always)]
     unsafe fn load_32<const AT: usize>(&self, quarter: usize) -> Quarter32 {
-        // SAFETY: as promised.
+        // SAFETY: the caller vouches for 32 bytes at `AT` of each row.
         unsafe {
             match quarter {
                 0 => self.load::<AT, 0>(),
@@ -329,11 +330,11 @@ impl Rows for Interleaved {
 
     #[inline(always)]
     unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32 {
-        // For each byte of a lane the byte of the lane that holds the bits of eight columns.
+        // Index, for each byte of a lane, of the lane's byte that holds the bits of its eight columns.
         let byte =
             |i: u64| [0, 0x0808_0808_0808_0808].map(|two| two + (0x0404_0404_0000_0000 + i * 0x0101_0101_0101_0101));
         let bit = if quarter.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010 };
-        // SAFETY: as promised; the target has NEON.
+        // SAFETY: the caller vouches for 20 bytes of each row; the target has NEON.
         unsafe {
             let bits = self.load_word::<0>();
             let nibbles = match quarter {
@@ -358,7 +359,7 @@ impl Rows for Interleaved {
         quants: impl FnMut(usize) -> Quarter32,
         x: &BlockQ8,
     ) -> [Integers; 2] {
-        // SAFETY: the processor has the ISA.
+        // SAFETY: the processor has the ISA (the caller).
         unsafe { D::dot_words::<B>(quants, x) }
     }
 
@@ -368,14 +369,14 @@ impl Rows for Interleaved {
     }
 }
 
-/// Integers of 16 bits as such of 32.
+/// Widens 16-bit integers to 32 bits, without sign.
 #[target_feature(enable = "neon")]
 #[inline]
 fn long(x: uint16x8_t) -> Words {
     [vmovl_u16(vget_low_u16(x)), vmovl_high_u16(x)]
 }
 
-/// Sixteen bytes that are known when the program is built.
+/// Makes a register of sixteen bytes that are known at compile time.
 #[target_feature(enable = "neon")]
 #[inline]
 fn constant([low, high]: [u64; 2]) -> uint8x16_t {

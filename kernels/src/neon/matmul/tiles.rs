@@ -1,8 +1,8 @@
 //! Products of quantized weights: eight rows at a time, a 32-bit lane each.
 //!
-//! One token: each group is unpacked and multiplied at once. More tokens: 1024 columns of eight rows are
-//! unpacked and packed for the ISA once, and multiplied with all tokens, some at a time; sums of a token rest in the
-//! output between such panels.
+//! For one token each group is unpacked and multiplied at once. For more tokens 1024 columns of eight rows are unpacked and
+//! packed for the ISA once, and multiplied with all tokens, some at a time; between such panels the sums of a token rest in the
+//! output.
 
 use core::arch::aarch64::*;
 use core::marker::PhantomData;
@@ -20,7 +20,7 @@ use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 /// Groups that are unpacked together: 14 KiB, which leaves half of the smallest L1 to the activations.
 const PANEL: usize = 32;
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for quantized weights.
 ///
 /// # Safety
 /// The processor has the ISA.
@@ -30,7 +30,7 @@ pub(super) unsafe fn matmul<I: Unit, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], o
     if w.n_cols() == 0 || out.n_tokens() == 0 {
         return out.rows_mut().for_each(|out| out.fill(0.0));
     }
-    // SAFETY: the processor has the ISA; the numbers of groups were compared.
+    // SAFETY: the processor has the ISA (the caller); `require_product` compared the numbers of groups.
     unsafe {
         if out.n_tokens() == 1 {
             one_token::<I::Dot, B>(w, x, out);
@@ -43,14 +43,14 @@ pub(super) unsafe fn matmul<I: Unit, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], o
 /// Eight rows of the weights.
 struct Eight<R> {
     rows: R,
-    /// Which of them are asked for.
+    /// Lanes of the rows that are asked for.
     lanes: Range<usize>,
-    /// Where these lie in the output.
+    /// Columns of these rows in the output.
     columns: Range<usize>,
 }
 
 impl Eight<Interleaved> {
-    /// The two that are the tile of `row`.
+    /// Both eights of the row tile that holds `row`.
     fn of_tile(tile: &[u8], row: usize, out: &ColumnsMut<'_>) -> [Self; 2] {
         let first = row / TILE_ROWS * TILE_ROWS;
         [0, 1].map(|i| {
@@ -62,7 +62,7 @@ impl Eight<Interleaved> {
     }
 }
 
-/// The tile that `row` is in, if it is before `end` and interleaved, and the first row behind.
+/// Row tile that holds `row`, and the first row behind it; `None` if `row` is not before `end` or not interleaved.
 fn next_tile<'f>(w: &Matrix<'f>, row: usize, end: usize) -> Option<(&'f [u8], usize)> {
     let tile = if row < end { w.tile(row) } else { None };
     Some((tile?, end.min((row + 1).next_multiple_of(TILE_ROWS))))
@@ -78,7 +78,7 @@ fn row_bytes<B: Unpack>(w: &Matrix<'_>) -> usize {
     w.n_cols() / B::TYPE.block_len() * B::TYPE.block_bytes()
 }
 
-/// Dot products of the rows with one token. Not inlined: two ISAs share it.
+/// Dot products of the rows with one token. The function is not inlined, since two ISAs share it.
 ///
 /// # Safety
 /// The processor has the ISA, and `x` as many groups as a row.
@@ -104,7 +104,7 @@ unsafe fn one_token<D: Dot, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut 
     }
 }
 
-/// Dot products of some rows with one token. The eights of a tile take turns, so that its bytes come from memory once.
+/// Dot products of some rows with one token. The two eights of a row tile take turns, so that its bytes come from memory once.
 ///
 /// # Safety
 /// The rows have as many groups as `x`; the processor has the ISA.
@@ -125,7 +125,7 @@ unsafe fn dot<D: Dot, B: Unpack, R: Rows, const N: usize>(mut rows: [R; N], x: &
     acc
 }
 
-/// Multiplies each group with the next activations.
+/// Sink that multiplies each group with the next activations.
 struct OneToken<R, D: Dot> {
     x: *const BlockQ8,
     walks: [D::Walk; 2],
@@ -137,7 +137,7 @@ impl<R: Rows, D: Dot> Sink for OneToken<R, D> {
     #[target_feature(enable = "neon")]
     #[inline]
     unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {
-        // SAFETY: there is one for this group; the processor has the ISA.
+        // SAFETY: activations for this group exist (the caller); the processor has the ISA.
         unsafe {
             let x = &*self.x;
             self.x = self.x.add(1);
@@ -180,7 +180,7 @@ unsafe fn more_tokens<I: Unit, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &m
 /// Dot products of eight rows with all tokens.
 ///
 /// # Safety
-/// The rows have `n_groups` groups, as each token of `x`; the processor has the ISA.
+/// Each row, and each token of `x`, has `n_groups` groups; the processor has the ISA.
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn panels<I: Unit, B: Unpack, R: Rows>(
@@ -198,7 +198,7 @@ unsafe fn panels<I: Unit, B: Unpack, R: Rows>(
         let n = PANEL.min(n_groups - first);
         let mut sink = Packing::<R, I> { next: groups.as_mut_ptr(), isa: PhantomData };
         for _ in 0..n / groups_per_block::<B>() {
-            // SAFETY: each row has this many blocks left, and `groups` has room for theirs: `PANEL` is whole blocks.
+            // SAFETY: each row has this many blocks left, and `groups` has room for their groups: `PANEL` is whole blocks.
             unsafe { B::unpack(&mut rows, &mut sink) };
         }
         let mut panel = Panel {
@@ -214,14 +214,14 @@ unsafe fn panels<I: Unit, B: Unpack, R: Rows>(
     }
 }
 
-/// A group as the ISA multiplies it, its quants less their offset.
+/// Group in the form that the ISA multiplies, its quants less their offset.
 #[derive(Clone, Copy)]
 struct Packed {
     q: [int8x16_t; 16],
     scales: Scales,
 }
 
-/// Packs each group to the next place.
+/// Sink that packs each group to the next place.
 struct Packing<R, I> {
     next: *mut Packed,
     isa: PhantomData<(R, I)>,
@@ -233,7 +233,7 @@ impl<R: Rows, I: Unit> Sink for Packing<R, I> {
     unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {
         let offset = vdupq_n_s8(offset::<B>() as i8);
         let centred = [0, 1, 2, 3].map(quants).map(|q| q.map(|q| q.map(|q| vsubq_s8(q, offset))));
-        // SAFETY: there is room for this group.
+        // SAFETY: the place for this group exists (the caller).
         unsafe {
             *self.next = Packed { q: R::pack::<I>(&centred), scales: *scales };
             self.next = self.next.add(1);
@@ -241,7 +241,7 @@ impl<R: Rows, I: Unit> Sink for Packing<R, I> {
     }
 }
 
-/// Up to 1024 columns of eight rows, and what they are multiplied with.
+/// Up to 1024 columns of eight rows, and the activations that they are multiplied with.
 struct Panel<'a> {
     groups: &'a [Packed],
     /// Group of the first columns.
@@ -249,20 +249,20 @@ struct Panel<'a> {
     /// `[n_tokens, stride]`
     x: &'a [BlockQ8],
     stride: usize,
-    /// Which of the eight rows are asked for.
+    /// Lanes of the rows that are asked for.
     lanes: Range<usize>,
-    /// Where these lie in the output.
+    /// Columns of these rows in the output.
     columns: Range<usize>,
 }
 
 impl Panel<'_> {
-    /// Where the sums of a token rest.
+    /// Part of the output in which the sums of a token rest.
     #[inline]
     fn sums<'o>(&self, out: &'o mut ColumnsMut<'_>, token: usize) -> &'o mut [f32] {
         part_mut(out.row(token), self.columns.clone())
     }
 
-    /// Adds the products with all tokens to what the output holds (for the first columns: to zero).
+    /// Adds the products with all tokens to the sums in the output (for the first columns: to zero).
     ///
     /// # Safety
     /// The processor has the ISA.
@@ -271,7 +271,7 @@ impl Panel<'_> {
     unsafe fn multiply_all<I: Unit, B: Unpack>(&mut self, out: &mut ColumnsMut<'_>) {
         let n_tokens = out.n_tokens();
         let mut token = 0;
-        // SAFETY: the processor has the ISA.
+        // SAFETY: the processor has the ISA (the caller).
         unsafe {
             while I::TOKENS == 4 && n_tokens - token > 2 {
                 self.multiply::<I, B, 4>(token, out);
@@ -284,7 +284,7 @@ impl Panel<'_> {
         }
     }
 
-    /// The same for `T` tokens (fewer at the end).
+    /// Adds the products with `T` tokens (fewer at the end) to their sums.
     ///
     /// # Safety
     /// The processor has the ISA.
@@ -321,7 +321,7 @@ impl Panel<'_> {
     }
 }
 
-/// `Σ_h sc_h Σ_j q · x`
+/// Scaled sums of a group: `Σ_h sc_h Σ_j q · x` of eight rows with each token.
 ///
 /// # Safety
 /// The processor has the ISA.
@@ -330,7 +330,7 @@ impl Panel<'_> {
 unsafe fn scaled_products<I: Unit, B: Unpack, const T: usize>(group: &Packed, x: [&BlockQ8; T]) -> [Integers; T] {
     let Packed { q, scales } = group;
     let by = |sum: Integers, sc: &Integers| [vmulq_s32(sum[0], sc[0]), vmulq_s32(sum[1], sc[1])];
-    // SAFETY: the processor has the ISA.
+    // SAFETY: the processor has the ISA (the caller).
     unsafe {
         match B::SCALING {
             Scaling::None => I::products::<B, T>(q, x, Columns::All),
@@ -353,7 +353,7 @@ fn part_mut(out: &mut [f32], columns: Range<usize>) -> &mut [f32] {
     out.get_mut(columns).unwrap_or_else(|| broken("columns of the output"))
 }
 
-/// The given lanes, to `out`.
+/// Writes the given lanes to `out`.
 #[target_feature(enable = "neon")]
 #[inline]
 fn write(sums: Floats, lanes: Range<usize>, out: &mut [f32]) {
@@ -365,7 +365,7 @@ fn write(sums: Floats, lanes: Range<usize>, out: &mut [f32]) {
     out.iter_mut().zip(all.iter().skip(lanes.start)).for_each(|(out, &sum)| *out = sum);
 }
 
-/// The given lanes, from `x`; the others are zero.
+/// Reads the given lanes from `x`; the others are zero.
 #[target_feature(enable = "neon")]
 #[inline]
 fn read(lanes: Range<usize>, x: &[f32]) -> Floats {

@@ -12,18 +12,18 @@ use crate::{BlockQ8, Layout};
 /// `FEAT_DotProd`: Cortex-A55, A75, A76 (Raspberry Pi 5) and later.
 pub(in crate::neon) struct DotProd;
 
-/// Sums that begin at zero once: what a group adds is the difference, exact however often 32 bits wrap around. It saves
-/// setting four registers to zero.
+/// Sums that are set to zero only once. A group adds the difference, which is exact however often 32 bits wrap around; so no
+/// four registers need to be zeroed for each group.
 #[derive(Clone, Copy)]
 pub(in crate::neon) struct Running {
-    /// Of each row; its lanes hold sums of columns.
+    /// Sums of each row; the lanes hold sums of columns.
     rows: [int32x4_t; 4],
-    /// The sum of the lanes of each row.
+    /// Sum of the lanes of each row.
     total: int32x4_t,
 }
 
 impl Running {
-    /// How much the sums of the rows have grown.
+    /// Growth of the sums of the rows since the last call.
     #[target_feature(enable = "neon")]
     #[inline]
     fn growth(&mut self) -> int32x4_t {
@@ -46,7 +46,7 @@ impl Dot for DotProd {
     unsafe fn dot<B: Unpack>(walk: &mut Running, quants: [[int8x16_t; 2]; 4], x: [int8x16_t; 2]) -> [int32x4_t; 2] {
         let add = |walk: &mut Running, half: usize| {
             for (sum, q) in walk.rows.iter_mut().zip(quants) {
-                // SAFETY: the processor has the ISA.
+                // SAFETY: the processor has the ISA (the caller).
                 *sum = unsafe { sdot(*sum, q[half], x[half]) };
             }
         };
@@ -63,7 +63,7 @@ impl Dot for DotProd {
 
     #[inline(always)]
     unsafe fn dot_words<B: Unpack>(mut quants: impl FnMut(usize) -> Quarter32, x: &BlockQ8) -> [Integers; 2] {
-        // SAFETY: the processor has the ISA.
+        // SAFETY: the processor has the ISA (the caller).
         unsafe {
             let [mut first, mut last] = offsets::<B>(x).map(|start| [start; 2]);
             let x = load(&x.qs);
@@ -76,7 +76,7 @@ impl Dot for DotProd {
     }
 }
 
-/// Adds the products of quarter `I`: those of the last 16 columns to `last`, where they have a scale of their own.
+/// Adds the products of quarter `I`: those of the last 16 columns to `last`, if they have a scale of their own.
 ///
 /// # Safety
 /// The processor has `FEAT_DotProd`.
@@ -88,7 +88,7 @@ unsafe fn add_quarter<B: Unpack, const I: usize>(
     x: [int8x16_t; 2],
 ) {
     for quad in 0..2 {
-        // SAFETY: as promised.
+        // SAFETY: the processor has `FEAT_DotProd` (the caller).
         unsafe {
             first[quad] = sdot_lane::<I>(first[quad], quants[quad][0], x[0]);
             let rest = if B::SCALING == Scaling::Halves { &mut *last } else { &mut *first };
@@ -104,7 +104,7 @@ impl Unit for DotProd {
 
     type Dot = Self;
 
-    /// Register `2 k + quad`: columns `4 k..4 k + 4` of four rows.
+    /// Packs registers: register `2 k + quad` has columns `4 k..4 k + 4` of four rows.
     fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
         let words = [0, 1].map(|half| {
             [0, 2].map(|i| {
@@ -133,7 +133,7 @@ impl Unit for DotProd {
             for quad in 0..2 {
                 for t in 0..T {
                     let sum = &mut sums[t][quad];
-                    // SAFETY: the processor has the ISA.
+                    // SAFETY: the processor has the ISA (the caller).
                     unsafe {
                         *sum = sdot_lane::<0>(*sum, q[quad], x[t]);
                         *sum = sdot_lane::<1>(*sum, q[2 + quad], x[t]);
@@ -150,18 +150,18 @@ impl Unit for DotProd {
 
     #[inline(always)]
     unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-        // SAFETY: the processor has the ISA.
+        // SAFETY: the processor has the ISA (the caller).
         unsafe { sdot(sum, a, b) }
     }
 }
 
-/// To each lane, the products of its four bytes.
+/// Adds to each lane of `sum` the products of its four bytes of `a` and `b`.
 ///
 /// # Safety
 /// The processor has `FEAT_DotProd`.
 #[inline(always)]
 unsafe fn sdot(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-    // SAFETY: works on registers alone; the processor knows the instruction.
+    // SAFETY: works on registers alone; the processor has the instruction (the caller).
     unsafe {
         asm!(
             ".arch_extension dotprod",
@@ -175,13 +175,13 @@ unsafe fn sdot(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
     sum
 }
 
-/// The same with four bytes of `b` for all lanes.
+/// Adds to each lane of `sum` the products of its four bytes of `a` with the four bytes `LANE` of `b`.
 ///
 /// # Safety
 /// The processor has `FEAT_DotProd`.
 #[inline(always)]
 unsafe fn sdot_lane<const LANE: usize>(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-    // SAFETY: works on registers alone; the processor knows the instruction.
+    // SAFETY: works on registers alone; the processor has the instruction (the caller).
     unsafe {
         asm!(
             ".arch_extension dotprod",

@@ -8,7 +8,7 @@ use crate::neon::matmul::group::{Integers, Unpack};
 use crate::neon::matmul::rows::{QUARTERS, Quarter32};
 use crate::{BlockQ8, Layout};
 
-/// `FEAT_I8MM`: Cortex-A510, A710, Apple M2 and later. All of them have [`DotProd`], which is as good for one token.
+/// `FEAT_I8MM`: Cortex-A510, A710, Apple M2 and later. All of these have [`DotProd`], which is as good for one token.
 pub(in crate::neon) struct I8mm;
 
 impl Unit for I8mm {
@@ -18,7 +18,7 @@ impl Unit for I8mm {
 
     type Dot = DotProd;
 
-    /// Register `4 k + pair`: columns `8 k..8 k + 8` of two rows.
+    /// Packs registers: register `4 k + pair` has columns `8 k..8 k + 8` of two rows.
     fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
         core::array::from_fn(|i| {
             let (k, pair) = (i / 4, i % 4);
@@ -49,7 +49,8 @@ impl Unit for I8mm {
         columns: Columns,
     ) -> [Integers; T] {
         const { assert!(T.is_multiple_of(2)) };
-        // Of two tokens, four pairs of rows: [r, t], [r, t + 1], [r + 1, t], [r + 1, t + 1]. Places with an odd t are idle.
+        // Sums of two tokens with four pairs of rows: [r, t], [r, t + 1], [r + 1, t], [r + 1, t + 1]. Places with an odd t are
+        // idle.
         let mut squares = [[vdupq_n_s32(0); 4]; T];
         for half in halves(columns) {
             let x = x.map(|x| vreinterpretq_s64_s8(load(&x.qs)[half]));
@@ -58,7 +59,7 @@ impl Unit for I8mm {
                 for t in (0..T).step_by(2) {
                     let pair = if k == 0 { vzip1q_s64(x[t], x[t + 1]) } else { vzip2q_s64(x[t], x[t + 1]) };
                     for (square, &q) in squares[t].iter_mut().zip(&q[4 * k..]) {
-                        // SAFETY: the processor has the ISA.
+                        // SAFETY: the processor has the ISA (the caller).
                         *square = unsafe { smmla(*square, q, vreinterpretq_s8_s64(pair)) };
                     }
                 }
@@ -74,18 +75,18 @@ impl Unit for I8mm {
 
     #[inline(always)]
     unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-        // SAFETY: the processor has the ISA.
+        // SAFETY: the processor has the ISA (the caller).
         unsafe { smmla(sum, a, b) }
     }
 }
 
-/// To lane `2 i + j`, the products of eight bytes i of `a` with eight bytes j of `b`.
+/// Adds to lane `2 i + j` of `sum` the products of the eight bytes i of `a` with the eight bytes j of `b`.
 ///
 /// # Safety
 /// The processor has `FEAT_I8MM`.
 #[inline(always)]
 unsafe fn smmla(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-    // SAFETY: works on registers alone; the processor knows the instruction.
+    // SAFETY: works on registers alone; the processor has the instruction (the caller).
     unsafe {
         asm!(
             ".arch_extension i8mm",

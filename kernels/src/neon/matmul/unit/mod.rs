@@ -1,11 +1,11 @@
-//! The three ISAs of aarch64: integer sums of products of bytes, which are all that they differ in.
+//! Units of the three ISAs of aarch64: integer sums of products of bytes. The ISAs differ in nothing else.
 //!
-//! - [`plain`]: what every aarch64 has
+//! - [`plain`]: instructions of every aarch64
 //! - [`dotprod`]: `FEAT_DotProd`
 //! - [`i8mm`]: `FEAT_I8MM`
 //!
-//! Instructions that not every aarch64 has are `asm!`: their intrinsics are unstable. `.arch_extension` makes them known
-//! to the assembler without a target feature, so that one generic text serves, and is inlined into, all three.
+//! Instructions that not every aarch64 has are `asm!`: their intrinsics are unstable. `.arch_extension` makes them known to the
+//! assembler without a target feature, so that one generic function serves, and is inlined into, all three.
 
 mod dotprod;
 mod i8mm;
@@ -24,33 +24,33 @@ pub(in crate::neon) use plain::Plain;
 /// Columns that a sum is over.
 #[derive(Clone, Copy, PartialEq)]
 pub(in crate::neon) enum Columns {
-    /// All 32.
+    /// All 32 columns.
     All,
-    /// The first 16.
+    /// First 16 columns.
     First,
-    /// The last 16.
+    /// Last 16 columns.
     Last,
 }
 
-/// An ISA's sums of products.
+/// Unit: an ISA's sums of products.
 pub(in crate::neon) trait Unit: Sync + 'static {
-    /// See [`crate::Kernels::name`].
+    /// Name of the ISA, as in [`crate::Kernels::name`].
     const NAME: &'static str;
-    /// See [`crate::Kernels::layout`].
+    /// Order of weights that the ISA reads fastest, as in [`crate::Kernels::layout`].
     const LAYOUT: Layout;
     /// Tokens that are multiplied with a register of weights: 2 or 4.
     const TOKENS: usize;
 
-    /// What it does with one token.
+    /// Sums of products for one token.
     type Dot: Dot;
 
-    /// Quants of eight rows as [`products`](Self::products) takes them: from quarters that are two rows each.
+    /// Packs quants of eight rows for [`products`](Self::products), from quarters that are two rows each.
     fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
 
-    /// The same from quarters that are words of all rows.
+    /// Packs quants of eight rows for [`products`](Self::products), from quarters that are words of all rows.
     fn pack_words(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
 
-    /// `Σ_j q[j] · x[j]` of eight rows with each token; the quants are centred: less [`Unpack::OFFSET`].
+    /// `Σ_j q[j] · x[j]` of eight rows with each token. The quants are centred: their offset is subtracted.
     ///
     /// # Safety
     /// The processor has the ISA.
@@ -60,39 +60,39 @@ pub(in crate::neon) trait Unit: Sync + 'static {
         columns: Columns,
     ) -> [Integers; T];
 
-    /// Products of [`multiply_add`](Self::multiply_add).
+    /// Number of products that [`multiply_add`](Self::multiply_add) makes.
     const PRODUCTS: u64;
 
-    /// `sum` and the products of bytes of `a` and `b`, added in the way of the ISA: what its peak is measured with.
+    /// Adds the products of bytes of `a` and `b` to `sum`, in the way of the ISA; its peak is measured with this.
     ///
     /// # Safety
     /// The processor has the ISA.
     unsafe fn multiply_add(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t;
 }
 
-/// The sums for one token, as the rows are unpacked.
+/// Sums of products for one token, made while the rows are unpacked.
 pub(in crate::neon) trait Dot {
-    /// What a walk along four rows keeps from group to group.
+    /// State that a walk along four rows keeps from group to group.
     type Walk: Copy;
 
-    /// Before the first group.
+    /// State before the first group.
     fn start() -> Self::Walk;
 
-    /// `Σ_j q[j] · x[j]` of four rows, a lane each: of all columns (and nothing), or of each half where `B` has scales of
-    /// halves.
+    /// `Σ_j q[j] · x[j]` of four rows, a lane each: of all columns (and zeros), or of each half if `B` has scales of halves.
     ///
     /// # Safety
     /// The processor has the ISA.
     unsafe fn dot<B: Unpack>(walk: &mut Self::Walk, quants: [[int8x16_t; 2]; 4], x: [int8x16_t; 2]) -> [int32x4_t; 2];
 
-    /// `Σ_j (q[j] - offset) · x[j]` of eight rows in the same way, from quarters that are words of all rows.
+    /// `Σ_j (q[j] - offset) · x[j]` of eight rows, in the places of [`dot`](Self::dot), from quarters that are words of all
+    /// rows.
     ///
     /// # Safety
     /// The processor has the ISA.
     unsafe fn dot_words<B: Unpack>(quants: impl FnMut(usize) -> Quarter32, x: &BlockQ8) -> [Integers; 2];
 }
 
-/// The halves that `columns` are.
+/// Halves of the 32 columns that `columns` names.
 #[inline]
 fn halves(columns: Columns) -> core::ops::Range<usize> {
     match columns {
@@ -102,7 +102,7 @@ fn halves(columns: Columns) -> core::ops::Range<usize> {
     }
 }
 
-/// Thirty-two quants.
+/// Loads thirty-two quants.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(in crate::neon) fn load(x: &[i8; QK]) -> [int8x16_t; 2] {
@@ -110,7 +110,7 @@ pub(in crate::neon) fn load(x: &[i8; QK]) -> [int8x16_t; 2] {
     unsafe { [vld1q_s8(x.as_ptr()), vld1q_s8(x.as_ptr().add(16))] }
 }
 
-/// Register k: lanes k of each.
+/// Transposes four registers: register k has lane k of each.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(in crate::neon) fn transpose([a, b, c, d]: [int32x4_t; 4]) -> [int32x4_t; 4] {
@@ -121,13 +121,13 @@ pub(in crate::neon) fn transpose([a, b, c, d]: [int32x4_t; 4]) -> [int32x4_t; 4]
         .map(|x| vreinterpretq_s32_s64(x))
 }
 
-/// The same of registers of bytes: four bytes of each.
+/// Transposes four registers of bytes, four bytes at a time.
 fn transpose_words(words: [int8x16_t; 4]) -> [int8x16_t; 4] {
     // SAFETY: the target has NEON.
     unsafe { transpose(words.map(|x| vreinterpretq_s32_s8(x))).map(|x| vreinterpretq_s8_s32(x)) }
 }
 
-/// The sum of the lanes of each.
+/// Sum of the lanes of each register.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_wide([a, b, c, d]: [int32x4_t; 4]) -> int32x4_t {

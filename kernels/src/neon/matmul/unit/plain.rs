@@ -1,4 +1,4 @@
-//! What every aarch64 has: products of 16 bits, added in pairs.
+//! Products of 16 bits, added in pairs: instructions of every aarch64.
 
 use core::arch::aarch64::*;
 
@@ -8,18 +8,19 @@ use crate::neon::matmul::group::{Integers, Unpack, max_quant, min_quant, offset,
 use crate::neon::matmul::rows::{QUARTERS, Quarter32};
 use crate::{BlockQ8, Layout};
 
-/// No extension.
+/// NEON without extensions.
 pub(in crate::neon) struct Plain;
 
 impl Unit for Plain {
     const NAME: &'static str = "neon";
-    /// Interleaved rows take a few percent fewer instructions of one token and as many more of several: not worth a copy.
+    /// Plain rows. Interleaved ones take a few percent fewer instructions for one token and as many more for several: not worth
+    /// a copy.
     const LAYOUT: Layout = Layout::Plain;
     const TOKENS: usize = 2;
 
     type Dot = Self;
 
-    /// Registers `2 r` and `2 r + 1`: the columns of row r.
+    /// Packs registers: registers `2 r` and `2 r + 1` have the columns of row r.
     fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
         core::array::from_fn(|i| quants[i / 4][i / 2 % 2][i % 2])
     }
@@ -65,7 +66,7 @@ impl Unit for Plain {
     }
 }
 
-/// `product` of four rows with each token, row by row: a row is in registers but once.
+/// Computes `product` of four rows with each token, row by row: each row is loaded into registers only once.
 #[target_feature(enable = "neon")]
 #[inline]
 fn each_row<V: Copy, const T: usize>(
@@ -124,18 +125,18 @@ impl Dot for Plain {
     }
 }
 
-/// Sums of four columns of each of four rows: a register has those of two.
+/// Sums of four columns of each of four rows: a register has the sums of two rows.
 #[derive(Clone, Copy)]
 struct Sums {
-    /// Of the first 16 columns, or of all.
+    /// Sums of the first 16 columns, or of all.
     first: [int16x8_t; 2],
-    /// Of the last 16, where they have a scale of their own.
+    /// Sums of the last 16 columns, if they have a scale of their own.
     last: [int16x8_t; 2],
-    /// Of all, two by two, where 16 bits fit no more than two products.
+    /// Sums of all columns in 32 bits, if 16 bits fit no more than two products; a lane has the sum of two columns.
     wide: [int32x4_t; 2],
 }
 
-/// Adds the products of a quarter.
+/// Adds the products of a quarter to `sums`.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_words<B: Unpack>(sums: &mut [Sums; 2], quants: Quarter32, x: [int8x16_t; 2]) {
@@ -152,7 +153,7 @@ fn add_words<B: Unpack>(sums: &mut [Sums; 2], quants: Quarter32, x: [int8x16_t; 
     }
 }
 
-/// Each four bytes, four times.
+/// Repeats each four bytes four times.
 #[target_feature(enable = "neon")]
 #[inline]
 fn fours(x: int8x16_t) -> [int8x16_t; 4] {
@@ -161,14 +162,14 @@ fn fours(x: int8x16_t) -> [int8x16_t; 4] {
         .map(|x| vreinterpretq_s8_s32(x))
 }
 
-/// `sums + q · x` of four columns of the first two rows, and of the last two.
+/// `sums + q · x` of four columns of the first two rows, and of the last two rows.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_products([low, high]: [int16x8_t; 2], q: int8x16_t, x: int8x16_t) -> [int16x8_t; 2] {
     [vmlal_s8(low, vget_low_s8(q), vget_low_s8(x)), vmlal_high_s8(high, q, x)]
 }
 
-/// The sum of the four columns of each row, which are up to `magnitude · 127`.
+/// Adds the four columns of each row, which are up to `magnitude · 127`.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_columns([low, high]: [int16x8_t; 2], magnitude: i32) -> int32x4_t {
@@ -179,7 +180,7 @@ fn add_columns([low, high]: [int16x8_t; 2], magnitude: i32) -> int32x4_t {
     }
 }
 
-/// The largest magnitude of numbers in `min..=max`.
+/// Largest magnitude of numbers in `min..=max`.
 const fn magnitude(min: i32, max: i32) -> i32 {
     if -min > max { -min } else { max }
 }
@@ -191,7 +192,7 @@ fn half_product(q: int8x16_t, x: int8x16_t) -> int16x8_t {
     vmlal_high_s8(vmull_s8(vget_low_s8(q), vget_low_s8(x)), q, x)
 }
 
-/// Whether only two products fit 16 bits (2 · 128 · 127 = 32 512), and not four.
+/// True if 16 bits fit only two products (2 · 128 · 127 = 32 512), and not four.
 const fn is_wide(magnitude: i32) -> bool {
     4 * magnitude * 127 > i16::MAX as i32
 }
@@ -204,14 +205,14 @@ fn product(q: [int8x16_t; 2], x: [int8x16_t; 2]) -> int16x8_t {
     vmlal_high_s8(vmlal_s8(first, vget_low_s8(q[1]), vget_low_s8(x[1])), q[1], x[1])
 }
 
-/// The same in four sums of eight, in 32 bits.
+/// Products of 32 columns, in four 32-bit sums of eight.
 #[target_feature(enable = "neon")]
 #[inline]
 fn wide_product(q: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t {
     vpadalq_s16(vpaddlq_s16(half_product(q[0], x[0])), half_product(q[1], x[1]))
 }
 
-/// The sum of the lanes of each, which are up to `magnitude · 127`; in 16 bits as long as they fit.
+/// Adds the lanes of each register, which are up to `magnitude · 127`; in 16 bits as long as they fit.
 #[target_feature(enable = "neon")]
 #[inline]
 fn add_four([a, b, c, d]: [int16x8_t; 4], magnitude: i32) -> int32x4_t {
