@@ -1,4 +1,5 @@
-//! One block of keys and values, for one query head and for a tile of queries, in products of a query with a key per second.
+//! Benches of attention over one block of keys and values: one query head, and a query tile, in products of a query with a key
+//! per second.
 //!
 //! `cargo bench -p nearfield-kernels --bench attention -- score/q8_0`
 
@@ -12,7 +13,7 @@ use nearfield_kernels::{KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, 
 
 const HEAD_DIM: usize = 64;
 
-/// A block of keys in each of the ways they are stored.
+/// Block of keys in each of the types that they are stored in.
 struct Stored {
     x: Vec<f32>,
     halves: Vec<u16>,
@@ -44,7 +45,7 @@ impl Stored {
     }
 }
 
-/// Runs `kernel(isa, out)` for every ISA, after comparing what it wrote with what the first ISA, the definition, did.
+/// Runs `kernel(isa, out)` for every ISA, after comparing its output with that of the first ISA, the definition.
 fn compare_isas(c: &mut Criterion, name: &str, out: &[f32], kernel: impl Fn(&dyn Kernels, &mut [f32])) {
     let mut group = group(c, name);
     group.throughput(Throughput::Elements(KV_BLOCK as u64));
@@ -87,7 +88,7 @@ fn exp(c: &mut Criterion) {
     });
 }
 
-/// A tile of queries walks past the block, as in prefill: the block lies in L1.
+/// Takes a query tile past the block, as in prefill: the block lies in L1.
 fn attend(c: &mut Criterion) {
     const N: usize = KV_BLOCK;
     let (stored, queries, q8) = (Stored::new(), floats(N * HEAD_DIM), activations(N * HEAD_DIM));
@@ -116,7 +117,7 @@ fn attend(c: &mut Criterion) {
     }
 }
 
-/// One query at a time walks past the keys of a head, as in decode, through more heads than the caches hold.
+/// Takes a query past all keys of a head, as in decode, through more heads than the caches hold.
 fn walk(c: &mut Criterion) {
     const N_HEADS: usize = 512;
     const N_KEYS: usize = 1024;

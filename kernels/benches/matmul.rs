@@ -1,5 +1,5 @@
-//! Matrix products of one token (decode) and of 64 (prefill), in multiplications and additions per second, beside the peak of
-//! the ISA (see [`nearfield_kernels::Kernels::int8_peak`]) measured in the same run.
+//! Benches of matrix products of one token (decode) and of 64 (prefill), in multiplications and additions per second, beside
+//! the peak of the ISA ([`nearfield_kernels::Kernels::int8_peak`]) measured in the same run.
 //!
 //! `cargo bench -p nearfield-kernels --bench matmul -- Q4_0/4096x1024`
 
@@ -17,9 +17,9 @@ use nearfield_kernels::{
     Activations, ColumnsMut, Kernels, Layout, Line, Matrix, TILE_ROWS, WeightType, arena::Arena, available, scalar,
 };
 
-/// Rows and columns of a layer of a small model: half a MiB of 4-bit weights or less, which stay in L2. For every type.
+/// Rows and columns of a layer of a small model, for every type: half a MiB of 4-bit weights or less, which stay in L2.
 const SMALL: [usize; 2] = [512, 1024];
-/// Those of BLOOM-560m's layers, for the types that its files have: attention's output, the way up and down.
+/// Rows and columns of BLOOM-560m's layers, for the types that its files have: attention's output, the way up and down.
 const BLOOM: [[usize; 2]; 3] = [[1024, 1024], [4096, 1024], [1024, 4096]];
 const BLOOM_TYPES: [WeightType; 4] = [WeightType::Q4_0, WeightType::Q8_0, WeightType::Q4_K, WeightType::Q6_K];
 
@@ -31,7 +31,7 @@ fn weights(ty: WeightType, [n_rows, n_cols]: [usize; 2], lines: &mut [Line]) -> 
     Matrix::new(ty, n_rows, n_cols, bytes).unwrap()
 }
 
-/// The same weights in the order that an ISA reads fastest, in other memory.
+/// Copies weights to other memory, in the order that an ISA reads fastest.
 fn in_layout<'a>(w: Matrix<'a>, layout: Layout, lines: &'a mut [Line]) -> Matrix<'a> {
     if layout == Layout::Plain || !w.ty().is_quantized() {
         return w;
@@ -43,7 +43,7 @@ fn in_layout<'a>(w: Matrix<'a>, layout: Layout, lines: &'a mut [Line]) -> Matrix
     Matrix::new(w.ty(), w.n_rows(), w.n_cols(), bytes).unwrap().in_layout(layout).unwrap()
 }
 
-/// Products of the ISA's best per second: the best of ten looks at it.
+/// Peak of the ISA in products per second: the best of ten measurements.
 fn peak(isa: &dyn Kernels) -> f64 {
     let rate = || {
         let start = Instant::now();
@@ -80,7 +80,7 @@ fn product(c: &mut Criterion, ty: WeightType, shape: [usize; 2], n_tokens: usize
                 time
             });
         });
-        // Not if the benchmark was filtered out.
+        // No time was measured if the benchmark was filtered out.
         if shortest.get() < Duration::MAX && ty.is_quantized() {
             let (rate, peak) = (n_macs as f64 / shortest.get().as_secs_f64(), peak(isa));
             println!("{:24}{:.1} of {:.1} G/s: {:.0} % of the peak", "", rate / 1e9, peak / 1e9, 100.0 * rate / peak);

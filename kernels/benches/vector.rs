@@ -1,4 +1,4 @@
-//! Kernels over one row of 1024 floats, in floats per second.
+//! Benches of kernels over one row of 1024 floats, in floats per second.
 //!
 //! `cargo bench -p nearfield-kernels --bench vector -- norm`
 
@@ -12,7 +12,7 @@ use nearfield_kernels::{BlockQ8, Kernels, available};
 
 const N: usize = 1024;
 
-/// `kernel(isa, x, out)`, where `out` begins as `x`.
+/// Kernel, as `kernel(isa, x, out)`; `out` begins as `x`.
 type Kernel = fn(&dyn Kernels, &[f32], &mut [f32]);
 
 const KERNELS: &[(&str, Kernel)] = &[

@@ -1,8 +1,8 @@
-//! Matrix products between two marks, for an emulator that counts instructions: how many each multiply-accumulate takes.
+//! Matrix products between two marks, for an emulator that counts instructions: those that each multiply-accumulate takes.
 //!
 //! A mark is `mov x18, x18` on AArch64, which no compiler emits; a QEMU plugin prints how many guest instructions were
 //! executed since the last one. Standard output has a line for each product: ISA, type, layout, rows, columns, tokens, and
-//! multiply-accumulates. Arguments are the weight types; none are Q8_0 and Q4_0.
+//! multiply-accumulates. Arguments are the weight types; without arguments, Q8_0 and Q4_0.
 //!
 //! ```sh
 //! cargo build --release -p nearfield-kernels --example count_matmul --target aarch64-unknown-linux-gnu
@@ -37,11 +37,11 @@ fn main() {
     }
 }
 
-/// One product between two marks.
+/// Runs one product between two marks.
 fn product(isa: &dyn Kernels, ty: WeightType, layout: Layout, n_cols: usize, n_tokens: usize) {
     let mut rng = Rng::new(1);
     let mut bytes = vec![0; ty.row_bytes(n_cols).expect("columns are whole blocks") * N_ROWS];
-    // About ±1, whatever the type; numbers are as good in one order as in another.
+    // Weights are about ±1, whatever the type; the bytes serve in either order.
     bytes.fill_with(|| rng.bits() as u8 & 0x1f | 0x20);
     let w = Matrix::new(ty, N_ROWS, n_cols, &bytes).and_then(|w| w.in_layout(layout)).expect("whole rows");
     let x: Vec<f32> = (0..n_tokens * n_cols).map(|_| rng.unit()).collect();
@@ -57,7 +57,7 @@ fn product(isa: &dyn Kernels, ty: WeightType, layout: Layout, n_cols: usize, n_t
     println!("{} {ty} {layout:?} {N_ROWS} {n_cols} {n_tokens} {}", isa.name(), N_ROWS * n_cols * n_tokens);
 }
 
-/// What the counter looks for; nothing where it is not known.
+/// Mark that the counter looks for; nothing on other architectures.
 #[inline]
 fn mark() {
     #[cfg(target_arch = "aarch64")]

@@ -1,6 +1,6 @@
 //! Contract checks: a caller promises that the lengths it passes belong together.
 //!
-//! One function panics for all checks, so that a firmware's image has one known place where kernels can panic, and each check
+//! A single function panics for all checks, so that a firmware's image has one known place where kernels can panic, and each check
 //! costs a comparison and a branch. Nothing else behind a check should be able to panic: rows are cut with `chunks_exact`,
 //! joined with `zip`, and fixed sizes are arrays.
 

@@ -4,7 +4,7 @@ use super::draw::{Rng, activations, floats, half, quants, units};
 use super::{Case, Mismatch, Scratch};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, QK, Query, Walk, scalar};
 
-/// How rows are stored.
+/// Type of stored rows.
 #[derive(Clone, Copy)]
 enum Kind {
     F32,
@@ -14,27 +14,27 @@ enum Kind {
 }
 
 impl Kind {
-    /// Those that are built in.
+    /// Kinds that are compiled in.
     fn all() -> impl Iterator<Item = Self> {
         [Self::F32, Self::F16, Self::Q8].into_iter().chain(Q4Built::PROOF.map(Self::Q4))
     }
 
-    /// The kind of query that such keys go with.
+    /// True if such keys go with a Q8 query.
     fn takes_q8(self) -> bool {
         matches!(self, Self::Q8 | Self::Q4(_))
     }
 }
 
-/// Rows, a row's length, and the first element of either in its buffer.
+/// Number of rows, columns of a row, and the index of the first element in its buffer.
 struct Shape {
     n: usize,
     head_dim: usize,
     start: usize,
-    /// The scale of all groups, unless they have one each.
+    /// Scale of all groups; `None` if each has its own.
     scale: Option<u16>,
 }
 
-/// As half precision.
+/// Bits of 1 in half precision.
 const ONE: u16 = 0x3c00;
 
 impl Shape {
@@ -48,7 +48,7 @@ impl Shape {
     }
 }
 
-/// Memory for rows, once of each kind.
+/// Memory for rows, once for each kind.
 struct Stores<'a> {
     singles: &'a mut [f32],
     halves: &'a mut [u16],
@@ -58,7 +58,7 @@ struct Stores<'a> {
 }
 
 impl<'a> Stores<'a> {
-    /// Scales of the rows' groups.
+    /// Draws the scales of the rows' groups.
     fn scales(&mut self, rng: &mut Rng, shape: &Shape) -> &'a [u16] {
         let n = shape.n * shape.head_dim.div_ceil(QK);
         let (scales, rest) = core::mem::take(&mut self.scales).split_at_mut(n);
@@ -67,7 +67,7 @@ impl<'a> Stores<'a> {
         scales
     }
 
-    /// `n` drawn rows.
+    /// Draws `n` rows.
     fn rows(&mut self, rng: &mut Rng, kind: Kind, shape: &Shape) -> KvRows<'a> {
         let &Shape { n, head_dim, start, .. } = shape;
         match kind {
@@ -209,7 +209,7 @@ fn score_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> {
     case.subject("score_block", [n, head_dim, 0]).compare(&case.scratch.want[..n + 1], &case.scratch.got[..n + 1])
 }
 
-/// A query of `head_dim` columns, zeros behind them.
+/// Draws a query of `head_dim` columns, with zeros behind them.
 fn q8_query<'a>(rng: &mut Rng, blocks: &'a mut [BlockQ8], head_dim: usize) -> &'a [BlockQ8] {
     let blocks = &mut blocks[..head_dim.div_ceil(QK)];
     activations(rng, blocks);
@@ -250,13 +250,13 @@ fn accumulate_block_of(case: &mut Case<'_>, kind: Kind) -> Result<(), Mismatch> 
     let values = stores.rows(rng, kind, &shape);
     let probs = &mut x[start..][..n];
     match rng.below(4) {
-        // Halves of integers up to 32767, which occurs.
+        // Halves of integers up to 32767, which itself occurs: ties of the rounding.
         _ if ties => {
             probs.fill_with(|| rng.below(65535) as f32 / 2.0);
             probs.iter_mut().take(1).for_each(|p| *p = 32767.0);
         }
         0 => floats(rng, probs),
-        // Of a steep head: all but a few of the newest count nothing in integers.
+        // Probabilities of a steep head: the integers of all but a few of the newest are zero.
         1 => probs.iter_mut().rev().enumerate().for_each(|(j, p)| *p = rng.unit() / (1u64 << j) as f32),
         _ => units(rng, probs),
     }
@@ -273,14 +273,14 @@ pub fn attend_block(case: &mut Case<'_>) -> Result<(), Mismatch> {
     Kind::all().try_for_each(|keys| Kind::all().try_for_each(|values| attend_block_of(case, keys, values)))
 }
 
-/// Most walks of a case: more than two pairs, and one alone.
+/// Largest number of walks of a case: more than two pairs, and one alone.
 const WALKS: usize = 9;
 
-/// Where keys and values are of one kind, the same rows are both.
+/// Compares walks past one block. If keys and values are of one kind, the same rows are both.
 fn attend_block_of(case: &mut Case<'_>, keys_kind: Kind, values_kind: Kind) -> Result<(), Mismatch> {
     let (isa, rng) = (case.isa, &mut case.rng);
     let drawn = Shape::draw(rng);
-    // Often a width that heads have, and a whole block.
+    // Half of the cases have a width that heads have, and half a whole block.
     let head_dim = if rng.one_in(2) { rng.pick(&[16, 32, 48, 64, 80, 112, 128]) } else { drawn.head_dim };
     let shape = Shape { n: if rng.one_in(2) { KV_BLOCK } else { drawn.n.clamp(1, KV_BLOCK) }, head_dim, ..drawn };
     let Scratch { x, y, want, got, blocks, quants, halves, scales, weights, .. } = &mut *case.scratch;
@@ -327,7 +327,7 @@ fn attend_block_of(case: &mut Case<'_>, keys_kind: Kind, values_kind: Kind) -> R
     case.subject("attend_block", [n_walks, shape.n, head_dim]).compare(&case.scratch.want[..n], &case.scratch.got[..n])
 }
 
-/// What every ISA is compared with, as one.
+/// Definitions as an ISA: every ISA is compared with them.
 struct Definitions;
 
 impl Kernels for Definitions {

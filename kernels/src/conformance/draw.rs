@@ -1,4 +1,4 @@
-//! Numbers for the cases: lengths around tiles, values at both ends.
+//! Numbers of the cases: lengths around tiles, values at both ends.
 
 use crate::block::{BlockQ8, WeightType};
 use crate::contract::{broken, require};
@@ -7,17 +7,17 @@ use crate::scalar::AMAX_MIN;
 use crate::scalar::constants::{EXP_MAX, EXP_MIN};
 use crate::{Layout, TILE_ROWS};
 
-/// A small generator (SplitMix64: Steele, Lea & Flood 2014); the same numbers everywhere.
+/// Small generator (SplitMix64: Steele, Lea & Flood 2014), which gives the same numbers everywhere.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The generator of this seed.
+    /// Creates the generator of this seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// 32 random bits.
+    /// Draws 32 bits.
     pub fn bits(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Rng {
         ((z ^ z >> 31) >> 32) as u32
     }
 
-    /// A number in `0..n`, or 0.
+    /// Draws a number in `0..n`; returns 0 if `n` is 0.
     ///
     /// # Panics
     /// When `n` is above 2^32, the numbers that bits are drawn for.
@@ -34,49 +34,49 @@ impl Rng {
         ((u64::from(self.bits()) * n as u64) >> 32) as usize
     }
 
-    /// One of `choices`.
+    /// Draws one of `choices`.
     ///
     /// # Panics
-    /// When there are none.
+    /// When `choices` is empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         let choice = choices.get(self.below(choices.len()));
         *choice.unwrap_or_else(|| broken("something to pick from"))
     }
 
-    /// In -1..1.
+    /// Draws a number in -1..1.
     pub fn unit(&mut self) -> f32 {
         self.bits() as i32 as f32 / (1u32 << 31) as f32
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    /// 0, 1, around the tiles that an ISA may use, and primes.
+    /// Draws a length: 0, 1, lengths around the tiles that an ISA may use, and primes.
     pub fn length(&mut self) -> usize {
         self.pick(&[0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 47, 61, 63, 64, 65, 80, 96, 101, 127, 128, 129])
     }
 }
 
-/// Floats that each fill one operand.
+/// Kinds of floats; each operand is filled with one.
 #[derive(Clone, Copy)]
 enum Floats {
-    /// In -4..4.
+    /// Numbers in -4..4.
     Near,
-    /// In -120..120.
+    /// Numbers in -120..120.
     Far,
-    /// Any finite number.
+    /// Any finite numbers.
     Finite,
     /// Zeros, subnormals and the largest numbers, among near ones.
     Ends,
-    /// Up to this magnitude, which occurs.
+    /// Numbers up to this magnitude, which itself occurs.
     UpTo(f32),
-    /// Halves of integers up to 127, which occurs: they quantize to themselves, or lie between two quants.
+    /// Halves of integers up to 127, which itself occurs: they quantize to themselves, or lie between two quants.
     Ties,
-    /// A few floats from where `exp` becomes zero or infinite, of either sign.
+    /// Numbers a few floats from where `exp` becomes zero or infinite, of either sign.
     Edges,
-    /// Any bits: also infinities and NaN.
+    /// Numbers of any bits: also infinities and NaN.
     Any,
 }
 
@@ -112,7 +112,7 @@ fn finite(x: f32) -> f32 {
 /// Fills `out` with floats of one kind, mostly a harmless one.
 pub fn floats(rng: &mut Rng, out: &mut [f32]) {
     use Floats::*;
-    // Around the least magnitude that is not quantized to zero.
+    // Numbers around the least magnitude that is not quantized to zero.
     let tiny = UpTo(rng.pick(&[0.5 * AMAX_MIN, AMAX_MIN.next_down(), AMAX_MIN]));
     let kind = rng.pick(&[Near, Near, Near, Near, Near, Far, Far, Finite, Finite, Ends, Ends, tiny, Ties, Edges, Any]);
     out.fill_with(|| kind.draw(rng));
@@ -123,7 +123,7 @@ pub fn units(rng: &mut Rng, out: &mut [f32]) {
     out.fill_with(|| rng.unit());
 }
 
-/// A half as bits: mostly in ±1, else zero, subnormal, the largest; anything once in 64 times.
+/// Draws a half-precision number as bits: mostly in ±1, else zero, subnormal, the largest; anything once in 64 times.
 pub fn half(rng: &mut Rng) -> u16 {
     let sign = (rng.bits() & 0x8000) as u16;
     match rng.below(64) {
@@ -135,7 +135,7 @@ pub fn half(rng: &mut Rng) -> u16 {
     }
 }
 
-/// Quants: all of one end, a mix of both and zero, or anything.
+/// Draws quants: all of one end, a mix of both and zero, or anything.
 pub fn quants(rng: &mut Rng, ends: [i8; 2], out: &mut [i8]) {
     let choice = rng.below(8);
     out.fill_with(|| match choice {
@@ -146,7 +146,7 @@ pub fn quants(rng: &mut Rng, ends: [i8; 2], out: &mut [i8]) {
     });
 }
 
-/// Activations as [`crate::Kernels::quantize_q8`] may make them.
+/// Draws activations that [`crate::Kernels::quantize_q8`] may make.
 pub fn activations(rng: &mut Rng, out: &mut [BlockQ8]) {
     let hostile = rng.one_in(16);
     for block in out {
@@ -166,7 +166,7 @@ pub fn activations(rng: &mut Rng, out: &mut [BlockQ8]) {
     }
 }
 
-/// Weights of `n_rows` rows, in this layout: quants at the ends or anywhere, scales from [`half()`].
+/// Draws weights of `n_rows` rows, in `layout`: quants at the ends or anywhere, scales from [`half()`].
 pub fn weights(rng: &mut Rng, ty: WeightType, layout: Layout, n_rows: usize, out: &mut [u8]) {
     let byte = rng.pick(&[0x00, 0xff, 0x80, 0x7f]);
     let random = !rng.one_in(5);
@@ -225,9 +225,9 @@ pub fn weights(rng: &mut Rng, ty: WeightType, layout: Layout, n_rows: usize, out
     }
 }
 
-/// Where the half-precision numbers of a block lie.
+/// Offsets of the half-precision numbers of a block.
 fn scale_offsets(ty: WeightType) -> impl Iterator<Item = usize> {
-    // The second half of this type holds integers.
+    // The second two-byte number of IQ4_XS is no scale: it holds integers.
     let is_scale = move |&(at, width): &(usize, usize)| width == 2 && (ty != WeightType::IQ4_XS || at == 0);
     pieces(ty).filter(is_scale).map(|(at, _)| at)
 }

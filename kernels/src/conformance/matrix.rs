@@ -1,4 +1,4 @@
-//! Kernels over weights and the activations that meet them.
+//! Properties of kernels over weights and the activations that are multiplied with them.
 
 use super::draw::{Rng, activations, floats, units, weights};
 use super::{BLOCKS, Case, FLOATS, Mismatch, WEIGHT_BYTES};
@@ -17,7 +17,7 @@ pub fn quantize_q8(case: &mut Case<'_>) -> Result<(), Mismatch> {
     subject.compare(want.as_flattened(), got.as_flattened())
 }
 
-/// Scale, sums and quants.
+/// Scale, sums and quants of a block as floats.
 fn numbers(block: BlockQ8) -> [f32; 35] {
     core::array::from_fn(|i| match i {
         0 => block.d,
@@ -26,21 +26,21 @@ fn numbers(block: BlockQ8) -> [f32; 35] {
     })
 }
 
-/// What is drawn for a product.
+/// Drawn shape of a product.
 struct Shape {
     n_rows: usize,
     n_cols: usize,
     n_tokens: usize,
     layout: Layout,
-    /// Columns of the output that are asked for, of `n_rows`.
+    /// Columns in each tile of the output, of `n_rows`; the tile `tile_index` is asked for.
     tile: usize,
     tile_index: usize,
-    /// First byte of the weights.
+    /// Offset of the first byte of the weights.
     start: usize,
 }
 
 impl Shape {
-    /// A shape whose operands fit the scratch.
+    /// Draws a shape whose operands fit the scratch.
     fn draw(rng: &mut Rng, ty: WeightType) -> Self {
         let n_blocks = match ty.block_len() {
             QK_K => rng.pick(&[0, 1, 2, 3, 4, 5]),

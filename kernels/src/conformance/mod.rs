@@ -1,6 +1,6 @@
-//! Says whether an ISA gives the bits of the definitions: one property each kernel, on inputs drawn from a seed.
+//! Checks that an ISA gives the bits of the definitions: one property for each kernel, on inputs drawn from a seed.
 //!
-//! No allocation and no test harness, so that a host, a board and an emulator run the same text:
+//! The checks need no allocation and no test harness, so that a host, a board and an emulator run the same code:
 //!
 //! ```
 //! use nearfield_kernels::{available, conformance};
@@ -27,24 +27,24 @@ pub use draw::Rng;
 use crate::block::BlockQ8;
 use crate::{Arena, Kernels, WeightType};
 
-/// The first number in which an ISA differs from the definition.
+/// First number in which an ISA differs from the definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mismatch {
-    /// The kernel, as the trait calls it.
+    /// Kernel, by the name of its method.
     pub kernel: &'static str,
-    /// The weights, for kernels that have some.
+    /// Weight type, for kernels that have weights.
     pub weights: Option<WeightType>,
-    /// [`Kernels::name`].
+    /// ISA, by its [`Kernels::name`].
     pub isa: &'static str,
-    /// Of the case: see [`check`].
+    /// Seed of the case, for [`check`].
     pub seed: u64,
     /// Lengths of the case, outermost first; 0 where there are fewer.
     pub shape: [usize; 3],
-    /// Where in the output (a returned number counts as the last).
+    /// Index in the output (a returned number counts as the last).
     pub index: usize,
-    /// By the definition.
+    /// Number that the definition gives.
     pub want: f32,
-    /// By the ISA.
+    /// Number that the ISA gives.
     pub got: f32,
 }
 
@@ -67,12 +67,12 @@ impl core::error::Error for Mismatch {}
 const WEIGHT_BYTES: usize = 20 * 1024;
 /// Floats of one operand.
 const FLOATS: usize = 33 * 130 + 16;
-/// Blocks of activations.
+/// Blocks of activations of one operand.
 const BLOCKS: usize = 17 * 18 + 4;
 /// Scales of the groups of two operands.
 const SCALES: usize = 2 * 33 * 5;
 
-/// The memory of the checks: about 115 KiB. A board takes it from its arena, before a session does.
+/// Memory of the checks: about 115 KiB. A board takes it from its arena, before a session does.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Scratch {
@@ -88,12 +88,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// In an arena; `None` if it does not fit. What the memory held does not matter.
+    /// Takes the memory from an arena; `None` if it does not fit. The former content does not matter.
     pub fn take<'a>(arena: &mut Arena<'a>) -> Option<&'a mut Self> {
         arena.take(1)?.first_mut()
     }
 
-    /// Zeros.
+    /// Creates memory of zeros.
     pub const fn new() -> Self {
         Self {
             weights: [0; WEIGHT_BYTES],
@@ -115,7 +115,7 @@ impl Default for Scratch {
     }
 }
 
-/// What a property is given: the ISA, the seed of the case and the numbers drawn from it.
+/// Input of a property: the ISA, the seed of the case and the numbers drawn from it.
 struct Case<'a> {
     isa: &'a dyn Kernels,
     seed: u64,
@@ -125,7 +125,7 @@ struct Case<'a> {
 
 type Property = fn(&mut Case<'_>) -> Result<(), Mismatch>;
 
-/// One property each kernel.
+/// Properties, one for each kernel.
 const PROPERTIES: &[Property] = &[
     matrix::quantize_q8,
     matrix::matmul,
@@ -148,12 +148,15 @@ const PROPERTIES: &[Property] = &[
     attention::attend_block,
 ];
 
-/// One case of every property.
+/// Runs one case of every property.
+///
+/// # Errors
+/// The first number in which the ISA differs from the definition.
 pub fn check(isa: &dyn Kernels, seed: u64, scratch: &mut Scratch) -> Result<(), Mismatch> {
     PROPERTIES.iter().try_for_each(|property| property(&mut Case { isa, seed, rng: Rng::new(seed), scratch }))
 }
 
-/// What a mismatch says besides the two numbers.
+/// Description of a case, for a mismatch.
 struct Subject {
     kernel: &'static str,
     weights: Option<WeightType>,
@@ -169,7 +172,7 @@ impl Case<'_> {
 }
 
 impl Subject {
-    /// Both outputs have the same bits, or NaN at the same places.
+    /// Compares two outputs, which need the same bits, or NaN at the same places.
     fn compare(&self, want: &[f32], got: &[f32]) -> Result<(), Mismatch> {
         assert_eq!(want.len(), got.len());
         let same = |want: f32, got: f32| want.to_bits() == got.to_bits() || want.is_nan() && got.is_nan();

@@ -1,4 +1,4 @@
-//! Kernels over one row of floats.
+//! Properties of kernels over one row of floats.
 
 use super::draw::{floats, units};
 use super::{Case, Mismatch};
@@ -51,7 +51,7 @@ pub fn silu(case: &mut Case<'_>) -> Result<(), Mismatch> {
     in_place(case, "silu", |isa, x, _, _| isa.silu(x), |x, _, _| scalar::silu(x))
 }
 
-/// `norm(x, weight, bias, eps, out)`
+/// Norm, as `norm(x, weight, bias, eps, out)`.
 type Norm<'a> = &'a dyn Fn(&[f32], &[f32], &[f32], f32, &mut [f32]);
 
 /// Compares a norm with its definition.
@@ -93,8 +93,8 @@ pub fn rms_norm(case: &mut Case<'_>) -> Result<(), Mismatch> {
     })
 }
 
-/// What every definition rests on: small numbers are not flushed to zero. Compilers that vectorize floats for a unit that
-/// flushes (Helium) break that for the definitions themselves, too, so this one is compared with a constant.
+/// Checks that small numbers are not flushed to zero, which every definition rests on. Compilers that vectorize floats for a
+/// unit that flushes (Helium) break the definitions themselves, too, so this property compares with a constant.
 pub fn subnormals(case: &mut Case<'_>) -> Result<(), Mismatch> {
     let n = case.rng.length();
     let (want, got) = (&mut case.scratch.want[..n], &mut case.scratch.got[..n]);

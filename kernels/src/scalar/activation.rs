@@ -8,7 +8,7 @@ use super::math::{exp, normal_cdf};
 
 /// GELU, tanh form: `x/2 · (1 + tanh u)` with `u = √(2/π) (x + 0.044715 x³)`, computed as the equal `x / (1 + exp(-2u))`.
 ///
-/// That is one `exp` instead of a `tanh`, and exact in the tail where `1 + tanh u` cancels.
+/// The equal form takes one `exp` instead of a `tanh`, and is exact in the tail where `1 + tanh u` cancels.
 /// `2u = (2√(2/π) · x) · (1 + (0.044715 · x) · x)`. Within 5e-7 · max(1, |x|).
 ///
 /// Source: Hendrycks & Gimpel 2016 (arXiv 1606.08415); BLOOM.

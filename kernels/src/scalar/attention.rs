@@ -9,10 +9,10 @@ use super::reduce::strided_sum;
 use crate::contract::{broken, require};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
 
-/// What `score_block` is promised.
+/// Message of the contract check that a query and keys go together.
 const KINDS: &str = "Q8_0 and Q4_0 keys go with a Q8 query, F32 and F16 keys with an F32 one";
 
-/// See [`crate::Kernels::sum_squares`]. A Q8_0 or Q4_0 element is read back as `d * q`.
+/// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares). A Q8_0 or Q4_0 element is read back as `d * q`.
 ///
 /// # Panics
 /// When `row` is not one row of `head_dim` columns.
@@ -35,10 +35,10 @@ pub fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     }
 }
 
-/// See [`crate::Kernels::score_block`]. Each product, and the difference, is rounded.
+/// Implements [`Kernels::score_block`](crate::Kernels::score_block). Each product, and the difference, is rounded.
 ///
-/// Distances are u32 (they stop at its end) and rounded to f32. The maximum passes over NaN, is -inf for no keys, and
-/// is +0 where it is zero.
+/// Distances are u32 (they stop at its end) and rounded to f32. The maximum passes over NaN, is -inf without keys, and is +0 if
+/// it is zero.
 ///
 /// # Panics
 /// When `keys` are not `scores.len()` rows of the query's length, or have no columns, or the query is not of the kind they need.
@@ -73,30 +73,31 @@ pub fn score_block(q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, dista
     max + 0.0
 }
 
-/// How far key `j` of `n` lies from the query.
+/// Distance of key `j` of `n` from the query; the last key's is `newest`.
 #[inline]
 pub(crate) fn distance_of(newest: u32, n: usize, j: usize) -> f32 {
     newest.saturating_add((n - 1 - j) as u32) as f32
 }
 
-/// Groups of 32 columns in order: `acc += (d_k · d_q) · Σ q_k q_q`, over the columns that the row has.
+/// Dot product with a Q8_0 key. Groups of 32 columns in order: `acc += (d_k · d_q) · Σ q_k q_q`, over the columns that the row
+/// has.
 fn dot_q8(q: &[BlockQ8], key: &[i8], d: &[u16]) -> f32 {
     let groups = key.chunks(QK).zip(d).zip(q);
     groups.fold(0.0, |acc, ((key, &d), q)| acc + (f16(d) * q.d) * product(key, &q.qs) as f32)
 }
 
-/// The same of packed quants; past the end of the row the query's are zero.
+/// Dot product with a Q4_0 key, in the order of [`dot_q8`]; past the end of the row the query's quants are zero.
 fn dot_q4(q: &[BlockQ8], key: &[u8], d: &[u16]) -> f32 {
     let groups = quant_groups(key).zip(d).zip(q);
     groups.fold(0.0, |acc, ((key, &d), q)| acc + (f16(d) * q.d) * product(&key, &q.qs) as f32)
 }
 
-/// The groups of 32 columns of a Q4_0 row; zeros behind the last.
+/// Groups of 32 columns of a Q4_0 row; zeros behind the last column.
 fn quant_groups(row: &[u8]) -> impl Iterator<Item = [i8; QK]> {
     row.chunks(QK / 2).map(unpack_quants)
 }
 
-/// The quants in up to 16 bytes of a Q4_0 row, `q - 8`; zeros behind them.
+/// Quants in up to 16 bytes of a Q4_0 row, `q - 8`; zeros behind them.
 pub(crate) fn unpack_quants(bytes: &[u8]) -> [i8; QK] {
     let mut quants = [0; QK];
     for (pair, &byte) in quants.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
@@ -105,7 +106,7 @@ pub(crate) fn unpack_quants(bytes: &[u8]) -> [i8; QK] {
     quants
 }
 
-/// See [`crate::Kernels::exp_block`].
+/// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 pub fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     for score in scores.iter_mut() {
         *score = exp(*score - max);
@@ -113,7 +114,7 @@ pub fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     strided_sum(scores.iter().copied())
 }
 
-/// See [`crate::Kernels::accumulate_block`].
+/// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
 ///
 /// # Panics
 /// When `values` are not `probs.len()` rows of `acc.len()` columns, or more than [`KV_BLOCK`].
@@ -157,7 +158,7 @@ where
     acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
 }
 
-/// `acc[c] += step * Σ_j w_j q_j[c]` over a group of columns: 32 products of a weight in ±32767 and a quant in ±128, less than
+/// `acc[c] += step * Σ_j w_j q_j[c]` over a group of columns: 32 products of a factor in ±32767 and a quant in ±128, less than
 /// 2^27 in all.
 fn add_quants<V: IntoIterator<Item = i8>>(
     quantized: &QuantizedProbs,
@@ -171,7 +172,7 @@ fn add_quants<V: IntoIterator<Item = i8>>(
     acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += quantized.step * sum as f32);
 }
 
-/// What each value counts in columns `32 g..`: its probability times its scale `d_j[g]`.
+/// Quantizes the factors of the values in columns `32 g..`: the probability of each value times its scale `d_j[g]`.
 fn quantize_group<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usize) -> QuantizedProbs {
     let mut products = [0.0; KV_BLOCK];
     let scales = d.map(|d| d.get(g).copied().map_or(0.0, f16));
@@ -181,7 +182,7 @@ fn quantize_group<'d>(probs: &[f32], d: impl Iterator<Item = &'d [u16]>, g: usiz
     quantize_probs(&products)
 }
 
-/// See [`crate::Kernels::attend_block`]: with the block kernels of `kernels`, walk by walk.
+/// Implements [`Kernels::attend_block`] with the block kernels of `kernels`, walk by walk.
 ///
 /// # Panics
 /// When a walk sees no key of the block, or the block is longer than [`KV_BLOCK`], has other rows than it says, or is not of the
@@ -190,7 +191,7 @@ pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale
     let mut scores = [0.0; KV_BLOCK];
     let mut width = None;
     for walk in walks.iter_mut().filter(|walk| !walk.ended) {
-        // Mostly once for all of them.
+        // Walks mostly have one width, so the block is checked once for all of them.
         if width != Some(walk.acc.len()) {
             assert_block(block, walk.acc.len());
             width = Some(walk.acc.len());
@@ -215,7 +216,7 @@ pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale
     }
 }
 
-/// `block` is no longer than [`KV_BLOCK`], and holds the rows that it says, of `head_dim` columns.
+/// Checks that `block` is no longer than [`KV_BLOCK`], and holds the rows that it says, of `head_dim` columns.
 pub(crate) fn assert_block(block: &KvBlock<'_>, head_dim: usize) {
     let n = block.end.saturating_sub(block.start);
     require(n <= KV_BLOCK, SEEN);
@@ -223,10 +224,10 @@ pub(crate) fn assert_block(block: &KvBlock<'_>, head_dim: usize) {
     assert_rows(block.values, n, head_dim);
 }
 
-/// What `attend_block` is promised.
+/// Message of the contract check of a block and its walks.
 pub(crate) const SEEN: &str = "a block of up to 32 keys, of which each walk sees some";
 
-/// The rows of `x`; none if they have no columns.
+/// Rows of `x`; none if they have no columns.
 fn rows<T>(x: &[T], n_cols: usize) -> ChunksExact<'_, T> {
     x.chunks_exact(n_cols.max(1))
 }
@@ -240,7 +241,7 @@ fn f16(bits: u16) -> f32 {
     half::f16::from_bits(bits).to_f32()
 }
 
-/// `rows` are `n` rows of `head_dim` columns.
+/// Checks that `rows` are `n` rows of `head_dim` columns.
 pub(crate) fn assert_rows(rows: KvRows<'_>, n: usize, head_dim: usize) {
     let is = |len: usize, per_row: usize| n.checked_mul(per_row) == Some(len);
     let fit = match rows {
@@ -252,15 +253,16 @@ pub(crate) fn assert_rows(rows: KvRows<'_>, n: usize, head_dim: usize) {
     require(fit, "as many rows as are spoken of, of the head's width");
 }
 
-/// What a query is promised to be.
+/// Message of the contract check of a query's width.
 pub(crate) const QUERY: &str = "a query of the keys' width, a column at least";
 
-/// `keys` are `n` rows that `q` can be multiplied with; returns their `head_dim`, which is not zero if there are any.
+/// Checks that `keys` are `n` rows that `q` can be multiplied with; returns their `head_dim`, which is not zero if there are
+/// any.
 pub(crate) fn assert_query(q: Query<'_>, keys: KvRows<'_>, n: usize) -> usize {
     let head_dim = match (q, keys) {
         (Query::F32(q), KvRows::F32(_) | KvRows::F16(_)) => q.len(),
         (Query::Q8(_), KvRows::Q8_0 { qs, .. }) => qs.len() / n.max(1),
-        // An odd width is taken for the even one above it: the last half is then a column past the end, where a query is zero.
+        // An odd width counts as the even one above it: the last nibble is then a column past the end, where a query is zero.
         (Query::Q8(_), KvRows::Q4_0 { qs, .. }) => qs.len() / n.max(1) * 2,
         _ => broken(KINDS),
     };

@@ -1,14 +1,14 @@
-//! One row of weights as floats.
+//! Conversion of one row of weights to floats.
 
 use crate::block::*;
 use crate::contract::{broken, require};
 use crate::{Matrix, WeightType};
 
-/// Every matrix is promised to have such a type.
+/// Message of the contract check of a weight type; no matrix has a type that breaks it.
 const BUILT_IN: &str = "weights of a type that is compiled in";
 
-/// See [`crate::Kernels::dequantize_row`]. The formulas are those of the block types, multiplied from the left, each
-/// operation rounded. Source: ggml, `ggml-quants.c` (`dequantize_row_*`).
+/// Implements [`Kernels::dequantize_row`](crate::Kernels::dequantize_row). The formulas are those of the block types,
+/// multiplied from the left, each operation rounded. Source: ggml, `ggml-quants.c` (`dequantize_row_*`).
 ///
 /// # Panics
 /// When `row` or the length of `out` does not belong to `w`.
@@ -48,7 +48,7 @@ pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
     }
 }
 
-/// The types that few files have.
+/// Converts a row of a type that few files have.
 #[cfg(feature = "rare")]
 fn rare(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
     match w.ty() {
@@ -131,7 +131,7 @@ fn iq4_xs(w: &BlockIQ4_XS, out: &mut [f32]) {
     }
 }
 
-/// `d * sc * q`, which is exact in all of them.
+/// `d * sc * q`, which is exact for all of these types.
 #[cfg(feature = "rare")]
 fn grouped<B: Grouped>(w: &B, out: &mut [f32]) {
     for (g, out) in out.chunks_exact_mut(QK).enumerate() {
@@ -142,7 +142,7 @@ fn grouped<B: Grouped>(w: &B, out: &mut [f32]) {
     }
 }
 
-/// The first 16 for even `i`, the last 16 for odd.
+/// First 16 quants for even `i`, last 16 for odd `i`.
 fn half(quants: &[i8; QK], i: usize) -> &[i8] {
     let (first, last) = quants.split_at(QK / 2);
     if i.is_multiple_of(2) { first } else { last }

@@ -10,7 +10,7 @@ use super::reduce::strided_sum;
 use crate::block::*;
 use crate::contract::require;
 
-/// What the products are promised.
+/// Message of the contract check of the lengths.
 const LENGTHS: &str = "as many activations as weights";
 
 /// `Σ_c w[c] · x[c]`, in 16 strided sums and the tree.
@@ -22,7 +22,7 @@ pub fn dot_f32(w: &[F32], x: &[f32]) -> f32 {
     strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
 }
 
-/// As [`dot_f32`], after the exact conversion of each weight.
+/// `Σ_c w[c] · x[c]` in the order of [`dot_f32`], after the exact conversion of each weight.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -31,7 +31,7 @@ pub fn dot_f16(w: &[F16], x: &[f32]) -> f32 {
     strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
 }
 
-/// As [`dot_f32`], after the exact conversion of each weight.
+/// `Σ_c w[c] · x[c]` in the order of [`dot_f32`], after the exact conversion of each weight.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -223,7 +223,7 @@ pub(crate) fn product(w: &[i8], x: &[i8]) -> i32 {
     w.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum()
 }
 
-/// The same for each half of 16.
+/// `Σ_j w[j] · x[j]` of each half of 16 columns.
 fn half_products(w: &[i8; QK], x: &[i8; QK]) -> [i32; 2] {
     let ((w0, w1), (x0, x1)) = (w.split_at(QK / 2), x.split_at(QK / 2));
     [product(w0, x0), product(w1, x1)]

@@ -1,4 +1,4 @@
-//! Element by element.
+//! Element-wise operations.
 
 use crate::contract::require;
 
@@ -34,7 +34,7 @@ pub fn scale(x: &mut [f32], factor: f32) {
     }
 }
 
-/// First up to `-limit`, then down to `limit`; what does not compare (NaN) stays.
+/// Raises to at least `-limit`, then lowers to at most `limit`; a NaN, which compares with neither, stays.
 #[inline]
 pub fn clamp(x: &mut [f32], limit: f32) {
     for x in x {

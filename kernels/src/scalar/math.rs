@@ -1,10 +1,10 @@
 //! Elementary functions: the same operations on each ISA, each rounded, none fused.
 
-/// The numbers in the formulas, for the ISAs to share.
+/// Constants of the formulas, which the ISAs share.
 pub(crate) mod constants {
-    /// Below this, `exp` is zero: its results stay normal.
+    /// Least argument of `exp` that does not give zero: results stay normal.
     pub const EXP_MIN: f32 = -87.3;
-    /// `ln(f32::MAX)`: above this, `exp` is infinite.
+    /// `ln(f32::MAX)`, the largest argument of `exp` that does not give infinity.
     pub const EXP_MAX: f32 = 88.722_83;
     /// `1.5 * 2^23`: adding it leaves the nearest integer, half to even, in the low bits of a float in ±2^22.
     pub const ROUND: f32 = 12_582_912.0;
@@ -15,7 +15,7 @@ pub(crate) mod constants {
     /// `(e^r - 1 - r) / r²` for r in ±ln(2)/2, ascending powers; relative error of `e^r` 8e-10. Chebyshev interpolation.
     pub const EXP: [f32; 6] = [0.5, 0.166_666_67, 0.041_666_463, 0.008_333_31, 0.001_393_368_6, 0.000_198_910_3];
 
-    /// In `t = 1 / (1 + CDF_T * a)`.
+    /// Factor of `a` in `t = 1 / (1 + CDF_T * a)`.
     pub const CDF_T: f32 = 0.28;
     /// `Φ(-a) · exp(a²/2) / t` for a in 0..13.3, ascending powers of t; relative error 8e-8. Chebyshev interpolation.
     pub const CDF: [f32; 9] = [
@@ -32,7 +32,7 @@ pub(crate) mod constants {
 
     /// `2 √(2/π)`
     pub const GELU_SLOPE: f32 = 1.595_769;
-    /// The cubic term of GELU's tanh form.
+    /// Coefficient of the cubic term of GELU's tanh form.
     pub const GELU_CUBIC: f32 = 0.044_715;
 }
 
@@ -55,7 +55,7 @@ pub fn exp(x: f32) -> f32 {
         return x;
     }
     let rounded = x * core::f32::consts::LOG2_E + ROUND;
-    // In -126..=128, by the bounds above.
+    // `n` lies in -126..=128, by the bounds above.
     let n = rounded.to_bits() as i32 - ROUND.to_bits() as i32;
     let steps = rounded - ROUND;
     let r = (x - steps * LN_2_HIGH) - steps * LN_2_LOW;
@@ -88,7 +88,7 @@ pub fn normal_cdf(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// About every 997th float, both signs, all exponents.
+    /// Every 997th float: both signs, all exponents.
     fn floats() -> impl Iterator<Item = f32> {
         (0..=u32::MAX).step_by(997).map(f32::from_bits)
     }

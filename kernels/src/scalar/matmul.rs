@@ -5,7 +5,7 @@ use crate::block::{Block, BlockQ8, blocks_of};
 use crate::contract::broken;
 use crate::{Activations, ColumnsMut, Layout, Matrix, QK, WeightType};
 
-/// See [`crate::Kernels::matmul`]: `out[t, r]` is the `dot_*` of row r and token t.
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul): `out[t, r]` is the `dot_*` of row r and token t.
 ///
 /// # Panics
 /// When the shapes or the kind of activations do not belong together.
@@ -32,7 +32,7 @@ pub fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     }
 }
 
-/// The types that few files have.
+/// Multiplies with weights of a type that few files have.
 #[cfg(feature = "rare")]
 fn rare(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     use crate::block::*;
@@ -51,7 +51,7 @@ fn rare(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     }
 }
 
-/// `x` is `[n_tokens, n_cols / 32]`.
+/// Products of quantized weights in either layout; `x` is `[n_tokens, n_cols / 32]`.
 fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, dot: fn(f32, &[B], &[BlockQ8]) -> f32) {
     if w.layout() == Layout::Plain {
         return each(w, x, w.n_cols() / QK, out, |row, x| dot(0.0, row, x));
@@ -68,7 +68,7 @@ fn quantized<B: Block>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>, 
     }
 }
 
-/// All products; `x` is `[n_tokens, stride]`.
+/// Products of plain rows; `x` is `[n_tokens, stride]`.
 fn each<B: Block, X>(
     w: &Matrix<'_>,
     x: &[X],
@@ -82,7 +82,7 @@ fn each<B: Block, X>(
     }
     let rows = blocks_of(w.rows(out.start(), out.end()));
     let n_blocks = w.n_cols() / B::TYPE.block_len();
-    // A row of a matrix has a block at least.
+    // Every row has at least one block: `n_cols` is not zero.
     for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
         for (row, out) in rows.chunks_exact(n_blocks.max(1)).zip(out) {
             *out = dot(row, x);

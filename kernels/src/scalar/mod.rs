@@ -1,4 +1,4 @@
-//! The definition of every kernel, one function each. Never tuned: everything else is compared with it.
+//! Definitions of all kernels, one function each. They are never tuned: everything else is compared with them.
 //!
 //! Two results are the same when their bits are, or when both are NaN (which NaN is left to the machine).
 
@@ -28,7 +28,7 @@ pub use reduce::{LANES, strided_sum, tree};
 
 pub(crate) use math::constants;
 pub(crate) use quantize::{AMAX_MIN, ROW};
-// What ISAs share with the definitions; some machines have none but the definitions.
+// Parts of the definitions that ISAs share; on some machines no ISA uses them.
 #[allow(unused_imports)]
 pub(crate) use attention::{QUERY, SEEN, assert_block, assert_query, assert_rows, distance_of, unpack_quants};
 #[allow(unused_imports)]
@@ -36,7 +36,7 @@ pub(crate) use norm::{inverse_root, rescale, standardize};
 
 use crate::Kernels;
 
-/// The definitions themselves, as an ISA: what any processor can run.
+/// Definitions as an ISA, which any processor can run.
 struct Scalar(());
 
 static SCALAR: Scalar = Scalar(());

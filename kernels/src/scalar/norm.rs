@@ -30,7 +30,7 @@ pub(crate) fn inverse_root(x: f32) -> f32 {
     1.0 / libm::sqrtf(x)
 }
 
-/// The element-wise half of [`layer_norm`].
+/// Element-wise half of [`layer_norm`].
 #[inline]
 pub(crate) fn standardize(x: &[f32], mean: f32, inv: f32, weight: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
     require(x.len() == weight.len() && x.len() == out.len(), "vectors of one length");
@@ -42,7 +42,7 @@ pub(crate) fn standardize(x: &[f32], mean: f32, inv: f32, weight: &[f32], bias: 
     }
 }
 
-/// The element-wise half of [`rms_norm`].
+/// Element-wise half of [`rms_norm`].
 #[inline]
 pub(crate) fn rescale(x: &[f32], inv: f32, weight: &[f32], out: &mut [f32]) {
     require(x.len() == weight.len() && x.len() == out.len(), "vectors of one length");

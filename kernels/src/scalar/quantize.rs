@@ -5,13 +5,13 @@ use super::reduce::strided_sum;
 use crate::contract::require;
 use crate::{BlockQ8, KV_BLOCK, KvRowsMut, QK};
 
-/// Below this (2^-64) the largest of 32 activations counts as zero.
+/// Threshold of 2^-64: if the largest of 32 activations is below it, all count as zero.
 ///
-/// Products of a scale above it with any half-precision scale and with integers, and the sums of such products, are then
-/// zero or normal: no unit that flushes subnormals can show.
+/// Products of a scale above it with any half-precision scale and with integers, and the sums of such products, are then zero
+/// or normal, so a unit that flushes subnormals gives the same bits.
 pub(crate) const AMAX_MIN: f32 = 1.0 / (1u128 << 64) as f32;
 
-/// See [`crate::Kernels::quantize_q8`].
+/// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
 ///
 /// # Panics
 /// When `out` does not have exactly the blocks that `x` needs.
@@ -22,10 +22,10 @@ pub fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     }
 }
 
-/// One block of [`quantize_q8`]; up to 32 columns, the rest are zeros.
+/// Quantizes one block of [`quantize_q8`]: up to 32 columns; the rest are zeros.
 ///
 /// # Panics
-/// When there are more.
+/// When there are more than 32 columns.
 #[inline]
 pub fn quantize_block(x: &[f32]) -> BlockQ8 {
     require(x.len() <= QK, "at most 32 columns");
@@ -46,7 +46,7 @@ pub fn quantize_block(x: &[f32]) -> BlockQ8 {
     BlockQ8 { d: amax / 127.0, sums: [sum(&qs[..16]), sum(&qs[16..])], qs }
 }
 
-/// The nearest integer, half to even, of `x` in ±2^22.
+/// Nearest integer, half to even, of `x` in ±2^22.
 fn nearest(x: f32) -> i32 {
     (x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32
 }
@@ -54,17 +54,17 @@ fn nearest(x: f32) -> i32 {
 /// Probabilities times scales of the values of a block, as integers: value `j` is multiplied with `step * quants[j]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuantizedProbs {
-    /// NaN or zero if every value is multiplied with that; the integers are then zeros.
+    /// Factor of all integers. If it is NaN or zero, every value is multiplied with it alone, and the integers are zeros.
     pub step: f32,
-    /// In ±32767; zeros behind the last.
+    /// Integers, in ±32767; zeros behind the last.
     pub quants: [i16; KV_BLOCK],
 }
 
-/// Quantizes up to 32 products of a probability and a scale; see [`crate::Kernels::accumulate_block`]. Rounding changes a product by
-/// half a step at most: 2^-16 of the largest.
+/// Quantizes up to 32 products of a probability and a scale, as [`Kernels::accumulate_block`](crate::Kernels::accumulate_block)
+/// says. Rounding changes a product by half a step at most: 2^-16 of the largest.
 ///
 /// # Panics
-/// When there are more.
+/// When there are more than 32 products.
 pub fn quantize_probs(products: &[f32]) -> QuantizedProbs {
     require(products.len() <= KV_BLOCK, "values of one block");
     let mut quants = [0; KV_BLOCK];
@@ -82,7 +82,7 @@ pub fn quantize_probs(products: &[f32]) -> QuantizedProbs {
     QuantizedProbs { step: amax / 32767.0, quants }
 }
 
-/// See [`crate::Kernels::store_kv`].
+/// Implements [`Kernels::store_kv`](crate::Kernels::store_kv).
 ///
 /// # Panics
 /// When `out` is not exactly one row of `x.len()` columns.
@@ -103,7 +103,7 @@ pub fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     }
 }
 
-/// What `store_kv` is promised.
+/// Message of the contract check of a row to be stored.
 pub(crate) const ROW: &str = "one row of as many columns";
 
 fn store_q8(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
@@ -128,15 +128,16 @@ fn store_q4(x: &[f32], qs: &mut [u8], d: &mut [u16]) {
     }
 }
 
-/// Up to 32 columns as a scale and integers in -8..=7, zeros behind them.
+/// Quantizes up to 32 columns to a scale and integers in -8..=7, with zeros behind them.
 ///
 /// The number of the largest magnitude (of several, the first) becomes -8, as in ggml's Q4_0, or -7, and each of the others the
-/// nearest integer, half to even, to `x` in the same steps, at most 7. With `y = x * (-8 / max)`, the scale that errs least in the
-/// mean of squares is `d = max / -8 · Σ y q / Σ q²`, and of both choices the one with the larger `(Σ y q)² / Σ q²` is taken, -8 if
-/// they are equal. On keys and values of trained models a quarter and a tenth of the error (KL) of -8 and `d = max / -8` are gone.
+/// nearest integer, half to even, to `x` in the same steps, at most 7. With `y = x * (-8 / max)`, the scale that errs least in
+/// the mean of squares is `d = max / -8 · Σ y q / Σ q²`, and of both choices the one with the larger `(Σ y q)² / Σ q²` is
+/// taken, -8 if they are equal. On keys and values of trained models this removes a quarter and a tenth of the error (KL) that
+/// -8 and `d = max / -8` have.
 fn quantize_q4(x: &[f32]) -> (f32, [i8; QK]) {
     let bits = |x: f32| x.to_bits() & 0x7fff_ffff;
-    // `max_by_key` takes the last of several.
+    // `max_by_key` takes the last of several, so the order is reversed.
     let max = x.iter().copied().rev().max_by_key(|&x| bits(x)).unwrap_or(0.0);
     if !max.is_finite() {
         return (f32::NAN, [0; QK]);
@@ -151,7 +152,7 @@ fn quantize_q4(x: &[f32]) -> (f32, [i8; QK]) {
             *q = nearest(x * (top / max)).min(7) as i8;
         }
         let products = strided_sum(x.iter().zip(&quants).map(|(x, &q)| x * id * f32::from(q)));
-        // At most 32 times 64.
+        // The sum is at most 32 times 64.
         let squares: i16 = quants.iter().map(|&q| i16::from(q) * i16::from(q)).sum();
         let scale = products / f32::from(squares);
         (products * scale, max / -8.0 * scale, quants)

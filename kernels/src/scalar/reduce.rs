@@ -1,6 +1,6 @@
-//! The one order in which floats are summed.
+//! Sums of floats, in the one order that all kernels keep.
 
-/// Partial sums of a float reduction.
+/// Number of partial sums of a float reduction.
 pub const LANES: usize = 16;
 
 /// Sums `terms` in 16 strided partial sums, each starting at zero (lane `i` takes terms `i`, `i + 16`, ... in order),

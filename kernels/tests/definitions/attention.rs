@@ -106,7 +106,8 @@ fn values_are_added_by_their_probabilities() {
             scalar::accumulate_block(&probs, values, &mut acc);
             for c in 0..head_dim {
                 let terms = || (0..n).map(|j| f64::from(probs[j]) * meant[j * head_dim + c]);
-                // Weights of quants lose half a step at most, 2^-16 of the largest, which counts no more than a number of 1.
+                // Quantized probabilities lose half a step at most, 2^-16 of the largest, which counts no more than a number of
+                // 1.
                 let rounded = if matches!(values, KvRows::F32(_) | KvRows::F16(_)) { 0.0 } else { n as f64 / 65534.0 };
                 assert_close(acc[c], f64::from(start[c]) + terms().sum::<f64>(), 1e-5 + rounded);
             }

@@ -1,4 +1,4 @@
-//! The definitions against literal, slow references that share nothing with them.
+//! Definitions compared with literal, slow references that share nothing with them.
 
 mod attention;
 mod dequantize;

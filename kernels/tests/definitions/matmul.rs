@@ -3,7 +3,7 @@ use nearfield_kernels::{Activations, ColumnsMut, Layout, Matrix, TILE_ROWS, Weig
 
 use crate::reference::{assert_close, dequantize, floats, weights};
 
-/// Rows, tokens.
+/// Rows of the weights.
 const N_ROWS: usize = 3;
 const N_TOKENS: usize = 2;
 
@@ -24,7 +24,7 @@ fn check(ty: WeightType, n_blocks: usize, seed: u64) {
     let mut blocks = vec![Default::default(); x.len().div_ceil(32)];
     let mut out = vec![f32::NAN; N_TOKENS * N_ROWS];
     let mut columns = ColumnsMut::new(&mut out, N_ROWS);
-    // What the activations stand for once they are quantized.
+    // Numbers that the activations stand for, quantized or not.
     let meant: Vec<f64> = if ty.is_quantized() {
         scalar::quantize_q8(&x, &mut blocks);
         scalar::matmul(&w, Activations::Q8(&blocks), &mut columns);
@@ -45,7 +45,7 @@ fn check(ty: WeightType, n_blocks: usize, seed: u64) {
     }
 }
 
-/// The largest a block's two terms can be where they cancel.
+/// Bound of a block's two terms, which may cancel.
 fn spread(ty: WeightType, row: &[u8]) -> f64 {
     let largest = dequantize(ty, row).iter().fold(0.0, |max: f64, w| max.max(w.abs()));
     if ty.is_quantized() { 32.0 * 2.0 * largest } else { 0.0 }
@@ -75,7 +75,7 @@ fn quantized_weights_want_quantized_activations() {
     scalar::matmul(&w, Activations::F32(&[0.0; 32]), &mut ColumnsMut::new(&mut [0.0], 1));
 }
 
-/// Every scale a file can hold, with quants at both ends: numbers or NaN, no panic.
+/// Every scale that a file can hold, with quants at both ends, gives numbers or NaN, and no panic.
 #[test]
 fn hostile_scales_do_not_panic() {
     let mut x = [Default::default(); 8];

@@ -4,7 +4,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 
-/// `make_rare.py` wrote what ggml's own Python package takes random blocks for: the same bits.
+/// Compares with the numbers that ggml's own Python package gives for random blocks (`make_rare.py` wrote them): the same bits.
 #[test]
 fn rare_types_are_dequantized_as_gguf_does() {
     let mut n = 0;

@@ -1,8 +1,8 @@
-//! What a block of weights means, in f64, written down as ggml's `dequantize_row_*` walk through it.
+//! Values of a block of weights, in f64, computed as ggml's `dequantize_row_*` walk through it.
 
 use nearfield_kernels::{Matrix, WeightType, scalar};
 
-/// The value of a half.
+/// Value of a half-precision number.
 pub fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let exponent = i32::from(bits >> 10 & 31);
@@ -19,7 +19,7 @@ fn half_at(block: &[u8], offset: usize) -> f64 {
     half(u16::from_le_bytes([block[offset], block[offset + 1]]))
 }
 
-/// A row of any type as numbers.
+/// Values of a row of any type.
 pub fn dequantize(ty: WeightType, row: &[u8]) -> Vec<f64> {
     row.chunks_exact(ty.block_bytes()).flat_map(|block| dequantize_block(ty, block)).collect()
 }
@@ -41,7 +41,7 @@ fn dequantize_block(ty: WeightType, b: &[u8]) -> Vec<f64> {
         WeightType::Q6_K => q6_k(b),
         WeightType::IQ4_NL => iq4_values(&b[2..]).iter().map(|v| v * half_at(b, 0)).collect(),
         WeightType::IQ4_XS => iq4_xs(b),
-        // Compared with `gguf` by the fixture of `rare.rs`.
+        // The fixture of `rare.rs` compares these types with `gguf`.
         _ => rare(ty, b),
     }
 }
@@ -50,7 +50,7 @@ fn word(b: &[u8]) -> u32 {
     u32::from_le_bytes([b[0], b[1], b[2], b[3]])
 }
 
-/// Sixteen bytes of quants in two halves, and their fifth bits.
+/// Quants of sixteen bytes, low halves first, with the fifth bits `qh`.
 fn four_bits(qs: &[u8], qh: u32) -> [f64; 32] {
     let mut y = [0.0; 32];
     for j in 0..16 {
@@ -117,7 +117,7 @@ fn q3_k(b: &[u8]) -> Vec<f64> {
     y
 }
 
-/// `get_scale_min_k4`
+/// Scale and minimum of group `j`: ggml's `get_scale_min_k4`.
 fn scale_min(j: usize, q: &[u8]) -> (f64, f64) {
     let (sc, m) = if j < 4 {
         (q[j] & 63, q[j + 4] & 63)
@@ -213,7 +213,7 @@ pub fn weights(ty: WeightType, n_blocks: usize, seed: u64) -> Vec<u8> {
         WeightType::Q6_K => &[209],
         WeightType::TQ1_0 => &[53],
         WeightType::TQ2_0 => &[65],
-        // The upper bits of `d`; the exponent.
+        // Upper bits of `d` for IQ1_M, the exponent for MXFP4.
         WeightType::IQ1_M => &[55],
         WeightType::MXFP4 => &[0],
         _ if ty.is_quantized() => &[1],
@@ -221,7 +221,7 @@ pub fn weights(ty: WeightType, n_blocks: usize, seed: u64) -> Vec<u8> {
     };
     for block in bytes.chunks_exact_mut(ty.block_bytes()) {
         for &i in scales {
-            // Clears the exponent's highest bit: below 2.
+            // Clearing the exponent's highest bit leaves a scale below 2.
             block[i] &= 0xbf;
         }
     }
@@ -234,7 +234,7 @@ pub fn floats(n: usize, seed: u64) -> Vec<f32> {
     (0..n).map(|_| rng.unit()).collect()
 }
 
-/// Within `bound` of `want`.
+/// Asserts that `got` is within `bound` of `want`.
 #[track_caller]
 pub fn assert_close(got: f32, want: f64, bound: f64) {
     assert!((f64::from(got) - want).abs() <= bound, "{got}, not {want} (within {bound})");

@@ -11,9 +11,9 @@ use crate::draw::{about, any_blocks, bytes, float, floats, halves, number};
 use crate::memory::Buffer;
 use crate::outcome::{assert_kept, outcome};
 
-/// Rows of a type.
+/// Rows of one type, each buffer in memory of its own.
 struct Store {
-    /// F32, F16, Q8_0 and Q4_0.
+    /// Type of the rows: F32, F16, Q8_0 and Q4_0 in this order.
     kind: usize,
     singles: Buffer<f32>,
     halves: Buffer<u16>,
@@ -27,7 +27,7 @@ fn kinds() -> Range<usize> {
 }
 
 impl Store {
-    /// About `n` rows of `head_dim` columns: once in `times`, a part of them is longer or shorter.
+    /// Draws about `n` rows of `head_dim` columns: once in `times`, a part of them is longer or shorter.
     fn new(rng: &mut Rng, kind: usize, n: usize, head_dim: usize, times: usize) -> Self {
         let len = |rng: &mut Rng, kinds: &[usize], of: usize| {
             if kinds.contains(&kind) { about(rng, n * of, times) } else { 0 }
@@ -76,19 +76,19 @@ impl Store {
         [of[self.kind], self.d.get().len()]
     }
 
-    /// Whether it holds exactly `n` rows of so many columns.
+    /// True if the store holds exactly `n` rows of `head_dim` columns.
     fn holds(&self, n: usize, head_dim: usize) -> bool {
         self.lens().map(|n| n as u128) == row_lens(self.kind, head_dim).map(|len| n as u128 * len)
     }
 }
 
-/// Numbers of a row, and scales.
+/// Lengths of a row: numbers, and scales.
 fn row_lens(kind: usize, head_dim: usize) -> [u128; 2] {
     let numbers = if kind == 3 { head_dim.div_ceil(2) } else { head_dim };
     [numbers as u128, if kind < 2 { 0 } else { head_dim.div_ceil(QK) as u128 }]
 }
 
-/// Lengths of rows.
+/// Lengths of rows: numbers, and scales.
 fn lens(rows: KvRows<'_>) -> [usize; 2] {
     match rows {
         KvRows::F32(x) => [x.len(), 0],
@@ -160,7 +160,7 @@ fn squares_of_one_row() {
     });
 }
 
-/// A query of a head, of either kind.
+/// Query of a head, of either kind.
 struct Queries {
     q8: bool,
     singles: Buffer<f32>,
@@ -181,7 +181,7 @@ impl Queries {
         if self.q8 { Query::Q8(self.blocks.get()) } else { Query::F32(self.singles.get()) }
     }
 
-    /// Whether it goes with keys of this type and so many columns, one at least.
+    /// True if the query goes with keys of this type and `head_dim` columns, at least one.
     fn fits(&self, kind: usize, head_dim: usize) -> bool {
         let width = if self.q8 { self.blocks.get().len() } else { self.singles.get().len() };
         self.q8 == (kind >= 2) && width == if self.q8 { head_dim.div_ceil(QK) } else { head_dim } && head_dim > 0
@@ -201,11 +201,11 @@ fn scores_are_of_keys_that_there_are() {
             let n = about(rng, n, 8);
             let [scale, slope] = [(); 2].map(|()| float(rng));
             let distance = if rng.one_in(2) { rng.bits() } else { number(rng, n) as u32 };
-            // The width is that of the query, or, where that is not known, of the keys.
+            // Columns of the keys: those of the query, or, for quants, as many as the bytes of a key hold.
             let bytes = keys.lens()[0] / n.max(1);
             let of_keys = [width, width, bytes, 2 * bytes][kind];
             let kept = keys.holds(n, of_keys) && q8 == (kind >= 2) && (n == 0 || q.fits(kind, of_keys));
-            // Of a query of another width, quants past that of the keys are not zero.
+            // Queries of another width have quants past the keys' width that are not zero, so ISAs may differ.
             let comparable = !hostile && (kind < 2 || of_keys.div_ceil(2) == width.div_ceil(2));
             let (mut want, seed) = (None, rng.bits().into());
             for isa in available() {
@@ -224,7 +224,7 @@ fn scores_are_of_keys_that_there_are() {
     });
 }
 
-/// One number for all that are none.
+/// Bits of a number, the same for every NaN.
 fn bits(x: f32) -> u32 {
     if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }
 }
@@ -253,7 +253,7 @@ fn values_of_one_block() {
     });
 }
 
-/// A walk: its query, its position, what it has summed.
+/// Walk with memory of its own: its query, its position, its sums.
 struct Walker {
     query: Queries,
     pos: usize,
@@ -322,7 +322,7 @@ fn walks_past_blocks_from_anywhere() {
     });
 }
 
-/// The length of a range that may have none.
+/// Length of a range that may have none.
 trait TryLen {
     fn try_len(&self) -> usize;
 }

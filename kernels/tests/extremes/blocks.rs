@@ -8,7 +8,7 @@ use crate::cases;
 use crate::draw::{about, any_blocks, bytes, floats, number};
 use crate::outcome::{assert_kept, outcome};
 
-/// Does something with the block of a type.
+/// Evaluates `$do` with the block of a type.
 macro_rules! for_block {
     ($ty:expr, $block:ident => $do:expr) => {
         $crate::blocks::for_block!(@ $ty, $block, $do;
@@ -29,7 +29,7 @@ macro_rules! for_block {
 }
 pub(crate) use for_block;
 
-/// What a number is called.
+/// Name of a type number.
 pub fn names_of(number: u32) -> &'static str {
     gguf_type_reordered(number).map_or_else(|| gguf_type_name(number), WeightType::name)
 }
@@ -49,12 +49,12 @@ fn bytes_are_whole_blocks() {
     });
 }
 
-/// A block of drawn bytes.
+/// Draws a block of any bytes.
 fn block<B: Block>(rng: &mut Rng) -> B {
     blocks_of(bytes(rng, size_of::<B>()).get())[0]
 }
 
-/// Groups are counted round.
+/// Groups are taken modulo their number.
 #[test]
 fn groups_of_any_number() {
     fn grouped<B: Grouped>(rng: &mut Rng, i: usize) {
@@ -89,7 +89,7 @@ fn groups_of_any_number() {
         grouped::<BlockTQ1_0>(rng, i);
         grouped::<BlockTQ2_0>(rng, i);
         grouped::<BlockMXFP4>(rng, i);
-        // Of any bytes.
+        // Blocks of any bytes are converted without a panic.
         _ = (block::<BlockQ4_0>(rng).quants(), block::<BlockQ4_1>(rng).quants(), block::<BlockQ5_0>(rng).quants());
         _ = (block::<BlockQ5_1>(rng).quants(), block::<BlockIQ4_NL>(rng).quants());
         _ = (block::<F32>(rng).to_f32(), block::<F16>(rng).to_f32(), block::<BF16>(rng).to_f32());

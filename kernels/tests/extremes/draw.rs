@@ -1,12 +1,12 @@
-//! Numbers for the cases.
+//! Numbers of the cases.
 
 use nearfield_kernels::block::BlockQ8;
 use nearfield_kernels::conformance::Rng;
 
 use crate::memory::Buffer;
 
-/// A number of any size: at the ends of small and of all numbers, and those whose product with `other` comes round to almost
-/// nothing.
+/// Draws a number of any size: at the ends of small and of all numbers, or with a product with `other` that wraps around to
+/// almost nothing.
 pub fn number(rng: &mut Rng, other: usize) -> usize {
     let around = match rng.below(8) {
         0 => return 0,
@@ -21,7 +21,7 @@ pub fn number(rng: &mut Rng, other: usize) -> usize {
     around.wrapping_add(rng.below(5)).wrapping_sub(2)
 }
 
-/// `n`, or, once in `times`, another length.
+/// Returns `n`, or, once in `times`, another length.
 pub fn about(rng: &mut Rng, n: usize, times: usize) -> usize {
     if !rng.one_in(times) {
         return n;
@@ -30,7 +30,7 @@ pub fn about(rng: &mut Rng, n: usize, times: usize) -> usize {
     rng.pick(&[0, 1, n.saturating_sub(1), n + 1, 2 * n, n + 16, n / 2, length])
 }
 
-/// A float: mostly in -1..1, else of any bits.
+/// Draws a float: mostly in -1..1, else of any bits.
 pub fn float(rng: &mut Rng) -> f32 {
     if rng.one_in(20) { f32::from_bits(rng.bits()) } else { rng.unit() }
 }
@@ -39,22 +39,22 @@ pub fn floats(rng: &mut Rng, len: usize) -> Buffer<f32> {
     Buffer::new(rng, len, -7.25, |rng| rng.unit())
 }
 
-/// The same, of any bits now and then.
+/// Draws floats in -1..1, now and then of any bits.
 pub fn any_floats(rng: &mut Rng, len: usize) -> Buffer<f32> {
     Buffer::new(rng, len, -7.25, float)
 }
 
-/// Bytes with anything in them.
+/// Draws bytes.
 pub fn bytes(rng: &mut Rng, len: usize) -> Buffer<u8> {
     Buffer::new(rng, len, 0xa5, |rng| rng.bits() as u8)
 }
 
-/// Halves as bits.
+/// Draws half-precision numbers as bits.
 pub fn halves(rng: &mut Rng, len: usize) -> Buffer<u16> {
     Buffer::new(rng, len, 0x5a5a, |rng| (rng.bits() & 0xbfff) as u16)
 }
 
-/// Activations as no kernel makes them: any quants, sums that are not theirs.
+/// Draws activations that no kernel makes: any quants, sums that are not theirs.
 pub fn any_blocks(rng: &mut Rng, len: usize) -> Buffer<BlockQ8> {
     let around = BlockQ8 { d: -1.0, sums: [5; 2], qs: [6; 32] };
     Buffer::new(rng, len, around, |rng| BlockQ8 {
@@ -64,7 +64,7 @@ pub fn any_blocks(rng: &mut Rng, len: usize) -> Buffer<BlockQ8> {
     })
 }
 
-/// Activations as kernels make them.
+/// Draws activations that kernels make.
 pub fn blocks(rng: &mut Rng, len: usize) -> Buffer<BlockQ8> {
     let around = BlockQ8 { d: -1.0, sums: [5; 2], qs: [6; 32] };
     Buffer::new(rng, len, around, |rng| {

@@ -1,6 +1,6 @@
-//! Every public function with lengths at their extremes: none, one, odd ones, products that come round, buffers that do not
-//! belong together, slices from anywhere. Each call works, or panics with what it was promised. None reads or writes anything
-//! else: what lies around a buffer is as it was, and AddressSanitizer (`tests/run fuzz`) sees what is only read.
+//! Every public function with lengths at their extremes: none, one, odd ones, products that wrap around, buffers that do not
+//! belong together, slices from anywhere. Each call works, or panics with the promise that was not kept. None reads or writes
+//! anything else: the memory around a buffer stays as it was, and AddressSanitizer (`tests/run fuzz`) sees reads outside.
 
 mod attention;
 mod blocks;
@@ -22,7 +22,7 @@ const N_CASES: u64 = if cfg!(miri) {
     3000
 };
 
-/// Some cases of a property, each from its own seed, which a failure names.
+/// Runs a property on some cases, each with its own seed, which a failure names.
 fn cases(property: impl Fn(&mut Rng)) {
     let n = std::env::var("EXTREMES").map_or(N_CASES, |n| n.parse().expect("EXTREMES is a number"));
     for seed in 0..n {

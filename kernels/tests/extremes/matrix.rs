@@ -1,4 +1,4 @@
-//! Matrices, and what is multiplied with them.
+//! Matrices, and their products with activations.
 
 use nearfield_kernels::conformance::Rng;
 use nearfield_kernels::layout::interleave;
@@ -10,7 +10,7 @@ use crate::memory::Buffer;
 use crate::outcome::{assert_kept, outcome};
 use crate::{blocks, cases};
 
-/// A matrix of any shape, and as many bytes if that is a number of bytes that a test can have, else none.
+/// Matrix of any shape, with the bytes that it needs, or none if these are more than a test can have.
 struct Drawn {
     ty: WeightType,
     layout: Layout,
@@ -99,7 +99,7 @@ fn rows_are_dequantized() {
     });
 }
 
-/// A buffer for products: its length, the length of its rows, the part of them that is asked for.
+/// Buffer for products: its length, the length of its rows, the part of them that is asked for.
 struct Output {
     len: usize,
     stride: usize,

@@ -1,9 +1,9 @@
-//! Buffers that notice what is written around them.
+//! Buffers that notice writes around them.
 
 use nearfield_kernels::conformance::Rng;
 
-/// Elements somewhere in an allocation. Either it ends where they do, so that a sanitizer sees the next one touched, or others
-/// stand on both sides.
+/// Elements somewhere in an allocation. Either the allocation ends where they do, so that a sanitizer sees an access behind
+/// them, or others stand on both sides.
 pub struct Buffer<T> {
     memory: Box<[T]>,
     start: usize,
@@ -15,7 +15,7 @@ pub struct Buffer<T> {
 const MARGIN: usize = 40;
 
 impl<T: Copy + PartialEq> Buffer<T> {
-    /// `len` elements, each drawn.
+    /// Draws `len` elements.
     pub fn new(rng: &mut Rng, len: usize, around: T, mut draw: impl FnMut(&mut Rng) -> T) -> Self {
         let (start, end) = if rng.one_in(2) { (MARGIN + rng.below(9), MARGIN) } else { (rng.below(9), 0) };
         let mut memory = vec![around; start + len + end].into_boxed_slice();
@@ -31,7 +31,7 @@ impl<T: Copy + PartialEq> Buffer<T> {
         &mut self.memory[self.start..self.start + self.len]
     }
 
-    /// The elements, if those around them are as they were.
+    /// Returns the elements; panics if those around them have changed.
     pub fn intact(&self) -> Vec<T> {
         let (before, rest) = self.memory.split_at(self.start);
         let (elements, behind) = rest.split_at(self.len);

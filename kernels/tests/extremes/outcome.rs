@@ -1,10 +1,10 @@
-//! What becomes of a call: a value, or what it was promised.
+//! Outcome of a call: a value, or the promise that was not kept.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
-/// All that the functions are promised, as their panics say it.
+/// Promises that the functions check, in the words of their panics.
 const PROMISES: [&str; 25] = [
     "Q8 activations go with quantized weights, F32 ones with F32, F16 and BF16",
     "Q8_0 and Q4_0 keys go with a Q8 query, F32 and F16 keys with an F32 one",
@@ -37,7 +37,7 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The value of a call, or which promise was not kept.
+/// Returns the value of a call, or the promise that was not kept.
 ///
 /// # Panics
 /// When the call panics with anything else.
@@ -62,14 +62,14 @@ pub fn outcome<R>(call: impl FnOnce() -> R) -> Result<R, &'static str> {
     })
 }
 
-/// Asserts that a promise was not kept exactly where it was said to be broken.
+/// Asserts that the call failed exactly if a promise was broken (`kept` is false).
 #[track_caller]
 pub fn assert_kept<R>(result: Result<R, &'static str>, kept: bool, what: impl std::fmt::Debug) -> Option<R> {
     assert_eq!(result.as_ref().err().is_none(), kept, "{what:?}: {:?}", result.as_ref().err());
     result.ok()
 }
 
-/// Says which case it was that failed.
+/// Seed of a case, printed if the case fails.
 pub struct Named(pub u64);
 
 impl Named {

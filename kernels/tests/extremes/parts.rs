@@ -1,4 +1,4 @@
-//! Buffers that are shared out, and the arena.
+//! Shared buffers, and the arena.
 
 use std::fmt::Debug;
 
@@ -11,7 +11,7 @@ use crate::draw::{about, bytes, number};
 use crate::memory::Buffer;
 use crate::outcome::{assert_kept, outcome};
 
-/// A length that memory has.
+/// Draws a length that fits memory.
 fn short(rng: &mut Rng) -> usize {
     rng.below(60)
 }
@@ -79,7 +79,7 @@ fn tiles_cover_their_columns_once() {
                 assert_kept(outcome(|| part.row(rows)), false, what);
                 assert!(rows == 0 || part.row(rows - 1).len() == part.end() - part.start());
             };
-            // Columns of no rows are parts as well, as many as they are.
+            // Columns without rows are parts as well, as many as there are tiles.
             take_some(tiles.of_tokens(n_tokens, before), see, 6000, from_last);
             let expected = (0..len).map(|i| u8::from((start..end).contains(&(i % stride))));
             assert!(buffer.intact().into_iter().eq(expected), "{what:?}");
@@ -111,7 +111,7 @@ fn rows_cover_their_buffer_once() {
     });
 }
 
-/// Buffers of elements without a size are as long as a number can say.
+/// Buffers of elements without a size can be as long as a number can say.
 #[test]
 fn elements_without_a_size() {
     cases(|rng| {
@@ -171,7 +171,7 @@ fn the_arena_gives_what_it_has() {
 fn viewed<T: arena::Plain + Copy + Debug>(bytes: &[u8]) {
     let whole = bytes.as_ptr().addr().is_multiple_of(align_of::<T>()) && bytes.len().is_multiple_of(size_of::<T>());
     let found = arena::view::<T>(bytes);
-    // Nothing is aligned wherever it lies.
+    // An empty slice counts as aligned wherever it lies.
     assert_eq!(found.is_some(), whole || bytes.is_empty(), "{bytes:?}");
     assert!(found.is_none_or(|x| x.len() == bytes.len() / size_of::<T>() && !format!("{x:?}").is_empty()));
 }

@@ -1,4 +1,4 @@
-//! Vectors: whose lengths have to be equal, and those of any length.
+//! Vectors: kernels that need equal lengths, and kernels of any length.
 
 use nearfield_kernels::conformance::Rng;
 use nearfield_kernels::{Kernels, KvRowsMut, Q4Built, QK, available, scalar};
@@ -8,7 +8,7 @@ use crate::draw::{about, any_floats, blocks, bytes, float, floats, halves};
 use crate::memory::Buffer;
 use crate::outcome::{assert_kept, outcome};
 
-/// Both are the same number, or both none.
+/// Asserts that both have the same bits, or NaN in the same places.
 fn assert_same(want: &[f32], got: &[f32], what: &str) {
     assert_eq!(want.len(), got.len(), "{what}");
     for (i, (want, got)) in want.iter().zip(got).enumerate() {

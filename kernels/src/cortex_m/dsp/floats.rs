@@ -3,7 +3,7 @@
 use crate::contract::require;
 use crate::scalar::{LANES, tree};
 
-/// As [`crate::scalar::strided_sum`] of `term(x)`.
+/// Computes [`crate::scalar::strided_sum`] of `term(x)`.
 #[inline]
 pub(in super::super) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
@@ -15,7 +15,7 @@ pub(in super::super) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32
     tree(lanes)
 }
 
-/// `Σ w[c] · x[c]`, in the same order.
+/// `Σ w[c] · x[c]`, in the order of [`strided_sum`].
 #[inline]
 pub(super) fn dot<T>(w: &[T], x: &[f32], float: impl Fn(&T) -> f32) -> f32 {
     require(w.len() == x.len(), "rows of the same length");

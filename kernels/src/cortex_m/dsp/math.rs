@@ -6,10 +6,10 @@ use super::floats::strided_sum;
 use crate::scalar;
 use crate::scalar::constants::*;
 
-/// See [`crate::scalar::exp`].
+/// Computes [`crate::scalar::exp`].
 #[inline]
 pub(in super::super) fn exp(x: f32) -> f32 {
-    // What is not at most 87.3 in magnitude, NaN among it.
+    // The definition takes magnitudes above 87.3, and NaN.
     if x.to_bits() & 0x7fff_ffff > (-EXP_MIN).to_bits() {
         return scalar::exp(x);
     }
@@ -17,12 +17,12 @@ pub(in super::super) fn exp(x: f32) -> f32 {
     let steps = rounded - ROUND;
     let r = (x - steps * LN_2_HIGH) - steps * LN_2_LOW;
     let y = 1.0 + (r + (r * r) * polynomial(EXP, r));
-    // Times 2^n, n in -126..=126: the result is normal, so that adding n to the exponent is exact. The low bits of `rounded`
-    // are n, and none of its upper ones stays.
+    // Multiplies by 2^n, n in -126..=126: the result is normal, so that adding n to the exponent is exact. The low bits of
+    // `rounded` are n, and the shift drops all its upper bits.
     f32::from_bits(y.to_bits().wrapping_add(rounded.to_bits() << 23))
 }
 
-/// Horner's rule.
+/// Polynomial with the coefficients `c`, lowest first, by Horner's rule.
 #[inline(always)]
 fn polynomial<const N: usize>(c: [f32; N], x: f32) -> f32 {
     let mut y = c[N - 1];
@@ -32,7 +32,7 @@ fn polynomial<const N: usize>(c: [f32; N], x: f32) -> f32 {
     y
 }
 
-/// See [`crate::scalar::normal_cdf`].
+/// Computes [`crate::scalar::normal_cdf`].
 #[inline]
 fn normal_cdf(x: f32) -> f32 {
     let a = x.abs();
@@ -41,7 +41,7 @@ fn normal_cdf(x: f32) -> f32 {
     if x > 0.0 { 1.0 - tail } else { tail }
 }
 
-/// See [`crate::Kernels::gelu_tanh`].
+/// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
 pub(in super::super) fn gelu_tanh(x: &mut [f32]) {
     for x in x {
         let u2 = (GELU_SLOPE * *x) * (1.0 + (GELU_CUBIC * *x) * *x);
@@ -49,21 +49,21 @@ pub(in super::super) fn gelu_tanh(x: &mut [f32]) {
     }
 }
 
-/// See [`crate::Kernels::gelu_erf`].
+/// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
 pub(in super::super) fn gelu_erf(x: &mut [f32]) {
     for x in x {
         *x *= normal_cdf(*x);
     }
 }
 
-/// See [`crate::Kernels::silu`].
+/// Implements [`Kernels::silu`](crate::Kernels::silu).
 pub(in super::super) fn silu(x: &mut [f32]) {
     for x in x {
         *x /= 1.0 + exp(-*x);
     }
 }
 
-/// See [`crate::Kernels::exp_block`].
+/// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 pub(in super::super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     if let [one] = scores {
         // The 15 other partial sums add nothing to a number that is not -0.

@@ -1,8 +1,8 @@
 //! Cortex-M with the DSP extension and a single-precision unit: M4F, M7, M33.
 //!
 //! - [`matmul`]: products of weights; [`attention`]: a block of stored keys and values
-//! - [`floats`], [`math`], [`norm`], [`quantize`]: the definitions, cut for one multiplier and 32 float registers
-//! - [`word`]: instructions of the extension; [`split`]: activations as the loops want them
+//! - [`floats`], [`math`], [`norm`], [`quantize`]: the definitions, written for one multiplier and 32 float registers
+//! - [`word`]: instructions of the extension; [`split`]: activations in the order that the loops read
 
 pub(super) mod attention;
 mod floats;
@@ -18,7 +18,7 @@ pub(super) use word::half;
 
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
-/// A processor with the DSP extension: the firmware says so by the feature `dsp`.
+/// Processor with the DSP extension: the firmware's feature `dsp` says so.
 struct Dsp(());
 
 static DSP: Dsp = Dsp(());

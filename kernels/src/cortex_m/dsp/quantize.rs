@@ -1,11 +1,11 @@
-//! From floats to integers: the definition's operations, with nothing to look up and no bound to check.
+//! Conversion of floats to integers: the definition's operations, without lookups and bound checks.
 
 use crate::contract::require;
 use crate::scalar::constants::ROUND;
 use crate::scalar::{self, AMAX_MIN, ROW};
 use crate::{BlockQ8, KvRowsMut, QK};
 
-/// See [`crate::Kernels::quantize_q8`].
+/// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
 pub(in crate::cortex_m) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (whole, rest) = x.as_chunks::<QK>();
@@ -18,16 +18,16 @@ pub(in crate::cortex_m) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     }
 }
 
-/// A block of less than 32 columns: zeros behind them change neither the largest nor the sums.
+/// Quantizes a block of up to 32 columns: zeros behind them change neither the largest magnitude nor the sums.
 fn quantize_rest(x: &[f32]) -> BlockQ8 {
     let mut padded = [0.0; QK];
     padded.iter_mut().zip(x).for_each(|(padded, x)| *padded = *x);
     quantize_block(&padded)
 }
 
-/// See [`crate::scalar::quantize_block`].
+/// Quantizes a block of 32 columns as [`crate::scalar::quantize_block`] does.
 pub(in crate::cortex_m) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
-    // Without the sign bit, shifted out.
+    // Largest magnitude: the shift drops the sign bit.
     let amax = f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() << 1)) >> 1);
     if !(AMAX_MIN..=f32::MAX).contains(&amax) {
         return scalar::quantize_block(x);
@@ -38,7 +38,7 @@ pub(in crate::cortex_m) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
     for ((qs, x), sum) in halves.zip(&mut block.sums) {
         let mut total = 0;
         for (q, x) in qs.iter_mut().zip(x) {
-            // The nearest integer stands in the low bits.
+            // The low bits hold the nearest integer.
             *q = (x * id + ROUND).to_bits() as i8;
             total += i32::from(*q);
         }
@@ -47,7 +47,7 @@ pub(in crate::cortex_m) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
     block
 }
 
-/// See [`crate::Kernels::store_kv`].
+/// Implements [`Kernels::store_kv`](crate::Kernels::store_kv).
 pub(in crate::cortex_m) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     let KvRowsMut::Q8_0 { qs, d } = out else { return scalar::store_kv(x, out) };
     require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), ROW);

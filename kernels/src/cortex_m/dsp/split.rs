@@ -1,16 +1,16 @@
-//! Activations as pairs of i16, in the order in which the loops over four rows want them.
+//! Activations as pairs of i16, in the order in which the loops over four rows read them.
 
 use super::word::{pair_difference, sign_extend_even, sign_extend_odd, words};
 use crate::{BlockQ8, QK};
 
-/// `d`, then columns `4k, 4k + 2` and `4k + 1, 4k + 3` of each four.
+/// Splits a block: `d`, then columns `4k, 4k + 2` and `4k + 1, 4k + 3` of each four.
 pub(super) fn bytes(x: &BlockQ8, out: &mut [u32; 1 + QK / 2]) {
     let (d, pairs) = out.split_first_mut().expect("17 words");
     *d = x.d.to_bits();
     byte_pairs(x, pairs.try_into().expect("16 words"));
 }
 
-/// Columns `4k, 4k + 2` and `4k + 1, 4k + 3` of each four.
+/// Splits the quants of a block: columns `4k, 4k + 2` and `4k + 1, 4k + 3` of each four.
 #[inline]
 pub(super) fn byte_pairs(x: &BlockQ8, out: &mut [u32; QK / 2]) {
     for (pairs, word) in out.as_chunks_mut::<2>().0.iter_mut().zip(words(&x.qs)) {
@@ -18,10 +18,11 @@ pub(super) fn byte_pairs(x: &BlockQ8, out: &mut [u32; QK / 2]) {
     }
 }
 
-/// What sums begin with, `d`, then for the bytes `4k..4k + 4` of a block of nibbles, with `h` the columns of their high
-/// halves and `l` those of their low ones, in pairs: odd bytes' `h`, their `16 l - h`, even bytes' `h`, their `16 l - h`.
+/// Splits a block for loops over nibbles: the start value of the sums, `d`, then four pairs for the bytes `4k..4k + 4` of a
+/// block of weights. With `h` the columns of the bytes' high halves and `l` those of their low halves, the pairs are `h` of the
+/// odd bytes, `16 l - h` of the odd bytes, `h` of the even bytes and `16 l - h` of the even bytes.
 ///
-/// The beginning is `-offset Σ x`, times 16 as the sums are.
+/// The start value is `-offset Σ x`, times 16 as the sums are.
 pub(super) fn nibbles<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; 2 + QK / 2]) {
     let (head, pairs) = out.split_first_chunk_mut::<2>().expect("18 words");
     *head = [(-16 * OFFSET * x.sum()) as u32, x.d.to_bits()];
@@ -44,9 +45,11 @@ fn nibble_pairs(x: &BlockQ8, out: &mut [u32; QK / 2]) {
     }
 }
 
-/// As [`nibbles`], with 16 pairs before them, for the fifth bits: columns `j` and `j + 16`, times `2^(8 - j % 8)`.
+/// Splits a block as [`nibbles`] does, with 16 pairs more before its pairs, for the fifth bits: columns `j` and `j + 16`, times
+/// `2^(8 - j % 8)`.
 ///
-/// Bit `j` stands at `j % 8` of a pair and counts 16 times 16: `2^(j % 8) · 2^(8 - j % 8) = 256`; `127 · 256` fits an i16.
+/// Bit `j` stands at `j % 8` of a pair and is worth 16, times 16 as the sums are: `2^(j % 8) · 2^(8 - j % 8) = 256`. The
+/// product `127 · 256` fits an i16.
 pub(super) fn fifth_bits<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; 2 + QK]) {
     let (head, pairs) = out.split_first_chunk_mut::<2>().expect("34 words");
     *head = [(-16 * OFFSET * x.sum()) as u32, x.d.to_bits()];
@@ -59,7 +62,7 @@ pub(super) fn fifth_bits<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; 2 + QK]
     nibble_pairs(x, nibbles.try_into().expect("16 words"));
 }
 
-/// Of two i16 in ±2047 each.
+/// Sixteen times both i16 of a pair, each in ±2047.
 #[inline]
 fn sixteen_times(pair: u32) -> u32 {
     (pair & 0x0fff_0fff) << 4

@@ -1,4 +1,4 @@
-//! Words of four bytes and of two halves: instructions of the DSP extension that the compiler does not offer.
+//! Words of four bytes and of two 16-bit integers: instructions of the DSP extension that the compiler does not offer.
 
 use core::arch::asm;
 
@@ -26,12 +26,12 @@ macro_rules! instruction {
 }
 
 instruction! {
-    /// Bytes 0 and 2 as a pair of i16.
+    /// Sign-extends bytes 0 and 2 to a pair of i16.
     sign_extend_even(x) = "sxtb16 {}, {}"
 }
 
 instruction! {
-    /// Bytes 1 and 3 as a pair of i16.
+    /// Sign-extends bytes 1 and 3 to a pair of i16.
     sign_extend_odd(x) = "sxtb16 {}, {}, ror #8"
 }
 
@@ -41,11 +41,11 @@ instruction! {
 }
 
 instruction! {
-    /// `sum` and the products of both i16 of a pair, all as bits.
+    /// Adds the products of both i16 of two pairs to `sum`, all as bits.
     add_products(x, y, sum) = "smlad {}, {}, {}, {}"
 }
 
-/// The value of a half: exact, also for subnormals.
+/// Converts a half-precision number to a float: exact, also for subnormals.
 #[inline(always)]
 pub(in super::super) fn half(bits: u16) -> f32 {
     let value: u32;

@@ -1,5 +1,5 @@
-//! Elementary functions of four numbers: the operations of `scalar::math`. Numbers so small or so large that something
-//! could be subnormal, infinite or NaN are left to a processor with the DSP extension.
+//! Elementary functions of four numbers: the operations of `scalar::math`. Numbers so small or so large that a result on the
+//! way could be subnormal, infinite or NaN are left to the kernels of the DSP extension.
 
 use core::arch::asm;
 use core::f32::consts::LOG2_E;
@@ -8,10 +8,10 @@ use super::dsp;
 use crate::scalar::constants::*;
 use crate::scalar::strided_sum;
 
-/// Below this, a magnitude may lead to subnormals.
+/// Magnitudes below this may lead to subnormals.
 const SMALL: f32 = 1.0 / (1u128 << 64) as f32;
 
-/// The least magnitude that is not zero (infinite if there is none), and the largest; a NaN is larger than all others.
+/// Least magnitude that is not zero (zero if there is none), and the largest; a NaN is larger than all others.
 fn magnitudes(x: &[f32]) -> [u32; 2] {
     let (least, largest): (u32, u32);
     // SAFETY: reads `x`.
@@ -20,7 +20,7 @@ fn magnitudes(x: &[f32]) -> [u32; 2] {
             "wlstp.32 lr, r1, 3f",
             "2:",
             "vldrw.u32 q0, [r2], #16",
-            // Without the sign; minus one, so that zero becomes the largest number.
+            // The shift drops the sign; minus one, so that zero becomes the largest number.
             "vshl.i32 q0, q0, #1",
             "vmaxv.u32 r4, q0",
             "vsub.i32 q0, q0, r3",
@@ -36,11 +36,11 @@ fn magnitudes(x: &[f32]) -> [u32; 2] {
     [least.wrapping_add(1) >> 1, largest >> 1]
 }
 
-/// Whether every number is zero or at least 2^-64 in magnitude: then products with halves (at least 2^-24) and integers are
-/// zero or at least 2^-88, and multiples of 2^-111, and so are their sums.
+/// True if every number is zero or at least 2^-64 in magnitude: then its products with half-precision numbers (at least 2^-24)
+/// and integers are zero or at least 2^-88, and multiples of 2^-111, and so are their sums.
 pub(super) fn flushes_nothing(x: &[f32]) -> bool {
     let [least, _] = magnitudes(x);
-    // Zeros alone: all of them wrapped around.
+    // The least magnitude is zero if all numbers are.
     least == 0 || least >= SMALL.to_bits()
 }
 
@@ -48,7 +48,7 @@ pub(super) fn flushes_nothing(x: &[f32]) -> bool {
 fn exp(x: &mut [f32]) {
     static NUMBERS: [f32; 11] =
         [LOG2_E, ROUND, LN_2_HIGH, LN_2_LOW, EXP[0], EXP[1], EXP[2], EXP[3], EXP[4], EXP[5], 1.0];
-    // SAFETY: reads and writes `x`, reads `NUMBERS`; what is changed is pushed or named.
+    // SAFETY: reads and writes `x`, reads `NUMBERS`; the registers that it changes are pushed or named.
     unsafe {
         asm!(
             "push {{r6, r7}}",
@@ -78,7 +78,7 @@ fn exp(x: &mut [f32]) {
             "vmul.f32 q3, q3, q2",
             "vadd.f32 q3, q0, q3",
             "vadd.f32 q3, q3, r10",
-            // Times 2^n: the low bits of the rounded product are n.
+            // Multiplies by 2^n: the low bits of the rounded product are n.
             "vshl.i32 q1, q1, #23",
             "vadd.i32 q3, q3, q1",
             "vstrw.32 q3, [r11], #16",
@@ -93,9 +93,9 @@ fn exp(x: &mut [f32]) {
     }
 }
 
-/// See [`crate::Kernels::exp_block`].
+/// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 ///
-/// What a flushed difference would be, or a product inside `exp`, is too small to show beside 1.
+/// A difference, or a product inside `exp`, that is flushed is too small to show beside 1.
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     if scores.len() < 2 {
         return dsp::math::exp_block(scores, max);
@@ -125,12 +125,12 @@ pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     strided_sum(scores.iter().copied())
 }
 
-/// Numbers of which [`gelu_erf`] keeps intermediate results.
+/// Numbers that [`gelu_erf`] keeps intermediate results of at a time.
 const CHUNK: usize = 32;
 
-/// See [`crate::Kernels::gelu_erf`].
+/// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
 ///
-/// In ±12, neither `Φ(-a)` nor its product is subnormal.
+/// For numbers in ±12, neither `Φ(-a)` nor its product with the number is subnormal.
 pub(super) fn gelu_erf(x: &mut [f32]) {
     for x in x.chunks_mut(CHUNK) {
         let [least, largest] = magnitudes(x);
@@ -144,10 +144,10 @@ pub(super) fn gelu_erf(x: &mut [f32]) {
 
 fn gelu_erf_within(x: &mut [f32]) {
     static NUMBERS: [f32; 10] = [CDF_T, CDF[0], CDF[1], CDF[2], CDF[3], CDF[4], CDF[5], CDF[6], CDF[7], CDF[8]];
-    // Of each: `t p(t)`, then `-a²/2`.
+    // `t p(t)` of each number, then `-a²/2` of each.
     let mut both = [[0.0f32; CHUNK]; 2];
     let n = x.len().min(CHUNK);
-    // SAFETY: reads `x` and `NUMBERS`, writes `both`; what is changed is pushed or named.
+    // SAFETY: reads `x` and `NUMBERS`, writes `both`; the registers that it changes are pushed or named.
     unsafe {
         asm!(
             "push {{r6, r7}}",

@@ -1,9 +1,9 @@
 //! Cortex-M with Helium, integer and float: M55.
 //!
 //! - [`matmul`]: products of Q4_0, Q5_0, Q8_0 and IQ4_NL; [`attention`]: quantized keys and values
-//! - [`math`], [`quantize`]: exponentials, activations
+//! - [`math`]: exponentials and activation functions; [`quantize`]: float to int8
 //!
-//! What is not here is done as on a processor with the DSP extension.
+//! All other kernels are those of a processor with the DSP extension.
 
 mod attention;
 mod math;
@@ -13,7 +13,7 @@ mod quantize;
 use super::dsp;
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
-/// A processor with Helium: the firmware says so by the feature `mve`.
+/// Processor with Helium: the firmware's feature `mve` says so.
 struct Mve(());
 
 static MVE: Mve = Mve(());

@@ -1,4 +1,4 @@
-//! From floats to integers, four at a time.
+//! Conversion of floats to integers, four at a time.
 
 use core::arch::asm;
 
@@ -7,7 +7,7 @@ use crate::contract::require;
 use crate::scalar::AMAX_MIN;
 use crate::{BlockQ8, QK};
 
-/// See [`crate::Kernels::quantize_q8`].
+/// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (whole, rest) = x.as_chunks::<QK>();
@@ -22,7 +22,8 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     }
 }
 
-/// See [`crate::scalar::quantize_block`]. What is flushed is far below the half that rounds to one.
+/// Quantizes a block of 32 columns as [`crate::scalar::quantize_block`] does. Numbers that are flushed are far below the half
+/// that rounds to one.
 fn quantize_block(x: &[f32; QK], out: &mut BlockQ8) {
     let largest: u32;
     // SAFETY: reads `x`.
@@ -31,7 +32,7 @@ fn quantize_block(x: &[f32; QK], out: &mut BlockQ8) {
             "dls lr, r1",
             "2:",
             "vldrw.u32 q0, [r2], #16",
-            // Without the sign.
+            // The shift drops the sign.
             "vshl.i32 q0, q0, #1",
             "vmaxv.u32 r0, q0",
             "le lr, 2b",

@@ -8,26 +8,27 @@ use crate::cortex_m::dsp::word::half;
 use crate::scalar::AMAX_MIN;
 use crate::scalar::constants::ROUND;
 
-/// Probabilities times the scales of a group of columns, as integers: see [`crate::scalar::quantize_probs`].
+/// Probabilities times the scales of a group of columns, as integers: those of [`crate::scalar::quantize_probs`].
 pub(super) struct QuantizedProbs {
     pub(super) step: f32,
-    /// Two i16 each, the older value's in the lower half and the newest one's at the end; zeros before the oldest. Behind them
-    /// two words more, which loops load ahead.
+    /// Pairs of i16, the older value's in the lower half; the newest value's stands at the end, and zeros before the oldest.
+    /// Two words more lie behind, which loops load ahead.
     pub(super) pairs: [u32; KV_BLOCK / 2 + 2],
-    /// What they were made of, as far from the end.
+    /// Products that the integers are made of, as far from the end.
     products: [f32; KV_BLOCK],
 }
 
-/// Probabilities of a pass.
+/// Probabilities that a pass takes.
 const FOUR: usize = 4;
 
 impl QuantizedProbs {
     pub(super) const ZERO: Self = Self { step: 0.0, pairs: [0; _], products: [0.0; _] };
 
-    /// Quantizes `probs` times the scales `d`, `groups` apart; returns the place, among [`KV_BLOCK`], of the first one
-    /// that counts. None where all count `step`, which is then NaN or zero; the pairs are not set.
+    /// Quantizes `probs` times the scales `d`, which lie `groups` apart; returns the place, among [`KV_BLOCK`], of the first
+    /// integer that is not zero. `None` if each sum of the values is `step` itself, which is then zero or NaN; the pairs are
+    /// not set.
     ///
-    /// These were never set, or for as many values: what stands before the oldest is zero.
+    /// A second call has to have as many values as the first, so that the pairs before the oldest are still zero.
     pub(super) fn set(&mut self, probs: &[f32], d: &[u16], groups: usize) -> Option<usize> {
         let largest = self.multiply(probs, d, groups);
         let amax = f32::from_bits(largest >> 1);
@@ -42,11 +43,11 @@ impl QuantizedProbs {
         Some(2 * i + usize::from(pair & 0xffff == 0))
     }
 
-    /// The `n` products times `id`, as integers.
+    /// Rounds the last `n` products, times `id`, to integers.
     fn round(&mut self, n: usize, id: f32) {
         let zeros = (KV_BLOCK - n) / FOUR * FOUR;
         let (products, pairs) = (self.products.as_ptr_range(), self.pairs.as_mut_ptr());
-        // SAFETY: `n` is 1..=32. Reads the last products, whole fours, `n` at least, and writes as many halves of pairs.
+        // SAFETY: `n` is 1..=32. Reads the last products, as whole fours and at least `n`, and writes as many i16 of the pairs.
         unsafe {
             asm!(
                 "vmov s4, s5, r8, r9",
@@ -56,7 +57,7 @@ impl QuantizedProbs {
                 "vmul.f32 s1, s1, s4",
                 "vmul.f32 s2, s2, s4",
                 "vmul.f32 s3, s3, s4",
-                // The nearest integer stands in the low bits.
+                // The low bits hold the nearest integer.
                 "vadd.f32 s0, s0, s5",
                 "vadd.f32 s1, s1, s5",
                 "vadd.f32 s2, s2, s5",
@@ -78,12 +79,12 @@ impl QuantizedProbs {
         }
     }
 
-    /// Sum of all, once they are set.
+    /// Sum of all integers, once they are set.
     pub(super) fn sum(&self) -> i32 {
         self.pairs.iter().fold(0, |sum, &pair| sum + i32::from(pair as i16) + i32::from((pair >> 16) as i16))
     }
 
-    /// Probabilities times scales; returns the largest, as bits without the sign, which was shifted out.
+    /// Multiplies probabilities with scales; returns the largest product, as bits with the sign shifted out.
     fn multiply(&mut self, probs: &[f32], d: &[u16], groups: usize) -> u32 {
         let n = probs.len();
         require(n > 0 && n <= KV_BLOCK && d.len() > (n - 1) * groups, "a scale for each 32 columns of a value");
@@ -100,8 +101,8 @@ impl QuantizedProbs {
             return largest;
         };
         let products = self.products.as_mut_ptr_range();
-        // SAFETY: reads `probs`, whole fours, and a scale of each, `groups` apart, of which there are as many (see above); writes
-        // as many products, the last of 32.
+        // SAFETY: reads `probs`, whole fours, and a scale of each, `groups` apart, of which there are as many (required above);
+        // writes as many products, the last of 32.
         unsafe {
             asm!(
                 "2:",

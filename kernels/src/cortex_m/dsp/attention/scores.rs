@@ -8,10 +8,10 @@ use crate::cortex_m::dsp::word::{add_products, half, sign_extend_even, sign_exte
 use crate::scalar::{self, assert_query, distance_of, unpack_quants};
 use crate::{BlockQ8, KvRows, QK, Query};
 
-/// Keys of a pass.
+/// Keys that a pass takes.
 const KEYS: usize = 4;
 
-/// See [`crate::Kernels::score_block`].
+/// Implements [`Kernels::score_block`](crate::Kernels::score_block).
 pub(in crate::cortex_m) fn score_block(
     q: Query<'_>,
     keys: KvRows<'_>,
@@ -43,7 +43,7 @@ pub(in crate::cortex_m) fn score_block(
     add_bias(scores, scale, slope, distance)
 }
 
-/// `score * scale - slope * distance`; returns the largest, as the definition does.
+/// `score * scale - slope * distance` of each score; returns the largest, as the definition does.
 pub(in crate::cortex_m) fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) -> f32 {
     let n = scores.len();
     let mut max = f32::NEG_INFINITY;
@@ -67,7 +67,7 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
         let (last_keys, last_scales) = (keys.remainder(), scales.remainder());
         let of_fours = keys.zip(scales);
         for ((keys, scales), scores) in of_fours.zip(fours) {
-            // SAFETY: four keys of `head_dim` columns, of which the group begins at `32 g` and ends in the same row.
+            // SAFETY: four keys of `head_dim` columns lie here, and the group begins at column `32 g` and ends in the same row.
             let sums = unsafe { products_of_four(keys.as_ptr().add(g * QK), head_dim, group.pairs) };
             group.add(sums, scales, scores);
         }
@@ -79,7 +79,7 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
     }
 }
 
-/// The same of quants of 4 bits: a group of four keys at a time becomes bytes.
+/// `scores[j] = q · k_j` for keys of 4 bits: a group of four keys at a time is unpacked to bytes.
 fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     scores.fill(0.0);
     for (g, q) in q.iter().enumerate() {
@@ -92,7 +92,7 @@ fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores:
             for (columns, key) in columns.iter_mut().zip(keys.chunks_exact(head_dim.div_ceil(2))) {
                 *columns = unpack_quants(key.chunks(QK / 2).nth(g).unwrap_or_default());
             }
-            // SAFETY: four rows of 32 columns, of which there are pairs for no more.
+            // SAFETY: four rows of 32 columns lie here; `pairs` has no more columns.
             let sums = unsafe { products_of_four(columns.as_flattened().as_ptr(), QK, group.pairs) };
             let mut four = [0.0; KEYS];
             four.iter_mut().zip(&*scores).for_each(|(four, score)| *four = *score);
@@ -102,7 +102,7 @@ fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores:
     }
 }
 
-/// Up to 32 columns of a query, and where the scales of the same columns lie among those of a key.
+/// Up to 32 columns of a query, and the place of their scale in a key: number `at` of `of`.
 struct Group<'a> {
     q: &'a BlockQ8,
     pairs: &'a [u32],
@@ -144,7 +144,7 @@ macro_rules! key {
     };
 }
 
-/// `Σ k[c] q[c]` of four keys; `pairs` as [`byte_pairs`] makes them, four columns each two.
+/// `Σ k[c] q[c]` of four keys; `pairs` are those of [`byte_pairs`], two for each four columns.
 ///
 /// # Safety
 /// At `keys` lie four rows of `2 * pairs.len()` columns, `stride` bytes apart.
@@ -155,7 +155,7 @@ unsafe fn products_of_four(keys: *const i8, stride: usize, pairs: &[u32]) -> [i3
     if pairs.is_empty() {
         return sums;
     }
-    // SAFETY: reads what the caller promises; the registers are those of `rows`.
+    // SAFETY: reads the rows that the caller promises, and `pairs`; the registers that it changes are named.
     unsafe {
         asm!(
             "2:",

@@ -1,4 +1,4 @@
-//! The sum of a block's values, each times its probability: four columns of quantized values at a time.
+//! Sum of a block's values, each times its probability: four columns of quantized values at a time.
 
 use core::arch::asm;
 
@@ -11,10 +11,10 @@ use crate::{KV_BLOCK, KvRows, QK};
 
 /// Values that one part of the loop takes.
 const VALUES: usize = 4;
-/// Columns of values of a pass.
+/// Columns of float values that a pass takes.
 const COLUMNS: usize = 16;
 
-/// See [`crate::Kernels::sum_squares`].
+/// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
 pub(in crate::cortex_m) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
     match row {
@@ -31,7 +31,7 @@ pub(in crate::cortex_m) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 
     }
 }
 
-/// See [`crate::Kernels::accumulate_block`].
+/// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
 pub(in crate::cortex_m) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     let head_dim = acc.len();
     assert_rows(values, probs.len(), head_dim);
@@ -45,7 +45,7 @@ pub(in crate::cortex_m) fn accumulate_block(probs: &[f32], values: KvRows<'_>, a
     }
 }
 
-/// Values that are floats, 16 columns at a time.
+/// Adds values of floats, 16 columns at a time.
 fn accumulate<T>(probs: &[f32], values: &[T], float: impl Fn(&T) -> f32, acc: &mut [f32]) {
     let head_dim = acc.len();
     for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
@@ -59,7 +59,7 @@ fn accumulate<T>(probs: &[f32], values: &[T], float: impl Fn(&T) -> f32, acc: &m
     }
 }
 
-/// Quantized values: of 32 columns `group_len` bytes, and their scales.
+/// Quantized values: 32 columns take `group_len` bytes and a scale.
 struct Quants<'a, T> {
     qs: &'a [T],
     group_len: usize,
@@ -69,12 +69,12 @@ struct Quants<'a, T> {
 /// `acc[c] += step · Σ_j w_j q_j[c]` over up to 32 columns.
 ///
 /// # Safety
-/// `acc` are fours, one at least. Of as many columns, `value_0 + j * stride` holds those of each value `j` from `first` on. `first`
-/// is less than [`KV_BLOCK`], and no value before it counts.
+/// `acc` has a multiple of four columns, at least four. For each value `j` from `first` on, `value_0 + j * stride` holds as
+/// many columns. `first` is less than [`KV_BLOCK`], and the integers of the values before it are zero.
 type AddGroup<T> =
     unsafe fn(quantized: &QuantizedProbs, first: usize, value_0: *const T, stride: usize, acc: &mut [f32]);
 
-/// Group after group of 32 columns; there is at least one value.
+/// Adds values of quants, group after group of 32 columns; there is at least one value.
 fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, acc: &mut [f32]) {
     let groups = acc.len().div_ceil(QK);
     let stride = values.group_len * acc.len() / QK;
@@ -83,8 +83,8 @@ fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, 
         let group = values.qs.get(g * values.group_len..).zip(values.d.get(g..));
         let (qs, d) = group.unwrap_or_else(|| broken("values of the output's length"));
         match quantized.set(probs, d, groups) {
-            // SAFETY: `acc` is 16 or 32 columns. The last of `probs.len()` rows, `stride` apart, is that of value 31, as the last weight
-            // is value 31's, so the first value that counts has a row.
+            // SAFETY: `acc` is 16 or 32 columns. The last of `probs.len()` rows, `stride` apart, is that of value 31, as the
+            // last integer is value 31's, so the first value with an integer that is not zero has a row.
             Some(first) => unsafe {
                 let missing = KV_BLOCK - probs.len();
                 add(&quantized, first, qs.as_ptr().wrapping_sub(missing * stride), stride, acc)
@@ -94,31 +94,32 @@ fn accumulate_quants<T>(probs: &[f32], values: Quants<'_, T>, add: AddGroup<T>, 
     }
 }
 
-/// A function that adds four columns of the values in a pass.
+/// Function that adds four columns of the values in a pass.
 ///
-/// `$load` is what loads them from a value, `$add` adds the products of what was loaded of two with a pair of probabilities, `$sums`
-/// makes sums of what became of `$init`, and those of the next pass lie `$next` bytes further.
+/// `$load` is the instruction that loads the columns of a value, `$add` adds the products of two loaded values with a pair of
+/// probabilities, `$init` returns the start values, `$sums` makes sums of the registers at the end, and the columns of the next
+/// pass lie `$next` bytes further.
 ///
-/// A turn of the loop takes eight values; it is entered at the first that counts. What then stands for the older one of the pair
-/// is multiplied with zero.
+/// A turn of the loop takes eight values; it is entered at the first value whose integer is not zero. If that is the newer of a
+/// pair, an undefined older value is multiplied with zero.
 ///
-/// Registers: `r0` the first of four values, `r1` and `r3` once and three times the stride, `r2` probabilities and `r8` their end,
-/// `r9` and `r10` two pairs of them, `r4`..`r7` sums, `r11`, `r12`, `lr` values. Of a pass: `s8`, `s9` what `r0` and `r2` begin
-/// with, `s10` where the loop is entered, `s11` the step, `s12` and `s13` the columns and their end, `s16`..`s19` what sums begin
-/// with.
+/// Registers: `r0` the first of four values, `r1` and `r3` once and three times the stride, `r2` probabilities and `r8` their
+/// end, `r9` and `r10` two pairs of them, `r4`..`r7` sums, `r11`, `r12`, `lr` values. For all passes: `s8`, `s9` the start of
+/// `r0` and `r2`, `s10` the place where the loop is entered, `s11` the step, `s12` and `s13` the columns and their end,
+/// `s16`..`s19` the start values of the sums.
 macro_rules! add_group {
     ($(#[$doc:meta])* $name:ident($ty:ty), $load:literal, $add:ident, $init:expr, $sums:literal, $next:literal) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// See [`AddGroup`].
+        /// The promises of [`AddGroup`] hold.
         unsafe fn $name(quantized: &QuantizedProbs, first: usize, value_0: *const $ty, stride: usize, acc: &mut [f32]) {
             let of_four = first / VALUES * VALUES;
             let init: [i32; 4] = $init(quantized);
             let pairs = quantized.pairs.as_ptr_range();
             let acc_range = acc.as_mut_ptr_range();
-            // SAFETY: reads what the caller promises, the pairs and two words behind them; writes `acc`. What it changes is named,
-            // or pushed.
+            // SAFETY: reads what the caller promises, the pairs and two words behind them; writes `acc`. The registers that it
+            // changes are named, or pushed.
             unsafe {
                 asm!(
                     "push {{r6, r7}}",
@@ -181,7 +182,7 @@ macro_rules! add_group {
     };
 }
 
-/// Four values; the loop may be entered before each.
+/// Step over four values; the loop may be entered before each.
 #[rustfmt::skip]
 macro_rules! four_values {
     ($load:literal, $add:ident, $a:literal, $b:literal, $c:literal, $d:literal) => {
@@ -198,7 +199,7 @@ macro_rules! four_values {
     };
 }
 
-/// Of four bytes each of two values.
+/// Adds the products of four bytes each of two values.
 #[rustfmt::skip]
 macro_rules! add_four_bytes {
     ($weights:literal) => {
@@ -217,7 +218,8 @@ macro_rules! add_four_bytes {
     };
 }
 
-/// Of four nibbles each of two values: sums, the second one's times 16, and the last with 16 times that of the fourth.
+/// Adds the products of four nibbles each of two values: `r4` is the sum of the first, `r5` of the second times 16, `r6` of the
+/// third, and `r7` of the third plus 16 times the fourth.
 #[rustfmt::skip]
 macro_rules! add_four_nibbles {
     ($weights:literal) => {
@@ -236,12 +238,12 @@ macro_rules! add_four_nibbles {
 }
 
 add_group! {
-    /// Quants of 8 bits.
+    /// Adds quants of 8 bits.
     add_bytes(i8), "ldr", add_four_bytes, |_: &QuantizedProbs| [0; 4], "", 4
 }
 
 add_group! {
-    /// Quants of 4 bits, each of which is stored as 8 more: sums begin with what that is too much. They stay below 2^29.
+    /// Adds quants of 4 bits, which are stored with 8 added: the start values take that off. Sums stay below 2^29.
     add_nibbles(u8), "ldrh", add_four_nibbles,
     |quantized: &QuantizedProbs| {
         let less = -8 * quantized.sum();

@@ -1,10 +1,10 @@
-//! Products of weights that are floats.
+//! Products of float weights.
 
 use crate::block::{Block, blocks_of};
 use crate::cortex_m::dsp::floats::dot;
 use crate::{ColumnsMut, Matrix};
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for float weights.
 pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>, float: impl Fn(&B) -> f32) {
     let stride = w.n_cols();
     w.require_product(x.len(), stride, out);

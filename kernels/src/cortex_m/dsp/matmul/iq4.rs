@@ -1,11 +1,11 @@
-//! Blocks whose quants are indexes of values.
+//! Unpacking of blocks whose quants are indexes of values.
 
 use super::legacy::nibbles;
 use super::{Unpack, scaled};
 use crate::block::*;
 use crate::{BlockQ8, QK};
 
-/// The values that nibbles are the indexes of, as bytes of words.
+/// Values that the nibbles are indexes of, as bytes of words.
 fn indexed(nibbles: [u32; QK / 4]) -> [u32; QK / 4] {
     nibbles.map(|four| u32::from_le_bytes(four.to_le_bytes().map(|i| IQ4_VALUES[usize::from(i & 15)] as u8)))
 }

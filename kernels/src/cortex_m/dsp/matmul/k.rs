@@ -1,22 +1,22 @@
-//! Super-blocks of 256 weights.
+//! Unpacking of super-blocks of 256 weights.
 
 use super::{Unpack, scaled, word};
 use crate::block::*;
 use crate::{BlockQ8, QK};
 
-/// Two bits of each byte of 32: those of a group.
+/// Two bits of each of a group's 32 columns, a byte each.
 fn two_bits(qs: &[u8; QK_K / 4], group: usize) -> [u32; QK / 4] {
     let qs = &qs.as_chunks::<QK>().0[group / 4 & 1];
     core::array::from_fn(|k| word(qs, k) >> (2 * (group % 4)) & 0x0303_0303)
 }
 
-/// The half of each byte of 32 that is a group's.
+/// Four bits of each of a group's 32 columns, a byte each.
 fn half_bytes(qs: &[u8; QK_K / 2], group: usize) -> [u32; QK / 4] {
     let qs = &qs.as_chunks::<QK>().0[group / 2 & 3];
     core::array::from_fn(|k| word(qs, k) >> (4 * (group % 2)) & 0x0f0f_0f0f)
 }
 
-/// Bit `group` of each byte of 32, as a word's bytes' lowest.
+/// Bit `group` of bytes `4 k..4 k + 4`, as the lowest bit of each byte.
 fn one_bit(bits: &[u8; QK_K / 8], group: usize, k: usize) -> u32 {
     word(bits, k) >> group & 0x0101_0101
 }
@@ -72,7 +72,7 @@ impl Unpack for BlockQ5_K {
     }
 }
 
-/// What Q4_K and Q5_K have in common.
+/// `acc` plus the terms of a group of Q4_K or Q5_K.
 fn add_k([d, dmin]: [F16; 2], (sc, mn): (u8, u8), [a, b]: [i32; 2], x: &BlockQ8, acc: f32) -> f32 {
     acc + scaled(d, i32::from(sc) * (a + b), x) - scaled(dmin, i32::from(mn) * x.sum(), x)
 }

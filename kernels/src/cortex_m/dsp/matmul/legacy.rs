@@ -1,4 +1,4 @@
-//! Blocks of 32 weights.
+//! Unpacking, and loops over four rows, of blocks of 32 weights.
 
 use super::rows::Rows;
 use super::tiles::FourRows;
@@ -31,12 +31,12 @@ impl FourRows for BlockQ5_0 {
     }
 }
 
-/// Low halves of 16 bytes, then their high halves.
+/// Low halves of 16 bytes, then their high halves, a byte each.
 pub(super) fn nibbles(qs: &[u8; QK / 2]) -> [u32; QK / 4] {
     core::array::from_fn(|k| word(qs, k % 4) >> (4 * (k / 4)) & 0x0f0f_0f0f)
 }
 
-/// The four bits from `4k` on of `bits`, each in the lowest place of a byte.
+/// Spreads the four bits from `4k` on of `bits`, each to the lowest place of a byte.
 fn spread(bits: u32, k: usize) -> u32 {
     // Copies 7, 14 and 21 places up do not meet, and put bit b to bit 8 b.
     ((bits >> (4 * k)) & 15).wrapping_mul(0x0020_4081) & 0x0101_0101

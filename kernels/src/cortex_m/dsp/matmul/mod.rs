@@ -1,16 +1,16 @@
 //! Products of weights on a Cortex-M with the DSP extension: one token after the other.
 //!
 //! - [`tiles`]: panels of columns, tokens, rows; [`rows`]: loops over four rows of Q4_0, Q5_0 and Q8_0
-//! - [`legacy`], [`k`], [`iq4`]: how each type is multiplied; [`floats`]: float weights
+//! - [`legacy`], [`k`], [`iq4`]: products of each type; [`floats`]: float weights
 //!
 //! # The way of one byte
 //!
 //! Byte 9 of a row of Q4_0 holds columns 7 (low half) and 23 (high half). From the file to the multiply it passes:
 //!
-//! 1. It stays where the file has it, in flash. [`matmul`] chooses [`tiles::matmul`] for the type.
+//! 1. The byte stays where the file has it, in flash. [`matmul`] chooses [`tiles::matmul`] for the type.
 //! 2. `legacy`'s `FourRows::split` has put the token's int8 in the order of the loop, once for all rows ([`super::split::nibbles`]).
 //! 3. [`rows::q4_0`] loads the word of bytes 8..12 of four rows and masks pairs of nibbles out of it.
-//! 4. `smlad` multiplies two of them with two activations and adds both; sums begin with `-8 Σ x`, so the offset is in them already.
+//! 4. `smlad` multiplies two of them with two activations and adds both; sums begin with `-8 Σ x`, which takes the offset off.
 //! 5. `acc += (d · d_x) · sum`, once for each 32 columns, in their order: the bits of [`crate::scalar::dot_q4_0`].
 //!
 //! Types without such a loop (`Unpack`) become eight words of bytes for each 32 columns, which `half_products` multiplies.
@@ -26,7 +26,7 @@ use super::word::half;
 use crate::block::*;
 use crate::{Activations, BlockQ8, ColumnsMut, Layout, Matrix, QK, scalar};
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul).
 pub(in crate::cortex_m) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
     match (w.ty(), x) {
@@ -54,18 +54,18 @@ pub(in crate::cortex_m) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut 
         (WeightType::F32, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F32| w.to_f32()),
         (WeightType::F16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F16| half(u16::from_le_bytes(w.0))),
         (WeightType::BF16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &BF16| w.to_f32()),
-        // It refuses what does not belong together.
+        // The definition refuses weights and activations that do not belong together.
         _ => scalar::matmul(w, x, out),
     }
 }
 
-/// A weight type that is unpacked 32 columns at a time.
+/// Weight type that is unpacked 32 columns at a time.
 pub(super) trait Unpack: Block {
     /// Quants of a group, without offset, as bytes.
     fn words(&self, group: usize) -> [u32; QK / 4];
 
-    /// `acc` and what the group adds to it, given the sums of the products of its first and last 16 columns: the
-    /// formulas of [`crate::scalar::dot_q4_1`] and the others.
+    /// `acc` plus the terms of the group, given the sums of the products of its first and last 16 columns: the formulas of
+    /// [`crate::scalar::dot_q4_1`] and the others.
     fn add(&self, group: usize, sums: [i32; 2], x: &BlockQ8, acc: f32) -> f32;
 }
 
@@ -74,7 +74,7 @@ pub(super) const fn per_block<B: Block>() -> usize {
     B::TYPE.block_len() / QK
 }
 
-/// Word `k` of bytes.
+/// Word `k` of `bytes`.
 fn word(bytes: &[u8], k: usize) -> u32 {
     u32::from_le_bytes([bytes[4 * k], bytes[4 * k + 1], bytes[4 * k + 2], bytes[4 * k + 3]])
 }

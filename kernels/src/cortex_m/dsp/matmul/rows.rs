@@ -1,10 +1,10 @@
-//! Four rows of weights against activations that were split for them: whole loops in assembly, in which every register
+//! Products of four rows of weights with activations that were split for them: whole loops in assembly, in which every register
 //! counts. Compilers spill when they are given one instruction at a time.
 //!
-//! A split block ([`crate::cortex_m::dsp::split`]) begins with the integer that the sums begin with (where quants have an offset) and
-//! the scale; then pairs of i16, in the order in which the loop wants them.
+//! A split block ([`crate::cortex_m::dsp::split`]) begins with the start value of the sums (if quants have an offset) and the
+//! scale; then follow pairs of i16, in the order in which the loop reads them.
 //!
-//! Registers, in each: `r0` weights of row 0, `r1` activations, `r2` and `r3` once and three times the stride; `r4`..`r7`
+//! Registers of each loop: `r0` weights of row 0, `r1` activations, `r2` and `r3` once and three times the stride; `r4`..`r7`
 //! sums; `r8`..`r11` activations; `r12` weights, `lr` pairs of them; `s0`..`s3` scales, `s8`..`s11` the rows' results.
 
 use core::arch::asm;
@@ -15,13 +15,13 @@ use core::arch::asm;
 /// `x..x_end` are one or more whole split blocks, and each of the four rows from `w` on holds as many blocks.
 pub(super) type Rows = unsafe fn(w: *const u8, x: *const u32, stride: usize, x_end: *const u32, acc: &mut [f32; 4]);
 
-/// A function around such a loop: `r3` comes as the end of the activations and `r12` as the results.
+/// Function around a loop over four rows: `r3` comes as the end of the activations and `r12` as the results.
 macro_rules! rows {
     ($(#[$doc:meta])* $name:ident: $($text:expr,)*) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// See [`Rows`].
+        /// The promises of [`Rows`] hold.
         pub(super) unsafe fn $name(
             w: *const u8,
             x: *const u32,
@@ -29,7 +29,7 @@ macro_rules! rows {
             x_end: *const u32,
             acc: &mut [f32; 4],
         ) {
-            // SAFETY: reads the rows and the activations as the caller promises, writes `acc`, and says which registers it
+            // SAFETY: reads the rows and the activations as the caller promises, writes `acc`, and names the registers that it
             // leaves changed.
             unsafe {
                 asm!(
@@ -58,7 +58,7 @@ macro_rules! rows {
     };
 }
 
-/// Loads what is at the head of a split block, and the rows' scales; multiplies these with the activations'.
+/// Loads the head of a split block and the rows' scales; multiplies these with the activations' scale.
 macro_rules! head {
     ($load:literal) => {
         concat!(
@@ -83,7 +83,7 @@ macro_rules! head {
     };
 }
 
-/// `acc += scale * (sum / 2^bits)`, with the bits as an operand of the conversion.
+/// `acc += scale * (sum / 2^bits)`; `bits` is an operand of the conversion.
 macro_rules! tail {
     ($convert:literal) => {
         concat!(
@@ -114,7 +114,7 @@ macro_rules! tail {
     };
 }
 
-/// A step of all rows, `$row!(address, sum, begin)`; the last one moves on by a word.
+/// Step over all four rows, `$row!(address, sum, begin)`; the last row moves on by a word.
 macro_rules! four_rows {
     ($row:ident, $begin:tt) => {
         concat!(
@@ -134,7 +134,7 @@ macro_rules! four_rows {
     };
 }
 
-/// Four columns of a row, the first ones of a block: sums begin.
+/// Four columns of a row, the first ones of a block: their products begin the sums.
 #[rustfmt::skip]
 macro_rules! q8_first {
     ($load:literal, $sum:literal, $begin:literal) => {
@@ -175,7 +175,7 @@ macro_rules! q8_odd {
 }
 
 rows! {
-    /// Q8_0. Pairs: columns `4k, 4k + 2`, then `4k + 1, 4k + 3`.
+    /// Multiplies Q8_0. Pairs: columns `4k, 4k + 2`, then `4k + 1, 4k + 3`.
     q8_0:
         head!("ldr r5, [r1], #4"),
         "ldmia r1!, {{r8-r11}}",
@@ -195,7 +195,7 @@ rows! {
 
 /// Four bytes of a row: columns `4k..4k + 4` in the low halves `l`, `4k + 16..4k + 20` in the high halves `h`.
 ///
-/// A pair of bytes is `l + 16 h`, one `and` later it is `l`: with activations `x_h` and `16 x_l - x_h` they give
+/// A pair of bytes is `l + 16 h`, and `l` after an `and`: with the activations `x_h` and `16 x_l - x_h` they give
 /// `16 (l x_l + h x_h)`.
 #[rustfmt::skip]
 macro_rules! q4_row {
@@ -215,7 +215,7 @@ macro_rules! q4_row {
 }
 
 rows! {
-    /// Q4_0, sums times 16. Pairs: see [`crate::cortex_m::dsp::split::nibbles`].
+    /// Multiplies Q4_0, with sums times 16. Pairs: those of [`crate::cortex_m::dsp::split::nibbles`].
     q4_0:
         head!("ldmia r1!, {{r4, r5}}"),
         "ldmia r1!, {{r8-r11}}",
@@ -229,7 +229,8 @@ rows! {
         tail!(", #4"),
 }
 
-/// Four fifth bits of a row and of the columns 16 behind: bit i of a pair is a quant times `2^i`, activations make up for that.
+/// Fifth bits of four columns of a row and of the columns 16 behind: bit i of a pair is a quant times `2^i`, which the
+/// activations make up for.
 #[rustfmt::skip]
 macro_rules! bits_row {
     ($extract:literal, $masks:tt, $load:literal, $sum:literal, $begin:literal) => {
@@ -276,7 +277,7 @@ macro_rules! bits_12 {
     };
 }
 
-/// Four rows of bits, from the same word each; the last step moves on.
+/// Step over the bits of four rows, from the same word of each; the last row moves on.
 macro_rules! four_rows_of_bits {
     ($row:ident, $begin:literal, $last:literal) => {
         concat!(
@@ -297,7 +298,8 @@ macro_rules! four_rows_of_bits {
 }
 
 rows! {
-    /// Q5_0, sums times 16. Pairs: the bits' ([`crate::cortex_m::dsp::split::bits`]), then as in [`q4_0`].
+    /// Multiplies Q5_0, with sums times 16. Pairs: those of the fifth bits ([`crate::cortex_m::dsp::split::fifth_bits`]), then
+    /// those of [`q4_0`].
     q5_0:
         head!("ldmia r1!, {{r4, r5}}"),
         "ldmia r1!, {{r8-r11}}",

@@ -10,23 +10,23 @@ use crate::cortex_m::dsp::split;
 use crate::cortex_m::dsp::word::half_products;
 use crate::{ColumnsMut, Matrix, QK};
 
-/// Words of activations on the stack: 2304 bytes. 1024 columns of Q4_0; longer rows are taken in panels of this size, and
-/// their sums rest in the output.
+/// Words of activations on the stack: 2304 bytes, which hold 1024 columns for Q4_0. Longer rows are taken in panels of this
+/// size, and their sums rest in the output.
 const PANEL: usize = 32 * (2 + QK / 2);
-/// Rows of a pass.
+/// Rows that a pass takes.
 const ROWS: usize = 4;
 
-/// A weight type with a loop over four rows.
+/// Weight type with a loop over four rows.
 pub(super) trait FourRows: Block {
-    /// A block of activations as that loop wants it.
+    /// Block of activations in the order that the loop reads.
     type Split: Copy;
-    /// Makes one.
+    /// Splits a block of activations.
     fn split(x: &BlockQ8, out: &mut Self::Split);
-    /// The loop.
+    /// Loop over four rows.
     const ROWS: Rows;
 }
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for types with a loop over four rows.
 pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
     w.require_product(x.len(), stride, out);
@@ -44,8 +44,8 @@ fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
     let mut panel = [0u32; PANEL];
     let words = size_of::<B::Split>() / size_of::<u32>();
     for (i, x) in x.chunks(PANEL / words).enumerate() {
-        // SAFETY: a `Split` is an array of words (the three above), so any words are some, and the panel is whole ones
-        // of them followed by a rest; `chunks` has no more than fit.
+        // SAFETY: a `Split` is an array of words (in `legacy`), so any words are a value of it, and `PANEL / words` of them fit
+        // the panel, one after the other; `chunks` has no more than that.
         let splits: &mut [B::Split] =
             unsafe { core::slice::from_raw_parts_mut(panel.as_mut_ptr().cast(), PANEL / words) };
         for (x, split) in x.iter().zip(splits) {
@@ -57,8 +57,8 @@ fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
         let (fours, rest) = out.as_chunks_mut::<ROWS>();
         let mut at = first;
         for four in &mut *fours {
-            // SAFETY: four rows lie `row_bytes` apart from block `i * (PANEL / words)` of this one on, and have `x.len()`
-            // more blocks: `weights` holds the rows of `out`. `columns` are as many split blocks, and not none.
+            // SAFETY: four rows lie `row_bytes` apart from block `i * (PANEL / words)` of this row on, and have `x.len()` more
+            // blocks: `weights` holds the rows of `out`. `columns..columns_end` are as many split blocks, at least one.
             unsafe { B::ROWS(weights.as_ptr().add(at), columns, row_bytes, columns_end, four) };
             at += ROWS * row_bytes;
         }
@@ -72,7 +72,7 @@ fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
     }
 }
 
-/// The same for types that are unpacked row by row, 32 columns at a time.
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for types that are unpacked row by row, 32 columns at a time.
 pub(super) fn matmul_unpacked<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
     w.require_product(x.len(), stride, out);

@@ -3,9 +3,9 @@
 //! - [`scores`]: products of a query with keys, four keys at a time
 //! - [`values`]: the sum of values, each times its probability, 16 columns in four registers; [`probs`]: probabilities as integers
 //!
-//! Where numbers could be subnormal, which Helium would flush, the work is left to a processor with the DSP extension:
-//! see [`super::math::flushes_nothing`] and `scores::add_bias`. Scores before the bias are like the products in [`super::matmul`], and
-//! what is flushed of the probabilities does not count (`QuantizedProbs`).
+//! Numbers that could be subnormal, which Helium would flush, are left to the kernels of the DSP extension
+//! ([`super::math::flushes_nothing`], `scores::add_bias`). Scores before the bias are like the products in [`super::matmul`],
+//! and probabilities that are flushed have integers of zero anyway (`QuantizedProbs`).
 
 mod probs;
 mod scores;

@@ -6,10 +6,10 @@ use crate::KV_BLOCK;
 use crate::contract::require;
 use crate::scalar::AMAX_MIN;
 
-/// Probabilities times the scales of a group of columns, as integers: see [`crate::scalar::quantize_probs`].
+/// Probabilities times the scales of a group of columns, as integers: those of [`crate::scalar::quantize_probs`].
 pub(super) struct QuantizedProbs {
     pub(super) step: f32,
-    /// In ±32767.
+    /// Integers, in ±32767.
     pub(super) quants: [i32; KV_BLOCK],
     pub(super) sum: i32,
 }
@@ -17,12 +17,12 @@ pub(super) struct QuantizedProbs {
 impl QuantizedProbs {
     pub(super) const ZERO: Self = Self { step: 0.0, quants: [0; _], sum: 0 };
 
-    /// Quantizes `probs` times the scales `d`, `groups` apart; returns the first one that counts. None where all count
-    /// `step`, which is then NaN or zero; the integers are left undefined.
+    /// Quantizes `probs` times the scales `d`, which lie `groups` apart; returns the index of the first integer that is not
+    /// zero. `None` if each sum of the values is `step` itself, which is then zero or NaN; the integers are left undefined.
     ///
-    /// What is flushed does not count: of a subnormal probability and any scale less than 2^-110 is made, of a subnormal product less
-    /// than 2^-126. Where the largest product is 2^-64 or more, such products neither change it nor round to anything but zero;
-    /// where it is less, all count nothing.
+    /// Flushed numbers change nothing: a subnormal probability times any scale is less than 2^-110, a subnormal product less
+    /// than 2^-126. If the largest product is 2^-64 or more, such products neither change it nor round to anything but zero; if
+    /// it is less, `step` is zero.
     pub(super) fn set(&mut self, probs: &[f32], d: &[u16], groups: usize) -> Option<usize> {
         let n = probs.len();
         require(n <= KV_BLOCK && (n == 0 || d.len() > (n - 1) * groups), "a scale for each 32 columns of a value");
@@ -41,7 +41,7 @@ impl QuantizedProbs {
                 "vcvtb.f32.f16 q1, q1",
                 "vmul.f32 q0, q0, q1",
                 "vstrw.32 q0, [r5], #16",
-                // Without the sign.
+                // The shift drops the sign.
                 "vshl.i32 q0, q0, #1",
                 "vmaxv.u32 r0, q0",
                 "letp lr, 2b",

@@ -7,12 +7,12 @@ use crate::cortex_m::dsp;
 use crate::scalar::{assert_query, unpack_quants};
 use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
-/// Keys of a pass.
+/// Keys that a pass takes.
 const KEYS: usize = 4;
 /// Columns of a register of int8.
 const COLUMNS: usize = 16;
 
-/// See [`crate::Kernels::score_block`].
+/// Implements [`Kernels::score_block`](crate::Kernels::score_block).
 pub(in crate::cortex_m::mve) fn score_block(
     q: Query<'_>,
     keys: KvRows<'_>,
@@ -47,7 +47,7 @@ fn dot_keys(q: &[BlockQ8], qs: &[i8], d: &[u16], head_dim: usize, scores: &mut [
     }
 }
 
-/// The same of quants of 4 bits: a group of all keys at a time becomes bytes.
+/// `scores[j] = q · k_j` for keys of 4 bits: a group of all keys at a time is unpacked to bytes.
 fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     scores.fill(0.0);
     for (g, q) in q.iter().enumerate() {
@@ -61,10 +61,10 @@ fn dot_packed_keys(q: &[BlockQ8], qs: &[u8], d: &[u16], head_dim: usize, scores:
     }
 }
 
-/// What the products are promised.
+/// Message of the contract check that keys exist.
 const KEYS_EXIST: &str = "keys of the query's length";
 
-/// Adds the products with a group of columns, a whole one of 32 or 16.
+/// Adds the products with a group of columns: 32 if it is `whole`, else 16.
 fn dot_group(q: &BlockQ8, keys: &Keys<'_>, whole: bool, scores: &mut [f32]) {
     let n = scores.len();
     let fours = n / KEYS * KEYS;
@@ -84,7 +84,7 @@ fn dot_group(q: &BlockQ8, keys: &Keys<'_>, whole: bool, scores: &mut [f32]) {
     }
 }
 
-/// A group of columns of the first key, and its scale; those of the next lie `stride` and `groups` further.
+/// Group of columns of the first key, and its scale; those of the next key lie `stride` and `groups` further.
 struct Keys<'a> {
     qs: &'a [i8],
     d: &'a [u16],
@@ -121,7 +121,7 @@ macro_rules! dot_columns {
         /// Adds the products with the columns of `n` times four keys to as many scores.
         ///
         /// # Safety
-        /// `keys` hold as many groups and scales, and at `scores` lie as many floats; `n` is not zero.
+        /// `keys` holds a group and a scale of each of `4 n` keys, and at `scores` lie as many floats; `n` is not zero.
         unsafe fn $name(q: &BlockQ8, keys: &Keys<'_>, scores: &mut f32, n: usize) {
             let offsets: [u32; 4] = [0, 1, 2, 3].map(|j| j * 2 * keys.groups as u32);
             // SAFETY: reads what the caller promises and `offsets`; the quants of `q` are two registers long.
@@ -191,15 +191,15 @@ fn products(key: &[i8], q: &BlockQ8) -> i32 {
     sum
 }
 
-/// `score * scale - slope * distance`; returns the largest, as the definition does.
+/// `score * scale - slope * distance` of each score; returns the largest, as the definition does.
 ///
-/// A score is zero or at least 2^-118, so what a scale of at least 2^-8 makes of it is normal. A bias of at least 2^-100 is a
-/// multiple of 2^-123, and what it could all but cancel is so, too: the difference is not subnormal either.
+/// A score is zero or at least 2^-118, so its product with a scale of at least 2^-8 is normal. A bias of at least 2^-100 is a
+/// multiple of 2^-123, and so is any product that it could all but cancel: the difference is not subnormal either.
 fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) -> f32 {
     let n = scores.len();
     let known = (scale == 0.0 || (1.0 / 256.0..=256.0).contains(&scale))
         && (slope == 0.0 || (1.0 / (1u128 << 100) as f32..=256.0).contains(&slope));
-    // Up to 2^24, all distances are floats.
+    // Distances up to 2^24 are all floats.
     if !known || n == 0 || distance.saturating_add(n as u32) > 1 << 24 {
         return dsp::attention::add_bias(scores, scale, slope, distance);
     }

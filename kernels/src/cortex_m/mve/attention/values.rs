@@ -1,4 +1,4 @@
-//! The sum of a block's values, each times its probability: 16 columns of quantized values in four registers.
+//! Sum of a block's values, each times its probability: 16 columns of quantized values in four registers.
 
 use core::arch::asm;
 
@@ -14,7 +14,7 @@ const VALUES: usize = 4;
 /// Columns of a register of int8.
 const COLUMNS: usize = 16;
 
-/// See [`crate::Kernels::accumulate_block`].
+/// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
 pub(in crate::cortex_m::mve) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     let head_dim = acc.len();
     assert_rows(values, probs.len(), head_dim);
@@ -28,21 +28,21 @@ pub(in crate::cortex_m::mve) fn accumulate_block(probs: &[f32], values: KvRows<'
     }
 }
 
-/// Quantized values: 16 columns take so many bytes, and scales.
+/// Quantized values: 16 columns take `bytes` bytes; and the scales.
 struct Quants<'a, T> {
     qs: &'a [T],
     bytes: usize,
     d: &'a [u16],
 }
 
-/// `acc[c] += step · Σ_j w_j q_j[c]` over 16 columns, where no sum is subnormal: see [`flushes_nothing`].
+/// `acc[c] += step · Σ_j w_j q_j[c]` over 16 columns, if no sum is subnormal ([`flushes_nothing`]).
 ///
 /// # Safety
-/// From `value` on, `stride` bytes apart, lie those columns of the values that `quants` weighs.
+/// From `value` on, `stride` bytes apart, lie these columns of as many values as `quants` has integers.
 type AddColumns<T> =
     unsafe fn(quantized: &QuantizedProbs, quants: &[i32], value: *const T, stride: usize, acc: &mut [f32; COLUMNS]);
 
-/// 16 columns at a time.
+/// Adds values of quants, 16 columns at a time.
 fn accumulate<T>(probs: &[f32], values: Quants<'_, T>, add: AddColumns<T>, acc: &mut [f32]) {
     let head_dim = acc.len();
     let (groups, stride) = (head_dim.div_ceil(QK), head_dim / COLUMNS * values.bytes);
@@ -72,16 +72,16 @@ fn accumulate<T>(probs: &[f32], values: Quants<'_, T>, add: AddColumns<T>, acc: 
     }
 }
 
-/// A function that adds 16 columns: `$init` sets up, `$value` adds the products with a value of `r0` to sums and moves on by the
+/// Function that adds 16 columns: `$init` sets up, `$value` adds the products with a value of `r0` to sums and moves on by the
 /// stride `r1`, `$sums` adds the sums times the step `r5` to the columns at `r4`.
 macro_rules! add_columns {
     ($(#[$doc:meta])* $name:ident($ty:ty), $init:literal, $value:ident, $sums:expr) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// See [`AddColumns`].
+        /// The promises of [`AddColumns`] hold.
         unsafe fn $name(quantized: &QuantizedProbs, quants: &[i32], value: *const $ty, stride: usize, acc: &mut [f32; COLUMNS]) {
-            // SAFETY: reads what the caller promises and `quants`, writes `acc`.
+            // SAFETY: reads the values that the caller promises and `quants`, writes `acc`.
             unsafe {
                 asm!(
                     $init,
@@ -146,7 +146,7 @@ macro_rules! add_sums {
 }
 
 add_columns! {
-    /// Quants of 8 bits.
+    /// Adds quants of 8 bits.
     add_bytes(i8),
     "vmov.i32 q4, #0
     vmov.i32 q5, #0
@@ -156,7 +156,8 @@ add_columns! {
     concat!(add_sums!("q4"), add_sums!("q5"), add_sums!("q6"), add_sums!("q7"))
 }
 
-/// Eight columns each: `q4` and `q6` are sums of the even ones, `q5` and `q7` the same and 16 times those of the odd ones.
+/// Adds the products of 16 nibbles of a value: `q4` and `q6` are sums of the even columns of eight, `q5` and `q7` the same plus
+/// 16 times the sums of the odd columns.
 #[rustfmt::skip]
 macro_rules! value_of_nibbles {
     ($weight:literal) => {
@@ -195,7 +196,7 @@ macro_rules! add_sums_of_nibbles {
 }
 
 add_columns! {
-    /// Quants of 4 bits, each of which is stored as 8 more: sums begin with what that is too much. They stay below 2^29.
+    /// Adds quants of 4 bits, which are stored with 8 added: the start values take that off. Sums stay below 2^29.
     add_nibbles(u8),
     "vdup.32 q3, r9
     vdup.32 q4, r8

@@ -1,9 +1,9 @@
-//! Products of weights with Helium: Q4_0, Q5_0, Q8_0 and IQ4_NL; the others as on a processor with the DSP extension.
+//! Products of weights with Helium: Q4_0, Q5_0, Q8_0 and IQ4_NL; all others are those of a processor with the DSP extension.
 //!
 //! - [`tiles`]: tokens, and some rows at a time; [`rows`]: the loops along those rows
 //!
-//! The way of a byte is short: [`matmul`] chooses the loop, which loads the byte with 15 others of its row, takes its halves apart in a
-//! register and adds their products with the token's int8 by `vmladava`; the offset is taken off with the sum of the int8.
+//! The way of a byte is short: [`matmul`] chooses the loop, which loads the byte with 15 others of its row, unpacks both halves
+//! in a register and adds their products with the token's int8 by `vmladava`; the offset is taken off with the sum of the int8.
 
 mod rows;
 mod tiles;
@@ -12,7 +12,7 @@ use crate::block::{BlockIQ4_NL, BlockQ4_0, BlockQ5_0, BlockQ8_0};
 use crate::cortex_m::dsp;
 use crate::{Activations, ColumnsMut, Layout, Matrix, WeightType};
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul).
 pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     match (w.ty(), x) {
         _ if w.layout() == Layout::Interleaved => dsp::matmul::matmul(w, x, out),

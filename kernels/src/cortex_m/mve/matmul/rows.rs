@@ -1,35 +1,35 @@
-//! Rows of weights against the activations of one token: whole loops in assembly.
+//! Products of rows of weights with the activations of one token: whole loops in assembly.
 //!
 //! `vmladav` leaves the integer sum of a row in a register; sums of four rows become the lanes of a vector, whose scales
 //! are gathered from the rows. Low-overhead loops count blocks in `lr`.
 //!
-//! Helium flushes subnormals to zero. Here none can occur: scales of activations are zero or at least 2^-71
-//! (`scalar::AMAX_MIN`), those of weights zero or at least 2^-24 as halves, so all products, and sums of them, are zero or
-//! normal.
+//! Helium flushes subnormals to zero. None can occur here: scales of activations are zero or at least 2^-71
+//! (`scalar::AMAX_MIN`), those of weights, in half precision, zero or at least 2^-24, so all products, and sums of them, are
+//! zero or normal.
 
 use core::arch::asm;
 
 use crate::BlockQ8;
 use crate::block::{BlockIQ4_NL, BlockQ4_0, BlockQ5_0, BlockQ8_0, IQ4_VALUES};
 
-/// A weight type with a loop over `R` rows.
+/// Weight type with a loop over `R` rows.
 pub(super) trait Rows<const R: usize>: crate::block::Block {
-    /// From where a row's address stands after a block to the block's scale.
+    /// Offset of a block's scale from a row's address once the block is read.
     const SCALE: i32;
 
-    /// Products of `x` with `R` rows, which lie `stride` bytes apart from `w` on, to `out`.
+    /// Multiplies `R` rows, which lie `stride` bytes apart from `w` on, with `x`; the products go to `out`.
     ///
     /// # Safety
     /// Each row holds `x.len()` blocks, at least one. `offsets` are those of [`offsets`].
     unsafe fn rows(w: *const u8, stride: usize, offsets: &[u32; 4], x: &[BlockQ8], out: &mut [f32; R]);
 }
 
-/// `SCALE + r * stride`: where the scale of row `r` of four lies, seen from the first one's address.
+/// `SCALE + r * stride`: offset of the scale of row `r` of four from the first row's address.
 pub(super) fn offsets<B: Rows<R>, const R: usize>(stride: usize) -> [u32; 4] {
     [0, 1, 2, 3].map(|r| (stride as u32).wrapping_mul(r).wrapping_add(B::SCALE as u32))
 }
 
-/// Two rows of a block of Q8_0, to lanes.
+/// Products of two rows of a block of Q8_0, to lanes.
 #[rustfmt::skip]
 macro_rules! q8_rows {
     ($a:literal, $b:literal, $lanes:literal) => {
@@ -47,7 +47,7 @@ macro_rules! q8_rows {
     };
 }
 
-/// `acc += (scales * d_x) * sums`; sums in `$sums`, the first row's address in `$first`, `d_x` in `$d`.
+/// `acc += (scales * d_x) * sums`, with the sums in `$sums`, the first row's address in `$first` and `d_x` in `$d`.
 #[rustfmt::skip]
 macro_rules! add_products {
     ($sums:literal, $first:literal, $offsets:literal, $d:literal, $acc:literal) => {
@@ -67,8 +67,8 @@ impl Rows<8> for BlockQ8_0 {
 
     #[inline]
     unsafe fn rows(w: *const u8, stride: usize, offsets: &[u32; 4], x: &[BlockQ8], out: &mut [f32; 8]) {
-        // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `out`. What is changed is
-        // pushed or named.
+        // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `out`. The registers that it
+        // changes are pushed or named.
         unsafe {
             asm!(
                 "push {{r6, r7}}",
@@ -111,12 +111,13 @@ impl Rows<8> for BlockQ8_0 {
     }
 }
 
-/// Four rows of blocks whose quants are unpacked by `$row!(address, sum)`; `$at` bytes from a block's start to what that
-/// reads first, `$scale` from the end of that to the scale; the quants' offset, or the table of their values.
+/// Loop over four rows of blocks whose quants `$row!(address, sum)` unpacks. `$at` is the distance from a block's start to the
+/// first byte that `$row!` reads, `$scale` from the address behind the last byte to the block's scale; then follows the quants'
+/// offset, or the table of their values.
 #[rustfmt::skip]
 macro_rules! four_rows {
     ($row:ident, $at:literal, $scale:literal, offset $offset:literal) => {
-        // Scale, and both sums, which times the offset are what sums are too large by.
+        // Loads the scale and both sums; the sums times the offset are what the rows' sums are too large by.
         four_rows!(
             $row, $at, $scale, $offset * 0x1_0001,
             "vmov.i8 q7, #15",
@@ -132,8 +133,8 @@ macro_rules! four_rows {
 
         #[inline]
         unsafe fn rows(w: *const u8, stride: usize, offsets: &[u32; 4], x: &[BlockQ8], out: &mut [f32; 4]) {
-            // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `out`. What is changed
-            // is named.
+            // SAFETY: reads the blocks and activations that the caller promises, and `offsets`; writes `out`. The registers
+            // that it changes are named.
             unsafe {
                 let w = w.add($at);
                 asm!(
@@ -191,7 +192,7 @@ impl Rows<4> for BlockQ4_0 {
     four_rows!(q4_row, 2, -20, offset 8);
 }
 
-/// The bits of 16 columns are the predicate of the addition of 16 (`r11` has 16 in its lowest byte, too).
+/// Quants of five bits: the bits of 16 columns are the predicate of an addition of 16 (`r11` has 16 in its lowest byte, too).
 #[rustfmt::skip]
 macro_rules! q5_row {
     ($p:literal, $sum:literal) => {
@@ -217,7 +218,7 @@ impl Rows<4> for BlockQ5_0 {
     four_rows!(q5_row, 2, -24, offset 16);
 }
 
-/// The values of 16 indexes are gathered from the table (`r11`).
+/// Values of 16 indexes, gathered from the table (`r11`).
 #[rustfmt::skip]
 macro_rules! iq4_row {
     ($p:literal, $sum:literal) => {
@@ -234,7 +235,7 @@ macro_rules! iq4_row {
     };
 }
 
-/// In flash: a gather needs an address.
+/// Table of the values in flash: a gather needs an address.
 static VALUES: [i8; 16] = IQ4_VALUES;
 
 impl Rows<4> for BlockIQ4_NL {

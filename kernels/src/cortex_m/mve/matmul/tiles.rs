@@ -6,7 +6,7 @@ use super::rows::{Rows, offsets};
 use crate::contract::require;
 use crate::{BlockQ8, ColumnsMut, Matrix, QK};
 
-/// See [`crate::Kernels::matmul`].
+/// Implements [`Kernels::matmul`](crate::Kernels::matmul) for types with a loop over `R` rows.
 pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
     w.require_product(x.len(), stride, out);
@@ -27,9 +27,9 @@ fn token_rows<B: Rows<R>, const R: usize>(weights: &[u8], x: &[BlockQ8], out: &m
     let (whole, rest) = out.as_chunks_mut::<R>();
     let between = offsets::<B, R>(row_bytes);
     for out in &mut *whole {
-        // SAFETY: `R` rows of `x.len()` blocks, one after the other: `weights` holds those of all of `out`.
+        // SAFETY: `R` rows of `x.len()` blocks lie here, one after the other: `weights` holds those of all of `out`.
         unsafe { B::rows(w, row_bytes, &between, x, out) };
-        // SAFETY: they were inside `weights`.
+        // SAFETY: these rows are inside `weights`.
         w = unsafe { w.add(R * row_bytes) };
     }
     let between = offsets::<B, R>(0);
@@ -38,7 +38,7 @@ fn token_rows<B: Rows<R>, const R: usize>(weights: &[u8], x: &[BlockQ8], out: &m
         // SAFETY: as above; with a stride of zero, all rows are this one.
         unsafe { B::rows(w, 0, &between, x, &mut same) };
         *out = same[0];
-        // SAFETY: as above.
+        // SAFETY: this row is inside `weights`.
         w = unsafe { w.add(row_bytes) };
     }
 }
