@@ -22,7 +22,7 @@ N_LAST = 8
 
 
 def kept(rows):
-    """Of a list of logits, one array a prompt, the rows that the reference has."""
+    """Rows that the reference has, from a list of logits with one array for each prompt."""
     return np.concatenate(rows[:-1] + [rows[-1][-N_LAST:]])
 
 

@@ -66,7 +66,7 @@ def run_llama(path, kv, _):
 
 
 def run_exact(path, kv, _):
-    """Transformers in f32 with the file's own weights: what rounding the weights costs, whoever computes."""
+    """Logits of transformers in f32 with the file's own weights: the error of the rounded weights alone."""
     import gguf
     import make_reference
     m = models.MODELS[model_name(path)]
@@ -98,7 +98,7 @@ def main():
             for program, run in programs:
                 try:
                     result = str(Difference(reference, run(path, kv, args)))
-                except (ValueError, subprocess.CalledProcessError) as error:      # a cache type that the program has not for this shape
+                except (ValueError, subprocess.CalledProcessError) as error:      # the program has no such cache for this shape
                     result = f"{error} | | | |"
                 print(f"| {os.path.basename(path)} | {kv} | {program} | {result} |", flush=True)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One long text: memory, time per token, and whether it is still the language of its beginning.
+"""Follows one long text: memory, time per token, and perplexity of its parts.
 
     endless_run.py --nearfield target/release/nearfield [-n 1000000] [--ctx 2048] [--parts 10] [--flags "--sinks 4"] [MODEL.gguf]
 
@@ -60,7 +60,7 @@ def main():
                 *args.flags.split()]
 
     def yardstick(pid: int) -> float:
-        """CPU time per token of a new text, while the long one stands still."""
+        """CPU time per token of a new text, while the long one is stopped."""
         os.kill(pid, signal.SIGSTOP)
         before = cpu_of_children()
         subprocess.run(run_of(args.yardstick, args.seed + 1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)

@@ -42,7 +42,7 @@ def run(command: list, stderr=None) -> str:
 
 
 def perplexities(args, model: Path, flags: list[str], text: Path) -> tuple[dict[int, tuple[float, float]], str]:
-    """Perplexity and its standard error by length, and what was printed."""
+    """Perplexity and its standard error by length, and the output."""
     with tempfile.NamedTemporaryFile(suffix=".csv") as table:
         lengths = ",".join(map(str, args.lengths))
         printed = run([args.nearfield, "perplexity", model, "-f", text, "--special", "--all", "--kv", "f16", "--max-tokens", args.tokens,
@@ -110,7 +110,7 @@ def main():
     args = parser.parse_args()
     results, caches, shown = [], [], []
     with tempfile.NamedTemporaryFile("w") as text:
-        # As in training: the marker stands between documents, and nothing else.
+        # Documents as in training, with the marker between them and nothing else.
         text.write(documents.joined(args.corpus))
         text.flush()
         for label, model, flags in settings(args.sinusoidal):

@@ -106,7 +106,7 @@ class LlamaModel:
 
 
 class Unsupported(Exception):
-    """A setting that llama.cpp does not have for a model; it says why itself."""
+    """Error for a setting that llama.cpp does not have for a model; llama.cpp prints the reason."""
 
 
 class LlamaCpp:
@@ -171,7 +171,7 @@ class LlamaCpp:
 
 
 def llama_library():
-    """The low-level interface, quiet."""
+    """Low-level interface of llama.cpp, without its log."""
     from llama_cpp import llama_cpp as llama
 
     @llama.llama_log_callback
@@ -231,7 +231,7 @@ def timed(program, test: str, n: int, threads: int) -> dict:
     seconds = program.time(test, n, threads)
     others = busy_seconds() - own_seconds(program) - others
     elapsed = time.perf_counter() - begin
-    # Ticks are whole: what is below some of them is nothing, and a short time says nothing.
+    # Ticks are whole numbers, so a few of them, or a short time, say nothing.
     share = max(0.0, others - 0.04) / elapsed if elapsed >= 0.2 else None
     return {"tokens_per_second": n / seconds, "others_core_share": share}
 

@@ -56,7 +56,7 @@ def load(path: Path) -> tuple[Model, Tokenizer]:
 
 @torch.no_grad()
 def total_nats(model: Model, stream: np.ndarray, length: int) -> float:
-    """Of all tokens but the very first, in windows of `length` that do not overlap."""
+    """Nats of all tokens but the very first, in windows of `length` that do not overlap."""
     nats, batch = 0.0, max(1, 4096 // length)
     starts = list(range(0, len(stream) - 1, length))
     bias = attention_bias(model.shape, length)[None]

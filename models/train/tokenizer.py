@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--shape", choices=SHAPES, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    # The stories decide the vocabulary also where tales are mixed in: it is their bytes that are scored.
+    # The stories decide the vocabulary even if tales are mixed in, because their bytes are scored.
     train([args.corpus / "tinystories.txt"], SHAPES[args.shape].n_vocab).save(str(args.out))
 
 

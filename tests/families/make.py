@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tiny models of all families and what their reference code says of them (README.md).
+"""Makes the tiny models of all families and the numbers of their reference code (README.md).
 
   make.py [NAME...]            write config.json, tensors.txt, about.txt and the reference's numbers of each model
   make.py --hf DIR [NAME...]   write each model as a Hugging Face directory, DIR/NAME: config.json and model.safetensors

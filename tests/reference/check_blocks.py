@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check blocks.txt, which the Rust quantizers wrote, with ggml's Python package `gguf`: what the blocks stand for, and for the simple types the blocks."""
+"""Check blocks.txt, which the Rust quantizers wrote, with ggml's Python package `gguf`: the numbers of all blocks, and the bytes of the simple types."""
 import os
 import gguf
 import numpy as np

@@ -1,4 +1,4 @@
-"""The tiny models: shapes, and weights that any program can draw again bit for bit. README.md has the specification; weights.rs is its twin."""
+"""The tiny models: shapes, and weights that any program can draw again bit for bit. README.md has the specification; weights.rs is the same in Rust."""
 from dataclasses import dataclass
 import numpy as np
 

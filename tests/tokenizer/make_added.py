@@ -83,7 +83,7 @@ def line(r):
         flags = [r.random() < p for p in (0.3, 0.3, 0.3, 0.5, 0.3)]
         token = AddedToken(content, lstrip=flags[0], rstrip=flags[1], single_word=flags[2], normalized=flags[3], special=flags[4])
         text = tokenizer.normalizer.normalize_str(content) if flags[3] and tokenizer.normalizer else content
-        # Two tokens found by the same text, and one found by none, are no matter of how they are found.
+        # Two tokens with the same text, and a token without any, say nothing about how tokens are found.
         if not text or (text, flags[3]) in spelled or text in [t for t, _ in spelled]:
             continue
         spelled[(text, flags[3])] = token

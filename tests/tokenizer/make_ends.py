@@ -1,4 +1,4 @@
-"""The two ends of an encoder's texts: what llama.cpp's converter writes of them, and the ids of Hugging Face.
+"""The two ends of an encoder's texts: the keys that llama.cpp's converter writes, and the ids of Hugging Face.
 
 Each case is a folder of a Hugging Face model. Its keys are those that `gguf.SpecialVocab` writes, which converters call; its ids are those of
 `tokenizers` for the words `the cat`. Cases named `older` have the keys of converters from before: `JinaBertV2Model` set two flags by hand, and those
@@ -23,7 +23,7 @@ MERGES = []
 
 
 class Recorder:
-    """Stands in for a GGUFWriter: keeps what it is told."""
+    """Stand-in for a GGUFWriter that records the calls."""
 
     def __init__(self):
         self.keys = {}
@@ -109,7 +109,7 @@ def main():
             gguf.SpecialVocab(folder, n_vocab=tokenizer.get_vocab_size()).add_to_gguf(recorder, quiet=True)
         model = "bert" if make is bert else "gpt2"
         if names is None:
-            # Such a folder names no token, whose ids then are BERT's own: larger than this vocabulary has.
+            # Such a folder names no token, so the ids are BERT's own, which this vocabulary does not have.
             recorder.keys |= {f"tokenizer.ggml.{key}": value for key, value in IDS[model].items()}
         lines.append({"name": name, "model": model, "keys": recorder.keys, "ids": tokenizer.encode(TEXT).ids})
     for model, make, processor in [("bert", bert, BERT_TEMPLATE), ("gpt2", roberta, processors.RobertaProcessing(("</s>", 2), ("<s>", 0)))]:

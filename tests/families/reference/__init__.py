@@ -1,1 +1,1 @@
-"""A module for each family: its tiny models (`MODELS`) and the code that says what they compute."""
+"""A module for each family: its tiny models (`MODELS`) and their reference code."""

@@ -68,7 +68,7 @@ def baichuan(n_embd, n_layer, n_ff, norm_head):
 
 
 MODELS = {
-    # As many layers as the real one: by them others know that it has ALiBi.
+    # As many layers as the published model, by which other programs recognise ALiBi.
     "baichuan-13b": baichuan(160, 40, 432, norm_head=False),
     "baichuan2-13b": baichuan(320, 2, 864, norm_head=True),
 }

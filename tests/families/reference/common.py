@@ -32,12 +32,12 @@ def weight(*shape):
 
 
 def slopes_of(n_head):
-    """The slopes themselves, as the checkpoints of Jais and BTLM hold them."""
+    """Slopes as the checkpoints of Jais and BTLM hold them."""
     return "slopes", (n_head, 1)
 
 
 def draw(model, name, kind, shape):
-    """A tensor by the model's and its own name: what weights.rs draws too, bit for bit."""
+    """Tensor drawn by the names of the model and the tensor, bit for bit as weights.rs draws it."""
     if kind == "slopes":
         return np.array(slopes(shape[0]), np.float32).reshape(shape)
     k = generator.bell(f"{model}/{name}", shape).astype(np.float32)
@@ -45,13 +45,13 @@ def draw(model, name, kind, shape):
 
 
 def linear(name, n_out, n_in, bias=True):
-    """Of torch.nn.Linear: a row for each output."""
+    """Shapes of torch.nn.Linear: a row for each output."""
     tensors = {name + ".weight": weight(n_out, n_in)}
     return tensors | {name + ".bias": weight(n_out)} if bias else tensors
 
 
 def conv1d(name, n_in, n_out):
-    """Of transformers' Conv1D: a row for each input."""
+    """Shapes of transformers' Conv1D: a row for each input."""
     return {name + ".weight": weight(n_in, n_out), name + ".bias": weight(n_out)}
 
 
@@ -132,5 +132,5 @@ def silu(x):
 
 
 def doubles(state):
-    """Literal code runs in f64: what it says of a model has no rounding of its own."""
+    """Literal code runs in f64, so that its results have no rounding of their own."""
     return {name: x.double() for name, x in state.items()}

@@ -29,7 +29,7 @@ def embeddings(rows, documents):
 
 
 def embedding_tensors(at, config):
-    """Of the embedding: words, token types and the norm over their sum."""
+    """Tensors of the embedding: words, token types and the norm over their sum."""
     n_embd = config["hidden_size"]
     return {
         at + "word_embeddings.weight": weight(config["vocab_size"], n_embd),
@@ -43,7 +43,7 @@ def embed(w, at, tokens, types, eps):
 
 
 def apply(w, name, x):
-    """Of torch.nn.Linear, with a bias if there is one."""
+    """Result of torch.nn.Linear, with a bias if there is one."""
     y = x @ w[name + ".weight"].T
     return y + w[name + ".bias"] if name + ".bias" in w else y
 

@@ -35,7 +35,7 @@ def tensors(n_embd, n_layer):
     for i in range(n_layer):
         at = f"h.{i}."
         shapes |= norm(at + "ln_1", n_embd)
-        # The causal mask, which the published file has too: of no use, and whatever is in it.
+        # The causal mask, which the published file also has; it is not used, whatever it holds.
         shapes[at + "attn.bias"] = weight(1, 1, N_CTX, N_CTX)
         shapes |= conv1d(at + "attn.c_attn", n_embd, 3 * n_embd)
         shapes |= conv1d(at + "attn.c_proj", n_embd, n_embd)

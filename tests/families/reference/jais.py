@@ -51,7 +51,7 @@ def tensors(n_embd, n_head, n_layer, n_ff):
 
 
 def scales(config):
-    """Of the embedding and of the logits: older configurations and those of muP name them differently."""
+    """Scales of the embedding and of the logits, which older configurations and those of muP name differently."""
     if "embeddings_scale" in config:
         return config["embeddings_scale"], config["width_scale"]
     return config["mup_embeddings_scale"], config["mup_output_alpha"] * config["mup_width_scale"]

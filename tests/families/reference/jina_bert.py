@@ -63,7 +63,7 @@ def tensors(config):
         else:
             shapes |= linear(at + "mlp.gated_layers", 2 * n_ff, n_embd, bias=False) | linear(at + "mlp.wo", n_embd, n_ff)
             shapes |= norm(at + "mlp.layernorm", n_embd)
-    # Embedding models carry a pooler too, which no embedding comes from.
+    # Embedding models also have a pooler, which no embedding uses.
     shapes |= linear(prefix(config) + "pooler.dense", n_embd, n_embd)
     return shapes | (linear("classifier", 1, n_embd) if is_reranker(config) else {})
 

@@ -1,4 +1,4 @@
-"""MPT-1b-redpajama (`mosaic_gpt`, what MPT was before it had that name): a norm of all queries together and of all keys together.
+"""MPT-1b-redpajama (`mosaic_gpt`, the earlier name of MPT): a norm of all queries together and of all keys together.
 
 Written after the description in its model card and MosaicML's examples (2022): pre-norm, LayerNorm and linear layers without bias, clip_qkv before
 the norms, these before the heads are cut apart, GELU by erf, output tied to the embedding."""

@@ -1,4 +1,4 @@
-"""MPT and what has its code: StoryWriter, Replit-code. transformers' MptForCausalLM, which has to be helped twice.
+"""MPT and models with its code: StoryWriter, Replit-code. transformers' MptForCausalLM, with two corrections.
 
 Its model (5.23) does not pass `alibi_bias_max` on, and it has no grouped queries: here the bias is passed on, and the key and value rows of
 each group are repeated, which is the same function. Source: MosaicML 2023, llm-foundry."""
