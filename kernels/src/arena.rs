@@ -81,7 +81,7 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// Takes the next `len` elements, with whatever values the memory held; `None` if they do not fit.
+    /// Takes the next `len` elements, with the values that the memory held; `None` if they do not fit.
     pub fn take<T: Plain>(&mut self, len: usize) -> Option<&'a mut [T]> {
         const { assert!(align_of::<T>() <= Line::BYTES) };
         let n_lines = Self::bytes_of::<T>(len)? / Line::BYTES;

@@ -7,7 +7,7 @@
 /// Checks one promise of a caller.
 ///
 /// # Panics
-/// Unless `kept`; `what` says what was promised.
+/// Unless `kept`; `what` names the promise.
 #[inline(always)]
 pub(crate) fn require(kept: bool, what: &'static str) {
     if !kept {

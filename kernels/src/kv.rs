@@ -14,7 +14,7 @@ pub struct Q4Built {
 }
 
 impl Q4Built {
-    /// The proof: the feature `q4_0` is on.
+    /// Proof: the feature `q4_0` is on.
     #[cfg(feature = "q4_0")]
     pub const PROOF: Option<Self> = Some(Self {});
     /// No proof: the feature `q4_0` is off.
@@ -64,7 +64,7 @@ impl<'a> KvRows<'a> {
         })
     }
 
-    /// The bytes of the numbers, and those of their scales, as they lie in memory.
+    /// Bytes of the numbers, and those of their scales, as they lie in memory.
     pub fn bytes(self) -> [&'a [u8]; 2] {
         match self {
             Self::F32(x) => [arena::bytes(x), &[]],
@@ -74,7 +74,7 @@ impl<'a> KvRows<'a> {
         }
     }
 
-    /// The first `n` rows of `head_dim` columns; none if there are fewer.
+    /// First `n` rows of `head_dim` columns; none if there are fewer.
     #[must_use]
     pub fn first(self, n: usize, head_dim: usize) -> Self {
         // Products that overflow become lengths that no slice has.
@@ -174,7 +174,7 @@ impl KvBlock<'_> {
 /// and denominator (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135).
 #[derive(Debug)]
 pub struct Walk<'a> {
-    /// The query.
+    /// Query of the walk.
     pub query: Query<'a>,
     /// Position of the query: keys up to this position, inclusive, are seen.
     pub pos: usize,

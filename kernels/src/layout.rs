@@ -134,7 +134,7 @@ mod tests {
         // The scales of rows 0 and 1 come first; behind 16 scales come the first four quants of rows 0 and 1.
         assert_eq!(out[..4], [0, 1, 16, 17]);
         assert_eq!(out[32..40], [2, 3, 4, 5, 18, 19, 20, 21]);
-        // The second block of each row lies the room of 16 blocks later.
+        // The second block of each row lies 16 plain blocks further.
         assert_eq!(out[..16 * size], out[16 * size..]);
     }
 

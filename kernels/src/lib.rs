@@ -17,7 +17,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `mod.rs` | the type that proves the processor, `impl Kernels` |
-//! | `detect.rs` | what the processor has (Cortex-M: the firmware's features say it) |
+//! | `detect.rs` | features of the processor (Cortex-M: the firmware's Cargo features say them) |
 //! | `matmul/mod.rs` | the choice of a function for a weight type; begins with the way of one byte from the file to the multiply |
 //! | `matmul/tiles.rs` | the walk over rows, panels of columns and tokens |
 //! | `matmul/rows.rs` | rows of blocks: where their bytes are read, plain or interleaved |

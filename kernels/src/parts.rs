@@ -91,7 +91,7 @@ impl<'a, T> ColumnsMut<'a, T> {
 /// # Safety
 /// Parts of different indices share nothing that can be written through them, and `n_parts` never changes.
 pub unsafe trait Cut {
-    /// A part.
+    /// Part that is given out.
     type Part;
 
     /// Number of parts.

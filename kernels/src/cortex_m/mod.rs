@@ -1,4 +1,4 @@
-//! Cortex-M, chosen when a firmware is compiled: the features `dsp` and `mve` say what its core has.
+//! Cortex-M. The ISA is chosen when a firmware is compiled: the features `dsp` and `mve` say which extensions its core has.
 //!
 //! A core with Helium is compiled with `-Cno-vectorize-loops -Cno-vectorize-slp`: else the compiler would use Helium for
 //! floats, too, which flushes subnormals, unlike the definitions ([`crate::conformance`] notices).

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write rare.txt: two random blocks of each of these types, and what ggml's Python package `gguf` takes them for."""
+"""Write rare.txt: two random blocks of each of these types, and the values that ggml's Python package `gguf` gives for them."""
 import os
 import gguf
 import numpy as np

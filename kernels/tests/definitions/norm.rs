@@ -36,7 +36,7 @@ fn rms_norm_is_the_formula() {
 
 #[test]
 fn sums_are_strided_by_sixteen_and_joined_by_a_tree() {
-    // A partial sum of 2^24 swallows a 1 added to it; what stands in another lane survives until the tree.
+    // A partial sum of 2^24 swallows a 1 added to it; a 1 in another lane survives until the tree.
     let mut terms = [0.0; 40];
     (terms[0], terms[16], terms[1], terms[17]) = (16_777_216.0, 1.0, 1.0, 1.0);
     assert_eq!(scalar::strided_sum(terms.into_iter()), 16_777_218.0);

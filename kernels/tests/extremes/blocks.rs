@@ -126,7 +126,7 @@ fn products_of_as_many() {
     });
 }
 
-/// The generator of these cases refuses what it cannot draw.
+/// The generator of these cases refuses ranges and choices that it cannot draw from.
 #[test]
 fn draws() {
     cases(|rng| {

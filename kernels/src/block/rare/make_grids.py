@@ -6,7 +6,7 @@ from gguf import quants
 GRIDS = (quants.IQ2_XXS, quants.IQ2_XS, quants.IQ2_S, quants.IQ3_XXS, quants.IQ3_S, quants.IQ1_S)
 
 print("//! Codebooks of the IQ formats, written by make_grids.py. Source: ggml, `ggml-common.h` (`iq2xxs_grid` and so on).\n//!")
-print("//! An entry is the levels of eight columns in two bits each, or of four columns in four bits, the first column lowest.")
+print("//! Each entry holds the levels of eight columns in two bits each, or of four columns in four bits, the first column lowest.")
 for kind in GRIDS:
     kind.init_grid()
     levels = np.searchsorted(kind.grid_map, kind.grid.reshape(kind.grid_shape))

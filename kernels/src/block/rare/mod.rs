@@ -320,7 +320,7 @@ impl Grouped for BlockTQ1_0 {
     }
 
     fn group(&self, group: usize) -> ([i8; QK], [i8; 2]) {
-        // Digit n of a byte: the carry of three times what 3^n times the byte leaves below 256.
+        // Digit n of a byte: the byte is multiplied by 3^n, modulo 256, and the next multiplication by 3 carries the digit out.
         let digit = |byte: u8, n: usize| {
             let left = byte.wrapping_mul([1, 3, 9, 27, 81][n % 5]);
             ((3 * u16::from(left)) >> 8) as i8 - 1

@@ -95,7 +95,7 @@ fn exp(x: &mut [f32]) {
 
 /// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 ///
-/// A difference, or a product inside `exp`, that is flushed is too small to show beside 1.
+/// A flushed difference, or a flushed product inside `exp`, is too small to show beside 1.
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     if scores.len() < 2 {
         return dsp::math::exp_block(scores, max);

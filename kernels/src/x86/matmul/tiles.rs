@@ -241,7 +241,7 @@ struct Panel<'a, L: Unit, const H: usize> {
 }
 
 impl<L: Unit, const H: usize> Panel<'_, L, H> {
-    /// Adds the products with `T` tokens to what the output holds (for the first columns: to zero).
+    /// Adds the products with `T` tokens to the sums in the output (for the first columns: to zero).
     #[inline(always)]
     fn multiply<B: Unpack, const T: usize>(&mut self, l: L, token: usize, out: &mut ColumnsMut<'_>) {
         let mut x = [core::ptr::null(); T];
