@@ -1,10 +1,8 @@
 //! Slopes that change while a text runs: from then on, the stored keys are read as if the slopes had always been the new ones.
 
-mod common;
-
-use common::compare::assert_same_bits;
-use common::model::{MPT, Spec};
-use common::run::{Setup, logits};
+use crate::common::compare::assert_same_bits;
+use crate::common::model::{MPT, Spec};
+use crate::common::run::{Setup, logits};
 use nearfield::{AlibiScale, KvType, PlanError, Ring, Session, SessionConfig};
 
 const N_TOKENS: usize = 200;

@@ -1,13 +1,11 @@
 //! Equal bits for every way to run a text: on each ISA, with any number of workers, in any chunks, from any layout of the file.
 
-mod common;
-
-use common::compare::assert_same_bits;
-use common::file::File;
-use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec, split_qkv};
-use common::reference::quantize::{TYPES, Type};
-use common::run::{Setup, logits};
-use common::threads::Threads;
+use crate::common::compare::assert_same_bits;
+use crate::common::file::File;
+use crate::common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec, split_qkv};
+use crate::common::reference::quantize::{TYPES, Type};
+use crate::common::run::{Setup, logits};
+use crate::common::threads::Threads;
 use nearfield::kernels::{available, scalar};
 use nearfield::{AlibiScale, Executor, Inline, KvType, KvTypes, Session, SessionConfig};
 
@@ -227,7 +225,7 @@ fn gguf_2_has_the_bits_of_gguf_3() {
 fn a_tied_output_has_the_bits_of_a_copy() {
     let tokens = MPT.tokens(N_TOKENS);
     let mut tensors = MPT.tensors();
-    let copy = common::reference::weights::Tensor {
+    let copy = crate::common::reference::weights::Tensor {
         name: "output.weight".into(),
         shape: tensors[0].shape.clone(),
         data: tensors[0].data.clone(),

@@ -1,12 +1,10 @@
 //! Texts without end, and sinks: memory stays the same, and the kept keys are those of a text of the kept tokens alone.
 
-mod common;
-
-use common::compare::{assert_same_bits, difference};
-use common::file::File;
-use common::model::{MPT, Spec};
-use common::run::{Setup, logits};
-use common::threads::Threads;
+use crate::common::compare::{assert_same_bits, difference};
+use crate::common::file::File;
+use crate::common::model::{MPT, Spec};
+use crate::common::run::{Setup, logits};
+use crate::common::threads::Threads;
 use nearfield::kernels::{KV_BLOCK, available};
 use nearfield::{KvType, MemoryPlan, Model, PlanError, Ring, RunError, SessionConfig};
 

@@ -1,17 +1,14 @@
 //! The fuzz targets on their seeds, and on some thousand inputs made from these.
 
-mod common;
-#[path = "fuzz/src/lib.rs"]
-mod targets;
-
+use crate::targets;
 use std::fs;
 use std::path::PathBuf;
 
-use common::file::File;
-use common::model::{BLOOM, MPT, Parts, Spec};
-use common::reference::gguf_writer::{Value, Writer};
-use common::reference::weights::random;
-use common::run::{Setup, snapshot};
+use crate::common::file::File;
+use crate::common::model::{BLOOM, MPT, Parts, Spec};
+use crate::common::reference::gguf_writer::{Value, Writer};
+use crate::common::reference::weights::random;
+use crate::common::run::{Setup, snapshot};
 use nearfield::{KvType, Model, Ring, SessionConfig, TextState};
 
 type Target = fn(&[u8]);

@@ -1,14 +1,12 @@
 //! The horizon: a walk leaves out many keys, and no more of the softmax than it certifies.
 
-mod common;
-
 use std::cell::Cell;
 use std::sync::Mutex;
 
-use common::compare::difference;
-use common::model::{FALCON, MPT, Spec};
-use common::reference::weights::{Tensor, bell, random};
-use common::run::{Setup, logits};
+use crate::common::compare::difference;
+use crate::common::model::{FALCON, MPT, Spec};
+use crate::common::reference::weights::{Tensor, bell, random};
+use crate::common::run::{Setup, logits};
 use half::f16;
 use nearfield::kernels::{Kernels, KvBlock, KvRows, Query, Walk, scalar};
 use nearfield::{AlibiScale, KvType, SessionConfig};

@@ -6,16 +6,14 @@
 //! `src/attention.rs` at that place. Where the two are nearly equal, a run with a slightly smaller epsilon must go on and one with a
 //! slightly larger epsilon must end. A norm, a slope or a distance that is off by one per cent fails one of them.
 
-mod common;
-
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use common::encoder;
-use common::file::File;
-use common::model::{MPT, Spec};
-use common::reference::weights::Tensor;
-use common::run::{Setup, snapshot};
+use crate::common::encoder;
+use crate::common::file::File;
+use crate::common::model::{MPT, Spec};
+use crate::common::reference::weights::Tensor;
+use crate::common::run::{Setup, snapshot};
 use half::f16;
 use nearfield::kernels::{Activations, ColumnsMut, KV_BLOCK, Kernels, KvBlock, KvRows, Matrix, Query, Walk, best};
 use nearfield::{AlibiScale, KvType, Ring, SessionConfig, TextState};

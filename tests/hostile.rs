@@ -1,17 +1,13 @@
 //! Files that are broken, by accident or on purpose: they give an error or a model that runs, never a panic or a long loop.
 
-mod common;
-#[path = "fuzz/src/lib.rs"]
-#[allow(dead_code)] // what is hostile to models alone
-mod targets;
-
+use crate::targets;
 use std::time::{Duration, Instant};
 
-use common::file::File;
-use common::model::{BLOOM, MPT, Parts, Spec, Stored};
-use common::reference::gguf_writer::Value;
-use common::reference::quantize::TYPES;
-use common::reference::weights::random;
+use crate::common::file::File;
+use crate::common::model::{BLOOM, MPT, Parts, Spec, Stored};
+use crate::common::reference::gguf_writer::Value;
+use crate::common::reference::quantize::TYPES;
+use crate::common::reference::weights::random;
 use nearfield::{Gguf, GgufError, Model};
 
 /// Time limit: far more than any of these files takes, far less than a loop that a number in the file makes long.

@@ -1,9 +1,7 @@
 //! Types of keys and values: the memory of each, and the distance of its logits from those with f32.
 
-mod common;
-
-use common::model::{MPT, Spec};
-use common::run::Setup;
+use crate::common::model::{MPT, Spec};
+use crate::common::run::Setup;
 use nearfield::{KvType, KvTypes, Line, MemoryPlan, Model};
 
 /// Keys and values are two regions of an arena, with a region of scales each: whole lines.

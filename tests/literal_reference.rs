@@ -1,13 +1,11 @@
 //! The library's logits against a literal forward pass in f64, for every head shape.
 
-mod common;
-
-use common::compare::{Difference, difference};
-use common::literal::Literal;
-use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, REFACT, Spec};
-use common::reference::quantize::TYPES;
-use common::reference::weights::random;
-use common::run::Setup;
+use crate::common::compare::{Difference, difference};
+use crate::common::literal::Literal;
+use crate::common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, REFACT, Spec};
+use crate::common::reference::quantize::TYPES;
+use crate::common::reference::weights::random;
+use crate::common::run::Setup;
 use nearfield::AlibiScale;
 use nearfield::kernels::{Matrix, WeightType, scalar};
 

@@ -1,14 +1,12 @@
 //! Attention past distance 65,520, where a distance stored as f16 would be infinite, against the literal forward pass.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::compare::{assert_same_bits, difference};
-use common::literal::Literal;
-use common::model::{MPT, Spec};
-use common::reference::weights::Tensor;
-use common::run::{Setup, logits};
+use crate::common::compare::{assert_same_bits, difference};
+use crate::common::literal::Literal;
+use crate::common::model::{MPT, Spec};
+use crate::common::reference::weights::Tensor;
+use crate::common::run::{Setup, logits};
 use half::f16;
 use nearfield::kernels::{Kernels, KvRows, Query, available};
 use nearfield::{KvType, SessionConfig};

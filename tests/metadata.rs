@@ -1,10 +1,6 @@
 //! Metadata looked up by key, also behind many and long arrays of strings; a key may stand once only.
 
-#[path = "reference/gguf_writer.rs"]
-#[allow(dead_code)] // what files without tensors need
-mod gguf_writer;
-
-use gguf_writer::{Value, Writer};
+use crate::common::reference::gguf_writer::{Value, Writer};
 use nearfield::gguf::Value as Found;
 use nearfield::{Gguf, GgufError};
 use proptest::prelude::*;

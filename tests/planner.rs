@@ -1,10 +1,8 @@
 //! Rings for a budget: they fit, no others are better, and they run as the plan says.
 
-mod common;
-
-use common::compare::assert_same_bits;
-use common::model::{MPT, Spec};
-use common::run::{Setup, logits};
+use crate::common::compare::assert_same_bits;
+use crate::common::model::{MPT, Spec};
+use crate::common::run::{Setup, logits};
 use nearfield::kernels::KV_BLOCK;
 use nearfield::{HeadPlan, KvType, MemoryPlan, Model, PlanError, Ring, SessionConfig, Shape, bias_cut, fit_rings};
 use proptest::prelude::*;

@@ -1,14 +1,12 @@
 //! Logits of the tiny models against those of Hugging Face transformers (`tests/reference`).
 
-mod common;
-
-use common::file::File;
-use common::reference::gguf_writer::Value;
-use common::reference::logits::{Difference, difference, reference};
-use common::reference::quantize::by_name;
-use common::reference::tiny_gguf;
-use common::reference::weights::{self, N_VOCAB, Tiny};
-use common::run::Setup;
+use crate::common::file::File;
+use crate::common::reference::gguf_writer::Value;
+use crate::common::reference::logits::{Difference, difference, reference};
+use crate::common::reference::quantize::by_name;
+use crate::common::reference::tiny_gguf;
+use crate::common::reference::weights::{self, N_VOCAB, Tiny};
+use crate::common::run::Setup;
 use nearfield::KvType;
 
 fn difference_of(model: &Tiny, weights: &str, kv: KvType) -> Difference {

@@ -1,11 +1,9 @@
 //! A session that went back is one that never went further: the same bits, the same keys visited.
 
-mod common;
-
-use common::compare::assert_same_bits;
-use common::file::File;
-use common::model::{MPT, Spec};
-use common::run::{Setup, logits};
+use crate::common::compare::assert_same_bits;
+use crate::common::file::File;
+use crate::common::model::{MPT, Spec};
+use crate::common::run::{Setup, logits};
 use nearfield::{KvType, RewindError, Ring, Session, SessionConfig};
 
 const SPEC: Spec = Spec { n_head_kv: 2, max_alibi_bias: Some(4.0), ..MPT };

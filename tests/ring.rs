@@ -1,11 +1,9 @@
 //! Rings: what they keep is kept bit for bit, what they forget is as if it had never been.
 
-mod common;
-
-use common::compare::{assert_same_bits, difference};
-use common::model::{MPT, Spec};
-use common::run::{Setup, logits};
-use common::threads::Threads;
+use crate::common::compare::{assert_same_bits, difference};
+use crate::common::model::{MPT, Spec};
+use crate::common::run::{Setup, logits};
+use crate::common::threads::Threads;
 use nearfield::kernels::{KV_BLOCK, available};
 use nearfield::{AlibiScale, KvType, MemoryPlan, Model, Ring, RunError, SessionConfig};
 

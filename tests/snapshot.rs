@@ -1,12 +1,10 @@
 //! A text that was interrupted, stored and continued equals one that never was: the same bits, the same keys visited.
 
-mod common;
-
-use common::compare::assert_same_bits;
-use common::file::File;
-use common::model::{MPT, Spec};
-use common::run::{Flash, Setup, logits, snapshot};
-use common::threads::Threads;
+use crate::common::compare::assert_same_bits;
+use crate::common::file::File;
+use crate::common::model::{MPT, Spec};
+use crate::common::run::{Flash, Setup, logits, snapshot};
+use crate::common::threads::Threads;
 use nearfield::kernels::{available, best};
 use nearfield::{
     KvType, KvTypes, MemoryPlan, Model, ModelId, Prefix, PrefixError, RewindError, Ring, RunError, Session,

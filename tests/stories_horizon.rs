@@ -1,12 +1,10 @@
 //! The horizon on the default model, at 4096 tokens of its own text.
 
-mod common;
-
 use std::sync::Mutex;
 
-use common::compare::difference;
-use common::file::File;
-use common::run::Setup;
+use crate::common::compare::difference;
+use crate::common::file::File;
+use crate::common::run::Setup;
 use nearfield::kernels::{Activations, BlockQ8, ColumnsMut, KV_BLOCK, Kernels, KvBlock, Layout, Matrix, Walk, best};
 use nearfield::{Model, Sampler, SamplerConfig, SessionConfig};
 

@@ -3,10 +3,10 @@
 use nearfield::gguf::{Name, ValueType};
 use nearfield::{Gguf, GgufError, LoadError, Model, ShapeError};
 
+use super::{assert_error, load, parts};
 use crate::common::file::File;
 use crate::common::model::{Parts, Stored};
 use crate::common::reference::gguf_writer::Value;
-use crate::{assert_error, load, parts};
 
 /// A name in an error.
 fn name(name: &str) -> Name {

@@ -2,10 +2,10 @@
 
 use nearfield::LoadError;
 
+use super::{assert_error, load, parts};
 use crate::common::file::File;
 use crate::common::model::{BLOOM, JAIS, Parts, Stored};
 use crate::common::reference::gguf_writer::Value;
-use crate::{assert_error, load, parts};
 
 #[test]
 fn load_errors() {

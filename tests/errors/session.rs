@@ -5,9 +5,9 @@ use nearfield::{
     AlibiScale, Arena, Inline, Line, MemoryPlan, Model, PlanError, Ring, RunError, Session, SessionConfig, SessionError,
 };
 
+use super::{assert_error, parts};
 use crate::common::model::GPT2;
 use crate::common::run::Setup;
-use crate::{assert_error, parts};
 
 #[test]
 fn plan_errors() {

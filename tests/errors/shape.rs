@@ -2,9 +2,9 @@
 
 use nearfield::{LoadError, ShapeError};
 
+use super::{assert_error, load, parts};
 use crate::common::model::{BAICHUAN, FALCON, GPT2, Parts};
 use crate::common::reference::gguf_writer::Value;
-use crate::{assert_error, load, parts};
 
 fn name(text: &str) -> [u8; 16] {
     std::array::from_fn(|i| text.as_bytes().get(i).copied().unwrap_or(0))

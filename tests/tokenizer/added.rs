@@ -12,7 +12,7 @@ use nearfield::tokenizer::{
 use nearfield::{Arena, Line};
 use serde_json::Value;
 
-use crate::vocab::{CONTROL, NORMAL, USER_DEFINED, body, encode, folder, here};
+use super::vocab::{CONTROL, NORMAL, USER_DEFINED, body, encode, folder, here};
 
 /// Hugging Face finds all special tokens.
 const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, continues: false };

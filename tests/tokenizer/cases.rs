@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nearfield::tokenizer::{EncodeOptions, Kind, PreTokenizer, Tokenizer};
 
-use crate::vocab::{Words, encode, folder, here};
+use super::vocab::{Words, encode, folder, here};
 
 const NAMES: [&str; 6] = ["gpt-2", "mpt", "bloom", "refact", "starcoder", "falcon"];
 

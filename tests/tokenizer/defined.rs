@@ -7,7 +7,7 @@ use nearfield::tokenizer::{EncodeOptions, Kind, PreTokenizer, SpaceOptions, Stri
 use nearfield::{Arena, Line};
 use serde_json::Value;
 
-use crate::vocab::{NORMAL, USER_DEFINED, body, encode, folder, here};
+use super::vocab::{NORMAL, USER_DEFINED, body, encode, folder, here};
 
 /// A piece: its text, score and type.
 type Piece<'t> = (&'t str, f32, i32);

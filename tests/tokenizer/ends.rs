@@ -6,7 +6,7 @@ use std::fs;
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{Arena, Gguf, Line};
 
-use crate::vocab::{encode, here};
+use super::vocab::{encode, here};
 
 /// Special tokens first: as many as the number says.
 const BERT: (&[&str], usize) = (&["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "▁the", "▁cat", "s"], 5);

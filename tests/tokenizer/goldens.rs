@@ -4,8 +4,8 @@ use std::fs;
 
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Kind};
 
-use crate::kinds::with;
-use crate::vocab::{encode, folder};
+use super::kinds::with;
+use super::vocab::{encode, folder};
 
 #[test]
 fn texts_of_llama_cpp_get_its_ids() {

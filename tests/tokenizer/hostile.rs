@@ -9,7 +9,7 @@ use nearfield::tokenizer::{
 use nearfield::{Arena, Line};
 use proptest::prelude::*;
 
-use crate::vocab::{CONTROL, Words, body, encode};
+use super::vocab::{CONTROL, Words, body, encode};
 
 fn words(tokens: &[&str], merges: &[&str]) -> Words {
     let bytes = |strings: &[&str]| strings.iter().map(|s| s.as_bytes().to_vec()).collect();

@@ -7,7 +7,7 @@ use std::path::Path;
 use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, Kind, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Gguf, Line};
 
-use crate::vocab::{encode, folder, here};
+use super::vocab::{encode, folder, here};
 
 /// The committed vocabularies, and whether the reference finds control tokens in texts.
 const SMALL: [(&str, Kind, bool); 8] = [

@@ -4,7 +4,7 @@
 
 use nearfield::tokenizer::{EncodeOptions, PreTokenizer, Tokenizer};
 
-use crate::vocab::{USER_DEFINED, Words, bytes_of, encode};
+use super::vocab::{USER_DEFINED, Words, bytes_of, encode};
 
 const N: usize = 1 << 20;
 

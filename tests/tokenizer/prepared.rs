@@ -6,7 +6,7 @@ use nearfield::tokenizer::{
 use nearfield::{Arena, Gguf, Line};
 use proptest::prelude::*;
 
-use crate::vocab::{USER_DEFINED, Words, bytes_of, encode, here};
+use super::vocab::{USER_DEFINED, Words, bytes_of, encode, here};
 
 /// Bytes of an index at an address that is a multiple of 64.
 struct Index(Vec<Line>);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, PreTokenizer, Tokenizer};
 use proptest::prelude::*;
 
-use crate::vocab::{CONTROL, USER_DEFINED, Words, bytes_of, encode, letter};
+use super::vocab::{CONTROL, USER_DEFINED, Words, bytes_of, encode, letter};
 
 /// Pieces of up to 330 letters.
 const LONG: &str = "[ab]{0,20}(a{0,150}|(ab){0,90}|[ab]{0,300}|(éa?){0,70})[ab]{0,9}";

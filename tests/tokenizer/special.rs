@@ -6,7 +6,7 @@ use nearfield::tokenizer::{
 };
 use nearfield::{Arena, Line};
 
-use crate::vocab::{CONTROL, USER_DEFINED, Words, body, bytes_of, encode};
+use super::vocab::{CONTROL, USER_DEFINED, Words, body, bytes_of, encode};
 
 const PARSE: EncodeOptions = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, continues: false };
 const UNUSED: i32 = 5;

@@ -1,6 +1,6 @@
 use nearfield_kernels::{BlockQ8, KvRows, KvRowsMut, Q4Built, Query, scalar};
 
-use crate::reference::{assert_close, floats, half};
+use super::reference::{assert_close, floats, half};
 
 /// Keys or values in each of the ways they are stored, and the numbers they then stand for.
 struct Stored {

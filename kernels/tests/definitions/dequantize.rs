@@ -1,6 +1,6 @@
 use nearfield_kernels::{Matrix, WeightType, scalar};
 
-use crate::reference::{assert_close, dequantize, weights};
+use super::reference::{assert_close, dequantize, weights};
 
 #[test]
 fn every_type_is_dequantized_as_ggml_does() {

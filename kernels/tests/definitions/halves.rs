@@ -1,7 +1,7 @@
 use nearfield_kernels::block::{BF16, F16};
 use nearfield_kernels::{KvRowsMut, scalar};
 
-use crate::reference::half;
+use super::reference::half;
 
 fn store(x: f32) -> u16 {
     let mut out = [0];

@@ -1,7 +1,7 @@
 use nearfield_kernels::layout::interleave;
 use nearfield_kernels::{Activations, ColumnsMut, Layout, Matrix, TILE_ROWS, WeightType, scalar};
 
-use crate::reference::{assert_close, dequantize, floats, weights};
+use super::reference::{assert_close, dequantize, floats, weights};
 
 /// Rows of the weights.
 const N_ROWS: usize = 3;

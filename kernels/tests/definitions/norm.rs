@@ -1,6 +1,6 @@
 use nearfield_kernels::scalar;
 
-use crate::reference::{assert_close, floats};
+use super::reference::{assert_close, floats};
 
 #[test]
 fn layer_norm_is_the_formula() {

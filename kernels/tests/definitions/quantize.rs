@@ -1,6 +1,6 @@
 use nearfield_kernels::{BlockQ8, KvRowsMut, Q4Built, scalar};
 
-use crate::reference::{floats, half};
+use super::reference::{floats, half};
 
 #[test]
 fn quants_are_within_half_a_step() {
@@ -15,8 +15,8 @@ fn quants_are_within_half_a_step() {
                 assert!((x - d * f64::from(q)).abs() <= d * 0.500_01, "{x} became {q} steps of {d}");
             }
             assert_eq!(block.qs.iter().map(|q| q.unsigned_abs()).max(), Some(127));
-            assert_eq!(i32::from(block.sums[0]), block.qs[..16].iter().map(|&q| i32::from(q)).sum());
-            assert_eq!(i32::from(block.sums[1]), block.qs[16..].iter().map(|&q| i32::from(q)).sum());
+            assert_eq!(i32::from(block.sums[0]), block.qs[..16].iter().map(|&q| i32::from(q)).sum::<i32>());
+            assert_eq!(i32::from(block.sums[1]), block.qs[16..].iter().map(|&q| i32::from(q)).sum::<i32>());
         }
     }
 }

@@ -6,10 +6,10 @@ use nearfield_kernels::block::BlockQ8;
 use nearfield_kernels::conformance::Rng;
 use nearfield_kernels::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Q4Built, QK, Query, Walk, available, scalar};
 
-use crate::cases;
-use crate::draw::{about, any_blocks, bytes, float, floats, halves, number};
-use crate::memory::Buffer;
-use crate::outcome::{assert_kept, outcome};
+use super::cases;
+use super::draw::{about, any_blocks, bytes, float, floats, halves, number};
+use super::memory::Buffer;
+use super::outcome::{assert_kept, outcome};
 
 /// Rows of one type, each buffer in memory of its own.
 struct Store {

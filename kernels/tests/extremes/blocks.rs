@@ -4,14 +4,14 @@ use nearfield_kernels::block::*;
 use nearfield_kernels::conformance::Rng;
 use nearfield_kernels::{WeightType, scalar};
 
-use crate::cases;
-use crate::draw::{about, any_blocks, bytes, floats, number};
-use crate::outcome::{assert_kept, outcome};
+use super::cases;
+use super::draw::{about, any_blocks, bytes, floats, number};
+use super::outcome::{assert_kept, outcome};
 
 /// Evaluates `$do` with the block of a type.
 macro_rules! for_block {
     ($ty:expr, $block:ident => $do:expr) => {
-        $crate::blocks::for_block!(@ $ty, $block, $do;
+        $crate::extremes::blocks::for_block!(@ $ty, $block, $do;
             F32 F32, F16 F16, BF16 BF16, Q4_0 BlockQ4_0, Q4_1 BlockQ4_1, Q5_0 BlockQ5_0, Q5_1 BlockQ5_1, Q8_0 BlockQ8_0,
             Q2_K BlockQ2_K, Q3_K BlockQ3_K, Q4_K BlockQ4_K, Q5_K BlockQ5_K, Q6_K BlockQ6_K, IQ4_NL BlockIQ4_NL,
             IQ4_XS BlockIQ4_XS, IQ1_S BlockIQ1_S, IQ1_M BlockIQ1_M, IQ2_XXS BlockIQ2_XXS, IQ2_XS BlockIQ2_XS,

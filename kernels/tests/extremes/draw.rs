@@ -3,7 +3,7 @@
 use nearfield_kernels::block::BlockQ8;
 use nearfield_kernels::conformance::Rng;
 
-use crate::memory::Buffer;
+use super::memory::Buffer;
 
 /// Draws a number of any size: at the ends of small and of all numbers, or with a product with `other` that wraps around to
 /// almost nothing.

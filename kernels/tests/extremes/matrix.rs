@@ -4,11 +4,11 @@ use nearfield_kernels::conformance::Rng;
 use nearfield_kernels::layout::interleave;
 use nearfield_kernels::{Activations, ColumnsMut, Layout, Matrix, Parts, QK, TILE_ROWS, Tiles, WeightType, available};
 
-use crate::blocks::for_block;
-use crate::draw::{about, any_blocks, blocks, bytes, floats, number};
-use crate::memory::Buffer;
-use crate::outcome::{assert_kept, outcome};
-use crate::{blocks, cases};
+use super::blocks::for_block;
+use super::draw::{about, any_blocks, blocks, bytes, floats, number};
+use super::memory::Buffer;
+use super::outcome::{assert_kept, outcome};
+use super::{blocks, cases};
 
 /// Matrix of any shape, with the bytes that it needs, or none if these are more than a test can have.
 struct Drawn {

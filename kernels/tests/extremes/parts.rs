@@ -6,10 +6,10 @@ use nearfield_kernels::conformance::{Rng, Scratch};
 use nearfield_kernels::parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};
 use nearfield_kernels::{Arena, BlockQ8, Line, Work, arena, vectorized};
 
-use crate::cases;
-use crate::draw::{about, bytes, number};
-use crate::memory::Buffer;
-use crate::outcome::{assert_kept, outcome};
+use super::cases;
+use super::draw::{about, bytes, number};
+use super::memory::Buffer;
+use super::outcome::{assert_kept, outcome};
 
 /// Draws a length that fits memory.
 fn short(rng: &mut Rng) -> usize {

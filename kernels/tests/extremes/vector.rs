@@ -3,10 +3,10 @@
 use nearfield_kernels::conformance::Rng;
 use nearfield_kernels::{Kernels, KvRowsMut, Q4Built, QK, available, scalar};
 
-use crate::cases;
-use crate::draw::{about, any_floats, blocks, bytes, float, floats, halves};
-use crate::memory::Buffer;
-use crate::outcome::{assert_kept, outcome};
+use super::cases;
+use super::draw::{about, any_floats, blocks, bytes, float, floats, halves};
+use super::memory::Buffer;
+use super::outcome::{assert_kept, outcome};
 
 /// Asserts that both have the same bits, or NaN in the same places.
 fn assert_same(want: &[f32], got: &[f32], what: &str) {

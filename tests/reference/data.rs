@@ -1,10 +1,7 @@
 //! The reference data agrees with itself and with what Python made of it.
 
-#[path = "mod.rs"]
-mod reference;
-
-use reference::quantize::{self, TYPES};
-use reference::{logits, tiny_gguf, weights};
+use crate::common::reference::quantize::{self, TYPES};
+use crate::common::reference::{logits, tiny_gguf, weights};
 
 #[test]
 fn weights_are_those_of_python() {

@@ -1,13 +1,11 @@
 //! Every error that wrong input can cause: its variant, and a text that names the thing, what was expected and what was found.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod gguf;
 mod load;
 mod session;
 mod shape;
 
-use common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec};
+use crate::common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFACT, Spec};
 use nearfield::{LoadError, Model};
 
 /// A valid MPT.
