@@ -36,7 +36,7 @@ TEXTS = {"text.txt": "Once upon a time, there was a little girl who loved to pla
 
 
 def tokenizer(more):
-    """Byte-level BPE of 320 tokens, as in boards/host/tests/common/hugging_face.rs, of which the last are `more`."""
+    """Byte-level BPE of 320 tokens, as in cli/tests/common/hugging_face.rs, of which the last are `more`."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     letters = [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]

@@ -2,7 +2,7 @@
 """The rounding errors of llama.cpp's quantizers: quantize_errors.py [--check FILE.gguf...]
 
 Writes quantize_errors.txt: type, numbers, and the root mean square error of llama.cpp's blocks, relative to that of the numbers, which Rust draws too
-(boards/host/src/quantize/errors.rs); and quantize_importance_errors.txt: type, numbers, importances of the columns, which weigh the squares, and the
+(host/src/quantize/errors.rs); and quantize_importance_errors.txt: type, numbers, importances of the columns, which weigh the squares, and the
 error of llama.cpp's blocks that were made with them. With --check, prints the relative errors of the matrices in quantized files beside those of FIRST.gguf, in F16 or F32.
 """
 import ctypes

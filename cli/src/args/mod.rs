@@ -1,0 +1,254 @@
+//! Arguments that several commands share. Those of one command stand with it.
+
+pub mod rings;
+pub mod slopes;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use nearfield::{AlibiScale, EncoderConfig, KvType, KvTypes, Ring, SessionConfig};
+use nearfield_host::engine::{Engine, N_BATCH};
+use nearfield_host::model_file::Repack;
+
+/// Which model: a flag, or the first argument if it ends in `.gguf`.
+#[derive(Args, Debug, Default)]
+pub struct ModelArgs {
+    /// The model, whatever its name (the built-in one if none is given)
+    #[arg(short, long = "model", value_name = "FILE")]
+    pub model: Option<PathBuf>,
+}
+
+/// How a text runs.
+#[derive(Args, Debug)]
+pub struct SessionArgs {
+    /// How keys and values are stored: f32, f16, q8_0 or q4_0, or one for keys and one for values
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f16", value_parser = kv_types)]
+    pub kv: KvTypes,
+
+    /// Keys that each head keeps: full, so many, as many as leave this share of the sum to the bias of all older ones, or what
+    /// `nearfield plan` found (heads:N,N,... or @FILE with its JSON)
+    #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]
+    pub ring: Ring,
+
+    /// First tokens of the text whose keys are kept besides those of the ring
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub sinks: usize,
+
+    /// Attention stops where all older keys together add less than this share; 0 visits every key
+    #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
+    pub horizon_eps: f32,
+
+    /// Round the bias to bfloat16, as the code published with Falcon-RW does: its logits, not better ones
+    #[arg(long)]
+    pub alibi_bf16: bool,
+
+    /// What becomes of the slopes: as the model says (model), times a factor above 0 (such as 0.5), or shrunk in texts longer than
+    /// those of the training (train:N)
+    #[arg(long, value_name = "SCALE", default_value = "model", value_parser = slopes::parse, allow_negative_numbers = true)]
+    pub alibi_scale: AlibiScale,
+
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+impl SessionArgs {
+    /// For `n_ctx` positions, `n_batch` tokens at a time.
+    pub fn config(&self, n_ctx: usize, n_batch: usize) -> SessionConfig {
+        SessionConfig {
+            n_ctx,
+            n_batch,
+            kv: self.kv,
+            ring: self.ring,
+            n_sinks: self.sinks,
+            endless: false,
+            n_prefix: 0,
+            horizon_eps: self.horizon_eps,
+            alibi_bf16: self.alibi_bf16,
+            alibi_scale: self.alibi_scale,
+        }
+    }
+}
+
+/// What computes. None of it changes a bit of what is computed.
+#[derive(Args, Clone, Debug)]
+pub struct MachineArgs {
+    /// Threads; what comes out is the same for any number [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Kernels to run with; what comes out is the same for all [default: the fastest that this machine has]
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<String>,
+
+    /// Whether to load the weights into memory in the order in which the kernels read them fastest
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = repack())]
+    pub repack: Repack,
+}
+
+impl MachineArgs {
+    /// The engine that they name.
+    pub fn engine(&self) -> Result<Engine> {
+        Engine::new(self.isa.as_deref(), self.threads.map(usize::from))
+    }
+}
+
+/// How an encoder runs.
+#[derive(Args, Debug)]
+pub struct EncoderArgs {
+    /// Tokens of the longest text that there is room for [default: those of the longest text]
+    #[arg(long, value_name = "N")]
+    pub ctx: Option<usize>,
+
+    /// Tokens that go through a layer together; the numbers are the same for any
+    #[arg(long, value_name = "N", default_value_t = N_BATCH)]
+    pub chunk: usize,
+
+    /// How the keys and values of a layer are stored
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f32", value_parser = kv_types)]
+    pub kv: KvTypes,
+
+    /// Attention stops where all keys farther away add less than this share; 0 visits every key
+    #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
+    pub horizon_eps: f32,
+
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+impl EncoderArgs {
+    /// For texts of `longest` tokens at most.
+    pub fn config(&self, longest: usize) -> EncoderConfig {
+        let n_ctx = self.ctx.unwrap_or(longest);
+        EncoderConfig { n_ctx, n_batch: self.chunk, kv: self.kv, horizon_eps: self.horizon_eps }
+    }
+}
+
+/// A parser of one of some names, each of which stands for a value and has a line of help.
+pub fn one_of<T, const N: usize>(values: [(T, &'static str, &'static str); N]) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let names = values.each_ref().map(|&(_, name, help)| PossibleValue::new(name).help(help));
+    PossibleValuesParser::new(names).try_map(move |name| {
+        values
+            .into_iter()
+            .find_map(|(value, of, _)| (of == name).then_some(value))
+            .ok_or("is none of the possible values")
+    })
+}
+
+/// When weights are interleaved as they are loaded.
+pub fn repack() -> impl TypedValueParser<Value = Repack> {
+    one_of([
+        (Repack::Auto, "auto", "Where it makes the kernels faster and memory suffices"),
+        (Repack::On, "on", "Always"),
+        (Repack::Off, "off", "Never: the file is used in place"),
+    ])
+}
+
+/// A number, which may be a power of two.
+pub fn share(text: &str) -> Result<f32, &'static str> {
+    let number = match text.strip_prefix("2^") {
+        None => text.parse().ok(),
+        Some(exponent) => exponent.parse().ok().map(|n| 2f32.powi(n)),
+    };
+    number.ok_or("a number such as 1e-6, or a power of two such as 2^-24")
+}
+
+/// One type, or that of keys and that of values: `q8_0,q4_0`, or `q8_0/q4_0` where a comma separates mixes.
+pub fn kv_types(text: &str) -> Result<KvTypes, &'static str> {
+    let ty = |name: &str| KvType::ALL.into_iter().find(|ty| ty.name() == name);
+    match text.split_once([',', '/']) {
+        None => ty(text).map(KvTypes::both),
+        Some((keys, values)) => ty(keys).zip(ty(values)).map(|(keys, values)| KvTypes { keys, values }),
+    }
+    .ok_or("one of f32, f16, q8_0 and q4_0, or two of them for keys and values, such as q8_0/q4_0")
+}
+
+/// Whether an argument is the name of a model.
+pub fn names_a_model(argument: &OsStr) -> bool {
+    argument.as_encoded_bytes().to_ascii_lowercase().ends_with(b".gguf")
+}
+
+/// The model and the text that two arguments and two flags tell.
+pub fn model_and_text(
+    [first, second]: [&Option<OsString>; 2],
+    model: &ModelArgs,
+    text: &Option<OsString>,
+) -> Result<(Option<PathBuf>, Option<OsString>)> {
+    let mut words: Vec<&OsString> = [first, second].into_iter().flatten().collect();
+    let mut model = model.model.clone();
+    if model.is_none() && words.first().is_some_and(|word| names_a_model(word)) {
+        model = Some(words.remove(0).into());
+    }
+    match (&words[..], text) {
+        ([], text) => Ok((model, text.clone())),
+        ([text], None) => Ok((model, Some((*text).clone()))),
+        ([.., word], _) => {
+            let word = word.display();
+            bail!(
+                "{word:?} is one text too many (the name of a model ends in .gguf; -m FILE takes any, -p TEXT is the text)"
+            )
+        }
+    }
+}
+
+/// A model, which may be the first of the words, and the other words.
+pub fn model_and_words<'w>(model: &ModelArgs, words: &'w [OsString]) -> Result<(PathBuf, &'w [OsString])> {
+    match (&model.model, words) {
+        (Some(model), words) => Ok((model.clone(), words)),
+        (None, [first, words @ ..]) if names_a_model(first) => Ok((first.into(), words)),
+        (None, _) => bail!("which model? The first argument has to be one that ends in .gguf, or -m FILE names any"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        first: Option<OsString>,
+        second: Option<OsString>,
+        #[command(flatten)]
+        model: ModelArgs,
+        #[arg(short, allow_hyphen_values = true)]
+        prompt: Option<OsString>,
+    }
+
+    fn parse(line: &str) -> Result<(Option<PathBuf>, Option<OsString>)> {
+        use clap::Parser;
+        let line = Line::try_parse_from(["nearfield"].into_iter().chain(line.split_whitespace()))?;
+        model_and_text([&line.first, &line.second], &line.model, &line.prompt)
+    }
+
+    #[test]
+    fn a_first_argument_in_gguf_is_the_model() {
+        let cases: [(&str, Option<&str>, Option<&str>); 8] = [
+            ("", None, None),
+            ("Once", None, Some("Once")),
+            ("a.gguf", Some("a.gguf"), None),
+            ("a.GGUF Once", Some("a.GGUF"), Some("Once")),
+            ("-m a.bin Once", Some("a.bin"), Some("Once")),
+            ("-m a.bin b.gguf", Some("a.bin"), Some("b.gguf")),
+            ("a.gguf -p -b", Some("a.gguf"), Some("-b")),
+            ("-p b.gguf", None, Some("b.gguf")),
+        ];
+        for (line, model, text) in cases {
+            assert_eq!(parse(line).unwrap(), (model.map(PathBuf::from), text.map(OsString::from)), "{line}");
+        }
+        for line in ["Once upon", "-m a.gguf Once upon", "a.gguf Once -p Twice"] {
+            assert!(parse(line).unwrap_err().to_string().contains("one text too many"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_default_horizon_is_that_of_the_library() {
+        assert_eq!(share("2^-24"), Ok(SessionConfig::HORIZON_EPS));
+        assert_eq!([share("0"), share("1e-3"), share("-1")], [Ok(0.0), Ok(1e-3), Ok(-1.0)]);
+        assert!(share("2^x").is_err() && share("").is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! Memory that there is for a session.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use crate::terminal::Bytes;
+
+/// Bytes that can be taken without moving anything to a disk, where the system tells it.
+pub fn available() -> Option<u64> {
+    free_in(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// The entry `MemAvailable`, in KiB, since Linux 3.14.
+fn free_in(meminfo: &str) -> Option<u64> {
+    let entry = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    entry.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+/// An error if `bytes` for a session of `n_ctx` tokens are more than there are.
+pub fn check(n_ctx: usize, bytes: u64) -> Result<()> {
+    if let Some(free) = available() {
+        let (need, free_text) = (Bytes(bytes), Bytes(free));
+        ensure!(bytes <= free, "a context of {n_ctx} tokens needs {need} of memory, {free_text} are free");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo_of_linux() {
+        let meminfo = "MemTotal:       24000000 kB\nMemFree:  1 kB\nMemAvailable:   12000000 kB\n";
+        assert_eq!(free_in(meminfo), Some(12_000_000 << 10));
+        assert_eq!(free_in("MemTotal: 5 kB\n"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn more_than_there_is_cannot_be_had() {
+        check(1, 0).unwrap();
+        let error = check(5, u64::MAX).unwrap_err().to_string();
+        assert!(error.starts_with("a context of 5 tokens needs 16777216.0 TiB of memory, "), "{error}");
+    }
+}

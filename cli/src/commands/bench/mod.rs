@@ -1,0 +1,150 @@
+//! `nearfield bench`: tokens per second at the depths, threads, caches and kernels asked for, beside what the machine could do.
+
+mod args;
+mod measure;
+mod memory;
+mod noise;
+mod output;
+mod peaks;
+mod plot;
+mod row;
+mod tokens;
+mod turns;
+
+use std::io::Write;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
+use nearfield::Model;
+use nearfield::kernels::Kernels;
+
+pub use args::BenchArgs;
+
+use crate::terminal::StandardOutput;
+use crate::terminal::{Bytes, note};
+use measure::{Case, Pools, Tests, measure};
+use nearfield_host::engine::{Workers, kernels_called, n_cores};
+use nearfield_host::model_file::ModelFile;
+use nearfield_host::output_file::OutputFile;
+use nearfield_host::progress::Progress;
+use peaks::Machine;
+use row::{ModelFacts, Row, Test};
+use turns::Turns;
+
+/// Measures every combination and prints a line for each. What ends it early leaves what there is.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    let tests = tests(args)?;
+    let kernels = kernels(args)?;
+    let files = files(args, kernels[0])?;
+    args.plot.as_deref().map(OutputFile::check).transpose()?;
+    let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_>>()?;
+    let cases = cases(args, &tests, &kernels, &files, &models)?;
+    let plot = args.plot.as_deref().map(OutputFile::create).transpose()?;
+    let pools = pools(args)?;
+    for file in &files {
+        file.page_in()?;
+    }
+    let machine = (!args.no_peaks).then(Machine::new);
+    if let Some(machine) = &machine {
+        note(format_args!("read bandwidth over {}", Bytes(machine.buffer_bytes())));
+    }
+
+    let mut rows = Vec::new();
+    let mut progress = Progress::of_steps(cases.len() as u64 * tests.n_steps(pools.len()));
+    let end =
+        cases.iter().try_for_each(|case| measure(case, &tests, &pools, machine.as_ref(), &mut progress, &mut rows));
+    drop(progress);
+    if !rows.is_empty() {
+        print(&rows, args)?;
+        if let Some(plot) = plot {
+            let svg = plot::plot(&rows)?;
+            plot.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
+        }
+    }
+    end
+}
+
+fn print(rows: &[Row], args: &BenchArgs) -> Result<()> {
+    StandardOutput::lock().write_all(output::render(rows, args.output).as_bytes())?;
+    if let Some(marks) = output::note_on_marks(rows) {
+        note(marks);
+    }
+    Ok(())
+}
+
+/// What is timed, at which depths.
+fn tests(args: &BenchArgs) -> Result<Tests> {
+    let prompts = args.prompt.iter().filter(|&&n| n > 0).map(|&n| Test::Prompt(n));
+    let generated = args.generate.iter().filter(|&&n| n > 0).map(|&n| Test::Generate(n));
+    let tests: Vec<Test> = prompts.chain(generated).collect();
+    ensure!(!tests.is_empty(), "nothing to time: -p or -n has to be above 0");
+    let mut depths = args.depth.clone();
+    depths.sort_unstable();
+    depths.dedup();
+    Ok(Tests {
+        depths,
+        tests,
+        repetitions: args.repetitions.into(),
+        ring: args.ring,
+        horizon_eps: args.horizon_eps,
+        turns: Turns(args.turns),
+        text: args.text.as_ref().map_or_else(|| tokens::RANDOM.into(), |path| path.display().to_string()),
+    })
+}
+
+/// The models, their weights in the order of the first of the kernels.
+fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
+    let paths: Vec<_> =
+        if args.models.is_empty() { vec![None] } else { args.models.iter().cloned().map(Some).collect() };
+    paths.into_iter().map(|path| ModelFile::open(path)?.repacked(args.repack, kernels, n_cores())).collect()
+}
+
+/// The ISAs asked for, at least one.
+fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
+    match &args.isa[..] {
+        [] => Ok(vec![kernels_called(None)?]),
+        names => names.iter().map(|name| kernels_called(Some(name))).collect(),
+    }
+}
+
+/// Every combination of model, ISA, cache and batch; an error if one of the sessions could not be, or has nothing to run.
+fn cases<'m>(
+    args: &BenchArgs,
+    tests: &Tests,
+    isas: &[&'static dyn Kernels],
+    files: &[ModelFile],
+    models: &'m [Model<'m>],
+) -> Result<Vec<Case<'m>>> {
+    let mut cases = Vec::new();
+    for (file, model) in files.iter().zip(models) {
+        let first = cases.len();
+        let facts = Rc::new(ModelFacts::new(short_name(file), model));
+        for &kernels in isas {
+            for &kv in &args.kv {
+                for &batch in &args.batch {
+                    cases.push(Case { model, facts: facts.clone(), kernels, kv, batch, tokens: Rc::default() });
+                }
+            }
+        }
+        // What no session could take is not made in the first place.
+        cases[first..].iter().try_for_each(|case: &Case<'_>| case.check(tests))?;
+        let tokens = tokens::tokens(args, file, model.shape().n_vocab, tests.n_ctx())?;
+        cases[first..].iter_mut().for_each(|case| case.tokens = tokens.clone());
+    }
+    Ok(cases)
+}
+
+/// The name of the file without its folder.
+fn short_name(file: &ModelFile) -> String {
+    let name = Path::new(&file.name).file_name();
+    name.map_or_else(|| file.name.clone(), |name| name.to_string_lossy().into_owned())
+}
+
+fn pools(args: &BenchArgs) -> Result<Pools> {
+    let n_threads: Vec<usize> = match &args.threads[..] {
+        [] => vec![n_cores()],
+        threads => threads.iter().map(|&n| n.into()).collect(),
+    };
+    Ok(Pools::new(n_threads.into_iter().map(Workers::new).collect::<Result<_>>()?))
+}

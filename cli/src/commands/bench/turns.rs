@@ -1,0 +1,34 @@
+//! Turns with another program: what is to be compared is measured in the same minute, and never at the same time.
+
+use std::fmt;
+use std::io::{Write, stdin};
+
+use anyhow::Result;
+use nearfield_host::interrupt::{self, Interrupted};
+
+use crate::terminal::StandardOutput;
+
+/// Whether anybody takes turns with us.
+#[derive(Clone, Copy, Debug)]
+pub struct Turns(pub bool);
+
+impl Turns {
+    /// Waits for a line on standard input.
+    pub fn wait(self) -> Result<()> {
+        let mut line = String::new();
+        if self.0 && interrupt::while_waiting(|| stdin().read_line(&mut line))? == 0 {
+            return Err(Interrupted.into());
+        }
+        Ok(())
+    }
+
+    /// Tells on standard output that the turn is over.
+    pub fn done(self, what: impl fmt::Display) -> Result<()> {
+        if self.0 {
+            let mut out = StandardOutput::lock();
+            writeln!(out, "{what}")?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+}

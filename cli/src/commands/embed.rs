@@ -1,0 +1,160 @@
+//! `nearfield embed`: the vectors of texts.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write, stdout};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use nearfield::{Encoder, Model, Pooling};
+use nearfield_host::encode::{check, with_encoder, with_tokenizer};
+use nearfield_host::interrupt;
+use nearfield_host::model_file::ModelFile;
+use nearfield_host::npy;
+use nearfield_host::output_file::OutputFile;
+use nearfield_host::progress::Progress;
+use nearfield_host::text::Notes;
+
+use crate::args::{EncoderArgs, ModelArgs, model_and_words};
+use crate::terminal::StandardOutput;
+use crate::terminal::input;
+
+#[derive(Args, Debug)]
+pub struct EmbedArgs {
+    /// The model, if the first ends in .gguf, and texts [default: lines from standard input]
+    #[arg(value_name = "MODEL.gguf|TEXT")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Texts, one each line
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Instead of a text, the ids of all its tokens, separated by commas, or @FILE with ids separated by commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
+    pub tokens: Vec<String>,
+
+    /// Where to: float32 [n_texts, width] [default: a line each on standard output]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+
+    /// How the rows of a text's tokens become one vector [default: as the model says]
+    #[arg(long, value_name = "HOW", value_parser = pooling_names())]
+    pub pooling: Option<Pooling>,
+
+    /// Leave the vectors as long as they are
+    #[arg(long)]
+    pub no_normalize: bool,
+
+    #[command(flatten)]
+    pub encoder: EncoderArgs,
+}
+
+fn pooling_names() -> impl TypedValueParser<Value = Pooling> {
+    PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(|name| {
+        Pooling::ALL.into_iter().find(|pooling| pooling.name() == name).expect("one of the possible values")
+    })
+}
+
+/// Writes a vector for each text: a line of numbers, or a row of float32.
+pub fn embed(args: &EmbedArgs) -> Result<()> {
+    let (model, words) = model_and_words(&args.model, &args.words)?;
+    let file = ModelFile::open(Some(model))?;
+    check(&file)?;
+    args.output.as_deref().map(OutputFile::check).transpose()?;
+    let documents = documents(args, words, &file)?;
+    let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
+    let (engine, machine) = (args.encoder.machine.engine()?, &args.encoder.machine);
+    with_encoder(file, &engine, machine.repack, args.encoder.config(longest), |model, encoder| {
+        let pooling = pooling(args, model)?;
+        for (i, tokens) in documents.iter().enumerate() {
+            encoder.check(tokens).with_context(|| format!("text {}", i + 1))?;
+        }
+        let mut vectors = Vectors { args, pooling, encoder, documents: &documents };
+        match &args.output {
+            None => vectors.print(),
+            Some(path) => OutputFile::create(path)?.write(|out| {
+                out.write_all(&npy::header(documents.len(), model.shape().n_embd))?;
+                vectors.each(true, |vector| {
+                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    Ok(out.write_all(&bytes)?)
+                })
+            }),
+        }
+    })
+}
+
+/// The tokens of each text.
+fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -> Result<Vec<Vec<u32>>> {
+    if !args.tokens.is_empty() {
+        ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
+        return args.tokens.iter().map(|ids| input::read_ids(ids)).collect();
+    }
+    let mut texts: Vec<Vec<u8>> = words.iter().map(|word| input::bytes_of(word).to_vec()).collect();
+    match &args.file {
+        Some(path) => texts.extend(input::read_lines(path)?),
+        None if texts.is_empty() => texts = input::lines(&input::read_input()?),
+        None => {}
+    }
+    ensure!(!texts.is_empty(), "no text to embed");
+    with_tokenizer(file, |tokenizer| {
+        let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
+        let mut notes = Notes::default();
+        let mut tokens = |text: &Vec<u8>| {
+            progress.advance();
+            interrupt::check()?;
+            notes.encode(tokenizer, text, tokenizer.options())
+        };
+        let documents = texts.iter().map(&mut tokens).collect();
+        drop(progress);
+        notes.tell();
+        documents
+    })
+}
+
+/// What the arguments ask for, else what the model does.
+fn pooling(args: &EmbedArgs, model: &Model<'_>) -> Result<Pooling> {
+    let of_file = || Pooling::of_file(model.gguf(), model.shape().arch.name);
+    args.pooling.or_else(of_file).context(
+        "the model says of no pooling that gives a vector: --pooling names one (nearfield rerank is for scores)",
+    )
+}
+
+/// The vectors in the making.
+struct Vectors<'v, 'm, 'f, 'a> {
+    args: &'v EmbedArgs,
+    pooling: Pooling,
+    encoder: &'v mut Encoder<'m, 'f, 'a>,
+    documents: &'v [Vec<u32>],
+}
+
+impl Vectors<'_, '_, '_, '_> {
+    /// Lines on standard output.
+    fn print(&mut self) -> Result<()> {
+        let mut out = StandardOutput::lock();
+        // On a terminal the lines themselves show how far it is.
+        self.each(!stdout().is_terminal(), |vector| {
+            let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
+            Ok(writeln!(out, "{}", numbers.join(" "))?)
+        })
+    }
+
+    /// Hands each vector to `take`.
+    fn each(&mut self, with_bar: bool, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let n_tokens: usize = self.documents.iter().map(Vec::len).sum();
+        let mut progress = with_bar.then(|| Progress::of_tokens("embedding", n_tokens as u64));
+        let mut done = 0;
+        for tokens in self.documents {
+            interrupt::check()?;
+            take(self.encoder.embed(tokens, self.pooling, !self.args.no_normalize)?)?;
+            done += tokens.len() as u64;
+            if let Some(progress) = &mut progress {
+                progress.reached(done);
+            }
+        }
+        Ok(())
+    }
+}

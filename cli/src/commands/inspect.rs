@@ -1,0 +1,234 @@
+//! `nearfield inspect`: what a model file holds, and what running it takes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use nearfield::gguf::{Array, Value};
+use nearfield::kernels::block::gguf_type_name;
+use nearfield::tokenizer::Vocab;
+use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, SessionConfig};
+use nearfield_host::engine::{N_BATCH, allocate};
+use nearfield_host::model_file::ModelFile;
+use nearfield_host::snapshot_file;
+use nearfield_host::text;
+
+use crate::args::ModelArgs;
+use crate::terminal::Bytes;
+use crate::terminal::StandardOutput;
+use crate::terminal::report::{Summary, parts};
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// The model, or a text that `run --save-kv` stored; without it, the built-in model
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Positions to state the memory for
+    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
+    pub ctx: usize,
+}
+
+/// Prints all of it.
+pub fn inspect(args: &InspectArgs) -> Result<()> {
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    let mut out = StandardOutput::lock();
+    if snapshot_file::is_snapshot(file.first()) {
+        return snapshot_file::inspect(&file.name, file.first(), &mut out);
+    }
+    // Of a broken file, as much as can be read.
+    let (gguf, is_broken) = file.gguf_partly();
+    if !matches!(gguf.version(), 2 | 3) {
+        return file.gguf().map(drop);
+    }
+    writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.n_bytes()))?;
+    if file.n_parts() > 1 {
+        writeln!(out, "  in {} files", file.n_parts())?;
+    }
+    metadata(&gguf, &mut out)?;
+    tensors(&gguf, &mut out)?;
+    if is_broken {
+        return file.gguf().map(drop);
+    }
+    let model = file.model();
+    if let Ok(model) = &model {
+        shape(model, &mut out)?;
+        match model.shape().arch.is_encoder() {
+            false => needs(model, args.ctx, &mut out)?,
+            true => needs_of_encoder(model, args.ctx, &mut out)?,
+        }
+    }
+    if let Err(error) = file.vocab().and_then(|vocab| with_tokenizer(vocab)) {
+        writeln!(out, "\nno text: {error:#}")?;
+    }
+    model.map(drop).inspect_err(|error| {
+        // The reader of a closed pipe is told by the code alone.
+        let _ = writeln!(out, "\ncannot run: {error:#}");
+    })
+}
+
+/// That a text can be made into tokens, as every command that reads one does it.
+fn with_tokenizer(vocab: Vocab<'_>) -> Result<()> {
+    let mut lines = allocate(text::index_bytes(&vocab)?)?;
+    text::tokenizer(vocab, &mut lines).map(drop)
+}
+
+fn metadata(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "\nmetadata, {} entries", gguf.n_entries())?;
+    for (key, value) in gguf.entries() {
+        writeln!(out, "  {:<40} {}", key.escape_debug().to_string(), Shown(value))?;
+    }
+    Ok(())
+}
+
+/// Elements of an array that are shown.
+const N_SHOWN: usize = 6;
+/// Bytes of a string that are shown.
+const N_BYTES_SHOWN: usize = 160;
+
+/// A value in one line, whatever is in it.
+struct Shown<'f>(Value<'f>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::U8(x) => write!(f, "{x}"),
+            Value::I8(x) => write!(f, "{x}"),
+            Value::U16(x) => write!(f, "{x}"),
+            Value::I16(x) => write!(f, "{x}"),
+            Value::U32(x) => write!(f, "{x}"),
+            Value::I32(x) => write!(f, "{x}"),
+            Value::U64(x) => write!(f, "{x}"),
+            Value::I64(x) => write!(f, "{x}"),
+            Value::F32(x) => write!(f, "{x}"),
+            Value::F64(x) => write!(f, "{x}"),
+            Value::Bool(x) => write!(f, "{x}"),
+            Value::String(bytes) => string(bytes, f),
+            Value::Array(array) => elements(array, f),
+        }
+    }
+}
+
+fn string(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let shown = &bytes[..bytes.len().min(N_BYTES_SHOWN)];
+    write!(f, "\"{}\"", String::from_utf8_lossy(shown).escape_debug())?;
+    if shown.len() < bytes.len() { write!(f, "... ({} bytes)", bytes.len()) } else { Ok(()) }
+}
+
+fn elements(array: Array<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{} x {}:", array.len, array.ty.name())?;
+    array.iter().take(N_SHOWN).try_for_each(|value| match value {
+        // Arrays in arrays are only counted.
+        Value::Array(inner) => write!(f, " [{} x {}]", inner.len, inner.ty.name()),
+        value => write!(f, " {}", Shown(value)),
+    })?;
+    if array.len > N_SHOWN as u64 { f.write_str(" ...") } else { Ok(()) }
+}
+
+fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "\ntensors, {}", gguf.n_tensors())?;
+    let mut by_type: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    let (mut n_weights, mut bytes) = (0.0, 0.0);
+    for tensor in gguf.tensors() {
+        let dims = &tensor.dims[..tensor.n_dims];
+        let dims = dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+        let size = tensor.n_bytes().map_or("unknown size".into(), |n| Bytes(n).to_string());
+        let name = tensor.name.escape_debug().to_string();
+        writeln!(out, "  {name:<32} {:<8} {dims:>16} {size:>12}", gguf_type_name(tensor.ty))?;
+        let (n, n_bytes) = by_type.entry(tensor.ty).or_default();
+        *n += 1;
+        *n_bytes = n_bytes.saturating_add(tensor.n_bytes().unwrap_or(0));
+        if let Some(n) = tensor.n_bytes() {
+            n_weights += tensor.dims.iter().map(|&n| n as f64).product::<f64>();
+            bytes += n as f64;
+        }
+    }
+    writeln!(out, "\ntypes")?;
+    for (ty, (n, n_bytes)) in by_type {
+        writeln!(out, "  {:<8} {n:>5} tensors {:>12}", gguf_type_name(ty), Bytes(n_bytes))?;
+    }
+    if n_weights > 0.0 {
+        writeln!(out, "  {n_weights} weights of {:.2} bits", 8.0 * bytes / n_weights)?;
+    }
+    Ok(())
+}
+
+fn shape(model: &Model<'_>, out: &mut impl Write) -> Result<()> {
+    let s = model.shape();
+    writeln!(out, "\nshape\n  {}", Summary(s))?;
+    write!(out, "  trained for {} tokens", s.n_ctx_train)?;
+    if s.max_alibi_bias != 0.0 {
+        write!(out, ", largest ALiBi exponent {}", s.max_alibi_bias)?;
+    }
+    if let Some(length) = s.alibi_train_length {
+        write!(out, ", slopes shrink beyond {length} tokens")?;
+    }
+    if let Some(n) = s.n_positions {
+        write!(out, ", {n} learned positions")?;
+    }
+    writeln!(out)?;
+    if let Some(limit) = s.clamp_kqv {
+        writeln!(out, "  queries, keys and values clamped to {limit}")?;
+    }
+    Ok(())
+}
+
+/// A table of bytes: a row for each part of the plans, a column for each type of keys and values.
+fn memory<const N: usize>(
+    n_ctx: usize,
+    plans: [[(&'static str, usize); N]; KvType::ALL.len()],
+    out: &mut impl Write,
+) -> Result<()> {
+    write!(out, "\n  {:<16}", format!("{n_ctx} tokens, KV"))?;
+    KvType::ALL.iter().try_for_each(|kv| write!(out, " {:>10}", kv.name()))?;
+    for i in 0..N {
+        write!(out, "\n  {:<16}", plans[0][i].0)?;
+        plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(plan[i].1 as u64)))?;
+    }
+    Ok(writeln!(out)?)
+}
+
+fn needs_of_encoder(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    let pooling = match Pooling::of_file(model.gguf(), model.shape().arch.name) {
+        Some(pooling) => format!("a vector for a text (pooling: {})", pooling.name()),
+        None => "a score for a query and a text".into(),
+    };
+    writeln!(out, "  an encoder: {pooling}, {} token types", model.shape().n_token_types)?;
+    writeln!(out, "\nto run it")?;
+    let plan = |ty| -> Result<_> {
+        let kv = KvTypes::both(ty);
+        let plan =
+            EncoderPlan::new(model.shape(), &EncoderConfig { n_ctx, n_batch: N_BATCH, kv, ..EncoderConfig::DEFAULT })?;
+        Ok([
+            ("keys and values", plan.keys),
+            ("layer table", plan.layer_table),
+            ("document", plan.document),
+            ("activations", plan.activations),
+            ("tokenizer index", plan.tokenizer),
+            ("arena", plan.total()),
+        ])
+    };
+    let [a, b, c, d] = KvType::ALL.map(plan);
+    memory(n_ctx, [a?, b?, c?, d?], out)
+}
+
+fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    let n_ctx = model.shape().n_positions.map_or(n_ctx, |n| n.min(n_ctx));
+    writeln!(out, "\nto run it")?;
+    writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
+    let plan = |ty| -> Result<_> {
+        let kv = KvTypes::both(ty);
+        let config = SessionConfig { n_ctx, n_batch: N_BATCH, kv, ..SessionConfig::default() };
+        let plan = MemoryPlan::new(model.shape(), &config)?;
+        let [a, b, c, d, e, f] = parts(&plan);
+        Ok([a, b, c, d, e, f, ("arena", plan.total())])
+    };
+    let [a, b, c, d] = KvType::ALL.map(plan);
+    memory(n_ctx, [a?, b?, c?, d?], out)
+}

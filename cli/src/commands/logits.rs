@@ -1,0 +1,81 @@
+//! `nearfield logits`: the logits after each token, as a NumPy file.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use nearfield::{Arena, MemoryPlan, Session};
+use nearfield_host::engine::{N_BATCH, allocate};
+use nearfield_host::interrupt;
+use nearfield_host::model_file::ModelFile;
+use nearfield_host::npy;
+use nearfield_host::output_file::OutputFile;
+use nearfield_host::progress::Progress;
+
+use crate::args::{ModelArgs, SessionArgs};
+use crate::terminal::input;
+
+#[derive(Args, Debug)]
+pub struct LogitsArgs {
+    /// The model; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Token ids separated by commas, or @FILE with ids separated by commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    pub tokens: String,
+
+    /// Where to: float32 [n_tokens, n_vocab]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: PathBuf,
+
+    /// Tokens that go through a layer together; the logits are the same for any number
+    #[arg(long, value_name = "N", default_value_t = N_BATCH)]
+    pub chunk: usize,
+
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// Writes float32 `[n_tokens, n_vocab]`.
+pub fn logits(args: &LogitsArgs) -> Result<()> {
+    let tokens = input::read_ids(&args.tokens)?;
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    OutputFile::check(&args.output)?;
+    let engine = args.session.machine.engine()?;
+    let file = engine.load(file, args.session.machine.repack)?;
+    let model = file.model()?;
+    let config = args.session.config(tokens.len(), args.chunk);
+    let plan = MemoryPlan::new(model.shape(), &config)?;
+    let mut lines = allocate(plan.session())?;
+    let mut session = Session::new(&model, config, engine.kernels, engine.executor(), &mut Arena::new(&mut lines))?;
+    let output = OutputFile::create(&args.output)?;
+    let written = output.write(|out| {
+        out.write_all(&npy::header(tokens.len(), model.shape().n_vocab))?;
+        write_rows(&mut session, &tokens, args.chunk, out)
+    });
+    written.map_err(|error| file.explain(error))
+}
+
+/// Runs the tokens chunk by chunk and writes a row for each.
+fn write_rows(
+    session: &mut Session<'_, '_, '_>,
+    tokens: &[u32],
+    chunk: usize,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
+    let mut progress = Progress::of_tokens("logits", tokens.len() as u64);
+    let mut bytes = Vec::new();
+    for chunk in tokens.chunks(chunk) {
+        interrupt::check()?;
+        bytes.clear();
+        session.prefill_each(chunk, |row| bytes.extend(row.iter().flat_map(|logit| logit.to_le_bytes())))?;
+        out.write_all(&bytes)?;
+        progress.reached(session.pos() as u64);
+    }
+    Ok(())
+}

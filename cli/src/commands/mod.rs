@@ -1,0 +1,17 @@
+//! The commands, one file or folder each, with their arguments.
+
+pub mod bench;
+pub mod chat;
+pub mod convert;
+pub mod embed;
+pub mod imatrix;
+pub mod inspect;
+pub mod interactive;
+pub mod logits;
+pub mod pack;
+pub mod perplexity;
+pub mod plan;
+pub mod quantize;
+pub mod rerank;
+pub mod run;
+pub mod tokenize;

@@ -1,0 +1,146 @@
+//! What can be asked of `nearfield plan`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use nearfield::{AlibiScale, KvTypes, Ring, SessionConfig};
+
+use super::boards;
+use crate::args::rings;
+use crate::args::slopes;
+use crate::args::{ModelArgs, kv_types, share};
+
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// The model; without it, the built-in one
+    #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
+    pub first: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Positions of a text
+    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
+    pub ctx: usize,
+
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f16", value_parser = kv_types)]
+    pub kv: KvTypes,
+
+    /// Keys that each head keeps, as `run --ring` has it
+    #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]
+    pub ring: Ring,
+
+    /// Find a ring for each head so that keys and values, with their norms, take no more than so many bytes (such as 96K or 1.5M)
+    #[arg(long, value_name = "BYTES", value_parser = bytes, conflicts_with = "ring")]
+    pub kv_budget: Option<u64>,
+
+    /// First tokens of the text whose keys are kept besides those of the ring
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub sinks: usize,
+
+    /// What becomes of the slopes, as `run --alibi-scale` has it
+    #[arg(long, value_name = "SCALE", default_value = "model", value_parser = slopes::parse, allow_negative_numbers = true)]
+    pub alibi_scale: AlibiScale,
+
+    /// A text that may go on without end
+    #[arg(long)]
+    pub endless: bool,
+
+    /// Tokens that go through a layer together [default: 8 for a microcontroller, else 256]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+
+    /// Whether it fits this board
+    #[arg(long, value_name = "NAME", value_parser = board, conflicts_with_all = ["ram", "flash"])]
+    pub board: Option<&'static boards::Board>,
+
+    /// Whether it fits so much memory
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub ram: Option<u64>,
+
+    /// Whether the model and a firmware fit so much flash
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub flash: Option<u64>,
+
+    /// Bound what rings cut off of any text, by the norms of the weights, and choose them by that: for the budget, or for --loss
+    #[arg(long, conflicts_with = "ring")]
+    pub certify: bool,
+
+    /// Measure what rings cut off of this text, and choose them by that: for the budget, or for --loss
+    #[arg(long, value_name = "FILE", conflicts_with = "ring")]
+    pub calibrate: Option<PathBuf>,
+
+    /// Share of the sum that rings may cut off where no budget says how long they are
+    #[arg(long, value_name = "E", default_value = "2^-10", value_parser = loss)]
+    pub loss: f32,
+
+    /// Share of a text's queries that may lose more than what is told
+    #[arg(long, value_name = "E", default_value = "1e-3", value_parser = outliers, requires = "calibrate")]
+    pub outliers: f32,
+
+    /// Use no more than so many tokens of the text
+    #[arg(long, value_name = "N", requires = "calibrate")]
+    pub max_tokens: Option<usize>,
+
+    /// Threads for --calibrate [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Write an object of JSON; its `ring` is what `--ring @FILE` reads
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number of bytes, which may have a unit: K, M and G are powers of 1024, kB, MB and GB of 1000.
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    const WHAT: &str = "a number of bytes such as 98304, 96K or 1.5M";
+    let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit {
+        "" | "B" => 1u64,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "kB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(WHAT),
+    };
+    if let Ok(n) = number.parse::<u64>() {
+        return n.checked_mul(factor).ok_or(WHAT);
+    }
+    let product = number.parse::<f64>().map_err(|_| WHAT)? * factor as f64;
+    if product < u64::MAX as f64 && factor > 1 { Ok(product as u64) } else { Err(WHAT) }
+}
+
+fn board(name: &str) -> Result<&'static boards::Board, String> {
+    boards::find(name).ok_or_else(|| {
+        let names: Vec<&str> = boards::BOARDS.iter().map(|board| board.name).collect();
+        format!("none of {}", names.join(", "))
+    })
+}
+
+fn loss(text: &str) -> Result<f32, &'static str> {
+    share(text).ok().filter(|&x| x > 0.0 && x < 1.0).ok_or("a share between 0 and 1 such as 2^-10")
+}
+
+fn outliers(text: &str) -> Result<f32, &'static str> {
+    share(text).ok().filter(|&x| (0.0..1.0).contains(&x)).ok_or("a share from 0 to 1 such as 1e-3")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_with_and_without_units() {
+        let cases = [("0", 0), ("98304", 98304), ("96K", 98304), ("1.5M", 3 << 19), ("2GiB", 2 << 30), ("1kB", 1000)];
+        for (text, want) in cases {
+            assert_eq!(bytes(text), Ok(want), "{text}");
+        }
+        for text in ["", "K", "-1", "1.5", "1e3", "96k", "96 K", "20000000000G", "1.2.3M", "x"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Machines by name, and what a model finds there.
+
+/// A machine that models are to fit.
+#[derive(Debug, PartialEq)]
+pub struct Board {
+    /// What it is called here: where there is a firmware, as its folder.
+    pub name: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// Bytes of the memory that the arena lies in.
+    pub ram: u64,
+    /// Of these, what is not for the arena.
+    pub own_ram: u64,
+    /// Where the model lies.
+    pub model: Place,
+}
+
+/// Where a model lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place {
+    /// In flash, read in place, with the firmware and the tokenizer's index.
+    Flash {
+        /// Bytes of it.
+        bytes: u64,
+        /// Of these, the firmware's own: code and constants, the tokenizer's index left out.
+        own: u64,
+    },
+    /// In memory of its own, with nothing else.
+    Apart {
+        /// Bytes of it.
+        bytes: u64,
+    },
+    /// In the same memory as the arena: a file that is mapped, or part of an image that is loaded.
+    Ram,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Variables besides the arena: 193,176 bytes of the Pico 2 less 190,592, the most of the three boards with a serial port
+/// (boards/README.md, "Memory").
+const FIRMWARE_VARIABLES: u64 = 193_176 - 190_592;
+/// As those boards' linker scripts have it; 12,752 bytes is the most that was ever used (ibidem).
+const STACK: u64 = 16 * KIB;
+/// Of a board that has one memory for variables and stack.
+pub const FIRMWARE_RAM: u64 = FIRMWARE_VARIABLES + STACK;
+/// The largest firmware of the three (ibidem): 328,052 bytes of code and 52,844 of constants, in which the index of the pocket model's
+/// tokenizer has its part. Kernels for the weight types of further features (K types, ...) come on top.
+pub const FIRMWARE_FLASH: u64 = 328_052 + 52_844 - POCKET_INDEX;
+/// `nearfield inspect models/pocket.gguf`
+const POCKET_INDEX: u64 = 13_312;
+/// What the system and other programs are left: an assumption. Raspberry Pi OS Lite without a desktop takes about so much.
+const SYSTEM: u64 = 128 * MIB;
+
+const fn in_flash(bytes: u64) -> Place {
+    Place::Flash { bytes, own: FIRMWARE_FLASH }
+}
+
+/// A microcontroller that has no memory but one piece.
+const fn controller(name: &'static str, what: &'static str, ram: u64, flash: u64) -> Board {
+    Board { name, what, ram, own_ram: FIRMWARE_RAM, model: in_flash(flash) }
+}
+
+/// A computer that runs the command.
+const fn computer(name: &'static str, what: &'static str, ram: u64) -> Board {
+    Board { name, what, ram, own_ram: SYSTEM, model: Place::Ram }
+}
+
+/// An emulated board of Arm's: code, stack and model have their own places.
+const fn mps(name: &'static str, what: &'static str, model: u64) -> Board {
+    Board { name, what, ram: 4 * MIB, own_ram: FIRMWARE_VARIABLES, model: Place::Apart { bytes: model } }
+}
+
+/// All that are known. Those with a folder in `boards/` have the figures of its linker script.
+pub static BOARDS: &[Board] = &[
+    // STM32F411xC/xE datasheet, DS10314: 128 Kbytes of SRAM, 512 Kbytes of flash.
+    controller("stm32f411", "STM32F411 (Black Pill), Cortex-M4F", 128 * KIB, 512 * KIB),
+    controller("nrf52840-dk", "nRF52840, Cortex-M4F", 256 * KIB, MIB),
+    // RP2040 datasheet, 2.6.2: 264 KiB of SRAM; Raspberry Pi Pico datasheet: 2 MiB of flash.
+    controller(
+        "pico",
+        "RP2040, Cortex-M0+ (no firmware: the core lacks the atomics that sessions use)",
+        264 * KIB,
+        2 * MIB,
+    ),
+    // STM32F745xx/746xx datasheet, DS10916: 320 Kbytes of SRAM, of which 64 are the DTCM right before the others; 1 Mbyte of flash.
+    controller("stm32f746", "STM32F746, Cortex-M7", 320 * KIB, MIB),
+    controller("pico2", "RP2350, Cortex-M33", 512 * KIB, 4 * MIB),
+    // The stack lies in another memory, the DTCM.
+    Board { own_ram: FIRMWARE_VARIABLES, ..controller("nucleo-h743zi", "STM32H743, Cortex-M7", 512 * KIB, 2 * MIB) },
+    mps("mps2-an386", "Cortex-M4F, emulated", 16 * MIB),
+    mps("mps2-an500", "Cortex-M7, emulated", 16 * MIB),
+    mps("mps2-an505", "Cortex-M33, emulated", 16 * MIB),
+    mps("mps3-an547", "Cortex-M55, emulated", 256 * MIB),
+    // Below the video core's memory; the image begins at 512 KiB, and each core has 256 KiB of stack (boards/raspi3/memory.x).
+    // 621,432 bytes of code, 70,440 of constants (boards/README.md, "Memory").
+    Board {
+        name: "raspi3",
+        what: "Raspberry Pi 3 without an operating system",
+        ram: 0x3b40_0000,
+        own_ram: 512 * KIB + 4 * 256 * KIB + 621_432 + 70_440,
+        model: Place::Ram,
+    },
+    // What every PC has from 1 to 15 MiB (boards/pc/memory.x). 1,537,478 bytes of code, 92,264 of constants.
+    Board {
+        name: "pc",
+        what: "a PC without an operating system",
+        ram: 14 * MIB,
+        own_ram: 1_537_478 + 92_264,
+        model: Place::Ram,
+    },
+    // Raspberry Pi's product briefs.
+    computer("pi-zero", "Raspberry Pi Zero, Zero W and Zero 2 W, Linux", 512 * MIB),
+    computer("pi3", "Raspberry Pi 3, Linux", GIB),
+    computer("pi4-2g", "Raspberry Pi 4 with 2 GiB, Linux", 2 * GIB),
+    computer("pi4-4g", "Raspberry Pi 4 with 4 GiB, Linux", 4 * GIB),
+    computer("pi4-8g", "Raspberry Pi 4 with 8 GiB, Linux", 8 * GIB),
+    computer("pi5-4g", "Raspberry Pi 5 with 4 GiB, Linux", 4 * GIB),
+    computer("pi5-8g", "Raspberry Pi 5 with 8 GiB, Linux", 8 * GIB),
+    computer("pi5-16g", "Raspberry Pi 5 with 16 GiB, Linux", 16 * GIB),
+];
+
+/// The board of this name.
+pub fn find(name: &str) -> Option<&'static Board> {
+    BOARDS.iter().find(|board| board.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of a region in a linker script; 0 if it has none.
+    fn length(script: &str, region: &str) -> u64 {
+        let is_region = |line: &&str| line.split(':').next().is_some_and(|name| name.trim() == region);
+        let Some(line) = script.lines().find(is_region) else { return 0 };
+        let length = line.split("LENGTH =").nth(1).unwrap();
+        let bytes = |term: &str| {
+            let (number, factor) = match term.trim() {
+                term if term.ends_with('K') => (term.trim_end_matches('K'), KIB),
+                term => (term.trim_end_matches('M'), MIB),
+            };
+            number.parse::<u64>().unwrap() * factor
+        };
+        let mut terms = length.split('-').map(bytes);
+        let first = terms.next().unwrap();
+        terms.fold(first, |sum, term| sum - term)
+    }
+
+    #[test]
+    fn boards_are_as_large_as_their_linker_scripts_say() {
+        let scripts = [
+            ("nrf52840-dk", include_str!("../../../../boards/nrf52840-dk/memory.x")),
+            ("pico2", include_str!("../../../../boards/pico2/memory.x")),
+            ("nucleo-h743zi", include_str!("../../../../boards/nucleo-h743zi/memory.x")),
+            ("mps2-an386", include_str!("../../../../boards/mps2-an386/memory.x")),
+            ("mps2-an500", include_str!("../../../../boards/mps2-an500/memory.x")),
+            ("mps2-an505", include_str!("../../../../boards/mps2-an505/memory.x")),
+            ("mps3-an547", include_str!("../../../../boards/mps3-an547/memory.x")),
+        ];
+        for (name, script) in scripts {
+            let board = find(name).unwrap();
+            let (ram, stack) = (length(script, "RAM"), length(script, "STACK"));
+            match board.own_ram {
+                // A stack in the same memory, as large as is said.
+                FIRMWARE_RAM => assert_eq!((board.ram, STACK), (ram + stack, stack), "{name}"),
+                _ => assert_eq!(board.ram, ram, "{name}"),
+            }
+            match board.model {
+                Place::Flash { bytes, .. } => assert_eq!(bytes, length(script, "FLASH"), "{name}"),
+                Place::Apart { bytes } => assert_eq!(bytes, length(script, "MODEL"), "{name}"),
+                Place::Ram => panic!("{name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_and_different() {
+        for (i, board) in BOARDS.iter().enumerate() {
+            assert_eq!(BOARDS.iter().position(|other| other.name == board.name), Some(i));
+            assert!(board.own_ram < board.ram, "{}", board.name);
+        }
+        assert_eq!(find("vax"), None);
+    }
+}

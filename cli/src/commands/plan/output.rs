@@ -1,0 +1,303 @@
+//! The plan as text and as JSON.
+
+use std::io::Write;
+
+use anyhow::Result;
+use nearfield::{AlibiScale, HeadPlan, SessionConfig};
+use serde_json::{Map, Value, json};
+
+use super::advice::{Advice, Ram, smaller_weights};
+use super::calibrate::Calibration;
+use super::target::Need;
+use super::{By, Choice, Sheet, slope};
+use crate::args::rings;
+use crate::args::slopes;
+use crate::terminal::Bytes;
+use crate::terminal::StandardOutput;
+use crate::terminal::report::{Summary, parts};
+
+/// Prints all of it.
+pub fn print(sheet: &Sheet<'_>) -> Result<()> {
+    let facts = Facts::new(sheet)?;
+    let mut out = StandardOutput::lock();
+    match sheet.args.json {
+        true => writeln!(out, "{:#}", json(&facts))?,
+        false => text(&facts, &mut out)?,
+    }
+    Ok(())
+}
+
+/// The sheet, and what follows from it.
+struct Facts<'s> {
+    sheet: &'s Sheet<'s>,
+    /// The rings that count.
+    choice: &'s Choice,
+    needs: Vec<Need>,
+    advice: Vec<Advice>,
+}
+
+impl<'s> Facts<'s> {
+    fn new(sheet: &'s Sheet<'s>) -> Result<Self> {
+        let choice = sheet.choices.last().expect("there is at least one");
+        let file = sheet.file.n_bytes();
+        let needs = sheet.target.map_or_else(Vec::new, |target| target.needs(&choice.plan, file));
+        let mut advice = Vec::new();
+        for need in needs.iter().filter(|need| !need.is_met()) {
+            if let (Some(target), "RAM") = (&sheet.target, need.memory) {
+                let ram = Ram { shape: sheet.model.shape(), target, config: choice.config, file };
+                advice.extend(ram.advice()?);
+            }
+            if need.parts.iter().any(|&(part, _)| part == "model") {
+                advice.extend(smaller_weights(sheet.model.gguf(), file, need));
+            }
+        }
+        Ok(Self { sheet, choice, needs, advice })
+    }
+
+    fn fits(&self) -> bool {
+        self.needs.iter().all(Need::is_met)
+    }
+}
+
+fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
+    let Facts { sheet, choice, .. } = facts;
+    let SessionConfig { n_ctx, n_batch, kv, n_sinks, endless, alibi_scale, .. } = choice.config;
+    writeln!(out, "{}: {}", sheet.file.name, Summary(sheet.model.shape()))?;
+    let endless = if endless { " of an endless text" } else { "" };
+    let sinks = if n_sinks > 0 { format!(", {n_sinks} sinks") } else { String::new() };
+    let scale = match alibi_scale {
+        AlibiScale::Model => String::new(),
+        scale => format!(", slopes scaled by {}", slopes::word(scale)),
+    };
+    writeln!(out, "{n_ctx} tokens{endless}, keys and values in {kv}{sinks}{scale}, {n_batch} tokens at a time")?;
+    memory(choice, out)?;
+    for choice in &sheet.choices {
+        if choice.forgets() || choice.by != By::Hand {
+            heads(sheet, choice, out)?;
+        }
+    }
+    if !facts.needs.is_empty() {
+        fit(facts, out)?;
+    }
+    Ok(())
+}
+
+fn memory(choice: &Choice, out: &mut impl Write) -> Result<()> {
+    let total = choice.plan.total();
+    writeln!(out, "\n{:<18} {:>12}", "memory", "bytes")?;
+    for (part, bytes) in parts(&choice.plan) {
+        writeln!(out, "  {part:<16} {bytes:>12} {:>6.1} %", 100.0 * bytes as f64 / total as f64)?;
+    }
+    Ok(writeln!(out, "  {:<16} {total:>12}          {}", "in all", Bytes(total as u64))?)
+}
+
+/// A table of the heads, under what their rings were chosen by.
+fn heads(sheet: &Sheet<'_>, choice: &Choice, out: &mut impl Write) -> Result<()> {
+    let shape = sheet.model.shape();
+    let title = match (choice.by, &sheet.calibration) {
+        (By::Weights, _) => "rings by a bound for any text, from the norms of the weights".into(),
+        (By::Text, Some(found)) => format!("rings by a measurement on {}: no bound for other texts", found.file),
+        (By::Bias, _) => "rings by the bias, as if no key that is cut off fitted better than the query's own".into(),
+        (By::Hand, _) | (By::Text, None) => "rings".to_owned(),
+    };
+    writeln!(out, "\n{title}")?;
+    let measured = sheet.calibration.is_some();
+    write!(out, "  head      slope      keys       bytes  bias alone")?;
+    if sheet.spread.is_some() {
+        write!(out, "    any text   (spread)")?;
+    }
+    if measured {
+        write!(out, "  text: mean        most    held out")?;
+    }
+    writeln!(out)?;
+    for (i, head) in choice.heads.iter().enumerate() {
+        let bytes = choice.bytes_of(i);
+        write!(
+            out,
+            "  {i:>4} {:>10} {:>9} {bytes:>11} {:>11}",
+            short(slope(shape, &choice.config, i)),
+            head.n_seen,
+            share(head.bias_cut)
+        )?;
+        if let Some(spread) = &sheet.spread {
+            write!(out, " {:>11} {:>10}", share(head.bias_cut + spread[i] as f32), format!("({:.1})", spread[i]))?;
+        }
+        if let Some(found) = &sheet.calibration {
+            let (cut, held_out) = found.cut(i, n_blocks(head));
+            let held_out = held_out.map_or("-".into(), |cut| share(cut.most.ln() as f32));
+            write!(out, " {:>11} {:>11} {held_out:>11}", share(cut.mean.ln() as f32), share(cut.most.ln() as f32))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "  keys and values with their norms: {} bytes", choice.cache_bytes())?;
+    if choice.by != By::Hand {
+        writeln!(out, "  --ring {}", rings::word(&choice.config.ring))?;
+    }
+    if let (By::Text, Some(found)) = (choice.by, &sheet.calibration) {
+        let (n, outliers) = (found.n_pieces, sheet.args.outliers);
+        write!(out, "  chosen by {n} of {} pieces of the context's length", n + found.n_held_out)?;
+        writeln!(
+            out,
+            ", all queries but {outliers:e} of them; the others check: `nearfield perplexity` tells what it costs"
+        )?;
+    }
+    Ok(())
+}
+
+fn fit(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
+    let name = match facts.sheet.target.and_then(|target| target.board) {
+        Some(board) => format!("{} ({})", board.name, board.what),
+        None => "what there is".into(),
+    };
+    writeln!(out, "\n{name}")?;
+    for need in &facts.needs {
+        let parts: Vec<String> = need.parts.iter().map(|(part, bytes)| format!("{part} {bytes}")).collect();
+        let (bytes, have) = (need.bytes(), need.have);
+        let difference = if need.is_met() { "left" } else { "missing" };
+        writeln!(
+            out,
+            "  {:<6} {bytes} of {have}: {}; {} {difference}",
+            need.memory,
+            parts.join(", "),
+            bytes.abs_diff(have)
+        )?;
+    }
+    writeln!(out, "{}", if facts.fits() { "it fits" } else { "it does not fit" })?;
+    if facts.fits() {
+        return Ok(());
+    }
+    match &facts.advice[..] {
+        [] => writeln!(out, "nothing that was tried would make it fit")?,
+        _ => writeln!(out, "\nwhat would make it fit, each planned by itself")?,
+    }
+    for advice in &facts.advice {
+        let cut = advice.bias_cut.map_or(String::new(), |cut| format!(", cuts off {} by the bias", share(cut)));
+        writeln!(out, "  {:<44} {} {}{cut}", advice.what, advice.memory, advice.need)?;
+    }
+    Ok(())
+}
+
+/// A share of the sum, from its logarithm.
+fn share(ln: f32) -> String {
+    match ln {
+        f32::NEG_INFINITY => "nothing".into(),
+        ln if ln >= 0.0 => "no bound".into(),
+        ln => format!("{:.1e}", f64::from(ln).exp()),
+    }
+}
+
+/// A slope in a few characters.
+fn short(slope: f32) -> String {
+    let exponent = -slope.log2();
+    if slope > 0.0 && exponent.fract() == 0.0 { format!("2^-{exponent}") } else { format!("{slope:.6}") }
+}
+
+/// Blocks of the ring.
+fn n_blocks(head: &HeadPlan) -> usize {
+    head.n_seen.div_ceil(nearfield::kernels::KV_BLOCK)
+}
+
+fn json(facts: &Facts<'_>) -> Value {
+    let Facts { sheet, choice, .. } = facts;
+    let config = &choice.config;
+    let mut object = Map::new();
+    let mut set = |name: &str, value: Value| object.insert(name.into(), value);
+    set("model", json!(sheet.file.name));
+    set("model_bytes", json!(sheet.file.n_bytes()));
+    set("n_ctx", json!(config.n_ctx));
+    set("n_batch", json!(config.n_batch));
+    set("kv", json!(config.kv.to_string()));
+    set("n_sinks", json!(config.n_sinks));
+    set("endless", json!(config.endless));
+    set("alibi_scale", json!(slopes::word(config.alibi_scale)));
+    set("ring", json!(rings::word(&config.ring)));
+    let plan = &choice.plan;
+    set(
+        "memory",
+        json!({
+            "kv_cache": plan.kv_cache,
+            "key_norms": plan.key_norms,
+            "layer_table": plan.layer_table,
+            "activations": plan.activations,
+            "logits": plan.logits,
+            "tokenizer": plan.tokenizer,
+            "total": plan.total(),
+        }),
+    );
+    set("rings", sheet.choices.iter().map(|choice| rings_json(sheet, choice)).collect());
+    if let Some(found) = &sheet.calibration {
+        set("calibration", calibration_json(sheet, found));
+    }
+    if !facts.needs.is_empty() {
+        set("fit", fit_json(facts));
+    }
+    Value::Object(object)
+}
+
+fn rings_json(sheet: &Sheet<'_>, choice: &Choice) -> Value {
+    let shape = sheet.model.shape();
+    let by = match choice.by {
+        By::Hand => "hand",
+        By::Bias => "bias",
+        By::Weights => "weights",
+        By::Text => "text",
+    };
+    let head = |(i, head): (usize, &HeadPlan)| {
+        let mut object = json!({
+            "head": i,
+            "slope": slope(shape, &choice.config, i),
+            "n_seen": head.n_seen,
+            "n_rows": head.n_rows,
+            "bytes": choice.bytes_of(i),
+            "bias_cut": bound(head.bias_cut),
+        });
+        if let Some(spread) = &sheet.spread {
+            object["any_text_cut"] = bound(head.bias_cut + spread[i] as f32);
+            object["any_text_spread"] = json!(spread[i]);
+        }
+        if let Some(found) = &sheet.calibration {
+            let (cut, held_out) = found.cut(i, n_blocks(head));
+            object["text_cut_mean"] = json!(cut.mean);
+            object["text_cut_most"] = json!(cut.most);
+            object["held_out_cut_mean"] = json!(held_out.map(|cut| cut.mean));
+            object["held_out_cut_most"] = json!(held_out.map(|cut| cut.most));
+        }
+        object
+    };
+    json!({
+        "by": by,
+        "ring": rings::word(&choice.config.ring),
+        "cache_bytes": choice.cache_bytes(),
+        "heads": choice.heads.iter().enumerate().map(head).collect::<Vec<_>>(),
+    })
+}
+
+/// A share, 0 where nothing is cut off, null where there is no bound below the whole.
+fn bound(ln: f32) -> Value {
+    if ln < 0.0 { json!(f64::from(ln).exp()) } else { Value::Null }
+}
+
+fn calibration_json(sheet: &Sheet<'_>, found: &Calibration) -> Value {
+    json!({
+        "text": found.file,
+        "n_tokens": found.n_tokens,
+        "n_pieces": found.n_pieces,
+        "n_held_out": found.n_held_out,
+        "loss": sheet.args.loss,
+        "outliers": sheet.args.outliers,
+    })
+}
+
+fn fit_json(facts: &Facts<'_>) -> Value {
+    let need = |need: &Need| {
+        let parts: Map<String, Value> = need.parts.iter().map(|&(part, bytes)| (part.into(), json!(bytes))).collect();
+        json!({ "memory": need.memory, "have": need.have, "need": need.bytes(), "parts": parts, "fits": need.is_met() })
+    };
+    let advice = |advice: &Advice| json!({ "what": advice.what, "memory": advice.memory, "need": advice.need, "bias_cut": advice.bias_cut.map(bound) });
+    json!({
+        "board": facts.sheet.target.and_then(|target| target.board).map(|board| board.name),
+        "fits": facts.fits(),
+        "needs": facts.needs.iter().map(need).collect::<Vec<_>>(),
+        "advice": facts.advice.iter().map(advice).collect::<Vec<_>>(),
+    })
+}

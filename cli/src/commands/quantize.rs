@@ -1,0 +1,63 @@
+//! `nearfield quantize`: a model file with its weights in another type.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use nearfield_host::quantize::{self, Quantization, Target};
+
+use crate::terminal::{Bytes, note};
+
+#[derive(Args, Debug)]
+pub struct QuantizeArgs {
+    /// The model, best in F16 or F32: what was quantized before only loses more
+    #[arg(value_name = "IN.gguf")]
+    pub input: PathBuf,
+
+    /// Where to
+    #[arg(value_name = "OUT.gguf")]
+    pub output: PathBuf,
+
+    /// F32 F16 BF16 Q8_0 Q6_K Q5_1 Q5_K_M Q5_K_S Q5_0 Q4_1 Q4_K_M Q4_K_S IQ4_NL Q4_0 IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K Q2_K_S, as
+    /// llama.cpp has them: the matrices that matter most get more bits
+    #[arg(value_name = "TYPE")]
+    pub ty: Target,
+
+    /// An importance matrix: errors count more in the columns that it found to matter more (`nearfield imatrix`, or llama.cpp's)
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+
+    /// All matrices in TYPE
+    #[arg(long)]
+    pub pure: bool,
+
+    /// Threads; the file is the same for any number [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Replace OUT.gguf, should it be there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Quantizes, and says what was read and written, and how fast.
+pub fn quantize(args: &QuantizeArgs) -> Result<()> {
+    let begun = Instant::now();
+    let done = quantize::quantize(&Quantization {
+        input: args.input.clone(),
+        output: args.output.clone(),
+        ty: args.ty,
+        imatrix: args.imatrix.clone(),
+        pure: args.pure,
+        n_threads: args.threads.map(usize::from),
+        force: args.force,
+    })?;
+    let bits = |n_bytes: u64| 8.0 * n_bytes as f64 / done.n_weights.max(1) as f64;
+    let (before, after, time) = (done.n_bytes_read, done.n_bytes_written, begun.elapsed());
+    let rate = Bytes((before as f64 / time.as_secs_f64().max(1e-9)) as u64);
+    note(format_args!("read     {}: {}, {:.2} bits a weight", done.input, Bytes(before), bits(before)));
+    note(format_args!("written  {}: {}, {:.2}", args.output.display(), Bytes(after), bits(after)));
+    note(format_args!("time     {time:.2?}, {rate}/s"));
+    Ok(())
+}

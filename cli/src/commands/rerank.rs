@@ -1,0 +1,199 @@
+//! `nearfield rerank`: how well texts answer a query.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
+use nearfield::{EncodeError, Encoder};
+use nearfield_host::encode::{check, with_encoder, with_tokenizer};
+use nearfield_host::interrupt;
+use nearfield_host::model_file::ModelFile;
+use nearfield_host::npy;
+use nearfield_host::output_file::OutputFile;
+use nearfield_host::progress::Progress;
+use nearfield_host::text::Notes;
+
+use crate::args::{EncoderArgs, ModelArgs, model_and_words};
+use crate::terminal::StandardOutput;
+use crate::terminal::input;
+
+#[derive(Args, Debug)]
+pub struct RerankArgs {
+    /// The model, if the first ends in .gguf, the query, and texts [default: lines from standard input]
+    #[arg(value_name = "MODEL.gguf|QUERY|TEXT")]
+    pub words: Vec<OsString>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Texts, one each line
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Instead of the query and a text, the ids of all tokens of the pair, separated by commas, or @FILE with ids separated by
+    /// commas or white space
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
+    pub tokens: Vec<String>,
+
+    /// Where to: float32 [n_texts, 1], in the order of the texts [default: lines of score, number and text on standard output]
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+
+    /// Print probabilities, 1 / (1 + exp(-score)), in place of the model's raw scores, which have no bounds
+    #[arg(long)]
+    pub sigmoid: bool,
+
+    #[command(flatten)]
+    pub encoder: EncoderArgs,
+}
+
+/// Writes a score for each text, a raw logit unless probabilities are asked for: a line with the text, the best first, or a row of float32.
+pub fn rerank(args: &RerankArgs) -> Result<()> {
+    let (model, words) = model_and_words(&args.model, &args.words)?;
+    let file = ModelFile::open(Some(model))?;
+    check(&file)?;
+    args.output.as_deref().map(OutputFile::check).transpose()?;
+    let (texts, pairs) = pairs(args, words, &file)?;
+    let longest = pairs.iter().map(|pair| pair.tokens.len()).max().unwrap_or_default();
+    let name = file.name.clone();
+    let (engine, machine) = (args.encoder.machine.engine()?, &args.encoder.machine);
+    with_encoder(file, &engine, machine.repack, args.encoder.config(longest), |_, encoder| {
+        if !encoder.has_score() {
+            return Err(EncodeError::NoScore).context(name);
+        }
+        for (i, pair) in pairs.iter().enumerate() {
+            encoder.check(&pair.tokens).with_context(|| format!("text {}", i + 1))?;
+        }
+        match &args.output {
+            None => print(&texts, &args.shown(scores(encoder, &pairs)?)),
+            Some(path) => OutputFile::create(path)?.write(|out| {
+                out.write_all(&npy::header(pairs.len(), 1))?;
+                let bytes: Vec<u8> =
+                    args.shown(scores(encoder, &pairs)?).iter().flat_map(|score| score.to_le_bytes()).collect();
+                Ok(out.write_all(&bytes)?)
+            }),
+        }
+    })
+}
+
+impl RerankArgs {
+    /// Scores as they were asked for. Both put texts into the same order.
+    fn shown(&self, mut scores: Vec<f32>) -> Vec<f32> {
+        if self.sigmoid {
+            scores.iter_mut().for_each(|score| *score = (1.0 / (1.0 + (-f64::from(*score)).exp())) as f32);
+        }
+        scores
+    }
+}
+
+/// A query and a text.
+struct Pair {
+    tokens: Vec<u32>,
+    /// The first token of the second type.
+    second: usize,
+}
+
+/// The texts as they are shown, and each with the query.
+fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec<String>, Vec<Pair>)> {
+    if !args.tokens.is_empty() {
+        ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
+        let pair = |ids: &String| -> Result<Pair> {
+            let tokens = input::read_ids(ids)?;
+            Ok(Pair { second: tokens.len(), tokens })
+        };
+        return Ok((args.tokens.clone(), args.tokens.iter().map(pair).collect::<Result<_>>()?));
+    }
+    let (query, words) = words.split_first().context("no query: it comes after the model, before the texts")?;
+    let mut texts: Vec<Vec<u8>> = words.iter().map(|word| input::bytes_of(word).to_vec()).collect();
+    match &args.file {
+        Some(path) => texts.extend(input::read_lines(path)?),
+        None if texts.is_empty() => texts = input::lines(&input::read_input()?),
+        None => {}
+    }
+    ensure!(!texts.is_empty(), "no text to compare with the query");
+    let form = Form::of(file)?;
+    let pairs = with_tokenizer(file, |tokenizer| {
+        let mut notes = Notes::default();
+        let query = form.beginning(tokenizer, input::bytes_of(query), &mut notes)?;
+        let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
+        let mut pair = |text: &Vec<u8>| {
+            progress.advance();
+            interrupt::check()?;
+            form.pair(tokenizer, &query, text, &mut notes)
+        };
+        let pairs = texts.iter().map(&mut pair).collect::<Result<_>>();
+        drop(progress);
+        notes.tell();
+        pairs
+    })?;
+    let shown = |text: &Vec<u8>| String::from_utf8_lossy(text).replace(['\n', '\r', '\t'], " ");
+    Ok((texts.iter().map(shown).collect(), pairs))
+}
+
+/// How a query and a text become one row of tokens.
+///
+/// BERT: `[CLS] query [SEP] text [SEP]`, the text and what follows it of the second type. RoBERTa:
+/// `<s> query </s> </s> text </s>`, all of one type. Source: the tokenizers of Hugging Face.
+struct Form {
+    begin: Option<u32>,
+    end: u32,
+    /// Of BERT's form, with two types of tokens.
+    typed: bool,
+    /// Whether the end of the query stands twice.
+    twice: bool,
+}
+
+impl Form {
+    fn of(file: &ModelFile) -> Result<Self> {
+        let vocab = file.vocab()?;
+        let is_bert = vocab.kind == Kind::WORDPIECE;
+        let no_end = || format!("{}: no token ends a text, so no pair can be made", file.name);
+        Ok(Self {
+            begin: vocab.bos,
+            end: vocab.end().with_context(no_end)?,
+            typed: is_bert && file.model()?.shape().n_token_types > 1,
+            twice: !is_bert,
+        })
+    }
+
+    /// The tokens up to the text.
+    fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8], notes: &mut Notes) -> Result<Vec<u32>> {
+        let query = notes.encode(tokenizer, query, EncodeOptions::default())?;
+        let ends = std::iter::repeat_n(self.end, if self.twice { 2 } else { 1 });
+        Ok(self.begin.into_iter().chain(query).chain(ends).collect())
+    }
+
+    fn pair(&self, tokenizer: &Tokenizer<'_, '_>, beginning: &[u32], text: &[u8], notes: &mut Notes) -> Result<Pair> {
+        let text = notes.encode(tokenizer, text, EncodeOptions::default())?;
+        let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
+        Ok(Pair { second: if self.typed { beginning.len() } else { tokens.len() }, tokens })
+    }
+}
+
+/// The score of each pair.
+fn scores(encoder: &mut Encoder<'_, '_, '_>, pairs: &[Pair]) -> Result<Vec<f32>> {
+    let mut progress = Progress::of_tokens("reranking", pairs.iter().map(|pair| pair.tokens.len() as u64).sum());
+    let mut done = 0;
+    let mut score = |pair: &Pair| {
+        interrupt::check()?;
+        let score = encoder.score(&pair.tokens, pair.second)?;
+        done += pair.tokens.len() as u64;
+        progress.reached(done);
+        Ok(score)
+    };
+    pairs.iter().map(&mut score).collect()
+}
+
+/// Score, number and text, the best first; equal ones in their order.
+fn print(texts: &[String], scores: &[f32]) -> Result<()> {
+    let mut lines: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
+    lines.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let mut out = StandardOutput::lock();
+    for (i, score) in lines {
+        writeln!(out, "{score}\t{}\t{}", i + 1, texts[i])?;
+    }
+    Ok(())
+}

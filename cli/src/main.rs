@@ -1,0 +1,92 @@
+//! The `nearfield` command.
+//!
+//! `cli` says what can be asked; each command has the file of its name in `commands`; `args` has the arguments that they share,
+//! `terminal` what they read and write.
+
+mod args;
+mod chart;
+mod cli;
+mod commands;
+mod prompt;
+mod story;
+mod terminal;
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser};
+use nearfield_host::interrupt::{self, Interrupted};
+
+use cli::{Cli, Command};
+use commands::{
+    bench, convert, embed, imatrix, inspect, interactive, logits, pack, perplexity, plan, quantize, rerank, run,
+    tokenize,
+};
+use terminal::{StandardOutput, note};
+
+/// Wrong arguments, as other commands have it.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match answer(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(interrupt::exit_code()),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(format_args!("nearfield: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer(command: Option<Command>) -> Result<()> {
+    interrupt::install()?;
+    dispatch(command)?;
+    Ok(StandardOutput::lock().flush()?)
+}
+
+fn dispatch(command: Option<Command>) -> Result<()> {
+    match command {
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Tokenize(args)) => tokenize::tokenize(&args),
+        Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
+        Some(Command::Logits(args)) => logits::logits(&args),
+        Some(Command::Embed(args)) => embed::embed(&args),
+        Some(Command::Rerank(args)) => rerank::rerank(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Plan(args)) => plan::plan(&args),
+        Some(Command::Pack(args)) => pack::pack(&args),
+        Some(Command::Convert(args)) => convert::convert(&args),
+        Some(Command::Imatrix(args)) => imatrix::imatrix(&args),
+        Some(Command::Quantize(args)) => quantize::quantize(&args),
+        Some(Command::Bench(args)) => bench::bench(&args),
+        Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
+        None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),
+        None => Ok(Cli::command().print_long_help()?),
+    }
+}
+
+/// Help goes to standard output; what is wrong with the arguments goes to standard error, in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    // The first paragraph says what is wrong; usage and hints follow it.
+    let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let what = what.join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    note(format_args!("nearfield: {what} (try --help)"));
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Whoever read the output has gone: nobody to tell, and nothing wrong.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(|e: &std::io::Error| e.kind() == ErrorKind::BrokenPipe)
+}

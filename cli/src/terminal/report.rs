@@ -1,0 +1,115 @@
+//! What is told on standard error, and numbers as people read them.
+
+use std::fmt;
+use std::time::Duration;
+
+use nearfield::kernels;
+use nearfield::{AlibiScale, MemoryPlan, Model, Ring, SessionConfig, Shape};
+use nearfield_host::engine::Engine;
+use nearfield_host::model_file::ModelFile;
+
+use crate::args::slopes;
+use crate::story::{End, Story, more_room};
+use crate::terminal::{Bytes, note};
+
+/// Tokens and the time they took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rate {
+    /// Tokens.
+    pub n: usize,
+    /// Time.
+    pub time: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n, time } = *self;
+        let tokens = if n == 1 { "token" } else { "tokens" };
+        write!(f, "{n} {tokens} in {time:.2?}")?;
+        if n > 0 { write!(f, ", {:.1} tokens/s", n as f64 / time.as_secs_f64().max(1e-9)) } else { Ok(()) }
+    }
+}
+
+/// What a session is made of, before it runs.
+pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &SessionConfig) {
+    let s = model.shape();
+    let isas: Vec<&str> = kernels::available().map(|isa| isa.name()).collect();
+    note(format_args!("model    {}: {}", file.name, Summary(s)));
+    note(format_args!("weights  {} read for each new token", Bytes(model.bytes_per_token())));
+    if let Some(bytes) = file.repacked_bytes() {
+        note(format_args!("         interleaved in memory, with the file's other bytes: {}", Bytes(bytes as u64)));
+    }
+    note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
+    note(format_args!("threads  {}", engine.executor().n_workers()));
+    note(format_args!(
+        "context  {} tokens{}, keys and values in {}{}{}{}, horizon at {:e} of the sum",
+        config.n_ctx,
+        if config.endless { " of an endless text" } else { "" },
+        config.kv,
+        match config.ring {
+            Ring::Full => String::new(),
+            Ring::Keys(n) => format!(", the newest {n} of them"),
+            Ring::Bias(eps) => format!(", those within {eps:e} of the bias"),
+            Ring::Heads(keys) => format!(", the newest {keys:?} of them by head"),
+        },
+        match config.n_sinks {
+            0 => String::new(),
+            n => format!(" and the first {n}"),
+        },
+        match config.alibi_scale {
+            AlibiScale::Model => String::new(),
+            scale => format!(", slopes scaled by {}", slopes::word(scale)),
+        },
+        config.horizon_eps
+    ));
+}
+
+/// A shape in one line.
+pub struct Summary<'s>(pub &'s Shape);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.0;
+        write!(f, "{}, {} layers, width {}, ", s.arch.name, s.n_layer, s.n_embd)?;
+        write!(f, "{} heads of {} ({} for keys), ", s.n_head, s.head_dim, s.n_head_kv)?;
+        write!(f, "feed-forward {}, vocabulary {}", s.n_ff, s.n_vocab)
+    }
+}
+
+/// The parts of an arena, and their sum.
+pub fn plan(plan: &MemoryPlan) {
+    let total = plan.total();
+    note(format_args!("memory   {} in all", Bytes(total as u64)));
+    for (part, bytes) in parts(plan) {
+        note(format_args!("         {part:<16} {:>12} {:>5.1} %", bytes, 100.0 * bytes as f64 / total as f64));
+    }
+}
+
+/// The parts of a plan by name.
+pub fn parts(plan: &MemoryPlan) -> [(&'static str, usize); 6] {
+    [
+        ("keys and values", plan.kv_cache),
+        ("key norms", plan.key_norms),
+        ("layer table", plan.layer_table),
+        ("activations", plan.activations),
+        ("logits", plan.logits),
+        ("tokenizer index", plan.tokenizer),
+    ]
+}
+
+/// How a story went.
+pub fn story(story: &Story, seed: Option<u64>) {
+    if let End::ContextFull { n_ctx } = story.end {
+        note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(story.keys.shape(), n_ctx)));
+    }
+    note(format_args!("prefill  {}", story.prefill));
+    note(format_args!("decode   {}", story.decode));
+    note(format_args!("arena    {}", Bytes(story.arena_bytes as u64)));
+    note(format_args!("keys     {:.1} % of those held were visited", 100.0 * story.keys.total_share()));
+    if let Some(stored) = &story.stored {
+        note(format_args!("stored   {stored}"));
+    }
+    if let Some(seed) = seed {
+        note(format_args!("seed     {seed}"));
+    }
+}

@@ -1,0 +1,184 @@
+//! Importance matrices: how much each column of a model's matrices matters on a text.
+//!
+//! An error `e` of a weight in column `j` changes an output by `e x_j`: on average over the rows `x` that the matrix is multiplied
+//! with, the square of that is `e²` times the mean of `x_j²`. These means are the importance matrix.
+//!
+//! - [`collector`]: the sums, while the model runs
+//! - [`file`]: the forms that files have
+
+mod collector;
+pub mod file;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use nearfield::tokenizer::{EncodeOptions, Tokenizer};
+use nearfield::{
+    Arena, Encoder, EncoderConfig, EncoderPlan, KvType, KvTypes, MemoryPlan, Model, Session, SessionConfig,
+};
+
+use collector::Collector;
+use file::Imatrix;
+
+use crate::encode::with_tokenizer;
+use crate::engine::{Engine, N_BATCH, allocate};
+use crate::interrupt;
+use crate::model_file::{ModelFile, Repack};
+use crate::output_file::{self, OutputFile};
+use crate::progress::Progress;
+use crate::text::Notes;
+use crate::watched::Watched;
+
+/// Keys and values as they are: nothing is to be measured but the weights' inputs.
+const KV: KvTypes = KvTypes::both(KvType::F32);
+
+/// What is measured, and where to.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// The model, best in F16 or F32; `None`: the built-in one.
+    pub model: Option<PathBuf>,
+    /// The text.
+    pub file: PathBuf,
+    /// The importance matrix.
+    pub output: PathBuf,
+    /// Tokens of a chunk, at least 2: the text is cut into chunks, each of which is run on its own.
+    pub ctx: u32,
+    /// Run no more than so many chunks.
+    pub n_chunks: Option<u32>,
+    /// Measure `output.weight` too.
+    pub process_output: bool,
+    /// Names of control tokens in the text stand for the tokens.
+    pub special: bool,
+    /// Replace the file, should it be there.
+    pub force: bool,
+    /// Kernels by name; `None`: the best of the machine.
+    pub isa: Option<String>,
+    /// Threads; `None`: one for each core.
+    pub n_threads: Option<usize>,
+    /// When weights are interleaved.
+    pub repack: Repack,
+}
+
+/// Runs the text and writes what its tokens brought to each matrix.
+///
+/// # Errors
+/// When a file cannot be read or written, when the text is too short for a chunk, and when the model computes what is no number.
+pub fn measure(args: &Measurement) -> Result<Imatrix> {
+    let file = ModelFile::open(args.model.clone())?;
+    output_file::protect(&args.file);
+    OutputFile::check_new(&args.output, args.force)?;
+    let is_encoder = file.model()?.shape().arch.is_encoder();
+    let chunks = with_tokenizer(&file, |tokenizer| chunks(args, tokenizer, is_encoder))?;
+    let engine = Engine::new(args.isa.as_deref(), args.n_threads)?;
+    let file = engine.load(file, args.repack)?;
+    let model = file.model()?;
+    let wanted = |name: &str| {
+        let is_matrix = name.starts_with("blk.") && name.ends_with(".weight") && !name.ends_with("_norm.weight");
+        is_matrix || args.process_output && name == "output.weight"
+    };
+    let watched = Watched { kernels: engine.kernels, watch: Collector::new(&model, wanted) };
+    let run = Run { args, model: &model, engine: &engine, watched: &watched, chunks: &chunks };
+    let ran = if is_encoder { run.encoder() } else { run.decoder() };
+    ran.map_err(|error| file.explain(error))?;
+    let inputs = watched.watch.finish();
+    let imatrix = Imatrix {
+        datasets: vec![args.file.display().to_string()],
+        n_chunks: Some(chunks.len() as u32),
+        chunk_size: Some(args.ctx),
+        inputs,
+    };
+    imatrix.write(&args.output, args.force)?;
+    Ok(imatrix)
+}
+
+/// The text in chunks of `--ctx` tokens, each with what begins and ends a text of the model in place of its own tokens. What is
+/// left over is dropped.
+fn chunks(args: &Measurement, tokenizer: &Tokenizer<'_, '_>, is_encoder: bool) -> Result<Vec<Vec<u32>>> {
+    let path = args.file.display();
+    let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
+    let of_model = tokenizer.options();
+    // An encoder sees whole texts: a chunk has both of their ends. Elsewhere the first token makes room for the beginning.
+    let options = EncodeOptions {
+        parse_special: args.special,
+        add_bos: of_model.add_bos && !is_encoder,
+        add_eos: false,
+        ..of_model
+    };
+    let mut notes = Notes::default();
+    let tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
+    notes.tell();
+    let vocab = tokenizer.vocab();
+    let bos = vocab.bos.filter(|_| of_model.add_bos);
+    let eos = vocab.end().filter(|_| of_model.add_eos && is_encoder);
+    let n_ctx = args.ctx as usize;
+    let n_own = if is_encoder { n_ctx - usize::from(bos.is_some()) - usize::from(eos.is_some()) } else { n_ctx };
+    ensure!(n_own > 0, "chunks of {n_ctx} tokens have room for the ends of a text and none for the text");
+    let n = tokens.len();
+    ensure!(
+        n >= n_own,
+        "{path}: {n} tokens, fewer than a chunk has of a text ({n_own}): a longer text, or a smaller --ctx"
+    );
+    let chunks = tokens.chunks_exact(n_own).take(args.n_chunks.map_or(usize::MAX, |n| n as usize));
+    let chunk = |tokens: &[u32]| match bos {
+        Some(bos) if !is_encoder => [&[bos], &tokens[1..]].concat(),
+        _ => [bos.as_slice(), tokens, eos.as_slice()].concat(),
+    };
+    Ok(chunks.map(chunk).collect())
+}
+
+/// A text on its way through a model.
+struct Run<'r, 'f> {
+    args: &'r Measurement,
+    model: &'r Model<'f>,
+    engine: &'r Engine,
+    watched: &'r Watched<Collector<'f>>,
+    chunks: &'r [Vec<u32>],
+}
+
+impl Run<'_, '_> {
+    fn decoder(&self) -> Result<()> {
+        let config = SessionConfig { n_ctx: self.n_ctx(), n_batch: N_BATCH, kv: KV, ..SessionConfig::default() };
+        let plan = MemoryPlan::new(self.model.shape(), &config)?;
+        let mut lines = allocate(plan.session())?;
+        let (executor, mut arena) = (self.engine.executor(), Arena::new(&mut lines));
+        let mut session = Session::new(self.model, config, self.watched, executor, &mut arena)?;
+        self.each(|tokens| {
+            session.reset();
+            for part in tokens.chunks(N_BATCH) {
+                interrupt::check()?;
+                match self.args.process_output {
+                    true => session.prefill_each(part, |_| ())?,
+                    false => session.prefill(part).map(drop)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn encoder(&self) -> Result<()> {
+        let config = EncoderConfig { n_ctx: self.n_ctx(), n_batch: N_BATCH, kv: KV, ..EncoderConfig::default() };
+        let plan = EncoderPlan::new(self.model.shape(), &config)?;
+        let mut lines = allocate(plan.encoder())?;
+        let (executor, mut arena) = (self.engine.executor(), Arena::new(&mut lines));
+        let mut encoder = Encoder::new(self.model, config, self.watched, executor, &mut arena)?;
+        self.each(|tokens| Ok(encoder.rows(tokens).map(drop)?))
+    }
+
+    /// Tokens of a chunk.
+    fn n_ctx(&self) -> usize {
+        self.chunks.first().map_or(1, Vec::len)
+    }
+
+    fn each(&self, mut run: impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
+        let n_ctx = self.n_ctx() as u64;
+        let mut progress = Progress::of_tokens("measuring", n_ctx * self.chunks.len() as u64);
+        for (i, chunk) in self.chunks.iter().enumerate() {
+            interrupt::check()?;
+            run(chunk).with_context(|| format!("chunk {}", i + 1))?;
+            self.watched.watch.check()?;
+            progress.reached(n_ctx * (i as u64 + 1));
+        }
+        Ok(())
+    }
+}

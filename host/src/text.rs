@@ -1,0 +1,99 @@
+//! The tokenizer of a model file.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use nearfield::tokenizer::{EncodeOptions, Encoded, TokenType, Tokenizer, TokenizerError, Vocab};
+use nearfield::{Arena, Line};
+
+use crate::report;
+
+/// Bytes that the tokenizer's index takes: its part of the memory plan.
+pub fn index_bytes(vocab: &Vocab<'_>) -> Result<usize> {
+    Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).context("the vocabulary is empty or too large")
+}
+
+/// The tokenizer over `vocab`, with the index that its file has or, without one, in `lines`.
+pub fn tokenizer<'f: 'a, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line]) -> Result<Tokenizer<'f, 'a>> {
+    if let Some(index) = vocab.index {
+        match Tokenizer::prepared(vocab, index) {
+            Err(TokenizerError::Index(error)) => {
+                report::note(format_args!("the file's index of its tokens is made anew: {error}"));
+            }
+            tokenizer => return Ok(tokenizer?),
+        }
+    }
+    Ok(Tokenizer::new(vocab, &mut Arena::new(lines))?)
+}
+
+/// All tokens of a text of which nothing is to be said: [`Notes`] says what happened to one.
+pub fn encode(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions) -> Result<Vec<u32>> {
+    Notes::default().encode(tokenizer, text, options)
+}
+
+/// What there is to say of the texts of a command, once for all of them.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Bytes that the vocabulary has no tokens for.
+    n_skipped: usize,
+    /// A control token whose name stands in a text and is read as letters.
+    named: Option<String>,
+    /// Whether a text begins with the token that is put before it.
+    begins_twice: bool,
+}
+
+impl Notes {
+    /// All tokens of a text.
+    pub fn encode(&mut self, tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions) -> Result<Vec<u32>> {
+        let mut tokens = vec![0; tokenizer.room(text, options)];
+        let Encoded { n_tokens, n_skipped } = tokenizer.encode_counted(text, options, &mut tokens)?;
+        tokens.truncate(n_tokens);
+        self.n_skipped += n_skipped;
+        let begins_twice = matches!(tokens[..], [first, second, ..] if first == second);
+        self.begins_twice |= options.add_bos && begins_twice;
+        Ok(tokens)
+    }
+
+    /// The same of a text that someone may have written for a command with `--special`: looks for names of control tokens in it,
+    /// which takes as long again.
+    pub fn encode_looking_for_names(
+        &mut self,
+        tokenizer: &Tokenizer<'_, '_>,
+        text: &[u8],
+        options: EncodeOptions,
+    ) -> Result<Vec<u32>> {
+        let tokens = self.encode(tokenizer, text, options)?;
+        if !options.parse_special && self.named.is_none() {
+            let plain = EncodeOptions { add_bos: false, add_eos: false, parse_special: true, ..options };
+            let with_names: BTreeSet<u32> = encode(tokenizer, text, plain)?.into_iter().collect();
+            let is_control = |token: &u32| tokenizer.token_type(*token) == Ok(TokenType::Control);
+            for token in with_names.into_iter().filter(is_control) {
+                let name: Vec<u8> = tokenizer.bytes(token)?.collect();
+                // A token for what is unknown stands for other letters than its name's.
+                if text.windows(name.len().max(1)).any(|letters| letters == name) {
+                    self.named = Some(String::from_utf8_lossy(&name).into_owned());
+                }
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Says it on standard error.
+    pub fn tell(&self) {
+        match self.n_skipped {
+            0 => {}
+            1 => report::note("the text has 1 byte that the vocabulary has no token for: it is left out"),
+            n => report::note(format_args!(
+                "the text has {n} bytes that the vocabulary has no tokens for: they are left out"
+            )),
+        }
+        if let Some(name) = &self.named {
+            report::note(format_args!(
+                "the text names the control token {name}, which is read as letters: --special reads the token"
+            ));
+        }
+        if self.begins_twice {
+            report::note("the text begins with the token that is put before every text: it stands there twice");
+        }
+    }
+}
