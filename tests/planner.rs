@@ -13,7 +13,7 @@ fn shape(spec: Spec) -> Shape {
     *Model::from_gguf(file.bytes()).expect("right").shape()
 }
 
-/// Rings as long as these, and the bytes of their cache.
+/// Rings of these lengths, and the bytes of their cache.
 fn with_rings(shape: &Shape, config: &SessionConfig, keys: &[u32]) -> (SessionConfig, usize) {
     let config = SessionConfig { ring: Ring::Heads(keys.to_vec().leak()), ..*config };
     let plan = MemoryPlan::new(shape, &config).expect("a plan");
@@ -64,7 +64,7 @@ proptest! {
             more[head] = (more[head] + KV_BLOCK as u32).min(n_ctx as u32);
             let (_, bytes) = with_rings(&shape, &config, &more);
             prop_assert!(bytes > budget || more == keys, "{keys:?} of {n_ctx}: head {head} could have a block more");
-            // Nor does any head do better with a block of another.
+            // Moving a block from one head to another gains nothing either.
             for other in (0..n_head_kv).filter(|&other| other != head && keys[other] > KV_BLOCK as u32) {
                 let mut moved = more.clone();
                 moved[other] = (moved[other] - 1) / KV_BLOCK as u32 * KV_BLOCK as u32;
@@ -83,7 +83,7 @@ proptest! {
     }
 }
 
-/// Of all rings that there can be, the planner finds the best: by trying them all.
+/// The planner finds the best of all possible rings, which the test tries one by one.
 #[test]
 fn none_of_all_rings_is_better() {
     let shape = shape(Spec { n_head: 6, n_head_kv: 3, ..MPT });
@@ -153,7 +153,7 @@ fn rings_of_heads_are_those_of_the_same_lengths() {
     }
 }
 
-/// In a session, what each head keeps is its own affair.
+/// In a session, each head keeps as many keys as its own ring says.
 #[test]
 fn a_longer_ring_for_one_head_changes_what_it_sees_alone() {
     let spec = Spec { n_head: 8, n_head_kv: 4, ..MPT };

@@ -28,7 +28,7 @@ struct Bound {
     mean_kl: f64,
 }
 
-/// F32 and F16 hold the weights of the reference exactly: what is left is the rounding of f32, and of what the cache stores.
+/// Bounds for F32 and F16, which hold the weights of the reference exactly: only f32 and the cache round.
 /// Each bound is about twice the worst of the five models.
 const FLOATS: [Bound; 6] = [
     Bound { weights: "F32", kv: KvType::F32, max_abs: 4e-5, mean_kl: 3e-12 },
@@ -76,14 +76,14 @@ fn quantized_weights_are_as_close_as_they_were() {
     }
 }
 
-/// The sentinel: a model whose slopes are all zero has no positions, and no bound above may miss that.
+/// Sentinel: a model whose slopes are all zero has no positions, and must fail every bound above.
 #[test]
 fn a_model_without_its_bias_fails_every_bound() {
     let largest = |bounds: &mut dyn Iterator<Item = f64>| bounds.fold(0.0, f64::max);
     let max_abs = largest(&mut FLOATS.iter().map(|bound| bound.max_abs));
     let mean_kl = largest(&mut QUANTIZED.iter().flat_map(|(_, bounds)| bounds.iter().flatten().copied()));
     for model in weights::MODELS {
-        // An MPT says its bias in the header; a BLOOM may.
+        // The header of an MPT always has the bias, that of a BLOOM may have it.
         let no_bias = Tiny { max_alibi_bias: 0.0, ..model };
         let header = match model.arch {
             "bloom" => tiny_gguf::header(&model).meta("bloom.attention.max_alibi_bias", Value::F32(0.0)),

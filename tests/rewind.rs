@@ -1,4 +1,4 @@
-//! A session that went back is one that never went further: the same bits, the same keys visited.
+//! A session that was rewound equals one that never went further: the same bits, the same keys visited.
 
 use crate::common::compare::assert_same_bits;
 use crate::common::file::File;
@@ -49,7 +49,7 @@ fn run_to(session: &mut Session<'_, '_, '_>, tokens: &[u32], pos: usize) {
     }
 }
 
-/// Logits of what follows, and the keys that it visits.
+/// Logits of the rest of the text, and the keys that it visits.
 fn rest(session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> (Vec<Vec<f32>>, Vec<u64>) {
     let visited = |session: &Session<'_, '_, '_>| session.key_stats().visited.to_vec();
     let before = visited(session);
@@ -57,7 +57,7 @@ fn rest(session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> (Vec<Vec<f32>>, Ve
     (rows, visited(session).iter().zip(before).map(|(after, before)| after - before).collect())
 }
 
-/// Runs to `pos`, further by each number of [`LOUD`] tokens in turn and back, and then on: all as if there had been no way back.
+/// Runs to `pos`, then forth and back by each number of [`LOUD`] tokens in turn, and then on: the result is that of a direct run.
 fn assert_never_was(what: &str, setup: Setup<'_>, file: &File, pos: usize, n_dropped: &[usize]) {
     let tokens = tokens();
     let (want, want_visited) = setup.session(file.bytes(), |session| {
@@ -92,7 +92,7 @@ fn what_was_taken_back_never_was() {
     }
 }
 
-/// A ring has room for a chunk ahead of what a query sees: so far it can go and come back.
+/// A ring has room for a chunk ahead of the keys that a query sees, and can be rewound by as much.
 #[test]
 fn in_a_ring_too() {
     let file = file();
@@ -127,7 +127,7 @@ fn what_lies_ahead_or_is_forgotten_cannot_be_reached() {
         rewind(session, 159, forgotten(159, 96, 104));
         rewind(session, 1, forgotten(1, 0, 104));
         rewind(session, 160, Ok(()));
-        // Back and on again: what was written over stays so, until what is seen has all been written anew.
+        // Back and on again: overwritten keys stay lost until all visible ones have been written anew.
         run_to(session, &tokens, 170);
         rewind(session, 159, forgotten(159, 96, 104));
         rewind(session, 0, Ok(()));

@@ -1,4 +1,4 @@
-//! Rings: what they keep is kept bit for bit, what they forget is as if it had never been.
+//! Rings: kept keys are kept bit for bit, and forgotten keys leave no trace.
 
 use crate::common::compare::{assert_same_bits, difference};
 use crate::common::model::{MPT, Spec};
@@ -11,7 +11,7 @@ fn with_ring(setup: Setup<'_>, ring: Ring) -> Setup<'_> {
     Setup { config: SessionConfig { ring, ..setup.config }, ..setup }
 }
 
-/// The oldest position that a query at `pos` sees in a ring of `n` blocks: whole blocks, its own the last.
+/// The oldest position that a query at `pos` sees in a ring of `n` whole blocks, of which its own is the last.
 fn oldest(pos: usize, n: usize) -> usize {
     (pos / KV_BLOCK + 1).saturating_sub(n) * KV_BLOCK
 }
@@ -36,7 +36,8 @@ fn a_ring_as_long_as_the_context_is_no_ring() {
     }
 }
 
-/// Keys beyond the reach of every head add exactly nothing: a ring that holds those within gives the bits of the full cache.
+/// Keys beyond the reach of every head add exactly nothing, so a ring that holds all keys within reach gives the bits of the full
+/// cache.
 #[test]
 fn a_ring_as_long_as_the_horizon_has_the_bits_of_the_full_cache() {
     // The flattest slope is 1/2: beyond 2 * (87.3 + the largest difference of scores) a key adds exactly nothing.
@@ -155,7 +156,7 @@ fn a_kv_head_keeps_what_its_own_flattest_head_sees() {
     with_ring(Setup::default().with_ctx(600), Ring::Bias(0.01)).session(file.bytes(), |session| {
         logits(session, &tokens);
         let seen = |n_blocks| (0..600).map(|pos| (pos - oldest(pos, n_blocks) + 1) as u64).sum::<u64>();
-        // The flattest slopes are 2^-4, 2^-8 and, of the odd ones of sixteen heads, 2^-3.5.
+        // The flattest slopes are 2^-4, 2^-8 and, among every second of sixteen heads, 2^-3.5.
         assert_eq!(session.key_stats().in_ring, [seen(5), seen(19), seen(4)]);
     });
 }

@@ -40,7 +40,7 @@ class Options:
         return not_named(words[1:], text, f"nearfield {words[0]}")
 
     def of_script(self, script, words):
-        # A page may name one without its folder.
+        # A page may name a script without its folder.
         paths = [self.root / script, *(path for top in ("measure", "models", "tests") for path in (self.root / top).rglob(script.split("/")[-1]))]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:

@@ -22,7 +22,7 @@ class Command:
     page: str
     line: int
     text: str
-    # Lines that it prints, if the page says so: all of them, or for Markdown a part.
+    # Output that the page shows: all lines, or for Markdown a part.
     shown: list[str] | None = None
     is_part: bool = False
     in_sentence: bool = False
@@ -44,7 +44,7 @@ def is_assignment(command):
 
 
 class Reader:
-    """Goes through a page line by line."""
+    """Reads a page line by line."""
 
     def __init__(self, page, text):
         self.page, self.lines, self.at = page, text.splitlines(), 0
@@ -62,7 +62,7 @@ class Reader:
         return self.at < len(self.lines)
 
     def until(self, end):
-        """All lines up to one, which is passed."""
+        """Lines up to `end`, which is skipped."""
         first, found = self.at, []
         while self.more():
             line = self.next()

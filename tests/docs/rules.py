@@ -17,7 +17,7 @@ NEVER = [
     (r"compare_\w+\.py|make\.py", "it needs PyTorch and transformers"),
 ]
 
-# Run when an option asks for it. More than one may have to.
+# Run when all of these options are given.
 ASKED = [
     (r"^measure/(alibi-scale|horizon|kv-memory|kv-types) ", ["corpus", "slow"]),
     (r"^measure/plot-keys|endless_run\.py", ["slow"]),
@@ -32,13 +32,13 @@ OPTIONS = {
     "boards": "--boards, which takes QEMU, Bochs and minutes",
 }
 
-# Goes on until Ctrl-C, which is what it gets after this many seconds.
+# Commands that run until Ctrl-C, and the seconds after which they get it.
 ENDLESS = (r"-n -1\b", 3)
 
-# Columns of tables that hold what the machine gives: not compared.
+# Columns of tables that depend on the machine: not compared.
 OF_THE_MACHINE = ["MiB", "us/token", "of a new text"]
 
-# Lines of cargo, which say what it builds: left out of what is compared.
+# Lines in which cargo says what it builds: not compared.
 NOT_COMPARED = r" +(Compiling|Finished|Running|Downloading|Downloaded|Locking|Updating|Blocking) "
 
 

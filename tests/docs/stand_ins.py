@@ -12,7 +12,7 @@ from pathlib import Path
 
 FAMILIES = Path(__file__).resolve().parent.parent / "families"
 
-# A folder as Hugging Face has it: the family, and tokens besides.
+# Folders as on Hugging Face: family, and additional tokens.
 FOLDERS = {
     "bloom-560m": ("bloom-h6", []),
     "jina-embeddings-v2-small-en": ("jina-v2-small", []),
@@ -21,7 +21,7 @@ FOLDERS = {
     "jina-reranker": ("jina-reranker-v1", []),
 }
 
-# A GGUF file, made of a folder.
+# GGUF files, each converted from a folder.
 CONVERTED = {
     "mpt-7b-chat.gguf": "mpt-7b-chat",
     "refact-1_6B.gguf": "refact-1_6B",
@@ -131,7 +131,7 @@ def write_bloom_560m(path):
         file.number(f"bloom.{name}", n)
     file.float("bloom.attention.layer_norm_epsilon", 1e-5)
     file.float("bloom.attention.max_alibi_bias", 8.0)
-    # As many merges as BLOOM's, of words of a, b, c and so on: each is a shorter one and a letter.
+    # As many merges as BLOOM's: each word is a shorter word and a letter.
     letters, n_merges = tokenizer([])["model"]["vocab"], 250_434
     letters = list(letters)[:257]
     words, merges = [chr(ord("a") + i) for i in range(26)], []
@@ -160,7 +160,7 @@ def write_bloom_560m(path):
 
 
 class StandIns:
-    """Makes what a command names in the folder where it is run; what is made once is copied."""
+    """Makes the files that a command names, in the folder where it is run; each is made once and then linked."""
 
     def __init__(self, store, nearfield):
         self.store, self.nearfield = Path(store), nearfield
@@ -181,7 +181,7 @@ class StandIns:
         return path
 
     def provide(self, command, folder):
-        """The names in a command of what is not there, and stands there now."""
+        """Puts a stand-in for each name in a command that is not there."""
         for word in command.replace("=", " ").split():
             there = folder / word
             if word in {*FOLDERS, *CONVERTED, *BLOOM_560M, *TEXTS} and not there.exists():

@@ -8,15 +8,15 @@ use std::{env, fs};
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{Arena, Gguf, Line, ModelId, Prefix, checksum};
 
-/// For a firmware with a `memory.x` in its folder and the model at `model`, seen from there. The variable `NEARFIELD_KV` may name
-/// a file of `nearfield run --save-kv`, seen from there too: the text that the firmware goes on with.
+/// Prepares a firmware with a `memory.x` in its folder and the model at `model`, relative to that folder. The variable
+/// `NEARFIELD_KV` may name a snapshot by `nearfield run --save-kv`, relative to the folder too, which the firmware continues.
 ///
 /// # Panics
 /// When a file cannot be read or written: cargo shows the message.
 pub fn firmware(model: impl AsRef<Path>) {
     memory_map();
     image(model.as_ref());
-    // A firmware whose logs are a feature: the others name the script in their .cargo/config.toml.
+    // For firmwares whose logs are a feature; the others name the linker script in their .cargo/config.toml.
     if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
         println!("cargo:rustc-link-arg=-Tdefmt.x");
     }
@@ -47,7 +47,7 @@ fn image(model: &Path) {
     fs::write(out_dir().join("prefix.kv"), prefix).expect("cargo's OUT_DIR can be written to");
 }
 
-/// The file of a text that begins, which has to be this model's.
+/// The snapshot, which must be this model's.
 fn prefix(path: &Path, model: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", path.display());
     let bytes = fs::read(path)?;

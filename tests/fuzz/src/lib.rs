@@ -27,7 +27,7 @@ pub fn gguf(data: &[u8]) {
     };
     let n_entries = gguf.entries().inspect(|(_, value)| walk(*value)).count();
     assert_eq!(n_entries as u64, gguf.n_entries());
-    // Each key looks at all that stand before it.
+    // Each lookup of a key walks over all that stand before it.
     for (key, _) in gguf.entries().take(32).chain(gguf.entries().last()) {
         let first = gguf.entries().find(|(other, _)| *other == key).map(|(_, value)| value);
         assert!(is_same(gguf.get(key), first), "{key}");
@@ -67,7 +67,7 @@ fn walk(value: Value<'_>) {
     }
 }
 
-/// Loads a model, at an address that suits any, and runs it for some tokens. Every ISA has to give the same bits.
+/// Loads a model, at an aligned address, and runs it for some tokens. Every ISA must give the same bits.
 pub fn decode(data: &[u8]) {
     let mut lines = vec![Line::ZERO; data.len().div_ceil(Line::BYTES)];
     let file = Arena::new(&mut lines).take(data.len()).expect("as many lines as it needs");
@@ -94,8 +94,8 @@ pub fn decode(data: &[u8]) {
     }
 }
 
-/// The logits after three tokens in prefill, and after two more, and the error that ended it before, which only numbers that
-/// are not finite are.
+/// The logits after three tokens in prefill and after two more, and the error that ended the run early. The only such error is a
+/// number that is not finite.
 fn run(
     model: &Model<'_>,
     config: SessionConfig,
@@ -129,7 +129,7 @@ fn run(
 struct Pocket([u8; include_bytes!("../../../models/pocket.gguf").len()]);
 static POCKET: Pocket = Pocket(*include_bytes!("../../../models/pocket.gguf"));
 
-/// Goes on with a snapshot of the pocket model, whose checksum and model are made to fit; what was run is a snapshot again.
+/// Continues a snapshot of the pocket model, whose checksum and model are made to fit, and takes a snapshot of the result.
 pub fn snapshot(data: &[u8]) {
     let mut lines = vec![Line::ZERO; data.len().div_ceil(Line::BYTES)];
     let bytes = Arena::new(&mut lines).take::<u8>(data.len()).expect("as many lines as it needs");
@@ -172,7 +172,7 @@ pub fn snapshot(data: &[u8]) {
         Ok(session) => session,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    // Keys of any bits may give logits that are no numbers.
+    // Keys of any bits may give logits that are not numbers.
     let bits = |logits: Result<&[f32], RunError>| match logits {
         Ok(logits) => Ok(logits.iter().map(|x| x.to_bits()).collect::<Vec<_>>()),
         Err(error @ RunError::NotFinite { .. }) => Err(error),
@@ -196,7 +196,7 @@ pub fn snapshot(data: &[u8]) {
     assert!(Prefix::from_bytes(Line::bytes(&lines), header.model).is_ok());
 }
 
-/// Loads a vocabulary, turns a text into its tokens and these into text again.
+/// Loads a vocabulary, turns a text into tokens and these into text again.
 ///
 /// The input: length of the text (`u16`, little-endian), the text, a GGUF file.
 pub fn tokenizer(data: &[u8]) {
