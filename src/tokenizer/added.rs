@@ -1,4 +1,4 @@
-//! How tokens that were added to a vocabulary are found in texts: what Hugging Face's `AddedToken` says.
+//! Rules by which tokens that were added to a vocabulary are found in texts: those of Hugging Face's `AddedToken`.
 //!
 //! Source: `added_vocabulary.rs` of Hugging Face's `tokenizers`.
 
@@ -21,8 +21,7 @@ impl Ids<'_> {
     }
 }
 
-/// How tokens that were added to a vocabulary are found, beside where their text stands: `tokenizer.ggml.added_tokens.*`, keys
-/// of ours.
+/// Rules by which added tokens are found in texts, beside their spelling: `tokenizer.ggml.added_tokens.*`, keys of ours.
 ///
 /// Each list has the ids of some control and user-defined tokens as `u32`, little-endian, in ascending order.
 ///
@@ -37,12 +36,13 @@ pub struct AddedTokens<'f> {
     rstrip: Ids<'f>,
     single_word: Ids<'f>,
     normalized: Ids<'f>,
-    /// Whether a character is part of a word: here, so that a program that knows no single words has no table of characters.
+    /// True if a character is part of a word. A function pointer keeps the table of characters out of programs that never call
+    /// [`with_single_word`](Self::with_single_word).
     is_word: fn(char) -> bool,
 }
 
 impl<'f> AddedTokens<'f> {
-    /// No token is found in another way than by its text.
+    /// No rules: all tokens are found by their text alone.
     pub const NONE: Self = Self {
         lstrip: Ids::EMPTY,
         rstrip: Ids::EMPTY,
@@ -51,28 +51,28 @@ impl<'f> AddedTokens<'f> {
         is_word: |_| false,
     };
 
-    /// With tokens that take the white space before them.
+    /// Sets the tokens that take the white space before them.
     pub const fn with_lstrip(self, ids: &'f [u8]) -> Self {
         Self { lstrip: Ids(ids), ..self }
     }
 
-    /// With tokens that take the white space behind them.
+    /// Sets the tokens that take the white space behind them.
     pub const fn with_rstrip(self, ids: &'f [u8]) -> Self {
         Self { rstrip: Ids(ids), ..self }
     }
 
-    /// With tokens that are found only where no letter, digit, mark or `_` stands next to them.
+    /// Sets the tokens that are found only where no letter, digit, mark or `_` stands next to them.
     pub const fn with_single_word(self, ids: &'f [u8]) -> Self {
         Self { single_word: Ids(ids), is_word, ..self }
     }
 
-    /// With tokens that are found in the text as the tokenizer normalizes it, once all others are found in the text as it
-    /// stands. The vocabulary has them as they are when normalized.
+    /// Sets the tokens that are found in the normalized text, after all others were found in the text as it stands. The
+    /// vocabulary spells them as they are when normalized.
     pub const fn with_normalized(self, ids: &'f [u8]) -> Self {
         Self { normalized: Ids(ids), ..self }
     }
 
-    /// Whether some are found in normalized text.
+    /// True if some tokens are found in normalized text.
     pub(super) fn has_normalized(&self) -> bool {
         !self.normalized.0.is_empty()
     }
@@ -89,12 +89,12 @@ impl<'f> AddedTokens<'f> {
         self.rstrip.has(id)
     }
 
-    /// Whether a token may stand between these two characters.
+    /// True if a token may stand between these two characters.
     pub(super) fn may_stand(&self, id: u32, before: Option<char>, behind: Option<char>) -> bool {
         !self.single_word.has(id) || ![before, behind].into_iter().flatten().any(self.is_word)
     }
 
-    /// The key of a list that is not of ascending ids below `n_tokens`, if there is one.
+    /// Key of the first list that does not consist of ascending ids below `n_tokens`, if there is one.
     pub(super) fn wrong(&self, n_tokens: usize) -> Option<&'static str> {
         let lists = [
             ("lstrip", self.lstrip),

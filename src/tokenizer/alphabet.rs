@@ -1,5 +1,5 @@
-//! How vocabularies spell bytes. Byte-level ones have one printable character for each, so that a token is readable text;
-//! SentencePiece has `▁` for a space and tokens such as `<0x0A>` for bytes.
+//! Spelling of bytes in vocabularies. Byte-level ones have one printable character for each byte, so that a token is readable
+//! text; SentencePiece has `▁` for a space and tokens such as `<0x0A>` for bytes.
 //!
 //! Bytes that are printable in Latin-1 stand for themselves; the 68 others are, in order, U+0100 to U+0143, so a space
 //! is `Ġ` and a line feed `Ċ`. Source: `bytes_to_unicode` in OpenAI's GPT-2 `encoder.py`.
@@ -7,7 +7,7 @@
 use super::kind::Spelling;
 use super::unicode::first_char;
 
-/// The character that spells `byte`.
+/// Character that spells `byte`.
 pub(super) const fn letter(byte: u8) -> char {
     let code = match byte {
         0x00..=0x20 => 0x100 + byte as u32,
@@ -21,7 +21,7 @@ pub(super) const fn letter(byte: u8) -> char {
     }
 }
 
-/// The byte that `letter` spells; `None` if it is not of the alphabet.
+/// Byte that `letter` spells; `None` if it is not of the alphabet.
 const fn byte(letter: char) -> Option<u8> {
     match letter as u32 {
         code @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => Some(code as u8),
@@ -32,13 +32,13 @@ const fn byte(letter: char) -> Option<u8> {
     }
 }
 
-/// The byte that the first letter of `spelled` stands for, and what follows that letter.
+/// Byte that the first letter of `spelled` stands for, and the rest behind that letter.
 fn split_byte(spelled: &[u8]) -> Option<(u8, &[u8])> {
     let (letter, len) = first_char(spelled)?;
     Some((byte(letter)?, spelled.get(len..)?))
 }
 
-/// The bytes that a token stands for.
+/// Iterator over the bytes that a token stands for.
 #[derive(Clone, Debug)]
 pub struct TokenBytes<'f> {
     rest: &'f [u8],
@@ -46,13 +46,13 @@ pub struct TokenBytes<'f> {
 }
 
 impl<'f> TokenBytes<'f> {
-    /// The bytes of a token that is text as it is.
+    /// Bytes of a token that is text as it is.
     pub(super) fn plain(text: &'f [u8]) -> Self {
         Self { rest: text, spelling: Spelling::Plain }
     }
 
-    /// The bytes of a token in the alphabet. A token with any character outside it is taken as it is, as Hugging Face's
-    /// decoder does.
+    /// Bytes of a token in the alphabet. A token with any character outside it is taken as it is, as Hugging Face's decoder
+    /// does.
     pub(super) fn spelled(text: &'f [u8]) -> Self {
         let mut rest = text;
         while let Some((_, after)) = split_byte(rest) {
@@ -61,7 +61,7 @@ impl<'f> TokenBytes<'f> {
         Self { rest: text, spelling: if rest.is_empty() { Spelling::Bytes } else { Spelling::Plain } }
     }
 
-    /// The bytes of a token in which `▁` is a space.
+    /// Bytes of a token in which `▁` is a space.
     pub(super) fn with_spaces(text: &'f [u8]) -> Self {
         Self { rest: text, spelling: Spelling::Spaces }
     }
@@ -91,20 +91,20 @@ impl Iterator for TokenBytes<'_> {
     }
 }
 
-/// The spelling of a byte token: `<0x0A>`.
+/// Spelling of a byte token: `<0x0A>`.
 pub(super) fn byte_token(byte: u8) -> [u8; 6] {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
     [b'<', b'0', b'x', digit(byte >> 4), digit(byte & 15), b'>']
 }
 
-/// The byte that a byte token stands for: [`byte_token`] backwards, in small letters, too.
+/// Byte that a byte token stands for: the inverse of [`byte_token`]. Hexadecimal digits may be lower case.
 pub(super) fn byte_of_token(token: &[u8]) -> Option<u8> {
     let &[b'<', b'0', b'x', high, low, b'>'] = token else { return None };
     let digit = |letter| char::from(letter).to_digit(16).map(|digit| digit as u8);
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// One byte, as a slice that lives as long as any: the text of a byte token.
+/// A `'static` slice of one byte, as the text of a byte token.
 pub(super) fn byte_slice(byte: u8) -> &'static [u8] {
     static BYTES: [u8; 256] = {
         let (mut bytes, mut i) = ([0; 256], 0);

@@ -1,28 +1,28 @@
-//! What BERT does to a text before WordPiece: control characters out, each Chinese character a word, accents out, lower
-//! case, each punctuation mark a word.
+//! BERT's normalization before WordPiece: drops control characters, makes each Chinese character a word, drops accents,
+//! lowercases, and makes each punctuation mark a word.
 //!
-//! Source: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's `tokenizers`, whose tables of Unicode these are.
-//! Different from them, combining marks that take space (category Mc) are not put in canonical order.
+//! Source: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's `tokenizers`, and their tables of Unicode. Unlike there,
+//! combining marks that take space (category Mc) are not put in canonical order.
 
 use super::normalizer::Unit;
 use super::unicode::bert::{CLASSES, STRIPPED, STRIPPED_TO_MORE};
 use super::unicode::{first_char, lowered};
 
-/// How a WordPiece vocabulary wants its texts: `tokenizer.ggml.normalizer.{lowercase,strip_accents}`.
+/// Normalization of WordPiece: `tokenizer.ggml.normalizer.{lowercase,strip_accents}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BertOptions {
-    /// Letters become small.
+    /// Lowercases letters.
     pub lowercase: bool,
-    /// Characters are decomposed (NFD), and marks without space (category Mn) dropped.
+    /// Decomposes characters (NFD) and drops marks without space (category Mn).
     pub strip_accents: bool,
 }
 
 impl BertOptions {
-    /// Those of uncased models.
+    /// Options of uncased models.
     pub const DEFAULT: Self = Self { lowercase: true, strip_accents: true };
 }
 
-/// What BERT sees in a character.
+/// Class of a character in BERT's normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// Part of a word.
@@ -39,7 +39,7 @@ pub(super) enum Class {
     Mark,
 }
 
-/// The class of a character, by a binary search.
+/// Finds the class of a character by a binary search.
 pub(super) fn class(char: char) -> Class {
     let code = u32::from(char);
     // The table begins with the class of U+0000.
@@ -56,7 +56,7 @@ pub(super) fn class(char: char) -> Class {
 }
 
 impl BertOptions {
-    /// A text as these options want it: what tokens that are found in normalized texts are spelled as.
+    /// Characters of a text normalized by these options, as tokens that are found in normalized texts are spelled.
     pub fn normalized(self, text: &str) -> impl Iterator<Item = char> {
         let normalized = Normalized::new(text.as_bytes(), self);
         normalized.map(|unit| match unit {
@@ -66,13 +66,14 @@ impl BertOptions {
     }
 }
 
-/// A text as BERT normalizes it: each character in small letters and without accents, white space as spaces, and spaces around
-/// Chinese characters. Bytes that are not UTF-8 are left out.
+/// Iterator over a text as BERT normalizes it: lowercased and without accents as the options say, white space as spaces, and
+/// spaces around Chinese characters. Bytes that are not UTF-8 are left out.
 #[derive(Clone, Debug)]
 pub(super) struct Normalized<'t> {
     rest: &'t [u8],
     options: BertOptions,
-    /// What is left of a character: spaces around three characters that are three small letters each.
+    /// Characters still to be returned for the last one read: at most two spaces around three characters that lowercase to
+    /// three each.
     pending: heapless::Deque<char, 11>,
 }
 
@@ -81,7 +82,7 @@ impl<'t> Normalized<'t> {
         Self { rest: text, options, pending: heapless::Deque::new() }
     }
 
-    /// Takes a character that is neither an ASCII letter nor a digit apart.
+    /// Normalizes a character that is neither an ASCII letter nor a digit, into `pending`.
     fn take(&mut self, char: char) {
         let class = class(char);
         let (before, behind) = match class {
@@ -98,7 +99,7 @@ impl<'t> Normalized<'t> {
         let lowercase = self.options.lowercase;
         let chars = chars.into_iter().flatten().flat_map(|char| lowered(char, lowercase));
         for char in before.into_iter().chain(chars).chain(behind) {
-            // There is room.
+            // `pending` was empty and has room for the most that one character becomes.
             let _ = self.pending.push_back(char);
         }
     }
@@ -121,7 +122,7 @@ impl Iterator for Normalized<'_> {
     }
 }
 
-/// The canonical decomposition (NFD) of a character, without marks of category Mn.
+/// Canonical decomposition (NFD) of a character, without marks of category Mn.
 fn stripped(char: char) -> [Option<char>; 3] {
     let code = u32::from(char);
     if char.is_ascii() {
@@ -143,11 +144,11 @@ fn stripped(char: char) -> [Option<char>; 3] {
     [(class(char) != Class::Mark).then_some(char), None, None]
 }
 
-/// The first of the Hangul syllables, and how many there are (The Unicode Standard, 3.12).
+/// First Hangul syllable, and the number of syllables (The Unicode Standard, 3.12).
 const HANGUL: u32 = 0xac00;
 const N_HANGUL: u32 = 19 * 21 * 28;
 
-/// The jamo of a syllable: first consonant, vowel and, if it has one, last consonant.
+/// Jamo of a syllable: first consonant, vowel and, if it has one, last consonant.
 fn hangul(syllable: u32) -> [Option<u32>; 3] {
     let last = syllable % 28;
     [Some(0x1100 + syllable / (21 * 28)), Some(0x1161 + syllable / 28 % 21), (last > 0).then_some(0x11a7 + last)]

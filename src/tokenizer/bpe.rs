@@ -1,27 +1,27 @@
-//! Byte-pair encoding of one piece: while any two neighbors merge, the pair of lowest rank does, the first one of
-//! equals. What the symbols are, and where ranks come from, is the business of each kind of BPE.
+//! Byte-pair encoding of one piece: as long as any two neighbors merge, the pair of lowest rank does; of equal ranks, the first
+//! pair. Each kind of BPE supplies the symbols and the ranks.
 //!
-//! Source: Sennrich et al. 2016 (arXiv 1508.07909); the order is that of Hugging Face's `tokenizers` and of llama.cpp.
-//! Short pieces keep their ranks on the stack and look at all of them for each merge. Long ones, which an input may
-//! make as long as it likes, keep a tree of minima beside the tokens: n merges in time n log n.
+//! Source: Sennrich et al. 2016 (arXiv 1508.07909); the order is that of Hugging Face's `tokenizers` and of llama.cpp. Short
+//! pieces keep their ranks on the stack and scan all of them for each merge. Long pieces, whose length the input decides, keep
+//! a tree of minima beside the tokens: n merges take time in proportion to n log n.
 
 use super::min_tree::MinTree;
 
-/// The rank of a pair that does not merge: behind all others.
+/// Rank of a pair that does not merge: above all others.
 pub(super) const NEVER: u32 = u32::MAX;
 
-/// Which pairs of symbols merge, in which order, and into what.
+/// Source of merges: the pairs of symbols that merge, their order, and their products.
 pub(super) trait Merges: Copy {
-    /// The rank of the merge of two neighbors: the lowest goes first. [`NEVER`] if they do not merge.
+    /// Rank of the merge of two neighbors: the lowest goes first. [`NEVER`] if they do not merge.
     fn rank(&self, left: u32, right: u32) -> u32;
 
-    /// What two neighbors of this rank become.
+    /// Symbol that two neighbors with a merge of this rank become.
     fn product(&self, rank: u32, left: u32, right: u32) -> Option<u32>;
 }
 
 /// Tokens of the longest piece that is merged on the stack.
 const SHORT: usize = 64;
-/// Slots under one leaf of a long piece's tree; their ranks are looked up anew when one of them changes.
+/// Slots under one leaf of a long piece's tree. When one of them changes, the ranks of all are looked up again.
 const BLOCK: usize = 16;
 
 /// Slots that [`merge`] needs for `n` tokens: `n`, and a fifteenth more for a long piece.
@@ -35,7 +35,7 @@ pub(super) fn merge(merges: &impl Merges, slots: &mut [u32], n: usize) -> usize 
     if n <= SHORT { merge_short(merges, slots) } else { LongPiece::new(merges, slots, words).merge() }
 }
 
-/// [`merge`], for up to `SHORT` tokens.
+/// Implements [`merge`] for up to `SHORT` tokens.
 fn merge_short(merges: &impl Merges, tokens: &mut [u32]) -> usize {
     let mut n = tokens.len();
     let mut ranks = [NEVER; SHORT];
@@ -48,7 +48,7 @@ fn merge_short(merges: &impl Merges, tokens: &mut [u32]) -> usize {
     {
         *left = product;
         shift(rest);
-        // The last token has no rank with a next one, which stays so.
+        // The last rank is `NEVER`, as that of a token without a next one.
         shift(ranks_of_rest);
         n -= 1;
         for at in at.saturating_sub(1)..=at {
@@ -60,7 +60,7 @@ fn merge_short(merges: &impl Merges, tokens: &mut [u32]) -> usize {
     n
 }
 
-/// The rank of the first two tokens.
+/// Rank of the first two tokens.
 fn rank_of(merges: &impl Merges, tokens: &[u32]) -> u32 {
     match *tokens {
         [left, right, ..] => merges.rank(left, right),
@@ -68,7 +68,7 @@ fn rank_of(merges: &impl Merges, tokens: &[u32]) -> u32 {
     }
 }
 
-/// Moves all numbers but the first one place to the front; the last stays where it was, too.
+/// Moves all numbers but the first one place to the front; the last place keeps its number, too.
 fn shift(numbers: &mut [u32]) {
     let mut rest = numbers;
     while let [to, after @ ..] = rest
@@ -79,7 +79,7 @@ fn shift(numbers: &mut [u32]) {
     }
 }
 
-/// The first of the lowest ranks and its place; `None` if nothing merges.
+/// Place and value of the first of the lowest ranks; `None` if nothing merges.
 fn first_least(ranks: &[u32]) -> Option<(usize, u32)> {
     let least = ranks.iter().copied().min().filter(|&rank| rank != NEVER)?;
     Some((ranks.iter().position(|&rank| rank == least)?, least))
@@ -87,19 +87,19 @@ fn first_least(ranks: &[u32]) -> Option<(usize, u32)> {
 
 /// A piece of any length.
 ///
-/// A token that was made of `len` slots begins in the first of them. So that both neighbors are found without a list,
-/// its second and its last slot hold `INSIDE | len`, and whatever lies between is `INSIDE` too. A token of one slot is
-/// its id, a longer one `LONG | id`.
+/// A token that was made of `len` slots begins in the first of them. Its second and its last slot hold `INSIDE | len`, so that
+/// both neighbors are found without a list; slots between them are `INSIDE`, too. The first slot holds the id, with the flag
+/// `LONG` for a token of several slots.
 struct LongPiece<'p, M> {
     merges: &'p M,
     slots: &'p mut [u32],
-    /// The lowest rank of the pairs whose left token begins in each `BLOCK` slots.
+    /// Lowest rank of the pairs whose left token begins in each `BLOCK` slots.
     ranks: MinTree<'p>,
 }
 
 const LONG: u32 = 1 << 31;
 const INSIDE: u32 = 1 << 30;
-/// Ids and lengths lie below the two flags.
+/// Greatest id and length: both lie below the two flags.
 pub(super) const MAX: usize = INSIDE as usize - 1;
 
 impl<'p, M: Merges> LongPiece<'p, M> {
@@ -121,7 +121,7 @@ impl<'p, M: Merges> LongPiece<'p, M> {
         }
     }
 
-    /// Makes one token of that at `at` and the next.
+    /// Merges the token at `at` and the next one.
     fn merge_at(&mut self, at: usize, product: u32) {
         let right = at + len_at(self.slots, at);
         let end = right + len_at(self.slots, right);
@@ -146,7 +146,7 @@ impl<'p, M: Merges> LongPiece<'p, M> {
         self.ranks.set(block, lowest_rank(self.merges, self.slots, block));
     }
 
-    /// Moves the tokens to the front; returns how many.
+    /// Moves the tokens to the front; returns their number.
     fn gather(self) -> usize {
         let (mut n, mut at) = (0, 0);
         while at < self.slots.len() {
@@ -158,7 +158,7 @@ impl<'p, M: Merges> LongPiece<'p, M> {
     }
 }
 
-/// What lies in a slot; behind the last one nothing begins.
+/// Word in a slot; `INSIDE` behind the last one, where no token begins.
 fn get(slots: &[u32], at: usize) -> u32 {
     slots.get(at).copied().unwrap_or(INSIDE)
 }
@@ -169,7 +169,7 @@ fn set(slots: &mut [u32], at: usize, word: u32) {
     }
 }
 
-/// The id of the token that begins at `at`.
+/// Id of the token that begins at `at`.
 fn id_at(slots: &[u32], at: usize) -> u32 {
     get(slots, at) & !LONG
 }
@@ -179,19 +179,19 @@ fn len_at(slots: &[u32], at: usize) -> usize {
     if get(slots, at) & LONG == 0 { 1 } else { (get(slots, at + 1) & !INSIDE) as usize }
 }
 
-/// Where the token before that at `at` begins.
+/// First slot of the token before the one at `at`; `None` if that is the first.
 fn before(slots: &[u32], at: usize) -> Option<usize> {
     let last = at.checked_sub(1)?;
     let len = if get(slots, last) & INSIDE == 0 { 1 } else { get(slots, last) & !INSIDE };
     Some(at - len as usize)
 }
 
-/// Where tokens begin in a block.
+/// Slots of a block in which tokens begin.
 fn heads(slots: &[u32], block: usize) -> impl Iterator<Item = usize> {
     (block * BLOCK..slots.len().min((block + 1) * BLOCK)).filter(|&at| get(slots, at) & INSIDE == 0)
 }
 
-/// The rank of the token that begins at `at` with the next one.
+/// Rank of the token that begins at `at` with the next one.
 fn rank_at(merges: &impl Merges, slots: &[u32], at: usize) -> u32 {
     let next = at + len_at(slots, at);
     if next < slots.len() { merges.rank(id_at(slots, at), id_at(slots, next)) } else { NEVER }

@@ -1,4 +1,4 @@
-//! Byte-level BPE: each byte of a piece is a token, and neighbors merge, with the ranks in the file.
+//! Byte-level BPE: each byte of a piece is a token, and neighbors merge in the order of the file's merges.
 //!
 //! Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and OpenAI's `encoder.py`. Bytes
 //! without a token: `merge_word` in `bpe/model.rs` of Hugging Face's `tokenizers`.
@@ -7,7 +7,7 @@ use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::{Tokenizer, bpe};
 
-/// See [`Row::encode`](super::kind::Row::encode).
+/// Implements [`Row::encode`](super::kind::Row::encode): cuts the part into pieces and merges the bytes of each.
 pub(super) fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     part: &Part<'_>,
@@ -26,34 +26,34 @@ pub(super) fn encode(
     Ok(())
 }
 
-/// See [`Row::room`](super::kind::Row::room).
+/// Implements [`Row::room`](super::kind::Row::room): the room for the part as a single piece.
 pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     bpe::len_of(part.range.len())
 }
 
-/// The tokens of the bytes of a piece.
+/// Tokens of the bytes of a piece.
 pub(super) struct Symbols<'s> {
     slots: &'s mut [u32],
     n: usize,
     n_skipped: usize,
-    /// Whether the last one stands for unknown bytes.
+    /// True if the last byte had no token.
     after_unknown: bool,
 }
 
 impl<'s> Symbols<'s> {
-    /// None yet; `slots` has room for the piece.
+    /// Starts without symbols; `slots` has room for the piece.
     pub fn new(slots: &'s mut [u32]) -> Self {
         Self { slots, n: 0, n_skipped: 0, after_unknown: false }
     }
 
-    /// Adds the token of a byte; of one that has none, the unknown token, if the model names one.
+    /// Adds the token of a byte, or the unknown token if the byte has none and the model names one.
     pub fn push(&mut self, tokenizer: &Tokenizer<'_, '_>, byte: u8) {
         let known = tokenizer.byte_token(byte);
         let was_unknown = core::mem::replace(&mut self.after_unknown, known.is_none());
         match known.or(tokenizer.vocab.unk) {
             Some(_) if known.is_none() && was_unknown && tokenizer.vocab.fuse_unk => {}
             Some(id) => {
-                // There is a slot for each byte.
+                // `slots` has one slot for each byte.
                 if let Some(slot) = self.slots.get_mut(self.n) {
                     *slot = id;
                     self.n += 1;
@@ -63,7 +63,7 @@ impl<'s> Symbols<'s> {
         }
     }
 
-    /// Merges neighbors; the number of tokens, and of bytes that none stands for.
+    /// Merges neighbors; returns the number of tokens, and of bytes that were left out.
     pub fn merge(self, tokenizer: &Tokenizer<'_, '_>) -> (usize, usize) {
         (bpe::merge(&tokenizer.merges, self.slots, self.n), self.n_skipped)
     }

@@ -1,7 +1,7 @@
 //! Byte-level BPE of texts in Unicode's normalization form C.
 //!
-//! A text that is normalized as it stands goes the way of all byte-level BPE. Another is read through
-//! [`Nfc`], cut and spelled without being stored.
+//! A text that is already normalized is encoded as by `byte_level`. Any other text is read through [`Nfc`]: it is cut and
+//! spelled without being stored.
 
 use super::byte_level::Symbols;
 use super::encode::{Encoding, Part};
@@ -13,7 +13,7 @@ use super::unicode::nfc::{Nfc, is_plain};
 use super::unicode::{Class, class};
 use super::{Tokenizer, bpe, byte_level};
 
-/// See [`Row::encode`](super::kind::Row::encode).
+/// Implements [`Row::encode`](super::kind::Row::encode): normalizes the part, cuts it into pieces and merges the bytes of each.
 pub(super) fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     part: &Part<'_>,
@@ -45,13 +45,13 @@ pub(super) fn encode(
     Ok(())
 }
 
-/// See [`Row::room`](super::kind::Row::room).
+/// Implements [`Row::room`](super::kind::Row::room): the room for the normalized part as a single piece.
 pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     let text = part.text();
     bpe::len_of(if is_plain(text) { text.len() } else { Nfc::new(text).n_bytes() })
 }
 
-/// A text in normalization form C: what tokens that are found in normalized texts are spelled as.
+/// Characters of a text in normalization form C, in which tokens that are found in normalized texts are spelled.
 pub fn nfc(text: &str) -> impl Iterator<Item = char> {
     Nfc::new(text.as_bytes()).map(|unit| match unit {
         Unit::Char(char) => char,

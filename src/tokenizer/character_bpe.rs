@@ -3,7 +3,7 @@
 //!
 //! Source: Hugging Face's `tokenizers` with the model `BPE`, no byte-level alphabet, and the pre-tokenizer `Whitespace` or
 //! `WhitespaceSplit`, as jina-embeddings-v2-base-zh and DNABERT-2 are published. llama.cpp's tokenizer `whitespace` cuts as
-//! the second where it means the first, and drops characters that have no token.
+//! `WhitespaceSplit` where the model means `Whitespace`, and drops characters that have no token.
 
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
@@ -11,16 +11,16 @@ use super::normalizer::Unit;
 use super::unicode::{Class, class, first_char, is_word, lowered};
 use super::{Tokenizer, bpe};
 
-/// How BPE over characters wants its texts.
+/// Normalization and cuts of BPE over characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CharacterOptions {
-    /// Letters become small: `tokenizer.ggml.normalizer.lowercase`.
+    /// Lowercases letters: `tokenizer.ggml.normalizer.lowercase`.
     pub lowercase: bool,
-    /// Words are cut from signs, `\w+|[^\w\s]+`: `tokenizer.ggml.model` is `whitespace`. Else white space alone cuts.
+    /// Cuts words from signs, `\w+|[^\w\s]+`: `tokenizer.ggml.model` is `whitespace`. If false, only white space cuts.
     pub cuts_signs: bool,
 }
 
-/// What a character is to the cuts.
+/// Role of a character where texts are cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Space,
@@ -38,7 +38,7 @@ impl CharacterOptions {
     }
 }
 
-/// See [`Row::encode`](super::kind::Row::encode).
+/// Implements [`Row::encode`](super::kind::Row::encode): cuts the part into words and merges the characters of each.
 pub(super) fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     part: &Part<'_>,
@@ -69,12 +69,12 @@ pub(super) fn encode(
     Ok(())
 }
 
-/// The characters of a text, in small letters if that is asked for.
+/// Characters of a text, lowercased if `lowercase` is true.
 #[derive(Clone, Debug)]
 struct Lowered<'t> {
     rest: &'t [u8],
     lowercase: bool,
-    /// What follows of a character that becomes two.
+    /// Second of the two characters that one character became.
     second: Option<char>,
 }
 
@@ -101,13 +101,14 @@ impl Iterator for Lowered<'_> {
 /// A word whose characters are being written behind the tokens so far.
 struct Word {
     n: usize,
-    /// Whether the last one stands for unknown characters.
+    /// True if the last character had no token.
     after_unknown: bool,
     side: Side,
 }
 
 impl Word {
-    /// Adds a character, of so many bytes of the text; where it has no token, the unknown one, if the model names one.
+    /// Adds the token of a character, or the unknown token if the character has none and the model names one. `n_bytes` is the
+    /// character's length in the text.
     fn push(
         &mut self,
         tokenizer: &Tokenizer<'_, '_>,
@@ -130,7 +131,7 @@ impl Word {
         Ok(())
     }
 
-    /// Merges its characters, and begins another.
+    /// Merges the characters of the word, and begins another word.
     fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
         let slots = out.room(self.n)?;
         out.n += bpe::merge(&tokenizer.merges, slots, self.n);
@@ -139,7 +140,7 @@ impl Word {
     }
 }
 
-/// See [`Row::room`](super::kind::Row::room).
+/// Implements [`Row::room`](super::kind::Row::room): the room for the part as a single word.
 pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     // No character becomes more characters than it has bytes.
     bpe::len_of(part.range.len())

@@ -1,4 +1,4 @@
-//! Tokens to text, as they come.
+//! Tokens to text, one at a time.
 
 use core::fmt::Write;
 use core::str::from_utf8;
@@ -9,14 +9,14 @@ use super::Tokenizer;
 use super::error::DetokenizeError;
 use super::vocab::TokenType;
 
-/// Bytes that are gathered before they are written.
+/// Bytes gathered before they are written.
 const BUFFER: usize = 64;
-/// Bytes of the longest start of a character that is not yet one.
+/// Bytes of the longest incomplete character.
 const MAX_PENDING: usize = 3;
 
-/// Turns a stream of tokens into text, without ever writing half a character.
+/// Turns a stream of tokens into text, always in whole characters.
 ///
-/// A character may be spread over several tokens: its first bytes, three at most, wait here for the rest. Bytes that
+/// A character may be spread over several tokens: its first bytes, three at most, are kept until the rest arrives. Bytes that
 /// are not UTF-8 become U+FFFD, just as `String::from_utf8_lossy` does with all bytes at once.
 ///
 /// ```
@@ -33,27 +33,27 @@ const MAX_PENDING: usize = 3;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Detokenizer {
     show_control: bool,
-    /// Whether a space that a vocabulary puts before texts is yet to be dropped.
+    /// True if the space that a vocabulary puts before texts is still to be dropped.
     at_start: bool,
     pending: Pending,
 }
 
-/// The first bytes of a character.
+/// First bytes of a character.
 type Pending = Vec<u8, MAX_PENDING>;
 
 impl Detokenizer {
-    /// `show_control`: whether control tokens such as `<|endoftext|>` are text or nothing.
+    /// Starts a stream. Control tokens such as `<|endoftext|>` are written if `show_control` is true, and otherwise left out.
     pub fn new(show_control: bool) -> Self {
         Self { show_control, at_start: false, pending: Pending::new() }
     }
 
-    /// For the tokens of a whole text: the space that SentencePiece puts before it is dropped again, and that of
-    /// WordPiece before its first word.
+    /// Starts a stream for the tokens of a whole text: drops the space that SentencePiece puts before it, or WordPiece before
+    /// its first word.
     pub fn of_whole_text(show_control: bool) -> Self {
         Self { at_start: true, ..Self::new(show_control) }
     }
 
-    /// Writes what is complete with `token`.
+    /// Writes the characters that are complete with `token`.
     pub fn push(
         &mut self,
         tokenizer: &Tokenizer<'_, '_>,
@@ -73,7 +73,7 @@ impl Detokenizer {
             if buffer.is_full() {
                 let pending = write_complete(&buffer, out)?;
                 buffer.clear();
-                // Few bytes have to wait: they fit, and one more.
+                // `pending` has 3 bytes at most, so it fits, and one byte more.
                 let _ = buffer.extend_from_slice(&pending);
             }
             let _ = buffer.push(byte);
@@ -82,7 +82,7 @@ impl Detokenizer {
         Ok(())
     }
 
-    /// Writes a U+FFFD if the text ends within a character; a new text may follow.
+    /// Ends the text: writes a U+FFFD if it ends within a character. A new text may follow.
     pub fn finish(&mut self, out: &mut impl Write) -> Result<(), DetokenizeError> {
         if !core::mem::take(&mut self.pending).is_empty() {
             out.write_char(char::REPLACEMENT_CHARACTER)?;
@@ -91,7 +91,7 @@ impl Detokenizer {
     }
 }
 
-/// Writes `bytes` but for a character's start at their end, which it returns.
+/// Writes `bytes`, except an incomplete character at their end, which it returns.
 fn write_complete(bytes: &[u8], out: &mut impl Write) -> Result<Pending, DetokenizeError> {
     let mut n_left = bytes.len();
     for chunk in bytes.utf8_chunks() {
@@ -108,7 +108,7 @@ fn write_complete(bytes: &[u8], out: &mut impl Write) -> Result<Pending, Detoken
     Ok(Pending::new())
 }
 
-/// Whether `bytes` are the start of a character, and not one: three at most.
+/// True if `bytes` are an incomplete character (three bytes at most).
 fn is_start(bytes: &[u8]) -> bool {
     from_utf8(bytes).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
 }

@@ -1,4 +1,4 @@
-//! Text to tokens: special tokens are found, and what lies between goes to the [kind](super::kind) of the vocabulary.
+//! Text to tokens: special tokens are found, and the text between them goes to the [kind](super::kind) of the vocabulary.
 
 use core::ops::Range;
 
@@ -10,58 +10,58 @@ use super::split::{Split, SplitStream, Wanted};
 use super::vocab::TokenType;
 use super::{Tokenizer, bpe};
 
-/// The score of tokens that were added to a SentencePiece model: llama.cpp's converter writes it, and ours.
+/// Score of tokens that were added to a SentencePiece model, as written by llama.cpp's converter and by ours.
 const ADDED: f32 = -1000.0;
 
-/// What [`Tokenizer::encode`] makes of a text.
+/// Options of [`Tokenizer::encode`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EncodeOptions {
-    /// The token that begins a text comes first.
+    /// Puts the token that begins a text first.
     pub add_bos: bool,
-    /// The token that ends a text comes last: what encoders want, and no text that is to go on.
+    /// Puts the token that ends a text last. Encoders expect it; a text that the model is to continue must not have it.
     pub add_eos: bool,
-    /// Control tokens in the text, such as `<|endoftext|>`, are one token and not their letters. User-defined tokens
-    /// always are.
+    /// Encodes control tokens in the text, such as `<|endoftext|>`, as one token and not as letters. User-defined tokens always
+    /// are one token.
     pub parse_special: bool,
-    /// The text goes on from another one: SentencePiece puts no space before it, and drops none that it begins with.
+    /// The text continues another one: SentencePiece puts no space before it, and keeps the spaces at its beginning.
     pub continues: bool,
 }
 
-/// What became of a text.
+/// Counts of an encoded text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Encoded {
-    /// Tokens.
+    /// Number of tokens written.
     pub n_tokens: usize,
     /// Bytes of the text, after its normalization, that no token stands for: see [`Tokenizer::encode`].
     pub n_skipped: usize,
 }
 
 impl Tokenizer<'_, '_> {
-    /// A length of `out` that is enough to encode any text of `n_bytes` with byte-level BPE, for constants;
-    /// [`room`](Self::room) knows it for any kind, and for a text.
+    /// Length of `out` that is enough to encode any text of `n_bytes` with byte-level BPE, for constants. [`room`](Self::room)
+    /// returns it for a given text and any kind of vocabulary.
     ///
-    /// The text, as if each byte stayed a token, 1/15 for the work on a piece that is as long, and two.
+    /// The length is one token for each byte, 1/15 more for the work on a piece as long as the text, and two.
     pub const fn encode_bound(n_bytes: usize) -> usize {
         bpe::len_of(n_bytes).saturating_add(2)
     }
 
-    /// A length of `out` that is enough to encode this text. Takes time in proportion to it.
+    /// Length of `out` that is enough to encode this text. Takes time in proportion to it.
     pub fn room(&self, text: impl AsRef<[u8]>, options: EncodeOptions) -> usize {
         self.room_of(text.as_ref(), options)
     }
 
-    /// Writes the tokens of `text` to `out`; returns how many.
+    /// Writes the tokens of `text` to `out`; returns their number.
     ///
-    /// Any bytes are a text. With byte-level BPE the bytes of its tokens are the text again, unless some were left out;
-    /// other kinds normalize it. `out` needs room for the result and the work on a part of it (for BPE a piece, about a
-    /// word); [`room`](Self::room) is always enough. Time: n log n for a single piece of n bytes, the worst case.
+    /// Any bytes are a text. With byte-level BPE the bytes of its tokens are the text again, unless some were left out; other
+    /// kinds normalize it. `out` needs room for the result and the work on a part of it (for BPE a piece, about a word);
+    /// [`room`](Self::room) is always enough. The worst case, a single piece of n bytes, takes time in proportion to n log n.
     ///
-    /// Bytes and characters for which the vocabulary has neither a token nor one that stands for unknown text are left
-    /// out, and what stood around them meets, as in Hugging Face's `tokenizers` and llama.cpp;
-    /// [`encode_counted`](Self::encode_counted) says how many. Published byte-level vocabularies lack bytes that never
-    /// occur in UTF-8, and few others: BLOOMZ's a vertical tab, Refact's one of unassigned characters.
+    /// Bytes and characters for which the vocabulary has neither a token nor an unknown token are left out, and their neighbors
+    /// become adjacent, as in Hugging Face's `tokenizers` and llama.cpp; [`encode_counted`](Self::encode_counted) counts them.
+    /// Published byte-level vocabularies lack bytes that never occur in UTF-8, and few others: BLOOMZ's lacks a vertical tab,
+    /// Refact's a byte of unassigned characters.
     pub fn encode(
         &self,
         text: impl AsRef<[u8]>,
@@ -71,7 +71,7 @@ impl Tokenizer<'_, '_> {
         self.encode_counted(text, options, out).map(|encoded| encoded.n_tokens)
     }
 
-    /// [`encode`](Self::encode), which also says how much of the text was left out.
+    /// Encodes as [`encode`](Self::encode) does, and also counts the bytes that were left out.
     pub fn encode_counted(
         &self,
         text: impl AsRef<[u8]>,
@@ -115,8 +115,8 @@ impl Tokenizer<'_, '_> {
         parts.fold(2, usize::saturating_add)
     }
 
-    /// The parts of a text without special tokens, each with the special token that follows it. Those that are found in
-    /// normalized text are yet to be found.
+    /// Parts of a text between special tokens, each with the special token that follows it. Special tokens that are found in
+    /// normalized text may still lie in a part.
     fn parts<'s>(&'s self, text: &'s [u8], options: EncodeOptions) -> impl Iterator<Item = (Part<'s>, Option<u32>)> {
         let EncodeOptions { parse_special, continues, .. } = options;
         let split = Split::new(self, text, Wanted { control: parse_special, normalized: false });
@@ -126,7 +126,7 @@ impl Tokenizer<'_, '_> {
         })
     }
 
-    /// The longest special token that `text` begins with and that `is_wanted`: its length and id.
+    /// Length and id of the longest special token that `text` begins with and for which `is_wanted` is true.
     pub(super) fn special_at(&self, mut text: impl Bytes, is_wanted: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
         if !self.special.may_begin(&mut text) {
             return None;
@@ -135,41 +135,42 @@ impl Tokenizer<'_, '_> {
         self.tokens.special().matches(text).find(is_wanted)
     }
 
-    /// The longest user-defined token that is a piece of text and that `text` begins with.
+    /// Length and id of the longest user-defined token that is a piece of text and that `text` begins with.
     pub(super) fn piece_at(&self, text: impl Bytes) -> Option<(usize, u32)> {
         self.special_at(text, |id| self.is_piece(id))
     }
 
-    /// All of them, the longest first.
+    /// Lengths and ids of all user-defined tokens that are pieces of text and that `text` begins with, the longest first.
     pub(super) fn pieces_at(&self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
         let found = self.special.may_begin(&mut text).then(|| self.tokens.special().matches(text));
         found.into_iter().flatten().filter(|&(_, id)| !self.hidden.contains(&id) && self.is_piece(id))
     }
 
-    /// Whether a token is user-defined and a piece of text among others. One that was added to a SentencePiece model is not, and
-    /// what converters give it for a score tells it apart.
+    /// True if a token is user-defined and a piece of text among others. A token that was added to a SentencePiece model is
+    /// not; the score that converters give it ([`ADDED`]) tells it apart.
     pub(super) fn is_piece(&self, id: u32) -> bool {
         self.vocab.kind.row().defines_pieces
             && self.vocab.type_of(id) == TokenType::UserDefined
             && self.vocab.score(id) != ADDED
     }
 
-    /// The token that a byte is without merges; for SentencePiece the one that stands for it where characters have none.
+    /// Token of a single byte before any merge; for SentencePiece the token that stands for the byte where a character has
+    /// none.
     pub(super) fn byte_token(&self, byte: u8) -> Option<u32> {
         self.bytes.get(byte.into())?.checked_sub(1)
     }
 
-    /// The token that is text and spelled as all `parts` in a row.
+    /// Token that is text and spelled as all `parts` in a row.
     pub(super) fn find_text(&self, parts: &[&[u8]]) -> Option<u32> {
         self.tokens.find_plain(parts).filter(|&id| self.is_text(id))
     }
 
-    /// The token that is text, has this hash, and of whose spelling `is` says that it is the one.
+    /// Token that is text, has this hash, and whose spelling `is` accepts.
     pub(super) fn find_hashed(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<u32> {
         self.tokens.find_where(hash, is).filter(|&id| self.is_text(id))
     }
 
-    /// The token of a single character.
+    /// Token of a single character.
     pub(super) fn find_char(&self, unit: Unit) -> Option<u32> {
         match unit {
             Unit::Char(char) => self.find_text(&[char.encode_utf8(&mut [0; 4]).as_bytes()]),
@@ -185,21 +186,21 @@ impl Tokenizer<'_, '_> {
 /// A part of a text without special tokens.
 pub(super) struct Part<'t> {
     whole: &'t [u8],
-    /// Where it lies.
+    /// Bytes of the part in the text.
     pub range: Range<usize>,
-    /// Whether a text begins with it: a special token comes before, or nothing, and the text goes on from none.
+    /// True if the part begins a text: it follows a special token, or is the first and the text does not continue another one.
     pub begins: bool,
-    /// Whether control tokens are looked for.
+    /// True if control tokens are looked for.
     parse_special: bool,
 }
 
 impl<'t> Part<'t> {
-    /// Its bytes.
+    /// Bytes of the part.
     pub fn text(&self) -> &'t [u8] {
         self.whole.get(self.range.clone()).unwrap_or_default()
     }
 
-    /// Cuts it at tokens that are found in normalized text, where that is the text itself.
+    /// Cuts the part at tokens that are found in normalized text, for kinds that leave the text as it is.
     pub fn split<'s>(&self, tokenizer: &'s Tokenizer<'_, '_>) -> impl Iterator<Item = (&'s [u8], Option<u32>)>
     where
         't: 's,
@@ -209,7 +210,7 @@ impl<'t> Part<'t> {
         split.map(|(range, token)| (text.get(range).unwrap_or_default(), token))
     }
 
-    /// The same in what its text is when normalized.
+    /// Cuts the part's `normalized` characters at tokens that are found in normalized text.
     pub fn split_stream<'s, I: Iterator<Item = Unit> + Clone>(
         &self,
         tokenizer: &'s Tokenizer<'_, '_>,
@@ -219,22 +220,22 @@ impl<'t> Part<'t> {
     }
 }
 
-/// The tokens of a text so far.
+/// Tokens of a text so far.
 pub(super) struct Encoding<'o> {
-    /// Tokens, and behind them what is worked on.
+    /// Tokens, then the slots that a kind works in.
     pub out: &'o mut [u32],
-    /// How many tokens.
+    /// Number of tokens.
     pub n: usize,
     /// Bytes that were left out.
     pub n_skipped: usize,
-    /// For unigram: the sum of the scores since a text began.
+    /// Sum of the scores since the text began; used by unigram.
     pub score: f32,
 }
 
 impl Encoding<'_> {
     /// Writes a token.
     pub fn push(&mut self, token: u32) -> Result<(), EncodeError> {
-        // There is a slot where there is room for one.
+        // `slots(1)` returned one slot at least.
         if let [slot, ..] = self.slots(1)? {
             *slot = token;
             self.n += 1;
@@ -242,15 +243,15 @@ impl Encoding<'_> {
         Ok(())
     }
 
-    /// What is free, if that is `n` slots at least.
+    /// Free slots, at least `n`.
     pub fn slots(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
         let have = self.out.len();
         let free = self.out.get_mut(self.n..).unwrap_or_default();
-        // What would be enough is found out when it is asked for.
+        // `encode_counted` replaces `enough`: computing it takes a pass over the text.
         if n > free.len() { Err(EncodeError::OutTooSmall { enough: 0, have }) } else { Ok(free) }
     }
 
-    /// What is free, if that is enough for a piece of `n` symbols that are to be merged.
+    /// Free slots, enough to merge a piece of `n` symbols.
     pub fn room(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
         if n > bpe::MAX {
             return Err(EncodeError::PieceTooLong { n_bytes: n });

@@ -1,8 +1,8 @@
-//! What can be wrong with a vocabulary, a text or a token.
+//! Errors of a vocabulary, a text or a token.
 
 use core::fmt;
 
-/// Why a vocabulary cannot be used.
+/// Error of a vocabulary that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TokenizerError {
@@ -13,32 +13,32 @@ pub enum TokenizerError {
         /// Merges in the file.
         n_merges: usize,
     },
-    /// `tokenizer.ggml.token_type` has not one entry for each token.
+    /// `tokenizer.ggml.token_type` does not have one entry for each token.
     TokenTypes {
-        /// Bytes of one entry for each token.
+        /// Bytes of an array with one entry for each token.
         need: usize,
-        /// Bytes that there are.
+        /// Bytes of the array in the file.
         have: usize,
     },
-    /// `tokenizer.ggml.scores` has not one entry for each token.
+    /// `tokenizer.ggml.scores` does not have one entry for each token.
     Scores {
-        /// Bytes of one entry for each token.
+        /// Bytes of an array with one entry for each token.
         need: usize,
-        /// Bytes that there are.
+        /// Bytes of the array in the file.
         have: usize,
     },
     /// A score is infinite or not a number.
     ScoreNotFinite {
-        /// The id of its token.
+        /// Id of the token that has the score.
         token: usize,
     },
     /// `tokenizer.ggml.precompiled_charsmap` ends too early, or has a replacement of more than 256 bytes.
     Charsmap,
     /// `tokenizer.ggml.{key}` is not a token.
     SpecialToken {
-        /// The key, without what all keys begin with.
+        /// The key, without `tokenizer.ggml.`.
         key: &'static str,
-        /// Its value.
+        /// Value of the key.
         id: u32,
         /// Tokens in the file.
         n_tokens: usize,
@@ -52,66 +52,66 @@ pub enum TokenizerError {
     },
     /// A control or user-defined token is too long to be looked for in texts.
     SpecialTooLong {
-        /// Its id.
+        /// Id of the token.
         token: u32,
-        /// Its length.
+        /// Length of the token.
         n_bytes: usize,
-        /// The length that is possible.
+        /// Greatest length that can be looked for.
         max: usize,
     },
     /// A merge is not two strings with a space between.
     MergeWithoutSpace {
-        /// Its place in `tokenizer.ggml.merges`.
+        /// Index of the merge in `tokenizer.ggml.merges`.
         merge: usize,
     },
-    /// A merge speaks of a token that is not in the vocabulary.
+    /// A merge names a token that is not in the vocabulary.
     MergeNotInVocab {
-        /// Its place in `tokenizer.ggml.merges`.
+        /// Index of the merge in `tokenizer.ggml.merges`.
         merge: usize,
-        /// The token that is missing.
+        /// The part of the merge that is missing.
         part: MergePart,
     },
-    /// Too many tokens or merges share one hash; a vocabulary that was trained does not do so.
+    /// Too many tokens or merges share one hash; no trained vocabulary is known to.
     Collision {
-        /// Its place in `tokenizer.ggml.tokens` or `tokenizer.ggml.merges`.
+        /// Index in `tokenizer.ggml.tokens` or `tokenizer.ggml.merges`.
         index: usize,
-        /// Which of the two.
+        /// The array: `tokens` or `merges`.
         list: &'static str,
     },
     /// The index does not fit the arena.
     ArenaTooSmall {
         /// Bytes of the index.
         need: usize,
-        /// Bytes that are free.
+        /// Bytes free in the arena.
         have: usize,
     },
     /// A prepared index cannot be used.
     Index(IndexError),
 }
 
-/// Why an index that was prepared cannot be used.
+/// Error of a prepared index that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum IndexError {
-    /// It does not lie at an address that is a multiple of four.
+    /// The index does not lie at an address that is a multiple of four.
     Misaligned,
-    /// It does not begin as an index does, or the processor is big-endian.
+    /// The bytes do not begin as an index does, or the processor is big-endian.
     Magic,
-    /// It was made by another version of this library.
+    /// The index was made by another version of this library.
     Version {
-        /// The version of its layout.
+        /// Version of the index's layout.
         found: u32,
     },
-    /// It was made for another vocabulary.
+    /// The index was made for another vocabulary.
     Vocabulary,
-    /// It has not the length that an index of this vocabulary has.
+    /// The index does not have the length of an index of this vocabulary.
     Size {
-        /// Bytes of such an index.
+        /// Bytes of an index of this vocabulary.
         need: usize,
-        /// Bytes that there are.
+        /// Bytes that were given.
         have: usize,
     },
-    /// Its checksum is wrong, or it speaks of tokens or merges that do not exist.
+    /// The checksum of the index is wrong, or it names tokens or merges that do not exist.
     Damaged,
 }
 
@@ -132,15 +132,15 @@ impl fmt::Display for IndexError {
     }
 }
 
-/// A token in a merge.
+/// Part of a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MergePart {
-    /// What comes first.
+    /// The token that comes first.
     Left,
-    /// What comes second.
+    /// The token that comes second.
     Right,
-    /// Both as one.
+    /// The token that both become.
     Product,
 }
 
@@ -204,7 +204,7 @@ impl From<IndexError> for TokenizerError {
     }
 }
 
-/// A name in `tokenizer.ggml.pre` that is none of [`PreTokenizer::from_name`](super::PreTokenizer::from_name).
+/// Error of a name in `tokenizer.ggml.pre` that [`PreTokenizer::from_name`](super::PreTokenizer::from_name) does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UnknownPreTokenizer;
@@ -220,20 +220,20 @@ impl fmt::Display for UnknownPreTokenizer {
 
 impl core::error::Error for UnknownPreTokenizer {}
 
-/// Why a text cannot be encoded.
+/// Error of a text that cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EncodeError {
     /// `out` is too small.
     OutTooSmall {
-        /// A length that is enough for this text: [`Tokenizer::room`](super::Tokenizer::room).
+        /// Length that is enough for this text: [`Tokenizer::room`](super::Tokenizer::room).
         enough: usize,
-        /// The length of `out`.
+        /// Length of `out`.
         have: usize,
     },
-    /// A piece of the text is too long to be one: 2^30 bytes or more without a cut.
+    /// A piece of the text is too long: 2^30 bytes or more without a cut.
     PieceTooLong {
-        /// Its length.
+        /// Length of the piece.
         n_bytes: usize,
     },
     /// `add_bos` was asked for, and the vocabulary has no such token.
@@ -259,13 +259,13 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// Why tokens cannot be turned into text.
+/// Error of tokens that cannot be turned into text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DetokenizeError {
-    /// Not a token.
+    /// The vocabulary has no token with this id.
     NoSuchToken {
-        /// The number.
+        /// The id.
         token: u32,
         /// Tokens in the vocabulary.
         n_tokens: usize,
@@ -277,7 +277,7 @@ pub enum DetokenizeError {
         /// Bytes of `out`.
         have: usize,
     },
-    /// What the text was written to did not take it.
+    /// The writer of the text returned an error.
     Write,
 }
 

@@ -1,19 +1,19 @@
 //! Characters for which a SentencePiece vocabulary has no token: their bytes, or the unknown token for all in a row.
 //!
-//! While a part of a text is worked on, such a character is a symbol of its own among the ids of tokens.
+//! While a part of a text is worked on, such a character is a symbol in a range of its own above the ids of tokens.
 
 use super::Tokenizer;
 use super::encode::Encoding;
 use super::error::EncodeError;
 use super::normalizer::Unit;
 
-/// Symbols from here on are characters, and 2^21 of them bytes that belong to none.
+/// First symbol that is a character. From 2^21 above it, symbols are bytes that belong to no character.
 const UNKNOWN: u32 = 1 << 29;
 const BYTES: u32 = 1 << 21;
-/// Tokens that a vocabulary may have beside them.
+/// Greatest number of tokens: their ids lie below the symbols of characters.
 pub(super) const MAX_TOKENS: usize = UNKNOWN as usize;
 
-/// The symbol of what has no token.
+/// Symbol of a character or byte that has no token.
 pub(super) fn unknown(unit: Unit) -> u32 {
     UNKNOWN
         | match unit {
@@ -22,12 +22,12 @@ pub(super) fn unknown(unit: Unit) -> u32 {
         }
 }
 
-/// Whether a symbol is no token.
+/// True if a symbol is not a token.
 pub(super) fn is_unknown(symbol: u32) -> bool {
     symbol >= UNKNOWN
 }
 
-/// The character or byte that a symbol of [`unknown`] is.
+/// Character or byte of a symbol of [`unknown`].
 fn unit(symbol: u32) -> Unit {
     let code = symbol & (UNKNOWN - 1);
     match char::from_u32(code) {
@@ -36,7 +36,7 @@ fn unit(symbol: u32) -> Unit {
     }
 }
 
-/// The bytes of a symbol that is no token.
+/// Bytes of a symbol that is not a token.
 fn bytes_of(symbol: u32, buffer: &mut [u8; 4]) -> &[u8] {
     match unit(symbol) {
         Unit::Char(char) => char.encode_utf8(buffer).as_bytes(),
@@ -47,7 +47,7 @@ fn bytes_of(symbol: u32, buffer: &mut [u8; 4]) -> &[u8] {
     }
 }
 
-/// The text of a symbol, if it is a token or a character.
+/// Text of a symbol, if it is a token or a character.
 pub(super) fn text<'b>(tokenizer: &Tokenizer<'b, '_>, symbol: u32, buffer: &'b mut [u8; 4]) -> Option<&'b [u8]> {
     match unit(symbol) {
         _ if !is_unknown(symbol) => tokenizer.tokens.get(symbol),
@@ -56,14 +56,15 @@ pub(super) fn text<'b>(tokenizer: &Tokenizer<'b, '_>, symbol: u32, buffer: &'b m
     }
 }
 
-/// Makes tokens of all symbols in `out` from `start` on. A character that has neither a token, nor tokens of its bytes, nor
-/// an unknown one to stand for it is left out.
+/// Makes tokens of all symbols in `out` from `start` on. A character without a token becomes the tokens of its bytes or, if any
+/// of these is missing, the unknown token; without that it is left out.
 ///
 /// # Errors
-/// If `out` is too small for the bytes.
+/// [`EncodeError::OutTooSmall`] if `out` is too small for the bytes.
 pub(super) fn expand(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, start: usize) -> Result<(), EncodeError> {
     let has_bytes = |symbol| bytes_of(symbol, &mut [0; 4]).iter().all(|&byte| tokenizer.byte_token(byte).is_some());
-    // To the front what needs no more room, and how much the rest needs.
+    // First pass: moves symbols to the front, replaces those that need one slot at most, and counts the further slots that
+    // bytes need.
     let (mut n, mut n_more, mut is_done, mut after_unknown) = (start, 0usize, true, false);
     for at in start..out.n {
         let Some(&symbol) = out.out.get(at) else { break };
@@ -94,7 +95,7 @@ pub(super) fn expand(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, star
     if is_done {
         return Ok(());
     }
-    // The others from the back, so that nothing is written over before it was read.
+    // Second pass: writes bytes from the back, so that nothing is overwritten before it was read.
     out.slots(n_more)?;
     let mut end = n + n_more;
     out.n = end;

@@ -1,8 +1,8 @@
-//! A filter over all tokens, for kinds that search them: what it does not know, no token has.
+//! Filter over all tokens, for kinds that search for them: a key that it does not know is in no token.
 //!
-//! One bit for each key, 16 bits for each token. Vocabularies have about four keys a token (the beginnings of tokens, or
-//! pairs of neighbors), most of them in many tokens, so that one in ten of the strange ones passes and costs a look into
-//! the tokens.
+//! The filter has 16 bits for each token and sets one bit for each key. Vocabularies have about four keys a token (beginnings
+//! of tokens, or pairs of neighbors), most of them shared by many tokens. So one in ten unknown keys passes, which costs a
+//! lookup of the tokens.
 
 use nearfield_kernels::Arena;
 
@@ -18,7 +18,8 @@ const fn words_of(n_tokens: usize) -> usize {
     n_tokens.div_ceil(2)
 }
 
-/// What some token begins with, or which characters are neighbors in one.
+/// Set of the beginnings of tokens, or of the pairs of characters that are neighbors in a token. It may have more than these,
+/// never less.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filter<'a> {
     words: &'a [u32],
@@ -28,28 +29,28 @@ impl<'a> Filter<'a> {
     /// A filter that lets nothing pass.
     pub const EMPTY: Self = Self { words: &[] };
 
-    /// Bytes of index.
+    /// Bytes in the index for `n_tokens`.
     pub const fn bytes_of(n_tokens: usize) -> Option<usize> {
         Arena::bytes_of::<u32>(words_of(n_tokens))
     }
 
-    /// The next part of a prepared index; `None` if it ends before.
+    /// Reads the filter from a prepared index; `None` if that ends before.
     pub fn read(parts: &mut Sections<'a>, n_tokens: usize) -> Option<Self> {
         Some(Self { words: parts.take(words_of(n_tokens))? })
     }
 
-    /// The part as a prepared index holds it.
+    /// Words of the filter in a prepared index.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
         Numbers::U32(self.words).words()
     }
 
-    /// Whether a key with this hash may be there.
+    /// True if a key with this hash may be in the filter.
     pub fn may_have(&self, hash: Hash) -> bool {
         let bit = hash.below(32 * self.words.len());
         self.words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 != 0)
     }
 
-    /// Whether a token may have these characters in a row.
+    /// True if a token may have these characters in a row.
     pub fn may_have_neighbors(&self, left: u32, right: u32) -> bool {
         self.may_have(Hash::of_pair(left, right))
     }
@@ -62,14 +63,14 @@ pub(super) struct FilterMut<'a> {
 }
 
 impl<'a> FilterMut<'a> {
-    /// A filter that lets nothing pass; `None` if the arena is too small.
+    /// Takes a filter that lets nothing pass; `None` if the arena is too small.
     pub fn take(arena: &mut Arena<'a>, n_tokens: usize) -> Option<Self> {
         let words = arena.take(words_of(n_tokens))?;
         words.fill(0);
         Some(Self { words })
     }
 
-    /// Lets pass what `filtered` says of all tokens that are text, but for those that are [special](super::special).
+    /// Enters the keys that `filtered` names, of all normal tokens.
     pub fn fill(mut self, vocab: &Vocab<'_>, filtered: Filtered) -> Filter<'a> {
         for (id, token) in (0..).zip(vocab.tokens) {
             if vocab.type_of(id) != TokenType::Normal {

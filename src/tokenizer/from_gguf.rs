@@ -1,4 +1,4 @@
-//! The vocabulary's place in a GGUF file's metadata.
+//! Reads the vocabulary from a GGUF file's metadata.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use super::{
 use crate::architecture::Architecture;
 use crate::gguf::{Array, Gguf, Value, ValueType};
 
-/// Why a file has no vocabulary that can be used.
+/// Error of a file that has no usable vocabulary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -22,29 +22,30 @@ pub enum VocabError {
     Type {
         /// The key.
         key: &'static str,
-        /// What it should be.
+        /// The type that was expected.
         want: &'static str,
         /// The type in the file.
         found: &'static str,
     },
-    /// `tokenizer.ggml.model` is none that is known, or none that was asked for.
+    /// `tokenizer.ggml.model` is not known, or not one that the called function reads.
     Model {
-        /// Its value (cut off when long).
+        /// Value of the key (cut off when long).
         found: heapless::String<32>,
-        /// What can be read.
+        /// Models that can be read.
         want: &'static str,
     },
-    /// `tokenizer.ggml.pre` is none that is known.
+    /// `tokenizer.ggml.pre` is not known.
     Pre {
-        /// Its value (cut off when long).
+        /// Value of the key (cut off when long).
         found: heapless::String<32>,
     },
-    /// Texts are to be in NFC, and that is not what was asked for, or not how they are cut.
+    /// The vocabulary needs texts in NFC, which the called function does not read, or which its pre-tokenizer is not combined
+    /// with.
     Nfc {
-        /// What can be read.
+        /// Vocabularies that can be read.
         want: &'static str,
     },
-    /// Some tokens are found only where no part of a word stands next to them, and that is not what was asked for.
+    /// Some tokens are found only where no part of a word stands next to them, which the called function does not read.
     SingleWord,
 }
 
@@ -66,7 +67,7 @@ impl fmt::Display for VocabError {
 impl core::error::Error for VocabError {}
 
 impl<'f> Vocab<'f> {
-    /// The vocabulary that the metadata holds, of any [kind](Kind).
+    /// Reads the vocabulary, of any [kind](Kind), from the metadata.
     ///
     /// # Errors
     /// [`VocabError`] names the key at fault.
@@ -94,29 +95,30 @@ impl<'f> Vocab<'f> {
         Ok(Self { index: vocab.index_in(gguf), added, ..vocab })
     }
 
-    /// The key of an array of bytes that ends with the tokenizer's [index](super::Tokenizer::index). It begins with as many
-    /// zeros as put the index at a multiple of a line, so that it can be used where it lies. The file that has it may still be
-    /// read without.
+    /// The key of an array of bytes that ends with the tokenizer's [index](super::Tokenizer::index). The array begins with
+    /// zeros, as many as put the index at a multiple of a line, so that it can be used where it lies. A reader may ignore the
+    /// key.
     pub const INDEX_KEY: &'static str = "nearfield.tokenizer.index";
 
-    /// As many bytes as the index of this vocabulary has, if there are some.
+    /// Last bytes of the array under [`INDEX_KEY`](Self::INDEX_KEY), as many as the index of this vocabulary has; `None` if the
+    /// file has no such array or fewer bytes.
     fn index_in(&self, gguf: &Gguf<'f>) -> Option<&'f [u8]> {
         let Some(Value::Array(Array { ty: ValueType::U8, body, .. })) = gguf.get(Self::INDEX_KEY) else { return None };
         let need = Tokenizer::prepared_bytes(self.tokens.len(), self.merges.len())?;
         body.get(body.len().checked_sub(need)?..)
     }
 
-    /// The vocabulary that the metadata holds, if it is one of byte-level BPE: what a firmware reads that has such a model,
-    /// and no room for the other kinds.
+    /// Reads the vocabulary from the metadata, if it is one of byte-level BPE: for a firmware that has such a model and no room
+    /// for the other kinds.
     ///
-    /// Files from before `tokenizer.ggml.pre` existed lack it, and a converter that did not know a tokenizer wrote `default`: then
-    /// the pre-tokenizer of the architecture's published models is meant, which is BLOOM's for `bloom`, StarCoder's for `refact`,
-    /// Falcon's for `falcon` and GPT-2's for all others that run here. Without a name, that of GPT-2 is taken for any other
-    /// architecture, too; with `default` it is an error, since nobody can tell.
+    /// Files from before `tokenizer.ggml.pre` existed lack it, and a converter that did not know a tokenizer wrote `default`.
+    /// Such files get the pre-tokenizer of the architecture's published models: BLOOM's for `bloom`, StarCoder's for `refact`
+    /// and `starcoder`, Falcon's for `falcon`, and GPT-2's for all others that run here. For an unknown architecture, a missing
+    /// name means GPT-2's, and `default` is an error.
     ///
     /// # Errors
-    /// [`VocabError`] names the key at fault. Texts in NFC, as MPT wants them, are another kind, and tokens that stand alone
-    /// need a table of characters: [`from_gguf`](Self::from_gguf) has both.
+    /// [`VocabError`] names the key at fault. [`VocabError::Nfc`] if texts have to be in NFC (MPT), and
+    /// [`VocabError::SingleWord`] if some tokens are found only as whole words: [`from_gguf`](Self::from_gguf) reads both.
     pub fn byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         if wants_nfc(gguf)? {
             return Err(VocabError::Nfc { want: "byte-level BPE of texts as they are" });
@@ -148,8 +150,8 @@ impl<'f> Vocab<'f> {
         Ok(Self { unk: token_id(gguf, UNKNOWN_BYTE)?, ..vocab.with_special_tokens(gguf, false)? })
     }
 
-    /// llama.cpp's converter says `whitespace` for the pre-tokenizer `Whitespace`, and nothing of the letters where they stay as
-    /// they are. Files from before it did so have the name of the published model, whose letters become small.
+    /// Reads BPE over characters. llama.cpp's converter writes `whitespace` for the pre-tokenizer `Whitespace`, and leaves out
+    /// `lowercase` if it is false. Older files have the name of the published model (`jina-v2-zh`), which lowercases.
     fn character_bpe_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         let (model, pre) = (model(gguf)?, string(gguf, PRE)?);
         let characters = CharacterOptions {
@@ -157,7 +159,7 @@ impl<'f> Vocab<'f> {
             cuts_signs: model == b"whitespace" || pre != Some(b"dnabert-2"),
         };
         let vocab = Self::new(gguf, Kind::CHARACTER_BPE)?.with_special_tokens(gguf, false)?;
-        // Files that know the difference say what the model itself names, be it nothing.
+        // A file with `fuse_unknown` names the model's own unknown token under `UNKNOWN_BYTE`, or has none.
         let unk = match token_id(gguf, UNKNOWN_BYTE)? {
             None if bool(gguf, FUSE_UNKNOWN)?.is_none() => vocab.unk,
             named => named,
@@ -184,7 +186,7 @@ impl<'f> Vocab<'f> {
             None => return Err(VocabError::Missing { key: SCORES }),
         };
         let vocab = Self::new(gguf, kind)?.with_special_tokens(gguf, false)?;
-        // What llama.cpp takes where a file is silent.
+        // Defaults of llama.cpp for keys that a file lacks.
         Ok(Self {
             spaces,
             scores,
@@ -201,7 +203,7 @@ impl<'f> Vocab<'f> {
         let lowercase = bool(gguf, LOWERCASE)?.unwrap_or(true);
         let strip_accents = bool(gguf, "tokenizer.ggml.normalizer.strip_accents")?.unwrap_or(lowercase);
         let vocab = Self::new(gguf, Kind::WORDPIECE)?.with_special_tokens(gguf, true)?;
-        // What llama.cpp takes where a file is silent: the ids of BERT's own vocabulary.
+        // Defaults of llama.cpp for keys that a file lacks: the ids of BERT's own vocabulary.
         let or = |id: Option<u32>, default| id.or(Some(default)).filter(|&id| (id as usize) < vocab.tokens.len());
         Ok(Self {
             bert: BertOptions { lowercase, strip_accents },
@@ -212,23 +214,23 @@ impl<'f> Vocab<'f> {
         })
     }
 
-    /// The tokens without merges.
+    /// Reads the tokens, without merges.
     fn new(gguf: &Gguf<'f>, kind: Kind) -> Result<Self, VocabError> {
         let tokens = strings(gguf, "tokenizer.ggml.tokens")?;
         Ok(Self { kind, ..Self::byte_level(tokens, StringArray::EMPTY, PreTokenizer::Gpt2) })
     }
 
-    /// Ids of tokens with a meaning, and which of them stand around a text.
+    /// Reads the ids of tokens with a meaning, and the flags that say which of them stand around a text.
     ///
-    /// Encoders and WordPiece have a token at both ends of a text: Hugging Face's tokenizers put it there whatever the files
-    /// around them say. Its names are BERT's (`cls`, `sep`) or those of all others (`bos`, `eos`). llama.cpp's converter calls
-    /// the last one `add_eos_token`, and says `add_sep_token` only where two texts have more than one token between them;
-    /// older ones say nothing. So either flag means it, and only both together deny it.
+    /// Encoders and WordPiece have a token at each end of a text: Hugging Face's tokenizers put them there whatever the other
+    /// files of a model say. The tokens' names are BERT's (`cls`, `sep`) or the usual ones (`bos`, `eos`). For the last token
+    /// llama.cpp's converter writes `add_eos_token`, and `add_sep_token` only if two texts have more than one token between
+    /// them; older converters write neither. So either flag turns the last token on, and only both together turn it off.
     fn with_special_tokens(self, gguf: &Gguf<'f>, is_wordpiece: bool) -> Result<Self, VocabError> {
         let has_two_ends = is_wordpiece || is_encoder(gguf);
         let [bos, cls, eos, sep, unk] = token_ids(gguf)?;
         let (add_eos, add_sep) = (bool(gguf, ADD_EOS)?, bool(gguf, ADD_SEP)?);
-        // WordPiece ends with the separator. Others whose file tells the two apart end with the one that is added.
+        // WordPiece ends with `sep`. Other kinds end with `eos` if the file turns that on and `sep` off.
         let ends_with_eos = !is_wordpiece && add_eos == Some(true) && add_sep == Some(false);
         Ok(Self {
             token_types: four_bytes_each(gguf, "tokenizer.ggml.token_type")?,
@@ -249,12 +251,13 @@ impl<'f> Vocab<'f> {
 
 const PRE: &str = "tokenizer.ggml.pre";
 const LOWERCASE: &str = "tokenizer.ggml.normalizer.lowercase";
-/// Ours: other converters leave the normalizer out.
+/// Key of ours: other converters leave the normalizer out.
 const NFC: &str = "tokenizer.ggml.normalizer.nfc";
-/// Ours: `unk_token` of the BPE in a `tokenizer.json`, which is not the unknown token that other files name, and its `fuse_unk`.
+/// Keys of ours: `unk_token` of the BPE in a `tokenizer.json`, which is not the unknown token of a model's other files, and
+/// `fuse_unk`.
 const UNKNOWN_BYTE: &str = "tokenizer.ggml.unknown_byte_token_id";
 const FUSE_UNKNOWN: &str = "tokenizer.ggml.fuse_unknown";
-/// Ours: how tokens that were added are found (`AddedToken` of Hugging Face).
+/// Keys of ours: rules by which added tokens are found (`AddedToken` of Hugging Face).
 const LSTRIP: &str = "tokenizer.ggml.added_tokens.lstrip";
 const RSTRIP: &str = "tokenizer.ggml.added_tokens.rstrip";
 const SINGLE_WORD: &str = "tokenizer.ggml.added_tokens.single_word";
@@ -266,19 +269,20 @@ const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
 const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
 const ADD_SEP: &str = "tokenizer.ggml.add_sep_token";
 
-/// `tokenizer.ggml.model`
+/// Reads `tokenizer.ggml.model`.
 fn model<'f>(gguf: &Gguf<'f>) -> Result<&'f [u8], VocabError> {
     const KEY: &str = "tokenizer.ggml.model";
     string(gguf, KEY)?.ok_or(VocabError::Missing { key: KEY })
 }
 
-/// Whether a name in `tokenizer.ggml.pre` says nothing, and the architecture all.
+/// True if the name in `tokenizer.ggml.pre` is `default` and the architecture is known, which then determines the
+/// pre-tokenizer.
 fn is_default(gguf: &Gguf<'_>, name: &[u8]) -> bool {
     let is_known = |arch: Value<'_>| matches!(arch, Value::String(arch) if Architecture::find(arch).is_some());
     name == b"default" && gguf.get("general.architecture").is_some_and(is_known)
 }
 
-/// Whether a model of this architecture sees a whole text at once.
+/// True if the architecture is that of an encoder.
 fn is_encoder(gguf: &Gguf<'_>) -> bool {
     match gguf.get("general.architecture") {
         Some(Value::String(name)) => Architecture::find(name).is_some_and(Architecture::is_encoder),
@@ -286,8 +290,8 @@ fn is_encoder(gguf: &Gguf<'_>) -> bool {
     }
 }
 
-/// Whether byte-level BPE is to see texts in NFC. Where the file is silent, the name of its cuts says whose tokenizer it is:
-/// the published one of MPT and OLMo is GPT-NeoX's, which has that normalizer.
+/// True if byte-level BPE needs texts in NFC. Without the key, the pre-tokenizer's name decides: MPT and OLMo use GPT-NeoX's
+/// tokenizer, which has that normalizer.
 fn wants_nfc(gguf: &Gguf<'_>) -> Result<bool, VocabError> {
     Ok(match bool(gguf, NFC)? {
         Some(nfc) => nfc,
@@ -327,7 +331,7 @@ fn strings<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<StringArray<'f>, Vo
     }
 }
 
-/// Integers of four bytes, signed or not.
+/// Bytes of an array of integers of four bytes, signed or not; `None` if the key is missing.
 fn four_bytes_each<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f [u8]>, VocabError> {
     match gguf.get(key) {
         Some(Value::Array(Array { ty: ValueType::I32 | ValueType::U32, body, .. })) => Ok(Some(body)),
@@ -336,13 +340,13 @@ fn four_bytes_each<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f 
     }
 }
 
-/// How added tokens are found, but for those that stand alone.
+/// Reads the rules by which added tokens are found, except `single_word`.
 fn added_tokens<'f>(gguf: &Gguf<'f>) -> Result<AddedTokens<'f>, VocabError> {
     let ids = |key| four_bytes_each(gguf, key).map(Option::unwrap_or_default);
     Ok(AddedTokens::NONE.with_lstrip(ids(LSTRIP)?).with_rstrip(ids(RSTRIP)?).with_normalized(ids(NORMALIZED)?))
 }
 
-/// The ids of beginning, class, end, separator and unknown text.
+/// Ids of the tokens `bos`, `cls`, `eos`, `sep` and `unk`.
 fn token_ids(gguf: &Gguf<'_>) -> Result<[Option<u32>; 5], VocabError> {
     Ok([
         token_id(gguf, "tokenizer.ggml.bos_token_id")?,
@@ -367,7 +371,7 @@ fn wrong_type(key: &'static str, want: &'static str, found: Value<'_>) -> VocabE
     VocabError::Type { key, want, found: found.ty().name() }
 }
 
-/// Text for a message, as far as it fits.
+/// Text for a message, cut off where it does not fit.
 fn cut_off(bytes: &[u8]) -> heapless::String<32> {
     let mut text = heapless::String::new();
     for c in bytes.escape_ascii().map(char::from) {

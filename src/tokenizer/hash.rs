@@ -1,33 +1,33 @@
 //! Hashing for the tables of the index.
 
-/// Slots that are tried for one key. A table that is half full needs a quarter of it for 250,000 keys; keys that are
-/// made to collide are refused beyond it, so no lookup takes long.
+/// Slots that are tried for one key. A half-full table of 250,000 keys needs a quarter as many. Keys that were made to collide
+/// are refused beyond this limit, so no lookup takes long.
 pub(super) const MAX_PROBES: usize = 256;
 
-/// FNV-1a, so that the hash of a longer text continues that of a shorter one.
+/// FNV-1a hash. The hash of a longer text continues that of its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hash(u32);
 
 impl Hash {
-    /// The hash of no bytes.
+    /// Hash of no bytes.
     pub const EMPTY: Self = Self(0x811c_9dc5);
 
-    /// The hash of `parts` in a row.
+    /// Hash of `parts` in a row.
     pub fn of(parts: &[&[u8]]) -> Self {
         parts.iter().copied().flatten().fold(Self::EMPTY, |hash, &byte| hash.then(byte))
     }
 
-    /// The hash of a pair of ids.
+    /// Hash of a pair of ids.
     pub fn of_pair(left: u32, right: u32) -> Self {
         Self(left.wrapping_mul(0x9e37_79b1) ^ right.wrapping_mul(0x85eb_ca6b).rotate_left(16))
     }
 
-    /// The hash of the same bytes and one more.
+    /// Hash of the same bytes and one more.
     pub fn then(self, byte: u8) -> Self {
         Self((self.0 ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     }
 
-    /// A number below `n` that depends on every bit. The finalizer of MurmurHash3.
+    /// Number below `n` that depends on every bit of the hash, by the finalizer of MurmurHash3.
     pub fn below(self, n: usize) -> usize {
         let mut hash = self.0;
         hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
@@ -37,7 +37,7 @@ impl Hash {
     }
 }
 
-/// The slots of a table of `n` in which a key may lie, in the order in which they are tried.
+/// Slots of a table of `n` in which a key may lie, in the order in which they are tried.
 pub(super) fn probes(hash: Hash, n: usize) -> impl Iterator<Item = usize> {
     let first = hash.below(n);
     (0..n.min(MAX_PROBES)).map(move |i| if first + i < n { first + i } else { first + i - n })

@@ -1,7 +1,7 @@
 //! The index of a vocabulary as bytes: made on the host, kept in flash, borrowed where it lies.
 //!
-//! A line of header, then the parts as they lie in the arena, each filled up with zeros to whole lines. All numbers are
-//! little-endian. The header, sixteen words:
+//! The header fills one line. The parts follow as they lie in the arena, each padded with zeros to whole lines. All numbers are
+//! little-endian. The header has sixteen words:
 //!
 //! | word | |
 //! |---|---|
@@ -10,9 +10,9 @@
 //! | 2, 3 | tokens, merges |
 //! | 4 | [`Vocab::fingerprint`] |
 //! | 5 | special tokens |
-//! | 6 | whether there are user-defined tokens |
+//! | 6 | 1 if there are user-defined tokens, else 0 |
 //! | 7 | the [kind](super::kind) of vocabulary |
-//! | 8 | bytes of each special token that their filter knows |
+//! | 8 | bytes of each special token in the key of their filter |
 //! | 9..15 | zeros |
 //! | 15 | [`Checksum`] of all other words |
 
@@ -27,18 +27,18 @@ use super::vocab::Vocab;
 use crate::checksum::Checksum;
 use crate::sections::Sections;
 
-/// Read as a native number, so that a processor of the other byte order does not find it.
+/// First word. Compared as a native number, so that a big-endian processor does not accept an index.
 const MAGIC: u32 = u32::from_le_bytes(*b"NFTI");
 const VERSION: u32 = 2;
-/// Words of the header: a line.
+/// Words of the header, which is one line.
 const N_WORDS: usize = Line::BYTES / 4;
 
-/// What the header says.
+/// Facts of the header that the vocabulary does not tell.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
-    /// How many special tokens.
+    /// Number of special tokens.
     pub n_special: usize,
-    /// Bytes of each that their filter knows.
+    /// Bytes of each special token in the key of their filter.
     pub n_key: usize,
     pub has_user_defined: bool,
 }
@@ -47,7 +47,7 @@ impl Header {
     /// Bytes of the header.
     pub const BYTES: usize = Line::BYTES;
 
-    /// The words before `body`, whose checksum goes in.
+    /// Words of the header; the last is the checksum of the others and of `body`.
     pub fn words(self, vocab: &Vocab<'_>, body: impl Iterator<Item = u32>) -> [u32; N_WORDS] {
         let mut words: [u32; N_WORDS] = array::from_fn(|i| match i {
             0 => MAGIC,
@@ -66,11 +66,11 @@ impl Header {
         words
     }
 
-    /// Reads and checks `index`, which should have `need` bytes; returns the parts behind the header, too.
+    /// Reads and checks `index`, which has to have `need` bytes; returns the header and the parts behind it.
     pub fn read<'a>(vocab: &Vocab<'_>, index: &'a [u8], need: usize) -> Result<(Self, Sections<'a>), IndexError> {
         let have = index.len();
         let size = IndexError::Size { need, have };
-        // A length that is no multiple of a word's is not the one that is needed either.
+        // A length that is not a multiple of four differs from `need`, which is checked below.
         let words = view::<u32>(index.get(..have / 4 * 4).unwrap_or_default()).ok_or(IndexError::Misaligned)?;
         let (header, body) = words.split_first_chunk::<N_WORDS>().ok_or(size)?;
         let [magic, version, n_tokens, n_merges, fingerprint, n_special, has_user_defined, kind, n_key, .., checksum] =

@@ -1,8 +1,8 @@
 //! The kinds of tokenizers, as rows of a table.
 //!
-//! A [`Kind`] is reached by its constant alone, and a [`Vocab`](super::Vocab) holds the one that its file names. So a
-//! program that reads one kind of file ([`Vocab::byte_level_from_gguf`](super::Vocab::byte_level_from_gguf)) does not
-//! contain the code and tables of the others.
+//! A [`Kind`] is reached only by its constant, and a [`Vocab`](super::Vocab) holds the kind that its file names. So a program
+//! that reads one kind of file ([`Vocab::byte_level_from_gguf`](super::Vocab::byte_level_from_gguf)) does not contain the code
+//! and tables of the others.
 
 use core::fmt;
 
@@ -10,28 +10,28 @@ use super::encode::{Encoding, Part};
 use super::error::EncodeError;
 use super::{Tokenizer, byte_level, byte_level_nfc, character_bpe, sentencepiece_bpe, unigram, wordpiece};
 
-/// How a text becomes the tokens of a vocabulary.
+/// Kind of tokenizer: the algorithm that turns a text into tokens of a vocabulary.
 #[derive(Clone, Copy)]
 pub struct Kind(&'static Row);
 
-/// What sets a kind apart.
+/// Properties and functions of a kind.
 pub(super) struct Row {
-    /// What a prepared index of this kind says.
+    /// Number of the kind in a prepared index.
     pub id: u32,
     name: &'static str,
-    /// How tokens are spelled.
+    /// Spelling of the tokens.
     pub spelling: Spelling,
-    /// What the filter of the index lets pass.
+    /// Keys in the filter of the index.
     pub filter: Filtered,
-    /// Whether user-defined tokens are pieces of text among others, as in SentencePiece, and not found before all others.
+    /// True if user-defined tokens are pieces of text among others, as in SentencePiece, and are not found before all others.
     pub defines_pieces: bool,
-    /// Encodes a part of a text in which there are no special tokens, but for those that the kind finds itself.
+    /// Encodes a part of a text without special tokens, except those that the kind finds itself.
     pub encode: fn(&Tokenizer<'_, '_>, &Part<'_>, &mut Encoding<'_>) -> Result<(), EncodeError>,
-    /// Places that are enough for the tokens of a part and the work on them.
+    /// Slots that are enough for the tokens of a part and the work on them.
     pub room: fn(&Tokenizer<'_, '_>, &Part<'_>) -> usize,
 }
 
-/// How the text of a token stands for bytes.
+/// Spelling of a token's bytes in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spelling {
     /// A letter of the byte-level alphabet for each byte.
@@ -42,21 +42,21 @@ pub(super) enum Spelling {
     Plain,
 }
 
-/// What is asked of the tokens' [filter](super::filter).
+/// Keys in the tokens' [filter](super::filter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filtered {
     /// Nothing.
     Nothing,
-    /// What tokens begin with.
+    /// Beginnings of tokens, in whole characters.
     Prefixes,
-    /// Which characters are neighbors in a token.
+    /// Pairs of characters that are neighbors in a token.
     Neighbors,
 }
 
 impl Kind {
     /// BPE over bytes (GPT-2): `tokenizer.ggml.model` is `gpt2`.
     ///
-    /// GPT-2, BLOOM, Replit-code v1.5, Refact, Jais, BTLM, Falcon-RW, and the encoders with RoBERTa's tokenizer.
+    /// Models: GPT-2, BLOOM, Replit-code v1.5, Refact, Jais, BTLM, Falcon-RW, and the encoders with RoBERTa's tokenizer.
     pub const BYTE_LEVEL_BPE: Self = Self(&Row {
         id: 0,
         name: "byte-level BPE",
@@ -69,7 +69,7 @@ impl Kind {
 
     /// BPE of SentencePiece, whose merges are ordered by the tokens' scores: `tokenizer.ggml.model` is `llama`.
     ///
-    /// Baichuan.
+    /// Model: Baichuan.
     pub const SENTENCEPIECE_BPE: Self = Self(&Row {
         id: 1,
         name: "SentencePiece BPE",
@@ -82,7 +82,7 @@ impl Kind {
 
     /// Unigram of SentencePiece, the likeliest of all ways to cut a text: `tokenizer.ggml.model` is `t5`.
     ///
-    /// Replit-code v1.
+    /// Model: Replit-code v1.
     pub const UNIGRAM: Self = Self(&Row {
         id: 2,
         name: "unigram",
@@ -95,7 +95,7 @@ impl Kind {
 
     /// WordPiece, the longest token first: `tokenizer.ggml.model` is `bert`.
     ///
-    /// Jina embeddings v2 small and base in English, MosaicBERT.
+    /// Models: Jina embeddings v2 small and base in English, MosaicBERT.
     pub const WORDPIECE: Self = Self(&Row {
         id: 3,
         name: "WordPiece",
@@ -109,7 +109,7 @@ impl Kind {
     /// BPE over characters of words, between white space that is left out: `tokenizer.ggml.model` is `whitespace`, or
     /// `tokenizer.ggml.pre` is `dnabert-2`.
     ///
-    /// Jina embeddings v2 base in Chinese, DNABERT-2.
+    /// Models: Jina embeddings v2 base in Chinese, DNABERT-2.
     pub const CHARACTER_BPE: Self = Self(&Row {
         id: 4,
         name: "BPE over characters",
@@ -120,9 +120,9 @@ impl Kind {
         room: character_bpe::room,
     });
 
-    /// The same over texts in Unicode's normalization form C: `tokenizer.ggml.normalizer.nfc`, or a `pre` that means it.
+    /// BPE over bytes of texts in Unicode's normalization form C: `tokenizer.ggml.normalizer.nfc`, or a `pre` that means it.
     ///
-    /// MPT and others with GPT-NeoX's tokenizer.
+    /// Models: MPT and others with GPT-NeoX's tokenizer.
     pub const BYTE_LEVEL_BPE_NFC: Self = Self(&Row {
         id: 5,
         name: "byte-level BPE after NFC",
@@ -133,7 +133,7 @@ impl Kind {
         room: byte_level_nfc::room,
     });
 
-    /// Its name.
+    /// Name of the kind, for messages.
     pub const fn name(self) -> &'static str {
         self.0.name
     }

@@ -1,4 +1,4 @@
-//! The merges of a file: which pairs of tokens merge, in which order, and into what.
+//! Merges of a file: pairs of tokens, their order, and their products.
 
 use nearfield_kernels::Arena;
 
@@ -10,18 +10,17 @@ use super::tokens::TokenTable;
 use super::vocab::StringArray;
 use crate::sections::Sections;
 
-/// The merges by rank and a hash table of their ranks. A merge's rank is its place in the file: low ones are applied
-/// first.
+/// Merges by rank, and a hash table of their ranks. A merge's rank is its place in the file: low ranks are applied first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MergeTable<'a> {
-    /// Left, right and product of each merge: `[n_merges, 3]`.
+    /// `[n_merges, 3]`: ids of left, right and product of each merge.
     merges: Numbers<'a>,
-    /// `rank + 1`, or 0 where nothing lies. Twice as many as merges.
+    /// `[2 * n_merges]`: `rank + 1`, or 0 where a slot is empty.
     slots: Numbers<'a>,
 }
 
 impl<'a> MergeTable<'a> {
-    /// Bytes of index for `n_merges`.
+    /// Bytes in the index for `n_merges`.
     pub const fn bytes_of(wide: bool, n_merges: usize) -> Option<usize> {
         match (Numbers::bytes_of(wide, 3 * n_merges), Numbers::bytes_of(wide, 2 * n_merges)) {
             (Some(merges), Some(slots)) => merges.checked_add(slots),
@@ -29,25 +28,25 @@ impl<'a> MergeTable<'a> {
         }
     }
 
-    /// The next parts of a prepared index; `None` if they cannot be those of so many merges and tokens.
+    /// Reads the table from a prepared index; `None` if it cannot be that of `n_merges` and `n_tokens`.
     pub fn read(parts: &mut Sections<'a>, wide: bool, n_merges: usize, n_tokens: usize) -> Option<Self> {
         let merges = Numbers::read(parts, wide, 3 * n_merges)?;
         let slots = Numbers::read(parts, wide, 2 * n_merges)?;
         (merges.all_up_to(n_tokens.checked_sub(1)?) && slots.all_up_to(n_merges)).then_some(Self { merges, slots })
     }
 
-    /// The parts as a prepared index holds them.
+    /// Words of the table in a prepared index.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
         self.merges.words().chain(self.slots.words())
     }
 
-    /// Whether the merge of this rank is that of this pair.
+    /// True if the merge of this rank is that of this pair.
     fn is_pair(&self, rank: u32, left: u32, right: u32) -> bool {
         let at = 3 * rank as usize;
         self.merges.get(at) == Some(left) && self.merges.get(at + 1) == Some(right)
     }
 
-    /// Where the merge of this pair lies or would lie; `None` if all places that it may take are taken.
+    /// Slot in which the merge of this pair lies, or else would lie; `None` if all slots for its hash are taken.
     fn slot(&self, left: u32, right: u32) -> Option<usize> {
         probes(Hash::of_pair(left, right), self.slots.len()).find(|&slot| match self.slots.get(slot) {
             Some(0) => true,
@@ -76,7 +75,7 @@ pub(super) struct MergeTableMut<'a> {
 }
 
 impl<'a> MergeTableMut<'a> {
-    /// A table of merges yet to be entered; `None` if the arena is too small.
+    /// Takes a table without merges; `None` if the arena is too small.
     pub fn take(arena: &mut Arena<'a>, wide: bool, n_merges: usize) -> Option<Self> {
         let merges = NumbersMut::take(arena, wide, 3 * n_merges)?;
         let slots = NumbersMut::take(arena, wide, 2 * n_merges)?;
@@ -84,6 +83,11 @@ impl<'a> MergeTableMut<'a> {
     }
 
     /// Enters every merge; of equal pairs the last stays, as in Hugging Face's `tokenizers`.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizerError::MergeWithoutSpace`], [`TokenizerError::MergeNotInVocab`], or [`TokenizerError::Collision`] if all
+    /// slots for a merge are taken.
     pub fn fill(
         mut self,
         merges: StringArray<'_>,
@@ -102,8 +106,8 @@ impl<'a> MergeTableMut<'a> {
     }
 }
 
-/// Left, right and product of a merge's text: `left right`, parted by the first space after the first byte, as
-/// llama.cpp does.
+/// Ids of left, right and product of a merge. Its text, `left right`, is split at the first space after the first byte, as in
+/// llama.cpp.
 fn ids_of(merge: usize, text: &[u8], tokens: &TokenTable<'_, '_>) -> Result<[u32; 3], TokenizerError> {
     let space =
         1 + text.iter().skip(1).position(|&byte| byte == b' ').ok_or(TokenizerError::MergeWithoutSpace { merge })?;

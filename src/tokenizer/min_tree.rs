@@ -1,10 +1,10 @@
-//! The first of the smallest of many numbers, under change.
+//! Tree that finds the first of the smallest of many changing numbers.
 
 /// Numbers under one parent.
 const FAN: usize = 16;
 
-/// A tree of minima over numbers in memory of the caller: a level of the numbers, then for each 16 of them their least
-/// one, up to a level of one.
+/// A tree of minima in memory of the caller: first a level of the numbers, then levels with the minimum of each 16 numbers
+/// below, up to a level of one number.
 #[derive(Debug)]
 pub(super) struct MinTree<'t> {
     words: &'t mut [u32],
@@ -22,7 +22,8 @@ impl<'t> MinTree<'t> {
         len
     }
 
-    /// A tree over leaves that `leaf` gives, at least one. `words`: at least [`len_of`](Self::len_of).
+    /// Builds a tree over the values of `leaf`; there has to be one at least. `words` has at least [`len_of`](Self::len_of)
+    /// words.
     pub fn new(words: &'t mut [u32], n_leaves: usize, leaf: impl FnMut(usize) -> u32) -> Self {
         let words = words.get_mut(..Self::len_of(n_leaves)).unwrap_or_default();
         let (mut below, mut above) = words.split_at_mut_checked(n_leaves).unwrap_or_default();
@@ -36,7 +37,7 @@ impl<'t> MinTree<'t> {
         Self { words, n_leaves }
     }
 
-    /// Gives a leaf a value.
+    /// Sets the value of a leaf.
     pub fn set(&mut self, leaf: usize, value: u32) {
         let (mut start, mut level, mut at, mut value) = (0, self.n_leaves, leaf, value);
         while let Some(word) = self.words.get_mut(start + at)
@@ -51,20 +52,20 @@ impl<'t> MinTree<'t> {
         }
     }
 
-    /// The least value and the first leaf that has it.
+    /// First leaf with the least value, and that value.
     pub fn first_least(&self) -> (usize, u32) {
         let least = self.words.last().copied().unwrap_or(u32::MAX);
         (self.first_equal(0, self.n_leaves, least), least)
     }
 
-    /// The first of the `level` numbers from `start` on that equals `value`, the least of them.
+    /// Index of the first of the `level` numbers from `start` on that equals `value`, the least of them.
     fn first_equal(&self, start: usize, level: usize, value: u32) -> usize {
         let parent = if level <= FAN { 0 } else { self.first_equal(start + level, level.div_ceil(FAN), value) };
         let numbers = self.children(start, level, parent);
         FAN * parent + numbers.iter().position(|&number| number == value).unwrap_or(0)
     }
 
-    /// Of the `level` numbers from `start` on those under one parent.
+    /// Numbers under one parent, in the level of `level` numbers from `start` on.
     fn children(&self, start: usize, level: usize, parent: usize) -> &[u32] {
         let first = FAN * parent;
         self.words.get(start + first..start + level.min(first + FAN)).unwrap_or_default()

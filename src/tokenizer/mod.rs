@@ -1,27 +1,27 @@
 //! Text to tokens and back, from the vocabulary in the model file, without a heap.
 //!
-//! There are several kinds of tokenizers, rows of the table in `kind`, each in a file of its own:
+//! Each kind of tokenizer is a row of the table in `kind` and has a file of its own:
 //!
-//! | file | kind | what it needs beside |
+//! | file | kind | further modules it uses |
 //! |---|---|---|
 //! | `byte_level` | BPE over bytes (GPT-2, BLOOM, ...) | `pre`, `merges` |
-//! | `byte_level_nfc` | the same over texts in NFC (MPT) | `pre`, `merges` |
+//! | `byte_level_nfc` | BPE over bytes of texts in NFC (MPT) | `pre`, `merges` |
 //! | `character_bpe` | BPE over characters | `merges` |
 //! | `sentencepiece_bpe` | BPE by scores | `normalizer`, `fallback` |
 //! | `unigram` | the highest sum of scores | `normalizer`, `fallback` |
 //! | `wordpiece` | the longest token first | `bert` |
 //!
-//! A text takes this way:
-//! 1. `encode`, `split`, `special`: tokens such as `<|endoftext|>` are found in it, `added` says how, and what lies between
-//!    goes to the kind.
-//! 2. The text is made to look as the model saw texts: `normalizer` with `charsmap` for SentencePiece, `bert` for
-//!    WordPiece, `unicode::nfc` for byte-level BPE if the file or the name of its cuts says so.
-//! 3. It is cut: by `pre` into pieces (about a word each), at white space and signs, or where no token can lie across.
-//! 4. Tokens are found for what was cut. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
+//! Steps of encoding:
+//! 1. `encode`, `split`, `special`: special tokens such as `<|endoftext|>` are found in the text, by the rules of `added`. The
+//!    text between them goes to the kind.
+//! 2. The text is normalized as it was in training: `normalizer` with `charsmap` for SentencePiece, `bert` for WordPiece,
+//!    `unicode::nfc` for byte-level BPE if the file or the name of its pre-tokenizer says so.
+//! 3. The text is cut: by `pre` into pieces (about a word each), at white space and signs, or where no token can lie across.
+//! 4. Tokens are found for each piece. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
 //!
-//! `vocab` is what the file holds, read by `from_gguf`; `tokens`, `merges` and `filter` are the index over it (`numbers`,
-//! `hash`), which is built in the arena or was prepared and lies in flash (`index`). `unicode` has the tables of
-//! characters. The way back is `alphabet`, how tokens spell bytes, and `detokenize`.
+//! `vocab` borrows the vocabulary from the file, read by `from_gguf`. `tokens`, `merges` and `filter` are the index over it
+//! (made of `numbers` and `hash`), which is built in the arena or was prepared and lies in flash (`index`). `unicode` has the
+//! tables of characters. Tokens become text by `alphabet` (how tokens spell bytes) and `detokenize`.
 
 mod added;
 mod alphabet;
@@ -81,7 +81,7 @@ use tokens::{TokenTable, TokenTableMut};
 
 /// A tokenizer over a borrowed vocabulary.
 ///
-/// `'f` is the file, `'a` the arena or the prepared index.
+/// `'f` is the lifetime of the file, `'a` that of the arena or of the prepared index.
 ///
 /// ```
 /// use nearfield::tokenizer::{EncodeOptions, PreTokenizer, StringArray, Tokenizer, Vocab};
@@ -111,17 +111,17 @@ pub struct Tokenizer<'f, 'a> {
     vocab: Vocab<'f>,
     tokens: TokenTable<'f, 'a>,
     merges: MergeTable<'a>,
-    /// Of a vocabulary without merges, which is searched.
+    /// Filter over the tokens of a vocabulary without merges, whose kinds search for tokens; empty for others.
     filter: Filter<'a>,
-    /// `id + 1` of the token of each byte, or 0: `[256]`.
+    /// `[256]`: for each byte `id + 1` of its token, or 0 if it has none.
     bytes: Numbers<'a>,
-    /// Of control and user-defined tokens.
+    /// Filter over the beginnings of control and user-defined tokens.
     special: SpecialFilter<'a>,
-    /// User-defined tokens alone are looked for if there are any.
+    /// True if the vocabulary has user-defined tokens. Only then are they looked for where control tokens are not.
     has_user_defined: bool,
     /// The lowest score of a normal token.
     least_score: f32,
-    /// Tokens that no text has: see [`reading_as_text`](Self::reading_as_text).
+    /// Ids of tokens that are never found in a text, as [`reading_as_text`](Self::reading_as_text) sets them.
     hidden: &'a [u32],
 }
 
@@ -150,12 +150,12 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         Some(sum)
     }
 
-    /// Checks `vocab` and builds its index in [`index_bytes`](Self::index_bytes) of `arena`, in time in proportion to
-    /// the file's.
+    /// Checks `vocab` and builds its index in [`index_bytes`](Self::index_bytes) of `arena`. Takes time in proportion to the
+    /// vocabulary in the file.
     ///
-    /// As strict as Hugging Face's `tokenizers`: both sides and the product of a merge must be tokens. Of tokens with
-    /// the same text, and of merges of the same pair, the last counts; control and user-defined tokens are found in texts whether
-    /// or not others are spelled as they are.
+    /// Both sides and the product of a merge must be tokens, as in Hugging Face's `tokenizers`. If several tokens have the same
+    /// text, or several merges the same pair, the last one counts. Control and user-defined tokens are found in texts even if
+    /// other tokens are spelled alike.
     pub fn new(vocab: Vocab<'f>, arena: &mut Arena<'a>) -> Result<Self, TokenizerError> {
         let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
         let small = u32::try_from(vocab.tokens.n_bytes()).is_ok() && n_tokens <= fallback::MAX_TOKENS;
@@ -187,9 +187,9 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         }
     }
 
-    /// The index as bytes, for [`prepared`](Self::prepared): [`prepared_bytes`](Self::prepared_bytes) of them.
+    /// Bytes of the index for [`prepared`](Self::prepared), [`prepared_bytes`](Self::prepared_bytes) of them.
     ///
-    /// What the build script of a firmware writes, on a host of any byte order:
+    /// The build script of a firmware writes these bytes, on a host of any byte order:
     ///
     /// ```
     /// use nearfield::tokenizer::{Tokenizer, Vocab};
@@ -224,10 +224,10 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     /// A tokenizer over an [`index`](Self::index) that was made before, such as one in flash: nothing is copied, and no
     /// arena is needed (see [`MemoryPlan::without_tokenizer`](crate::MemoryPlan::without_tokenizer)).
     ///
-    /// `index` has to lie at a multiple of four bytes, and the processor to be little-endian. Takes one pass over the
-    /// index and a look at the vocabulary; nothing of the file is searched. Whatever its bytes are, the tokenizer that
-    /// comes of them works within its bounds; that its tokens are right rests on a checksum and on samples of the
-    /// vocabulary, so it should come from a build that made it of the very file.
+    /// `index` has to lie at a multiple of four bytes, and the processor to be little-endian. Takes one pass over the index and
+    /// samples of the vocabulary; the file is not searched. Whatever its bytes are, the result is an error or a tokenizer that
+    /// stays within its bounds. Only a checksum and samples of the vocabulary guard against wrong tokens, so `index` should
+    /// come from a build that made it from this very file.
     ///
     /// # Errors
     /// [`TokenizerError::Index`] says what is wrong with `index`, any other what is wrong with `vocab`.
@@ -239,7 +239,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         Self::read(vocab, header, parts).ok_or(TokenizerError::Index(IndexError::Damaged))
     }
 
-    /// The parts of a prepared index; `None` if they speak of tokens or merges that do not exist.
+    /// Reads the parts of a prepared index; `None` if they name tokens or merges that do not exist.
     fn read(vocab: Vocab<'f>, header: Header, mut parts: Sections<'a>) -> Option<Self> {
         let (n_tokens, n_merges) = (vocab.tokens.len(), vocab.merges.len());
         let wide = is_wide(n_tokens, n_merges);
@@ -252,16 +252,16 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         Some(Self { vocab, tokens, merges, filter, bytes, special, has_user_defined, least_score, hidden: &[] })
     }
 
-    /// The same tokenizer, for which these tokens are letters where they stand in a text, whatever type and options say: what
-    /// keeps the words of a user from being taken for the marks around them, such as `<|im_end|>`. It has the tokens' names
-    /// and bytes as before.
+    /// A view of this tokenizer that never finds `tokens` in a text, whatever their types and the options say: their spelling
+    /// is encoded as ordinary text. So words of a user are not taken for the marks of a chat, such as `<|im_end|>`.
+    /// [`find`](Self::find) and [`bytes`](Self::bytes) still know the tokens.
     ///
-    /// Byte-level BPE still makes them if its merges do, which those of marks never do.
+    /// Byte-level BPE still produces a token that is the product of merges; the marks of a chat never are.
     pub fn reading_as_text<'b>(&'b self, tokens: &'b [u32]) -> Tokenizer<'f, 'b> {
         Tokenizer { hidden: tokens, ..*self }
     }
 
-    /// How many tokens there are.
+    /// Number of tokens in the vocabulary.
     pub fn n_tokens(&self) -> usize {
         self.tokens.len()
     }
@@ -271,8 +271,8 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         &self.vocab
     }
 
-    /// What the model wants of a text: `add_bos` and `add_eos` as the file says, and nothing else. A text that is to go on
-    /// has no end.
+    /// Options that the model expects: `add_bos` and `add_eos` as the file says, all others off. Clear `add_eos` for a text
+    /// that the model is to continue.
     pub fn options(&self) -> EncodeOptions {
         let (add_bos, add_eos) = (self.vocab.add_bos, self.vocab.add_eos);
         EncodeOptions {
@@ -282,7 +282,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         }
     }
 
-    /// Whether the vocabulary puts a space before each text.
+    /// True if the vocabulary puts a space before each text.
     fn has_space_before(&self) -> bool {
         match self.vocab.kind.row().spelling {
             Spelling::Spaces => self.vocab.kind == Kind::WORDPIECE || self.vocab.spaces.add_prefix,
@@ -290,18 +290,22 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         }
     }
 
-    /// The token that the file spells so: for text in the alphabet of byte-level BPE (`Ġ` for a space) or with `▁` for a
-    /// space, for special tokens as they are.
+    /// Id of the token with this spelling in the file. Text is spelled in the alphabet of byte-level BPE (`Ġ` for a space) or
+    /// with `▁` for a space, special tokens as they are.
     pub fn find(&self, spelled: &str) -> Option<u32> {
         self.tokens.find(&[spelled.as_bytes()])
     }
 
-    /// What a token is for.
+    /// Type of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`DetokenizeError::NoSuchToken`] if the vocabulary has no such id.
     pub fn token_type(&self, token: u32) -> Result<TokenType, DetokenizeError> {
         self.text(token).map(|_| self.vocab.type_of(token))
     }
 
-    /// The bytes that a token stands for, which need not be whole characters: see [`Detokenizer`].
+    /// Bytes that a token stands for. They need not be whole characters; [`Detokenizer`] joins them.
     pub fn bytes(&self, token: u32) -> Result<TokenBytes<'f>, DetokenizeError> {
         let text = self.text(token)?;
         Ok(match (self.vocab.kind.row().spelling, self.vocab.type_of(token)) {
@@ -316,7 +320,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         })
     }
 
-    /// [`bytes`](Self::bytes), into `out`; returns how many.
+    /// Writes [`bytes`](Self::bytes) to `out`; returns their number.
     pub fn token_bytes(&self, token: u32, out: &mut [u8]) -> Result<usize, DetokenizeError> {
         let need = self.bytes(token)?.count();
         let have = out.len();
@@ -330,7 +334,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
     }
 }
 
-/// The parts of an index in the arena, empty.
+/// Parts of an index in the arena, not yet filled.
 struct TakenParts<'a> {
     tokens: TokenTableMut<'a>,
     merges: MergeTableMut<'a>,
@@ -340,7 +344,7 @@ struct TakenParts<'a> {
 }
 
 impl<'a> TakenParts<'a> {
-    /// `None` if the arena is too small.
+    /// Takes the parts from `arena`; `None` if it is too small.
     fn of(vocab: &Vocab<'_>, arena: &mut Arena<'a>) -> Option<Self> {
         let wide = is_wide(vocab.tokens.len(), vocab.merges.len());
         Some(Self {
@@ -372,7 +376,7 @@ fn fill_bytes<'a>(mut bytes: NumbersMut<'a>, tokens: &TokenTable<'_, '_>, vocab:
     bytes.finish()
 }
 
-/// Whether the index of such a vocabulary has numbers of four bytes. Ids and ranks are kept plus one.
+/// True if the index of a vocabulary of this size has numbers of four bytes. Ids and ranks are kept plus one.
 const fn is_wide(n_tokens: usize, n_merges: usize) -> bool {
     Numbers::wide(if n_tokens > n_merges { n_tokens } else { n_merges })
 }

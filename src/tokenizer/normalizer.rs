@@ -1,7 +1,7 @@
-//! What SentencePiece does to a text before it is cut: replacements, extra spaces, and `▁` for a space.
+//! SentencePiece's normalization of a text: replacements, extra spaces, and `▁` for a space.
 //!
-//! Source: `Normalizer::Normalize` in SentencePiece's `normalizer.cc`, of which this is a stream that can be copied at
-//! any place: no text is ever stored. What is user-defined is not replaced (`PrefixMatcher` there).
+//! Source: `Normalizer::Normalize` in SentencePiece's `normalizer.cc`. Here it is a stream that can be copied at any place, so
+//! that no text is ever stored. User-defined tokens are not replaced (`PrefixMatcher` there).
 
 use heapless::Vec;
 
@@ -11,14 +11,14 @@ use super::encode::Part;
 use super::special::{Bytes, MAX_LEN};
 use super::unicode::first_char;
 
-/// How a vocabulary wants its texts: `tokenizer.ggml.{add_space_prefix,remove_extra_whitespaces,precompiled_charsmap}`.
+/// Normalization of SentencePiece: `tokenizer.ggml.{add_space_prefix,remove_extra_whitespaces,precompiled_charsmap}`.
 #[derive(Clone, Copy, Debug)]
 pub struct SpaceOptions<'f> {
-    /// A space comes before the text.
+    /// Puts a space before the text.
     pub add_prefix: bool,
-    /// Spaces at both ends are dropped, and of others in a row all but one.
+    /// Drops spaces at both ends, and all but one of other spaces in a row.
     pub remove_extra: bool,
-    /// The replacements, as the file holds them.
+    /// Replacements, as the file holds them.
     pub charsmap: Option<&'f [u8]>,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// Its bytes: how many.
+    /// Number of bytes.
     pub fn len(self) -> usize {
         match self {
             Self::Char(char) => char.len_utf8(),
@@ -46,7 +46,7 @@ impl Unit {
         }
     }
 
-    /// Its bytes, in `buffer`.
+    /// Writes the bytes to `buffer`; returns them.
     pub fn bytes(self, buffer: &mut [u8; 4]) -> &[u8] {
         match self {
             Self::Char(char) => char.encode_utf8(buffer).as_bytes(),
@@ -59,27 +59,27 @@ impl Unit {
     }
 }
 
-/// A text as SentencePiece normalizes it. User-defined tokens in it stay as they are, but for spaces.
+/// Iterator over a text as SentencePiece normalizes it. User-defined tokens in it stay as they are, except for spaces.
 #[derive(Clone, Debug)]
 pub(super) struct Normalized<'t> {
     tokenizer: &'t Tokenizer<'t, 't>,
-    /// What is yet to be read.
+    /// Text still to be read.
     rest: &'t [u8],
-    /// What is left of a replacement.
+    /// Rest of a replacement.
     replacement: &'t [u8],
     charsmap: Charsmap<'t>,
     remove_extra: bool,
-    /// Whether spaces at the end are dropped.
+    /// True if spaces at the end are dropped.
     trim_end: bool,
     add_prefix: bool,
-    /// Whether the last replacement ended in a space, and more of them are dropped.
+    /// True if the last replacement ended in a space and further spaces are dropped.
     after_space: bool,
-    /// `▁` that are known to have something behind them.
+    /// Number of `▁` to come that are known not to be at the end.
     n_spaces: usize,
 }
 
 impl<'t> Normalized<'t> {
-    /// The text of `part` as the vocabulary wants it.
+    /// Normalizes the text of `part`.
     pub fn new(tokenizer: &'t Tokenizer<'_, '_>, part: &Part<'t>) -> Self {
         let SpaceOptions { add_prefix, remove_extra, charsmap } = tokenizer.vocab.spaces;
         Self {
@@ -100,7 +100,7 @@ impl<'t> Normalized<'t> {
         self.fold(0usize, |n, unit| n.saturating_add(unit.len()))
     }
 
-    /// The next character, whether or not it is a space at the end.
+    /// Next character, including spaces at the end.
     fn step(&mut self) -> Option<Unit> {
         if core::mem::take(&mut self.add_prefix) {
             return Some(Unit::Char(SPACE));
@@ -137,7 +137,7 @@ impl<'t> Normalized<'t> {
     }
 }
 
-/// The bytes of characters to come, read as they are asked for, and no more than any token has.
+/// Bytes of characters to come, read on demand, at most as many as the longest special token has.
 #[derive(Clone, Debug)]
 pub(super) struct Ahead<I> {
     units: I,
@@ -159,7 +159,7 @@ impl<I: Iterator<Item = Unit>> Bytes for Ahead<I> {
     }
 }
 
-/// Spaces alone, where `trim_ascii_start` drops all white space.
+/// Trims spaces only, where `trim_ascii_start` drops all white space.
 trait TrimSpaces {
     fn trim_ascii_start_spaces(&self) -> &Self;
 }

@@ -1,4 +1,4 @@
-//! Lists of token ids and of places, as small as the vocabulary allows.
+//! Lists of token ids and of places, in two or four bytes each as the vocabulary needs.
 
 use core::cmp::Ordering;
 use core::mem::size_of;
@@ -8,7 +8,7 @@ use nearfield_kernels::Arena;
 
 use crate::sections::Sections;
 
-/// Numbers in the arena or in flash: of two bytes where all of them fit, of four otherwise.
+/// Numbers in the arena or in flash: of two bytes if all of them fit, of four otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Numbers<'a> {
     U16(&'a [u16]),
@@ -16,17 +16,17 @@ pub(super) enum Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    /// Whether numbers up to `max` need four bytes.
+    /// True if numbers up to `max` need four bytes.
     pub const fn wide(max: usize) -> bool {
         max > u16::MAX as usize
     }
 
-    /// Bytes of index that `len` numbers take.
+    /// Bytes in the index for `len` numbers.
     pub const fn bytes_of(wide: bool, len: usize) -> Option<usize> {
         if wide { Arena::bytes_of::<u32>(len) } else { Arena::bytes_of::<u16>(len) }
     }
 
-    /// The next `len` numbers of a prepared index; `None` if it ends before.
+    /// Reads the next `len` numbers of a prepared index; `None` if it ends before.
     pub fn read(parts: &mut Sections<'a>, wide: bool, len: usize) -> Option<Self> {
         Some(if wide { Self::U32(parts.take(len)?) } else { Self::U16(parts.take(len)?) })
     }
@@ -45,7 +45,7 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// Whether no number is above `max`.
+    /// True if no number is above `max`.
     pub fn all_up_to(&self, max: usize) -> bool {
         match self {
             Self::U16(numbers) => numbers.iter().all(|&number| usize::from(number) <= max),
@@ -53,10 +53,10 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// The numbers as a prepared index holds them: words of four bytes, zeros up to the end of the line.
+    /// Words of the numbers in a prepared index: four bytes each, with zeros up to the end of the line.
     pub fn words(self) -> impl Iterator<Item = u32> {
         let bytes = Self::bytes_of(matches!(self, Self::U32(_)), self.len()).unwrap_or(0);
-        // Beyond the last number there are zeros.
+        // Zeros follow the last number.
         let number = move |at| self.get(at).unwrap_or(0);
         (0..bytes / size_of::<u32>()).map(move |i| match self {
             Self::U16(_) => number(2 * i) | number(2 * i + 1) << 16,
@@ -73,7 +73,7 @@ pub(super) enum NumbersMut<'a> {
 }
 
 impl<'a> NumbersMut<'a> {
-    /// `len` zeros; `None` if the arena has not that much.
+    /// Takes `len` zeros; `None` if the arena is too small.
     pub fn take(arena: &mut Arena<'a>, wide: bool, len: usize) -> Option<Self> {
         if wide {
             let numbers = arena.take(len)?;
@@ -86,7 +86,7 @@ impl<'a> NumbersMut<'a> {
         }
     }
 
-    /// The numbers as they are so far.
+    /// View of the numbers so far.
     pub fn view(&self) -> Numbers<'_> {
         match self {
             Self::U16(numbers) => Numbers::U16(numbers),
@@ -94,7 +94,7 @@ impl<'a> NumbersMut<'a> {
         }
     }
 
-    /// `number` fits: [`Numbers::wide`] was asked with the largest.
+    /// Stores `number`, which fits because `wide` was chosen for the largest one.
     pub fn set(&mut self, at: usize, number: u32) {
         match self {
             Self::U16(numbers) => numbers[at] = number as u16,
@@ -102,7 +102,7 @@ impl<'a> NumbersMut<'a> {
         }
     }
 
-    /// Sorts those in `range`; none, if it is not inside.
+    /// Sorts the numbers in `range` by `order`; none if the range is not inside.
     pub fn sort(&mut self, range: Range<usize>, mut order: impl FnMut(u32, u32) -> Ordering) {
         match self {
             Self::U16(numbers) => {
@@ -118,7 +118,7 @@ impl<'a> NumbersMut<'a> {
         self.view().len()
     }
 
-    /// The numbers, to be read alone from now on.
+    /// Ends the writing: returns the numbers for reading only.
     pub fn finish(self) -> Numbers<'a> {
         match self {
             Self::U16(numbers) => Numbers::U16(numbers),

@@ -1,39 +1,42 @@
-//! Pre-tokenizers: where a text is cut before merges are applied. No merge crosses a cut.
+//! Pre-tokenizers: rules that cut a text into pieces before merges are applied. No merge crosses a cut.
 //!
-//! Each is a published regular expression, written out by hand. Bytes that are not UTF-8 count as characters that are
+//! Each rule is a published regular expression, written out by hand. Bytes that are not UTF-8 count as characters that are
 //! neither letter, number nor white space.
 
 use super::error::UnknownPreTokenizer;
 use super::unicode::{Class, first_char, first_class, is_punctuation};
 
-/// How a vocabulary wants its texts to be cut.
+/// Rule by which byte-level BPE cuts a text into pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PreTokenizer {
     /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
     ///
-    /// GPT-2, MPT (GPT-NeoX), Jais.
+    /// Models: GPT-2, MPT (GPT-NeoX), Jais.
     Gpt2,
-    /// Each `\p{N}` alone; what lies between as [`Gpt2`](Self::Gpt2).
+    /// Each `\p{N}` is a piece; the text between is cut as by [`Gpt2`](Self::Gpt2).
     ///
-    /// Refact, StarCoder.
+    /// Models: Refact, StarCoder.
     Starcoder,
-    /// ` ?[^(\s|[.,!?…。，、।۔،])]+` and what lies between. The inner brackets nest: none of white space,
+    /// ` ?[^(\s|[.,!?…。，、।۔،])]+` and the text between its matches. The inner brackets nest: the class excludes white space and
     /// `()|.,!?…。，、।۔،`.
     ///
-    /// BLOOM, TurkuNLP gpt3-finnish, Poro.
+    /// Models: BLOOM, TurkuNLP gpt3-finnish, Poro.
     Bloom,
-    /// Runs of punctuation alone; what lies between as [`Gpt2`](Self::Gpt2); of that, runs of digits alone; and of those
-    /// each three of `0` to `9` from the front.
+    /// Four cuts, one within the other: each run of punctuation is a piece; the text between is cut as by [`Gpt2`](Self::Gpt2);
+    /// in its pieces each run of digits is one; and runs are cut behind each three of `0` to `9` from the front.
     ///
-    /// Falcon.
+    /// Model: Falcon.
     Falcon,
 }
 
 impl PreTokenizer {
-    /// The one that `tokenizer.ggml.pre` names.
+    /// Finds the rule that `tokenizer.ggml.pre` names.
     ///
-    /// Not known: `default`, which is llama.cpp's stand-in for a missing name and no published tokenizer.
+    /// # Errors
+    ///
+    /// [`UnknownPreTokenizer`] for any other name, also for `default`, llama.cpp's stand-in for a missing name, which is no
+    /// published tokenizer.
     pub fn from_name(name: &str) -> Result<Self, UnknownPreTokenizer> {
         match name {
             "gpt-2" | "mpt" | "jais" | "olmo" | "phi-2" | "roberta-bpe" => Ok(Self::Gpt2),
@@ -45,7 +48,7 @@ impl PreTokenizer {
         }
     }
 
-    /// The pieces of `text`, in order; together they are `text`.
+    /// Iterates over the pieces of `text`, in order; together they are `text`.
     pub fn pieces(self, text: &[u8]) -> Pieces<'_> {
         Pieces { pre: self, rest: text, word: 0 }
     }
@@ -64,12 +67,12 @@ impl PreTokenizer {
     }
 }
 
-/// The pieces of a text. See [`PreTokenizer::pieces`].
+/// Iterator over the pieces of a text, of [`PreTokenizer::pieces`].
 #[derive(Clone, Debug)]
 pub struct Pieces<'t> {
     pre: PreTokenizer,
     rest: &'t [u8],
-    /// Bytes of it that are one word of Falcon's, which is cut further.
+    /// Bytes at the front of `rest` that are the rest of a word of Falcon's, which is cut further.
     word: usize,
 }
 
@@ -95,20 +98,20 @@ impl<'t> Iterator for Pieces<'t> {
     }
 }
 
-/// [`first_class`], for a text that ends before the next number.
+/// Class of the first character, as [`first_class`], for a text that ends before the next number.
 fn class_before_number(text: &[u8]) -> Option<(Class, usize)> {
     first_class(text).filter(|(class, _)| *class != Class::Number)
 }
 
-/// A text that is cut from its front: bytes, or what is made of them as they are read.
+/// A text that is cut from its front: bytes, or characters that are normalized as they are read.
 pub(super) trait Text: Clone {
-    /// The class of the first character and its bytes; of a byte that belongs to none, [`Class::Other`] and 1.
+    /// Class of the first character and its length in bytes; for a byte that belongs to none, [`Class::Other`] and 1.
     fn first_class(&self) -> Option<(Class, usize)>;
 
-    /// What follows the first bytes, which are whole characters.
+    /// Text behind the first `len` bytes, which are whole characters.
     fn after(&self, len: usize) -> Option<Self>;
 
-    /// Whether it begins with these letters.
+    /// True if the text begins with these bytes.
     fn starts_with(&self, word: &[u8]) -> bool;
 }
 
@@ -126,9 +129,9 @@ impl Text for &[u8] {
     }
 }
 
-/// What the regex of [`PreTokenizer::Gpt2`] matches at the start of `text`.
+/// Bytes that the regex of [`PreTokenizer::Gpt2`] matches at the start of `text`.
 ///
-/// `first` gives the class and bytes of a first character, and `None` where the text is to end.
+/// `first` returns the class and length of a first character, and `None` where the text has to end.
 pub(super) fn gpt2_piece<T: Text>(text: &T, first: impl Fn(&T) -> Option<(Class, usize)>) -> usize {
     if let Some(len) = contraction(text) {
         return len;
@@ -143,7 +146,7 @@ pub(super) fn gpt2_piece<T: Text>(text: &T, first: impl Fn(&T) -> Option<(Class,
     }
 }
 
-/// Bytes of a space in front, none or one, and what follows it.
+/// Splits a space off the front: its bytes, 0 or 1, and the rest.
 fn split_space<T: Text>(text: &T) -> (usize, T) {
     match text.starts_with(b" ").then(|| text.after(1)).flatten() {
         Some(word) => (1, word),
@@ -151,15 +154,15 @@ fn split_space<T: Text>(text: &T) -> (usize, T) {
     }
 }
 
-/// `'s|'t|'re|'ve|'m|'ll|'d`
+/// Length of a match of `'s|'t|'re|'ve|'m|'ll|'d`.
 fn contraction(text: &impl Text) -> Option<usize> {
     let words: [&[u8]; 7] = [b"'s", b"'t", b"'re", b"'ve", b"'m", b"'ll", b"'d"];
     let begins = text.starts_with(b"'");
     begins.then(|| words.iter().find(|word| text.starts_with(word)).map(|word| word.len())).flatten()
 }
 
-/// `\s+(?!\S)|\s+`: a run of white space without its last character, which belongs to what follows; all of it if
-/// nothing follows or if it is one.
+/// Bytes of a match of `\s+(?!\S)|\s+`: a run of white space without its last character, which belongs to the next piece. The
+/// whole run if the text ends with it or if it is one character.
 fn white_space<T: Text>(text: &T, first: impl Fn(&T) -> Option<(Class, usize)>) -> usize {
     let (mut last, mut end, mut rest) = (0, 0, text.clone());
     while let Some((Class::Space, len)) = first(&rest)
@@ -170,7 +173,7 @@ fn white_space<T: Text>(text: &T, first: impl Fn(&T) -> Option<(Class, usize)>) 
     if last == 0 || first(&rest).is_none() { end } else { last }
 }
 
-/// What the regex of [`PreTokenizer::Bloom`] matches at the start of `text`, or what lies before its next match.
+/// Bytes that the regex of [`PreTokenizer::Bloom`] matches at the start of `text`, or else those before its next match.
 fn bloom_piece(text: &[u8]) -> usize {
     let (space, word) = split_space(&text);
     match space + run(&word, |rest| bloom_word(rest)) {
@@ -182,7 +185,7 @@ fn bloom_piece(text: &[u8]) -> usize {
     }
 }
 
-/// Bytes of the first character if it is not one of those that part words.
+/// Bytes of the first character if it does not separate words.
 fn bloom_word(text: &[u8]) -> Option<usize> {
     match bloom_gap(text) {
         None if !text.is_empty() => Some(first_char(text).map_or(1, |(_, len)| len)),
@@ -190,7 +193,7 @@ fn bloom_word(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Bytes of the first character if it is one of those that part words: `[(\s|[.,!?…。，、।۔،])]`.
+/// Bytes of the first character if it separates words: `[(\s|[.,!?…。，、।۔،])]`.
 fn bloom_gap(text: &[u8]) -> Option<usize> {
     match first_char(text)? {
         ('(' | ')' | '|' | '.' | ',' | '!' | '?' | '…' | '。' | '，' | '、' | '।' | '۔' | '،', len) => {
@@ -200,7 +203,7 @@ fn bloom_gap(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// What the first two stages of [`PreTokenizer::Falcon`] cut off, published as `Punctuation` (contiguous) and `ByteLevel`
+/// Bytes that the first two stages of [`PreTokenizer::Falcon`] cut off, published as `Punctuation` (contiguous) and `ByteLevel`
 /// with GPT-2's regex.
 fn falcon_word(text: &[u8]) -> usize {
     let punctuation = |rest: &[u8]| first_char(rest).filter(|&(char, _)| is_punctuation(char)).map(|(_, len)| len);
@@ -210,10 +213,10 @@ fn falcon_word(text: &[u8]) -> usize {
     }
 }
 
-/// What the other two cut off such a word: `Digits`, and `Split` with `[0-9][0-9][0-9]`.
+/// Bytes that the other two stages of [`PreTokenizer::Falcon`] cut off a word: `Digits`, and `Split` with `[0-9][0-9][0-9]`.
 ///
-/// They see the letters of the byte-level alphabet, and six of these are numbers, so that characters in which such a byte
-/// occurs, as in `²`, are cut before and behind it.
+/// These stages see the letters of the byte-level alphabet, six of which are numbers. So a character that has such a byte, such
+/// as `²`, is cut before and behind that byte.
 fn falcon_piece(word: &[u8]) -> usize {
     let is_number = |byte: u8| matches!(byte, b'0'..=b'9' | 0xb2 | 0xb3 | 0xb9 | 0xbc..=0xbe);
     let three_digits = |rest: &[u8]| rest.get(..3).is_some_and(|three| three.iter().all(u8::is_ascii_digit));
@@ -228,7 +231,7 @@ fn falcon_piece(word: &[u8]) -> usize {
     (1..word.len()).find(|at| !goes_on(at)).unwrap_or(word.len())
 }
 
-/// Bytes of the longest start of `text` that is made of what `next` accepts.
+/// Bytes of the longest start of `text` whose characters `next` all accepts; `next` returns the length of the first.
 fn run<T: Text>(text: &T, next: impl Fn(&T) -> Option<usize>) -> usize {
     let (mut rest, mut n) = (text.clone(), 0);
     while let Some(len) = next(&rest)

@@ -1,14 +1,14 @@
-//! BPE of SentencePiece: each character is a symbol, and while any two neighbors are a token together, those do whose
-//! token has the highest score, the first ones of equals.
+//! BPE of SentencePiece: each character is a symbol. As long as any two neighbors are a token together, the pair merges whose
+//! token has the highest score; of equal scores, the first pair.
 //!
-//! Source: `bpe_model.cc` of SentencePiece (Kudo & Richardson 2018, arXiv 1808.06226). Different from it, tokens of type
-//! "unused" are never made, not even on the way to others.
+//! Source: `bpe_model.cc` of SentencePiece (Kudo & Richardson 2018, arXiv 1808.06226). Unlike SentencePiece, tokens of type
+//! "unused" are never made, not even as parts of other tokens.
 //!
-//! SentencePiece merges over the whole text. Here the text is cut where two characters meet that are neighbors in no
-//! token, which changes nothing: a merge across such a place would make a token in which they are. In most vocabularies
-//! that is before each word, since only there `▁` occurs, so that long texts take little memory and time.
+//! SentencePiece merges over the whole text. Here the text is cut between two characters that are neighbors in no token. The
+//! result is the same: a merge across such a place would make a token in which they are neighbors. In most vocabularies `▁`
+//! only begins tokens, so texts are cut before each word, and long texts take little memory and time.
 //!
-//! User-defined tokens never merge: from the front, the longest at each place is one symbol, and stays it.
+//! User-defined tokens never merge: reading from the front, the longest one at each place is a token.
 
 use super::encode::{Encoding, Part};
 use super::error::EncodeError;
@@ -16,7 +16,7 @@ use super::fallback::{self, expand};
 use super::normalizer::{Ahead, Normalized, Unit};
 use super::{Tokenizer, bpe};
 
-/// See [`Row::encode`](super::kind::Row::encode).
+/// Implements [`Row::encode`](super::kind::Row::encode): cuts the normalized part and merges the characters between cuts.
 pub(super) fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     part: &Part<'_>,
@@ -62,12 +62,12 @@ fn skip(units: &mut Normalized<'_>, len: usize) {
     }
 }
 
-/// See [`Row::room`](super::kind::Row::room).
+/// Implements [`Row::room`](super::kind::Row::room): the room for the normalized part without a cut.
 pub(super) fn room(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     bpe::len_of(Normalized::new(tokenizer, part).n_bytes())
 }
 
-/// Whether a token may have these characters in a row.
+/// True if a token may have these characters in a row.
 fn meet(tokenizer: &Tokenizer<'_, '_>, left: Unit, right: Option<Unit>) -> bool {
     match (left, right) {
         (Unit::Char(left), Some(Unit::Char(right))) => tokenizer.filter.may_have_neighbors(left.into(), right.into()),
@@ -97,11 +97,11 @@ impl bpe::Merges for Scores<'_, '_, '_> {
     }
 }
 
-/// A number that is the lower the higher the score, and [`bpe::NEVER`] for none.
+/// Rank of a score: the higher the score, the lower the rank. [`bpe::NEVER`] is the rank of no score.
 fn rank_of(score: f32) -> u32 {
     // Zeros of both signs are equal.
     let bits = (score + 0.0).to_bits();
-    // Floats in the order of their bits: those of negative ones count down.
+    // Integers in the order of the floats: bits of negative floats count down.
     let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     !ascending
 }

@@ -1,15 +1,15 @@
 //! Tokens that are found in a text before it is cut: control tokens such as `<|endoftext|>`, and those that a user
 //! defined.
 //!
-//! At each place the longest one wins, and the first place before later ones (Hugging Face's `tokenizers`; llama.cpp
-//! takes the longest first wherever it is, which differs only where two of them overlap).
+//! The first place wins, and at each place the longest token (Hugging Face's `tokenizers`; llama.cpp takes the longest first
+//! wherever it is, which differs only where two tokens overlap).
 //!
-//! They lie sorted, and with each the longest other one that it begins with, its *stem*. The longest that a text begins with
-//! is then the last that is not greater than the text, its stem, or the stem of that. A filter of a few bytes keeps nearly
-//! all places of most texts from being looked at. Where it does not, there are `log2(n) + 1` comparisons with tokens, each of
-//! which goes on where the text agreed with those before on both sides, and at most as many stems as the longest token has
-//! bytes. So a text takes time in proportion to its length and the logarithm of how many tokens there are; the worst one,
-//! which nearly agrees with the longest token at each place, to that token's length, too.
+//! Tokens lie sorted, each with its *stem*: the longest other token that it begins with. The longest token that a text begins
+//! with is then the last one that is not greater than the text, or its stem, or the stem of that, and so on. A filter of a few
+//! bytes passes over nearly all places of most texts. At the others there are `log2(n) + 1` comparisons, each of which
+//! continues behind the bytes that both neighbors share with the text, and at most as many stems as the longest token has
+//! bytes. So a text takes time in proportion to its length and the logarithm of the number of tokens. The worst text, which
+//! nearly agrees with the longest token at each place, takes time in proportion to that token's length, too.
 
 use core::cmp::Ordering;
 
@@ -21,23 +21,22 @@ use super::tokens::TokenList;
 use super::vocab::TokenType;
 use crate::sections::Sections;
 
-/// Bytes of the longest special token that is looked for. Those in use have some dozens; the limit keeps a search short
-/// in any text.
+/// Greatest length of a special token, in bytes. Published ones have some dozens; the limit keeps a search short in any text.
 pub(super) const MAX_LEN: usize = 512;
 /// Bits of the filter.
 const BITS: usize = 4096;
 const WORDS: usize = BITS / 32;
-/// Bytes of each token that the filter knows, at most.
+/// Greatest number of bytes of a token in the filter's key.
 pub(super) const MAX_KEY: usize = 4;
 
-/// Whether a token is found in a text before it is cut. One without text is nowhere.
+/// True if a token is found in a text before it is cut. A token without text is never found.
 pub(super) fn is_special(ty: TokenType, token: &[u8]) -> bool {
     matches!(ty, TokenType::Control | TokenType::UserDefined) && !token.is_empty()
 }
 
-/// A text that can be looked at byte by byte.
+/// A text that can be read byte by byte.
 pub(super) trait Bytes {
-    /// The byte at a place; `None` behind the end.
+    /// Byte at a place; `None` behind the end.
     fn byte(&mut self, at: usize) -> Option<u8>;
 }
 
@@ -62,19 +61,19 @@ impl Bytes for &[&[u8]] {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SpecialTable<'f, 'a> {
     list: TokenList<'f, 'a>,
-    /// From `first` on the `n` ids, then for each of them the place of its stem plus one, or 0.
+    /// From `first` on: the `n` ids, then for each of them the place of its stem plus one, or 0 if it has none.
     numbers: Numbers<'a>,
     first: usize,
     n: usize,
 }
 
 impl<'f, 'a> SpecialTable<'f, 'a> {
-    /// Those in the `numbers` from `first` on.
+    /// Table in the `numbers` from `first` on.
     pub fn new(list: TokenList<'f, 'a>, numbers: Numbers<'a>, first: usize) -> Self {
         Self { list, numbers, first, n: numbers.len().saturating_sub(first) / 2 }
     }
 
-    /// How many.
+    /// Number of special tokens.
     pub fn len(&self) -> usize {
         self.n
     }
@@ -83,7 +82,7 @@ impl<'f, 'a> SpecialTable<'f, 'a> {
         self.numbers.get(self.first + at)
     }
 
-    /// Called from several places, each of which the compiler would give the whole walk to a token.
+    /// Text of the token at a place. Not inlined: the compiler would copy the whole walk to a token into each caller.
     #[inline(never)]
     fn text(&self, at: usize) -> &'f [u8] {
         self.id(at).and_then(|id| self.list.get(id)).unwrap_or_default()
@@ -91,11 +90,11 @@ impl<'f, 'a> SpecialTable<'f, 'a> {
 
     fn stem(&self, at: usize) -> Option<usize> {
         let stem = self.numbers.get(self.first + self.n + at)?.checked_sub(1)? as usize;
-        // Always, but in an index that was forged.
+        // Always true, except in a forged index. The check ends every walk over stems.
         (stem < at).then_some(stem)
     }
 
-    /// All tokens that `text` begins with, the longest first, of equal ones the last: their lengths and ids.
+    /// Lengths and ids of all tokens that `text` begins with, the longest first, of equal ones the last first.
     pub fn matches(self, mut text: impl Bytes) -> impl Iterator<Item = (usize, u32)> {
         let found = last_not_greater(self.n, |at| self.text(at), &mut text);
         let (last, n_shared) = found.map_or((None, 0), |(at, n_shared)| (Some(at), n_shared));
@@ -103,26 +102,26 @@ impl<'f, 'a> SpecialTable<'f, 'a> {
         tokens.filter(move |&(len, _)| len > 0 && len <= n_shared)
     }
 
-    /// A token, its stem, the stem of that: their places.
+    /// Places of a token, its stem, the stem of that, and so on.
     fn stems(self, token: Option<usize>) -> impl Iterator<Item = usize> {
         core::iter::successors(token, move |&at| self.stem(at))
     }
 
-    /// The token of this text.
+    /// Id of the token with this text.
     pub fn find(self, text: impl Bytes + Copy) -> Option<u32> {
         let (len, id) = self.matches(text).next()?;
         { text }.byte(len).is_none().then_some(id)
     }
 }
 
-/// The last of `n` sorted strings that is not greater than `text`, and how many bytes they share.
+/// Place of the last of `n` sorted strings that is not greater than `text`, and the number of bytes that both share.
 fn last_not_greater<'s>(n: usize, string: impl Fn(usize) -> &'s [u8], text: &mut impl Bytes) -> Option<(usize, usize)> {
-    // Of the strings, those below `low` are not greater, and those from `high` on are.
+    // Strings below `low` are not greater than the text, and those from `high` on are.
     let (mut low, mut high) = (0, n);
     let (mut shared_low, mut shared_high) = (0, 0);
     while low < high {
         let middle = low + (high - low) / 2;
-        // All between share as much with the text as the two ends do.
+        // Every string between shares at least as many bytes with the text as the end that shares fewer.
         let (n_shared, order) = compare(string(middle), text, shared_low.min(shared_high));
         if order == Ordering::Greater {
             (high, shared_high) = (middle, n_shared);
@@ -133,7 +132,7 @@ fn last_not_greater<'s>(n: usize, string: impl Fn(usize) -> &'s [u8], text: &mut
     Some((low.checked_sub(1)?, shared_low))
 }
 
-/// The order of two texts that share `n_shared` bytes at least, and how many they do.
+/// Compares two texts that share at least `n_shared` bytes; returns the number of bytes that they share, and their order.
 fn compare(left: &[u8], right: &mut impl Bytes, n_shared: usize) -> (usize, Ordering) {
     let mut n = n_shared;
     loop {
@@ -144,7 +143,8 @@ fn compare(left: &[u8], right: &mut impl Bytes, n_shared: usize) -> (usize, Orde
     }
 }
 
-/// Puts the ids of special tokens and their stems behind the first numbers. There is room for two numbers a token.
+/// Writes the sorted ids of special tokens and their stems to the numbers from `first` on, which has room for two numbers for
+/// each token.
 pub(super) fn fill(
     numbers: &mut NumbersMut<'_>,
     first: usize,
@@ -168,36 +168,36 @@ pub(super) fn fill(
     }
 }
 
-/// A Bloom filter of what special tokens begin with.
+/// Bloom filter over the beginnings of special tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SpecialFilter<'a> {
     words: &'a [u32; WORDS],
-    /// Bytes of each token that it knows; 0 if there is none.
+    /// Bytes of each token in its key; 0 if there are no tokens.
     n_key: usize,
 }
 
 impl<'a> SpecialFilter<'a> {
-    /// Bytes of index.
+    /// Bytes in the index.
     pub const fn bytes() -> Option<usize> {
         Arena::bytes_of::<u32>(WORDS)
     }
 
-    /// The next part of a prepared index, whose header knows `n_key`; `None` if it ends before.
+    /// Reads the filter from a prepared index, whose header has `n_key`; `None` if that ends before.
     pub fn read(parts: &mut Sections<'a>, n_key: usize) -> Option<Self> {
         Some(Self { words: parts.take(WORDS)?.first_chunk()?, n_key })
     }
 
-    /// The part as a prepared index holds it.
+    /// Words of the filter in a prepared index.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
         Numbers::U32(self.words).words()
     }
 
-    /// Bytes of each token that it knows.
+    /// Bytes of each token in its key.
     pub fn n_key(&self) -> usize {
         self.n_key
     }
 
-    /// Whether a special token may begin as `text` does.
+    /// True if `text` may begin with a special token.
     pub fn may_begin(&self, text: &mut impl Bytes) -> bool {
         let mut hash = Hash::EMPTY;
         for at in 0..self.n_key {
@@ -216,14 +216,14 @@ pub(super) struct SpecialFilterMut<'a> {
 }
 
 impl<'a> SpecialFilterMut<'a> {
-    /// A filter that lets nothing pass; `None` if the arena is too small.
+    /// Takes a filter that lets nothing pass; `None` if the arena is too small.
     pub fn take(arena: &mut Arena<'a>) -> Option<Self> {
         let words = arena.take(WORDS)?.first_chunk_mut()?;
         words.fill(0);
         Some(Self { words })
     }
 
-    /// Lets all of the table's tokens pass.
+    /// Enters all tokens of the table.
     pub fn fill(self, table: SpecialTable<'_, '_>) -> SpecialFilter<'a> {
         let tokens = || (0..table.len()).map(|at| table.text(at));
         let n_key = tokens().map(<[u8]>::len).min().unwrap_or(0).min(MAX_KEY);
@@ -253,7 +253,7 @@ mod tests {
     use super::super::{PreTokenizer, Tokenizer};
     use super::*;
 
-    /// A text that counts how often it is looked at.
+    /// A text that counts how often a byte is read.
     #[derive(Clone, Copy)]
     struct Counted<'t>(&'t [u8], &'t Cell<usize>);
 
@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    /// What is found at each place of a text, with the looks into it and the stems that were visited for each.
+    /// Token found at each place of a text, with the number of steps: bytes read and stems visited.
     fn search(tokens: &[String], text: &str) -> Vec<(Option<(usize, u32)>, usize)> {
         let body: Vec<u8> =
             tokens.iter().flat_map(|t| [&(t.len() as u64).to_le_bytes()[..], t.as_bytes()].concat()).collect();
@@ -291,7 +291,7 @@ mod tests {
         (0..text.len()).map(search_at).collect()
     }
 
-    /// 4,000 tokens of 1 to 200 bytes, in many of which the same long runs stand.
+    /// 4,000 tokens of 1 to 200 bytes, many of which have the same long runs.
     fn tokens() -> Vec<String> {
         let run = |n: usize| "a".repeat(n);
         let runs = (1..=200).map(run);
@@ -312,7 +312,8 @@ mod tests {
         tokens
     }
 
-    /// Steps, not seconds: in the worst text they are what its length and that of the longest token allow, in others few.
+    /// Counts steps, not seconds: at each place of the worst text at most four times the longest token's length, in plain text
+    /// few.
     #[test]
     fn steps_are_bounded_for_thousands_of_long_tokens() {
         let tokens = tokens();
@@ -322,7 +323,7 @@ mod tests {
         for (text, most_each) in worst.iter().map(|text| (text, None)).chain([(&plain, Some(24))]) {
             let found = search(&tokens, text);
             let most = found.iter().map(|(_, n_steps)| *n_steps).max().unwrap();
-            // A look of the filter, twelve comparisons of which few look again at the same bytes, and the stems.
+            // Steps: the filter's key, twelve comparisons, few of which read the same bytes again, and the stems.
             assert!(most <= 4 * 200, "{most}");
             let n_steps: usize = found.iter().map(|(_, n_steps)| n_steps).sum();
             assert!(most_each.is_none_or(|most| n_steps <= most * text.len()), "{}", n_steps / text.len());
@@ -334,7 +335,7 @@ mod tests {
         }
     }
 
-    /// Ten times as many tokens take one or two steps more.
+    /// Ten times as many tokens take at most twice as many steps.
     #[test]
     fn steps_hardly_depend_on_the_number_of_tokens() {
         let tokens = tokens();

@@ -1,9 +1,9 @@
-//! Texts cut at special tokens: those that stand in the text as it is, then, between them, those that stand in it as it is
-//! normalized.
+//! Cuts texts at special tokens: first at tokens that are found in the text as it is, then, between them, at tokens that are
+//! found in the normalized text.
 //!
-//! The rules are those of Hugging Face's `tokenizers`: the longest token at the first place; a token that must stand alone and
-//! does not is passed over, and what begins inside it, too; white space that a token takes is part of no text around it, but
-//! other tokens are still found in it.
+//! The rules are those of Hugging Face's `tokenizers`. The longest token at the first place is found. A token that must stand
+//! alone and does not is passed over, and so are tokens that begin inside it. White space that a token takes belongs to no
+//! part, but other tokens are still found in it.
 
 use core::ops::Range;
 
@@ -13,22 +13,22 @@ use super::special::Bytes;
 use super::unicode::{Class, class, first_char};
 use super::vocab::TokenType;
 
-/// Which special tokens are looked for.
+/// Special tokens that are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// Control tokens beside user-defined ones.
+    /// True to look for control tokens, too, not only for user-defined ones.
     pub control: bool,
-    /// Those that are found in normalized text, or the others.
+    /// True to look for tokens that are found in normalized text, false for the others.
     pub normalized: bool,
 }
 
 impl Tokenizer<'_, '_> {
-    /// Whether there may be such tokens.
+    /// True if the vocabulary may have wanted tokens.
     fn has(&self, wanted: Wanted) -> bool {
         (wanted.control || self.has_user_defined) && (!wanted.normalized || self.vocab.added.has_normalized())
     }
 
-    /// The longest of the wanted tokens that `text` begins with: its length and id.
+    /// Length and id of the longest wanted token that `text` begins with.
     fn wanted_at(&self, text: impl Bytes, wanted: Wanted) -> Option<(usize, u32)> {
         self.special_at(text, |id| {
             let is_wanted = match self.vocab.type_of(id) {
@@ -36,24 +36,24 @@ impl Tokenizer<'_, '_> {
                 TokenType::Control => wanted.control,
                 TokenType::Normal | TokenType::Unused | TokenType::Byte => false,
             };
-            // SentencePiece's normalizer is not known to its added tokens.
+            // Added tokens of SentencePiece are never looked for in normalized text.
             let is_normalized = !self.vocab.kind.row().defines_pieces && self.vocab.added.is_normalized(id);
             is_wanted && is_normalized == wanted.normalized
         })
     }
 }
 
-/// A text cut at special tokens: what lies before each, and the token.
+/// Iterator over a text cut at special tokens: the part before each, and the token.
 #[derive(Clone, Debug)]
 pub(super) struct Split<'s> {
     tokenizer: &'s Tokenizer<'s, 's>,
     text: &'s [u8],
     wanted: Wanted,
-    /// Where the next part begins.
+    /// Place at which the next part begins.
     start: usize,
-    /// From where on tokens are looked for.
+    /// Place from which tokens are looked for.
     from: usize,
-    /// Up to where there is white space, as far as it was looked for.
+    /// End of the white space, as far as it was looked for.
     space_end: usize,
     ended: bool,
 }
@@ -63,7 +63,7 @@ impl<'s> Split<'s> {
         Self { tokenizer, text, wanted, start: 0, from: 0, space_end: 0, ended: false }
     }
 
-    /// The next token: where it is, and its id.
+    /// Finds the next token: its bytes in the text, and its id.
     fn find(&mut self) -> Option<(Range<usize>, u32)> {
         if !self.tokenizer.has(self.wanted) {
             return None;
@@ -84,7 +84,7 @@ impl<'s> Split<'s> {
         None
     }
 
-    /// Where the white space begins that ends at `at`, in the part that is not yet handed out.
+    /// Start of the white space that ends at `at`, within the part that was not yet returned.
     fn space_before(&self, at: usize) -> usize {
         let mut part = self.text.get(self.start..at).unwrap_or_default();
         while let Some(char) = last_char(part)
@@ -95,7 +95,7 @@ impl<'s> Split<'s> {
         self.start.max(self.start + part.len())
     }
 
-    /// Where the white space ends that begins at `at`.
+    /// End of the white space that begins at `at`.
     fn space_behind(&mut self, at: usize) -> usize {
         self.space_end = self.space_end.max(at);
         while let Some((char, len)) = self.text.get(self.space_end..).and_then(first_char)
@@ -123,13 +123,13 @@ impl Iterator for Split<'_> {
         let start = self.start;
         let end = if takes_before { self.space_before(place.start) } else { place.start };
         self.start = if takes_behind { self.space_behind(place.end) } else { place.end };
-        // All of it is white space that the token before it took.
+        // A token that lies in white space taken by the one before it is dropped.
         let is_left = end < self.start;
         Some((start..end.max(start), is_left.then_some(id)))
     }
 }
 
-/// The last character of `text`; `None` where it does not end in one.
+/// Last character of `text`; `None` if it does not end in one.
 fn last_char(text: &[u8]) -> Option<char> {
     (1..=4).find_map(|len| {
         let (char, n) = first_char(text.get(text.len().checked_sub(len)?..)?)?;
@@ -137,7 +137,7 @@ fn last_char(text: &[u8]) -> Option<char> {
     })
 }
 
-/// The first bytes of a stream of characters.
+/// Iterator over the first characters of a stream, up to a number of bytes.
 #[derive(Clone, Debug)]
 pub(super) struct First<I> {
     units: I,
@@ -157,7 +157,7 @@ impl<I: Iterator<Item = Unit>> Iterator for First<I> {
     }
 }
 
-/// A place in a stream of characters: bytes before it, and what follows.
+/// A place in a stream of characters: the number of bytes before it, and the characters behind it.
 #[derive(Clone, Debug)]
 struct Place<I> {
     at: usize,
@@ -183,20 +183,20 @@ fn char_of(unit: Unit) -> Option<char> {
     }
 }
 
-/// The same as [`Split`] for a stream of characters, of tokens that are found in normalized text.
+/// Iterator over a stream of characters cut at tokens that are found in normalized text, as [`Split`] is over bytes.
 #[derive(Clone, Debug)]
 pub(super) struct SplitStream<'s, I> {
     tokenizer: &'s Tokenizer<'s, 's>,
     wanted: Wanted,
-    /// Where the next part begins.
+    /// Place at which the next part begins.
     start: Place<I>,
-    /// From where on tokens are looked for.
+    /// Place from which tokens are looked for.
     from: Place<I>,
-    /// The character before that.
+    /// Character before `from`.
     before: Option<char>,
-    /// Where the white space before that begins.
+    /// Start of the white space before `from`.
     space_start: usize,
-    /// Up to where there is white space, as far as it was looked for.
+    /// End of the white space, as far as it was looked for.
     space_end: Place<I>,
     ended: bool,
 }
@@ -216,7 +216,7 @@ impl<'s, I: Iterator<Item = Unit> + Clone> SplitStream<'s, I> {
         }
     }
 
-    /// The next token: where it begins, where the white space before it does, and its id.
+    /// Finds the next token: its start, the start of the white space before it, and its id.
     fn find(&mut self) -> Option<(usize, usize, u32)> {
         if !self.tokenizer.has(self.wanted) {
             return None;
@@ -236,7 +236,7 @@ impl<'s, I: Iterator<Item = Unit> + Clone> SplitStream<'s, I> {
         }
     }
 
-    /// Goes to the next character.
+    /// Moves `from` to the next character; `None` at the end.
     fn step(&mut self) -> Option<()> {
         self.before = char_of(self.from.next()?);
         if self.before.is_none_or(|char| class(char) != Class::Space) {

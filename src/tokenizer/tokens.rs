@@ -1,8 +1,8 @@
 //! Tokens by id and by text.
 //!
-//! Their texts lie in the file. Those that are found in a text before it is cut are [special](super::special); all others are
-//! in a hash table. Both share the same numbers: two for each token, slots of the table in front, what belongs to special
-//! tokens behind.
+//! Texts of tokens stay in the file. Tokens that are found in a text before it is cut are [special](super::special); all others
+//! are in a hash table. Both share one list of numbers, two for each token: slots of the table first, then the numbers of
+//! special tokens.
 
 use nearfield_kernels::Arena;
 
@@ -13,16 +13,16 @@ use super::special::{self, SpecialTable};
 use super::vocab::{StringArray, Vocab};
 use crate::sections::Sections;
 
-/// Tokens from one whose place in the file is kept to the next: what lies between is found by walking.
+/// Distance between tokens whose place in the file is kept. Tokens between them are found by walking.
 const STRIDE: usize = 8;
-/// Numbers for each token.
+/// Numbers in the index for each token.
 const N_NUMBERS: usize = 2;
 
-/// The strings of the vocabulary, by id.
+/// Strings of the vocabulary, by id.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenList<'f, 'a> {
     strings: StringArray<'f>,
-    /// Byte in `strings` of each `STRIDE`-th token.
+    /// Offset in `strings` of each `STRIDE`-th token, in bytes.
     starts: &'a [u32],
 }
 
@@ -31,7 +31,7 @@ impl<'f> TokenList<'f, '_> {
         self.strings.len()
     }
 
-    /// The text of a token as it lies in the file; `None` if there is no such token.
+    /// Text of a token as it lies in the file; `None` if there is no such token.
     pub fn get(&self, id: u32) -> Option<&'f [u8]> {
         let id = id as usize;
         if id >= self.len() {
@@ -46,14 +46,14 @@ impl<'f> TokenList<'f, '_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenTable<'f, 'a> {
     list: TokenList<'f, 'a>,
-    /// In front `id + 1` in each slot, or 0 where nothing lies.
+    /// First `id + 1` in each slot, 0 where a slot is empty; then the numbers of special tokens.
     numbers: Numbers<'a>,
-    /// Twice as many as tokens that are not special.
+    /// Number of slots: twice that of tokens that are not special.
     n_slots: usize,
 }
 
 impl<'f, 'a> TokenTable<'f, 'a> {
-    /// Bytes of index for `n_tokens`.
+    /// Bytes in the index for `n_tokens`.
     pub const fn bytes_of(wide: bool, n_tokens: usize) -> Option<usize> {
         match (Arena::bytes_of::<u32>(n_tokens.div_ceil(STRIDE)), Numbers::bytes_of(wide, N_NUMBERS * n_tokens)) {
             (Some(starts), Some(numbers)) => starts.checked_add(numbers),
@@ -61,7 +61,7 @@ impl<'f, 'a> TokenTable<'f, 'a> {
         }
     }
 
-    /// The next parts of a prepared index; `None` if they cannot be those of `strings`, `n_special` of which are special.
+    /// Reads the table from a prepared index; `None` if it cannot be that of `strings`, `n_special` of which are special.
     pub fn read(parts: &mut Sections<'a>, wide: bool, strings: StringArray<'f>, n_special: usize) -> Option<Self> {
         let starts = parts.take(strings.len().div_ceil(STRIDE))?;
         let numbers = Numbers::read(parts, wide, N_NUMBERS * strings.len())?;
@@ -70,7 +70,7 @@ impl<'f, 'a> TokenTable<'f, 'a> {
         numbers.all_up_to(strings.len()).then_some(Self { list, numbers, n_slots })
     }
 
-    /// The parts as a prepared index holds them.
+    /// Words of the table in a prepared index.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
         Numbers::U32(self.list.starts).words().chain(self.numbers.words())
     }
@@ -79,7 +79,7 @@ impl<'f, 'a> TokenTable<'f, 'a> {
         self.list.len()
     }
 
-    /// The text of a token as it lies in the file; `None` if there is no such token.
+    /// Text of a token as it lies in the file; `None` if there is no such token.
     pub fn get(&self, id: u32) -> Option<&'f [u8]> {
         self.list.get(id)
     }
@@ -89,23 +89,23 @@ impl<'f, 'a> TokenTable<'f, 'a> {
         SpecialTable::new(self.list, self.numbers, self.n_slots)
     }
 
-    /// The id of the token whose text is all `parts` in a row; a special one, if there is no other.
+    /// Id of the token whose text is all `parts` in a row; of a special one if there is no other.
     pub fn find(&self, parts: &[&[u8]]) -> Option<u32> {
         self.find_plain(parts).or_else(|| self.special().find(parts))
     }
 
-    /// The id of the token, not special, whose text is all `parts` in a row.
+    /// Id of the token, not special, whose text is all `parts` in a row.
     pub fn find_plain(&self, parts: &[&[u8]]) -> Option<u32> {
         self.find_where(Hash::of(parts), |token| is_all_of(token, parts))
     }
 
-    /// The id of the token, not special, of which `is` says that it is the one, among those that may have this hash.
+    /// Id of the token, not special, whose text `is` accepts, among tokens that may have this hash.
     pub fn find_where(&self, hash: Hash, is: impl Fn(&[u8]) -> bool) -> Option<u32> {
         self.numbers.get(slot(self.list, self.numbers, self.n_slots, hash, is)?)?.checked_sub(1)
     }
 }
 
-/// Where the token of this text lies or would lie; `None` if all places that it may take are taken.
+/// Slot in which the token that `is` accepts lies, or else would lie; `None` if all slots for its hash are taken.
 fn slot(
     list: TokenList<'_, '_>,
     numbers: Numbers<'_>,
@@ -128,17 +128,21 @@ pub(super) struct TokenTableMut<'a> {
 }
 
 impl<'a> TokenTableMut<'a> {
-    /// A table without tokens yet; `None` if the arena is too small.
+    /// Takes a table without tokens; `None` if the arena is too small.
     ///
-    /// All `n_tokens` have at most `u32::MAX` bytes.
+    /// All `n_tokens` together have at most `u32::MAX` bytes.
     pub fn take(arena: &mut Arena<'a>, wide: bool, n_tokens: usize) -> Option<Self> {
         let starts = arena.take(n_tokens.div_ceil(STRIDE))?;
         let numbers = NumbersMut::take(arena, wide, N_NUMBERS * n_tokens)?;
         Some(Self { starts, numbers })
     }
 
-    /// Enters every token; of equal ones the last stays, as in llama.cpp. Fails if one has too many neighbors, or is special
-    /// and too long.
+    /// Enters every token; of equal ones the last stays, as in llama.cpp.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizerError::Collision`] if all slots for a token are taken, [`TokenizerError::SpecialTooLong`] if a special token
+    /// is too long.
     pub fn fill<'f>(self, vocab: &Vocab<'f>) -> Result<TokenTable<'f, 'a>, TokenizerError> {
         let Self { starts, mut numbers } = self;
         let mut strings = vocab.tokens.iter();
@@ -163,7 +167,7 @@ impl<'a> TokenTableMut<'a> {
     }
 }
 
-/// Whether `token` is `parts` in a row.
+/// True if `token` is all `parts` in a row.
 fn is_all_of(token: &[u8], parts: &[&[u8]]) -> bool {
     let rest = parts.iter().try_fold(token, |rest, part| rest.strip_prefix(*part));
     rest.is_some_and(<[u8]>::is_empty)

@@ -1,16 +1,15 @@
-//! Unigram of SentencePiece: of all ways to cut a text into tokens the one with the highest sum of scores.
+//! Unigram of SentencePiece: finds the cut of a text into tokens with the highest sum of scores.
 //!
-//! Source: `Model::EncodeOptimized` in SentencePiece's `unigram_model.cc`, a Viterbi search (Kudo 2018, arXiv 1804.10959),
-//! with the same sums in the same order of additions, so that ties and roundings fall as there.
+//! Source: `Model::EncodeOptimized` in SentencePiece's `unigram_model.cc`, a Viterbi search (Kudo 2018, arXiv 1804.10959), with
+//! the same sums in the same order of additions, so that ties and roundings are the same.
 //!
-//! **Memory.** The search is a walk over the characters, and keeps for each the best way that ends there. It needs the
-//! whole text only if tokens overlap all along it. Let `reach` be the farthest end of any token (or unknown character)
-//! that begins before a place. Where `reach` is the place itself, no token lies across it, so every way to cut the text
-//! passes through it, the best one too: and the best way through a place begins with the best way to it. So what lies
-//! before is decided, its tokens are written, and its memory serves for what follows; only the sum goes on. Nothing is
-//! approximated: the search over the whole text compares the same sums. In usual vocabularies this is before each word,
-//! since `▁` occurs at the beginning of tokens alone. Where it never happens, as in a long row of one letter, a segment
-//! is as long as the text, and takes two words for each character of it.
+//! **Memory.** The search walks over the characters, and keeps for each the best way that ends there. It needs the whole text
+//! only if tokens overlap all along it. Let `reach` be the farthest end of any token (or unknown character) that begins before
+//! a place. Where `reach` is the place itself, no token lies across it. So every way to cut the text passes through it, also
+//! the best one, and that begins with the best way to the place. The text before is therefore decided: its tokens are written,
+//! and its memory is used again; only the sum is kept. Nothing is approximated: a search over the whole text compares the same
+//! sums. In usual vocabularies such a place lies before each word, since `▁` occurs only at the beginning of tokens. A text
+//! without such a place, such as a long row of one letter, is one segment, and takes two words for each character.
 
 use super::Tokenizer;
 use super::encode::{Encoding, Part};
@@ -19,14 +18,14 @@ use super::fallback::{self, expand, is_unknown};
 use super::hash::Hash;
 use super::normalizer::{Ahead, Normalized, Unit};
 
-/// What an unknown character scores less than the worst token.
+/// Score of an unknown character below that of the worst token.
 const UNKNOWN_PENALTY: f32 = 10.0;
-/// Sums are counted anew from here on, which keeps their roundings small in a long text.
+/// Magnitude of a sum from which sums are counted from zero again, which keeps their roundings small in a long text.
 const RESET: f32 = 100_000.0;
-/// In the place of a symbol: no way ends here yet.
+/// Symbol of a node at which no way ends yet.
 const NONE: u32 = u32::MAX;
 
-/// See [`Row::encode`](super::kind::Row::encode).
+/// Implements [`Row::encode`](super::kind::Row::encode): searches the best cut of the normalized part, segment by segment.
 pub(super) fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     part: &Part<'_>,
@@ -42,7 +41,7 @@ pub(super) fn encode(
             segment.reset_at(at);
             segment.visit(tokenizer, at, unit, &units)?;
             at += 1;
-            // Not at the end of the text either, where no token can go on.
+            // The end of the text is such a place, too: no token reaches beyond it.
             if at == segment.reach {
                 break;
             }
@@ -56,25 +55,25 @@ pub(super) fn encode(
     expand(tokenizer, out, start)
 }
 
-/// See [`Row::room`](super::kind::Row::room).
+/// Implements [`Row::room`](super::kind::Row::room): the room for the normalized part as a single segment.
 pub(super) fn room(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
-    // Two words for each character and place between, of which there are no more than bytes.
+    // Each place has two words, and there are no more places than bytes and one.
     Normalized::new(tokenizer, part).n_bytes().saturating_add(2).saturating_mul(2)
 }
 
-/// The best way to a place in a text.
+/// Best way to a place in a text.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// The sum of its scores.
+    /// Sum of the way's scores.
     score: f32,
-    /// Its last symbol, or `NONE`.
+    /// Last symbol of the way, or `NONE`.
     last: u32,
 }
 
 /// A stretch of text between two places that all ways pass through.
 struct Segment<'e, 'o> {
     out: &'e mut Encoding<'o>,
-    /// The farthest place to which there is a way: nodes behind it are yet to be made.
+    /// Farthest place to which there is a way. Nodes behind it are not yet written.
     reach: usize,
 }
 
@@ -87,7 +86,7 @@ impl<'e, 'o> Segment<'e, 'o> {
         Ok(segment)
     }
 
-    /// The node of the place behind `at` characters.
+    /// Node of the place behind `at` characters.
     fn node(&self, at: usize) -> Node {
         match self.out.out.get(self.out.n + 2 * at..) {
             Some(&[score, last, ..]) => Node { score: f32::from_bits(score), last },
@@ -101,7 +100,7 @@ impl<'e, 'o> Segment<'e, 'o> {
         }
     }
 
-    /// Counts the sums from that at `at` on, if it is large, as SentencePiece 0.2.3 does.
+    /// Subtracts the sum at `at` from all sums from there on, if it is large, as SentencePiece 0.2.3 does.
     fn reset_at(&mut self, at: usize) {
         let offset = self.node(at).score;
         if !(-RESET..=RESET).contains(&offset) {
@@ -114,7 +113,7 @@ impl<'e, 'o> Segment<'e, 'o> {
         }
     }
 
-    /// Looks at all tokens that begin at `at`, whose first character is `unit` and those behind it `rest`.
+    /// Offers all tokens that begin at `at`, where the text continues with `unit` and `rest`.
     fn visit(
         &mut self,
         tokenizer: &Tokenizer<'_, '_>,
@@ -150,7 +149,7 @@ impl<'e, 'o> Segment<'e, 'o> {
         Ok(())
     }
 
-    /// Takes the way to `at` that ends in `last`, if there is none that is as good.
+    /// Takes the way to `at` that ends in `last`, if it is better than the best so far.
     fn offer(&mut self, at: usize, score: f32, last: u32) -> Result<(), EncodeError> {
         self.out.slots(2 * (at + 1))?;
         while self.reach < at {
@@ -164,10 +163,10 @@ impl<'e, 'o> Segment<'e, 'o> {
         Ok(())
     }
 
-    /// Writes the symbols of the best way to `end` where the nodes lie.
+    /// Writes the symbols of the best way to `end` over the nodes.
     fn finish(mut self, tokenizer: &Tokenizer<'_, '_>, end: usize) {
         self.out.score = self.node(end).score;
-        // Backwards: each place on the way learns the next one, in place of its sum.
+        // Backwards: each place on the way stores the next one instead of its sum.
         let mut at = end;
         while at > 0 {
             let last = self.node(at).last;
@@ -175,8 +174,8 @@ impl<'e, 'o> Segment<'e, 'o> {
             self.set(before, Node { score: f32::from_bits(at as u32), ..self.node(before) });
             at = before;
         }
-        // Forwards. The n-th symbol goes to word n, and is read with place n or a later one, whose words are 2n and 2n + 1:
-        // nothing is written over before it was read.
+        // Forwards: the n-th symbol goes to word n, and is read from place n or a later one, whose words are 2n and 2n + 1. So
+        // nothing is overwritten before it was read.
         let (mut at, mut n) = (0, 0);
         while at < end {
             let next = self.node(at).score.to_bits() as usize;
@@ -184,14 +183,14 @@ impl<'e, 'o> Segment<'e, 'o> {
             if let Some(slot) = self.out.out.get_mut(self.out.n + n) {
                 *slot = symbol;
             }
-            // Never back, whatever happens.
+            // The walk always moves forward, so that it ends.
             (at, n) = (next.max(at + 1), n + 1);
         }
         self.out.n += n;
     }
 }
 
-/// Whether `token` is `unit` and the first characters of `rest`, `len` together.
+/// True if `token` is `unit` and the first characters of `rest`, `len` characters together.
 fn spells(token: &[u8], unit: Unit, rest: &Normalized<'_>, len: usize) -> bool {
     let mut left = token;
     for unit in core::iter::once(unit).chain(rest.clone()).take(len) {
@@ -204,18 +203,18 @@ fn spells(token: &[u8], unit: Unit, rest: &Normalized<'_>, len: usize) -> bool {
     left.is_empty()
 }
 
-/// What a user-defined token adds to a sum, in sentencepiece 0.2.3: more than usual tokens, and the more the longer. Before, it
-/// was the highest score of a normal token for each byte, less 0.1.
+/// Score of a user-defined token in SentencePiece 0.2.3: above that of usual tokens, and the higher the longer the token.
+/// Earlier versions added the highest score of a normal token for each byte, less 0.1.
 fn defined_score(n_bytes: usize) -> f32 {
     (0.1 * n_bytes.saturating_sub(1) as f64) as f32
 }
 
-/// Characters of a symbol.
+/// Number of characters of a symbol.
 fn n_chars(tokenizer: &Tokenizer<'_, '_>, symbol: u32) -> usize {
     if is_unknown(symbol) {
         return 1;
     }
     let token = tokenizer.tokens.get(symbol).unwrap_or_default();
-    // Bytes that are not inside a character. No token on a way is empty.
+    // Counts bytes that do not continue a character. No token on a way is empty.
     token.iter().filter(|&&byte| byte & 0xc0 != 0x80).count().max(1)
 }

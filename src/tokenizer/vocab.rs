@@ -23,7 +23,8 @@ impl<'f> StringArray<'f> {
     /// No strings.
     pub const EMPTY: Self = Self { n: 0, body: &[] };
 
-    /// The `n` strings that `bytes` starts with, and the bytes that follow them; `None` if `bytes` ends before they do.
+    /// Splits `bytes` into the `n` strings that it starts with and the bytes behind them; `None` if `bytes` ends before they
+    /// do.
     ///
     /// Takes time in proportion to `bytes`, whatever `n` claims.
     pub const fn split(n: u64, bytes: &'f [u8]) -> Option<(Self, &'f [u8])> {
@@ -41,19 +42,19 @@ impl<'f> StringArray<'f> {
         }
     }
 
-    /// The `n` strings that are `body`, as whoever walked over them has seen. Were they not, some would read as empty: nothing
-    /// is read that is not checked.
+    /// Array of the `n` strings in `body`, which the caller has walked over. If it did not, some strings read as empty; every
+    /// read is checked.
     pub(super) const fn walked(n: u64, body: &'f [u8]) -> Self {
-        // Each has a length of eight bytes in `body`, so that `n` fits.
+        // Each string has a length of eight bytes in `body`, so `n` fits a `usize`.
         Self { n: n as usize, body }
     }
 
-    /// How many strings.
+    /// Number of strings.
     pub const fn len(&self) -> usize {
         self.n
     }
 
-    /// Whether there is no string.
+    /// True if there is no string.
     pub const fn is_empty(&self) -> bool {
         self.n == 0
     }
@@ -63,12 +64,12 @@ impl<'f> StringArray<'f> {
         self.body.len()
     }
 
-    /// The strings in order.
+    /// Iterates over the strings in order.
     pub const fn iter(&self) -> Strings<'f> {
         Strings { rest: self.body }
     }
 
-    /// The strings from the one whose length lies at byte `start` of the array; `None` beyond its end.
+    /// Iterates over the strings from the one whose length lies at byte `start` of the array; `None` beyond its end.
     pub(super) fn iter_from(&self, start: usize) -> Option<Strings<'f>> {
         Some(Strings { rest: self.body.get(start..)? })
     }
@@ -83,14 +84,14 @@ impl<'f> IntoIterator for StringArray<'f> {
     }
 }
 
-/// The strings of a [`StringArray`].
+/// Iterator over the strings of a [`StringArray`].
 #[derive(Clone, Debug)]
 pub struct Strings<'f> {
     rest: &'f [u8],
 }
 
 impl Strings<'_> {
-    /// Bytes that the strings to come and their lengths take.
+    /// Bytes of the strings to come and their lengths.
     pub(super) fn n_bytes(&self) -> usize {
         self.rest.len()
     }
@@ -106,7 +107,7 @@ impl<'f> Iterator for Strings<'f> {
     }
 }
 
-/// The string that `bytes` starts with, and what follows it.
+/// Splits off the string that `bytes` starts with; `None` if `bytes` ends before it does.
 const fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let Some((len, rest)) = bytes.split_first_chunk() else { return None };
     let len = u64::from_le_bytes(*len);
@@ -116,10 +117,10 @@ const fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(len as usize)
 }
 
-/// Bytes of a sample of [`sampled_words`], and how many samples there are at most.
+/// Bytes of a sample of [`sampled_words`], and the greatest number of samples.
 const SAMPLE: usize = 32;
 
-/// Samples of `bytes` that lie evenly; all of them, if they are few.
+/// Words of samples that are evenly spread over `bytes`; all of `bytes` if it is short.
 fn sampled_words(bytes: &[u8]) -> impl Iterator<Item = u32> {
     let between = bytes.len().div_ceil(SAMPLE).max(SAMPLE);
     bytes.chunks(between).flat_map(|chunk| {
@@ -131,30 +132,30 @@ fn sampled_words(bytes: &[u8]) -> impl Iterator<Item = u32> {
 
 /// A vocabulary as it lies in the file.
 ///
-/// Its parts are claims; [`Tokenizer::new`](super::Tokenizer::new) checks them.
+/// The fields are not checked yet; [`Tokenizer::new`](super::Tokenizer::new) does.
 #[derive(Clone, Copy, Debug)]
 pub struct Vocab<'f> {
-    /// `tokenizer.ggml.model`: how texts become tokens.
+    /// `tokenizer.ggml.model`: the kind of tokenizer.
     pub kind: Kind,
     /// `tokenizer.ggml.tokens`: the tokens by id, spelled as the kind does or, if special, as they are.
     pub tokens: StringArray<'f>,
-    /// `tokenizer.ggml.merges`: `"left right"`, those to be applied first in front. For BPE but SentencePiece's.
+    /// `tokenizer.ggml.merges`: `"left right"`, in the order in which they are applied. For BPE other than SentencePiece's.
     pub merges: StringArray<'f>,
     /// `tokenizer.ggml.scores`: an `f32`, little-endian, for each token. For SentencePiece.
     pub scores: Option<&'f [u8]>,
     /// `tokenizer.ggml.token_type`: an `i32`, little-endian, for each token. Without it every token is normal.
     pub token_types: Option<&'f [u8]>,
-    /// `tokenizer.ggml.pre`: where byte-level BPE cuts a text.
+    /// `tokenizer.ggml.pre`: the rule by which byte-level BPE cuts a text.
     pub pre: PreTokenizer,
-    /// What SentencePiece does to a text.
+    /// Normalization of SentencePiece.
     pub spaces: SpaceOptions<'f>,
-    /// What WordPiece does to a text.
+    /// Normalization of WordPiece.
     pub bert: BertOptions,
-    /// What BPE over characters does to a text.
+    /// Normalization of BPE over characters.
     pub characters: CharacterOptions,
     /// `tokenizer.ggml.bos_token_id`, for encoders `cls_token_id`: the token that a text begins with.
     pub bos: Option<u32>,
-    /// `tokenizer.ggml.eos_token_id`: the token that a text ends with. Not the only one: see [`is_end`](Self::is_end).
+    /// `tokenizer.ggml.eos_token_id`: the token that a text ends with. There may be others: [`is_end`](Self::is_end) knows all.
     pub eos: Option<u32>,
     /// `tokenizer.ggml.eot_token_id`: the token that ends a turn.
     pub eot: Option<u32>,
@@ -165,22 +166,23 @@ pub struct Vocab<'f> {
     /// `tokenizer.ggml.seperator_token_id`, spelled so: the token between texts and after the last one, in encoders.
     pub sep: Option<u32>,
     /// `tokenizer.ggml.unknown_token_id`: the token of text that has none. For byte-level BPE
-    /// `tokenizer.ggml.unknown_byte_token_id`, which few models have: their `unknown_token_id` stands for nothing in a text. For
-    /// BPE over characters that key, if the file has it or `fuse_unknown`.
+    /// `tokenizer.ggml.unknown_byte_token_id`, which few models have, because their `unknown_token_id` stands for nothing in a
+    /// text. For BPE over characters `unknown_byte_token_id` if the file has it or `fuse_unknown`, otherwise
+    /// `unknown_token_id`.
     pub unk: Option<u32>,
-    /// `tokenizer.ggml.fuse_unknown`: whether bytes or characters in a row that have no token are one `unk` in BPE over bytes
-    /// or characters. In other kinds it is so anyway.
+    /// `tokenizer.ggml.fuse_unknown`: true if BPE over bytes or characters writes one `unk` for a run of bytes or characters
+    /// that have no token. Other kinds always do.
     pub fuse_unk: bool,
-    /// `tokenizer.ggml.add_bos_token`: whether the model wants every prompt to begin with `bos`. Encoders do, unless the file
-    /// denies it.
+    /// `tokenizer.ggml.add_bos_token`: true if every prompt has to begin with `bos`. Encoders need it unless the file denies
+    /// it.
     pub add_bos: bool,
-    /// `tokenizer.ggml.add_eos_token` or `add_sep_token`: whether the model wants every text to end with
-    /// [`end`](Self::end). Encoders do, unless the file denies both.
+    /// `tokenizer.ggml.add_eos_token` or `add_sep_token`: true if every text has to end with [`end`](Self::end). Encoders need
+    /// it unless the file denies both.
     pub add_eos: bool,
-    /// `tokenizer.ggml.added_tokens.*`: how special tokens are found in texts.
+    /// `tokenizer.ggml.added_tokens.*`: rules by which special tokens are found in texts.
     pub added: AddedTokens<'f>,
-    /// `nearfield.tokenizer.index`: what [`Tokenizer::index`](super::Tokenizer::index) gave, for
-    /// [`Tokenizer::prepared`](super::Tokenizer::prepared) to check. In packed files.
+    /// `nearfield.tokenizer.index`: bytes of [`Tokenizer::index`](super::Tokenizer::index), for
+    /// [`Tokenizer::prepared`](super::Tokenizer::prepared) to check. Packed files have them.
     pub index: Option<&'f [u8]>,
 }
 
@@ -212,7 +214,7 @@ impl<'f> Vocab<'f> {
         }
     }
 
-    /// Whether generation ends where the model writes `token`: `eos`, `eot`, `eom` or one of `ends`.
+    /// True if generation ends where the model writes `token`: `eos`, `eot`, `eom` or one of `ends`.
     ///
     /// Takes time in proportion to `ends`, of which published models have two or three.
     pub fn is_end(&self, token: u32) -> bool {
@@ -223,18 +225,18 @@ impl<'f> Vocab<'f> {
         self.ends.unwrap_or_default().as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))
     }
 
-    /// The token after a whole text: `sep` or, where there is none, `eos`.
+    /// Token after a whole text: `sep` or, if there is none, `eos`.
     pub fn end(&self) -> Option<u32> {
         self.sep.or(self.eos)
     }
 
-    /// The score of a token.
+    /// Score of a token; 0 if the file has none.
     pub(super) fn score(&self, token: u32) -> f32 {
         let scores = self.scores.unwrap_or_default();
         scores.get(4 * token as usize..).and_then(|scores| scores.first_chunk()).map_or(0.0, |s| f32::from_le_bytes(*s))
     }
 
-    /// The lowest score of a normal token.
+    /// Lowest score of a normal token; 0 if there is none.
     pub(super) fn least_score(&self) -> f32 {
         let scores = self.scores.unwrap_or_default().as_chunks().0;
         let normal = (0..).zip(scores).filter(|&(id, _)| self.number_of_type(id) == 1);
@@ -244,7 +246,7 @@ impl<'f> Vocab<'f> {
 }
 
 impl Vocab<'_> {
-    /// What a token is for.
+    /// Type of a token; [`TokenType::Normal`] if the file has none.
     pub(super) fn type_of(&self, token: u32) -> TokenType {
         TokenType::from_gguf(self.number_of_type(token))
     }
@@ -254,11 +256,11 @@ impl Vocab<'_> {
         types.get(4 * token as usize..).and_then(|types| types.first_chunk()).map_or(1, |ty| i32::from_le_bytes(*ty))
     }
 
-    /// What an index remembers of the vocabulary that it belongs to: its lengths, and samples of its bytes.
+    /// Checksum by which an index knows its vocabulary: of the vocabulary's lengths and of samples of its bytes.
     ///
-    /// Takes the same short time for any vocabulary, at most 3 KiB of which are looked at: 32 bytes at each of 32 places of
-    /// the tokens, of the merges and of the types. Vocabularies that were trained differ in their lengths, and in nearly
-    /// all merges behind the first; one in which a few tokens of the same length were replaced by hand may pass.
+    /// Reads at most 3 KiB of any vocabulary: 32 bytes at each of 32 places of the tokens, of the merges and of the types.
+    /// Trained vocabularies differ in their lengths, and in nearly all merges behind the first. A vocabulary in which a few
+    /// tokens were replaced by others of the same length may pass as the same.
     pub(super) fn fingerprint(&self) -> u32 {
         let types = self.token_types.unwrap_or_default();
         let arrays = [self.tokens.body, self.merges.body, types];
@@ -266,7 +268,8 @@ impl Vocab<'_> {
         Checksum::of(lengths.map(|len| len as u32).chain(arrays.into_iter().flat_map(sampled_words)))
     }
 
-    /// Checks what is said of the tokens beside their text.
+    /// Checks types, scores, normalization, added tokens and special ids; [`Tokenizer::new`](super::Tokenizer::new) checks
+    /// texts and merges.
     pub(super) fn check(&self) -> Result<(), TokenizerError> {
         let n_tokens = self.tokens.len();
         if let Some(types) = self.token_types
@@ -306,24 +309,24 @@ impl Vocab<'_> {
     }
 }
 
-/// What a token is for.
+/// Purpose of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TokenType {
     /// Text, spelled as the vocabulary's kind does. GGUF type 1, and any that GGUF does not know.
     Normal,
-    /// Not text, but a sign to or from the model, such as `<|endoftext|>`. GGUF types 2 and 3.
+    /// A mark for or from the model, not text, such as `<|endoftext|>`. GGUF types 2 and 3.
     Control,
     /// Text that is always one token, as it is. GGUF type 4.
     UserDefined,
-    /// Fills the vocabulary up; stands for no text. GGUF type 5.
+    /// Padding of the vocabulary, which stands for no text. GGUF type 5.
     Unused,
     /// A byte of text for which a SentencePiece vocabulary has no token, spelled `<0x0A>`. GGUF type 6.
     Byte,
 }
 
 impl TokenType {
-    /// The type that GGUF numbers so.
+    /// Type of this GGUF number.
     pub(super) const fn from_gguf(number: i32) -> Self {
         match number {
             2 | 3 => Self::Control,

@@ -1,4 +1,4 @@
-//! WordPiece: of each word the longest token that it begins with, then the longest that the rest begins with.
+//! WordPiece: takes the longest token that a word begins with, then the longest that the rest begins with, and so on.
 //!
 //! Source: BERT's `tokenization.py` (Devlin et al. 2018) as Hugging Face's `tokenizers` has it. A GGUF file spells tokens
 //! as llama.cpp's converter does: `▁` before those that begin a word, and no `##` before the others.
@@ -13,10 +13,10 @@ use super::hash::Hash;
 use super::normalizer::{SPACE, Unit};
 use super::unicode::first_char;
 
-/// Characters of the longest word that is looked at; longer ones are unknown.
+/// Characters of the longest word that is split into tokens; longer words are unknown.
 const MAX_CHARS: usize = 100;
 
-/// See [`Row::encode`](super::kind::Row::encode).
+/// Implements [`Row::encode`](super::kind::Row::encode): cuts the normalized part into words and splits each into tokens.
 pub(super) fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     part: &Part<'_>,
@@ -44,15 +44,15 @@ pub(super) fn encode(
     Ok(())
 }
 
-/// See [`Row::room`](super::kind::Row::room).
+/// Implements [`Row::room`](super::kind::Row::room): one slot for each byte of the part.
 pub(super) fn room(_: &Tokenizer<'_, '_>, part: &Part<'_>) -> usize {
     // No character becomes more characters than it has bytes.
     part.range.len()
 }
 
-/// A word as it is gathered.
+/// A word whose characters are being gathered.
 struct Word {
-    /// As a token that begins a word is spelled.
+    /// The word with `▁` in front, as tokens that begin a word are spelled; its first [`MAX_CHARS`] characters at most.
     text: Vec<u8, { SPACE.len_utf8() + 4 * MAX_CHARS }>,
     n_chars: usize,
     n_bytes: usize,
@@ -63,7 +63,7 @@ impl Word {
         Self { text: Vec::new(), n_chars: 0, n_bytes: 0 }
     }
 
-    /// Nothing is kept of what is too much.
+    /// Adds a character. Characters beyond [`MAX_CHARS`] are counted but not kept.
     fn push(&mut self, char: char) {
         let mut buffer = [0; 4];
         if self.n_chars == 0 {
@@ -96,7 +96,7 @@ impl Word {
         if rest.is_some() {
             return Ok(());
         }
-        // One part that is unknown makes the whole word so.
+        // A word with one unknown part is unknown as a whole.
         out.n = start;
         match tokenizer.vocab.unk {
             Some(unk) => out.push(unk),
@@ -108,7 +108,7 @@ impl Word {
     }
 }
 
-/// The longest token that `text` begins with, of `at_least` so many bytes, and its length.
+/// Length and id of the longest token that `text` begins with and that has `at_least` bytes.
 fn longest_match(tokenizer: &Tokenizer<'_, '_>, text: &[u8], at_least: usize) -> Option<(usize, u32)> {
     let (mut hash, mut end, mut found) = (Hash::EMPTY, 0, None);
     while let Some((_, len)) = text.get(end..).and_then(first_char) {

@@ -1,6 +1,6 @@
 //! Written by make_bert_tables.py, not by hand.
 
-/// Where the class of a character changes, ascending: `code << 3 | class`.
+/// Places at which the class of a character changes, ascending: `code << 3 | class`.
 #[rustfmt::skip]
 pub(in super::super) static CLASSES: [u32; 864] = [
     1, 74, 89, 106, 113, 258, 268, 384, 468, 520, 732, 776, 988, 1017, 1282, 1292, 1296, 1340, 1344, 1372, 1376, 1385,
@@ -62,7 +62,7 @@ pub(in super::super) static CLASSES: [u32; 864] = [
     7340041, 7340048, 7340289, 7341056, 7342085, 7344000, 7864321, 8388592, 8388609, 8912880,
 ];
 
-/// Characters and what is left of their decomposition without marks, where that is one character.
+/// Characters and their decompositions without marks, if these are one character.
 #[rustfmt::skip]
 pub(in super::super) static STRIPPED: [[u32; 2]; 2000] = [
     [192, 65], [193, 65], [194, 65], [195, 65], [196, 65], [197, 65], [199, 67], [200, 69], [201, 69], [202, 69],
@@ -337,7 +337,7 @@ pub(in super::super) static STRIPPED: [[u32; 2]; 2000] = [
     [195098, 40719], [195099, 40726], [195100, 40763], [195101, 173568],
 ];
 
-/// The same, where it is two or three; zero for none.
+/// Characters and their decompositions without marks, if these are two or three characters; zero for none.
 #[rustfmt::skip]
 pub(in super::super) static STRIPPED_TO_MORE: [[u32; 4]; 42] = [
     [2507, 2503, 2494, 0], [2508, 2503, 2519, 0], [2891, 2887, 2878, 0], [2892, 2887, 2903, 0], [2964, 2962, 3031, 0],

@@ -79,13 +79,13 @@ def main():
     turns = [c for c in range(0x110000) if (c in PUNCTUATION_MARKS) != (c - 1 in PUNCTUATION_MARKS)]
     with open(f"{HERE}/punctuation.rs", "w", encoding="ascii") as out:
         print("//! Written by make_bert_tables.py, not by hand.", file=out)
-        table(out, "Where runs of punctuation begin and end, by turns.", "PUNCTUATION", "u32", turns, where="super")
+        table(out, "Starts and ends, by turns, of runs of punctuation.", "PUNCTUATION", "u32", turns, where="super")
     with open(f"{HERE}/bert.rs", "w", encoding="ascii") as out:
         print("//! Written by make_bert_tables.py, not by hand.", file=out)
-        table(out, "Where the class of a character changes, ascending: `code << 3 | class`.", "CLASSES", "u32", changes)
+        table(out, "Places at which the class of a character changes, ascending: `code << 3 | class`.", "CLASSES", "u32", changes)
         row = lambda numbers: f"[{', '.join(map(str, numbers))}]"
-        table(out, "Characters and what is left of their decomposition without marks, where that is one character.", "STRIPPED", "[u32; 2]", one, row)
-        table(out, "The same, where it is two or three; zero for none.", "STRIPPED_TO_MORE", "[u32; 4]", more, row)
+        table(out, "Characters and their decompositions without marks, if these are one character.", "STRIPPED", "[u32; 2]", one, row)
+        table(out, "Characters and their decompositions without marks, if these are two or three characters; zero for none.", "STRIPPED_TO_MORE", "[u32; 4]", more, row)
     print(f"{len(turns)} turns, {len(changes)} changes, {len(one)} and {len(more)} decompositions")
 
 

@@ -46,7 +46,7 @@ def classes():
 
 
 def changes(value):
-    """Where `value` of a code point changes, ascending."""
+    """Code points at which `value` changes, ascending, as `code << 8 | value`."""
     found, before = [], 0
     for c in range(0x110000):
         if value(c) != before:
@@ -81,11 +81,11 @@ def write(path):
     special = lambda c: int(c in marks or c in seconds or c in apart and c not in composites)
     with open(path, "w", encoding="ascii") as out:
         print("//! Written by make_nfc_tables.py, not by hand.", file=out)
-        table(out, "Characters and what each stands for, one step of it: a single character has 0 behind it.", "DECOMPOSED", "[u32; 3]",
+        table(out, "Characters and one step of their canonical decompositions: one or two characters, zero for none.", "DECOMPOSED", "[u32; 3]",
               [f"[{c}, {apart[c][0]}, {(apart[c] + [0])[1]}]" for c in codes])
-        table(out, "Places in `DECOMPOSED` of the pairs that are composed again, in the order of the pairs.", "COMPOSED", "u16", pairs)
-        table(out, "Where the combining class changes: `code << 8 | class`.", "CLASSES", "u32", changes(lambda c: marks.get(c, 0)))
-        table(out, "Where a character begins to be, or ceases to be, one that a normalized text may not hold as it stands:\n"
+        table(out, "Indices in `DECOMPOSED` of the pairs that compose again, in the order of the pairs.", "COMPOSED", "u16", pairs)
+        table(out, "Places at which the combining class changes, ascending: `code << 8 | class`.", "CLASSES", "u32", changes(lambda c: marks.get(c, 0)))
+        table(out, "Starts and ends, by turns, of runs of characters that a normalized text may not have, or that may join or reorder:\n"
               "/// `code << 8 | 1` and `code << 8`.", "SPECIAL", "u32", changes(special))
 
 

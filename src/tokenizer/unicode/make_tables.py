@@ -55,9 +55,9 @@ def write(path):
     ends = [sum(map(len, found[:n])) for n in range(len(found) + 1)]
     with open(path, "w", encoding="ascii") as out:
         print(f"// Unicode {VERSION}; written by make_tables.py, not by hand.\n", file=out)
-        print(f"/// `CHANGES[PAGES[p]..PAGES[p + 1]]` is the page of the code points `p << 14 ..`.", file=out)
+        print(f"/// Starts of pages: `CHANGES[PAGES[p]..PAGES[p + 1]]` is the page of the code points `p << 14 ..`.", file=out)
         print(f"pub(super) static PAGES: [u16; {len(ends)}] = [{', '.join(map(str, ends))}];\n", file=out)
-        print("/// Where in its page the class changes, ascending: `place << 2 | class`.", file=out)
+        print("/// Places in a page at which the class changes, ascending: `place << 2 | class`.", file=out)
         print("#[rustfmt::skip]", file=out)
         print(f"pub(super) static CHANGES: [u16; {len(changes)}] = [", file=out)
         print("\n".join(rows(changes)), file=out)

@@ -51,7 +51,7 @@ def write(path):
         line += item
     with open(path, "w", encoding="ascii") as out:
         print("//! Written by make_word_table.py, not by hand.\n", file=out)
-        print("/// Where runs begin and end, by turns, of characters that are either of a word, or a letter or number, and not both.", file=out)
+        print("/// Starts and ends, by turns, of runs of characters that are part of a word but no letter or number, or the other way round.", file=out)
         print(f"#[rustfmt::skip]\npub(super) static WORDS: [u32; {len(turns)}] = [", file=out)
         print("\n".join(lines + [line]) + "\n];", file=out)
     print(f"{len(turns)} turns")

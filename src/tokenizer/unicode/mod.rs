@@ -1,11 +1,11 @@
-//! What the pre-tokenizers ask of a character: is it a letter, a number, white space, punctuation? And what BERT makes of
-//! it.
+//! Classes of characters for the pre-tokenizers (letter, number, white space, punctuation, word), and BERT's normalization of
+//! characters.
 //!
-//! The tables of letters, numbers and white space are those of Unicode 16.0.0, the version in the regexes of Hugging Face `tokenizers` 0.23;
-//! `make_tables.py` writes them and compares every code point with that package. They take 3.2 KB. The others are
-//! those of the same package, of older versions of Unicode; `make_bert_tables.py` asks it for every code point. Words are
-//! those of its crate `regex`, of Unicode 16 too (`make_word_table.py`). Small letters are those of the standard library,
-//! of the version of Unicode that the compiler has.
+//! The tables of letters, numbers and white space are those of Unicode 16.0.0, the version in the regexes of Hugging Face's
+//! `tokenizers` 0.23; `make_tables.py` writes them and compares every code point with that package. They take 3.2 KB.
+//! Punctuation and BERT's tables come from the same package and are of older versions of Unicode; `make_bert_tables.py` asks it
+//! for every code point. Characters of words are those of its crate `regex`, also of Unicode 16 (`make_word_table.py`). Lower
+//! case comes from the standard library, whose version of Unicode the compiler determines.
 
 pub(super) mod bert;
 pub(super) mod nfc;
@@ -18,7 +18,7 @@ use punctuation::PUNCTUATION;
 use tables::{CHANGES, PAGES};
 use words::WORDS;
 
-/// What a splitting rule can see of a character, or of a byte that belongs to none.
+/// Class of a character, or of a byte that belongs to none, in the rules of pre-tokenizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// `[^\s\p{L}\p{N}]`, and each byte that is not UTF-8.
@@ -31,7 +31,7 @@ pub(super) enum Class {
     Space,
 }
 
-/// The first character of `text` and its bytes; `None` where `text` does not start with one.
+/// First character of `text` and its length in bytes; `None` if `text` does not start with one.
 pub(super) fn first_char(text: &[u8]) -> Option<(char, usize)> {
     let len = match text.first()? {
         0..=0x7f => 1,
@@ -44,7 +44,8 @@ pub(super) fn first_char(text: &[u8]) -> Option<(char, usize)> {
     Some((char, len))
 }
 
-/// The class of the first character of `text` and its bytes: 1 where there is none. `None` at the end.
+/// Class of the first character of `text` and its length in bytes; [`Class::Other`] and 1 for a byte that belongs to none.
+/// `None` at the end.
 pub(super) fn first_class(text: &[u8]) -> Option<(Class, usize)> {
     match *text.first()? {
         byte @ 0..=0x7f => Some((ASCII[usize::from(byte)], 1)),
@@ -52,7 +53,7 @@ pub(super) fn first_class(text: &[u8]) -> Option<(Class, usize)> {
     }
 }
 
-/// The class of a character, by a binary search of at most ten steps.
+/// Finds the class of a character by a binary search of at most ten steps.
 pub(super) fn class(char: char) -> Class {
     let (page, place) = (u32::from(char) >> 14, (u32::from(char) & 0x3fff) as u16);
     let Some(&[start, end]) = PAGES.get(page as usize..).and_then(|pages| pages.first_chunk()) else {
@@ -70,13 +71,13 @@ pub(super) fn class(char: char) -> Class {
     }
 }
 
-/// Whether a character is punctuation (category P) or one of the signs `$+<=>^\`|~`.
+/// True if a character is punctuation (category P) or one of the signs `$+<=>^\`|~`.
 pub(super) fn is_punctuation(char: char) -> bool {
-    // Runs of punctuation, and of what lies between, by turns.
+    // Runs of punctuation and of other characters alternate.
     char.is_ascii_punctuation() || PUNCTUATION.partition_point(|&start| start <= u32::from(char)) % 2 != 0
 }
 
-/// Whether a character is one of a word: `\w`, which is Alphabetic, M, Nd, Pc and Join_Control.
+/// True if a character is part of a word: `\w`, which is Alphabetic, M, Nd, Pc and Join_Control.
 pub(super) fn is_word(char: char) -> bool {
     if char.is_ascii() {
         return char.is_ascii_alphanumeric() || char == '_';
@@ -86,10 +87,10 @@ pub(super) fn is_word(char: char) -> bool {
     is_named != differs
 }
 
-/// A character, or what its small letter consists of, one or two characters: whatever stands around it, as Hugging Face's
-/// `tokenizers` does, so that a sigma at the end of a word is one as all others.
+/// Lower case of a character, one or two characters, or the character itself if `lowercase` is false. Neighbors do not matter,
+/// as in Hugging Face's `tokenizers`, so a sigma at the end of a word becomes the usual one.
 pub(super) fn lowered(char: char, lowercase: bool) -> impl Iterator<Item = char> {
-    // One of the two is empty.
+    // Either `lower` or `same` is empty.
     let (lower, same) = if lowercase { (Some(char.to_lowercase()), None) } else { (None, Some(char)) };
     lower.into_iter().flatten().chain(same)
 }
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_crate_regex() {
-        // As many as `make_word_table.py --check` counts.
+        // Number that `make_word_table.py --check` counts.
         assert_eq!(('\0'..=char::MAX).filter(|&c| is_word(c)).count(), 144_667);
         for char in ['a', 'Z', '0', '_', 'é', '我', '\u{301}', '\u{93f}', 'Ⅷ', '٣', 'ⓐ', '‿', '\u{200c}', '\u{200d}']
         {

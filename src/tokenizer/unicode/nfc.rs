@@ -1,9 +1,9 @@
 //! Normalization form C: characters and their marks as one character where there is one, marks in a fixed order.
 //!
 //! Source: Unicode Standard Annex 15 and section 3.11 of the Unicode Standard (the canonical ordering and composition
-//! algorithms), section 3.12 for Hangul. A text is never stored: it is read through a stream that can be copied at any
-//! place and holds a few characters. Marks in disorder, of which a text may have any number, are read once for each
-//! class that they have. The tables take 30 KB; `make_nfc_tables.py` asks Hugging Face's `tokenizers` for them.
+//! algorithms), section 3.12 for Hangul. A text is never stored: it is read through a stream that can be copied at any place
+//! and holds a few characters. A run of marks, which may be of any length, is read once for each class in it. The tables take
+//! 30 KB; `make_nfc_tables.py` asks Hugging Face's `tokenizers` for them.
 
 use super::super::normalizer::Unit;
 use super::first_char;
@@ -14,7 +14,7 @@ mod hangul {
     pub const FIRST: u32 = 0xac00;
     pub const LEAD: u32 = 0x1100;
     pub const VOWEL: u32 = 0x1161;
-    /// That of no tail.
+    /// Code of no tail.
     pub const TAIL: u32 = 0x11a7;
     pub const N_LEADS: u32 = 19;
     pub const N_VOWELS: u32 = 21;
@@ -22,14 +22,14 @@ mod hangul {
     pub const N: u32 = N_LEADS * N_VOWELS * N_TAILS;
 }
 
-/// Whether each of the characters may stand as it is in a normalized text, whatever stands around it: such a text is its
-/// own normal form. Of others a few are, too.
+/// True if each character may stand in a normalized text, whatever its neighbors: such a text is its own normal form. A few
+/// other texts are, too.
 pub(in super::super) fn is_plain(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some(&byte) = rest.first() {
         let (is_plain, len) = match first_char(rest) {
             _ if byte.is_ascii() => (true, 1),
-            // Below U+0300 nothing is a mark or stands for another character.
+            // Below U+0300 no character is a mark, or one that a normalized text may not have.
             Some((char, len)) => (char < '\u{300}' || value_at(&SPECIAL, char) == 0, len),
             None => (true, 1),
         };
@@ -41,13 +41,13 @@ pub(in super::super) fn is_plain(text: &[u8]) -> bool {
     true
 }
 
-/// The value behind the last change up to a character, 0 before the first.
+/// Value of the last change up to a character, 0 before the first.
 fn value_at(changes: &[u32], char: char) -> u32 {
     let n_before = changes.partition_point(|change| change >> 8 <= u32::from(char));
     n_before.checked_sub(1).and_then(|last| changes.get(last)).map_or(0, |change| change & 0xff)
 }
 
-/// The combining class: 0 for a character that begins something, which marks follow.
+/// Combining class: 0 for a character that is not a mark, so that marks may follow it.
 fn class(unit: Unit) -> u32 {
     match unit {
         Unit::Char(char) if char >= '\u{300}' => value_at(&CLASSES, char),
@@ -55,7 +55,7 @@ fn class(unit: Unit) -> u32 {
     }
 }
 
-/// One step of a canonical decomposition.
+/// One step of a canonical decomposition: the one or two characters that `char` stands for.
 fn parts(char: char) -> Option<(char, Option<char>)> {
     let code = u32::from(char);
     if let Some(syllable) = code.checked_sub(hangul::FIRST).filter(|&syllable| syllable < hangul::N) {
@@ -71,7 +71,7 @@ fn parts(char: char) -> Option<(char, Option<char>)> {
     Some((char::from_u32(first)?, char::from_u32(second).filter(|&second| second != '\0')))
 }
 
-/// The character that two become.
+/// Character that two become; `None` if they do not compose.
 fn composed(first: char, second: char) -> Option<char> {
     let (a, b) = (u32::from(first), u32::from(second));
     if let (Some(lead), Some(vowel)) = (a.checked_sub(hangul::LEAD), b.checked_sub(hangul::VOWEL))
@@ -98,11 +98,11 @@ fn composed(first: char, second: char) -> Option<char> {
     char::from_u32(code)
 }
 
-/// The characters that those of a text stand for, in their order.
+/// Canonical decomposition of a text, marks not yet ordered.
 #[derive(Clone, Debug)]
 struct Decomposed<'t> {
     rest: &'t [u8],
-    /// What is left of a character, the last first.
+    /// Characters still to be returned of a decomposition, the last first.
     pending: heapless::Vec<char, 3>,
 }
 
@@ -128,10 +128,10 @@ impl Decomposed<'_> {
     }
 }
 
-/// The same with marks in canonical order: by class, and of a class as they came.
+/// Canonical decomposition with marks in canonical order: by class, and within a class in their order in the text.
 #[derive(Clone, Debug)]
 struct Ordered<'t> {
-    /// Behind what was read, or at the first of the marks that are being read.
+    /// Stream behind the last character returned, or at the first mark of the run that is being read.
     source: Decomposed<'t>,
     marks: Option<Marks<'t>>,
 }
@@ -140,9 +140,9 @@ struct Ordered<'t> {
 #[derive(Clone, Debug)]
 struct Marks<'t> {
     at: Decomposed<'t>,
-    /// The class that is read.
+    /// Class of the marks that are being returned.
     class: u32,
-    /// The lowest above it that was met.
+    /// Lowest class above `class` that was met.
     next: Option<u32>,
 }
 
@@ -178,17 +178,17 @@ impl Ordered<'_> {
     }
 }
 
-/// A text in normalization form C. Bytes that are no character stay as they are.
+/// Iterator over a text in normalization form C. Bytes that belong to no character stay as they are.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Nfc<'t> {
     ordered: Ordered<'t>,
-    /// The character to which marks are being added, which was written with all of them, and the class of the last that
-    /// was not.
+    /// Base character with the marks that joined it so far, and the class of the last mark that did not join, or 0. The base
+    /// was returned with all marks that join it.
     base: Option<(char, u32)>,
 }
 
 impl<'t> Nfc<'t> {
-    /// That of `text`.
+    /// Normalizes `text`.
     pub fn new(text: &'t [u8]) -> Self {
         let source = Decomposed { rest: text, pending: heapless::Vec::new() };
         Self { ordered: Ordered { source, marks: None }, base: None }
@@ -200,17 +200,17 @@ impl<'t> Nfc<'t> {
     }
 }
 
-/// What a character that follows a base does.
+/// Effect of a character behind a base.
 enum Step {
-    /// It becomes part of it.
+    /// The base and the character become one.
     Joined(char),
-    /// It stays behind it, and is of this class.
+    /// The character is a mark of this class that stays behind the base.
     Stays(u32),
-    /// It begins something.
+    /// The character is not a mark and begins something new.
     Begins,
 }
 
-/// What `unit` does behind `base`, where the last that stayed was of the class `last`.
+/// Effect of `unit` behind `base`, if the last mark that stayed was of the class `last` (0: none).
 fn step(base: char, last: u32, unit: Unit) -> Step {
     let class = class(unit);
     let is_free = last == 0 || last < class;
@@ -229,7 +229,7 @@ impl Iterator for Nfc<'_> {
     type Item = Unit;
 
     fn next(&mut self) -> Option<Unit> {
-        // Behind a base those that joined it are passed over.
+        // Behind a base, characters that joined it are passed over.
         while let Some((base, last)) = self.base {
             let mut after = self.ordered.clone();
             let next = after.next();
@@ -248,7 +248,7 @@ impl Iterator for Nfc<'_> {
             return Some(unit);
         }
         self.base = Some((first, 0));
-        // Looks ahead for what joins it.
+        // Looks ahead for the characters that join the base.
         let (mut ahead, mut base, mut last) = (self.ordered.clone(), first, 0);
         while let Some(unit) = ahead.next() {
             match step(base, last, unit) {
@@ -278,7 +278,7 @@ mod tests {
         chars.collect()
     }
 
-    /// Cases of the standard's figures and of its tests: singletons, exclusions, order, blocking, Hangul.
+    /// Cases of the standard's figures and tests: singletons, exclusions, order, blocking, Hangul.
     #[test]
     fn cases_of_the_standard() {
         for (text, want) in [

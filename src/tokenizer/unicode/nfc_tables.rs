@@ -1,6 +1,6 @@
 //! Written by make_nfc_tables.py, not by hand.
 
-/// Characters and what each stands for, one step of it: a single character has 0 behind it.
+/// Characters and one step of their canonical decompositions: one or two characters, zero for none.
 #[rustfmt::skip]
 pub(super) static DECOMPOSED: [[u32; 3]; 2060] = [
     [192, 65, 768], [193, 65, 769], [194, 65, 770], [195, 65, 771], [196, 65, 776], [197, 65, 778], [199, 67, 807],
@@ -369,7 +369,7 @@ pub(super) static DECOMPOSED: [[u32; 3]; 2060] = [
     [195100, 40763, 0], [195101, 173568, 0],
 ];
 
-/// Places in `DECOMPOSED` of the pairs that are composed again, in the order of the pairs.
+/// Indices in `DECOMPOSED` of the pairs that compose again, in the order of the pairs.
 #[rustfmt::skip]
 pub(super) static COMPOSED: [u16; 940] = [
     912, 909, 913, 0, 1, 2, 3, 53, 55, 238, 4, 572, 5, 165, 208, 210, 570, 415, 57, 417, 419, 421, 59, 61, 63, 65, 6,
@@ -414,7 +414,7 @@ pub(super) static COMPOSED: [u16; 940] = [
     989, 990, 991, 992, 994, 995, 996, 997, 998, 1493, 1494, 1495, 1496, 1497, 1498, 1499, 1501, 1500, 1502, 1503, 1504,
 ];
 
-/// Where the combining class changes: `code << 8 | class`.
+/// Places at which the combining class changes, ascending: `code << 8 | class`.
 #[rustfmt::skip]
 pub(super) static CLASSES: [u32; 495] = [
     196838, 202216, 202460, 203496, 203736, 203996, 205258, 205788, 206794, 207324, 209921, 211420, 212454, 214512,
@@ -458,7 +458,7 @@ pub(super) static CLASSES: [u32; 495] = [
     31464422, 31465984, 31466470, 31466752, 31467238, 31468288, 32035036, 32036608, 32064742, 32066055, 32066304,
 ];
 
-/// Where a character begins to be, or ceases to be, one that a normalized text may not hold as it stands:
+/// Starts and ends, by turns, of runs of characters that a normalized text may not have, or that may join or reorder:
 /// `code << 8 | 1` and `code << 8`.
 #[rustfmt::skip]
 pub(super) static SPECIAL: [u32; 494] = [

@@ -1,6 +1,6 @@
 //! Written by make_bert_tables.py, not by hand.
 
-/// Where runs of punctuation begin and end, by turns.
+/// Starts and ends, by turns, of runs of punctuation.
 #[rustfmt::skip]
 pub(super) static PUNCTUATION: [u32; 312] = [
     33, 48, 58, 65, 91, 97, 123, 127, 161, 162, 167, 168, 171, 172, 182, 184, 187, 188, 191, 192, 894, 895, 903, 904,

@@ -1,9 +1,9 @@
 // Unicode 16.0.0; written by make_tables.py, not by hand.
 
-/// `CHANGES[PAGES[p]..PAGES[p + 1]]` is the page of the code points `p << 14 ..`.
+/// Starts of pages: `CHANGES[PAGES[p]..PAGES[p + 1]]` is the page of the code points `p << 14 ..`.
 pub(super) static PAGES: [u16; 14] = [0, 710, 713, 831, 889, 1318, 1368, 1400, 1598, 1599, 1600, 1607, 1615, 1619];
 
-/// Where in its page the class changes, ascending: `place << 2 | class`.
+/// Places in a page at which the class changes, ascending: `place << 2 | class`.
 #[rustfmt::skip]
 pub(super) static CHANGES: [u16; 1619] = [
     0, 39, 56, 131, 132, 194, 232, 261, 364, 389, 492, 535, 536, 643, 644, 681, 684, 714, 720, 725, 728, 742, 745, 748,

@@ -1,6 +1,6 @@
 //! Written by make_word_table.py, not by hand.
 
-/// Where runs begin and end, by turns, of characters that are either of a word, or a letter or number, and not both.
+/// Starts and ends, by turns, of runs of characters that are part of a word but no letter or number, or the other way round.
 #[rustfmt::skip]
 pub(super) static WORDS: [u32; 796] = [
     95, 96, 178, 180, 185, 186, 188, 191, 768, 880, 1155, 1162, 1425, 1470, 1471, 1472, 1473, 1475, 1476, 1478, 1479,
