@@ -1,6 +1,6 @@
-//! Reading little-endian values from bytes that may end at any point.
+//! Reads little-endian values from bytes that may end at any point.
 //!
-//! Everything here is a `const fn`, so that a board can read its model's shape at compile time.
+//! All functions are `const fn`s, so that a board can read its model's shape at compile time.
 
 use super::GgufError;
 use crate::const_math::attempt;
@@ -14,7 +14,7 @@ pub(super) const fn split_off(file: &[u8], at: usize, n: usize) -> Option<&[u8]>
     }
 }
 
-/// A position in the file; every read is checked and moves it forward.
+/// A position in the file; every read is checked and moves the position forward.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'f> {
     file: &'f [u8],
@@ -35,7 +35,7 @@ impl<'f> Cursor<'f> {
         self.file.len().saturating_sub(self.at)
     }
 
-    /// The next `n` bytes; `what` names them in the error.
+    /// Reads the next `n` bytes; `what` names them in the error.
     pub(crate) const fn take(&mut self, n: u64, what: &'static str) -> Result<&'f [u8], GgufError> {
         let has = self.remaining();
         if n > has as u64 {
@@ -75,13 +75,13 @@ impl<'f> Cursor<'f> {
         Ok(u64::from_le_bytes(attempt!(self.array(what))))
     }
 
-    /// A string: u64 length, then bytes, which need not be UTF-8.
+    /// Reads a string: u64 length, then bytes, which need not be UTF-8.
     pub(crate) const fn string(&mut self, what: &'static str) -> Result<&'f [u8], GgufError> {
         let len = attempt!(self.u64(what));
         self.take(len, what)
     }
 
-    /// A string of 1 to `limit` bytes that has to be UTF-8: a key or a tensor's name.
+    /// Reads a key or a tensor's name: a string of 1 to `limit` bytes that has to be UTF-8.
     pub(crate) const fn name(&mut self, what: &'static str, limit: u64) -> Result<&'f str, GgufError> {
         let at = self.at as u64;
         let bytes = attempt!(self.string(what));

@@ -1,4 +1,4 @@
-//! Why bytes are not a GGUF file that can be read.
+//! Error of bytes that are not a GGUF file that can be read.
 
 use core::fmt::{self, Write};
 
@@ -13,10 +13,10 @@ pub struct Name {
 }
 
 impl Name {
-    /// Bytes that are kept.
+    /// Greatest number of bytes that are kept.
     pub const MAX: usize = 63;
 
-    /// As much of `name` as fits, whole characters.
+    /// Keeps as much of `name` as fits, in whole characters.
     pub const fn new(name: &str) -> Self {
         // Written so that the compiler sees that no index is out of bounds.
         let (mut bytes, mut len, mut i, mut rest) = ([0; Self::MAX], 0, 0, name.as_bytes());
@@ -35,14 +35,14 @@ impl Name {
         Self { bytes, len: i as u8 }
     }
 
-    /// The name.
+    /// Text of the name.
     pub fn as_str(&self) -> &str {
         self.bytes.get(..self.len.into()).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Name {
-    /// On one line, whatever is in it.
+    /// Writes the name on one line; control characters and line separators are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().chars().try_for_each(|c| match c {
             '\u{2028}' | '\u{2029}' => c.escape_unicode().fmt(f),
@@ -65,17 +65,17 @@ impl defmt::Format for Name {
     }
 }
 
-/// Why the bytes are not a GGUF file that can be read.
+/// Error of bytes that are not a GGUF file that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum GgufError {
     /// The file does not begin with `GGUF`.
     Magic {
-        /// Its first bytes.
+        /// First bytes of the file.
         found: [u8; 4],
     },
-    /// Not version 2 or 3.
+    /// The version is neither 2 nor 3.
     Version {
         /// The version in the file.
         found: u32,
@@ -87,18 +87,18 @@ pub enum GgufError {
     },
     /// The file ends before something in it does.
     Truncated {
-        /// What is cut off.
+        /// The thing that is cut off.
         what: &'static str,
         /// Offset of its start.
         at: u64,
-        /// Bytes it needs.
+        /// Bytes that it needs.
         needs: u64,
         /// Bytes that are left.
         has: u64,
     },
     /// More of something than any real file has.
     TooMany {
-        /// Of what.
+        /// The things that are too many.
         what: &'static str,
         /// The number in the file.
         found: u64,
@@ -114,59 +114,59 @@ pub enum GgufError {
     },
     /// A truth value that is neither 0 nor 1.
     Bool {
-        /// Its offset.
+        /// Offset of the truth value.
         at: u64,
         /// The byte in the file.
         found: u8,
     },
     /// Arrays nested too deep.
     Nesting {
-        /// Offset of the innermost.
+        /// Offset of the innermost array.
         at: u64,
         /// The depth that is read.
         limit: u32,
     },
     /// A key or tensor name that is not UTF-8.
     NotUtf8 {
-        /// Which.
+        /// The kind of name.
         what: &'static str,
-        /// Its offset.
+        /// Offset of the name.
         at: u64,
     },
     /// A key or tensor name without a byte.
     EmptyName {
-        /// Which.
+        /// The kind of name.
         what: &'static str,
-        /// Its offset.
+        /// Offset of the name.
         at: u64,
     },
     /// A key or tensor name that is longer than GGUF allows.
     LongName {
-        /// Which.
+        /// The kind of name.
         what: &'static str,
-        /// Its offset.
+        /// Offset of the name.
         at: u64,
-        /// Its bytes.
+        /// Length of the name in bytes.
         found: u64,
-        /// The most that it may have.
+        /// Greatest length in bytes.
         limit: u64,
     },
-    /// A key that stands twice: which value is meant, nobody can tell.
+    /// A key that stands twice, so that its value is ambiguous.
     DuplicateKey {
         /// The key.
         key: Name,
-        /// Offset of its first entry.
+        /// Offset of the first entry.
         first: u64,
-        /// Offset of the other.
+        /// Offset of the other entry.
         again: u64,
     },
     /// Two tensors of one name.
     DuplicateTensor {
         /// The name.
         name: Name,
-        /// Offset of the first one's entry.
+        /// Offset of the first tensor's entry.
         first: u64,
-        /// Offset of the other's.
+        /// Offset of the other tensor's entry.
         again: u64,
     },
     /// `general.alignment` is not a power of two up to 2^20.
@@ -176,33 +176,33 @@ pub enum GgufError {
     },
     /// `general.alignment` is not a `u32`.
     AlignmentType {
-        /// Its type.
+        /// Type of the value.
         found: ValueType,
     },
     /// A tensor with more than four dimensions.
     Dimensions {
-        /// Its name.
+        /// Name of the tensor.
         name: Name,
         /// The number in the file.
         found: u32,
     },
     /// The dimensions of a tensor multiply to more than can be counted, or to rows of broken blocks.
     TensorSize {
-        /// Its name.
+        /// Name of the tensor.
         name: Name,
     },
     /// A tensor that does not begin where the one before it ends: it overlaps that one, or bytes of unknown meaning lie between.
     TensorOffset {
-        /// Its name.
+        /// Name of the tensor.
         name: Name,
-        /// Its offset in the data.
+        /// Offset of the tensor in the data.
         found: u64,
-        /// Where the tensor before it ends, with its padding.
+        /// End of the tensor before it and of its padding.
         expected: u64,
     },
     /// A tensor that does not lie inside the data, or whose padding does not.
     TensorBounds {
-        /// Its name.
+        /// Name of the tensor.
         name: Name,
         /// End of the tensor and its padding, counted from the start of the data.
         end: u64,
@@ -211,7 +211,7 @@ pub enum GgufError {
     },
     /// A tensor that lies in two pieces of the data.
     TensorPieces {
-        /// Its name.
+        /// Name of the tensor.
         name: Name,
     },
 }
@@ -280,7 +280,7 @@ impl fmt::Display for GgufError {
 
 impl core::error::Error for GgufError {}
 
-/// The first bytes of a file as text.
+/// Text of a file's first bytes.
 trait EscapeAscii {
     fn escape_ascii_text(&self) -> heapless::String<16>;
 }

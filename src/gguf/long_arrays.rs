@@ -1,4 +1,4 @@
-//! Where the longest arrays end whose elements have to be walked over one by one.
+//! Ends of the longest arrays whose elements have to be walked over one by one.
 
 use super::value::{Array, ValueType};
 
@@ -9,17 +9,17 @@ const N: usize = 4;
 /// that lies behind them. Arrays beyond those are walked over each time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LongArrays {
-    /// Where each begins in the file, and how many bytes it has. Zeros where there is none: no array begins with the file.
+    /// Start of each array in the file, and its bytes. Zeros for none: no array lies at the start of the file.
     places: [(usize, usize); N],
 }
 
 impl LongArrays {
-    /// Of a file that nothing is known of.
+    /// No arrays.
     pub(super) const NONE: Self = Self { places: [(0, 0); N] };
 
     /// Remembers an array whose elements end at byte `end` of the file, if it is among the longest.
     pub(super) const fn note(&mut self, array: &Array<'_>, end: usize) {
-        // The others' length is a product.
+        // Other arrays are not walked over: their length is a product.
         if !matches!(array.ty, ValueType::String | ValueType::Array) {
             return;
         }

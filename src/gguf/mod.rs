@@ -5,14 +5,14 @@
 //! 2. each entry: key (string), type `u32`, value; a string is a `u64` length and bytes;
 //! 3. each tensor: name (string), number of dimensions `u32`, dimensions `u64` (the first runs fastest), type `u32`,
 //!    offset `u64` from the start of the data;
-//! 4. the data, from the next multiple of `general.alignment` (32 unless said) on.
+//! 4. the data, from the next multiple of `general.alignment` on (32 if the key is missing).
 //!
 //! Source: ggml, `docs/gguf.md`.
 //!
-//! After [`Gguf::parse`] returned `Ok`, nothing read from the tables can fail or panic, and every reader of GGUF finds the same
-//! in them: files that can be understood in two ways are refused, as ggml refuses them. A key or a tensor that stands twice,
-//! an empty key, tensors that overlap or leave gaps, data without its last padding are such. What a tensor *means* is checked
-//! by [`Model`](crate::Model); here only that it lies inside the file.
+//! After [`Gguf::parse`] returned `Ok`, no read from the tables can fail or panic, and every reader of GGUF finds the same in
+//! them: ambiguous files are refused, as by ggml. Such a file has a key or a tensor twice, an empty key, tensors that overlap
+//! or leave gaps, or data without the last padding. Here tensors are only checked to lie inside the file;
+//! [`Model`](crate::Model) checks their names, shapes and types.
 
 mod cursor;
 mod error;
@@ -32,22 +32,22 @@ use tensor::MAX_DIMS;
 pub use tensor::TensorInfo;
 pub use value::{Array, Value, ValueType};
 
-/// Tensors a file may have: keeps loading linear in practice (lookups walk the table).
+/// Greatest number of tensors. The limit keeps loading linear in practice (lookups walk the table).
 const MAX_TENSORS: u64 = 16_384;
-/// Metadata entries a file may have; real ones have a hundred.
+/// Greatest number of metadata entries; published files have a hundred.
 const MAX_ENTRIES: u64 = 16_384;
-/// Bytes of a key. Source: ggml, `docs/gguf.md`.
+/// Greatest length of a key in bytes. Source: ggml, `docs/gguf.md`.
 const MAX_KEY: u64 = 65_535;
 const KEY: &str = "a metadata key";
-/// Where a file says nothing else.
+/// Alignment of the data in bytes if `general.alignment` is missing.
 const DEFAULT_ALIGNMENT: usize = 32;
-/// Alignment of the data that is accepted: far above any.
+/// Greatest alignment of the data in bytes, far above that of any published file.
 const MAX_ALIGNMENT: u64 = 1 << 20;
 
 /// A GGUF file whose tables were checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Gguf<'f> {
-    /// All of it; of a file in pieces, its tables.
+    /// The whole file; of a file in pieces, its tables.
     file: &'f [u8],
     version: u32,
     n_entries: u64,
@@ -57,7 +57,7 @@ pub struct Gguf<'f> {
     tensors_at: usize,
     data_at: usize,
     n_data: u64,
-    /// Where the data are, if not in `file`.
+    /// Source of the data, if they are not in `file`.
     pieces: Option<&'f dyn Pieces>,
 }
 
@@ -73,13 +73,13 @@ impl<'f> Gguf<'f> {
         }
     }
 
-    /// As much of the tables as can be read, and why the rest cannot: for those who look at broken files. Only a file without an
-    /// error has all its tensors inside; of others, [`data`](Self::data) may be `None`.
+    /// Reads as much of the tables as can be read, and returns the error of the rest, for programs that inspect broken files.
+    /// Only without an error do all tensors lie inside the file; otherwise [`data`](Self::data) may be `None`.
     pub const fn parse_partly(file: &'f [u8]) -> (Self, Option<GgufError>) {
         Self::parse_tables(file, None)
     }
 
-    /// The same with the length of data that lie elsewhere.
+    /// Reads as [`parse_partly`](Self::parse_partly) does; `n_data` is the length of data that lie outside `file`.
     const fn parse_tables(file: &'f [u8], n_data: Option<u64>) -> (Self, Option<GgufError>) {
         let mut gguf = Self {
             file,
@@ -99,7 +99,7 @@ impl<'f> Gguf<'f> {
         }
     }
 
-    /// Reads the tables in their order, so that at an error everything before it is there.
+    /// Reads the tables in their order, so that after an error everything before it is there.
     const fn read(&mut self, n_data: Option<u64>) -> Result<(), GgufError> {
         let mut cursor = Cursor::new(self.file, 0);
         let magic = attempt!(cursor.u32("the header")).to_le_bytes();
@@ -207,7 +207,8 @@ impl<'f> Gguf<'f> {
         Ok(())
     }
 
-    /// That each tensor begins where the one before it ends, up to the alignment, and that the last one's padding is there.
+    /// Checks that each tensor begins where the one before it ends, up to the alignment, and that the last one's padding is
+    /// there.
     const fn check_tensors(&self, alignment: u64) -> Result<(), GgufError> {
         let has = self.n_data;
         let mut cursor = Cursor::new(self.file, self.tensors_at);
@@ -215,7 +216,7 @@ impl<'f> Gguf<'f> {
         while i < self.n_tensors {
             let tensor = attempt!(TensorInfo::read(&mut cursor));
             let found = tensor.offset;
-            // Behind a tensor of an unknown type, whose length is unknown too, any place may be the right one.
+            // Behind a tensor of an unknown type, whose length is also unknown, any aligned place may be the right one.
             let is_right = found == expected || !is_known && found > expected && found.is_multiple_of(alignment);
             if !is_right {
                 return Err(GgufError::TensorOffset { name: Name::new(tensor.name), found, expected });
@@ -239,7 +240,7 @@ impl<'f> Gguf<'f> {
         Ok(())
     }
 
-    /// 2 or 3.
+    /// Version of the file: 2 or 3.
     pub const fn version(&self) -> u32 {
         self.version
     }
@@ -254,12 +255,12 @@ impl<'f> Gguf<'f> {
         self.n_tensors
     }
 
-    /// The metadata value of `key`.
+    /// Metadata value of `key`.
     pub const fn get(&self, key: &str) -> Option<Value<'f>> {
         self.get_joined("", key)
     }
 
-    /// The metadata value of the key `prefix` + `suffix`.
+    /// Metadata value of the key `prefix` + `suffix`.
     pub const fn get_joined(&self, prefix: &str, suffix: &str) -> Option<Value<'f>> {
         match self.find(prefix, suffix) {
             Some((_, value)) => Some(value),
@@ -267,13 +268,13 @@ impl<'f> Gguf<'f> {
         }
     }
 
-    /// The first entry of that key: its offset in the file, and its value.
+    /// Finds the first entry of the key `prefix` + `suffix`: its offset in the file, and its value.
     const fn find(&self, prefix: &str, suffix: &str) -> Option<(u64, Value<'f>)> {
         let mut cursor = Cursor::new(self.file, self.entries_at);
         let mut i = 0;
         while i < self.n_entries {
             let at = cursor.at() as u64;
-            // That keys are UTF-8 was seen when they were checked.
+            // Keys were checked to be UTF-8 before.
             let Ok(key) = cursor.string(KEY) else { return None };
             match Value::read(&mut cursor, self.file, &self.long_arrays) {
                 Ok(value) if is_joined(key, prefix, suffix) => return Some((at, value)),
@@ -284,20 +285,20 @@ impl<'f> Gguf<'f> {
         None
     }
 
-    /// The metadata, in the order of the file.
+    /// Iterates over the metadata, in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = (&'f str, Value<'f>)> + use<'f> {
         let (file, long_arrays) = (self.file, self.long_arrays);
         let mut cursor = Cursor::new(file, self.entries_at);
         (0..self.n_entries).map_while(move |_| read_entry(&mut cursor, file, &long_arrays).ok())
     }
 
-    /// The tensors, in the order of the file.
+    /// Iterates over the tensors, in the order of the file.
     pub fn tensors(&self) -> impl Iterator<Item = TensorInfo<'f>> + use<'f> {
         let mut cursor = Cursor::new(self.file, self.tensors_at);
         (0..self.n_tensors).map_while(move |_| TensorInfo::read(&mut cursor).ok())
     }
 
-    /// The tensor called `prefix` + `suffix`.
+    /// Finds the tensor called `prefix` + `suffix`.
     pub const fn tensor(&self, prefix: &str, suffix: &str) -> Option<TensorInfo<'f>> {
         let mut cursor = Cursor::new(self.file, self.tensors_at);
         let mut i = 0;
@@ -315,12 +316,12 @@ impl<'f> Gguf<'f> {
         None
     }
 
-    /// Offset in the file of the first tensor's entry: where the metadata ends.
+    /// Offset in the file of the first tensor's entry, at the end of the metadata.
     pub const fn tensors_at(&self) -> usize {
         self.tensors_at
     }
 
-    /// What the data's offset is a multiple of: `general.alignment`, or 32.
+    /// Alignment of the data in bytes: `general.alignment`, or 32.
     pub const fn alignment(&self) -> usize {
         match self.get("general.alignment") {
             Some(Value::U32(n)) => n as usize,
@@ -328,7 +329,7 @@ impl<'f> Gguf<'f> {
         }
     }
 
-    /// Offset of the data in the file: what tensors count from.
+    /// Offset of the data in the file, from which tensors' offsets count.
     pub const fn data_at(&self) -> usize {
         self.data_at
     }
@@ -360,9 +361,9 @@ const fn check_hashes(seen: Seen, n_alike: &mut u64) -> Result<(), GgufError> {
     Ok(())
 }
 
-/// Whether `text` is `prefix` followed by `suffix`.
+/// True if `text` is `prefix` followed by `suffix`.
 const fn is_joined(text: &[u8], prefix: &str, suffix: &str) -> bool {
-    // Most are told apart by that. Two texts in memory never have so many bytes that their sum overflows.
+    // Most names differ in length. The sum of two lengths in memory never overflows.
     if text.len() != prefix.len() + suffix.len() {
         return false;
     }

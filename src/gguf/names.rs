@@ -1,40 +1,40 @@
-//! Names that stand twice, found without room for the names.
+//! Finds names that stand twice, without room for the names.
 //!
-//! Names fall into groups by their hashes, so many that one fits a small table. The file's table is walked once for each group:
-//! once or a few times for any real file, 64 times at most. The small table holds 16 bits of each hash. Two names that share
-//! them are compared, for which the file is walked once more; of names that differ one in some ten thousand needs it, so a
-//! file where many do was made to take long, and is refused.
+//! Names fall into groups by their hashes, so that one group fits a small table. The file's table is walked once for each
+//! group: once or a few times for any real file, 64 times at most. The small table holds 16 bits of each hash. If two names
+//! share these bits, they are compared, for which the file is walked once more. Of names that differ, about one in ten thousand
+//! is compared. A file with many such names was made to take long, and is refused.
 
 /// Slots of the table: 1 KiB of stack.
 const SLOTS: usize = 512;
-/// Slots that may be taken: far above what chance makes of the average.
+/// Greatest number of slots taken: chance never puts so many names into a group.
 const MAX_TAKEN: usize = 448;
-/// Names of a group on average.
+/// Average number of names in a group.
 const GROUP: u64 = 256;
-/// Names that are compared before the file is refused.
+/// Greatest number of names that are compared; a file with more is refused.
 pub(super) const MAX_ALIKE: u64 = 64;
 
-/// Groups of so many names.
+/// Number of groups for `n_names`.
 pub(super) const fn n_groups(n_names: u64) -> u64 {
     n_names.div_ceil(GROUP)
 }
 
-/// What is known of a name.
+/// Result of adding a name to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// It belongs to another group, or differs from all before it.
+    /// The name belongs to another group, or differs from all before it.
     No,
-    /// It may have stood before.
+    /// The name may have stood before.
     Perhaps,
-    /// There is no room for it: names of one group, more than chance brings together.
+    /// The table has no room for the name: the group has more names than chance brings together.
     NoRoom,
 }
 
-/// The names of one group so far.
+/// Names of one group so far.
 pub(super) struct Group {
     number: u64,
     n_groups: u64,
-    /// 16 bits of a hash each; 0 for none.
+    /// 16 bits of a name's hash in each slot; 0 if it is empty.
     slots: [u16; SLOTS],
     n_taken: usize,
 }
@@ -44,7 +44,7 @@ impl Group {
         Self { number, n_groups, slots: [0; SLOTS], n_taken: 0 }
     }
 
-    /// Takes note of a name, if it is of this group.
+    /// Adds a name, if it belongs to this group.
     pub(super) const fn add(&mut self, name: &[u8]) -> Seen {
         let hash = hash(name);
         if (hash >> 48) % self.n_groups != self.number {
@@ -71,7 +71,7 @@ impl Group {
     }
 }
 
-/// FNV-1a, its bits mixed once more (as MurmurHash3 ends).
+/// Hash of a name: FNV-1a, its bits mixed by the finalizer of MurmurHash3.
 const fn hash(mut bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     while let Some((byte, rest)) = bytes.split_first() {
@@ -87,7 +87,7 @@ const fn hash(mut bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// What each group says of names `0..n`.
+    /// Counts the results of adding names `0..n` to all groups.
     fn count(n: u64) -> [usize; 3] {
         let mut found = [0; 3];
         for number in 0..n_groups(n) {

@@ -1,4 +1,4 @@
-//! A file's data in pieces: those of a split file, which lie in several files.
+//! A file's data in pieces, such as those of a split file, which lie in several files.
 
 use core::fmt;
 
@@ -7,14 +7,14 @@ use super::error::{GgufError, Name};
 
 /// Data that do not lie together in memory.
 ///
-/// Source: llama.cpp, `llama-gguf-split`, whose parts `NAME-00001-of-00003.gguf` have their data one behind the other.
+/// Source: llama.cpp, `llama-gguf-split`: the data of its parts `NAME-00001-of-00003.gguf` follow each other.
 pub trait Pieces: fmt::Debug + Sync {
-    /// The bytes from `offset` of all data on, as many as lie together; none past the end.
+    /// Returns the bytes from `offset` of all data on, as many as lie together; none past the end.
     fn data_from(&self, offset: u64) -> &[u8];
 }
 
 impl<'f> Gguf<'f> {
-    /// Reads and checks tables whose data lie elsewhere: `tables` is a file up to where its data begin.
+    /// Reads and checks tables whose data lie elsewhere: `tables` is a file up to the start of its data.
     ///
     /// # Errors
     /// As for [`parse`](Self::parse); and [`GgufError::TensorPieces`] for a tensor that does not lie in one piece.
@@ -40,7 +40,7 @@ impl<'f> Gguf<'f> {
         Ok(gguf)
     }
 
-    /// The bytes before the data: header, metadata, tensors' entries and what fills them up.
+    /// Bytes before the data: header, metadata, tensors' entries and padding.
     pub fn tables(&self) -> &'f [u8] {
         self.file.get(..self.data_at).unwrap_or_default()
     }
@@ -50,7 +50,7 @@ impl<'f> Gguf<'f> {
         self.n_data
     }
 
-    /// The bytes of the data from `offset` on, as many as lie together: in a file that was not split, all of them.
+    /// Bytes of the data from `offset` on, as many as lie together: in a file that was not split, all of them.
     pub fn data_from(&self, offset: u64) -> &'f [u8] {
         match self.pieces {
             Some(pieces) => pieces.data_from(offset),

@@ -1,4 +1,4 @@
-//! The entries of tensors.
+//! Entries of tensors.
 
 use nearfield_kernels::Layout;
 
@@ -6,22 +6,22 @@ use super::cursor::Cursor;
 use super::error::{GgufError, Name};
 use crate::const_math::attempt;
 
-/// Dimensions of a tensor, as in ggml.
+/// Greatest number of dimensions of a tensor, as in ggml.
 pub(super) const MAX_DIMS: usize = 4;
-/// Bytes of a name, as in ggml (`GGML_MAX_NAME` counts a zero behind it).
+/// Greatest length of a name in bytes, as in ggml (`GGML_MAX_NAME` counts a zero behind it).
 const MAX_NAME: u64 = 63;
 const NAME: &str = "a tensor's name";
 
-/// A tensor as the file describes it.
+/// Entry of a tensor in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorInfo<'f> {
-    /// For example `blk.0.attn_qkv.weight`.
+    /// Name, for example `blk.0.attn_qkv.weight`.
     pub name: &'f str,
-    /// Number of dimensions; those past it are 1.
+    /// Number of dimensions; further `dims` are 1.
     pub n_dims: usize,
     /// Dimensions, fastest first: `[n_cols, n_rows, ...]`.
     pub dims: [u64; MAX_DIMS],
-    /// The number of the weight type and its layout (see [`Layout::from_gguf`]), which the runtime may not know.
+    /// GGUF's number of the weight type and its layout, which the runtime may not know: [`Layout::from_gguf`].
     pub ty: u32,
     /// Offset from the start of the data.
     pub offset: u64,
@@ -30,7 +30,7 @@ pub struct TensorInfo<'f> {
 }
 
 impl<'f> TensorInfo<'f> {
-    /// The entry that begins where the cursor stands.
+    /// Reads the entry at the cursor.
     pub(super) const fn read(cursor: &mut Cursor<'f>) -> Result<Self, GgufError> {
         let at = cursor.at() as u64;
         let name = attempt!(cursor.name(NAME, MAX_NAME));
@@ -50,7 +50,7 @@ impl<'f> TensorInfo<'f> {
         Ok(Self { name, n_dims, dims, ty, offset, at })
     }
 
-    /// The name of the entry where the cursor stands, which moves to the next entry: nothing else of it is looked at.
+    /// Reads only the name of the entry at the cursor, and moves to the next entry.
     pub(super) const fn skip(cursor: &mut Cursor<'f>) -> Result<&'f [u8], GgufError> {
         let name = attempt!(cursor.string(NAME));
         let n_dims = attempt!(cursor.u32("a tensor's dimensions"));
@@ -58,7 +58,7 @@ impl<'f> TensorInfo<'f> {
         Ok(name)
     }
 
-    /// Offset in the file of what follows this entry.
+    /// Offset in the file of the byte behind this entry.
     pub const fn end(&self) -> u64 {
         self.type_at() + 4 + 8
     }
@@ -69,7 +69,7 @@ impl<'f> TensorInfo<'f> {
         self.at + 8 + self.name.len() as u64 + 4 + 8 * self.n_dims as u64
     }
 
-    /// Bytes of the tensor; `None` for a type that the runtime cannot read.
+    /// Bytes of the tensor; `None` for a type that the runtime does not know.
     pub const fn n_bytes(&self) -> Option<u64> {
         match self.size() {
             Ok(n) => n,
@@ -77,7 +77,11 @@ impl<'f> TensorInfo<'f> {
         }
     }
 
-    /// `Ok(None)` for an unknown type.
+    /// Bytes of the tensor; `Ok(None)` for an unknown type.
+    ///
+    /// # Errors
+    ///
+    /// [`GgufError::TensorSize`] if the dimensions overflow 63 bits or rows are no whole number of blocks.
     pub(super) const fn size(&self) -> Result<Option<u64>, GgufError> {
         // ggml counts elements in 63 bits.
         if product(self.dims[0], self.dims).is_none() {
@@ -96,7 +100,7 @@ impl<'f> TensorInfo<'f> {
     }
 }
 
-/// `row` times all dimensions but the first, if 63 bits can count it.
+/// Product of `row` and all dimensions but the first; `None` above 63 bits.
 const fn product(row: u64, dims: [u64; MAX_DIMS]) -> Option<u64> {
     let (mut n, mut i) = (row, 1);
     while i < MAX_DIMS {

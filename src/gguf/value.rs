@@ -5,10 +5,10 @@ use super::cursor::{Cursor, split_off};
 use super::long_arrays::LongArrays;
 use crate::const_math::attempt;
 
-/// Arrays inside arrays that are followed: enough for any file that exists, few enough for a small stack.
+/// Greatest depth of arrays in arrays: enough for any published file, and small enough for a small stack.
 const MAX_NESTING: u32 = 4;
 
-/// The type of a metadata value.
+/// Type of a metadata value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(missing_docs)]
@@ -61,7 +61,7 @@ impl ValueType {
         }
     }
 
-    /// The name in messages.
+    /// Name of the type in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::U8 => "u8",
@@ -108,12 +108,12 @@ pub struct Array<'f> {
     pub ty: ValueType,
     /// Number of elements.
     pub len: u64,
-    /// The elements as they lie in the file.
+    /// Bytes of the elements, as they lie in the file.
     pub body: &'f [u8],
 }
 
 impl<'f> Value<'f> {
-    /// `long_arrays` are those of `file` that need not be walked over.
+    /// Reads a value that was checked before. Arrays in `long_arrays` are not walked over again.
     pub(super) const fn read(
         cursor: &mut Cursor<'f>,
         file: &'f [u8],
@@ -123,7 +123,7 @@ impl<'f> Value<'f> {
         Self::read_as(ty, cursor, file, long_arrays, Bools::Checked)
     }
 
-    /// The same of a value that was never read before: truth values in arrays are looked at, too.
+    /// Reads and checks a value for the first time, including the truth values in arrays.
     pub(super) const fn check(cursor: &mut Cursor<'f>, file: &'f [u8]) -> Result<Self, GgufError> {
         let ty = attempt!(ValueType::read(cursor));
         Self::read_as(ty, cursor, file, &LongArrays::NONE, Bools::Unknown)
@@ -167,7 +167,7 @@ impl<'f> Value<'f> {
         })
     }
 
-    /// The value as an unsigned number, whatever integer type it is stored as.
+    /// Converts a value of any integer type to an unsigned number; `None` for negative numbers and other types.
     pub const fn as_u64(self) -> Option<u64> {
         Some(match self {
             Self::U8(x) => x as u64,
@@ -182,7 +182,7 @@ impl<'f> Value<'f> {
         })
     }
 
-    /// The value as a float, if it is one.
+    /// Converts an `f32` or `f64` to `f32`; `None` for other types.
     pub const fn as_f32(self) -> Option<f32> {
         match self {
             Self::F32(x) => Some(x),
@@ -191,7 +191,7 @@ impl<'f> Value<'f> {
         }
     }
 
-    /// Its type.
+    /// Type of the value.
     pub const fn ty(self) -> ValueType {
         match self {
             Self::U8(_) => ValueType::U8,
@@ -211,7 +211,7 @@ impl<'f> Value<'f> {
     }
 }
 
-/// Whether the truth values of an array were looked at, each of which takes a step.
+/// State of an array's truth values. Checking them takes a step for each.
 #[derive(Clone, Copy, Debug)]
 enum Bools {
     Checked,
@@ -233,7 +233,7 @@ const fn read_bool(cursor: &mut Cursor<'_>) -> Result<bool, GgufError> {
 const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32, bools: Bools) -> Result<(), GgufError> {
     const WHAT: &str = "an array's elements";
     if matches!((ty, bools), (ValueType::Bool, Bools::Unknown)) {
-        // Said first of an array that is cut off, as of any other.
+        // An array that is cut off gives that error first, as any other array does.
         let mut behind = *cursor;
         attempt!(behind.take(len, WHAT));
         while cursor.at() < behind.at() {
@@ -251,7 +251,7 @@ const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32, bool
     }
     let mut i = 0;
     if matches!(ty, ValueType::String) {
-        // A loop of its own: vocabularies have hundreds of thousands.
+        // Strings have a loop of their own, for speed: vocabularies have hundreds of thousands.
         while i < len {
             attempt!(cursor.string(WHAT));
             i += 1;
@@ -268,7 +268,7 @@ const fn skip(ty: ValueType, len: u64, cursor: &mut Cursor<'_>, depth: u32, bool
 }
 
 impl<'f> Array<'f> {
-    /// The elements, in order.
+    /// Iterates over the elements, in order.
     pub fn iter(self) -> impl Iterator<Item = Value<'f>> {
         let mut cursor = Cursor::new(self.body, 0);
         let value = move |_| Value::read_as(self.ty, &mut cursor, self.body, &LongArrays::NONE, Bools::Checked).ok();
