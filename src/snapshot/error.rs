@@ -1,4 +1,4 @@
-//! Why a session cannot begin with a snapshot.
+//! Error of a snapshot that a session cannot begin with.
 
 use core::fmt;
 
@@ -6,87 +6,87 @@ use super::ModelId;
 use super::header::VERSION;
 use crate::kv_type::KvTypes;
 
-/// Why a session cannot begin with a snapshot: it is not whole, or one of something else.
+/// Error of a snapshot that a session cannot begin with: it is incomplete, damaged, or of another model or configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PrefixError {
-    /// It is shorter or longer than it says.
+    /// The snapshot is shorter or longer than its header says.
     Size {
         /// Bytes that it should have.
         need: u64,
         /// Bytes that it has.
         have: u64,
     },
-    /// It does not begin as a snapshot does.
+    /// The bytes do not begin as a snapshot does.
     Magic,
-    /// It is of another version of this library.
+    /// The snapshot was written by another version of this library.
     Version {
-        /// Its version.
+        /// Version of its layout.
         found: u32,
     },
-    /// A type of keys or values that is none.
+    /// Keys or values have an unknown type.
     Type {
-        /// Its number.
+        /// Number of the type.
         found: u32,
     },
-    /// It does not lie at a multiple of 8 bytes.
+    /// The snapshot does not lie at a multiple of 8 bytes.
     Misaligned,
-    /// Its checksum is another, or its parts contradict each other.
+    /// The checksum is wrong, or the parts contradict each other.
     Damaged,
-    /// It counts more than this machine can.
+    /// The snapshot counts more than this machine can address.
     TooLarge,
-    /// It was made with another model.
+    /// The snapshot was made with another model.
     Model {
-        /// The model that it was made with.
+        /// The model that the snapshot was made with.
         made_with: ModelId,
-        /// The model at hand.
+        /// The session's model.
         found: ModelId,
     },
-    /// The model has another number of something.
+    /// The model has another number of layers, KV heads or columns.
     Shape {
-        /// What is counted.
+        /// The things that are counted.
         what: &'static str,
-        /// How many the snapshot has.
+        /// Number in the snapshot.
         snapshot: usize,
-        /// How many the model has.
+        /// Number in the model.
         model: usize,
     },
-    /// Keys or values are of another type.
+    /// Keys or values have another type.
     KvTypes {
-        /// Those in the snapshot.
+        /// Types in the snapshot.
         snapshot: KvTypes,
-        /// Those of the session.
+        /// Types in the session.
         session: KvTypes,
     },
-    /// Keys or values of 4 bits where the feature `q4_0` is missing.
+    /// The snapshot has keys or values in Q4_0, and the feature `q4_0` is not built in.
     Q4NotBuilt,
-    /// Attention stops elsewhere.
+    /// The snapshot was made with another [`horizon_eps`](crate::SessionConfig::horizon_eps).
     HorizonEps {
-        /// The share in the snapshot.
+        /// Share in the snapshot.
         snapshot: f32,
-        /// That of the session.
+        /// Share in the session.
         session: f32,
     },
-    /// The bias is rounded in one of the two.
+    /// The bias is rounded to bfloat16 in the snapshot or in the session, but not in both.
     AlibiBf16 {
-        /// Whether it is in the snapshot.
+        /// True if the snapshot's bias is rounded.
         snapshot: bool,
     },
-    /// The ring of a head reaches back further than what the snapshot keeps.
+    /// The ring of a head reaches back further than the keys in the snapshot.
     Ring {
         /// The KV head.
         head: usize,
-        /// The oldest position that it wants.
+        /// Oldest position that the ring needs.
         needs: usize,
-        /// The oldest position that there is.
+        /// Oldest position in the snapshot.
         has: usize,
     },
-    /// More sinks than the snapshot keeps.
+    /// The session has more sinks than the snapshot keeps.
     Sinks {
-        /// First tokens that are to be kept.
+        /// Sinks of the session: first tokens that it always keeps.
         needs: usize,
-        /// First tokens that there are.
+        /// Sinks in the snapshot.
         has: usize,
     },
 }

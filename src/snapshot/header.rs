@@ -1,4 +1,4 @@
-//! The first lines of a snapshot.
+//! Header of a snapshot: its first lines.
 
 use nearfield_kernels::Line;
 
@@ -7,52 +7,52 @@ use crate::config::AlibiScale;
 use crate::const_math::attempt;
 use crate::kv_type::{KvType, KvTypes};
 
-/// Read as a native number, so that a processor of the other byte order does not find it.
+/// First word. Compared as a native number, so that a big-endian processor does not accept a snapshot.
 const MAGIC: u32 = u32::from_le_bytes(*b"NFKV");
 pub(super) const VERSION: u32 = 1;
-/// Where the checksum is.
+/// Word of the checksum.
 pub(super) const CHECKSUM: usize = 2;
-/// Where the last tokens are.
+/// First word of the last tokens.
 pub(super) const LAST_TOKENS: usize = 32;
-/// Where the name is.
+/// First word of the name.
 pub(super) const NAME: usize = LAST_TOKENS + TextState::MAX_TOKENS;
 /// Bytes of the name.
 pub(super) const NAME_BYTES: usize = 64;
 /// Words of the header.
 pub(super) const N_WORDS: usize = NAME + NAME_BYTES / 4;
 
-/// What a snapshot's header says, as it stands there: only a [`Prefix`](super::Prefix) is known to be whole.
+/// Contents of a snapshot's header. They are not checked; only a [`Prefix`](super::Prefix) proves that the snapshot is whole.
 ///
-/// A firmware reads it in a `const`, to [plan](crate::MemoryPlan) its memory.
+/// A firmware reads the header in a `const`, to [plan](crate::MemoryPlan) its memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct SnapshotHeader {
-    /// The model that it was made with.
+    /// The model that the snapshot was made with.
     pub model: ModelId,
     /// Bytes of the snapshot.
     pub n_bytes: u64,
     /// Positions that were run: [`SessionConfig::n_prefix`](crate::SessionConfig::n_prefix).
     pub n_tokens: usize,
-    /// The seed with which a sampler goes on.
+    /// Seed with which a sampler continues.
     pub seed: u64,
-    /// Layers.
+    /// Number of layers.
     pub n_layer: usize,
-    /// KV heads.
+    /// Number of KV heads.
     pub n_head_kv: usize,
-    /// Columns of a head.
+    /// Number of columns of a head.
     pub head_dim: usize,
     /// Types of keys and values.
     pub kv: KvTypes,
-    /// See [`SessionConfig`](crate::SessionConfig).
+    /// [`SessionConfig::horizon_eps`](crate::SessionConfig::horizon_eps) of the session that wrote the snapshot.
     pub horizon_eps: f32,
-    /// See [`SessionConfig`](crate::SessionConfig).
+    /// [`SessionConfig::alibi_bf16`](crate::SessionConfig::alibi_bf16) of the session that wrote the snapshot.
     pub alibi_bf16: bool,
-    /// Last tokens that are there.
+    /// Number of last tokens in the snapshot.
     pub n_last_tokens: usize,
-    /// Sinks of the session that wrote it.
+    /// Sinks of the session that wrote the snapshot.
     pub n_sinks: usize,
-    /// What became of its slopes at the end: the session that goes on may have others.
+    /// Scale of the slopes in the session that wrote the snapshot, at its end. The session that continues may have another.
     pub alibi_scale: AlibiScale,
 }
 
@@ -60,12 +60,12 @@ impl SnapshotHeader {
     /// Bytes of the header.
     pub(super) const BYTES: usize = 4 * N_WORDS;
 
-    /// Reads it, without a look at what follows.
+    /// Reads the header, without reading the bytes behind it.
     ///
     /// # Errors
-    /// [`PrefixError`] where these are no snapshot's first bytes.
+    /// [`PrefixError`] if these are not the first bytes of a snapshot.
     pub const fn read(bytes: &[u8]) -> Result<Self, PrefixError> {
-        // What is short and something else is something else.
+        // A wrong magic is reported first, also of bytes that are too short.
         if let Some(magic) = bytes.first_chunk::<4>()
             && word(*magic) != MAGIC
         {
@@ -75,7 +75,7 @@ impl SnapshotHeader {
             return Err(PrefixError::Size { need: Self::BYTES as u64, have: bytes.len() as u64 });
         };
         let (words, _) = header.as_chunks::<4>();
-        // Fewer words than there are: the compiler sees that each is in it.
+        // A fixed number of words, so that the compiler sees that no index is out of bounds.
         let Some(words) = words.first_chunk::<LAST_TOKENS>() else { return Err(PrefixError::Damaged) };
         if word(words[1]) != VERSION {
             return Err(PrefixError::Version { found: word(words[1]) });
@@ -105,7 +105,7 @@ impl SnapshotHeader {
         })
     }
 
-    /// The words, but for the checksum.
+    /// Words of the header, with zero for the checksum.
     pub(super) fn words(&self, text: &TextState<'_>) -> [u32; N_WORDS] {
         let mut words = [0; N_WORDS];
         let (low, high) = (|x: u64| x as u32, |x: u64| (x >> 32) as u32);
@@ -150,13 +150,13 @@ impl SnapshotHeader {
     }
 }
 
-/// As many characters of a name as there is room for.
+/// Bytes of a name, cut off behind the last character that fits [`NAME_BYTES`].
 fn whole_characters(name: &str) -> &[u8] {
     let end = (0..=NAME_BYTES).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
     name.as_bytes().get(..end.min(name.len())).unwrap_or_default()
 }
 
-/// Bytes of the header, whose length is a multiple of a line's.
+/// The header fills whole lines.
 const _: () = assert!(SnapshotHeader::BYTES.is_multiple_of(Line::BYTES));
 
 const fn word(bytes: [u8; 4]) -> u32 {
@@ -167,7 +167,7 @@ const fn long(low: [u8; 4], high: [u8; 4]) -> u64 {
     word(low) as u64 | (word(high) as u64) << 32
 }
 
-/// As GGUF numbers it.
+/// GGUF's number of a type.
 const fn number_of(ty: KvType) -> u32 {
     match ty {
         KvType::F32 => 0,

@@ -1,24 +1,24 @@
-//! A text so far, as bytes: its keys and values, to go on from where they lie.
+//! Snapshots: the keys and values of a text as bytes, from which a session continues without copying them.
 //!
-//! [`Session::snapshot`](crate::Session::snapshot) writes them, [`Prefix::from_bytes`] proves that they are whole and belong
-//! to the model at hand, and [`Session::with_prefix`](crate::Session::with_prefix) goes on: in flash, in a mapped file,
-//! without a copy and without a token run twice. Numbers are the same everywhere, so what follows has the bits that it would
-//! have had without the interruption, whichever machine wrote the bytes and whichever reads them.
+//! [`Session::snapshot`](crate::Session::snapshot) writes the bytes, [`Prefix::from_bytes`] proves that they are whole and
+//! belong to the model, and [`Session::with_prefix`](crate::Session::with_prefix) continues: from flash or a mapped file,
+//! without a copy and without running a token twice. All machines compute the same bits, so the continued text is the one that
+//! the first session would have written, whichever machine wrote the bytes and whichever reads them.
 //!
-//! Only what a query at the end sees is kept: of each ring the blocks from [`oldest`](crate::Ring) on, and the sinks.
+//! Only the keys that a query at the end sees are kept: of each ring the blocks from [`oldest`](crate::Ring) on, and the sinks.
 //!
 //! # Layout
 //!
-//! Little-endian; parts one after the other, each filled up with zeros to whole lines of 64 bytes, which the first one has to be
-//! aligned to (8 are enough where nothing is read faster for it).
+//! Numbers are little-endian. Parts follow each other, each padded with zeros to whole lines of 64 bytes. The first part has to
+//! lie at a multiple of 8 bytes; at a multiple of 64 some machines read faster.
 //!
 //! | part | elements |
 //! |---|---|
-//! | header | 112 words: below |
+//! | header | 112 words, listed below |
 //! | heads | `[n_head_kv, 4]` u64: first position kept, sinks kept apart, first row, first norm (of these in a layer) |
 //! | keys | `[n_layer, rows of a layer]` rows of the heads in turn: sinks kept apart, then all positions kept |
-//! | their scales | f16 bits, for q8_0 and q4_0 |
-//! | values, their scales | in the same way |
+//! | scales of the keys | f16 bits, for q8_0 and q4_0 |
+//! | values, scales of the values | as for keys |
 //! | norms | `[n_layer, norms of a layer]` f32 of the heads in turn: the largest norm of any key of the text up to the end of a block of 32, from the block of the first position kept, or of the last position if none is |
 //!
 //! The header, in words of 32 bits:
@@ -36,9 +36,9 @@
 //! | 15, 16 | types of keys and of values, as GGUF numbers them |
 //! | 17 | [`horizon_eps`](crate::SessionConfig::horizon_eps), as bits |
 //! | 18 | 1 for [`alibi_bf16`](crate::SessionConfig::alibi_bf16), else 0 |
-//! | 19 | how many last tokens |
+//! | 19 | number of last tokens |
 //! | 20 | sinks of the session that wrote it |
-//! | 21, 22 | [`alibi_scale`](crate::SessionConfig::alibi_scale) of that session, to be told: 0 for the model's, 1 and a factor's bits, 2 and a length |
+//! | 21, 22 | [`alibi_scale`](crate::SessionConfig::alibi_scale) of that session, for information: 0 for the model's, 1 and a factor's bits, 2 and a length |
 //! | 23..32 | zeros |
 //! | 32..96 | the last tokens, the oldest first |
 //! | 96..112 | the name of the model's file, UTF-8, filled up with zeros |
@@ -58,23 +58,23 @@ use core::fmt;
 
 use crate::checksum::{Checksum, Words};
 
-/// Which file a model came from: the bytes on disk or in flash, in the order that they have there.
+/// Identity of a model's file: of its bytes on disk or in flash, in their order there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ModelId {
-    /// Its length.
+    /// Length of the file.
     pub n_bytes: u64,
-    /// Its [`checksum`](crate::checksum).
+    /// [`checksum`](crate::checksum) of the file.
     pub checksum: u32,
 }
 
 impl ModelId {
-    /// That of a file. Reads all of it.
+    /// Identity of a file. Reads all of its bytes.
     pub fn of(file: &[u8]) -> Self {
         Self::of_pieces([file])
     }
 
-    /// The same of a file that comes in pieces.
+    /// Identity of a file that comes in pieces.
     pub fn of_pieces<'f>(pieces: impl IntoIterator<Item = &'f [u8]>) -> Self {
         let (mut words, mut n_bytes) = (Words::behind(Checksum::EMPTY), 0);
         for piece in pieces {
@@ -91,21 +91,22 @@ impl fmt::Display for ModelId {
     }
 }
 
-/// What going on with a text takes besides keys and values.
+/// State that continuing a text needs besides keys and values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextState<'s> {
-    /// What the model's file is called, for messages: what does not fit 64 bytes is left out.
+    /// Name of the model's file, for messages; cut off at 64 bytes.
     pub model_name: &'s str,
-    /// The last tokens of the text, the oldest first, [`MAX_TOKENS`](Self::MAX_TOKENS) at most: what a sampler makes less likely.
+    /// The last tokens of the text, the oldest first, [`MAX_TOKENS`](Self::MAX_TOKENS) at most: tokens under the sampler's
+    /// penalty.
     ///
-    /// The `nearfield` command and the firmwares leave the last of them to be run by who goes on: the text is one token longer
-    /// than what the keys tell, so logits are there again without being stored.
+    /// In snapshots of the `nearfield` command and of the firmwares the last of them was not run yet: the text is one token
+    /// longer than the keys, and running that token gives the logits again, which are not stored.
     pub last_tokens: &'s [u32],
-    /// The [seed](crate::Sampler::seed) with which a sampler goes on.
+    /// [Seed](crate::Sampler::seed) with which a sampler continues.
     pub seed: u64,
 }
 
 impl TextState<'_> {
-    /// Tokens that are kept.
+    /// Greatest number of last tokens that are kept.
     pub const MAX_TOKENS: usize = 64;
 }

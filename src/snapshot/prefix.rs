@@ -1,4 +1,4 @@
-//! A snapshot that was seen to be whole, read where it lies.
+//! A checked snapshot, read where it lies.
 
 use core::ops::Range;
 
@@ -18,8 +18,8 @@ use crate::shape::Shape;
 /// Words of a head in the table.
 pub(super) const HEAD: usize = 4;
 
-/// The beginning of a text, its keys and values in [a snapshot](crate::Snapshot): the value proves that its bytes are whole and that the
-/// model is the one it was made with.
+/// The beginning of a text, whose keys and values lie in [a snapshot](crate::Snapshot). The value proves that the snapshot's
+/// bytes are whole and that it was made with this model.
 ///
 /// ```
 /// # fn go_on(model: &nearfield::Model, file: &[u8], snapshot: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +38,7 @@ pub(super) const HEAD: usize = 4;
 pub struct Prefix<'p> {
     header: SnapshotHeader,
     text: TextState<'p>,
-    /// `[n_head_kv, HEAD]`
+    /// `[n_head_kv, HEAD]`: table of the heads.
     heads: &'p [[u64; HEAD]],
     keys: KvRows<'p>,
     values: KvRows<'p>,
@@ -53,35 +53,35 @@ struct Counts {
     norms: usize,
 }
 
-/// What a snapshot keeps of a head, in each layer.
+/// Positions that a snapshot keeps of a head, in each layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keeps {
     /// Positions of the text.
     pub(crate) n_tokens: usize,
-    /// The first one kept: that of a block, or all that come.
+    /// First position kept, which begins a block; `n_tokens` if none is kept.
     pub(crate) from: usize,
-    /// Sinks kept apart, before that.
+    /// Number of sinks kept apart, which lie before `from`.
     pub(crate) n_sinks: usize,
 }
 
 impl Keeps {
-    /// Rows, those of the sinks first.
+    /// Number of rows. Those of the sinks come first.
     pub(crate) fn n_rows(&self) -> usize {
         self.n_sinks + (self.n_tokens - self.from)
     }
 
-    /// The block of the first norm. The last norm is always kept, since the next is no smaller.
+    /// Block of the first norm. The last norm is always kept, since the next one is no smaller.
     pub(crate) fn first_block(&self) -> usize {
         self.from.min(self.n_tokens.saturating_sub(1)) / KV_BLOCK
     }
 
-    /// One norm for each block from there on.
+    /// Number of norms: one for each block from [`first_block`](Self::first_block) on.
     pub(crate) fn n_norms(&self) -> usize {
         self.n_tokens.div_ceil(KV_BLOCK) - self.first_block()
     }
 }
 
-/// Where what is kept of a head in a layer lies.
+/// Place of a head's rows and norms in a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
     keeps: Keeps,
@@ -90,7 +90,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The row of a position; `None` if it is not kept.
+    /// Row of a position; `None` if it is not kept.
     pub(crate) fn row(&self, pos: usize) -> Option<usize> {
         let Keeps { from, n_sinks, .. } = self.keeps;
         match pos.checked_sub(from) {
@@ -101,10 +101,10 @@ impl Kept {
 }
 
 impl<'p> Prefix<'p> {
-    /// Checks a snapshot, which has to lie at a multiple of 8 bytes, and that it was made with this model.
+    /// Checks that a snapshot is whole, lies at a multiple of 8 bytes, and was made with this model.
     ///
     /// # Errors
-    /// [`PrefixError`]; of an incomplete or changed snapshot, always one.
+    /// [`PrefixError`] says what is wrong. An incomplete or changed snapshot is always refused.
     pub fn from_bytes(bytes: &'p [u8], model: ModelId) -> Result<Self, PrefixError> {
         let header = SnapshotHeader::read(bytes)?;
         if header.n_bytes != bytes.len() as u64 || !bytes.len().is_multiple_of(Line::BYTES) {
@@ -116,7 +116,7 @@ impl<'p> Prefix<'p> {
         let words = view::<u32>(bytes).ok_or(PrefixError::Misaligned)?;
         let (before, from_checksum) = words.split_at_checked(CHECKSUM).ok_or(PrefixError::Damaged)?;
         let (&checksum, after) = from_checksum.split_first().ok_or(PrefixError::Damaged)?;
-        // Two loops, each a tight one.
+        // Two tight loops, instead of one that skips the checksum.
         let sum = before.iter().fold(Checksum::EMPTY, |sum, &word| sum.then(word));
         if after.iter().fold(sum, |sum, &word| sum.then(word)).get() != checksum {
             return Err(PrefixError::Damaged);
@@ -127,7 +127,7 @@ impl<'p> Prefix<'p> {
         Self::of_parts(header, words, bytes)?.ok_or(PrefixError::Damaged)
     }
 
-    /// The parts; `None` if they contradict each other.
+    /// Reads the parts; `None` if they contradict each other.
     fn of_parts(header: SnapshotHeader, words: &'p [u32], bytes: &'p [u8]) -> Result<Option<Self>, PrefixError> {
         if [header.kv.keys, header.kv.values].contains(&KvType::Q4_0) && Q4Built::PROOF.is_none() {
             return Err(PrefixError::Q4NotBuilt);
@@ -151,27 +151,27 @@ impl<'p> Prefix<'p> {
         sections.is_empty().then_some(Self { header, text, heads, keys, values, norms, per_layer })
     }
 
-    /// What the header says.
+    /// Header of the snapshot.
     pub fn header(&self) -> &SnapshotHeader {
         &self.header
     }
 
-    /// Positions that were run.
+    /// Number of positions that were run.
     pub fn n_tokens(&self) -> usize {
         self.header.n_tokens
     }
 
-    /// What going on with the text takes besides.
+    /// State that continuing the text needs besides keys and values.
     pub fn text(&self) -> TextState<'p> {
         self.text
     }
 
-    /// The oldest position that each KV head keeps, but for sinks.
+    /// Oldest position that each KV head keeps, apart from sinks.
     pub fn oldest(&self) -> impl Iterator<Item = usize> {
         self.heads.iter().map(|&[from, ..]| from as usize)
     }
 
-    /// Whether a session of this configuration may go on with it.
+    /// Checks that a session of this configuration may begin with the prefix.
     pub(crate) fn check(&self, s: &Shape, config: &SessionConfig) -> Result<(), PrefixError> {
         let h = &self.header;
         let counts = [
@@ -205,7 +205,7 @@ impl<'p> Prefix<'p> {
         Ok(())
     }
 
-    /// What is kept of a head in a layer.
+    /// Place of a head's rows and norms in a layer; `None` if there is no such head.
     pub(crate) fn kept(&self, layer: usize, head: usize) -> Option<Kept> {
         let &[from, n_sinks, first_row, first_norm] = self.heads.get(head)?;
         let keeps = Keeps { n_tokens: self.header.n_tokens, from: from as usize, n_sinks: n_sinks as usize };
@@ -222,13 +222,13 @@ impl<'p> Prefix<'p> {
         Some([self.keys.rows(rows.clone(), head_dim)?, self.values.rows(rows, head_dim)?])
     }
 
-    /// The norm of a block.
+    /// Norm of a block; `None` if it is not kept.
     pub(crate) fn norm(&self, kept: &Kept, block: usize) -> Option<f32> {
         self.norms.get(kept.first_norm + block.checked_sub(kept.keeps.first_block())?).copied()
     }
 }
 
-/// Rows and norms of a layer, if each head begins where the one before ends and keeps what it may.
+/// Rows and norms of a layer; `None` if a head does not begin where the one before ends, or keeps impossible positions.
 fn count(heads: &[[u64; HEAD]], n_tokens: usize) -> Option<Counts> {
     heads.iter().try_fold(Counts { rows: 0, norms: 0 }, |n, &head| {
         let [from, n_sinks, first_row, first_norm] = head;
@@ -245,7 +245,7 @@ fn count(heads: &[[u64; HEAD]], n_tokens: usize) -> Option<Counts> {
     })
 }
 
-/// The next rows and their scales.
+/// Reads the next rows and their scales.
 fn rows<'p>(sections: &mut Sections<'p>, n: &StoreLengths) -> Option<KvRows<'p>> {
     Some(match n.ty {
         KvType::F32 => KvRows::F32(sections.take(n.elements)?),

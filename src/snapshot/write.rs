@@ -1,4 +1,4 @@
-//! A session's keys and values as the bytes of a snapshot.
+//! Writes a session's keys and values as the bytes of a snapshot.
 
 use nearfield_kernels::{Arena, Line};
 
@@ -10,7 +10,8 @@ use crate::config::SessionConfig;
 use crate::plan::StoreLengths;
 use crate::shape::Shape;
 
-/// The bytes of a session's text so far, made as they are written: see [`Session::snapshot`](crate::Session::snapshot).
+/// Snapshot of a session's text so far, from [`Session::snapshot`](crate::Session::snapshot). Its bytes are made as they are
+/// written.
 #[derive(Clone, Debug)]
 pub struct Snapshot<'s> {
     cache: &'s KvCache<'s>,
@@ -22,7 +23,7 @@ pub struct Snapshot<'s> {
 }
 
 impl<'s> Snapshot<'s> {
-    /// Of the first `n_tokens` positions. `None` if they are not all there, which a session rules out.
+    /// Snapshot of the first `n_tokens` positions. `None` if they are not all there, which a session rules out.
     pub(crate) fn new(
         cache: &'s KvCache<'s>,
         s: &Shape,
@@ -67,21 +68,21 @@ impl<'s> Snapshot<'s> {
         Some(snapshot)
     }
 
-    /// How many bytes there are.
+    /// Number of bytes.
     pub fn n_bytes(&self) -> usize {
         self.n_bytes
     }
 
-    /// Hands all bytes to `write`, piece by piece, until it fails.
+    /// Passes all bytes to `write`, piece by piece, until it fails.
     ///
     /// # Errors
-    /// What `write` gives.
+    /// The error of `write`.
     pub fn write<E>(&self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
         for word in self.header {
             write(&word.to_ne_bytes())?;
         }
-        // `new` has gone the same way: there is nothing that could be missing.
+        // `new` read the same parts, so that none can be missing.
         let _ = self.parts(&mut |bytes| {
             result = write(bytes);
             result.is_ok()
@@ -101,7 +102,7 @@ impl<'s> Snapshot<'s> {
         (n == self.n_bytes).then(|| words.get())
     }
 
-    /// All that follows the header, for as long as `each` wants more.
+    /// Passes all bytes behind the header to `each`, until it returns false.
     fn parts(&self, each: &mut dyn FnMut(&[u8]) -> bool) -> Option<()> {
         let mut out = Padded { each, n: 0 };
         let (mut n_rows, mut n_norms) = (0, 0);
@@ -136,10 +137,10 @@ impl<'s> Snapshot<'s> {
     }
 }
 
-/// Bytes on their way out, in parts of whole lines.
+/// Passes bytes to `each`, in parts padded to whole lines.
 struct Padded<'e> {
     each: &'e mut dyn FnMut(&[u8]) -> bool,
-    /// Bytes of this part.
+    /// Bytes of this part so far.
     n: usize,
 }
 
@@ -149,7 +150,7 @@ impl Padded<'_> {
         (bytes.is_empty() || (self.each)(bytes)).then_some(())
     }
 
-    /// Ends a part.
+    /// Ends a part with zeros up to a whole line.
     fn pad(&mut self) -> Option<()> {
         let n_zeros = self.n.next_multiple_of(Line::BYTES) - self.n;
         self.n = 0;
