@@ -1,38 +1,39 @@
-//! The best candidates without sorting them: the key at which they end, found digit by digit.
+//! Finds the best candidates without sorting: the key at which they end, digit by digit.
 
 use core::cmp::Ordering;
 
-/// A float as an integer of the same order; -0 and 0 are one float and have to be made equal before.
+/// Key of a float: an integer of the same order. The caller replaces -0 by 0.
 pub(super) fn key_of(logit: f32) -> u32 {
     let bits = logit.to_bits();
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
-/// The float of a key.
+/// Float of a key.
 pub(super) fn logit_of(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
 }
 
-/// The first candidates in the order "higher logit first, equal logits by their index": all above a key, and some at it.
+/// A cut behind the first candidates in the order "higher logit first, equal logits by their index": all above a key, and some
+/// at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// Key of the last candidate.
     key: u32,
-    /// Candidates with this very key: the first ones.
+    /// Number of candidates with this very key; the first ones count.
     n_equal: u64,
 }
 
-/// Bits of a digit. A pass over the candidates finds one, with a sum for each of its values (2 KiB) on the stack.
+/// Bits of a digit. A pass over the candidates finds one digit, with a sum for each of its values (2 KiB) on the stack.
 const DIGIT: u32 = 8;
 
 impl Cut {
     /// Every candidate.
     pub(super) const ALL: Self = Self { key: 0, n_equal: u64::MAX };
 
-    /// The fewest candidates whose masses add up to `target`; all, if together they do not.
+    /// Cut behind the fewest candidates whose masses add up to `target`; all if their sum is below it.
     ///
-    /// - `keys`: of the candidates, in the order of their index
-    /// - `mass`: of a candidate with this key
+    /// - `keys`: keys of the candidates, in the order of their index
+    /// - `mass`: mass of a candidate with this key
     /// - `target`: at least 1
     pub(super) fn reach(keys: impl Iterator<Item = u32> + Clone, mass: impl Fn(u32) -> u64, target: u64) -> Self {
         // Digits found so far, and the mass of all candidates above them.
@@ -40,7 +41,7 @@ impl Cut {
         let mut above = 0;
         for shift in (0..u32::BITS).step_by(DIGIT as usize).rev() {
             let mut sums = [0u64; 1 << DIGIT];
-            // Two shifts: the first digit has nothing before it, and one shift by 32 is not defined.
+            // Two shifts: no digit lies before the first, and a single shift by 32 would overflow.
             for key in keys.clone().filter(|key| (key ^ found) >> shift >> DIGIT == 0) {
                 let sum = &mut sums[(key >> shift) as usize % sums.len()];
                 *sum = sum.saturating_add(mass(key));
@@ -54,7 +55,7 @@ impl Cut {
         Self { key: found, n_equal: (target - above).div_ceil(mass(found).max(1)) }
     }
 
-    /// The candidates that are kept, of those in the order of their index.
+    /// Iterates over the candidates before the cut; `candidates` come in the order of their index.
     pub(super) fn keep<T>(
         self,
         candidates: impl Iterator<Item = T> + Clone,
@@ -73,7 +74,7 @@ impl Cut {
     }
 }
 
-/// The digit at which the sums, from the highest on, reach `target`; `above` gets what lies above it.
+/// Digit at which the sums, from the highest on, reach `target`; adds the sums above it to `above`.
 fn last_digit(sums: &[u64], above: &mut u64, target: u64) -> Option<u32> {
     for (digit, &sum) in sums.iter().enumerate().rev() {
         let with = above.saturating_add(sum);

@@ -1,21 +1,21 @@
-//! From logits to the next token.
+//! Sampler: chooses the next token from logits.
 //!
 //! The chain, in llama.cpp's order: repetition penalty, top-k, top-p, min-p, temperature, draw.
 //! 1. **Penalty.** The logits of the last `repeat_last_n` tokens, each once: divided by the penalty if positive, else multiplied.
 //! 2. **Top-k.** The k highest logits.
-//! 3. **Top-p.** Of these the fewest highest whose probabilities (at temperature 1) add up to p; at least one.
-//! 4. **Min-p.** Of these the ones with at least p times the highest probability (at temperature 1).
+//! 3. **Top-p.** The fewest highest of these whose probabilities (at temperature 1) add up to p; at least one.
+//! 4. **Min-p.** Those of these with at least p times the highest probability (at temperature 1).
 //! 5. **Temperature.** Logits are divided by it; at 0, the highest logit is taken without a draw.
-//! 6. **Draw.**
+//! 6. **Draw.** A token, with the probability of its logit among those that are left.
 //!
-//! Where logits are equal, the lower token comes first. A NaN counts as -∞, and +∞ as the largest float.
+//! Of equal logits, the lower token comes first. A NaN counts as -∞, and +∞ as the largest float.
 //!
-//! Same seed, same text, on every machine: a probability is an integer weight (the kernels' `exp` of the distance to the highest
-//! logit, in 2^-39ths), so sums are exact in any order, and the random numbers are integers too.
+//! A seed gives the same text on every machine: a probability is an integer weight (the kernels' `exp` of the distance to the
+//! highest logit, in units of 2^-39), so sums are exact in any order, and the random numbers are integers, too.
 //!
-//! The logits are only read, and no memory grows with the vocabulary. Each filter keeps the first candidates of one order, so no
-//! sorting is needed: a top-k of up to 64 is a shortlist (`shortlist`) made in one pass; otherwise what is kept is described by
-//! where the order is cut (`cut`), which takes a dozen passes.
+//! The logits are only read, and no memory grows with the vocabulary. Each filter keeps the first candidates of one order, so
+//! no sorting is needed: a top-k of up to 64 is a shortlist (`shortlist`) made in one pass; otherwise the candidates are
+//! described by a cut through the order (`cut`), which takes a dozen passes to find.
 
 mod cut;
 mod rng;
@@ -31,31 +31,31 @@ use nearfield_kernels::scalar::exp;
 use rng::Rng;
 use shortlist::Shortlist;
 
-/// How tokens are chosen. See the [module](self) for the order in which these act.
+/// Settings of a [`Sampler`]. They act in the order penalty, top-k, top-p, min-p, temperature, draw.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplerConfig {
-    /// Divides the logits: below 1 the likely becomes likelier. 0 takes the likeliest token always.
+    /// Temperature, which divides the logits: below 1, likely tokens become likelier. 0 always takes the likeliest token.
     pub temp: f32,
-    /// Tokens that stay in the draw; 0 for all.
+    /// Number of likeliest tokens that stay in the draw; 0 for all.
     pub top_k: usize,
-    /// Share of the probability that stays in the draw; 1 for all.
+    /// Share of the probability that the likeliest tokens in the draw have together, 0 to 1; 1 for all tokens.
     pub top_p: f32,
-    /// Share of the highest probability that a token needs to stay; 0 for all.
+    /// Share of the highest probability that a token needs to stay in the draw, 0 to 1; 0 for all tokens.
     pub min_p: f32,
-    /// What recent tokens are made less likely by; 1 for nothing.
+    /// Penalty on recent tokens, which divides their logits if positive, and otherwise multiplies them; 1 for none.
     pub repeat_penalty: f32,
-    /// Tokens that count as recent, at most [`MAX_LAST_N`](Self::MAX_LAST_N).
+    /// Number of tokens that count as recent, at most [`MAX_LAST_N`](Self::MAX_LAST_N).
     pub repeat_last_n: usize,
-    /// Of the random numbers.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
 impl SamplerConfig {
-    /// The longest memory for repetitions.
+    /// Greatest number of recent tokens.
     pub const MAX_LAST_N: usize = 64;
 
-    /// Always the likeliest token.
+    /// Settings that always take the likeliest token.
     pub const GREEDY: Self =
         Self { temp: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repeat_penalty: 1.0, repeat_last_n: 0, seed: 0 };
 
@@ -81,7 +81,7 @@ impl SamplerConfig {
 }
 
 impl Default for SamplerConfig {
-    /// llama.cpp's defaults; no penalty.
+    /// The defaults of llama.cpp, which have no penalty.
     fn default() -> Self {
         Self {
             temp: 0.8,
@@ -95,7 +95,7 @@ impl Default for SamplerConfig {
     }
 }
 
-/// Why a configuration makes no sense.
+/// Error of a setting that is out of range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -103,13 +103,13 @@ impl Default for SamplerConfig {
 pub enum SamplerError {
     /// The temperature is negative or not finite.
     Temp { found: f32 },
-    /// Top-p is no share.
+    /// Top-p does not lie between 0 and 1.
     TopP { found: f32 },
-    /// Min-p is no share.
+    /// Min-p does not lie between 0 and 1.
     MinP { found: f32 },
     /// The penalty is not a positive finite number.
     RepeatPenalty { found: f32 },
-    /// More recent tokens than are remembered.
+    /// More recent tokens than [`SamplerConfig::MAX_LAST_N`].
     RepeatLastN { found: usize },
 }
 
@@ -151,19 +151,19 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler that remembers no tokens yet.
+    /// Creates a sampler that remembers no tokens yet.
     ///
     /// # Errors
-    /// [`SamplerError`] names the number that makes no sense.
+    /// [`SamplerError`] names the setting that is out of range.
     pub fn new(config: SamplerConfig) -> Result<Self, SamplerError> {
         config.check()?;
         let ln_min_p = if config.min_p > 0.0 { libm::logf(config.min_p) } else { f32::NEG_INFINITY };
         Ok(Self { config, ln_min_p, recent: Deque::new(), rng: Rng::new(config.seed) })
     }
 
-    /// The next token after these logits. It is not remembered before [`accept`](Self::accept).
+    /// Chooses the next token. The penalty counts it only after [`accept`](Self::accept).
     ///
-    /// Any floats are fine; without any (or if all are -∞ or NaN) the answer is 0.
+    /// Any floats are allowed. Without logits, or if all are -∞ or NaN, the token is 0.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         let recent = self.recent_in_order();
         let candidates = Candidates { logits, recent: &recent, penalty: self.config.repeat_penalty };
@@ -186,21 +186,21 @@ impl Sampler {
         if self.recent.len() >= self.config.repeat_last_n {
             self.recent.pop_front();
         }
-        // There is room: `repeat_last_n` is at most the capacity.
+        // The capacity is enough: `repeat_last_n` is at most `MAX_LAST_N`.
         let _ = self.recent.push_back(token);
     }
 
-    /// A seed with which another sampler goes on where this one is: the state of the random numbers.
+    /// Seed with which another sampler continues after this one: the state of the random numbers.
     pub fn seed(&self) -> u64 {
         self.rng.state()
     }
 
-    /// The tokens that count as recent, the oldest first.
+    /// Tokens that count as recent, the oldest first.
     pub fn recent(&self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
         self.recent.iter().copied()
     }
 
-    /// What a small top-k leaves; nothing if it is not small.
+    /// Candidates in a top-k of 1 to [`shortlist::MAX`]; empty for any other top-k.
     fn shortlist(&self, candidates: &Candidates<'_>) -> Shortlist {
         match self.config.top_k {
             k @ 1..=shortlist::MAX => shortlist::first(k, candidates.iter()),
@@ -208,7 +208,7 @@ impl Sampler {
         }
     }
 
-    /// What top-k leaves: the shortlist if there is one.
+    /// Candidates in the top-k: the shortlist if there is one.
     fn top_k<'c>(
         &self,
         candidates: &'c Candidates<'_>,
@@ -220,12 +220,12 @@ impl Sampler {
             }
             _ => Cut::ALL,
         };
-        // One of the two is empty.
+        // Either `shortlist` or `all` is empty.
         let all = if shortlist.is_empty() { candidates.iter() } else { Candidates::NONE.iter() };
         shortlist.iter().copied().chain(cut.keep(all, |c| key_of(c.logit)))
     }
 
-    /// What top-p and min-p leave; `highest` is the highest logit.
+    /// Candidates in top-p and min-p; `highest` is the highest logit.
     fn kept<I: Iterator<Item = Candidate> + Clone>(
         &self,
         candidates: I,
@@ -243,13 +243,13 @@ impl Sampler {
         cut.keep(candidates, |c| key_of(c.logit)).filter(move |c| c.logit - highest >= ln_min_p)
     }
 
-    /// The tokens under penalty, lowest first.
+    /// Tokens under penalty, the lowest first.
     fn recent_in_order(&self) -> Vec<u32, { SamplerConfig::MAX_LAST_N }> {
         let mut recent = Vec::new();
         if self.config.repeat_penalty != 1.0 {
             for &token in &self.recent {
                 let at = recent.partition_point(|&other| other < token);
-                // There is room: as much as for the tokens in their own order.
+                // The capacity is enough: it is that of `self.recent`.
                 let _ = recent.insert(at, token);
             }
         }
@@ -257,15 +257,15 @@ impl Sampler {
     }
 }
 
-/// One token that may come next.
+/// A token that may come next.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     token: u32,
-    /// After the penalty; no NaN, not +∞, and no -0.
+    /// Logit after the penalty; never NaN, +∞ or -0.
     logit: f32,
 }
 
-/// All tokens, with the penalty on those in `recent` (in order; some may be there twice).
+/// All tokens, with the penalty on those in `recent` (ascending, some maybe twice).
 struct Candidates<'s> {
     logits: &'s [f32],
     recent: &'s [u32],
@@ -302,7 +302,7 @@ fn penalized(logit: f32, penalty: f32) -> f32 {
     if logit > 0.0 { logit / penalty } else { logit * penalty }
 }
 
-/// A NaN as -∞, +∞ as the largest float, -0 as 0.
+/// Replaces NaN by -∞, +∞ by the largest float, and -0 by 0.
 fn ordinary(logit: f32) -> f32 {
     if logit.is_nan() { f32::NEG_INFINITY } else { logit.min(f32::MAX) + 0.0 }
 }
@@ -310,22 +310,22 @@ fn ordinary(logit: f32) -> f32 {
 /// Weight of the highest logit.
 const ONE: f32 = (1u64 << 39) as f32;
 
-/// `exp(distance)` in 2^-39ths, rounded down: below 2^24 of them add up without overflow.
+/// Weight `exp(distance)` in units of 2^-39, rounded down. Fewer than 2^24 weights add up without overflow.
 ///
-/// - `distance`: to the highest logit, at most 0
+/// - `distance`: logit minus the highest logit, at most 0
 fn weight(distance: f32) -> u64 {
-    // exp(-27.04) is 2^-39: less is no weight, and needs no `exp`.
+    // exp(-27.04) is 2^-39: smaller weights are 0, and need no `exp`.
     if distance < -28.0 { 0 } else { (exp(distance) * ONE) as u64 }
 }
 
 /// `share` (0 to 1) of `total`, rounded up.
 fn share_of(total: u64, share: f32) -> u64 {
-    // Exact: a float times a power of two. What lies below 2^-40 is dropped.
+    // A float times a power of two is exact. Bits below 2^-40 are dropped.
     let share = (share * (1u64 << 40) as f32) as u128;
     ((u128::from(total) * share).div_ceil(1 << 40)) as u64
 }
 
-/// A token, each with the chance that its weight is of all weights; none if there are no weights.
+/// Draws a token, each with the chance of its weight among all weights; `None` if there are no weights.
 fn draw(mut weights: impl Iterator<Item = (u32, u64)> + Clone, rng: &mut Rng) -> Option<u32> {
     let total = weights.clone().map(|(_, weight)| weight).fold(0, u64::saturating_add);
     let mut rest = rng.below(total.max(1));

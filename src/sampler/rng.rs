@@ -1,6 +1,6 @@
-//! The random numbers of the sampler: integers only, the same on every machine.
+//! Random numbers of the sampler: integers only, the same on every machine.
 
-/// SplitMix64: any seed is a good one, and its state is one word.
+/// SplitMix64: any seed is good, and the state is one word.
 ///
 /// Source: Steele, Lea and Flood, *Fast splittable pseudorandom number generators* (2014), as in `java.util.SplittableRandom`.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// The seed with which the same numbers follow.
+    /// Seed of a generator that continues with the same numbers.
     pub(super) fn state(&self) -> u64 {
         self.0
     }
@@ -25,10 +25,10 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`, each with the same chance; `n` is at least 1.
+    /// Draws a number below `n`, each with the same chance; `n` is at least 1.
     ///
-    /// Source: Lemire, *Fast random integer generation in an interval* (2019). For `n` up to 2^63 a draw is thrown away in
-    /// fewer than half of the cases.
+    /// Source: Lemire, *Fast random integer generation in an interval* (2019). For `n` up to 2^63 fewer than half of the draws
+    /// are thrown away.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         loop {
             let product = u128::from(self.next()) * u128::from(n);

@@ -1,10 +1,10 @@
-//! A small top-k in one pass.
+//! Finds a small top-k in one pass.
 
 use heapless::Vec;
 
 use super::Candidate;
 
-/// Candidates that a shortlist holds: half a kilobyte of stack.
+/// Greatest number of candidates in a shortlist: half a kilobyte of stack.
 pub(super) const MAX: usize = 64;
 
 /// Candidates in the order of their index.
@@ -12,12 +12,12 @@ pub(super) type Shortlist = Vec<Candidate, MAX>;
 
 /// The first `k` candidates in the order "higher logit first, equal logits by their index", in the order of their index.
 ///
-/// Few of many candidates get onto the list at all, so this is little more than one comparison each.
+/// Few of many candidates get onto the list, so the cost is little more than one comparison each.
 ///
 /// - `k`: 1 to [`MAX`]
 pub(super) fn first(k: usize, candidates: impl Iterator<Item = Candidate>) -> Shortlist {
     let mut list = Shortlist::new();
-    // Once the list is full: what has to be passed to get onto it.
+    // Once the list is full: the logit that a candidate has to exceed.
     let mut last = None;
     for candidate in candidates {
         if last.is_some_and(|last| candidate.logit <= last) {
@@ -27,13 +27,13 @@ pub(super) fn first(k: usize, candidates: impl Iterator<Item = Candidate>) -> Sh
             list.pop();
         }
         let at = list.partition_point(|other| other.logit >= candidate.logit);
-        // There is room: `k` is at most the capacity.
+        // The list has room: `k` is at most its capacity.
         let _ = list.insert(at, candidate);
         if list.len() == k {
             last = list.last().map(|last| last.logit);
         }
     }
-    // By insertion: the list is short, and the standard library's sort takes 9 KB of a board's flash.
+    // Sorts by insertion: the list is short, and the standard library's sort takes 9 KB of a board's flash.
     let mut in_order = Shortlist::new();
     for candidate in list {
         let at = in_order.partition_point(|other: &Candidate| other.token < candidate.token);

@@ -26,7 +26,7 @@ fn kept(config: SamplerConfig, recent: &[u32], logits: &[f32]) -> BTreeSet<u32> 
     sampler.kept(sampler.top_k(&candidates, &shortlist), highest).map(|c| c.token).collect()
 }
 
-/// What [`kept`] has to be: a sorted copy, cut short filter by filter.
+/// Expected result of [`kept`]: a sorted copy, cut short filter by filter.
 fn kept_by_sorting(config: SamplerConfig, recent: &[u32], logits: &[f32]) -> BTreeSet<u32> {
     let mut sorted: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
     for (token, logit) in &mut sorted {
@@ -181,7 +181,7 @@ fn a_seed_gives_these_tokens() {
             token
         })
     };
-    // From a literal version of the chain in Python, with its own exponential.
+    // Values from a literal version of the chain in Python, with its own exponential.
     let config = SamplerConfig { seed: 1, ..SamplerConfig::default() };
     assert_eq!(tokens(config), [314, 357, 450, 172, 172, 358, 402, 253]);
     assert_eq!(tokens(SamplerConfig { seed: 2, ..config }), [314, 357, 314, 358, 71, 88, 340, 340]);
