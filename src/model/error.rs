@@ -1,4 +1,4 @@
-//! Why a file is no model that can run.
+//! Error of a file that is not a model that can run.
 
 use core::fmt;
 
@@ -7,63 +7,63 @@ use nearfield_kernels::block::gguf_type_reordered;
 use crate::gguf::GgufError;
 use crate::shape::ShapeError;
 
-/// Why a file is no model that can run.
+/// Error of a file that is not a model that can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The header does not describe one.
+    /// The header does not describe such a model.
     Shape(ShapeError),
     /// A tensor is missing.
     MissingTensor {
-        /// Its layer.
+        /// Layer of the tensor; `None` if it belongs to none.
         layer: Option<usize>,
-        /// Its name, without the layer.
+        /// Name of the tensor, without the layer.
         name: &'static str,
     },
     /// A tensor that this family does not use: running without it would give wrong answers.
     UnusedTensor {
-        /// Its name (cut off when very long).
+        /// Name of the tensor (cut off when very long).
         name: heapless::String<48>,
     },
     /// A tensor has other dimensions than the header says.
     TensorShape {
-        /// Its layer.
+        /// Layer of the tensor; `None` if it belongs to none.
         layer: Option<usize>,
-        /// Its name, without the layer.
+        /// Name of the tensor, without the layer.
         name: &'static str,
-        /// `[n_cols, n_rows]`, GGUF's order.
+        /// The dimensions by the header: `[n_cols, n_rows]`, GGUF's order.
         want: [u64; 2],
         /// The dimensions in the file.
         found: [u64; 4],
     },
     /// A tensor's weight type cannot run.
     TensorType {
-        /// Its layer.
+        /// Layer of the tensor; `None` if it belongs to none.
         layer: Option<usize>,
-        /// Its name, without the layer.
+        /// Name of the tensor, without the layer.
         name: &'static str,
-        /// What can.
+        /// Types that can run.
         want: &'static str,
         /// GGUF's name of the type in the file.
         found: &'static str,
-        /// GGUF's number of it.
+        /// GGUF's number of the type.
         number: u32,
     },
     /// A vector of floats is not aligned to 4 bytes in memory: the file has to be loaded at such an address.
     Misaligned {
-        /// Its layer.
+        /// Layer of the tensor; `None` if it belongs to none.
         layer: Option<usize>,
-        /// Its name, without the layer.
+        /// Name of the tensor, without the layer.
         name: &'static str,
     },
-    /// A number of a norm or a bias is NaN or infinite: all that the model computes would be, too.
+    /// A number of a norm or a bias is NaN or infinite, which would make all results so.
     NotFinite {
-        /// Its layer.
+        /// Layer of the tensor; `None` if it belongs to none.
         layer: Option<usize>,
-        /// Its name, without the layer.
+        /// Name of the tensor, without the layer.
         name: &'static str,
-        /// The first such element.
+        /// Index of the first such element.
         index: usize,
     },
 }

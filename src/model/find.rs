@@ -1,4 +1,4 @@
-//! Tensors: looked up by their names, and checked.
+//! Looks tensors up by their names, and checks them.
 
 use core::fmt::Write as _;
 
@@ -11,14 +11,14 @@ use crate::gguf::{Gguf, TensorInfo};
 use crate::shape::{MAX_LAYERS, Shape};
 use crate::tensor::{Form, GlobalSlot, LayerSlot, Presence};
 
-/// What [`LoadError::TensorType`] says can run.
+/// Types that can run, for [`LoadError::TensorType`].
 const TYPES: &str = if WeightType::ALL.len() == WeightType::N_KNOWN {
     "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, TQ2_0, MXFP4"
 } else {
     "F32, F16, BF16, Q8_0 or one of a feature that is built in: legacy, k, iq4, rare"
 };
 
-/// A tensor that has the form it should.
+/// A tensor whose form and type were checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'f> {
     pub(super) ty: WeightType,
@@ -28,34 +28,34 @@ pub(super) struct Found<'f> {
 }
 
 impl<'f> Found<'f> {
-    /// The bytes as floats: `find` saw that they are F32 and aligned.
+    /// Views the bytes as floats; [`Finder::check`] saw that they are F32 and aligned.
     pub(super) fn vector(self) -> &'f [f32] {
         view(self.bytes).unwrap_or_default()
     }
 
-    /// The first half of the rows and the second; `None` if there is no half of the bytes.
+    /// Splits the rows into halves; `None` if the number of bytes is odd.
     fn halves(self) -> Option<[Self; 2]> {
         let (first, second) = self.bytes.split_at_checked(self.bytes.len() / 2)?;
         let behind = Self { offset: self.offset + first.len() as u64, bytes: second, ..self };
         (first.len() == second.len()).then_some([Self { bytes: first, ..self }, behind])
     }
 
-    /// The bytes as a matrix; `None` if they are not as many as its form and type say, which `check` saw.
+    /// Views the bytes as a matrix; `None` if their number does not fit the form and type, which [`Finder::check`] rules out.
     pub(super) fn matrix(self, form: Form) -> Option<Matrix<'f>> {
         let [n_cols, n_rows] = form.dims();
         Matrix::new(self.ty, n_rows as usize, n_cols as usize, self.bytes)?.in_layout(self.layout)
     }
 }
 
-/// The tensors of a layer.
+/// Tensors of a layer.
 pub(super) struct FoundLayer<'f> {
-    /// By slot.
+    /// Tensor of each slot.
     pub(super) slots: [Option<Found<'f>>; LayerSlot::N],
-    /// Tensors of the file that they are: one may hold two slots.
+    /// Number of tensors in the file: one may hold two slots.
     pub(super) n_tensors: usize,
 }
 
-/// Gate and up of a layer that has both in one tensor, and their biases if it has any.
+/// Gate and up of a layer that has both in one tensor, gate first, and their biases if it has any.
 #[derive(Clone, Copy, Default)]
 struct Halves<'f> {
     weights: Option<[Found<'f>; 2]>,
@@ -63,7 +63,7 @@ struct Halves<'f> {
 }
 
 impl<'f> Halves<'f> {
-    /// The half that belongs into a slot.
+    /// Half that belongs to a slot.
     fn of(&self, slot: LayerSlot) -> Option<Found<'f>> {
         let (halves, half) = match slot {
             LayerSlot::FfnGate => (self.weights, 0),
@@ -92,7 +92,7 @@ impl<'f> Finder<'f> {
         self.resolve(None, slot.name(), slot.form(&self.shape), slot.presence(&self.shape), tensor)
     }
 
-    /// The tensors of a layer, by slot. One pass over the file's table, which may be long.
+    /// Finds and checks the tensors of a layer, in one pass over the file's table, which may be long.
     pub(super) fn find_layer(&self, layer: usize) -> Result<FoundLayer<'f>, LoadError> {
         let prefix = layer_prefix(layer);
         let mut tensors = [None; LayerSlot::N];
@@ -112,7 +112,7 @@ impl<'f> Finder<'f> {
                 half => half,
             };
         }
-        // A norm that may be left out is left out whole.
+        // An optional norm with a bias has a weight, too.
         let is_there = |slot: LayerSlot| all_found.get(slot as usize).is_some_and(Option::is_some);
         for (weight, bias) in LayerSlot::OPTIONAL_NORMS {
             if is_there(bias) && !is_there(weight) {
@@ -124,9 +124,9 @@ impl<'f> Finder<'f> {
         Ok(FoundLayer { slots: all_found, n_tensors })
     }
 
-    /// Gate and up that lie in one `ffn_up` of an encoder, `[2 n_ff, n_embd]`, as llama.cpp's converter writes Jina's models since
-    /// June 2025. The half that goes through the activation is the gate: the second one in a model with norms of queries and keys
-    /// (the code model and the rerankers), the first one in all others. Source: the two published forms of the code,
+    /// Splits an encoder's `ffn_up` that holds gate and up, `[2 n_ff, n_embd]`, as llama.cpp's converter writes Jina's models
+    /// since June 2025. The gate is the half that goes through the activation: the second one in a model with norms of queries
+    /// and keys (the code model and the rerankers), the first one in all others. Source: the two published forms of the code,
     /// `jina-bert-implementation` and `jina-bert-v2-qk-post-norm`.
     fn split_gate(
         &self,
@@ -148,7 +148,7 @@ impl<'f> Finder<'f> {
         };
         let form = Form::Matrix { n_rows: n_both, n_cols: self.shape.n_embd };
         let both = self.check(Some(layer), S::FfnUp.name(), form, up)?;
-        // Half of the rows of a tile is no view of them.
+        // An interleaved matrix cannot be split within a row tile.
         let is_cut = both.layout == Layout::Interleaved && !self.shape.n_ff.is_multiple_of(TILE_ROWS);
         let ([gate, up], false) = (halves(both).ok_or(broken(layer, S::FfnUp))?, is_cut) else {
             let found = gguf_type_name(up.ty);
@@ -213,7 +213,7 @@ impl<'f> Finder<'f> {
         Ok(Found { ty, layout, offset: tensor.offset, bytes })
     }
 
-    /// The error for the first tensor that no slot takes.
+    /// Error for the first tensor that no slot takes.
     pub(super) fn unused(&self) -> LoadError {
         let mut seen = Seen::default();
         for tensor in self.gguf.tensors() {
@@ -227,13 +227,13 @@ impl<'f> Finder<'f> {
             }
             None => false,
         };
-        // Names stand once, so that one is left over where fewer were taken than there are.
+        // Each name stands once, so a tensor is left over if fewer were taken than the file has.
         let unused = self.gguf.tensors().find(|tensor| !is_used(tensor.name));
         LoadError::UnusedTensor { name: cut_off(unused.map_or("", |tensor| tensor.name)) }
     }
 }
 
-/// Where a tensor belongs by its name.
+/// Slot of a tensor by its name.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Global(GlobalSlot),
@@ -249,7 +249,7 @@ fn slot_of(name: &str) -> Option<Slot> {
     })
 }
 
-/// A set of slots of layers: a bit each.
+/// A set of slots of layers, one bit for each.
 struct Seen {
     layers: [u32; MAX_LAYERS as usize],
 }
@@ -262,7 +262,7 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Names without a slot of a layer are left out.
+    /// Adds the slot of a name; names that belong to no layer are ignored.
     fn insert(&mut self, name: &str) {
         if let Some(Slot::Layer(layer, slot)) = slot_of(name)
             && let Some(bits) = self.layers.get_mut(layer)
@@ -276,7 +276,7 @@ impl Seen {
     }
 }
 
-/// As much of a name as fits.
+/// A name, cut off where it does not fit.
 fn cut_off(name: &str) -> heapless::String<48> {
     let mut start = heapless::String::new();
     for c in name.chars() {
@@ -287,7 +287,7 @@ fn cut_off(name: &str) -> heapless::String<48> {
     start
 }
 
-/// `blk.N.`
+/// Prefix `blk.N.` of the names in a layer.
 fn layer_prefix(layer: usize) -> heapless::String<16> {
     let mut prefix = heapless::String::new();
     // 16 characters hold any layer up to the limit of `Shape`.
@@ -295,7 +295,7 @@ fn layer_prefix(layer: usize) -> heapless::String<16> {
     prefix
 }
 
-/// `blk.N.rest` as `(N, rest)`, with N written as [`layer_prefix`] writes it.
+/// Splits `blk.N.rest` into `(N, rest)`; `None` if N is not written as by [`layer_prefix`].
 fn split_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
     let layer = layer.parse().ok()?;

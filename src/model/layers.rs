@@ -1,4 +1,4 @@
-//! Where the tensors of a layer lie.
+//! Table of the places of all layers' tensors.
 
 use nearfield_kernels::{Layout, WeightType};
 
@@ -7,21 +7,21 @@ use super::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
 use crate::shape::Shape;
 use crate::tensor::LayerSlot;
 
-/// Where the tensors of each layer lie: a word for each slot that the architecture may use, in a session's arena, so that a
-/// step need not search the file's tables.
+/// Places of the tensors of each layer: a word for each slot that the architecture may use. The table lies in a session's
+/// arena, so that a step need not search the file's tables.
 #[derive(Debug)]
 pub(crate) struct LayerTable<'a> {
     words: &'a mut [u64],
 }
 
-/// Slots of a layer that the architecture may use: the first so many.
+/// Number of slots of a layer that the architecture may use; they are the first ones.
 pub(super) const fn n_slots(shape: &Shape) -> usize {
     if shape.arch.is_encoder() { LayerSlot::N } else { LayerSlot::N_DECODER }
 }
 
-/// A slot without a tensor.
+/// Word of a slot without a tensor.
 pub(super) const ABSENT: u64 = u64::MAX;
-/// The bit of a word that says so; the type's number lies below it, the offset above.
+/// Bit of a word that is set if the matrix is interleaved. The type's number lies below it, the tensor's offset above.
 const INTERLEAVED: u64 = 1 << 7;
 
 impl<'a> LayerTable<'a> {
@@ -30,12 +30,12 @@ impl<'a> LayerTable<'a> {
         shape.n_layer.checked_mul(n_slots(shape))
     }
 
-    /// Fills `words` (of [`len`](Self::len)) for the model.
+    /// Fills `words` (of [`len`](Self::len)) for all layers of the model.
     pub(crate) fn new(model: &Model<'_>, words: &'a mut [u64]) -> Result<Self, LoadError> {
         Self::from_layer(model, 0, words)
     }
 
-    /// For the layers from `first` on, which then is layer 0.
+    /// Fills `words` for the layers from `first` on, which is layer 0 of the table.
     pub(super) fn from_layer(model: &Model<'_>, first: usize, words: &'a mut [u64]) -> Result<Self, LoadError> {
         let finder = Finder { gguf: model.gguf, shape: model.shape };
         for (layer, words) in words.chunks_exact_mut(n_slots(&model.shape)).enumerate() {
@@ -65,7 +65,7 @@ impl<'a> LayerTable<'a> {
         self.find(model, layer, slot).map(Found::vector)
     }
 
-    /// A norm of `layer`, if it has it.
+    /// Norm of `layer`; `None` if the layer does not have it.
     pub(crate) fn norm<'f>(
         &self,
         model: &Model<'f>,
@@ -77,7 +77,7 @@ impl<'a> LayerTable<'a> {
         Some(NormWeights { weight, bias: self.vector(model, layer, bias) })
     }
 
-    /// A matrix of `layer` and its bias, if it has it.
+    /// Matrix of `layer` and its bias; `None` if the layer does not have the matrix.
     pub(crate) fn linear<'f>(
         &self,
         model: &Model<'f>,
@@ -89,7 +89,7 @@ impl<'a> LayerTable<'a> {
         Some(Linear { weight, bias: self.vector(model, layer, bias) })
     }
 
-    /// The weights of a decoder's `layer`; `None` if the table was not made from this model.
+    /// Weights of a decoder's `layer`; `None` if the table was not made from this model.
     pub(crate) fn layer<'f>(&self, model: &Model<'f>, layer: usize) -> Option<Layer<'f>> {
         use LayerSlot as S;
         let norm = |weight, bias| self.norm(model, layer, weight, bias);

@@ -1,7 +1,7 @@
 //! A model: proof that every tensor of a GGUF file is there, of the right shape and of a type that can run.
 //!
-//! The weights stay where they are. A `Model` borrows the file ([`find`] looks its tensors up and checks them); its layers are
-//! found again through [`LayerTable`], which a session keeps in its arena.
+//! The weights stay where they are. A `Model` borrows the file ([`find`] looks its tensors up and checks them). A session finds
+//! the tensors of a layer through [`LayerTable`], which it keeps in its arena.
 
 mod error;
 mod find;
@@ -19,12 +19,12 @@ pub(crate) use layers::LayerTable;
 use find::{Finder, Found};
 use layers::{ABSENT, n_slots};
 
-/// `y = W x + b`.
+/// A linear layer, `y = W x + b`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'f> {
-    /// W, `[n_rows, n_cols]`.
+    /// `[n_rows, n_cols]`: W.
     pub weight: Matrix<'f>,
-    /// b, `[n_rows]`.
+    /// `[n_rows]`: b.
     pub bias: Option<&'f [f32]>,
 }
 
@@ -40,14 +40,14 @@ pub struct NormWeights<'f> {
 /// The three projections of attention.
 #[derive(Clone, Copy, Debug)]
 pub enum Qkv<'f> {
-    /// One matrix: the rows of Q, then K, then V.
+    /// A single matrix: the rows of Q, then K, then V.
     Fused(Linear<'f>),
     /// Three matrices.
     Split([Linear<'f>; 3]),
 }
 
 impl<'f> Qkv<'f> {
-    /// The one or three, in the order of their rows.
+    /// The one matrix or three, in the order Q, K, V.
     pub fn linears(&self) -> &[Linear<'f>] {
         match self {
             Self::Fused(fused) => core::slice::from_ref(fused),
@@ -56,15 +56,15 @@ impl<'f> Qkv<'f> {
     }
 }
 
-/// The weights of one layer.
+/// Weights of one layer.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub struct Layer<'f> {
     pub attn_norm: NormWeights<'f>,
     pub qkv: Qkv<'f>,
-    /// Of all queries of a token together: `[n_embd]`.
+    /// `[n_embd]`: norm over all queries of a token together.
     pub q_norm: Option<NormWeights<'f>>,
-    /// Of all keys of a token together: `[n_embd_kv]`.
+    /// `[n_embd_kv]`: norm over all keys of a token together.
     pub k_norm: Option<NormWeights<'f>>,
     pub attn_output: Linear<'f>,
     pub ffn_norm: NormWeights<'f>,
@@ -73,21 +73,21 @@ pub struct Layer<'f> {
     pub ffn_down: Linear<'f>,
 }
 
-/// What a model has beside its layers and its embedding.
+/// Weights behind the layers of a decoder; of an encoder, token types and the weights of a score.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Head<'f> {
     Decoder {
         /// Norm before the output.
         output_norm: NormWeights<'f>,
-        /// `[n_vocab, n_embd]`; the embedding again when the file has no `output.weight`.
+        /// `[n_vocab, n_embd]`: the output projection; the embedding if the file has no `output.weight`.
         output: Matrix<'f>,
     },
     Encoder {
-        /// `[n_token_types, n_embd]`
+        /// `[n_token_types, n_embd]`: vectors that are added to the embeddings.
         token_types: Option<Matrix<'f>>,
-        /// For a score, of the first token's row: `[n_embd, n_embd]`, then tanh.
+        /// `[n_embd, n_embd]`: for a score, applied to the first token's row, then tanh.
         cls: Option<Linear<'f>>,
-        /// `[1, n_embd]`
+        /// `[1, n_embd]`: for a score, the last layer.
         cls_output: Option<Linear<'f>>,
     },
 }
@@ -97,9 +97,9 @@ pub(crate) enum Head<'f> {
 pub struct Model<'f> {
     gguf: Gguf<'f>,
     shape: Shape,
-    /// Embedding of each token, `[n_vocab, n_embd]`.
+    /// `[n_vocab, n_embd]`: embedding of each token.
     pub(crate) token_embd: Matrix<'f>,
-    /// What is added to it at each position, `[n_positions, n_embd]`.
+    /// `[n_positions, n_embd]`: vector that is added to the embedding at each position.
     pub(crate) position_embd: Option<Matrix<'f>>,
     /// Norm after the embedding.
     pub(crate) token_embd_norm: Option<NormWeights<'f>>,
@@ -107,7 +107,7 @@ pub struct Model<'f> {
 }
 
 impl<'f> Model<'f> {
-    /// Checks the file and borrows it. Looks at the tables only, never at the weights.
+    /// Checks the file and borrows it. Reads the tables, norms and biases, never the matrices.
     ///
     /// # Errors
     /// [`LoadError`] names the key or tensor at fault, what was expected and what was found.
@@ -115,7 +115,7 @@ impl<'f> Model<'f> {
         Self::from_tables(Gguf::parse(file)?)
     }
 
-    /// The same of a file whose tables were read before.
+    /// Checks a file whose tables were read before, as [`from_gguf`](Self::from_gguf) does.
     ///
     /// # Errors
     /// As for [`from_gguf`](Self::from_gguf).
@@ -174,21 +174,21 @@ impl<'f> Model<'f> {
         Ok(Self { gguf, shape, token_embd, position_embd, token_embd_norm, head })
     }
 
-    /// The model's numbers.
+    /// The model's hyperparameters.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// The file's tables: metadata and tensors.
+    /// The file's tables: metadata and tensors' entries.
     pub fn gguf(&self) -> &Gguf<'f> {
         &self.gguf
     }
 
-    /// The weights of a decoder's `layer`; `None` if there is no such layer. They are looked for in the file's tables, which takes time:
-    /// a session keeps a table of its own.
+    /// Weights of a decoder's `layer`; `None` if there is no such layer. The file's tables are searched, which takes time; a
+    /// session keeps a table of its own.
     ///
     /// # Errors
-    /// [`LoadError`] when the file changed since it was checked.
+    /// [`LoadError`] if the file changed since it was checked.
     pub fn layer(&self, layer: usize) -> Result<Option<Layer<'f>>, LoadError> {
         if layer >= self.shape.n_layer {
             return Ok(None);
