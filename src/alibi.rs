@@ -1,4 +1,4 @@
-//! Attention with Linear Biases: the slope of each head.
+//! Attention with Linear Biases (ALiBi): the slope of each head.
 //!
 //! Source: Press, Smith & Lewis 2021, arXiv 2108.12409, and its reference code for head counts that are no power of two.
 
@@ -28,16 +28,16 @@ pub fn slope(head: usize, n_head: usize, max_bias: f32) -> f32 {
     exponent(head, n_head, max_bias).map_or(0.0, |exponent| libm::exp2(-exponent) as f32)
 }
 
-/// What a query of `head` that sees `n_keys` keys multiplies their distances with, before [`Shape::bias_scale`].
+/// Factor of the distances for a query of `head` that sees `n_keys` keys, before [`Shape::bias_scale`].
 ///
-/// It is the slope times what `scale` says, which is 1 unless the model was made to go beyond its training (BTLM) or the session
-/// was told to. It is the length up to the token that counts, as where a text is decoded token by token: a token's logits do not
-/// depend on what comes after it, nor on how a text is cut.
+/// The factor is the slope times the factor of `scale`, which is 1 unless the model (BTLM) or the session scales slopes for
+/// texts longer than those of training. `n_keys` counts the text up to the query's token, as in decoding token by token: so a
+/// token's logits depend neither on later tokens nor on how a text is cut.
 pub fn slope_at(shape: &Shape, scale: AlibiScale, head: usize, n_keys: usize) -> f32 {
     slope(head, shape.n_head, shape.max_alibi_bias) * scale.factor(shape, n_keys)
 }
 
-/// `x` of the slope `2^-x`; `None` where there is no slope.
+/// Exponent `x` of the slope `2^-x`; `None` if the head has no slope.
 const fn exponent(head: usize, n_head: usize, max_bias: f32) -> Option<f64> {
     if max_bias == 0.0 || n_head == 0 {
         return None;
@@ -50,8 +50,8 @@ const fn exponent(head: usize, n_head: usize, max_bias: f32) -> Option<f64> {
     })
 }
 
-/// `x` of the flattest bias `2^-x` of each step of distance among the query heads that share KV head `head`, for any query of
-/// such a session; `None` where there is no slope.
+/// Exponent `x` of the flattest slope `2^-x`, scales included, among the query heads that share KV head `head`, for any query
+/// of such a session; `None` if there is no slope.
 pub(crate) const fn flattest_exponent(shape: &Shape, config: &SessionConfig, head: usize) -> Option<f64> {
     let n = shape.heads_per_kv();
     let mut flattest = None;
@@ -65,7 +65,7 @@ pub(crate) const fn flattest_exponent(shape: &Shape, config: &SessionConfig, hea
         i += 1;
     }
     let Some(flattest) = flattest else { return None };
-    // What `Shape::bias_scale` and the session make of it.
+    // Negated logarithms of the factors of `Shape::bias_scale` and of the session's scale.
     let scaled = match (shape.arch.scaled_bias, shape.arch.scale) {
         (false, _) => 0.0,
         (true, AttentionScale::InvSqrtHeadDim) => log2(shape.head_dim as f32) / 2.0,

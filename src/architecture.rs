@@ -1,30 +1,31 @@
-//! The model families, as data.
+//! Model families, as data.
 //!
-//! A family is a row of [`ARCHITECTURES`]; what a file may have or leave out (biases, fused or split QKV, norms of queries
-//! and keys, a tied output, fewer KV heads, a clamp) is found by looking at the file and is no property of the family.
+//! A family is a row of [`ARCHITECTURES`]. Optional parts (biases, fused or split QKV, norms of queries and keys, a tied
+//! output, fewer KV heads, a clamp) are read from the file and are no property of the family.
 
-/// Which graph a family runs.
+/// Graph that a family runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Graph {
-    /// Each token sees those before it; norms come before attention and feed-forward; logits ([`Session`](crate::Session)).
+    /// Each token sees those before it; norms come before attention and feed-forward; the result is logits
+    /// ([`Session`](crate::Session)).
     Decoder,
-    /// Each token sees all of them; norms come after attention and feed-forward; a vector or a score for the whole text
-    /// ([`Encoder`](crate::Encoder)).
+    /// Each token sees all tokens; norms come after attention and feed-forward; the result is a vector or a score for the whole
+    /// text ([`Encoder`](crate::Encoder)).
     Encoder,
 }
 
-/// How the residual stream is normalised before attention and feed-forward.
+/// Kind of a model's norms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Norm {
-    /// Mean and variance; with a bias if the file has one.
+    /// LayerNorm: mean and variance; with a bias if the file has one.
     Layer,
-    /// Root mean square only.
+    /// RMSNorm: root mean square only.
     Rms,
 }
 
-/// The function between the two matrices of the feed-forward.
+/// Activation function of the feed-forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Activation {
@@ -36,7 +37,7 @@ pub enum Activation {
     Silu,
 }
 
-/// What `q · k` is multiplied with.
+/// Factor of `q · k`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AttentionScale {
@@ -46,65 +47,65 @@ pub enum AttentionScale {
     InvHeadDim,
 }
 
-/// How a model knows where a token stands.
+/// Source of a token's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Positions {
-    /// By ALiBi.
+    /// ALiBi.
     Bias,
-    /// By a vector learned for each position, `position_embd.weight`: the context ends with them.
+    /// A learned vector for each position, `position_embd.weight`, whose number limits the context.
     Learned,
-    /// By either, as the file has it.
+    /// Learned vectors if the file has them, otherwise ALiBi.
     BiasOrLearned,
 }
 
-/// Where the ALiBi slopes' `max_bias` comes from.
+/// Source of the ALiBi slopes' `max_bias`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MaxBias {
     /// `{arch}.attention.max_alibi_bias`, or this value when the file has no such key.
     Default(f32),
-    /// The file has to say it: without the key the model would have no positions at all.
+    /// The key has to be in the file: without it the model would have no positions.
     Required,
-    /// The same, except in files with so many layers, for which this is it: those of the family's one ALiBi model are
-    /// written without the key.
+    /// The key has to be in the file, except in files with this number of layers, which have this value without it: those of
+    /// the family's one ALiBi model are written so.
     Layers(usize, f32),
 }
 
-/// One row of the table.
+/// One row of [`ARCHITECTURES`]: a model family.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Architecture {
     /// `general.architecture`, and the prefix of the family's keys.
     pub name: &'static str,
-    /// What runs it.
+    /// Graph of the family.
     pub graph: Graph,
     /// Kind of all norms.
     pub norm: Norm,
     /// Key of the norms' epsilon, after the prefix.
     pub norm_eps_key: &'static str,
-    /// Whether the token embeddings are normalised too.
+    /// True if the token embeddings are normalised.
     pub embedding_norm: bool,
     /// Activation of the feed-forward.
     pub activation: Activation,
-    /// Whether the feed-forward is gated: `down(activation(gate x) * up x)`.
+    /// True if the feed-forward is gated: `down(activation(gate x) * up x)`.
     pub gated: bool,
     /// Scale of the attention scores.
     pub scale: AttentionScale,
-    /// Whether the bias is scaled too: `(q · k - slope * distance) * scale`.
+    /// True if the bias is scaled, too: `(q · k - slope * distance) * scale`.
     pub scaled_bias: bool,
     /// Source of the positions.
     pub positions: Positions,
     /// Source of the slopes.
     pub max_bias: MaxBias,
-    /// Whether `output.weight` has to be there; otherwise it may be the embedding again.
+    /// True if the file must have `output.weight`; otherwise the embedding may take its place.
     pub own_output: bool,
 }
 
 const LAYER_NORM_EPS: &str = ".attention.layer_norm_epsilon";
 const RMS_NORM_EPS: &str = ".attention.layer_norm_rms_epsilon";
 
-/// What most families are; a row says where it differs.
+/// Values of most families; a row names those that differ.
 const USUAL: Architecture = Architecture {
     name: "",
     graph: Graph::Decoder,
@@ -120,7 +121,7 @@ const USUAL: Architecture = Architecture {
     own_output: false,
 };
 
-/// The families that run. Each is proved against its own reference code, or a literal one after its description, in
+/// Families that run. Each is tested against its own reference code, or a literal version of its description, in
 /// `tests/families`.
 pub const ARCHITECTURES: &[Architecture] = &[
     // BLOOM and BLOOMZ, gpt3-finnish, Poro. Scao et al. 2022, arXiv 2211.05100; `transformers`. No file has the slopes' key.
@@ -143,8 +144,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
     },
     // Falcon-RW. Penedo et al. 2023, arXiv 2306.01116; `transformers`. All other Falcons have rotary positions and no key.
     Architecture { name: "falcon", scaled_bias: true, ..USUAL },
-    // Baichuan-13B and Baichuan2-13B. Yang et al. 2023, arXiv 2309.10305. The 7B have rotary positions and 32 layers; the
-    // files that llama.cpp's converter writes have no key for the slopes, so layers are what it goes by too.
+    // Baichuan-13B and Baichuan2-13B. Yang et al. 2023, arXiv 2309.10305. The 7B models have rotary positions and 32 layers.
+    // Files of llama.cpp's converter have no key for the slopes, so llama.cpp, too, tells the models apart by their layers.
     Architecture {
         name: "baichuan",
         norm: Norm::Rms,
@@ -165,7 +166,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         ..USUAL
     },
     // Jais and BTLM. Sengupta et al. 2023, arXiv 2308.16149; Dey et al. 2023, arXiv 2309.11568. The scales of embedding and
-    // logits (muP) are in the file's weights, so the one cannot be the other.
+    // logits (muP) are in the file's weights, so the output cannot be the embedding.
     Architecture {
         name: "jais",
         activation: Activation::Silu,
@@ -186,12 +187,12 @@ pub const ARCHITECTURES: &[Architecture] = &[
 ];
 
 impl Architecture {
-    /// Whether its models are run by an [`Encoder`](crate::Encoder).
+    /// True if models of the family are run by an [`Encoder`](crate::Encoder).
     pub const fn is_encoder(&self) -> bool {
         matches!(self.graph, Graph::Encoder)
     }
 
-    /// The row for `general.architecture`.
+    /// Finds the row for the value of `general.architecture`.
     pub const fn find(name: &[u8]) -> Option<&'static Self> {
         let mut i = 0;
         while i < ARCHITECTURES.len() {
@@ -204,7 +205,7 @@ impl Architecture {
     }
 }
 
-/// `==` for bytes, in `const fn`.
+/// Compares bytes as `==` does, in a `const fn`.
 const fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;

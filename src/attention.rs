@@ -1,9 +1,9 @@
-//! Attention with the bias made on the fly, from the newest key to the oldest, each query up to its horizon.
+//! Attention with the bias made on the fly: each query walks from the newest key back to its horizon.
 //!
-//! Queries that look at the same keys walk together, a [`Tile`] at a time: what a kernel does to a block of keys, it does once
-//! for all of them. Each has its own maximum, denominator and end, and what it finds is what it would find alone.
+//! Queries that see the same keys walk together, as a query tile ([`Tile`]): a kernel's work on a block of keys is done once
+//! for all of them. Each query has its own maximum, denominator and end, and its result has the bits that it would have alone.
 //!
-//! The keys are those that the head's ring holds (see [`crate::Ring`]): all of the text, unless it was made shorter.
+//! The keys are those in the head's ring ([`crate::Ring`]): all of the text, unless the ring is shorter.
 //!
 //! The score of the key at distance `D` is `s = q·k * scale - slope * D`. Keys are visited in blocks of [`KV_BLOCK`], cut at
 //! multiples of it, with an online softmax (running maximum and denominator: Milakov & Gimelshein 2018, arXiv 1805.02867;
@@ -19,11 +19,11 @@
 //! to the denominator, since `q·k ≤ |q| |k|`; and at most their number times the first term. Once that is at most
 //! `eps * l`, the walk stops.
 //!
-//! What that does to the result: let `e < eps` be the share of the whole denominator that was left out, `out` the mean of the
-//! values visited, and `o` that of the values left out, each value weighted by its exponential. The mean of all is
+//! The error of the result: let `e < eps` be the share of the whole denominator that was left out, `out` the mean of the values
+//! visited, and `o` that of the values left out, each value weighted by its exponential. The mean of all is
 //! `(1 - e) out + e o`, so the result is off by `e |o - out|`: in each column by less than `eps` times the sum of the largest
-//! magnitude among the values left out and that among the values visited. Nothing is known of the values themselves.
-//! An encoder's query walks both sides, each with half of its `eps`.
+//! magnitude among the values left out and that among the values visited. The values themselves are not bounded. An encoder's
+//! query walks both sides, each with half of its `eps`.
 
 use heapless::Vec;
 use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};
@@ -31,21 +31,22 @@ use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar}
 use crate::cache::Block;
 use crate::rounded::Rounded;
 
-/// Queries that walk together at most: few where memory is small, since a tile lies on the stack. A power of two.
+/// Greatest number of queries that walk together, a power of two. Small on machines with little memory, since a query tile lies
+/// on the stack.
 pub(crate) const TILE: usize = if cfg!(target_pointer_width = "64") { KV_BLOCK } else { 2 };
 
-/// Covers what rounding may take from a norm, a product or an exponential of the bound.
+/// Factor that covers the rounding errors of a norm, a product or an exponential in the bound.
 const ROUNDING_MARGIN: f32 = 1.0 + 1.0 / 4096.0;
 
-/// Queries of one KV head whose own positions lie in the same block: they see the same blocks, and of the newest one each
-/// the keys up to its own.
+/// A query tile: queries of one KV head whose own positions lie in the same block. They see the same blocks; in the newest one,
+/// each sees the keys up to its own.
 #[derive(Debug)]
 pub(crate) struct Tile<'a> {
     /// Factor of `q · k`.
     scale: f32,
     /// Share of the denominator that may be left out; 0 visits every key.
     eps: f32,
-    /// How the bias is rounded, if it is.
+    /// Rounding of the bias, if there is any.
     rounded: Option<Rounded>,
     walks: Vec<Walk<'a>, TILE>,
     horizons: Vec<Horizon, TILE>,
@@ -56,8 +57,8 @@ impl<'a> Tile<'a> {
         Self { scale, eps, rounded, walks: Vec::new(), horizons: Vec::new() }
     }
 
-    /// Takes in the query at `pos` of a head with this slope, which is what distances are multiplied with in the end, or what
-    /// `rounded` does more to; its result will be in `out` (`[head_dim]`). `None` if the tile is full.
+    /// Adds the query at `pos` of a head; its result will be in `out` (`[head_dim]`). `slope` is the final factor of distances,
+    /// or the one that `rounded` rounds and scales. `None` if the tile is full.
     pub(crate) fn push(
         &mut self,
         kernels: &dyn Kernels,
@@ -66,13 +67,13 @@ impl<'a> Tile<'a> {
         slope: f32,
         out: &'a mut [f32],
     ) -> Option<()> {
-        // A rounded bias falls in steps, with no geometric series over them.
+        // A rounded bias falls in steps, to which the geometric series does not apply.
         let series_slope = if self.rounded.is_none() { slope } else { 0.0 };
         self.horizons.push(Horizon::new(kernels, query, series_slope, self.scale, out.len())).ok()?;
         self.walks.push(Walk::new(query, pos, slope, out)).ok()
     }
 
-    /// Walks `blocks`, those that the last query sees, until every query has seen all that counts.
+    /// Walks `blocks`, those that the last query sees, until every query has reached its horizon.
     pub(crate) fn walk<'c>(&mut self, kernels: &dyn Kernels, blocks: impl Iterator<Item = Block<'c>>) {
         for block in blocks {
             match &self.rounded {
@@ -88,11 +89,11 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// Turns round, to the keys on the other side: `turned` is a position there, where what was newer is older. Each query
-    /// goes alone past the keys of its own block, `own` at its position, which are others for each; the rest is for
-    /// [`walk`](Self::walk), unless that says that none is left which counts.
+    /// Turns to the keys on the other side, where newer keys are older: `turned` maps a position there. Each query first walks
+    /// alone over the keys of its own block, which `own` returns for its position and which differ between queries. Returns
+    /// true if [`walk`](Self::walk) has to follow over the older blocks.
     ///
-    /// A query whose first walk ended begins again with what it has, so the bound holds for either side by itself.
+    /// A query whose first walk ended begins again with its maximum and sums, so the bound holds for each side by itself.
     pub(crate) fn turn<'c>(
         &mut self,
         kernels: &dyn Kernels,
@@ -114,7 +115,7 @@ impl<'a> Tile<'a> {
         last.is_none_or(|block| block.n_older > 0 && !self.all_ended_at(kernels, &block))
     }
 
-    /// Each `out` becomes `Σ softmax(s)_j v_j` of the keys that were walked. Returns the number of keys that each visited.
+    /// Completes each `out`: `Σ softmax(s)_j v_j` over the keys visited. Returns the number of keys that each query visited.
     pub(crate) fn finish(&mut self, kernels: &dyn Kernels) -> impl Iterator<Item = u32> {
         for walk in &mut self.walks {
             kernels.scale(walk.acc, 1.0 / walk.sum);
@@ -122,12 +123,12 @@ impl<'a> Tile<'a> {
         self.horizons.iter().map(|horizon| horizon.n_visited)
     }
 
-    /// Ends the walks for which the keys older than `block` do not count; whether none goes on.
+    /// Ends the walks for which the keys older than `block` lie beyond the horizon. Returns true if all walks ended.
     fn all_ended_at(&mut self, kernels: &dyn Kernels, block: &Block<'_>) -> bool {
         if self.eps == 0.0 {
             return false;
         }
-        // The exponentials of all walks in one go: alone, each would cost as much as all do.
+        // The exponentials of all walks take one call: each alone would cost as much as all do.
         let mut bounds = [0.0; TILE];
         let Some(bounds) = bounds.get_mut(..self.walks.len()) else { return false };
         for ((bound, walk), horizon) in bounds.iter_mut().zip(&self.walks).zip(&self.horizons) {
@@ -140,7 +141,7 @@ impl<'a> Tile<'a> {
         kernels.exp_block(bounds, 0.0);
         let mut all_ended = true;
         for ((&bound, walk), horizon) in bounds.iter().zip(&mut self.walks).zip(&self.horizons) {
-            // With a NaN anywhere the comparison is false, and the walk goes on.
+            // With a NaN anywhere the comparison is false, and the walk continues.
             walk.ended |= bound * horizon.n_terms(block) * ROUNDING_MARGIN <= self.eps * walk.sum;
             all_ended &= walk.ended;
         }
@@ -148,10 +149,10 @@ impl<'a> Tile<'a> {
     }
 }
 
-/// The bound on what the keys not yet visited can add.
+/// Bound on the sum that the keys not yet visited can add to the denominator.
 #[derive(Debug)]
 struct Horizon {
-    /// `|q| * scale`, rounded up.
+    /// `|q| * scale` of the query, rounded up.
     query_norm: f32,
     /// `1 / (1 - exp(-slope))`: the geometric series over all older keys; infinite without a slope.
     series: f32,
@@ -172,14 +173,15 @@ impl Horizon {
         }
     }
 
-    /// The exponent of the bound on the nearest key older than `block`, which has this bias.
+    /// Exponent of the bound on the nearest key older than `block`, which has this bias.
     fn exponent(&self, block: &Block<'_>, bias: f32, max: f32) -> f32 {
         self.query_norm * block.older_norm * ROUNDING_MARGIN + bias - max
     }
 
-    /// How often that bound counts: the series, or the number of keys.
+    /// Factor of the bound for one key: the series or the number of keys, whichever is smaller.
     fn n_terms(&self, block: &Block<'_>) -> f32 {
-        // Far behind the horizon, the rounding of the exponent is a fixed share of it; near it, `exp` of it is what counts.
+        // The exponent's rounding error is a fixed share of it: far behind the horizon it decides nothing; near it, the margin
+        // covers its exponential.
         let n_older = block.n_older as f32;
         if self.series < n_older { self.series } else { n_older }
     }
@@ -187,12 +189,12 @@ impl Horizon {
 
 /// `1 / (1 - exp(-slope))`, or a little more.
 fn series(slope: f32) -> f32 {
-    // Where the difference would round to a few digits: exp(x) - 1 is at least x.
+    // For small slopes the difference would round to a few digits; exp(x) - 1 >= x gives a bound.
     if slope < 1.0 / 1024.0 { 1.0 + 1.0 / slope } else { 1.0 / (1.0 - scalar::exp(-slope)) }
 }
 
 fn sum_squares_q8(block: &BlockQ8) -> f32 {
-    // At most 32 * 127²: exact.
+    // The sum is at most 32 * 127², which is exact in `f32`.
     let sum: i32 = block.qs.iter().map(|&q| i32::from(q) * i32::from(q)).sum();
     block.d * block.d * sum as f32
 }

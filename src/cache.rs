@@ -1,17 +1,17 @@
 //! The KV cache: for each layer and KV head a ring of keys and one of values, `[n_slots, head_dim]` each, in the arena.
 //!
-//! Keys carry no position: that of position `pos` lies in slot `pos % n_slots`, and takes the place of a forgotten one.
-//! Beside them stands, for each block of [`KV_BLOCK`] positions, the largest norm of any key up to the end of the block:
-//! what the horizon of [`crate::attention`] needs to know of the keys it has not seen. Keys that are forgotten stay in it,
-//! so a bound may be too careful, and never too bold.
+//! Keys carry no position: the key of position `pos` lies in slot `pos % n_slots`, and takes the place of a forgotten one. For
+//! each block of [`KV_BLOCK`] positions the cache has the largest norm of any key up to the end of the block, from which
+//! [`crate::attention`] computes the horizon. Norms of forgotten keys stay in the maximum, so a bound may be too high, but
+//! never too low.
 //!
-//! Sinks, the first few keys of the text, have rows and norms of their own before those of the ring. For a query they lie
-//! right behind the oldest key of its ring: their distance is counted in keys that it sees (StreamingLLM: Xiao et al. 2023,
-//! arXiv 2309.17453, section 3.2).
+//! Sinks, the first few keys of the text, have rows and norms of their own before those of the ring. For a query the sinks lie
+//! right behind the oldest key of its ring: distances count the keys that it sees (StreamingLLM: Xiao et al. 2023, arXiv
+//! 2309.17453, section 3.2).
 //!
-//! A text may begin with a [`Prefix`], whose keys and values lie somewhere else and are never written: whole blocks of it are read
-//! there, and the rings hold what comes after them. The positions of its last, partial block and its sinks are copied to
-//! where new ones would lie.
+//! A text may begin with a [`Prefix`], whose keys and values lie elsewhere and are never written. Its whole blocks are read
+//! there, and the rings hold the positions after them. The positions of its last, partial block and its sinks are copied into
+//! the cache.
 
 use core::ops::Range;
 
@@ -24,7 +24,7 @@ use crate::ring::HeadRing;
 use crate::shape::Shape;
 use crate::snapshot::{Keeps, Kept, Prefix};
 
-/// Keys or values.
+/// Keys or values of all layers.
 #[derive(Debug)]
 pub(crate) enum Store<'a> {
     F32(&'a mut [f32]),
@@ -34,7 +34,7 @@ pub(crate) enum Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    /// Room for so many.
+    /// Takes room for `n` from `arena`; `None` if it is too small, or if Q4_0 is not built in.
     pub(crate) fn take(arena: &mut Arena<'a>, n: &StoreLengths) -> Option<Self> {
         Some(match n.ty {
             KvType::F32 => Self::F32(arena.take(n.elements)?),
@@ -76,19 +76,19 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Where a KV head's keys and norms lie.
+/// Place of a KV head's keys and norms in a layer.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     ring: HeadRing,
-    /// First row in the stores: that of the first sink.
+    /// Row of the first sink in the stores, before those of the ring.
     first_sink: usize,
     /// First row of the ring.
     first_row: usize,
-    /// First norm: that of the first block of sinks.
+    /// Norm of the first block of sinks, before those of the ring.
     first_sink_norm: usize,
     /// First norm of the ring.
     first_norm: usize,
-    /// Where those of the prefix lie.
+    /// Place of the prefix's keys and norms.
     kept: Option<Kept>,
 }
 
@@ -97,12 +97,12 @@ struct Place {
 pub(crate) struct KvCache<'a> {
     keys: Store<'a>,
     values: Store<'a>,
-    /// `[n_layer]` times the blocks of each KV head.
+    /// `[n_layer]` times the blocks of each KV head: largest norms of the keys.
     key_norms: &'a mut [f32],
-    /// Of each KV head, in the first layer: slots, blocks that are seen, first row, first norm. `[n_head_kv, 4]`
+    /// `[n_head_kv, 4]`: of each KV head, in the first layer, slots, blocks that a query sees, first row, first norm.
     places: &'a mut [u64],
     prefix: Option<Prefix<'a>>,
-    /// The first position in the rings; see [`HeadRing`].
+    /// First position in the rings, as in [`HeadRing`].
     first: usize,
     head_dim: usize,
     n_sinks: usize,
@@ -113,7 +113,8 @@ pub(crate) struct KvCache<'a> {
 }
 
 impl<'a> KvCache<'a> {
-    /// Room for a text, which begins with `prefix` once that was [begun](Self::begin) with; `config` knows its length.
+    /// Takes room for a text from `arena`; `None` if it is too small. [`begin`](Self::begin) then makes the text begin with
+    /// `prefix`, whose length `config` has.
     pub(crate) fn take(
         arena: &mut Arena<'a>,
         s: &Shape,
@@ -134,7 +135,7 @@ impl<'a> KvCache<'a> {
         Some(Self { keys, values, key_norms, places, prefix, first, head_dim: s.head_dim, n_sinks, n_rows, n_norms })
     }
 
-    /// The rings of the KV heads, the same in each layer.
+    /// Rings of the KV heads, the same in each layer.
     pub(crate) fn rings(&self) -> impl Iterator<Item = HeadRing> {
         self.places.as_chunks::<PLACE>().0.iter().map(|&[n_slots, n_blocks, ..]| self.ring(n_slots, n_blocks))
     }
@@ -157,7 +158,7 @@ impl<'a> KvCache<'a> {
         })
     }
 
-    /// Begins with the prefix, or again: what is not read in it is copied.
+    /// Begins, or begins again, with the prefix: copies the positions that are not read in place.
     pub(crate) fn begin(&mut self, kernels: &dyn Kernels, n_layer: usize) -> Option<()> {
         let Some(prefix) = self.prefix else { return Some(()) };
         for layer in 0..n_layer {
@@ -169,7 +170,7 @@ impl<'a> KvCache<'a> {
         Some(())
     }
 
-    /// Copies the last positions of a head and its sinks.
+    /// Copies the last positions of a head and its sinks from the prefix.
     fn copy(&mut self, kernels: &dyn Kernels, prefix: &Prefix<'_>, place: &Place) -> Option<()> {
         let (kept, n_tokens) = (place.kept?, prefix.n_tokens());
         for pos in self.first..n_tokens {
@@ -219,7 +220,7 @@ impl<'a> KvCache<'a> {
         Some(())
     }
 
-    /// Goes back to `pos`: the norm of its block becomes that of the keys before it, in every layer.
+    /// Goes back to `pos`: in every layer, the norm of its block becomes that of the keys before `pos`.
     pub(crate) fn rewind(&mut self, kernels: &dyn Kernels, n_layer: usize, pos: usize) -> Option<()> {
         for layer in 0..n_layer {
             for head in 0..self.places.len() / PLACE {
@@ -230,7 +231,8 @@ impl<'a> KvCache<'a> {
         Some(())
     }
 
-    /// Takes the stored key's norm into the running maximum of its block, which begins with that of the block before.
+    /// Raises the running maximum of a block to the norm of the stored key at `pos`. The maximum of a block begins with that of
+    /// the block before.
     fn raise_key_norm(&mut self, kernels: &dyn Kernels, place: Place, pos: usize) -> Option<()> {
         let norm = self.norm_of_row(kernels, place.first_row + place.ring.slot(pos)?)?;
         let block = pos / KV_BLOCK;
@@ -247,13 +249,14 @@ impl<'a> KvCache<'a> {
         Some(())
     }
 
-    /// What a snapshot of the first `n_tokens` positions keeps of a head: what a query behind them sees.
+    /// Positions that a snapshot of the first `n_tokens` keeps of a head: those that a query behind them sees.
     pub(crate) fn keeps(&self, head: usize, n_tokens: usize) -> Option<Keeps> {
         let from = self.place(0, head)?.ring.oldest(n_tokens).min(n_tokens);
         Some(Keeps { n_tokens, from, n_sinks: self.n_sinks.min(from) })
     }
 
-    /// The rows that a snapshot keeps of a head in a layer: sinks apart, then all positions in turn, a block at a time.
+    /// Passes the rows that a snapshot keeps of a head in a layer to `each`: sinks kept apart, then all positions, a block at a
+    /// time.
     pub(crate) fn each_kept(
         &self,
         layer: usize,
@@ -268,7 +271,7 @@ impl<'a> KvCache<'a> {
             .try_for_each(|start| each(self.rows(&place, start..n_tokens.min(start + KV_BLOCK))?))
     }
 
-    /// The norms that it keeps.
+    /// Passes the norms that a snapshot keeps of a head in a layer to `each`.
     pub(crate) fn each_kept_norm(
         &self,
         layer: usize,
@@ -281,14 +284,14 @@ impl<'a> KvCache<'a> {
         blocks.into_iter().try_for_each(|block| each(self.key_norm(&place, block)?))
     }
 
-    /// The norm of a stored key.
+    /// Norm of a stored key.
     fn norm_of_row(&self, kernels: &dyn Kernels, row: usize) -> Option<f32> {
         let norm = libm::sqrtf(kernels.sum_squares(self.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
-        // A key that is not a number has no bound: nothing older may be left out any more.
+        // A key with a NaN has no bound: from then on no older key may be left out.
         Some(if norm.is_nan() { f32::INFINITY } else { norm })
     }
 
-    /// At least as large as the norm of any key up to the end of a block, none of which lies ahead.
+    /// Bound on the norms of all keys up to the end of a block, which were all stored.
     fn key_norm(&self, place: &Place, block: usize) -> Option<f32> {
         match place.ring.slot_block(block) {
             Some(slot) => self.key_norms.get(place.first_norm + slot).copied(),
@@ -296,7 +299,7 @@ impl<'a> KvCache<'a> {
         }
     }
 
-    /// Keys and values at `positions`, which lie in one block and not among those forgotten.
+    /// Keys and values at `positions`, which lie in one block and are not forgotten.
     fn rows(&self, place: &Place, positions: Range<usize>) -> Option<[KvRows<'_>; 2]> {
         match place.ring.slot(positions.start) {
             Some(slot) => self.rows_at(place.first_row + slot, positions.len()),
@@ -307,13 +310,13 @@ impl<'a> KvCache<'a> {
         }
     }
 
-    /// `n` rows of the arena.
+    /// Keys and values of `n` rows in the arena, from `row` on.
     fn rows_at(&self, row: usize, n: usize) -> Option<[KvRows<'_>; 2]> {
         let rows = row..row + n;
         Some([self.keys.rows(rows.clone(), self.head_dim)?, self.values.rows(rows, self.head_dim)?])
     }
 
-    /// The blocks of one layer and KV head that a query at `pos` sees, from the newest to the oldest.
+    /// Iterates over the blocks of one layer and KV head that a query at `pos` sees, from the newest to the oldest.
     pub(crate) fn blocks(&self, layer: usize, head: usize, pos: usize) -> Blocks<'_> {
         let place = self.place(layer, head);
         let oldest = place.map_or(0, |place| place.ring.oldest(pos));
@@ -321,35 +324,35 @@ impl<'a> KvCache<'a> {
     }
 }
 
-/// A block of keys and values, and what is known of the older ones.
+/// A block of keys and values, with the number of older keys and a bound on their norms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block<'c> {
     pub(crate) kv: KvBlock<'c>,
-    /// Keys in the blocks that follow, which are older.
+    /// Number of keys in the following blocks, which are older.
     pub(crate) n_older: usize,
-    /// At least as large as the norm of any of them.
+    /// Bound on the norms of all older keys.
     pub(crate) older_norm: f32,
 }
 
-/// See [`KvCache::blocks`].
+/// Iterator of [`KvCache::blocks`].
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks<'c> {
     cache: &'c KvCache<'c>,
     place: Option<Place>,
-    /// One past the next block.
+    /// End of the next block: one past its last position.
     end: usize,
     /// Position of the oldest key in the ring.
     oldest: usize,
-    /// Position that the first sink takes; `oldest` without any.
+    /// Position that the first sink takes; `oldest` without sinks.
     first: usize,
 }
 
 impl Blocks<'_> {
-    /// At least as large as the norm of each key older than `start`.
+    /// Bound on the norms of all keys older than `start`.
     fn older_norm(&self, place: &Place, start: usize) -> Option<f32> {
         let norm = match (start.checked_sub(self.first)?, start / KV_BLOCK) {
             (0, _) => return Some(0.0),
-            // The ring's block before may have made room already: what is older are the sinks.
+            // All older keys are sinks. The norm of the ring's block before may be overwritten already.
             (n_older, _) if start <= self.oldest => place.first_sink_norm + (n_older - 1) / KV_BLOCK,
             (_, block) => return self.cache.key_norm(place, block - 1),
         };
@@ -385,12 +388,12 @@ mod tests {
 
     use super::*;
 
-    /// Length of the key at `pos` of KV head `head`: no two are alike, and in the second head they fall.
+    /// Length of the key at `pos` of KV head `head`: all differ, and in the second head they fall.
     fn length(head: usize, pos: usize) -> f32 {
         if head == 0 { 1.0 + pos as f32 } else { 1e6 - pos as f32 }
     }
 
-    /// A bound that is the norm of another block or head would end walks too early, or too late.
+    /// Guards against bounds of another block or head, which would end walks too early or too late.
     #[test]
     fn each_block_knows_the_largest_norm_before_it() {
         const RING: usize = 3 * KV_BLOCK;
@@ -424,7 +427,7 @@ mod tests {
                     let mut n_blocks = 0;
                     for block in cache.blocks(0, head, pos) {
                         let KvRows::F32(keys) = block.kv.keys else { panic!("keys are F32") };
-                        // What lies at a position that a sink takes is the sink.
+                        // A position that a sink takes has the sink's key.
                         let oldest = (pos / KV_BLOCK + 1).saturating_sub(2) * KV_BLOCK;
                         let first = oldest - n_sinks.min(oldest);
                         let stored = |at: usize| length(head, if at < oldest { at - first } else { at });
@@ -432,12 +435,12 @@ mod tests {
                         assert_eq!(keys, want, "{n_sinks} sinks, position {pos}, head {head}");
                         assert_eq!(block.n_older, block.kv.start - first);
                         let largest = (first..block.kv.start).map(stored).fold(0.0, f32::max);
-                        // The norms of the ring are those of the whole text before, of forgotten keys too.
+                        // Norms of the ring cover the whole text before, including forgotten keys.
                         let before = (0..block.kv.start).map(|pos| length(head, pos)).fold(0.0, f32::max);
                         let want = match block.kv.start {
                             start if start == first => 0.0,
                             start if start <= oldest => {
-                                // Sinks: whole blocks of them.
+                                // Norms of sinks cover whole blocks of them.
                                 let n = ((start - first).next_multiple_of(KV_BLOCK)).min(n_sinks);
                                 (0..n).map(|pos| length(head, pos)).fold(0.0, f32::max)
                             }

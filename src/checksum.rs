@@ -1,8 +1,8 @@
-//! The checksum of what lies in flash or comes from a disk: a model, a tokenizer's index, a snapshot.
+//! Checksum of data in flash or on a disk: a model, a tokenizer's index, a snapshot.
 
-/// The checksum of bytes: a hash of their 32-bit words, little-endian, the last one filled up with zeros.
+/// Computes the checksum of bytes: a hash of their 32-bit words, little-endian, the last one padded with zeros.
 ///
-/// It is not one for what is made to collide, and tells nothing of the length.
+/// The checksum detects errors, not forgeries, and does not cover the length.
 pub fn checksum(bytes: &[u8]) -> u32 {
     let mut words = Words::behind(Checksum::EMPTY);
     words.push(bytes);
@@ -11,46 +11,46 @@ pub fn checksum(bytes: &[u8]) -> u32 {
 
 /// A hash of words that any single wrong word changes: each step maps the sums one to one.
 ///
-/// Two instructions a word on a Cortex-M (xor with a rotated register, multiply) besides the load, as in Firefox' hasher: well
-/// under one a byte, where the usual sums cost five.
+/// A word takes two instructions on a Cortex-M (xor with a rotated register, multiply) besides the load, as in Firefox' hasher:
+/// well under one instruction a byte, where usual checksums take five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checksum(u32);
 
 impl Checksum {
-    /// Of no words.
+    /// Checksum of no words.
     pub(crate) const EMPTY: Self = Self(0);
 
-    /// Of all of them.
+    /// Computes the checksum of all `words`.
     pub(crate) fn of(words: impl Iterator<Item = u32>) -> u32 {
         words.fold(Self::EMPTY, Self::then).0
     }
 
-    /// With one more.
+    /// Checksum of the same words and one more.
     pub(crate) fn then(self, word: u32) -> Self {
         Self((self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9))
     }
 
-    /// The number.
+    /// Value of the checksum.
     pub(crate) fn get(self) -> u32 {
         self.0
     }
 }
 
-/// The checksum of bytes that come in pieces of any length.
+/// Computes the checksum of bytes that come in pieces of any length.
 pub(crate) struct Words {
     sum: Checksum,
-    /// The bytes of the next word that came, the first lowest.
+    /// Bytes of an incomplete word, the first one lowest.
     word: u32,
     n_bytes: u32,
 }
 
 impl Words {
-    /// Behind words that came before.
+    /// Continues the checksum of earlier words.
     pub(crate) fn behind(sum: Checksum) -> Self {
         Self { sum, word: 0, n_bytes: 0 }
     }
 
-    /// Takes bytes in.
+    /// Adds bytes.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         if self.n_bytes == 0 {
             let (words, rest) = bytes.as_chunks::<4>();
@@ -67,7 +67,7 @@ impl Words {
         }
     }
 
-    /// The checksum so far.
+    /// Checksum so far.
     pub(crate) fn get(&self) -> u32 {
         if self.n_bytes == 0 { self.sum.get() } else { self.sum.then(self.word).get() }
     }

@@ -1,6 +1,6 @@
-//! Arithmetic and control flow for `const fn`, where operators, traits and `libm` are not to be had.
+//! Arithmetic and control flow for `const fn`, in which `?`, traits and `libm` cannot be used.
 
-/// `?` for `const fn`, where the operator is not stable.
+/// Does what `?` does, in a `const fn`, where that operator is not stable.
 macro_rules! attempt {
     ($result:expr) => {
         match $result {
@@ -11,12 +11,12 @@ macro_rules! attempt {
 }
 pub(crate) use attempt;
 
-/// The product; `None` if it overflows.
+/// Product; `None` if it overflows.
 pub(crate) const fn times(a: usize, b: usize) -> Option<usize> {
     a.checked_mul(b)
 }
 
-/// The sum; `None` if it overflows.
+/// Sum; `None` if it overflows.
 pub(crate) const fn sum<const N: usize>(parts: [usize; N]) -> Option<usize> {
     let mut total: usize = 0;
     let mut i = 0;
@@ -30,12 +30,12 @@ pub(crate) const fn sum<const N: usize>(parts: [usize; N]) -> Option<usize> {
     Some(total)
 }
 
-/// The larger of two.
+/// Larger of two numbers.
 pub(crate) const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
-/// `2^x`, to a few units in the last place: lengths need no more, and `libm` is not `const`.
+/// Computes `2^x`, to a few units in the last place: lengths need no more, and `libm` is not `const`.
 pub(crate) const fn exp2(x: f32) -> f32 {
     if x < -126.0 {
         return 0.0;
@@ -56,11 +56,11 @@ pub(crate) const fn exp2(x: f32) -> f32 {
     sum * f32::from_bits(((whole + 127) as u32) << 23)
 }
 
-/// `ln x` for a normal x above 0, to a few units in the last place.
+/// Computes `ln x` for a normal x above 0, to a few units in the last place.
 pub(crate) const fn ln(x: f32) -> f32 {
     let exponent = (x.to_bits() >> 23) as i32 - 127;
     let mantissa = f32::from_bits(x.to_bits() & 0x7f_ffff | 0x3f80_0000);
-    // 2 artanh((m - 1) / (m + 1)), the argument at most a third.
+    // ln m = 2 artanh((m - 1) / (m + 1)), with an argument of at most a third.
     let y = (mantissa - 1.0) / (mantissa + 1.0);
     let (mut power, mut sum, mut i) = (y, 0.0, 1);
     while i < 20 {
@@ -71,7 +71,7 @@ pub(crate) const fn ln(x: f32) -> f32 {
     2.0 * sum + exponent as f32 * core::f32::consts::LN_2
 }
 
-/// `log2 x` for a normal x above 0, with the error of [`ln`].
+/// Computes `log2 x` for a normal x above 0, with the error of [`ln`].
 pub(crate) const fn log2(x: f32) -> f64 {
     (ln(x) * core::f32::consts::LOG2_E) as f64
 }

@@ -1,10 +1,11 @@
-//! Who does the work: the library knows no threads, it is given workers.
+//! Executors run work on workers: the library itself knows no threads.
 
-/// Runs one step's work on some number of workers.
+/// Runs the work of a step on some number of workers.
 ///
-/// The bits of a result never depend on the number of workers: parts are cut so that each number is computed whole by one.
+/// The bits of a result never depend on the number of workers: parts are cut so that each number is computed by one worker
+/// alone.
 pub trait Executor: Sync {
-    /// Workers that [`run`](Self::run) uses: a hint for cutting the work. At least 1.
+    /// Number of workers that [`run`](Self::run) uses, at least 1. The work is cut accordingly.
     fn n_workers(&self) -> usize;
 
     /// Calls `work` on every worker, maybe at the same time, and returns when all calls have returned.
@@ -13,7 +14,7 @@ pub trait Executor: Sync {
     fn run(&self, work: &(dyn Fn() + Sync));
 }
 
-/// One worker: the caller.
+/// Executor with one worker: the caller.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inline;
 

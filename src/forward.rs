@@ -20,22 +20,22 @@ use crate::model::{Head, Layer, LayerTable, Linear, Model, Qkv};
 use crate::shape::Shape;
 use crate::steps::{ColumnsOf, Steps, rows, rows_mut};
 
-/// The activations, in the arena. Each holds `n_batch` rows.
+/// Activations, in the arena. Each holds `n_batch` rows.
 #[derive(Debug)]
 pub(crate) struct Activity<'a> {
     /// Residual stream: `[n_batch, n_embd]`.
     pub(crate) x: &'a mut [f32],
     /// Normalised stream, then attention's output: `[n_batch, n_embd]`.
     pub(crate) h: &'a mut [f32],
-    /// `[n_batch, n_qkv]`
+    /// Queries, keys and values: `[n_batch, n_qkv]`.
     pub(crate) qkv: &'a mut [f32],
-    /// `[n_batch, n_ff]`
+    /// Feed-forward: `[n_batch, n_ff]`.
     pub(crate) ffn: &'a mut [f32],
-    /// `[n_batch, n_ff]`, empty unless gated.
+    /// Gate of the feed-forward: `[n_batch, n_ff]`, empty if there is none.
     pub(crate) gate: &'a mut [f32],
     /// Quantized input of the next matrix, or quantized queries.
     pub(crate) q8: &'a mut [BlockQ8],
-    /// `[n_vocab]`
+    /// Logits of one token: `[n_vocab]`.
     pub(crate) logits: &'a mut [f32],
     /// Keys visited in this step: `[n_head]`.
     pub(crate) visited: &'a mut [AtomicU32],
@@ -43,7 +43,7 @@ pub(crate) struct Activity<'a> {
     pub(crate) visited_total: &'a mut [u64],
 }
 
-/// What a forward pass works with.
+/// Model, kernels and settings of a forward pass.
 pub(crate) struct Forward<'s, 'f, 'a> {
     pub(crate) model: &'s Model<'f>,
     pub(crate) layers: &'s LayerTable<'a>,
@@ -56,8 +56,8 @@ impl Forward<'_, '_, '_> {
         self.model.shape()
     }
 
-    /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds
-    /// the residual stream. `None` if some memory is shorter than the plan says, here and below.
+    /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds the
+    /// residual stream. Like all functions here, returns `None` if some memory is shorter than planned.
     pub(crate) fn layers(
         &self,
         tokens: &[u32],
@@ -74,7 +74,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// Logits (`act.logits`) of the token in row `row` of `act.x`.
+    /// Computes the logits (`act.logits`) of the token in row `row` of `act.x`.
     pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Option<()> {
         let n_embd = self.shape().n_embd;
         let Head::Decoder { output_norm, output } = &self.model.head else { return None };
@@ -109,7 +109,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `x += W_o attention(W_qkv norm(x))`
+    /// Computes `x += W_o attention(W_qkv norm(x))`.
     fn attention(
         &self,
         layer: &Layer<'_>,
@@ -137,7 +137,7 @@ impl Forward<'_, '_, '_> {
             *total += u64::from(core::mem::take(step.get_mut()));
         }
 
-        // The queries are done with: their rows take the product.
+        // The queries are no longer needed: their rows take the product.
         let product = act.qkv.get_mut(..n_tokens * s.n_embd)?;
         let input = self.steps.quantized(h, s.n_embd, act.q8, &[&layer.attn_output])?;
         self.steps
@@ -145,7 +145,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `qkv = W_qkv norm(x)`, clamped and queries and keys normalised if the model wants it.
+    /// Computes `qkv = W_qkv norm(x)`, clamped, and with queries and keys normalised, if the model does so.
     fn project_qkv(
         &self,
         layer: &Layer<'_>,
@@ -162,7 +162,7 @@ impl Forward<'_, '_, '_> {
         self.steps.norm_qk(layer, qkv, h)
     }
 
-    /// `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`
+    /// Computes `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`.
     fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) -> Option<()> {
         let s = self.shape();
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;

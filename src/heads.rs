@@ -11,28 +11,28 @@ use crate::kv_type::KvType;
 use crate::rounded::Rounded;
 use crate::steps::{Steps, rows, rows_mut};
 
-/// How heads look at keys.
+/// Settings of attention that all heads share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
-    /// How these are stored.
+    /// Type of the stored keys.
     pub(crate) kv: KvType,
-    /// See [`Tile`].
+    /// Share of the softmax denominator that a walk may leave out.
     pub(crate) horizon_eps: f32,
-    /// Whether the bias is rounded as [`Rounded`] says.
+    /// True if the bias is rounded as [`Rounded`] does.
     pub(crate) alibi_bf16: bool,
-    /// What becomes of the slopes.
+    /// Scale of the slopes.
     pub(crate) alibi_scale: AlibiScale,
-    /// Keys that a query sees at most.
+    /// Greatest number of keys that a query sees.
     pub(crate) n_ctx: usize,
 }
 
 impl Heads {
-    /// `out` (`[n_tokens, n_embd]`) becomes attention of every head for the tokens at `pos..`, whose queries begin the rows
-    /// of `queries` (`[n_tokens, stride]`). `walk` takes a tile past the keys that it sees, told the KV head and the last
-    /// position in it.
+    /// Computes attention of every head for the tokens at `pos..` into `out` (`[n_tokens, n_embd]`). The queries begin the rows
+    /// of `queries` (`[n_tokens, stride]`). `walk` walks a query tile over the keys that it sees; it is given the KV head and
+    /// the last position in the tile.
     ///
-    /// The parts that workers take are some heads (of one KV head) of some tokens, those whose positions lie in one block of
-    /// keys; flat heads, which look far back, first.
+    /// A worker takes some heads of one KV head and some tokens whose positions lie in one block of keys. Flat heads, which
+    /// look far back, come first.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn attend(
         &self,
@@ -75,7 +75,7 @@ impl Heads {
                             }
                         };
                         let slope = alibi::slope_at(s, self.alibi_scale, head, self.n_ctx.min(at + 1)) * bias_scale;
-                        // There is room: a part has no more queries than a tile.
+                        // The query tile has room: a part has no more queries than fit one.
                         tile.push(steps.kernels, query, at, slope, out);
                     }
                 }
@@ -93,8 +93,8 @@ impl Heads {
     }
 }
 
-/// Heads and tokens of a part of attention: as many heads of a KV head as leave each worker four parts, and as many tokens
-/// as then fit a tile.
+/// Heads and tokens of a part of attention: as many heads of a KV head as leave each worker four parts, and as many tokens as
+/// then fit a query tile.
 fn tile_shape(steps: &Steps<'_>, n_tokens: usize) -> (usize, usize) {
     let (s, n_workers) = (steps.shape, steps.executor.n_workers());
     let n_parts = |n_heads: usize| s.n_head / n_heads * n_tokens.div_ceil(TILE / n_heads);

@@ -13,7 +13,7 @@ pub enum KvType {
     F32,
     /// Half precision.
     F16,
-    /// int8 with a half-precision scale for each 32 columns of a head.
+    /// Integers of 8 bits with a half-precision scale for each 32 columns of a head.
     Q8_0,
     /// Integers of 4 bits with a half-precision scale for each 32 columns of a head. Needs the feature `q4_0`.
     Q4_0,
@@ -62,7 +62,7 @@ pub struct KvTypes {
 }
 
 impl KvTypes {
-    /// One type for both.
+    /// Same type for keys and values.
     pub const fn both(ty: KvType) -> Self {
         Self { keys: ty, values: ty }
     }

@@ -1,19 +1,20 @@
-//! Rings for a budget: how many keys each KV head keeps, so that what is cut off is as little as can be.
+//! Fits rings into a budget: chooses how many keys each KV head keeps, so that the bound on what is cut off is as small as
+//! possible.
 //!
-//! For each head there is a bound on what its ring cuts off, which falls with its length: the one below, from the bias
-//! alone, or a measured one. The largest over all heads is made as small as the bytes allow. Every head gets the blocks
-//! that bring it down to a common level; the level sinks until no lower one fits; what is left goes, block by block, to the head
-//! whose bound is the largest. A block of one head costs what one of another does, so none would do better elsewhere.
+//! Each head has a bound on the share that its ring cuts off, which falls with the ring's length: the bound below, from the
+//! bias alone, or a measured one. The largest bound over all heads is made as small as the bytes allow. Every head gets the
+//! blocks that bring its bound down to a common level, the lowest one that fits. The bytes that are left go, block by block, to
+//! the head with the largest bound. Blocks of all heads cost the same, so none would do better elsewhere.
 //!
-//! **What the bias alone says.** A key at distance `D` or beyond takes part in a softmax with the factor `exp(-m D)`. If none of those
-//! that are cut off fits the query better than its own key does, they are at most
+//! **The bound from the bias alone.** A key at distance `D` or beyond takes part in a softmax with the factor `exp(-m D)`. If
+//! no key that is cut off fits the query better than the query's own key, all of them together are at most
 //!
 //! ```text
 //!   Σ_{D ≤ i < n} exp(-m i) = exp(-m D) (1 - exp(-m (n - D))) / (1 - exp(-m))
 //! ```
 //!
-//! of the denominator, which has that key's 1 in it; if they fit better by up to `x` in the exponent, `exp(x)` times as much.
-//! That `x` cannot be known from the slopes; it is at most `2 |q| |k| scale`, with the largest norms that there are.
+//! of the denominator, which contains the own key's 1. If they fit better by up to `x` in the exponent, the share is up to
+//! `exp(x)` times as large. The slopes do not tell `x`; it is at most `2 |q| |k| scale`, with the largest norms that occur.
 
 use nearfield_kernels::KV_BLOCK;
 
@@ -23,23 +24,23 @@ use crate::plan::{Lengths, MemoryPlan};
 use crate::ring::HeadRing;
 use crate::shape::Shape;
 
-/// What the ring of a KV head comes to, in each layer.
+/// Planned ring of a KV head, in each layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeadPlan {
-    /// Keys that a query sees at most, the sinks left out.
+    /// Greatest number of keys that a query sees, without sinks.
     pub n_seen: usize,
-    /// Keys that there is room for, the sinks included.
+    /// Number of keys that fit, including sinks.
     pub n_rows: usize,
-    /// See [`bias_cut`].
+    /// [`bias_cut`] of the ring.
     pub bias_cut: f32,
 }
 
 impl HeadPlan {
-    /// Of KV head `head`, which is below the model's number of them.
+    /// Plans the ring of KV head `head`, which is below [`Shape::n_head_kv`].
     ///
     /// # Errors
-    /// As [`MemoryPlan::new`].
+    /// Errors of [`MemoryPlan::new`].
     pub fn new(shape: &Shape, config: &SessionConfig, head: usize) -> Result<Self, PlanError> {
         MemoryPlan::new(shape, config)?;
         let ring = HeadRing::new(shape, config, head);
@@ -54,9 +55,9 @@ impl HeadPlan {
 /// Natural logarithm of the largest share of a softmax denominator that KV head `head` loses with a ring of `n_blocks` (from 1 on)
 /// blocks of 32 keys, if no key that is cut off fits a query better than the query's own; minus infinity if nothing is cut off.
 ///
-/// It is the flattest of the query heads that share the KV head that loses the most.
+/// The flattest of the query heads that share the KV head loses the most.
 pub fn bias_cut(shape: &Shape, config: &SessionConfig, head: usize, n_blocks: usize) -> f32 {
-    // The first query of a block sees no more than its own key of the newest block.
+    // The first query of a block sees only its own key of the newest block.
     let nearest = n_blocks.saturating_sub(1).saturating_mul(KV_BLOCK).saturating_add(1);
     let n_cut = if config.endless { f32::INFINITY } else { config.n_ctx.saturating_sub(nearest) as f32 };
     if !config.endless && n_blocks >= config.n_ctx.div_ceil(KV_BLOCK) {
@@ -71,13 +72,13 @@ pub fn bias_cut(shape: &Shape, config: &SessionConfig, head: usize, n_blocks: us
     }
 }
 
-/// Writes to `keys` (`[n_head_kv]`, for [`Ring::Heads`]) how many keys each KV head keeps so that the cache (the parts
-/// [`kv_cache`](MemoryPlan::kv_cache) and [`key_norms`](MemoryPlan::key_norms) of the plan) takes no more than `budget` bytes
-/// and the largest bound on what is cut off is as small as it can be. `n_ctx` stands for all. The configuration's own ring does not count.
+/// Writes the number of keys that each KV head keeps to `keys` (`[n_head_kv]`, for [`Ring::Heads`]), so that the cache (the
+/// parts [`kv_cache`](MemoryPlan::kv_cache) and [`key_norms`](MemoryPlan::key_norms) of the plan) takes no more than `budget`
+/// bytes and the largest bound is as small as possible. `n_ctx` stands for all keys. The ring in `config` is ignored.
 ///
-/// `bound(head, n_blocks)` is that bound for a ring of `n_blocks` blocks of 32 keys, 1 to those of the context: never a NaN, and no
-/// larger for a longer ring. Most will use [`bias_cut`]. Whoever hands in what was measured takes its logarithm, since small
-/// shares are told apart by it.
+/// `bound(head, n_blocks)` is the bound on the share that a ring of `n_blocks` blocks of 32 keys cuts off, from 1 block to
+/// those of the context. It must not be NaN, nor rise with the length of the ring. Most callers use [`bias_cut`]. A measured
+/// share is passed as its logarithm, which tells small shares apart.
 ///
 /// # Errors
 /// [`PlanError::Budget`] when one block for each head is too much; [`PlanError::RingHeads`] when `keys` is of another length; else as
@@ -109,7 +110,7 @@ pub fn fit_rings(
     }
     for n_blocks in keys {
         let ring = HeadRing::with(Some(*n_blocks as usize), config);
-        // Where there is room for all, all are kept.
+        // A ring with room for all keys keeps all.
         let is_all = ring.n_blocks == planner.all || !config.endless && ring.n_slots == config.n_ctx - ring.first;
         *n_blocks = if is_all { config.n_ctx } else { ring.n_blocks * KV_BLOCK } as u32;
     }
@@ -119,13 +120,13 @@ pub fn fit_rings(
 struct Planner<'p, B> {
     shape: &'p Shape,
     config: &'p SessionConfig,
-    /// Blocks of the context.
+    /// Number of blocks of the context.
     all: usize,
     bound: B,
 }
 
 impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
-    /// Bytes of the cache with rings of so many blocks.
+    /// Bytes of the cache with rings of these numbers of blocks.
     fn bytes(&self, blocks: impl Iterator<Item = usize>) -> Result<usize, PlanError> {
         let (mut rows, mut norms) = (0, 0);
         for n_blocks in blocks {
@@ -138,7 +139,7 @@ impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
         Ok(plan.kv_cache + plan.key_norms)
     }
 
-    /// The shortest ring of a head whose bound is no higher than `level`, or the whole context.
+    /// Blocks of the shortest ring of a head whose bound is no higher than `level`, or else of the whole context.
     fn blocks_down_to(&self, head: usize, level: f32) -> usize {
         let (mut low, mut high) = (1, self.all);
         while low < high {
@@ -152,7 +153,7 @@ impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
         low
     }
 
-    /// The lowest level to which the budget brings all heads.
+    /// Lowest level to which the budget brings all heads.
     fn level(&self, n_heads: usize, budget: usize) -> Result<f32, PlanError> {
         let (mut low, mut high) = (ordinal(f32::NEG_INFINITY), ordinal(f32::INFINITY));
         while low < high {
@@ -167,7 +168,8 @@ impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
         Ok(float(low))
     }
 
-    /// The head with the largest bound among those for which one more block fits, if that is worth anything.
+    /// Head with the largest bound among those for which one more block fits; `None` if none fits or all bounds are minus
+    /// infinity.
     fn next(&self, blocks: &[u32], budget: usize) -> Result<Option<usize>, PlanError> {
         let mut found: Option<(usize, f32)> = None;
         for (head, &n_blocks) in blocks.iter().enumerate() {
@@ -185,13 +187,13 @@ impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
     }
 }
 
-/// The place of a float among all floats that are numbers, by size.
+/// Ordinal of a float among all floats that are numbers, by size.
 fn ordinal(x: f32) -> u32 {
     let bits = x.to_bits();
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
-/// The float at a place.
+/// Float of an ordinal.
 fn float(ordinal: u32) -> f32 {
     f32::from_bits(if ordinal >> 31 == 1 { ordinal & !(1 << 31) } else { !ordinal })
 }

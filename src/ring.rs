@@ -1,12 +1,12 @@
-//! How many keys each KV head keeps: the ring that its horizon needs.
+//! Ring of each KV head: the number of keys that its horizon needs.
 //!
-//! Keys carry no position, so a key that is as good as forgotten makes room for a new one, and nothing else changes: the
-//! distances of all others are what they were. How far back a head looks is in its slope, which ALiBi fixes before any
-//! training; query heads that share a KV head need what the flattest of them needs.
+//! Keys carry no position, so a key whose bias makes it negligible can make room for a new one, and the distances of all others
+//! stay the same. The slope of a head, which ALiBi fixes before any training, determines how far back it looks. Query heads
+//! that share a KV head need the ring of the flattest of them.
 //!
-//! A ring is made of blocks of [`KV_BLOCK`] positions, and a query sees whole blocks: its own, as far as it goes, and the
-//! ones before, up to the length of the ring. What it sees is thus a matter of its position and the ring alone, not of
-//! how a text is cut into chunks.
+//! A ring is made of blocks of [`KV_BLOCK`] positions, and a query sees whole blocks: its own up to its position, and the ones
+//! before, up to the length of the ring. So the keys that it sees depend only on its position and the ring, not on how a text
+//! is cut into chunks.
 
 use nearfield_kernels::KV_BLOCK;
 
@@ -16,13 +16,13 @@ use crate::const_math::{exp2, ln};
 use crate::shape::Shape;
 
 impl Ring {
-    /// Keys that KV head `head` of a model keeps at least, in whole blocks; `None` for all.
+    /// Number of blocks that KV head `head` of a model keeps at least; `None` for all.
     const fn n_blocks(&self, shape: &Shape, config: &SessionConfig, head: usize) -> Option<usize> {
         match *self {
             Self::Full => None,
             Self::Keys(n) => Some(n.div_ceil(KV_BLOCK)),
             Self::Bias(eps) => match distance(alibi::flattest_exponent(shape, config, head), eps) {
-                // One more, since of the newest block a query may see no more than one key.
+                // One block more, since a query may see only one key of the newest block.
                 Some(n) => Some(n.div_ceil(KV_BLOCK) + 1),
                 None => None,
             },
@@ -31,7 +31,7 @@ impl Ring {
         }
     }
 
-    /// Whether it is one for a model of this shape.
+    /// Checks that the setting is valid for a model of this shape.
     pub(crate) const fn check(&self, shape: &Shape) -> Result<(), PlanError> {
         match *self {
             Self::Full | Self::Keys(1..) => Ok(()),
@@ -53,14 +53,14 @@ impl Ring {
     }
 }
 
-/// The ring of one KV head, in each layer.
+/// Ring of one KV head, in each layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadRing {
-    /// Keys that there is room for: whole blocks, or the context.
+    /// Number of keys that fit: whole blocks, or the context.
     pub(crate) n_slots: usize,
-    /// Blocks that a query sees, its own included.
+    /// Number of blocks that a query sees, its own included.
     pub(crate) n_blocks: usize,
-    /// The first position that has a slot: those before lie in a [`Prefix`](crate::Prefix), in whole blocks.
+    /// First position that has a slot. Positions before lie in a [`Prefix`](crate::Prefix), in whole blocks.
     pub(crate) first: usize,
 }
 
@@ -69,7 +69,7 @@ impl HeadRing {
         Self::with(config.ring.n_blocks(shape, config, head), config)
     }
 
-    /// That of so many blocks, or of all.
+    /// Ring of `n_blocks`, or of all blocks.
     pub(crate) const fn with(n_blocks: Option<usize>, config: &SessionConfig) -> Self {
         let all = config.n_ctx.div_ceil(KV_BLOCK);
         match n_blocks {
@@ -83,7 +83,7 @@ impl HeadRing {
     }
 
     const fn of_blocks(n_blocks: usize, config: &SessionConfig) -> Self {
-        // Blocks that are written while the first query of a chunk still looks.
+        // Blocks that are written before the first query of a chunk looks back.
         let ahead = config.blocks_per_chunk() - 1;
         let n_slots = n_blocks.saturating_add(ahead).saturating_mul(KV_BLOCK);
         let first = config.first_of_arena();
@@ -92,40 +92,41 @@ impl HeadRing {
         Self { n_slots: if is_context { n_left } else { n_slots }, n_blocks, first }
     }
 
-    /// Blocks that there is room for.
+    /// Number of blocks that fit.
     pub(crate) const fn n_slot_blocks(&self) -> usize {
         self.n_slots.div_ceil(KV_BLOCK)
     }
 
-    /// The oldest position that a query at `pos` sees.
+    /// Oldest position that a query at `pos` sees.
     pub(crate) const fn oldest(&self, pos: usize) -> usize {
         (pos / KV_BLOCK + 1).saturating_sub(self.n_blocks) * KV_BLOCK
     }
 
-    /// The oldest position whose key is still in its slot, once those before `written` were all stored.
+    /// Oldest position whose key is still in its slot, after all positions before `written` were stored.
     pub(crate) const fn oldest_kept(&self, written: usize) -> usize {
         written.saturating_sub(self.n_slots)
     }
 
-    /// Where the key of `pos` lies; `None` for one before the first.
+    /// Slot of the key of `pos`; `None` before the first position.
     pub(crate) fn slot(&self, pos: usize) -> Option<usize> {
         pos.checked_sub(self.first)?.checked_rem(self.n_slots)
     }
 
-    /// Where the norm of a block lies; `None` for one before the first.
+    /// Slot of the norm of a block; `None` before the first position.
     pub(crate) fn slot_block(&self, block: usize) -> Option<usize> {
         block.checked_sub(self.first / KV_BLOCK)?.checked_rem(self.n_slot_blocks())
     }
 }
 
-/// The smallest distance from which on the biases of slope `2^-exponent` add up to `eps` at most; `None` without a slope.
+/// Smallest distance from which on `exp(-slope * distance)` with the slope `2^-exponent` adds up to `eps` at most; `None`
+/// without a slope.
 const fn distance(exponent: Option<f64>, eps: f32) -> Option<usize> {
     let Some(exponent) = exponent else { return None };
     let slope = exp2(-(exponent as f32));
-    // 1 - exp(-slope), without cancellation where it is small.
+    // The share is 1 - exp(-slope), without cancellation for small slopes.
     let share = if slope < 0.02 { slope - slope * slope / 2.0 } else { 1.0 - exp2(-slope * core::f32::consts::LOG2_E) };
     let distance = -(ln(eps) + ln(share)) / slope;
-    // A quotient that is not finite or negative ends at one of the two.
+    // A negative quotient becomes 1, an infinite one or a NaN the greatest context.
     Some(if distance < SessionConfig::MAX_CONTEXT as f32 { distance as usize + 1 } else { SessionConfig::MAX_CONTEXT })
 }
 
@@ -146,7 +147,7 @@ mod tests {
         }
         assert_eq!(distance(None, 0.5), None);
         assert_eq!(distance(Some(100.0), 0.5), Some(SessionConfig::MAX_CONTEXT));
-        // Slopes that were scaled may be as steep as this, or flatter than anything.
+        // Scaled slopes may be very steep or very flat.
         assert_eq!([distance(Some(-128.0), 0.5), distance(Some(-2.0), 1e-7)], [Some(1), Some(5)]);
         assert_eq!(distance(Some(160.0), 0.5), Some(SessionConfig::MAX_CONTEXT));
     }

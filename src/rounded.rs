@@ -1,37 +1,36 @@
-//! The bias as the code published with Falcon-RW has it: slope, position and their product each rounded to bfloat16.
+//! Bias as in the code published with Falcon-RW: slope, position and their product are each rounded to bfloat16.
 //!
-//! There the product is that of the slope and the key's position, added to `q · k` before the scale (`transformers`,
-//! `build_alibi_tensor`): from position 256 on, keys share a bias by twos, by fours, and so on, and what a key of a certain
-//! distance loses to another depends on where they stand. A model that was trained so is asked so, where one wants the logits
-//! of that code; the bias of all other sessions is exact.
+//! That code adds the product of the slope and the key's position to `q · k` before the scale (`transformers`,
+//! `build_alibi_tensor`). From position 256 on, two neighboring keys share a bias, later four, and so on, and the difference
+//! between the biases of two keys depends on their positions. A session reproduces the logits of that code with this bias; the
+//! bias of all other sessions is exact.
 //!
-//! Here the query's own product is taken off, which softmax does not notice, so that scores are as small as usual. Rounding
-//! keeps the order of numbers, so no older key has more of the bias than a newer one, and the horizon of [`crate::attention`]
-//! holds.
+//! Here the query's own product is subtracted, so that scores are as small as usual; softmax does not change. Rounding keeps
+//! the order of numbers, so no older key has a higher bias than a newer one, and the horizon of [`crate::attention`] holds.
 
 use nearfield_kernels::{KV_BLOCK, Kernels, KvBlock, Walk, scalar};
 
 /// A bias that is rounded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounded {
-    /// What the products are multiplied with.
+    /// Factor of the products.
     pub(crate) scale: f32,
 }
 
 impl Rounded {
-    /// What the key at position `key` has more than one at the query's own: at most 0.
+    /// Bias of the key at position `key`, minus that at the query's own position: at most 0.
     pub(crate) fn bias(&self, walk: &Walk<'_>, key: usize) -> f32 {
         let slope = bf16(walk.slope);
         let product = |pos: usize| bf16(slope * bf16(pos as f32));
         (product(key) - product(walk.pos)) * self.scale
     }
 
-    /// [`Kernels::attend_block`] with this bias: its definition, step by step.
+    /// Computes [`Kernels::attend_block`] with this bias, step by step as it is defined.
     pub(crate) fn attend_block(&self, kernels: &dyn Kernels, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
         let mut scores = [0.0; KV_BLOCK];
         for walk in walks.iter_mut().filter(|walk| !walk.ended) {
             let n = block.n_seen(walk.pos);
-            // A block has no more keys than that.
+            // A block has no more keys than `scores`.
             let Some(scores) = scores.get_mut(..n) else { continue };
             let (keys, values) = (block.keys.first(n, walk.acc.len()), block.values.first(n, walk.acc.len()));
             kernels.score_block(walk.query, keys, scale, 0.0, 0, scores);
@@ -52,7 +51,7 @@ impl Rounded {
     }
 }
 
-/// The nearest bfloat16, half to even, of a finite number that is not near the largest.
+/// Rounds a finite number, not near the largest, to the nearest bfloat16, half to even.
 fn bf16(x: f32) -> f32 {
     let bits = x.to_bits();
     f32::from_bits(bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000)

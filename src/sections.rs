@@ -1,9 +1,9 @@
-//! Bytes that are read part by part, each where it lies.
+//! Reads bytes part by part, each where it lies.
 
 use nearfield_kernels::Arena;
 use nearfield_kernels::arena::{Plain, view};
 
-/// What is left of bytes that were written part by part, each filled up to whole lines, as an [`Arena`] gives them.
+/// Rest of bytes that were written part by part, each padded to whole lines, as in an [`Arena`].
 #[derive(Debug)]
 pub(crate) struct Sections<'a> {
     rest: &'a [u8],
@@ -14,14 +14,14 @@ impl<'a> Sections<'a> {
         Self { rest: bytes }
     }
 
-    /// The next `len` elements; `None` if the bytes end before, or do not lie aligned.
+    /// Takes the next `len` elements; `None` if the bytes end before, or are not aligned.
     pub(crate) fn take<T: Plain + Copy>(&mut self, len: usize) -> Option<&'a [T]> {
         let (part, rest) = self.rest.split_at_checked(Arena::bytes_of::<T>(len)?)?;
         self.rest = rest;
         view(part)?.get(..len)
     }
 
-    /// Whether nothing is left.
+    /// True if nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

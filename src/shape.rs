@@ -1,4 +1,4 @@
-//! The numbers that a model's memory and loops depend on, read from the GGUF header.
+//! Hyperparameters that a model's memory and loops depend on, read from the GGUF header.
 
 use core::fmt;
 
@@ -6,10 +6,10 @@ use crate::architecture::{Architecture, AttentionScale, Graph, MaxBias, Position
 use crate::const_math::attempt;
 use crate::gguf::{Gguf, GgufError, Value};
 
-/// Layers, heads and widths that are accepted; far above any model, low enough that no product of a few overflows `u64`.
+/// Greatest numbers of layers, heads and so on: far above any model, low enough that no product of a few overflows `u64`.
 pub(crate) const MAX_LAYERS: u64 = 512;
 const MAX_HEADS: u64 = 1024;
-/// A head's width. Also bounds the scratch of one query.
+/// Greatest width of a head. Also bounds the scratch memory of one query.
 pub(crate) const MAX_HEAD_DIM: u64 = 1024;
 const MAX_WIDTH: u64 = 1 << 20;
 const MAX_VOCAB: u64 = 1 << 24;
@@ -20,48 +20,48 @@ const MAX_CONTEXT: u64 = 1 << 24;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Shape {
-    /// The family.
+    /// Family of the model.
     pub arch: Architecture,
     /// Rows of the embedding and of the output matrix; may be padded beyond the tokenizer's tokens.
     pub n_vocab: usize,
-    /// Context that the model was trained for. ALiBi does not end there.
+    /// Context length of training. With ALiBi a text may be longer.
     pub n_ctx_train: usize,
     /// Width of the residual stream.
     pub n_embd: usize,
-    /// Layers.
+    /// Number of layers.
     pub n_layer: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub n_head: usize,
-    /// Key and value heads; divides `n_head`.
+    /// Number of KV heads; divides `n_head`.
     pub n_head_kv: usize,
     /// Width of a head; up to 1024.
     pub head_dim: usize,
     /// Width of the feed-forward.
     pub n_ff: usize,
-    /// Epsilon of the norms.
+    /// Epsilon of the norms, 0 or more.
     pub norm_eps: f32,
-    /// Largest exponent of the ALiBi slopes (see [`crate::alibi::slope`]).
+    /// Largest exponent of the ALiBi slopes, `max_bias` of [`crate::alibi::slope`].
     pub max_alibi_bias: f32,
-    /// Length of text beyond which the slopes shrink (see [`crate::alibi::slope_at`]), if they do.
+    /// Length of text beyond which the slopes shrink ([`crate::alibi::slope_at`]), if they do.
     pub alibi_train_length: Option<usize>,
-    /// Positions that have a learned vector, where the model has such: no context is longer.
+    /// Number of learned positions, if the model has them: no context is longer.
     pub n_positions: Option<usize>,
-    /// Queries, keys and values are clamped to ± this, if at all.
+    /// Limit to which queries, keys and values are clamped (±), if at all.
     pub clamp_kqv: Option<f32>,
     /// Rows of an encoder's embedding of token types (first or second text of a pair); 0 when it has none.
     pub n_token_types: usize,
-    /// Tokens of the file's tokenizer; 0 when it has none.
+    /// Number of tokens of the file's tokenizer; 0 if it has none.
     pub n_tokens: usize,
-    /// Merges of the file's tokenizer; 0 when it has none.
+    /// Number of merges of the file's tokenizer; 0 if it has none.
     pub n_merges: usize,
 }
 
-/// Why the header does not describe a model that can run.
+/// Error of a header that does not describe a model that can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// Not a readable GGUF file.
+    /// The bytes are not a GGUF file that can be read.
     Gguf(GgufError),
     /// `general.architecture` is missing or not a supported family.
     Architecture {
@@ -77,23 +77,23 @@ pub enum ShapeError {
     Type {
         /// The key.
         key: &'static str,
-        /// What it should be.
+        /// The type that was expected.
         want: &'static str,
         /// The type in the file.
         found: &'static str,
     },
-    /// A value is outside what can run.
+    /// A value is out of range.
     Range {
         /// The key.
         key: &'static str,
         /// The value in the file.
         found: u64,
-        /// Smallest accepted.
+        /// Smallest value that can run.
         min: u64,
-        /// Largest accepted.
+        /// Largest value that can run.
         max: u64,
     },
-    /// A float that is not finite, or negative where it must not be.
+    /// A float is negative or not finite.
     Float {
         /// The key.
         key: &'static str,
@@ -102,9 +102,9 @@ pub enum ShapeError {
     Heads {
         /// Width of the model.
         n_embd: u64,
-        /// Query heads.
+        /// Number of query heads.
         n_head: u64,
-        /// KV heads.
+        /// Number of KV heads.
         n_head_kv: u64,
     },
     /// The width of a head is above 1024.
@@ -141,7 +141,7 @@ impl fmt::Display for ShapeError {
 impl core::error::Error for ShapeError {}
 
 impl Shape {
-    /// The shape in the header of a GGUF file. A `const fn`: a board knows its model's memory at compile time.
+    /// Reads the shape from the header of a GGUF file. A `const fn`, so that a board knows its model's memory at compile time.
     ///
     /// # Errors
     /// [`ShapeError`] names the key at fault.
@@ -152,7 +152,7 @@ impl Shape {
         }
     }
 
-    /// The shape that the metadata and the embedding tensor tell.
+    /// Reads the shape from the metadata and the dimensions of the embeddings.
     ///
     /// # Errors
     /// [`ShapeError`] names the key at fault.
@@ -232,7 +232,7 @@ impl Shape {
             n_ff: attempt!(keys.count(".feed_forward_length", MAX_WIDTH)),
             norm_eps,
             max_alibi_bias,
-            // Of an encoder no such thing is published, and its text has two ends.
+            // No encoder is published with a length of training, and its text extends in both directions.
             alibi_train_length: match arch.graph {
                 Graph::Encoder => None,
                 Graph::Decoder => attempt!(keys.optional_count(".attention.alibi_train_length", MAX_CONTEXT)),
@@ -245,7 +245,7 @@ impl Shape {
         })
     }
 
-    /// Query heads that share one KV head.
+    /// Number of query heads that share one KV head.
     pub const fn heads_per_kv(&self) -> usize {
         match self.n_head.checked_div(self.n_head_kv) {
             Some(n) => n,
@@ -263,7 +263,7 @@ impl Shape {
         self.n_embd + 2 * self.n_embd_kv()
     }
 
-    /// What `q · k` is multiplied with.
+    /// Factor of `q · k`.
     pub fn attention_scale(&self) -> f32 {
         match self.arch.scale {
             AttentionScale::InvSqrtHeadDim => 1.0 / libm::sqrtf(self.head_dim as f32),
@@ -271,7 +271,7 @@ impl Shape {
         }
     }
 
-    /// What `slope * distance` is multiplied with.
+    /// Factor of `slope * distance`.
     pub fn bias_scale(&self) -> f32 {
         if self.arch.scaled_bias { self.attention_scale() } else { 1.0 }
     }
@@ -292,7 +292,7 @@ const fn array_len(gguf: &Gguf<'_>, key: &'static str) -> Result<usize, ShapeErr
     }
 }
 
-/// The first bytes of `name`, filled up with zeros.
+/// First bytes of `name`, padded with zeros.
 const fn beginning(name: &[u8]) -> [u8; 16] {
     let mut found = [0; 16];
     let mut i = 0;
@@ -303,7 +303,7 @@ const fn beginning(name: &[u8]) -> [u8; 16] {
     found
 }
 
-/// The keys of one architecture.
+/// Metadata keys of one architecture.
 struct Keys<'a, 'f> {
     gguf: &'a Gguf<'f>,
     prefix: &'static str,
@@ -325,7 +325,7 @@ impl Keys<'_, '_> {
         }
     }
 
-    /// A finite float that is not negative.
+    /// Reads a finite float that is not negative; `None` if the key is missing.
     const fn float(&self, key: &'static str) -> Result<Option<f32>, ShapeError> {
         let Some(value) = self.gguf.get_joined(self.prefix, key) else { return Ok(None) };
         match value.as_f32() {

@@ -1,4 +1,4 @@
-//! The steps that graphs are made of: products, norms and activations over rows, cut into parts for the workers.
+//! Steps of a graph: products, norms and activation functions over rows, cut into parts for the workers.
 
 use core::slice::{ChunksExact, ChunksExactMut};
 
@@ -9,7 +9,7 @@ use crate::executor::Executor;
 use crate::model::{Layer, Linear, NormWeights, Qkv};
 use crate::shape::Shape;
 
-/// What computes, and the numbers of the model.
+/// Kernels, workers and the shape of the model.
 #[derive(Clone, Copy)]
 pub(crate) struct Steps<'s> {
     pub(crate) shape: &'s Shape,
@@ -26,7 +26,7 @@ impl Steps<'_> {
         }
     }
 
-    /// `h = norm(x)`, row by row, also quantized if one of the `users` wants that.
+    /// Computes `h = norm(x)`, row by row, also quantized if one of the `users` has quantized weights.
     pub(crate) fn normed<'b>(
         &self,
         weights: &NormWeights<'_>,
@@ -53,7 +53,7 @@ impl Steps<'_> {
         Some(Input { x: h, q8 })
     }
 
-    /// `x`, rows of `n_cols`, also quantized if one of the `users` wants that.
+    /// Quantizes `x`, rows of `n_cols`, if one of the `users` has quantized weights.
     pub(crate) fn quantized<'b>(
         &self,
         x: &'b [f32],
@@ -77,12 +77,12 @@ impl Steps<'_> {
         Some(Input { x, q8 })
     }
 
-    /// Runs `work` on all workers, if there are rows enough that it is worth a step.
+    /// Runs `work` on all workers if there are several rows, otherwise on the caller.
     pub(crate) fn on_rows(&self, n_rows: usize, work: &(dyn Fn() + Sync)) {
         if n_rows > 1 { self.executor.run(work) } else { work() }
     }
 
-    /// Rows that a worker takes at a time.
+    /// Number of rows that a worker takes at a time.
     pub(crate) fn rows_of_part(&self, n_rows: usize) -> usize {
         n_rows.div_ceil(self.executor.n_workers().saturating_mul(4).max(1))
     }
@@ -95,7 +95,7 @@ impl Steps<'_> {
         }
     }
 
-    /// `out = W_qkv x + b`, rows of queries, keys and values, clamped if the model wants it.
+    /// Computes `out = W_qkv x + b`, rows of queries, keys and values, clamped if the model does so.
     pub(crate) fn qkv(&self, qkv: &Qkv<'_>, input: &Input<'_>, out: &mut [f32]) {
         let (linears, stride) = (qkv.linears(), self.shape.n_qkv());
         let mut first = 0;
@@ -110,8 +110,8 @@ impl Steps<'_> {
         }
     }
 
-    /// Queries and keys normalised, those of a token each as one row, where the layer has weights for it (MosaicML's
-    /// `attn_qk_ln`). `h` holds as many numbers as the queries; what is in it is lost.
+    /// Normalises the queries of a token as one row, and its keys as one row, if the layer has weights for it (MosaicML's
+    /// `attn_qk_ln`). `h` holds as many numbers as the queries and is overwritten.
     pub(crate) fn norm_qk(&self, layer: &Layer<'_>, qkv: &mut [f32], h: &mut [f32]) -> Option<()> {
         let s = self.shape;
         if layer.q_norm.is_none() && layer.k_norm.is_none() {
@@ -137,7 +137,7 @@ impl Steps<'_> {
         Some(())
     }
 
-    /// `out = then(W x + b)`; `then` works element by element, on any part of a row.
+    /// Computes `out = then(W x + b)`; `then` works element by element, on any part of a row.
     pub(crate) fn linear(
         &self,
         linear: &Linear<'_>,
@@ -156,7 +156,7 @@ impl Steps<'_> {
         });
     }
 
-    /// `out = W x + b`, then `then(out, other)`, which works element by element, on the same part of a row of either.
+    /// Computes `out = W x + b`, then `then(out, other)`, which works element by element, on the same part of a row of each.
     pub(crate) fn linear_beside(
         &self,
         linear: &Linear<'_>,
@@ -177,18 +177,18 @@ impl Steps<'_> {
         });
     }
 
-    /// `tile = W x + b`
+    /// Computes `tile = W x + b`.
     fn product(&self, linear: &Linear<'_>, input: &Input<'_>, tile: &mut ColumnsMut<'_>) {
         self.kernels.matmul(&linear.weight, input.of(linear), tile);
         if let Some(bias) = linear.bias {
-            // A bias that were too short would be none, which kernels refuse to add.
+            // A bias that is too short becomes empty here, and `add` panics on it.
             let bias = bias.get(tile.start()..tile.end()).unwrap_or_default();
             tile.rows_mut().for_each(|row| self.kernels.add(row, bias));
         }
     }
 
-    /// Outputs that a worker takes at a time: whole for one worker, else four parts each, in groups of 16 rows; no longer than
-    /// what others may have to wait for when its processor is taken from it.
+    /// Number of outputs that a worker takes at a time: all for one worker, otherwise a quarter of its share, in groups of 16
+    /// rows. The upper limit bounds the time that others wait if a worker is interrupted.
     fn tile_len(&self, n: usize) -> usize {
         match self.executor.n_workers() {
             0 | 1 => n,
@@ -197,7 +197,7 @@ impl Steps<'_> {
     }
 }
 
-/// The rows of `[n, width]`. All widths of a [`Shape`] are at least 1.
+/// Rows of `[n, width]`. All widths of a [`Shape`] are at least 1.
 pub(crate) fn rows<T>(x: &[T], width: usize) -> ChunksExact<'_, T> {
     x.chunks_exact(width.max(1))
 }
@@ -206,9 +206,9 @@ pub(crate) fn rows_mut<T>(x: &mut [T], width: usize) -> ChunksExactMut<'_, T> {
     x.chunks_exact_mut(width.max(1))
 }
 
-/// Whether no number is NaN or infinite.
+/// True if no number is NaN or infinite.
 pub(crate) fn all_finite(x: &[f32]) -> bool {
-    // The largest magnitude as bits, in a loop without branches: NaN and infinity have all bits of the exponent.
+    // The largest magnitude as bits, in a loop without branches: NaN and infinity have all bits of the exponent set.
     let largest = x.iter().fold(0, |largest, x| x.to_bits().wrapping_shl(1).max(largest));
     largest < f32::INFINITY.to_bits() << 1
 }
@@ -227,20 +227,20 @@ impl<'b> ColumnsOf<'b> {
     }
 }
 
-/// The rows that matrices are multiplied with, quantized once if any of them wants it.
+/// Rows that matrices are multiplied with, quantized once if any matrix is quantized.
 pub(crate) struct Input<'b> {
     x: &'b [f32],
     q8: &'b [BlockQ8],
 }
 
 impl<'b> Input<'b> {
-    /// The form that goes with the weights.
+    /// Form of the rows for these weights.
     fn of(&self, linear: &Linear<'_>) -> Activations<'b> {
         if linear.weight.ty().is_quantized() { Activations::Q8(self.q8) } else { Activations::F32(self.x) }
     }
 }
 
-/// Whether any of them is multiplied with quantized rows.
+/// True if any of the matrices is multiplied with quantized rows.
 fn want_q8(users: &[&Linear<'_>]) -> bool {
     users.iter().any(|user| user.weight.ty().is_quantized())
 }

@@ -1,19 +1,19 @@
-//! The tensors of a model: their names, and the shapes they must have.
+//! Tensors of a model: their names, and the shapes that they must have.
 
 use crate::architecture::Positions;
 use crate::shape::Shape;
 
-/// What a tensor has to look like.
+/// Type and dimensions that a tensor must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// F32, this long.
+    /// F32, of this length.
     Vector(usize),
     /// Any weight type.
     Matrix { n_rows: usize, n_cols: usize },
 }
 
 impl Form {
-    /// GGUF dimensions, fastest first.
+    /// Dimensions as in GGUF, fastest first.
     pub(crate) fn dims(self) -> [u64; 2] {
         match self {
             Self::Vector(n) => [n as u64, 1],
@@ -22,12 +22,12 @@ impl Form {
     }
 }
 
-/// Whether the file has to have a tensor.
+/// Presence of a tensor in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Required,
     Optional,
-    /// Left out together with all its kind, or there with all of them (fused or split QKV).
+    /// Never in a file of this kind, for example split Q, K and V beside a fused one.
     Forbidden,
 }
 
@@ -41,7 +41,7 @@ macro_rules! slots {
         impl $kind {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$slot,)*];
 
-            /// The tensor's name in the file.
+            /// Name of the tensor in the file.
             pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$slot => $name,)* }
             }
@@ -68,7 +68,7 @@ slots! {
 }
 
 slots! {
-    /// Tensors of a layer; the name follows `blk.N.`. Those that only encoders have are the last.
+    /// Tensors of a layer; the name follows `blk.N.`. Tensors that only encoders have come last.
     LayerSlot {
         AttnNorm = "attn_norm.weight",
         AttnNormBias = "attn_norm.bias",
@@ -139,7 +139,7 @@ impl GlobalSlot {
 
 impl LayerSlot {
     pub(crate) const N: usize = Self::ALL.len();
-    /// Those that a decoder may have.
+    /// Number of slots that a decoder may have; they are the first ones.
     pub(crate) const N_DECODER: usize = Self::AttnOutputNorm as usize;
     /// Weight and bias of each norm that a layer may lack.
     pub(crate) const OPTIONAL_NORMS: [(Self, Self); 3] = [
@@ -171,7 +171,7 @@ impl LayerSlot {
         }
     }
 
-    /// `fused`: whether the layer has one tensor for Q, K and V.
+    /// Presence of the tensor in a layer; `fused` is true if the layer has one tensor for Q, K and V.
     pub(crate) fn presence(self, s: &Shape, fused: bool) -> Presence {
         if s.arch.is_encoder() {
             return self.presence_in_encoder();
@@ -191,7 +191,8 @@ impl LayerSlot {
         }
     }
 
-    /// All encoders have split QKV and a gate. The code model of Jina has norms of queries and keys, and one more of the stream.
+    /// Presence of the tensor in a layer of an encoder. All have split QKV and a gate. Jina's code model also has norms of
+    /// queries and keys, and one more norm of the stream.
     fn presence_in_encoder(self) -> Presence {
         match self {
             Self::AttnNorm | Self::AttnNormBias | Self::FfnNorm | Self::FfnNormBias => Presence::Forbidden,
