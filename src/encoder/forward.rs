@@ -24,7 +24,7 @@ use crate::shape::Shape;
 use crate::steps::{ColumnsOf, Input, Steps, rows, rows_mut};
 use crate::tensor::LayerSlot;
 
-/// The weights of one layer.
+/// Weights of one layer.
 #[derive(Clone, Copy, Debug)]
 struct Layer<'f> {
     attn_q: Linear<'f>,
@@ -63,16 +63,16 @@ impl<'f> Layer<'f> {
     }
 }
 
-/// The activations, in the arena. Each but `x` holds `n_batch` rows.
+/// Activations, in the arena. Each but `x` holds `n_batch` rows.
 #[derive(Debug)]
 pub(crate) struct Activity<'a> {
-    /// `[n_ctx, n_embd]`
+    /// Rows of the document: `[n_ctx, n_embd]`.
     pub(crate) x: &'a mut [f32],
-    /// `[n_batch, n_embd]`
+    /// Keys, queries, and products: Normalised keys, attention's output, and `y`: `[n_batch, n_embd]`..
     pub(crate) a: &'a mut [f32],
     /// `[n_batch, n_embd]`
     pub(crate) b: &'a mut [f32],
-    /// `[n_batch, n_ff]`, or values
+    /// Feed-forward, Gate of the feed-forward: `[n_batch, n_ff]`., or values.
     pub(crate) ffn: &'a mut [f32],
     /// `[n_batch, n_ff]`
     pub(crate) gate: &'a mut [f32],
@@ -84,13 +84,13 @@ pub(crate) struct Activity<'a> {
     pub(crate) visited_total: &'a mut [u64],
 }
 
-/// What a forward pass works with.
+/// Model, kernels and settings of a forward pass.
 pub(crate) struct Forward<'s, 'f, 'a> {
     pub(crate) model: &'s Model<'f>,
     pub(crate) layers: &'s LayerTable<'a>,
     pub(crate) steps: Steps<'s>,
     pub(crate) heads: Heads,
-    /// Tokens that go through a layer together.
+    /// Number of tokens that go through a layer together.
     pub(crate) n_batch: usize,
 }
 
@@ -99,8 +99,8 @@ impl Forward<'_, '_, '_> {
         self.model.shape()
     }
 
-    /// Runs a document of tokens below `n_vocab`, those from `second` on of the second type; `act.x` then holds its rows.
-    /// `None` if some memory is shorter than the plan says, here and below.
+    /// Runs a document of tokens below `n_vocab`, those from `second` on of the second type; `act.x` then holds its rows. Like
+    /// all functions here, returns `None` if some memory is shorter than planned.
     pub(crate) fn document(
         &self,
         tokens: &[u32],
@@ -127,7 +127,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `x = norm(embed(tokens) + type)`, of the tokens at `pos..`
+    /// Computes `x = norm(embed(tokens) + type)` of the tokens at `pos..`.
     fn embed(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Option<()> {
         let Head::Encoder { token_types, .. } = &self.model.head else { return None };
         let norm = self.model.token_embd_norm.as_ref()?;
@@ -151,7 +151,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// Keys and values of the tokens at `pos..`
+    /// Computes and stores keys and values of the tokens at `pos..`.
     fn store_keys(
         &self,
         layer: &Layer<'_>,
@@ -181,7 +181,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `b = norm(x + W_o attention(W_q x))`, of the tokens at `pos..`
+    /// Computes `b = norm(x + W_o attention(W_q x))` of the tokens at `pos..`.
     fn attention(
         &self,
         layer: &Layer<'_>,
@@ -220,7 +220,7 @@ impl Forward<'_, '_, '_> {
             *total += u64::from(core::mem::take(step.get_mut()));
         }
 
-        // The queries are done with: their rows take the product, and what was attended then takes the norm.
+        // The queries are no longer needed: their rows take the product. Then the rows of attention's output take the norm.
         let (product, y) = (queries, attended);
         let input = self.steps.quantized(y, s.n_embd, act.q8, &[&layer.attn_output])?;
         self.steps.linear_beside(&layer.attn_output, &input, product, x, |product, x| kernels.add(product, x));
@@ -233,7 +233,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `x = norm(b + W_down (f(W_gate b) * W_up b))`, of the tokens at `pos..`
+    /// Computes `x = norm(b + W_down (f(W_gate b) * W_up b))` of the tokens at `pos..`.
     fn feed_forward(&self, layer: &Layer<'_>, pos: usize, n_tokens: usize, act: &mut Activity<'_>) -> Option<()> {
         let s = self.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
@@ -248,7 +248,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// `out = W x + b`, clamped if the model wants it.
+    /// Computes `out = W x + b`, clamped if the model does so.
     fn project(&self, linear: &Linear<'_>, input: &Input<'_>, out: &mut [f32]) {
         self.steps.linear(linear, input, ColumnsOf::whole(out, linear.weight.n_rows()), |row| {
             if let Some(limit) = self.shape().clamp_kqv {
@@ -257,7 +257,7 @@ impl Forward<'_, '_, '_> {
         });
     }
 
-    /// `out = norm(x)`, rows of `width`.
+    /// Computes `out = norm(x)`, rows of `width`.
     fn norm_rows(&self, weights: &NormWeights<'_>, width: usize, x: &[f32], out: &mut [f32]) {
         let n_rows = out.len() / width.max(1);
         let part = self.steps.rows_of_part(n_rows);
@@ -271,7 +271,7 @@ impl Forward<'_, '_, '_> {
         });
     }
 
-    /// The score of a document that was run, by its first row `x`: `W_output tanh(W_cls x)`. `a` and `b` are of that length.
+    /// Score of a document that was run, from its first row `x`: `W_output tanh(W_cls x)`.
     pub(crate) fn score(&self, act: &mut Activity<'_>) -> Option<f32> {
         let Head::Encoder { cls, cls_output: Some(cls_output), .. } = &self.model.head else { return None };
         let n_embd = self.shape().n_embd;
@@ -291,7 +291,7 @@ impl Forward<'_, '_, '_> {
     }
 }
 
-/// `x = tanh x = 1 - 2 / (exp(2 x) + 1)`: off by less than 2e-7, at both ends exact.
+/// Replaces `x` by `tanh x = 1 - 2 / (exp(2 x) + 1)`: the error is less than 2e-7, and none at both ends.
 fn tanh(x: &mut f32) {
     *x = 1.0 - 2.0 / (nearfield_kernels::scalar::exp(*x + *x) + 1.0);
 }

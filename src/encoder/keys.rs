@@ -1,11 +1,11 @@
-//! Keys and values of a document in one layer, twice: in the order of the text, and in the mirror.
+//! Keys and values of a document in one layer, stored twice: in the order of the text, and in reverse (the mirror).
 //!
-//! A walk goes from the newest key to the oldest, and a query has keys on both sides. Those after it are those before it in a
-//! text that is read from its end: they are stored in that order too, and a second walk, on from what the first one found,
-//! takes the same kernels past them. So memory grows with the length of the document, and each side has a horizon of its own.
+//! A walk goes from the newest key to the oldest, but a query of an encoder has keys on both sides. In the reversed text, the
+//! keys after the query are those before it: a second walk over the mirror continues with the maximum and sums of the first,
+//! and uses the same kernels. So memory grows with the length of the document, and each side has a horizon of its own.
 //!
-//! Position `p` is `end - 1 - p` in the mirror, with `end` a whole number of blocks of [`KV_BLOCK`]: what is a block of the text
-//! is one of the mirror, and queries that share the one share the other. The first positions of the mirror may be empty.
+//! Position `p` is `end - 1 - p` in the mirror, with `end` a whole number of blocks of [`KV_BLOCK`]: a block of the text is a
+//! block of the mirror, and queries that share the one share the other. The first positions of the mirror may be empty.
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock};
 
@@ -13,25 +13,26 @@ use super::plan::Lengths;
 use crate::cache::{Block, Store};
 use crate::shape::Shape;
 
-/// One order of the keys.
+/// Keys and values in one order.
 #[derive(Debug)]
 struct Side<'a> {
-    /// `[n_head_kv, n_slots, head_dim]`
+    /// `[n_head_kv, n_slots, head_dim]`: the keys.
     keys: Store<'a>,
     values: Store<'a>,
-    /// The largest norm of any key in a block, and after [`Keys::seal`] of any up to its end: `[n_head_kv, n_slots / KV_BLOCK]`.
+    /// `[n_head_kv, n_slots / KV_BLOCK]`: largest norm of any key in a block; after [`Keys::seal`], of any key up to the end of
+    /// the block.
     norms: &'a mut [f32],
 }
 
-/// See the [module](self).
+/// Keys and values of a document in one layer, in both orders.
 #[derive(Debug)]
 pub(crate) struct Keys<'a> {
     text: Side<'a>,
     mirror: Side<'a>,
     head_dim: usize,
-    /// Positions that there is room for: whole blocks.
+    /// Number of positions that fit: whole blocks.
     n_slots: usize,
-    /// Positions of the document.
+    /// Number of positions of the document.
     n: usize,
 }
 
@@ -63,7 +64,7 @@ impl<'a> Keys<'a> {
                 kernels.store_kv(value, side.values.row_mut(row, self.head_dim)?);
                 let norm =
                     libm::sqrtf(kernels.sum_squares(side.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
-                // A key that is not a number has no bound: none behind it may be left out.
+                // A key with a NaN has no bound: no key behind it may be left out.
                 let norm = if norm.is_nan() { f32::INFINITY } else { norm };
                 let of_block = side.norms.get_mut(row / KV_BLOCK)?;
                 *of_block = of_block.max(norm);
@@ -72,7 +73,7 @@ impl<'a> Keys<'a> {
         Some(())
     }
 
-    /// All keys are stored: each norm becomes the largest up to the end of its block.
+    /// Ends the storing of keys: each norm becomes the largest up to the end of its block.
     pub(crate) fn seal(&mut self) {
         let n_blocks = (self.n_slots / KV_BLOCK).max(1);
         for norms in [&mut self.text.norms, &mut self.mirror.norms] {
@@ -85,27 +86,27 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// One past the last position of the mirror.
+    /// End of the mirror: one past its last position.
     fn end(&self) -> usize {
         self.n.next_multiple_of(KV_BLOCK)
     }
 
-    /// Where a position is in the mirror, or the other way.
+    /// Position in the mirror of a position in the text, or the other way round.
     pub(crate) fn mirrored(&self, pos: usize) -> usize {
         self.end().saturating_sub(pos + 1)
     }
 
-    /// The blocks of the text up to position `last`, from the newest to the oldest.
+    /// Iterates over the blocks of the text up to position `last`, from the newest to the oldest.
     pub(crate) fn up_to(&self, head: usize, last: usize) -> Blocks<'_> {
         Blocks { keys: self, side: &self.text, head, end: last + 1, first: 0 }
     }
 
-    /// The blocks of the mirror before that of position `pos` there, from the newest to the oldest.
+    /// Iterates over the blocks of the mirror before the block of position `pos` there, from the newest to the oldest.
     pub(crate) fn behind(&self, head: usize, pos: usize) -> Blocks<'_> {
         self.mirror_up_to(head, pos / KV_BLOCK * KV_BLOCK)
     }
 
-    /// Of the block of position `pos` in the mirror, the keys before it; maybe none.
+    /// Keys before position `pos` in its block of the mirror; maybe none.
     pub(crate) fn own(&self, head: usize, pos: usize) -> Option<Block<'_>> {
         let blocks = self.mirror_up_to(head, pos);
         blocks.block(blocks.first.max(pos / KV_BLOCK * KV_BLOCK))
@@ -116,20 +117,20 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Blocks of one KV head on one side.
+/// Iterator over the blocks of one KV head in one order.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks<'k> {
     keys: &'k Keys<'k>,
     side: &'k Side<'k>,
     head: usize,
-    /// One past the newest key.
+    /// End of the keys: one past the newest.
     end: usize,
-    /// The oldest key.
+    /// Position of the oldest key.
     first: usize,
 }
 
 impl<'k> Blocks<'k> {
-    /// Keys `start..end`, which lie in one block.
+    /// Block of the keys `start..end`, which lie in one block of positions.
     fn block(&self, start: usize) -> Option<Block<'k>> {
         let (head_dim, first_row) = (self.keys.head_dim, self.head * self.keys.n_slots);
         let rows = first_row + start..first_row + self.end;

@@ -1,4 +1,4 @@
-//! Encoders: a whole document at once, each token with keys on both sides, and one vector or one score for it all.
+//! Encoders run a whole document at once: each token sees keys on both sides, and the result is one vector or one score.
 
 use core::fmt;
 use core::sync::atomic::AtomicU32;
@@ -24,17 +24,17 @@ pub use plan::EncoderPlan;
 use plan::Lengths;
 pub use pooling::Pooling;
 
-/// Why there can be no encoder.
+/// Error of an encoder that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EncoderError {
     /// The model is a decoder: a [`Session`](crate::Session) runs it.
     Decoder {
-        /// Its `general.architecture`.
+        /// `general.architecture` of the model.
         arch: &'static str,
     },
-    /// The configuration makes no sense.
+    /// No plan can be made for the configuration.
     Plan(PlanError),
     /// The arena is smaller than the plan.
     ArenaTooSmall {
@@ -43,7 +43,7 @@ pub enum EncoderError {
         /// Bytes that are free in the arena.
         have: usize,
     },
-    /// The model's tables changed since it was checked, which only a file written to meanwhile can do.
+    /// The model's tables changed since they were checked, which means that the file was written to.
     Load(LoadError),
 }
 
@@ -70,7 +70,7 @@ impl From<PlanError> for EncoderError {
     }
 }
 
-/// Why a document cannot be encoded.
+/// Error of a document that cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -86,19 +86,19 @@ pub enum EncodeError {
     },
     /// The document is longer than was planned for.
     TooLong {
-        /// Its tokens.
+        /// Tokens of the document.
         n_tokens: usize,
-        /// The most that there is room for.
+        /// Tokens that fit.
         n_ctx: usize,
     },
-    /// A second text where the model knows no second type of tokens.
+    /// A second text was given to a model without a second type of tokens.
     TokenTypes {
-        /// The types that it knows.
+        /// Number of token types of the model.
         n_token_types: usize,
     },
-    /// A score from a model that gives none.
+    /// A score was asked of a model that gives none.
     NoScore,
-    /// A number of the document's rows, of its vector or its score is NaN or infinite, so a weight of the model is, or
+    /// A number of the document's rows, of its vector or its score is NaN or infinite: so is a weight of the model, or
     /// activations overflow.
     NotFinite,
     /// The encoder's memory is not what its plan says. This is a bug of this library.
@@ -125,7 +125,7 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// A model that makes a vector, or a score, of a whole document.
+/// Runs a model that makes a vector, or a score, of a whole document.
 ///
 /// ```no_run
 /// use nearfield::{Arena, Encoder, EncoderConfig, EncoderPlan, Inline, Line, Model, Pooling, kernels};
@@ -148,9 +148,9 @@ pub struct Encoder<'m, 'f, 'a> {
     layers: LayerTable<'a>,
     keys: Keys<'a>,
     act: Activity<'a>,
-    /// `[n_embd]`
+    /// `[n_embd]`: the last vector.
     output: &'a mut [f32],
-    /// Keys of all documents so far, once for each query.
+    /// Sum of the keys of each query's document, over all queries so far.
     held: u64,
 }
 
@@ -161,11 +161,11 @@ impl fmt::Debug for Encoder<'_, '_, '_> {
 }
 
 impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
-    /// An encoder with its memory from `arena`, which has to have [`EncoderPlan::encoder`] bytes free.
+    /// Creates an encoder with its memory from `arena`, which has to have [`EncoderPlan::encoder`] bytes free.
     ///
     /// # Errors
-    /// [`EncoderError::Decoder`] for a model of the other kind; [`EncoderError::ArenaTooSmall`] says what is needed in all and
-    /// what there was.
+    /// [`EncoderError::Decoder`] for a decoder; [`EncoderError::ArenaTooSmall`] tells the bytes needed and free;
+    /// [`EncoderError::Plan`] for a bad configuration.
     pub fn new(
         model: &'m Model<'f>,
         config: EncoderConfig,
@@ -189,10 +189,10 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         Ok(Self { model, kernels, executor, config, layers, keys, act, output, held: 0 })
     }
 
-    /// The vector (`[n_embd]`) of a document, of length one if `normalize`.
+    /// Computes the vector (`[n_embd]`) of a document, of length one if `normalize` is true.
     ///
     /// # Errors
-    /// [`EncodeError`]; then nothing was run, unless it is [`EncodeError::NotFinite`].
+    /// [`EncodeError`]. Nothing was run then, unless it is [`EncodeError::NotFinite`].
     pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], EncodeError> {
         self.document(tokens, tokens.len())?;
         let n_embd = self.model.shape().n_embd;
@@ -209,11 +209,12 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if all_finite(self.output) { Ok(self.output) } else { Err(EncodeError::NotFinite) }
     }
 
-    /// The score of a pair of texts, query and document, whose tokens from `second` on are of the second type
-    /// (`tokens.len()` where the model knows one type). Its logistic function is a probability.
+    /// Computes the score of a pair of texts, query and document, whose tokens from `second` on are of the second type
+    /// (`tokens.len()` if the model has one type). The logistic function of the score is a probability.
     ///
     /// # Errors
-    /// [`EncodeError::NoScore`] from a model that is no reranker, and as [`embed`](Self::embed).
+    /// [`EncodeError::NoScore`] for a model that is not a reranker, [`EncodeError::TokenTypes`] for a second text without a
+    /// type, and the errors of [`embed`](Self::embed).
     pub fn score(&mut self, tokens: &[u32], second: usize) -> Result<f32, EncodeError> {
         if !self.has_score() {
             return Err(EncodeError::NoScore);
@@ -224,35 +225,35 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if score.is_finite() { Ok(score) } else { Err(EncodeError::NotFinite) }
     }
 
-    /// The rows of a document, one for each token: `[n_tokens, n_embd]`. Those of a broken model may be NaN.
+    /// Computes the rows of a document, one for each token: `[n_tokens, n_embd]`. Rows of a broken model may be NaN.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed), except [`EncodeError::NotFinite`].
+    /// Errors of [`embed`](Self::embed), except [`EncodeError::NotFinite`].
     pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], EncodeError> {
         self.document(tokens, tokens.len())?;
         self.act.x.get(..tokens.len() * self.model.shape().n_embd).ok_or(EncodeError::Broken)
     }
 
-    /// Whether the model gives scores.
+    /// True if the model gives scores.
     pub fn has_score(&self) -> bool {
         matches!(self.model.head, Head::Encoder { cls_output: Some(_), .. })
     }
 
-    /// Tokens of the longest document.
+    /// Tokens of the longest document that fits.
     pub fn n_ctx(&self) -> usize {
         self.config.n_ctx
     }
 
-    /// Keys that attention visited since the encoder began (`[n_layer, n_head]`), and those that a walk to both ends would
-    /// have visited, for each head of each layer.
+    /// Number of keys that attention visited since the encoder was created (`[n_layer, n_head]`), and the number that walks to
+    /// both ends would have visited, for each head of each layer.
     pub fn key_stats(&self) -> (&[u64], u64) {
         (self.act.visited_total, self.held)
     }
 
-    /// Whether a document can be run, which takes no time.
+    /// Checks that a document can be run, without running it.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed).
+    /// Errors of [`embed`](Self::embed), except [`EncodeError::NotFinite`].
     pub fn check(&self, tokens: &[u32]) -> Result<(), EncodeError> {
         let s = self.model.shape();
         if tokens.is_empty() {
@@ -284,7 +285,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
             model: self.model,
             layers: &self.layers,
             steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
-            // Half for what lies before a query, half for what lies after it.
+            // Half of the share for the keys before a query, half for those after it.
             heads: Heads {
                 kv: self.config.kv.keys,
                 horizon_eps: self.config.horizon_eps * 0.5,
@@ -298,7 +299,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     }
 }
 
-/// An encoder's memory.
+/// Memory of an encoder.
 struct Memory<'a> {
     keys: Keys<'a>,
     words: &'a mut [u64],
@@ -306,7 +307,7 @@ struct Memory<'a> {
     output: &'a mut [f32],
 }
 
-/// The parts of the arena, in the order of the plan.
+/// Takes the parts from the arena, in the order of the plan; `None` if it is too small.
 fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Memory<'a>> {
     let keys = Keys::take(arena, model.shape(), n)?;
     let words = arena.take(n.layer_table)?;

@@ -1,4 +1,4 @@
-//! How many bytes an encoder needs, before it runs.
+//! Memory plan of an encoder: the bytes that it needs, before it runs.
 
 use core::mem::size_of;
 
@@ -15,29 +15,29 @@ use crate::tokenizer::Tokenizer;
 /// Lengths, in elements, of everything in an encoder's arena.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
-    /// Positions of the keys: whole blocks.
+    /// Positions of the keys, in whole blocks.
     pub(crate) n_slots: usize,
     /// Keys of a layer, in one order.
     pub(crate) keys: StoreLengths,
-    /// Their values.
+    /// Values of a layer, in one order.
     pub(crate) values: StoreLengths,
-    /// Norms of the keys, one each KV head and block.
+    /// Norms of the keys, one for each KV head and block.
     pub(crate) key_norms: usize,
     pub(crate) layer_table: usize,
-    /// `[n_ctx, n_embd]`
+    /// `[n_ctx, n_embd]`: rows of the document.
     pub(crate) document: usize,
-    /// `[n_batch, n_embd]`
+    /// `[n_batch, n_embd]`: each of two buffers.
     pub(crate) residual: usize,
-    /// `[n_batch, n_ff]`, or values
+    /// `[n_batch, n_ff]`: gate of the feed-forward., or values.
     pub(crate) ffn: usize,
     /// `[n_batch, n_ff]`
     pub(crate) gate: usize,
     /// Quantized activations, or quantized queries.
     pub(crate) q8: usize,
-    /// `[n_embd]`
+    /// `[n_embd]`: the vector.
     pub(crate) output: usize,
     pub(crate) n_head: usize,
-    /// Keys visited: one each layer and head.
+    /// Counts of keys visited, one for each layer and head.
     pub(crate) visited: usize,
 }
 
@@ -45,7 +45,7 @@ impl Lengths {
     pub(crate) const fn new(s: &Shape, config: &EncoderConfig) -> Result<Self, PlanError> {
         attempt!(config.check());
         let batch = config.chunk();
-        // At most 2^24, a multiple of the block already.
+        // `n_ctx` is at most 2^24, which is a multiple of the block.
         let n_slots = config.n_ctx.next_multiple_of(KV_BLOCK);
         let kv_rows = fits!(times(n_slots, s.n_head_kv));
         let query_blocks = fits!(times(s.n_head, s.head_dim.div_ceil(QK)));
@@ -68,7 +68,7 @@ impl Lengths {
     }
 }
 
-/// Bytes of each part of the arena: the encoder's and the tokenizer's, which share it. Linear in the length of the longest
+/// Bytes of each part of the arena, which the encoder and the tokenizer share. The sum is linear in the length of the longest
 /// document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -76,21 +76,21 @@ impl Lengths {
 pub struct EncoderPlan {
     /// Keys and values of one layer, in both orders, with the keys' norms.
     pub keys: usize,
-    /// Where the layers' tensors lie.
+    /// Places of the layers' tensors.
     pub layer_table: usize,
     /// A row for each token of the document.
     pub document: usize,
-    /// Projections, feed-forward, their quantized forms, what attention counts, and the result.
+    /// Projections, feed-forward, their quantized forms, attention's counts, and the result.
     pub activations: usize,
-    /// The tokenizer's index; 0 for a file without a tokenizer.
+    /// Index of the tokenizer; 0 for a file without a tokenizer.
     pub tokenizer: usize,
 }
 
 impl EncoderPlan {
-    /// The plan for a model of this shape.
+    /// Plans the memory for a model of this shape.
     ///
     /// # Errors
-    /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
+    /// [`PlanError`] if a setting is out of range or the memory cannot be addressed.
     pub const fn new(shape: &Shape, config: &EncoderConfig) -> Result<Self, PlanError> {
         let n = attempt!(Lengths::new(shape, config));
         let side = fits!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes()), bytes!(f32, n.key_norms)]));
@@ -125,7 +125,7 @@ impl EncoderPlan {
 
     /// Bytes of the arena that the encoder takes, without the tokenizer.
     pub const fn encoder(&self) -> usize {
-        // `new` saw that the sum does not overflow.
+        // `new` checked that the sum does not overflow.
         self.keys + self.layer_table + self.document + self.activations
     }
 

@@ -1,29 +1,29 @@
-//! How the rows of a document become one vector.
+//! Pooling: makes one vector of a document's rows.
 
 use nearfield_kernels::{KV_BLOCK, Kernels, KvRows};
 
 use crate::gguf::{Gguf, Value};
 use crate::steps::rows;
 
-/// How the rows of a document become one vector.
+/// Rule that makes one vector of a document's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Pooling {
-    /// Their mean.
+    /// Mean of the rows.
     Mean,
     /// The first row.
     Cls,
     /// The last row.
     Last,
-    /// In each column the largest.
+    /// Largest number in each column.
     Max,
 }
 
 impl Pooling {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 4] = [Self::Mean, Self::Cls, Self::Last, Self::Max];
 
-    /// The word for it on the command line.
+    /// Name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
@@ -33,9 +33,9 @@ impl Pooling {
         }
     }
 
-    /// What a file wants by `{arch}.pooling_type`; the mean if it does not say. `None` if it wants a score, or no pooling.
+    /// Reads `{arch}.pooling_type`; the mean if the key is missing. `None` if the file asks for a score, or for no pooling.
     pub fn of_file(gguf: &Gguf<'_>, arch: &'static str) -> Option<Self> {
-        // `llama_pooling_type` of llama.cpp; 0 is none, 4 a score.
+        // Numbers are those of llama.cpp's `llama_pooling_type`; 0 is none, 4 a score.
         match gguf.get_joined(arch, ".pooling_type").map(Value::as_u64) {
             None | Some(Some(1)) => Some(Self::Mean),
             Some(Some(2)) => Some(Self::Cls),
@@ -44,7 +44,7 @@ impl Pooling {
         }
     }
 
-    /// `out` (`[n_embd]`) becomes the vector of the rows `x` (`[n, n_embd]`); `sum` is as long and for its use.
+    /// Computes the vector `out` (`[n_embd]`) of the rows `x` (`[n, n_embd]`); `sum` (`[n_embd]`) is scratch memory.
     pub(crate) fn pool(self, kernels: &dyn Kernels, x: &[f32], sum: &mut [f32], out: &mut [f32]) -> Option<()> {
         let n_embd = out.len();
         match self {
@@ -73,7 +73,7 @@ impl Pooling {
     }
 }
 
-/// `x / |x|`; as it is, where that is no number.
+/// Computes `x / |x|`; leaves `x` unchanged if its norm is 0 or not finite.
 pub(crate) fn normalize(kernels: &dyn Kernels, x: &mut [f32]) {
     let norm = libm::sqrtf(kernels.sum_squares(KvRows::F32(x), x.len()));
     if norm > 0.0 && norm.is_finite() {
