@@ -1,4 +1,4 @@
-//! The configuration of a session, and the error for one that makes no sense.
+//! Configuration of a session, and the error of a configuration without a plan.
 
 use core::fmt;
 
@@ -11,22 +11,24 @@ use crate::kv_type::{KvType, KvTypes};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SessionConfig {
-    /// Positions of a text, prompt and generated text together; of an endless one, the newest that a query sees.
+    /// Positions of a text, prompt and generated text together; in an endless text, the number of newest positions that a query
+    /// sees.
     pub n_ctx: usize,
     /// Tokens that go through a layer together in prefill.
     pub n_batch: usize,
     /// Types of the stored keys and values.
     pub kv: KvTypes,
-    /// Newest keys that each KV head keeps.
+    /// Number of newest keys that each KV head keeps.
     pub ring: Ring,
-    /// First keys of a text that are kept besides the ring ("sinks": Xiao et al. 2023, arXiv 2309.17453). Their distance from a
-    /// query is counted as if they stood right before the oldest key of the ring.
+    /// Number of first keys of a text that are kept besides the ring ("sinks": Xiao et al. 2023, arXiv 2309.17453). Their
+    /// distance from a query counts as if they stood right before the oldest key of the ring.
     pub n_sinks: usize,
-    /// Whether a text may go on without end, in the same memory.
+    /// True if a text may continue without end, in the same memory.
     pub endless: bool,
     /// Positions of the text that a [`Prefix`](crate::Prefix) holds: its whole blocks of 32 take no room in the arena. 0 without one.
     pub n_prefix: usize,
-    /// Attention stops once all older keys together add less than this share of the softmax denominator; 0 visits every key.
+    /// Share of the softmax denominator that attention may leave out: it stops once all older keys together add less. 0 visits
+    /// every key.
     pub horizon_eps: f32,
     /// Computes the bias as Falcon-RW's published code does: slope, key's position and their product each rounded to bfloat16.
     pub alibi_bf16: bool,
@@ -35,10 +37,10 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// 2^-24: what is left out of the denominator is less than its rounding to a float.
+    /// Default of `horizon_eps`, 2^-24: less is left out of the denominator than it loses by rounding to a float.
     pub const HORIZON_EPS: f32 = 1.0 / (1u32 << 24) as f32;
 
-    /// [`Default`], for constants.
+    /// The values of [`Default`], for constants.
     pub const DEFAULT: Self = Self {
         n_ctx: 2048,
         n_batch: 64,
@@ -60,7 +62,7 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
-    /// Longest context: distances up to here are exact in a float.
+    /// Longest context, 2^24: distances up to here are exact in a float.
     pub const MAX_CONTEXT: usize = 1 << 24;
 
     pub(crate) const fn check(&self) -> Result<(), PlanError> {
@@ -89,31 +91,31 @@ impl SessionConfig {
         }
     }
 
-    /// The first position whose key lies in the arena: those before lie in whole blocks of the prefix.
+    /// First position whose key lies in the arena: positions before lie in whole blocks of the prefix.
     pub(crate) const fn first_of_arena(&self) -> usize {
         self.n_prefix / KV_BLOCK * KV_BLOCK
     }
 
-    /// Tokens that go through a layer together at most.
+    /// Greatest number of tokens that go through a layer together.
     pub(crate) const fn chunk(&self) -> usize {
         if self.n_batch < self.n_ctx { self.n_batch } else { self.n_ctx }
     }
 
-    /// Blocks of positions that a chunk may lie in: it ends where another would begin, so that a ring needs little room
-    /// ahead.
+    /// Greatest number of blocks of positions that a chunk lies in. A chunk ends at a block's end, so that a ring needs little
+    /// room ahead.
     pub(crate) const fn blocks_per_chunk(&self) -> usize {
         self.chunk().div_ceil(KV_BLOCK)
     }
 }
 
-/// Newest keys that each KV head keeps. Lengths are rounded up to whole blocks of 32.
+/// Number of newest keys that each KV head keeps. Lengths are rounded up to whole blocks of 32.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Ring {
     /// All keys of the context.
     #[default]
     Full,
-    /// The same number for every head; of the oldest block, a query sees all or nothing.
+    /// Same number for every head. A query sees the oldest block whole or not at all.
     Keys(usize),
     /// Keys up to the distance `D` that the head's flattest slope `m` gives by
     ///
@@ -122,23 +124,23 @@ pub enum Ring {
     /// ```
     ///
     /// All older keys together then add at most `eps` of the softmax denominator, if none of them fits the query better than
-    /// the near ones do. If they may fit better by a factor `exp(x)`, ask for `eps * exp(-x)`.
+    /// the near keys do. If they may fit better by a factor `exp(x)`, set `eps * exp(-x)`.
     Bias(
         /// `eps`, above 0 and below 1.
         f32,
     ),
-    /// A number for each KV head, as [`fit_rings`](crate::fit_rings) or `nearfield plan` finds them for a budget. Of the oldest
-    /// block, a query sees all or nothing.
+    /// A number for each KV head, as [`fit_rings`](crate::fit_rings) or `nearfield plan` finds them for a budget. A query sees
+    /// the oldest block whole or not at all.
     Heads(
-        /// `[n_head_kv]`
+        /// `[n_head_kv]`: number of keys of each KV head.
         &'static [u32],
     ),
 }
 
 /// Scale of the slopes in texts longer than those of the training.
 ///
-/// Flatter slopes look further back: a model that reads texts longer than it was trained on can be made to see in them what it
-/// saw in training, one key for several. Keys carry no bias, so this may change from token to token.
+/// Flatter slopes look further back: they spread the biases of training over a text longer than those of training. Keys carry
+/// no bias, so the scale may change from token to token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AlibiScale {
@@ -148,13 +150,14 @@ pub enum AlibiScale {
     Model,
     /// A fixed factor, finite and above 0, instead of the model's own scale.
     Factor(f32),
-    /// Shrunk by BTLM's rule in texts longer than this (1 or more): a query that sees `n` keys has slopes of `length / n`, so that
-    /// its farthest key has the bias that the farthest key had in training (Al-Khateeb et al. 2023, arXiv 2310.13017).
+    /// BTLM's rule in texts longer than this length (1 or more): slopes of a query that sees `n` keys are multiplied by
+    /// `length / n`, so that its farthest key has the bias that the farthest key had in training (Al-Khateeb et al. 2023, arXiv
+    /// 2310.13017).
     Trained(usize),
 }
 
 impl AlibiScale {
-    /// Whether the factor or length lies in its range.
+    /// True if the factor or length is in range.
     pub(crate) const fn is_valid(self) -> bool {
         match self {
             Self::Model => true,
@@ -164,56 +167,56 @@ impl AlibiScale {
     }
 }
 
-/// Error in a configuration: no plan can be made for it.
+/// Error of a configuration for which no plan can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PlanError {
-    /// `n_ctx` is 0 or beyond what a distance counts exactly in a float (2^24).
+    /// `n_ctx` is 0 or above 2^24, the greatest distance that is exact in a float.
     Context {
         /// The `n_ctx` asked for.
         found: usize,
     },
-    /// `n_ctx` is beyond the positions that the model has learned.
+    /// `n_ctx` is above the number of positions that the model has learned.
     Positions {
         /// The `n_ctx` asked for.
         found: usize,
-        /// The positions.
+        /// Number of learned positions.
         n_positions: usize,
     },
-    /// A text without end, for a model that has learned positions.
+    /// An endless text was asked of a model that has learned positions.
     EndlessPositions {
-        /// The positions.
+        /// Number of learned positions.
         n_positions: usize,
     },
     /// `n_batch` is 0.
     Batch,
-    /// Keys or values of 4 bits where the feature `q4_0` is missing.
+    /// Keys or values are Q4_0, and the feature `q4_0` is not built in.
     Q4NotBuilt,
-    /// A ring of no keys, or a share that is not between 0 and 1.
+    /// A ring has no keys, or its share is not between 0 and 1.
     Ring,
-    /// Rings for another number of KV heads.
+    /// [`Ring::Heads`] has another number of heads than the model.
     RingHeads {
-        /// Heads that the rings are for.
+        /// Number of heads that the rings are for.
         found: usize,
-        /// KV heads of the model.
+        /// Number of KV heads of the model.
         n_head_kv: usize,
     },
-    /// A budget that is too small for one block of keys in each head.
+    /// The budget is too small for one block of keys in each head.
     Budget {
-        /// Bytes that these take.
+        /// Bytes of one block in each head.
         need: usize,
         /// Bytes of the budget.
         budget: usize,
     },
-    /// More sinks than positions.
+    /// There are more sinks than positions.
     Sinks {
-        /// The sinks asked for.
+        /// Number of sinks asked for.
         found: usize,
         /// Positions of the context.
         n_ctx: usize,
     },
-    /// A prefix longer than the context.
+    /// The prefix is longer than the context.
     Prefix {
         /// Positions of the prefix.
         n_prefix: usize,
@@ -222,9 +225,9 @@ pub enum PlanError {
     },
     /// `horizon_eps` is negative or not a number.
     HorizonEps,
-    /// `alibi_scale` is a factor that is not finite and above 0, or a training of no tokens.
+    /// `alibi_scale` is a factor that is not finite and above 0, or a length of 0.
     AlibiScale,
-    /// More bytes than this machine can address.
+    /// The memory has more bytes than this machine can address.
     TooLarge,
 }
 

@@ -1,9 +1,9 @@
 //! Quantized transformers with ALiBi (Attention with Linear Biases, [Press et al. 2021](https://arxiv.org/abs/2108.12409)),
-//! without a heap, the same bits on every machine.
+//! without a heap, with the same bits on every machine.
 //!
-//! The model is a GGUF file, borrowed where it lies. Everything that changes lives in one arena, whose size
-//! [`MemoryPlan`] tells beforehand. Attention makes the bias `-slope * distance` as it walks the keys, so no position table
-//! exists and a text is as long as the KV cache allows.
+//! The model is a GGUF file, borrowed where it lies. All state lies in one arena, whose size [`MemoryPlan`] computes
+//! beforehand. Attention makes the bias `-slope * distance` as it walks the keys, so there is no position table, and a text may
+//! be as long as the KV cache allows.
 //!
 //! ```text
 //!  GGUF bytes ─▶ Model ─▶ Session ─▶ logits ─▶ Sampler ─▶ token ─▶ Detokenizer ─▶ text
@@ -11,7 +11,7 @@
 //!              Tokenizer ── token ids ◀──────────────────────┘
 //! ```
 //!
-//! An [`Encoder`] stands beside the session: for models that make a vector, or a score, of a whole document.
+//! An [`Encoder`] takes the place of the session for models that make a vector, or a score, of a whole document.
 //!
 //! # A text from a model
 //!
@@ -99,7 +99,7 @@ pub use session::{KeyStats, RewindError, RunError, Session, SessionError};
 pub use shape::{Shape, ShapeError};
 pub use snapshot::{ModelId, Prefix, PrefixError, Snapshot, SnapshotHeader, TextState};
 
-/// The example of the README, compiled and run with the documentation's tests.
+/// Example of the README, compiled and run with the documentation's tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,5 @@
-//! How many bytes a session needs, before it runs: a `const fn` of the model's shape and the session's configuration.
+//! Memory plan of a session: the bytes that it needs, before it runs, by a `const fn` of the model's shape and the session's
+//! configuration.
 
 use core::mem::size_of;
 
@@ -12,7 +13,7 @@ use crate::ring::HeadRing;
 use crate::shape::Shape;
 use crate::tokenizer::Tokenizer;
 
-/// The number, or the error for one that this machine cannot count.
+/// Unwraps a number, or returns [`PlanError::TooLarge`] for `None`.
 macro_rules! fits {
     ($n:expr) => {
         match $n {
@@ -23,7 +24,7 @@ macro_rules! fits {
 }
 pub(crate) use fits;
 
-/// Bytes of `$len` elements of `$ty` in an arena, or the error.
+/// Bytes of `$len` elements of `$ty` in an arena; returns [`PlanError::TooLarge`] if they overflow.
 macro_rules! bytes {
     ($ty:ty, $len:expr) => {
         fits!(Arena::bytes_of::<$ty>($len))
@@ -31,16 +32,16 @@ macro_rules! bytes {
 }
 pub(crate) use bytes;
 
-/// Words that say where a KV head's keys lie: slots, blocks that are seen, first row, first norm.
+/// Words of a KV head's place in the cache: slots, blocks that a query sees, first row, first norm.
 pub(crate) const PLACE: usize = 4;
 
 /// Lengths, in elements, of all keys (or of all values).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoreLengths {
     pub(crate) ty: KvType,
-    /// Numbers, or bytes with two of them.
+    /// Elements; for Q4_0, bytes that hold two.
     pub(crate) elements: usize,
-    /// Their scales, for those types that have some.
+    /// Scales of quantized types; 0 for others.
     pub(crate) scales: usize,
 }
 
@@ -61,30 +62,30 @@ impl StoreLengths {
     }
 }
 
-/// Lengths, in elements, of everything in a session's arena. The one place where they are computed: the plan adds them
-/// up, and the session takes them.
+/// Lengths, in elements, of all parts of a session's arena. The plan adds them up, and the session takes them: they are
+/// computed only here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
     pub(crate) keys: StoreLengths,
     pub(crate) values: StoreLengths,
-    /// Running maximum of the key norms: one each KV head and block.
+    /// Running maxima of the key norms, one for each KV head and block.
     pub(crate) key_norms: usize,
-    /// Where the KV heads' rings lie.
+    /// Words of the KV heads' places in the cache.
     pub(crate) places: usize,
     pub(crate) layer_table: usize,
-    /// `[n_batch, n_embd]`
+    /// `[n_batch, n_embd]`: each of two buffers.
     pub(crate) residual: usize,
-    /// `[n_batch, n_qkv]`
+    /// `[n_batch, n_qkv]`: queries, keys and values.
     pub(crate) qkv: usize,
-    /// `[n_batch, n_ff]`
+    /// `[n_batch, n_ff]`: feed-forward.
     pub(crate) ffn: usize,
-    /// `[n_batch, n_ff]` if gated
+    /// `[n_batch, n_ff]`: gate of the feed-forward; 0 if there is none.
     pub(crate) gate: usize,
     /// Quantized activations, or quantized queries.
     pub(crate) q8: usize,
     pub(crate) logits: usize,
     pub(crate) n_head: usize,
-    /// Keys visited: one each layer and head.
+    /// Counts of keys visited, one for each layer and head.
     pub(crate) visited: usize,
     pub(crate) n_head_kv: usize,
 }
@@ -101,8 +102,8 @@ impl Lengths {
                 return Err(PlanError::Positions { found: config.n_ctx, n_positions });
             }
         }
-        // No factor is above 2^24, and those of the layers below 2^20: single products of two cannot overflow 64 bits, but
-        // they can overflow 32.
+        // No factor is above 2^24, and those of the layers are below 2^20: a product of two cannot overflow 64 bits, but may
+        // overflow 32.
         let (mut layer_rows, mut layer_blocks, mut head) = (0, 0, 0);
         while head < s.n_head_kv {
             let ring = HeadRing::new(s, config, head);
@@ -113,7 +114,7 @@ impl Lengths {
         Self::of_rows(s, config, layer_rows, layer_blocks)
     }
 
-    /// Those of a session whose rings have so many rows, and so many blocks, in each layer.
+    /// Lengths of a session whose rings have `layer_rows` rows and `layer_blocks` blocks in each layer.
     pub(crate) const fn of_rows(
         s: &Shape,
         config: &SessionConfig,
@@ -144,30 +145,30 @@ impl Lengths {
     }
 }
 
-/// Bytes of each part of the arena: the session's and the tokenizer's, which share it.
+/// Bytes of each part of the arena, which the session and the tokenizer share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct MemoryPlan {
     /// Keys and values, with their scales.
     pub kv_cache: usize,
-    /// Norms of the keys, for the horizon, and where each head's keys lie.
+    /// Norms of the keys, for the horizon, and the places of each head's keys.
     pub key_norms: usize,
-    /// Where the layers' tensors lie.
+    /// Places of the layers' tensors.
     pub layer_table: usize,
-    /// Residual stream, projections, feed-forward, their quantized forms, and what attention counts.
+    /// Residual stream, projections, feed-forward, their quantized forms, and attention's counts.
     pub activations: usize,
     /// Logits of one position.
     pub logits: usize,
-    /// The tokenizer's index; 0 for a file without a tokenizer.
+    /// Index of the tokenizer; 0 for a file without a tokenizer.
     pub tokenizer: usize,
 }
 
 impl MemoryPlan {
-    /// The plan for a model of this shape.
+    /// Plans the memory for a model of this shape.
     ///
     /// # Errors
-    /// [`PlanError`] when the configuration makes no sense or its memory cannot be addressed.
+    /// [`PlanError`] if a setting is out of range or the memory cannot be addressed.
     pub const fn new(shape: &Shape, config: &SessionConfig) -> Result<Self, PlanError> {
         Self::of(shape, &attempt!(Lengths::new(shape, config)))
     }
@@ -210,11 +211,11 @@ impl MemoryPlan {
 
     /// Bytes of the arena that the session takes, without the tokenizer.
     pub const fn session(&self) -> usize {
-        // `new` saw that the sum does not overflow.
+        // `new` checked that the sum does not overflow.
         self.kv_cache + self.key_norms + self.layer_table + self.activations + self.logits
     }
 
-    /// The plan of a board whose tokenizer's index was [prepared](Tokenizer::prepared) and lies in flash.
+    /// Plan of a board whose tokenizer's index was [prepared](Tokenizer::prepared) and lies in flash.
     pub const fn without_tokenizer(self) -> Self {
         Self { tokenizer: 0, ..self }
     }

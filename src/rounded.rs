@@ -1,6 +1,6 @@
 //! Bias as in the code published with Falcon-RW: slope, position and their product are each rounded to bfloat16.
 //!
-//! That code adds the product of the slope and the key's position to `q · k` before the scale (`transformers`,
+//! Falcon-RW's code adds the product of the slope and the key's position to `q · k` before the scale (`transformers`,
 //! `build_alibi_tensor`). From position 256 on, two neighboring keys share a bias, later four, and so on, and the difference
 //! between the biases of two keys depends on their positions. A session reproduces the logits of that code with this bias; the
 //! bias of all other sessions is exact.

@@ -1,4 +1,4 @@
-//! A session: a model, an arena, and how far the text has come.
+//! Sessions: a session runs a model over a text, with its memory from an arena.
 
 use core::fmt;
 use core::sync::atomic::AtomicU32;
@@ -15,12 +15,12 @@ use crate::plan::{Lengths, MemoryPlan};
 use crate::snapshot::{ModelId, Prefix, PrefixError, Snapshot, TextState};
 use crate::steps::{Steps, all_finite};
 
-/// Why a session cannot begin.
+/// Error of a session that cannot begin.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The configuration makes no sense.
+    /// No plan can be made for the configuration.
     Plan(PlanError),
     /// The arena is smaller than the plan.
     ArenaTooSmall {
@@ -29,18 +29,18 @@ pub enum SessionError {
         /// Bytes that are free in the arena.
         have: usize,
     },
-    /// The model's tables changed since it was checked, which only a file written to meanwhile can do.
+    /// The model's tables changed since they were checked, which means that the file was written to.
     Load(LoadError),
     /// The model is an encoder: it has no logits, and an [`Encoder`](crate::Encoder) runs it.
     Encoder {
-        /// Its `general.architecture`.
+        /// `general.architecture` of the model.
         arch: &'static str,
     },
-    /// It cannot begin with this prefix.
+    /// The session cannot begin with this prefix.
     Prefix(PrefixError),
-    /// It is planned to begin with a prefix, or with one of another length.
+    /// The prefix has another length than [`n_prefix`](SessionConfig::n_prefix) of the configuration.
     PrefixLength {
-        /// Positions that the configuration says.
+        /// Positions in the configuration.
         planned: usize,
         /// Positions of the prefix; 0 without one.
         found: usize,
@@ -83,7 +83,7 @@ impl From<PrefixError> for SessionError {
     }
 }
 
-/// Why tokens cannot be run. The session is as it was before, except after [`NotFinite`](Self::NotFinite).
+/// Error of tokens that cannot be run. The session is as before, except after [`NotFinite`](Self::NotFinite).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -97,19 +97,19 @@ pub enum RunError {
         /// Size of the vocabulary.
         n_vocab: usize,
     },
-    /// The context has no room for them, and the text is to end with it.
+    /// The tokens do not fit the context, and the text is not [endless](SessionConfig::endless).
     ContextFull {
         /// Tokens given.
         n_tokens: usize,
         /// Positions in use.
         pos: usize,
-        /// Positions there are.
+        /// Positions of the context.
         n_ctx: usize,
     },
-    /// A logit is NaN or infinite, so a weight of the model is, or activations overflow: no token can be chosen. The tokens up
-    /// to this one were run.
+    /// A logit is NaN or infinite, so that no token can be chosen: so is a weight of the model, or activations overflow. The
+    /// tokens up to this one were run.
     NotFinite {
-        /// Position of the token after which the logits stand.
+        /// Position of the token whose logits these are.
         pos: usize,
     },
     /// The session's memory is not what its plan says. This is a bug of this library.
@@ -134,7 +134,7 @@ impl fmt::Display for RunError {
 
 impl core::error::Error for RunError {}
 
-/// Why a session cannot go back. It is as it was before.
+/// Error of a session that cannot go back. The session is as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -146,13 +146,13 @@ pub enum RewindError {
         /// Positions in use.
         pos: usize,
     },
-    /// In a ring shorter than the text, later keys took the place of some that a query there sees.
+    /// Later keys took the place of keys that a query at the position sees, in a ring shorter than the text.
     Forgotten {
         /// The position asked for.
         to: usize,
-        /// The oldest position that a query there sees.
+        /// Oldest position that a query there sees.
         needs: usize,
-        /// The oldest position that is still there.
+        /// Oldest position that is still in the ring.
         has: usize,
     },
     /// The position lies within the prefix that the session began with.
@@ -183,20 +183,20 @@ impl fmt::Display for RewindError {
 
 impl core::error::Error for RewindError {}
 
-/// Keys that attention visited and held, since the text began, those of tokens that were [taken back](Session::rewind)
-/// included.
+/// Counts of keys that attention visited and held since the text began, including those of tokens that were [taken
+/// back](Session::rewind).
 #[derive(Clone, Copy, Debug)]
 pub struct KeyStats<'s> {
     /// Keys visited: `[n_layer, n_head]`.
     pub visited: &'s [u64],
-    /// Keys of the text so far when each head of each layer was asked, added up: what a full walk over a full cache would
-    /// have visited.
+    /// Keys that each head of each layer would have visited in full walks over a full cache: the sum, over all tokens run, of
+    /// the text's length at each.
     pub held: u64,
-    /// The same for the keys that a query could see in its ring, and no others: `[n_head_kv]`, in each layer.
+    /// Keys that each KV head of each layer would have visited in full walks over its ring and the sinks: `[n_head_kv]`.
     pub in_ring: &'s [u64],
 }
 
-/// A running text.
+/// A running text: a model, its memory, and the position reached.
 pub struct Session<'m, 'f, 'a> {
     model: &'m Model<'f>,
     kernels: &'m dyn Kernels,
@@ -206,9 +206,10 @@ pub struct Session<'m, 'f, 'a> {
     cache: KvCache<'a>,
     act: Activity<'a>,
     pos: usize,
-    /// One past the last position whose key was stored since the text began, that of a prefix included: beyond `pos` after a rewind.
+    /// One past the last position whose key was stored since the text began, including those of a prefix. Greater than `pos`
+    /// after a rewind.
     written: usize,
-    /// See [`KeyStats`], as is the next.
+    /// [`KeyStats::held`] so far.
     held: u64,
     in_ring: &'a mut [u64],
 }
@@ -220,10 +221,11 @@ impl fmt::Debug for Session<'_, '_, '_> {
 }
 
 impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
-    /// A session at position 0, with its memory from `arena`, which has to have [`MemoryPlan::session`] bytes free.
+    /// Creates a session at position 0, with its memory from `arena`, which has to have [`MemoryPlan::session`] bytes free.
     ///
     /// # Errors
-    /// [`SessionError::ArenaTooSmall`] says what is needed in all and what there was.
+    /// [`SessionError::ArenaTooSmall`] tells the bytes needed and free; [`SessionError::Plan`] for a bad configuration;
+    /// [`SessionError::Encoder`] for an encoder.
     pub fn new(
         model: &'m Model<'f>,
         config: SessionConfig,
@@ -234,14 +236,17 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Self::begin(model, config, kernels, executor, arena, None)
     }
 
-    /// A session that goes on where `prefix` ends, as if its tokens had been run here: with the same bits, the same keys visited.
+    /// Creates a session that continues where `prefix` ends, as if its tokens had been run here: results have the same bits,
+    /// and the same keys are visited.
     ///
-    /// Keys and values of the prefix are read where they lie, but for a block of 32 at most and the sinks;
-    /// [`n_prefix`](SessionConfig::n_prefix) has to be its length, so that the plan knows what the arena need not hold. What the
-    /// session's rings want of it has to be there: a prefix that was written with a full cache serves any.
+    /// Keys and values of the prefix are read where they lie, except for a block of 32 at most and the sinks, which are copied.
+    /// [`n_prefix`](SessionConfig::n_prefix) has to be the prefix's length, so that the plan knows what the arena need not
+    /// hold. The prefix has to keep all positions that the session's rings need; one that was written with a full cache serves
+    /// any ring.
     ///
     /// # Errors
-    /// [`SessionError::Prefix`] when it was made with other settings or keeps too little, else as [`new`](Self::new).
+    /// [`SessionError::Prefix`] if the prefix was made with other settings or keeps too few positions;
+    /// [`SessionError::PrefixLength`] if its length is not `n_prefix`; otherwise the errors of [`new`](Self::new).
     pub fn with_prefix(
         model: &'m Model<'f>,
         config: SessionConfig,
@@ -282,7 +287,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         let parts = take_parts(arena, model, &config, &n, prefix).ok_or_else(too_small)?;
         let Parts { mut cache, words, act, in_ring } = parts;
         let layers = LayerTable::new(model, words).map_err(SessionError::Load)?;
-        // A prefix that was checked has all rows.
+        // A checked prefix has all rows.
         cache.begin(kernels, s.n_layer).ok_or(PrefixError::Damaged)?;
         let pos = config.n_prefix;
         Ok(Self { model, kernels, executor, config, layers, cache, act, pos, written: pos, held: 0, in_ring })
@@ -290,10 +295,10 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 
     /// Runs `tokens` at the next positions and returns the logits (`[n_vocab]`) after the last of them.
     ///
-    /// However the tokens are cut into calls, the logits are the same, bit for bit.
+    /// The logits have the same bits, however the tokens are cut into calls.
     ///
     /// # Errors
-    /// [`RunError`]; then nothing was run, unless it is [`RunError::NotFinite`].
+    /// [`RunError`]. Nothing was run then, unless it is [`RunError::NotFinite`].
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
         self.check(tokens)?;
         let (mut rest, mut last) = (tokens, 0);
@@ -305,10 +310,10 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.output(last, self.pos.saturating_sub(1))
     }
 
-    /// Runs `tokens` and hands the logits after each of them to `each`.
+    /// Runs `tokens` and passes the logits after each of them to `each`.
     ///
     /// # Errors
-    /// As [`prefill`](Self::prefill).
+    /// Errors of [`prefill`](Self::prefill).
     pub fn prefill_each(&mut self, tokens: &[u32], mut each: impl FnMut(&[f32])) -> Result<(), RunError> {
         self.check(tokens)?;
         let mut rest = tokens;
@@ -326,12 +331,12 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// Runs one token and returns the logits (`[n_vocab]`) after it.
     ///
     /// # Errors
-    /// As [`prefill`](Self::prefill).
+    /// Errors of [`prefill`](Self::prefill).
     pub fn decode(&mut self, token: u32) -> Result<&[f32], RunError> {
         self.prefill(&[token])
     }
 
-    /// Begins a new text, with the same prefix if there is one: the memory stays, what was counted does not.
+    /// Begins a new text in the same memory, with the same prefix if there is one. Counts begin again at 0.
     pub fn reset(&mut self) {
         self.begin_again();
         self.held = 0;
@@ -339,24 +344,24 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.in_ring.fill(0);
     }
 
-    /// Goes back to where the session began.
+    /// Goes back to the beginning of the session: position 0, or the end of its prefix.
     fn begin_again(&mut self) {
         self.pos = self.config.n_prefix;
         self.written = self.pos;
-        // It went well when the session began.
+        // No error: the call succeeded when the session began.
         let _ = self.cache.begin(self.kernels, self.model.shape().n_layer);
     }
 
-    /// Goes back to position `pos`, as if nothing had been run from there on: what is run next has the bits that it would
-    /// have had, and visits the same keys.
+    /// Goes back to position `pos`, as if nothing had been run from there on: the next tokens give the same bits, and visit the
+    /// same keys.
     ///
-    /// Keys carry no position, so the cache stays as it is; of its key norms, those that the tokens taken back may have
-    /// raised are found again. [`key_stats`](Self::key_stats) goes on counting: it tells of all tokens that were run, also
-    /// of those taken back.
+    /// Keys carry no position, so the cache stays as it is; only the key norms that the tokens taken back may have raised are
+    /// computed again. [`key_stats`](Self::key_stats) counts all tokens that were run, including those taken back.
     ///
     /// # Errors
-    /// [`RewindError::Ahead`] beyond the text; [`RewindError::Prefix`] before the end of a prefix; [`RewindError::Forgotten`] with a [`Ring`](crate::Ring) shorter than the
-    /// text, where keys that a query at `pos` sees have made room for later ones. Nothing has changed then.
+    /// [`RewindError::Ahead`] beyond the text; [`RewindError::Prefix`] before the end of a prefix; [`RewindError::Forgotten`]
+    /// with a [`Ring`](crate::Ring) shorter than the text, in which later keys took the place of keys that a query at `pos`
+    /// sees. The session is as before then.
     pub fn rewind(&mut self, pos: usize) -> Result<(), RewindError> {
         if pos > self.pos {
             return Err(RewindError::Ahead { to: pos, pos: self.pos });
@@ -371,7 +376,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         }
         let mut sees_none = true;
         for ring in self.cache.rings() {
-            // What lies before the rings is never forgotten.
+            // Positions before the rings are never forgotten.
             let (needs, has) = (ring.oldest(pos).max(ring.first), ring.oldest_kept(self.written));
             if needs < pos && needs < has {
                 return Err(RewindError::Forgotten { to: pos, needs, has });
@@ -381,19 +386,19 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.cache.rewind(self.kernels, self.model.shape().n_layer, pos).ok_or(RewindError::Broken)?;
         self.pos = pos;
         if sees_none {
-            // Whatever is seen from here on will be written first.
+            // From here on, each position is written before it is seen.
             self.written = pos;
         }
         Ok(())
     }
 
-    /// From the next token on, slopes are scaled so: keys carry no bias, so the cache stays as it is, and every key that it has
-    /// is seen through the new slopes.
+    /// Sets the scale of the slopes from the next token on. Keys carry no bias, so the cache stays as it is, and all its keys
+    /// are seen through the new slopes.
     ///
-    /// Rings stay as long as they are: those by [the bias](crate::Ring::Bias) are right for the scale that the session began with.
+    /// Rings keep their lengths: those by [the bias](crate::Ring::Bias) fit the scale that the session began with.
     ///
     /// # Errors
-    /// [`PlanError::AlibiScale`] for a factor that is not finite and above 0, or a training of no tokens; then nothing has changed.
+    /// [`PlanError::AlibiScale`] for a factor that is not finite and above 0, or a length of 0. The session is as before then.
     pub fn set_alibi_scale(&mut self, scale: AlibiScale) -> Result<(), PlanError> {
         if !scale.is_valid() {
             return Err(PlanError::AlibiScale);
@@ -402,27 +407,27 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Ok(())
     }
 
-    /// The text so far as bytes, to go on from in another session, on any machine: see [`Prefix`]. `model` is the file that the
-    /// model came from, as it lies on the disk.
+    /// Makes a snapshot of the text so far, from which another session continues, on any machine ([`Prefix`]). `model`
+    /// identifies the file that the model came from, as it lies on the disk.
     ///
     /// # Errors
-    /// [`RunError::Broken`], which is a bug of this library.
+    /// [`RunError::Broken`], which would be a bug of this library.
     pub fn snapshot(&self, model: ModelId, text: &TextState<'_>) -> Result<Snapshot<'_>, RunError> {
         let s = self.model.shape();
         Snapshot::new(&self.cache, s, &self.config, self.pos, model, text).ok_or(RunError::Broken)
     }
 
-    /// Positions in use.
+    /// Number of positions in use: the position of the next token.
     pub fn pos(&self) -> usize {
         self.pos
     }
 
-    /// Positions there are; those that a query sees, if the text is [endless](SessionConfig::endless).
+    /// Number of positions of the context; in an [endless](SessionConfig::endless) text, the number that a query sees.
     pub fn n_ctx(&self) -> usize {
         self.config.n_ctx
     }
 
-    /// What attention has visited so far.
+    /// Counts of keys that attention visited so far.
     pub fn key_stats(&self) -> KeyStats<'_> {
         KeyStats { visited: self.act.visited_total, held: self.held, in_ring: self.in_ring }
     }
@@ -442,13 +447,13 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Ok(())
     }
 
-    /// The logits after the token in `row` of the chunk that ran last, which stands at `pos`.
+    /// Computes the logits after the token in `row` of the chunk that ran last; the token stands at `pos`.
     fn output(&mut self, row: usize, pos: usize) -> Result<&[f32], RunError> {
         self.forward(|forward, _, act| forward.output(row, act))?;
         if all_finite(self.act.logits) { Ok(self.act.logits) } else { Err(RunError::NotFinite { pos }) }
     }
 
-    /// Runs the first of `tokens` through the layers, as many as go together; returns how many.
+    /// Runs the first of `tokens` through the layers, as many as go together; returns their number.
     fn run_chunk(&mut self, tokens: &[u32]) -> Result<usize, RunError> {
         let pos = self.pos;
         let end = (pos / KV_BLOCK + self.config.blocks_per_chunk()) * KV_BLOCK;
@@ -486,7 +491,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     }
 }
 
-/// A session's memory.
+/// Memory of a session.
 struct Parts<'a> {
     cache: KvCache<'a>,
     words: &'a mut [u64],
@@ -494,7 +499,7 @@ struct Parts<'a> {
     in_ring: &'a mut [u64],
 }
 
-/// The parts of the arena, in the order of the plan.
+/// Takes the parts from the arena, in the order of the plan; `None` if it is too small.
 fn take_parts<'a>(
     arena: &mut Arena<'a>,
     model: &Model<'_>,

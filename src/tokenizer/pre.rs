@@ -215,7 +215,7 @@ fn falcon_word(text: &[u8]) -> usize {
 
 /// Bytes that the other two stages of [`PreTokenizer::Falcon`] cut off a word: `Digits`, and `Split` with `[0-9][0-9][0-9]`.
 ///
-/// These stages see the letters of the byte-level alphabet, six of which are numbers. So a character that has such a byte, such
+/// Both stages see the letters of the byte-level alphabet, six of which are numbers. So a character that has such a byte, such
 /// as `²`, is cut before and behind that byte.
 fn falcon_piece(word: &[u8]) -> usize {
     let is_number = |byte: u8| matches!(byte, b'0'..=b'9' | 0xb2 | 0xb3 | 0xb9 | 0xbc..=0xbe);
