@@ -68,13 +68,13 @@ impl<'f> Layer<'f> {
 pub(crate) struct Activity<'a> {
     /// Rows of the document: `[n_ctx, n_embd]`.
     pub(crate) x: &'a mut [f32],
-    /// Keys, queries, and products: Normalised keys, attention's output, and `y`: `[n_batch, n_embd]`..
+    /// Keys, queries, then products: `[n_batch, n_embd]`.
     pub(crate) a: &'a mut [f32],
-    /// `[n_batch, n_embd]`
+    /// Normalised keys, attention's output, then `y`: `[n_batch, n_embd]`.
     pub(crate) b: &'a mut [f32],
-    /// Feed-forward, Gate of the feed-forward: `[n_batch, n_ff]`., or values.
+    /// Feed-forward, `[n_batch, n_ff]`, or values.
     pub(crate) ffn: &'a mut [f32],
-    /// `[n_batch, n_ff]`
+    /// Gate of the feed-forward: `[n_batch, n_ff]`.
     pub(crate) gate: &'a mut [f32],
     /// Quantized input of the next matrix, or quantized queries.
     pub(crate) q8: &'a mut [BlockQ8],

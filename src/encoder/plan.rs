@@ -28,9 +28,9 @@ pub(crate) struct Lengths {
     pub(crate) document: usize,
     /// `[n_batch, n_embd]`: each of two buffers.
     pub(crate) residual: usize,
-    /// `[n_batch, n_ff]`: gate of the feed-forward., or values.
+    /// `[n_batch, n_ff]`: feed-forward, or values.
     pub(crate) ffn: usize,
-    /// `[n_batch, n_ff]`
+    /// `[n_batch, n_ff]`: gate of the feed-forward.
     pub(crate) gate: usize,
     /// Quantized activations, or quantized queries.
     pub(crate) q8: usize,
