@@ -25,7 +25,8 @@ pub struct SessionConfig {
     pub n_sinks: usize,
     /// True if a text may continue without end, in the same memory.
     pub endless: bool,
-    /// Positions of the text that a [`Prefix`](crate::Prefix) holds: its whole blocks of 32 take no room in the arena. 0 without one.
+    /// Number of positions of the text that a [`Prefix`](crate::Prefix) holds; 0 without one. Whole blocks of 32 of it take no
+    /// room in the arena.
     pub n_prefix: usize,
     /// Share of the softmax denominator that attention may leave out: it stops once all older keys together add less. 0 visits
     /// every key.
@@ -144,8 +145,8 @@ pub enum Ring {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AlibiScale {
-    /// The model's own scale: [`Trained`](Self::Trained) with [`Shape::alibi_train_length`](crate::Shape::alibi_train_length) if the
-    /// file has one, else 1.
+    /// The model's own scale: [`Trained`](Self::Trained) with [`Shape::alibi_train_length`](crate::Shape::alibi_train_length)
+    /// if the file has one, else 1.
     #[default]
     Model,
     /// A fixed factor, finite and above 0, instead of the model's own scale.

@@ -52,8 +52,9 @@ impl HeadPlan {
     }
 }
 
-/// Natural logarithm of the largest share of a softmax denominator that KV head `head` loses with a ring of `n_blocks` (from 1 on)
-/// blocks of 32 keys, if no key that is cut off fits a query better than the query's own; minus infinity if nothing is cut off.
+/// Natural logarithm of the largest share of a softmax denominator that KV head `head` loses with a ring of `n_blocks` (from 1
+/// on) blocks of 32 keys, if no key that is cut off fits a query better than the query's own; minus infinity if nothing is cut
+/// off.
 ///
 /// The flattest of the query heads that share the KV head loses the most.
 pub fn bias_cut(shape: &Shape, config: &SessionConfig, head: usize, n_blocks: usize) -> f32 {
@@ -81,8 +82,8 @@ pub fn bias_cut(shape: &Shape, config: &SessionConfig, head: usize, n_blocks: us
 /// share is passed as its logarithm, which tells small shares apart.
 ///
 /// # Errors
-/// [`PlanError::Budget`] when one block for each head is too much; [`PlanError::RingHeads`] when `keys` is of another length; else as
-/// [`MemoryPlan::new`].
+/// [`PlanError::Budget`] if one block for each head is too much; [`PlanError::RingHeads`] if `keys` has another length;
+/// otherwise the errors of [`MemoryPlan::new`].
 pub fn fit_rings(
     shape: &Shape,
     config: &SessionConfig,

@@ -191,7 +191,7 @@ pub enum GgufError {
         /// Name of the tensor.
         name: Name,
     },
-    /// A tensor that does not begin where the one before it ends: it overlaps that one, or bytes of unknown meaning lie between.
+    /// A tensor does not begin where the one before it ends: it overlaps that one, or bytes of unknown meaning lie between.
     TensorOffset {
         /// Name of the tensor.
         name: Name,
