@@ -70,4 +70,23 @@ mod tests {
         assert_eq!(rng.below(1), 0);
         assert!(rng.below(u64::MAX) < u64::MAX);
     }
+
+    /// A draw is thrown away where it would make some numbers likelier: the least `2^64 mod n` fractions.
+    #[test]
+    fn no_number_is_likelier_than_another() {
+        for n in [1, 2, 3, 10, 1 << 32, (1 << 63) + 1, 3 << 62, u64::MAX] {
+            let (mut ours, mut plain) = (Rng::new(n), Rng::new(n));
+            let surplus = (1u128 << 64) % u128::from(n);
+            for _ in 0..1000 {
+                let want = loop {
+                    let product = u128::from(plain.next()) * u128::from(n);
+                    if product & u128::from(u64::MAX) >= surplus {
+                        break (product >> 64) as u64;
+                    }
+                };
+                assert_eq!(ours.below(n), want, "below {n}");
+                assert_eq!(ours.state(), plain.state());
+            }
+        }
+    }
 }

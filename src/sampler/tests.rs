@@ -230,3 +230,26 @@ fn nonsense_is_an_error_that_names_the_number() {
     }
     assert!(matches!(error(SamplerConfig { repeat_penalty: 0.0, ..ALL }), SamplerError::RepeatPenalty { .. }));
 }
+
+#[test]
+fn a_token_without_weight_is_never_drawn() {
+    for seed in 0..100 {
+        assert_eq!(draw([(1, 0), (2, 1), (3, 0)].into_iter(), &mut Rng::new(seed)), Some(2));
+        assert_eq!(draw([(1, 0), (2, 0)].into_iter(), &mut Rng::new(seed)), None);
+    }
+}
+
+#[test]
+fn a_sampler_with_the_seed_of_another_continues_it() {
+    let mut rng = Rng::new(5);
+    let mut first = Sampler::new(SamplerConfig { seed: 7, ..SamplerConfig::default() }).unwrap();
+    for _ in 0..20 {
+        first.sample(&random_logits(&mut rng, 50));
+    }
+    assert_ne!(first.seed(), 7);
+    let mut second = Sampler::new(SamplerConfig { seed: first.seed(), ..SamplerConfig::default() }).unwrap();
+    for _ in 0..20 {
+        let logits = random_logits(&mut rng, 50);
+        assert_eq!(first.sample(&logits), second.sample(&logits));
+    }
+}
