@@ -7,6 +7,7 @@ mod args;
 mod chart;
 mod cli;
 mod commands;
+mod errors;
 mod prompt;
 mod story;
 mod terminal;
@@ -16,7 +17,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
-use nearfield_host::interrupt::{self, Interrupted};
+
+use crate::terminal::interrupt;
 
 use cli::{Cli, Command};
 use commands::{
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
     };
     match answer(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Interrupted>() => ExitCode::from(interrupt::exit_code()),
+        Err(error) if interrupt::is_interrupted(&error) => ExitCode::from(interrupt::exit_code()),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             note(format_args!("nearfield: {error:#}"));

@@ -10,6 +10,8 @@ use nearfield_host::model_file::ModelFile;
 use nearfield_host::stops::Stops;
 use nearfield_host::text::{self, Notes};
 
+use crate::terminal::monitor;
+
 /// A beginning.
 pub struct Prompt {
     /// What is shown of it.
@@ -27,7 +29,7 @@ impl Prompt {
     pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
         let mut notes = Notes::default();
         let mut tokens = notes.encode(tokenizer, text, options(tokenizer))?;
-        notes.tell();
+        notes.tell(monitor());
         if tokens.is_empty() {
             let vocab = tokenizer.vocab();
             tokens.push(
@@ -46,7 +48,7 @@ impl Prompt {
             text,
             EncodeOptions { add_bos: false, continues: true, ..options(tokenizer) },
         )?);
-        notes.tell();
+        notes.tell(monitor());
         ensure!(!tokens.is_empty(), "the stored text has no token to go on with, and no prompt follows");
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
@@ -65,7 +67,7 @@ impl Prompt {
         tokens.extend(notes.encode(tokenizer, prefix, plain)?);
         tokens.push(behind);
         tokens.extend(notes.encode(tokenizer, suffix, behind_hole)?);
-        notes.tell();
+        notes.tell(monitor());
         tokens.push(hole);
         let stops = Stops { tokens: vec![before, behind, hole], texts: vec![] };
         Ok(Self { shown: prefix.to_vec(), tokens, stops, after: suffix.to_vec() })

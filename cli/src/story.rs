@@ -11,15 +11,16 @@ use nearfield::{
 };
 use nearfield_boards::hash::Fnv64;
 use nearfield_host::engine::{Engine, N_BATCH, allocate};
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
-use nearfield_host::progress::Progress;
-use nearfield_host::snapshot_file::{self, Stored};
+use nearfield_host::snapshot_file::{self, Saved};
 use nearfield_host::stops::Until;
 
 use crate::chart::keys::Keys;
 use crate::commands::run::{Length, RunArgs};
+use crate::errors;
 use crate::prompt::Prompt;
+use crate::terminal::Progress;
+use crate::terminal::interrupt;
 use crate::terminal::report::{self, Rate};
 
 /// Tokens of a prompt between two looks at Ctrl-C: enough that the logits computed after each such part do not count.
@@ -86,7 +87,7 @@ pub struct Story {
     /// The tokens that were written, those of a stop at their end included; none of an endless text.
     pub written: Vec<u32>,
     /// What was stored of it, if that was asked for.
-    pub stored: Option<Stored>,
+    pub stored: Option<Saved>,
 }
 
 /// A story in two numbers, the same on every machine.
@@ -102,8 +103,7 @@ impl Teller<'_> {
     /// Hands a session to `then`, with room for a prompt of so many tokens and its answer.
     pub fn with_reader<T>(&self, n_prompt: usize, then: impl FnOnce(&mut Reader<'_, '_>) -> Result<T>) -> Result<T> {
         let config = self.session_config(n_prompt);
-        let plan =
-            MemoryPlan::new(self.model.shape(), &config).map_err(|error| snapshot_file::explain(error.into()))?;
+        let plan = MemoryPlan::new(self.model.shape(), &config).map_err(|error| errors::of_snapshot(error.into()))?;
         if self.args.verbose {
             report::session(self.file, self.model, self.engine, &config);
             report::plan(&plan);
@@ -115,7 +115,7 @@ impl Teller<'_> {
         let session = match self.prefix {
             None => Session::new(self.model, config, kernels, executor, &mut arena)?,
             Some(prefix) => Session::with_prefix(self.model, config, kernels, executor, &mut arena, prefix)
-                .map_err(snapshot_file::explain)?,
+                .map_err(errors::of_snapshot)?,
         };
         then(&mut Reader { teller: self, session, tokens: Vec::new(), arena_bytes: plan.total() })
     }
@@ -237,7 +237,7 @@ struct Telling<'t, 's, 'a> {
     seed_before: u64,
     /// The last token of the text, if it is yet to be run.
     not_run: Option<u32>,
-    stored: Option<Stored>,
+    stored: Option<Saved>,
 }
 
 impl Telling<'_, '_, '_> {
@@ -357,7 +357,7 @@ impl Telling<'_, '_, '_> {
     }
 
     /// Stores the text: all of its tokens but the last, which whoever goes on runs first.
-    fn store(&mut self, path: &Path) -> Result<Stored> {
+    fn store(&mut self, path: &Path) -> Result<Saved> {
         let mut last_tokens: Vec<u32> = self.sampler.recent().collect();
         let teller = self.reader.teller;
         let reader = &mut *self.reader;
@@ -375,7 +375,7 @@ impl Telling<'_, '_, '_> {
         };
         let model = teller.model_id.context("a model is read before its text is stored")?;
         let text = TextState { model_name: teller.file.short_name(), last_tokens: &last_tokens, seed };
-        snapshot_file::save(path, teller.args.force, &reader.session, model, &text)
+        Ok(snapshot_file::save(path, teller.args.force, &reader.session, model, &text)?)
     }
 
     fn show(&mut self, text: &str, out: &mut impl Write) -> Result<()> {

@@ -1,11 +1,11 @@
 //! Encoders: vectors and scores of texts.
 
-use anyhow::{Context, Result};
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{Arena, Encoder, EncoderConfig, EncoderError, EncoderPlan, Model};
 
 use crate::engine::{Engine, allocate};
-use crate::model_file::{ModelFile, Repack};
+use crate::error::{Context, Error, Result};
+use crate::model_file::ModelFile;
 use crate::text;
 
 /// The model in `file`, which has to be an encoder: said before any of its weights are read.
@@ -18,25 +18,29 @@ pub fn check(file: &ModelFile) -> Result<()> {
 }
 
 /// Calls `then` with the file's tokenizer.
-pub fn with_tokenizer<R>(file: &ModelFile, then: impl FnOnce(&Tokenizer<'_, '_>) -> Result<R>) -> Result<R> {
+pub fn with_tokenizer<R, E: From<Error>>(
+    file: &ModelFile,
+    then: impl FnOnce(&Tokenizer<'_, '_>) -> Result<R, E>,
+) -> Result<R, E> {
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    then(&text::tokenizer(vocab, &mut lines)?)
+    then(&text::tokenizer(vocab, &mut lines, file.monitor())?)
 }
 
-/// Loads the model and calls `then` with an encoder of it.
-pub fn with_encoder<R>(
-    file: ModelFile,
+/// Calls `then` with an encoder of the model in `file`, which the engine has loaded.
+///
+/// # Errors
+/// When the model is no encoder or there is no memory, and those of `then`.
+pub fn with_encoder<R, E: From<Error>>(
+    file: &ModelFile,
     engine: &Engine,
-    repack: Repack,
     config: EncoderConfig,
-    then: impl FnOnce(&Model<'_>, &mut Encoder<'_, '_, '_>) -> Result<R>,
-) -> Result<R> {
-    let file = engine.load(file, repack)?;
+    then: impl FnOnce(&Model<'_>, &mut Encoder<'_, '_, '_>) -> Result<R, E>,
+) -> Result<R, E> {
     let model = file.model()?;
-    let plan = EncoderPlan::new(model.shape(), &config)?;
+    let plan = EncoderPlan::new(model.shape(), &config).map_err(Error::from)?;
     let mut lines = allocate(plan.encoder())?;
     let mut arena = Arena::new(&mut lines);
-    let mut encoder = Encoder::new(&model, config, engine.kernels, engine.executor(), &mut arena)?;
-    then(&model, &mut encoder).map_err(|error| file.explain(error))
+    let encoder = Encoder::new(&model, config, engine.kernels, engine.executor(), &mut arena);
+    then(&model, &mut encoder.map_err(Error::from)?)
 }

@@ -5,11 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::panic::resume_unwind;
 use std::thread::{self, available_parallelism};
 
-use anyhow::{Context, Result};
 use memmap2::MmapMut;
 use nearfield::kernels::{self, Kernels};
 use nearfield::{Executor, Inline, Line};
 
+use crate::error::{Context, Result};
 use crate::model_file::{ModelFile, Repack};
 use crate::threads::Threads;
 
@@ -137,5 +137,5 @@ impl DerefMut for Memory {
 /// Memory for an arena of so many bytes, a multiple of a line's.
 pub fn allocate(bytes: usize) -> Result<Memory> {
     let map = MmapMut::map_anon(bytes.next_multiple_of(Line::BYTES));
-    map.map(Memory).with_context(|| format!("no memory for an arena of {}", crate::report::Bytes(bytes as u64)))
+    map.map(Memory).with_context(|| format!("no memory for an arena of {}", crate::bytes::Bytes(bytes as u64)))
 }

@@ -6,7 +6,7 @@
 //! file.meta("general.file_type", Value::U32(7));                // replaces the value of a key that is there
 //! file.meta_array("tokenizer.ggml.scores", ValueType::F32, scores.iter().map(|&x| Value::F32(x)));
 //! file.tensor("token_embd.weight", &[n_cols, n_rows], WeightType::Q8_0)?;
-//! file.write(path, force, "converting", |data| {                // the name of the progress bar
+//! file.write(path, force, "converting", &monitor, |data| {      // the name of the task
 //!     data.begin("token_embd.weight")?;                         // in the order in which they were named above
 //!     pieces.try_for_each(|piece| data.put(piece))              // as many bytes as the type and the dimensions say
 //! })?;
@@ -17,15 +17,14 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
 use memmap2::MmapOptions;
 use nearfield::Gguf;
 use nearfield::gguf::{Array, Value, ValueType};
 use nearfield::kernels::WeightType;
 
-use crate::interrupt;
+use crate::error::{Context, Result, ensure};
+use crate::monitor::{Monitor, Progress, Unit};
 use crate::output_file::OutputFile;
-use crate::progress::Progress;
 
 /// Alignment of the tensors where `general.alignment` says nothing.
 const ALIGNMENT: u64 = 32;
@@ -135,15 +134,16 @@ impl GgufOut {
     }
 
     /// Writes the file with the tensors' bytes as `data` puts them, over another of that name only with `force`; `what` is
-    /// done, says the progress bar. Returns its bytes.
+    /// done, says the progress. Returns its bytes.
     ///
     /// # Errors
-    /// When there is a file of that name, it cannot be written, Ctrl-C was pressed, or `data` puts other bytes than were named.
+    /// When there is a file of that name, it cannot be written, the monitor asks for an end, or `data` puts other bytes than were named.
     pub fn write(
         &self,
         path: &Path,
         force: bool,
         what: &'static str,
+        monitor: &Monitor,
         data: impl FnOnce(&mut Data<'_>) -> Result<()>,
     ) -> Result<u64> {
         let alignment = self.alignment()?;
@@ -152,9 +152,9 @@ impl GgufOut {
         let n_bytes = header.len() as u64 + n_data;
         OutputFile::create_new(path, n_bytes, force)?.write(|out| {
             out.write_all(&header)?;
-            let progress = Progress::of_bytes(what, n_data);
+            let progress = monitor.begin(what, Unit::Bytes, n_data);
             let rest = self.tensors.iter();
-            let mut out = Data { out, alignment, progress, rest, name: "", n_put: 0, n_left: 0, n_padding: 0 };
+            let mut out = Data { out, alignment, monitor, progress, rest, name: "", n_put: 0, n_left: 0, n_padding: 0 };
             data(&mut out)?;
             out.end()
         })?;
@@ -189,6 +189,7 @@ impl GgufOut {
 pub struct Data<'w> {
     out: &'w mut (dyn Write + Send),
     alignment: u64,
+    monitor: &'w Monitor,
     progress: Progress,
     rest: std::slice::Iter<'w, Tensor>,
     /// The tensor of which bytes are put now, those that are missing, and the zeros behind them.
@@ -206,7 +207,7 @@ impl Data<'_> {
         let next = self.rest.next();
         let expected = next.map_or("none", |tensor| &tensor.name);
         let Some(tensor) = next.filter(|tensor| tensor.name == name) else {
-            anyhow::bail!("the next tensor of the file is {expected}, not {name}")
+            crate::error::bail!("the next tensor of the file is {expected}, not {name}")
         };
         self.name = &tensor.name;
         self.n_left = tensor.n_bytes;
@@ -216,7 +217,7 @@ impl Data<'_> {
 
     /// The next bytes of the tensor.
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        interrupt::check()?;
+        self.monitor.check()?;
         let n = bytes.len() as u64;
         ensure!(n <= self.n_left, "{}: {} bytes more than the tensor has", self.name, n - self.n_left);
         self.out.write_all(bytes)?;
@@ -238,7 +239,7 @@ impl Data<'_> {
     fn end(mut self) -> Result<()> {
         self.pad()?;
         match self.rest.next() {
-            Some(tensor) => anyhow::bail!("{}: the tensor is missing", tensor.name),
+            Some(tensor) => crate::error::bail!("{}: the tensor is missing", tensor.name),
             None => Ok(()),
         }
     }
@@ -302,7 +303,7 @@ mod tests {
     fn written(file: &GgufOut, data: &Tensors<'_>) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("out.gguf");
-        let result = file.write(&path, false, "testing", |out| {
+        let result = file.write(&path, false, "testing", &Monitor::silent(), |out| {
             data.iter().try_for_each(|(name, bytes)| {
                 out.begin(name)?;
                 bytes.chunks(7).try_for_each(|piece| out.put(piece))

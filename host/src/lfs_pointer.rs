@@ -2,7 +2,7 @@
 //!
 //! Source: git-lfs, `docs/spec.md`.
 
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
 
 /// What every pointer begins with, of today and of before there was a version.
 const BEGINNINGS: [&[u8]; 2] =

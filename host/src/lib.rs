@@ -3,21 +3,21 @@
 //! Files, threads and memory around the library, which has none of them: what the command, and any other program that runs
 //! models on a computer, stands on.
 
+mod bytes;
 pub mod chat;
 pub mod convert;
 pub mod encode;
 pub mod engine;
+pub mod error;
 pub mod gguf_out;
 pub mod imatrix;
-pub mod interrupt;
 pub mod marks;
 pub mod model_file;
+pub mod monitor;
 pub mod npy;
 pub mod output_file;
 pub mod perplexity;
-pub mod progress;
 pub mod quantize;
-pub mod report;
 pub mod snapshot_file;
 pub mod stops;
 pub mod text;
@@ -25,3 +25,7 @@ pub mod watched;
 
 mod lfs_pointer;
 mod threads;
+
+pub use bytes::Bytes;
+pub use error::{Error, Result};
+pub use monitor::Monitor;

@@ -6,11 +6,11 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
 use same_file::Handle;
 use tempfile::{Builder, NamedTempFile};
 
-use crate::report::Bytes;
+use crate::bytes::Bytes;
+use crate::error::{Context, Error, Result, bail, ensure};
 
 /// Written under another name beside its own, which it gets when it is whole; until then what was there stays.
 ///
@@ -136,16 +136,34 @@ impl OutputFile {
         Ok(Self { path, sink, n_bytes, replaces })
     }
 
+    /// Writes all of these bytes; see [`write`](Self::write).
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write_all(self, bytes: &[u8]) -> Result<()> {
+        self.write(|out| Ok(out.write_all(bytes)?))
+    }
+
     /// Writes with `write`; if all went well, the file is there afterwards, on the disk.
-    pub fn write(mut self, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
-        let mut watched = Watched { sink: &mut self.sink, has_failed: false };
+    ///
+    /// # Errors
+    /// Those of `write`, unless what it writes to has failed: then that error, with the name of the file.
+    pub fn write<E: From<Error>>(
+        mut self,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut watched = Watched { sink: &mut self.sink, failure: None };
         let wrote = write(&mut watched);
-        let has_failed = watched.has_failed;
+        let failure = watched.failure;
         let Self { path, sink, n_bytes, replaces } = self;
-        wrote.map_err(|error| if has_failed { cannot_write(&path, n_bytes, error) } else { error })?;
+        match (wrote, failure) {
+            (Ok(()), _) => {}
+            (Err(_), Some(failure)) => return Err(cannot_write(&path, n_bytes, failure).into()),
+            (Err(error), None) => return Err(error),
+        }
         sink.finish(&path, replaces).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists if !replaces => anyhow!(taken(&path)),
-            _ => cannot_write(&path, n_bytes, error.into()),
+            ErrorKind::AlreadyExists if !replaces => Error::Invalid(taken(&path)).into(),
+            _ => cannot_write(&path, n_bytes, error).into(),
         })
     }
 }
@@ -155,9 +173,9 @@ fn taken(path: &Path) -> String {
 }
 
 /// On a full disk, also how much was needed.
-fn cannot_write(path: &Path, n_bytes: Option<u64>, error: anyhow::Error) -> anyhow::Error {
-    let kind = error.downcast_ref().map(io::Error::kind);
-    let is_full = matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded));
+fn cannot_write(path: &Path, n_bytes: Option<u64>, error: io::Error) -> Error {
+    let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded);
+    let error = Error::from(error);
     match n_bytes.filter(|_| is_full) {
         Some(n) => error.context(format!("cannot write {}, which takes {}", path.display(), Bytes(n))),
         None => error.context(format!("cannot write {}", path.display())),
@@ -167,20 +185,33 @@ fn cannot_write(path: &Path, n_bytes: Option<u64>, error: anyhow::Error) -> anyh
 /// Tells errors of writing from those of what is written.
 struct Watched<'s> {
     sink: &'s mut Sink,
-    has_failed: bool,
+    failure: Option<io::Error>,
+}
+
+impl Watched<'_> {
+    /// Keeps the last error, as good a copy as can be made of one.
+    fn watch<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() != ErrorKind::Interrupted
+        {
+            self.failure = Some(match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            });
+        }
+        result
+    }
 }
 
 impl Write for Watched<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.sink.file().write(bytes);
-        self.has_failed |= result.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted);
-        result
+        self.watch(result)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let result = self.sink.file().flush();
-        self.has_failed |= result.is_err();
-        result
+        self.watch(result)
     }
 }
 
@@ -319,7 +350,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         fs::write(&path, "old").unwrap();
-        OutputFile::create(&path).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
+        OutputFile::create(&path).unwrap().write(|out| Ok::<_, Error>(out.write_all(b"new")?)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names_in(folder.path()), ["out"]);
     }
@@ -331,7 +362,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let result = OutputFile::create(&path).unwrap().write(|out| {
             out.write_all(b"half")?;
-            anyhow::bail!("enough")
+            Err(Error::invalid("enough"))
         });
         assert_eq!(result.unwrap_err().to_string(), "enough");
         assert_eq!(fs::read(&path).unwrap(), b"old");
@@ -342,14 +373,14 @@ mod tests {
     fn a_new_file_replaces_none_that_comes_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        let result = OutputFile::create_new(&path, 3, false).unwrap().write(|out| {
+        let result: Result<()> = OutputFile::create_new(&path, 3, false).unwrap().write(|out| {
             fs::write(&path, "mine")?;
             Ok(out.write_all(b"new")?)
         });
         assert!(result.unwrap_err().to_string().ends_with("out is there already: --force replaces it"));
         assert_eq!(fs::read(&path).unwrap(), b"mine");
         assert!(OutputFile::create_new(&path, 3, false).is_err());
-        OutputFile::create_new(&path, 3, true).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
+        OutputFile::create_new(&path, 3, true).unwrap().write(|out| Ok::<_, Error>(out.write_all(b"new")?)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names_in(folder.path()), ["out"]);
     }
@@ -362,8 +393,8 @@ mod tests {
             fs::write(folder.path().join(name), "half").unwrap();
         }
         let running = OutputFile::create(&path).unwrap();
-        OutputFile::create(&path).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
-        running.write(|out| Ok(out.write_all(b"newer")?)).unwrap();
+        OutputFile::create(&path).unwrap().write(|out| Ok::<_, Error>(out.write_all(b"new")?)).unwrap();
+        running.write(|out| Ok::<_, Error>(out.write_all(b"newer")?)).unwrap();
         let mut names = names_in(folder.path());
         names.sort();
         assert_eq!(names, [".other.abc123.part", ".out.abc12-.part", ".out.abc12.part", "out", "out.part"]);
@@ -375,7 +406,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let name = "\u{e9}".repeat(127);
         let path = folder.path().join(&name);
-        OutputFile::create(&path).unwrap().write(|out| Ok(out.write_all(b"new")?)).unwrap();
+        OutputFile::create(&path).unwrap().write(|out| Ok::<_, Error>(out.write_all(b"new")?)).unwrap();
         assert_eq!(names_in(folder.path()), [name]);
     }
 
@@ -420,7 +451,7 @@ mod tests {
     fn an_error_of_what_is_written_is_not_one_of_writing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        let result = OutputFile::create(&path).unwrap().write(|_| Ok(fs::read("no such file").map(drop)?));
+        let result: Result<()> = OutputFile::create(&path).unwrap().write(|_| Ok(fs::read("no such file").map(drop)?));
         assert!(!format!("{:#}", result.unwrap_err()).contains("cannot write"));
         assert_eq!(names_in(folder.path()), [""; 0]);
     }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use anyhow::Result;
 use nearfield::tokenizer::{TokenType, Tokenizer};
+
+use crate::error::Result;
 
 /// Tokens and words that end a text; neither is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
 use nearfield::tokenizer::{EncodeOptions, Encoded, TokenType, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Line};
 
-use crate::report;
+use crate::error::{Context, Result};
+use crate::monitor::{Monitor, Note};
 
 /// Bytes that the tokenizer's index takes: its part of the memory plan.
 pub fn index_bytes(vocab: &Vocab<'_>) -> Result<usize> {
@@ -14,11 +14,11 @@ pub fn index_bytes(vocab: &Vocab<'_>) -> Result<usize> {
 }
 
 /// The tokenizer over `vocab`, with the index that its file has or, without one, in `lines`.
-pub fn tokenizer<'f: 'a, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line]) -> Result<Tokenizer<'f, 'a>> {
+pub fn tokenizer<'f: 'a, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line], monitor: &Monitor) -> Result<Tokenizer<'f, 'a>> {
     if let Some(index) = vocab.index {
         match Tokenizer::prepared(vocab, index) {
             Err(TokenizerError::Index(error)) => {
-                report::note(format_args!("the file's index of its tokens is made anew: {error}"));
+                monitor.note(format_args!("the file's index of its tokens is made anew: {error}"));
             }
             tokenizer => return Ok(tokenizer?),
         }
@@ -78,22 +78,16 @@ impl Notes {
         Ok(tokens)
     }
 
-    /// Says it on standard error.
-    pub fn tell(&self) {
-        match self.n_skipped {
-            0 => {}
-            1 => report::note("the text has 1 byte that the vocabulary has no token for: it is left out"),
-            n => report::note(format_args!(
-                "the text has {n} bytes that the vocabulary has no tokens for: they are left out"
-            )),
+    /// Passes them on.
+    pub fn tell(&self, monitor: &Monitor) {
+        if self.n_skipped > 0 {
+            monitor.pass(&Note::SkippedBytes(self.n_skipped));
         }
         if let Some(name) = &self.named {
-            report::note(format_args!(
-                "the text names the control token {name}, which is read as letters: --special reads the token"
-            ));
+            monitor.pass(&Note::NamedToken(name.clone()));
         }
         if self.begins_twice {
-            report::note("the text begins with the token that is put before every text: it stands there twice");
+            monitor.pass(&Note::BeginsTwice);
         }
     }
 }

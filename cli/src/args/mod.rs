@@ -91,7 +91,7 @@ pub struct MachineArgs {
 impl MachineArgs {
     /// The engine that they name.
     pub fn engine(&self) -> Result<Engine> {
-        Engine::new(self.isa.as_deref(), self.threads.map(usize::from))
+        Ok(Engine::new(self.isa.as_deref(), self.threads.map(usize::from))?)
     }
 }
 

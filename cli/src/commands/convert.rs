@@ -7,7 +7,7 @@ use clap::Args;
 use nearfield_host::convert::{self, Conversion};
 use nearfield_host::quantize::Target;
 
-use crate::terminal::{Bytes, note};
+use crate::terminal::{Bytes, monitor, note};
 
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
@@ -34,13 +34,16 @@ pub struct ConvertArgs {
 
 /// Converts, and says what was read and written.
 pub fn convert(args: &ConvertArgs) -> Result<()> {
-    let converted = convert::convert(&Conversion {
-        input: args.input.clone(),
-        output: args.output.clone(),
-        ty: args.ty,
-        n_threads: args.threads.map(usize::from),
-        force: args.force,
-    })?;
+    let converted = convert::convert(
+        &Conversion {
+            input: args.input.clone(),
+            output: args.output.clone(),
+            ty: args.ty,
+            n_threads: args.threads.map(usize::from),
+            force: args.force,
+        },
+        monitor(),
+    )?;
     note(format_args!("read     {}: {}, {} tensors", args.input.display(), converted.family, converted.n_tensors));
     note(format_args!("written  {}: {}, {}", args.output.display(), args.ty, Bytes(converted.n_bytes)));
     Ok(())

@@ -9,16 +9,18 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nearfield::{Encoder, Model, Pooling};
 use nearfield_host::encode::{check, with_encoder, with_tokenizer};
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
-use nearfield_host::progress::Progress;
 use nearfield_host::text::Notes;
 
 use crate::args::{EncoderArgs, ModelArgs, model_and_words};
+use crate::errors::explain;
+use crate::terminal::Progress;
 use crate::terminal::StandardOutput;
 use crate::terminal::input;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct EmbedArgs {
@@ -62,13 +64,14 @@ fn pooling_names() -> impl TypedValueParser<Value = Pooling> {
 /// Writes a vector for each text: a line of numbers, or a row of float32.
 pub fn embed(args: &EmbedArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
-    let file = ModelFile::open(Some(model))?;
+    let file = ModelFile::open(Some(model), monitor())?;
     check(&file)?;
     args.output.as_deref().map(OutputFile::check).transpose()?;
     let documents = documents(args, words, &file)?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
-    let (engine, machine) = (args.encoder.machine.engine()?, &args.encoder.machine);
-    with_encoder(file, &engine, machine.repack, args.encoder.config(longest), |model, encoder| {
+    let engine = args.encoder.machine.engine()?;
+    let file = engine.load(file, args.encoder.machine.repack)?;
+    let done = with_encoder(&file, &engine, args.encoder.config(longest), |model, encoder| {
         let pooling = pooling(args, model)?;
         for (i, tokens) in documents.iter().enumerate() {
             encoder.check(tokens).with_context(|| format!("text {}", i + 1))?;
@@ -84,7 +87,8 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
                 })
             }),
         }
-    })
+    });
+    done.map_err(|error| explain(&file, error))
 }
 
 /// The tokens of each text.
@@ -106,11 +110,11 @@ fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -
         let mut tokens = |text: &Vec<u8>| {
             progress.advance();
             interrupt::check()?;
-            notes.encode(tokenizer, text, tokenizer.options())
+            Ok(notes.encode(tokenizer, text, tokenizer.options())?)
         };
-        let documents = texts.iter().map(&mut tokens).collect();
+        let documents = texts.iter().map(&mut tokens).collect::<Result<_>>();
         drop(progress);
-        notes.tell();
+        notes.tell(monitor());
         documents
     })
 }

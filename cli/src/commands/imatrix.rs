@@ -7,7 +7,7 @@ use clap::Args;
 use nearfield_host::imatrix::{Measurement, measure};
 
 use crate::args::{MachineArgs, ModelArgs};
-use crate::terminal::note;
+use crate::terminal::{monitor, note};
 
 #[derive(Args, Debug)]
 pub struct ImatrixArgs {
@@ -53,19 +53,22 @@ pub struct ImatrixArgs {
 /// Measures, and says what was written.
 pub fn imatrix(args: &ImatrixArgs) -> Result<()> {
     let machine = &args.machine;
-    let imatrix = measure(&Measurement {
-        model: args.first.clone().or_else(|| args.model.model.clone()),
-        file: args.file.clone(),
-        output: args.output.clone(),
-        ctx: args.ctx,
-        n_chunks: args.chunks,
-        process_output: args.process_output,
-        special: args.special,
-        force: args.force,
-        isa: machine.isa.clone(),
-        n_threads: machine.threads.map(usize::from),
-        repack: machine.repack,
-    })?;
+    let imatrix = measure(
+        &Measurement {
+            model: args.first.clone().or_else(|| args.model.model.clone()),
+            file: args.file.clone(),
+            output: args.output.clone(),
+            ctx: args.ctx,
+            n_chunks: args.chunks,
+            process_output: args.process_output,
+            special: args.special,
+            force: args.force,
+            isa: machine.isa.clone(),
+            n_threads: machine.threads.map(usize::from),
+            repack: machine.repack,
+        },
+        monitor(),
+    )?;
     let (n, n_chunks) = (imatrix.inputs.len(), imatrix.n_chunks.unwrap_or_default());
     let path = args.output.display();
     note(format_args!("written  {path}: {n} matrices, {n_chunks} chunks of {} tokens", args.ctx));

@@ -5,12 +5,15 @@ use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use nearfield::gguf::{Array, Value};
 use nearfield::kernels::block::gguf_type_name;
 use nearfield::tokenizer::Vocab;
-use nearfield::{EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, SessionConfig};
+use nearfield::{
+    EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, Prefix, SessionConfig,
+    SnapshotHeader,
+};
 use nearfield_host::engine::{N_BATCH, allocate};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::snapshot_file;
@@ -19,6 +22,7 @@ use nearfield_host::text;
 use crate::args::ModelArgs;
 use crate::terminal::Bytes;
 use crate::terminal::StandardOutput;
+use crate::terminal::monitor;
 use crate::terminal::report::{Summary, parts};
 
 #[derive(Args, Debug)]
@@ -37,15 +41,15 @@ pub struct InspectArgs {
 
 /// Prints all of it.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
     let mut out = StandardOutput::lock();
     if snapshot_file::is_snapshot(file.first()) {
-        return snapshot_file::inspect(&file.name, file.first(), &mut out);
+        return snapshot(&file.name, file.first(), &mut out);
     }
     // Of a broken file, as much as can be read.
     let (gguf, is_broken) = file.gguf_partly();
     if !matches!(gguf.version(), 2 | 3) {
-        return file.gguf().map(drop);
+        return Ok(file.gguf().map(drop)?);
     }
     writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.n_bytes()))?;
     if file.n_parts() > 1 {
@@ -54,7 +58,7 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     metadata(&gguf, &mut out)?;
     tensors(&gguf, &mut out)?;
     if is_broken {
-        return file.gguf().map(drop);
+        return Ok(file.gguf().map(drop)?);
     }
     let model = file.model();
     if let Ok(model) = &model {
@@ -64,19 +68,48 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
             true => needs_of_encoder(model, args.ctx, &mut out)?,
         }
     }
-    if let Err(error) = file.vocab().and_then(|vocab| with_tokenizer(vocab)) {
+    if let Err(error) = file.vocab().and_then(with_tokenizer) {
         writeln!(out, "\nno text: {error:#}")?;
     }
-    model.map(drop).inspect_err(|error| {
+    Ok(model.map(drop).inspect_err(|error| {
         // The reader of a closed pipe is told by the code alone.
         let _ = writeln!(out, "\ncannot run: {error:#}");
-    })
+    })?)
+}
+
+/// Prints what a snapshot holds.
+fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
+    let header = SnapshotHeader::read(bytes).with_context(|| name.to_owned())?;
+    // Whose it is, it says itself.
+    let prefix = Prefix::from_bytes(bytes, header.model).with_context(|| name.to_owned())?;
+    let (text, n) = (prefix.text(), header.n_tokens);
+    writeln!(out, "{name}: keys and values of {n} tokens, {}", Bytes(header.n_bytes))?;
+    writeln!(
+        out,
+        "  made with {} of {}",
+        if text.model_name.is_empty() { "a model" } else { text.model_name },
+        header.model
+    )?;
+    writeln!(
+        out,
+        "  {} layers, {} heads of {} for keys, in {}",
+        header.n_layer, header.n_head_kv, header.head_dim, header.kv
+    )?;
+    let oldest: Vec<String> = prefix.oldest().map(|from| from.to_string()).collect();
+    if oldest.iter().any(|from| from != "0") {
+        writeln!(out, "  kept from position (by head) {}, and {} sinks", oldest.join(", "), header.n_sinks)?;
+    }
+    write!(out, "  horizon at {:e} of the sum", header.horizon_eps)?;
+    writeln!(out, "{}", if header.alibi_bf16 { ", bias rounded to bfloat16" } else { "" })?;
+    let tokens: Vec<String> = text.last_tokens.iter().map(u32::to_string).collect();
+    writeln!(out, "  goes on with seed {} behind the tokens {}", text.seed, tokens.join(" "))?;
+    Ok(())
 }
 
 /// That a text can be made into tokens, as every command that reads one does it.
-fn with_tokenizer(vocab: Vocab<'_>) -> Result<()> {
+fn with_tokenizer(vocab: Vocab<'_>) -> nearfield_host::Result<()> {
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    text::tokenizer(vocab, &mut lines).map(drop)
+    text::tokenizer(vocab, &mut lines, monitor()).map(drop)
 }
 
 fn metadata(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {

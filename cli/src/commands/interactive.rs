@@ -4,23 +4,24 @@ use std::io::{BufRead, Write, stdin, stdout};
 
 use anyhow::Result;
 use clap::Parser;
-use nearfield_host::interrupt::Interrupted;
 use nearfield_host::model_file::ModelFile;
 
 use crate::cli::{Cli, Command};
 use crate::commands::run::{RunArgs, tell, with_teller};
 use crate::prompt::Prompt;
 use crate::terminal::input::Lines;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 
 /// Asks for beginnings and tells stories until the end of input.
 pub fn interactive() -> Result<()> {
     let args = default_args()?;
-    let file = ModelFile::open(None)?;
+    let file = ModelFile::open(None, monitor())?;
     with_teller(file, &args, |teller| {
         writeln!(stdout(), "The beginning of a story? (Ctrl-D to end, Ctrl-C to stop a story.)")?;
         ask(&mut stdin().lock(), &mut stdout(), |beginning| {
             match tell(teller, &Prompt::of_text(teller.tokenizer, beginning)?) {
-                Err(error) if error.is::<Interrupted>() => Ok(()),
+                Err(error) if interrupt::is_interrupted(&error) => Ok(()),
                 result => result,
             }
         })

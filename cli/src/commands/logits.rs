@@ -7,14 +7,16 @@ use anyhow::Result;
 use clap::Args;
 use nearfield::{Arena, MemoryPlan, Session};
 use nearfield_host::engine::{N_BATCH, allocate};
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
-use nearfield_host::progress::Progress;
 
 use crate::args::{ModelArgs, SessionArgs};
+use crate::errors::explain;
+use crate::terminal::Progress;
 use crate::terminal::input;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct LogitsArgs {
@@ -44,7 +46,7 @@ pub struct LogitsArgs {
 /// Writes float32 `[n_tokens, n_vocab]`.
 pub fn logits(args: &LogitsArgs) -> Result<()> {
     let tokens = input::read_ids(&args.tokens)?;
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
     OutputFile::check(&args.output)?;
     let engine = args.session.machine.engine()?;
     let file = engine.load(file, args.session.machine.repack)?;
@@ -58,7 +60,7 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
         out.write_all(&npy::header(tokens.len(), model.shape().n_vocab))?;
         write_rows(&mut session, &tokens, args.chunk, out)
     });
-    written.map_err(|error| file.explain(error))
+    written.map_err(|error| explain(&file, error))
 }
 
 /// Runs the tokens chunk by chunk and writes a row for each.

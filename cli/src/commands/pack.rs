@@ -6,13 +6,14 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use nearfield::tokenizer::Vocab;
 use nearfield_host::engine::allocate;
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::model_file::packing::Packing;
 use nearfield_host::output_file::OutputFile;
-use nearfield_host::progress::Progress;
 use nearfield_host::text;
 
+use crate::terminal::Progress;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 use crate::terminal::{Bytes, note};
 
 #[derive(Args, Debug)]
@@ -32,7 +33,7 @@ pub struct PackArgs {
 
 /// Reads one file and writes the other, unit by unit.
 pub fn pack(args: &PackArgs) -> Result<()> {
-    let file = ModelFile::open(Some(args.input.clone()))?;
+    let file = ModelFile::open(Some(args.input.clone()), monitor())?;
     OutputFile::check_new(&args.output, args.force)?;
     // What cannot run packed could not run before, which is better said now.
     file.model()?;
@@ -44,10 +45,10 @@ pub fn pack(args: &PackArgs) -> Result<()> {
         && vocab.index.is_none()
     {
         let mut lines = allocate(text::index_bytes(&vocab)?)?;
-        packing = packing.with_index(&gguf, text::tokenizer(vocab, &mut lines)?.index());
+        packing = packing.with_index(&gguf, text::tokenizer(vocab, &mut lines, monitor())?.index());
     }
     let n_bytes = packing.n_bytes() as u64;
-    OutputFile::create_new(&args.output, n_bytes, args.force)?.write(|out| {
+    OutputFile::create_new(&args.output, n_bytes, args.force)?.write(|out| -> Result<()> {
         let mut progress = Progress::of_bytes("packing", n_bytes);
         let (mut buffer, mut n) = (Vec::new(), 0);
         for unit in packing.units() {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use nearfield_host::quantize::{self, Quantization, Target};
 
-use crate::terminal::{Bytes, note};
+use crate::terminal::{Bytes, monitor, note};
 
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
@@ -44,15 +44,18 @@ pub struct QuantizeArgs {
 /// Quantizes, and says what was read and written, and how fast.
 pub fn quantize(args: &QuantizeArgs) -> Result<()> {
     let begun = Instant::now();
-    let done = quantize::quantize(&Quantization {
-        input: args.input.clone(),
-        output: args.output.clone(),
-        ty: args.ty,
-        imatrix: args.imatrix.clone(),
-        pure: args.pure,
-        n_threads: args.threads.map(usize::from),
-        force: args.force,
-    })?;
+    let done = quantize::quantize(
+        &Quantization {
+            input: args.input.clone(),
+            output: args.output.clone(),
+            ty: args.ty,
+            imatrix: args.imatrix.clone(),
+            pure: args.pure,
+            n_threads: args.threads.map(usize::from),
+            force: args.force,
+        },
+        monitor(),
+    )?;
     let bits = |n_bytes: u64| 8.0 * n_bytes as f64 / done.n_weights.max(1) as f64;
     let (before, after, time) = (done.n_bytes_read, done.n_bytes_written, begun.elapsed());
     let rate = Bytes((before as f64 / time.as_secs_f64().max(1e-9)) as u64);

@@ -9,16 +9,18 @@ use clap::Args;
 use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
 use nearfield::{EncodeError, Encoder};
 use nearfield_host::encode::{check, with_encoder, with_tokenizer};
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
-use nearfield_host::progress::Progress;
 use nearfield_host::text::Notes;
 
 use crate::args::{EncoderArgs, ModelArgs, model_and_words};
+use crate::errors::explain;
+use crate::terminal::Progress;
 use crate::terminal::StandardOutput;
 use crate::terminal::input;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct RerankArgs {
@@ -53,14 +55,15 @@ pub struct RerankArgs {
 /// Writes a score for each text, a raw logit unless probabilities are asked for: a line with the text, the best first, or a row of float32.
 pub fn rerank(args: &RerankArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
-    let file = ModelFile::open(Some(model))?;
+    let file = ModelFile::open(Some(model), monitor())?;
     check(&file)?;
     args.output.as_deref().map(OutputFile::check).transpose()?;
     let (texts, pairs) = pairs(args, words, &file)?;
     let longest = pairs.iter().map(|pair| pair.tokens.len()).max().unwrap_or_default();
     let name = file.name.clone();
-    let (engine, machine) = (args.encoder.machine.engine()?, &args.encoder.machine);
-    with_encoder(file, &engine, machine.repack, args.encoder.config(longest), |_, encoder| {
+    let engine = args.encoder.machine.engine()?;
+    let file = engine.load(file, args.encoder.machine.repack)?;
+    let done = with_encoder(&file, &engine, args.encoder.config(longest), |_, encoder| {
         if !encoder.has_score() {
             return Err(EncodeError::NoScore).context(name);
         }
@@ -76,7 +79,8 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
                 Ok(out.write_all(&bytes)?)
             }),
         }
-    })
+    });
+    done.map_err(|error| explain(&file, error))
 }
 
 impl RerankArgs {
@@ -126,7 +130,7 @@ fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec
         };
         let pairs = texts.iter().map(&mut pair).collect::<Result<_>>();
         drop(progress);
-        notes.tell();
+        notes.tell(monitor());
         pairs
     })?;
     let shown = |text: &Vec<u8>| String::from_utf8_lossy(text).replace(['\n', '\r', '\t'], " ");

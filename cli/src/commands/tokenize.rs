@@ -14,6 +14,7 @@ use nearfield_host::text::{self, Notes};
 use crate::args::{ModelArgs, model_and_text, names_a_model};
 use crate::terminal::StandardOutput;
 use crate::terminal::input;
+use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
@@ -73,7 +74,7 @@ pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
             &text,
             EncodeOptions { parse_special: args.special, ..options },
         )?;
-        notes.tell();
+        notes.tell(monitor());
         let words: Vec<String> = tokens.iter().map(u32::to_string).collect();
         Ok(writeln!(StandardOutput::lock(), "{}", words.join(" "))?)
     })
@@ -107,8 +108,8 @@ fn model_and_words(args: &DetokenizeArgs) -> (Option<PathBuf>, &[OsString]) {
 }
 
 fn with_tokenizer(model: Option<PathBuf>, then: impl FnOnce(&Tokenizer<'_, '_>) -> Result<()>) -> Result<()> {
-    let file = ModelFile::open(model)?;
+    let file = ModelFile::open(model, monitor())?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    then(&text::tokenizer(vocab, &mut lines)?)
+    then(&text::tokenizer(vocab, &mut lines, monitor())?)
 }

@@ -6,8 +6,9 @@ use std::io::{BufRead, Read, stdin};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use nearfield_host::interrupt::while_waiting;
 use nearfield_host::output_file;
+
+use crate::terminal::interrupt::while_waiting;
 
 /// The bytes of an argument, as they were given.
 pub fn bytes_of(argument: &OsString) -> &[u8] {

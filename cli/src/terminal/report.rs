@@ -107,7 +107,8 @@ pub fn story(story: &Story, seed: Option<u64>) {
     note(format_args!("arena    {}", Bytes(story.arena_bytes as u64)));
     note(format_args!("keys     {:.1} % of those held were visited", 100.0 * story.keys.total_share()));
     if let Some(stored) = &story.stored {
-        note(format_args!("stored   {stored}"));
+        let bytes = Bytes(stored.n_bytes);
+        note(format_args!("stored   {} tokens in {bytes}: {}", stored.n_tokens, stored.name));
     }
     if let Some(seed) = seed {
         note(format_args!("seed     {seed}"));

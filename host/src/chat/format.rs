@@ -2,10 +2,11 @@
 //!
 //! A table, no template language: each published model has one format, and there are few of them.
 
-use anyhow::{Context, Result};
 use nearfield::Gguf;
 use nearfield::gguf::Value;
 use nearfield::tokenizer::Tokenizer;
+
+use crate::error::{Context, Result};
 
 /// Which format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,14 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
 use serde_json::Value;
 
 use super::config::Config;
 use super::safetensors::{Dtype, Entry, Table};
+use crate::error::{Context, Result, bail, ensure};
 use crate::model_file::map_input;
-use crate::report::note;
+use crate::monitor::Monitor;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -42,7 +42,7 @@ pub struct Tensor<'c> {
 
 impl Checkpoint {
     /// Maps the files and reads their tables.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path, monitor: &Monitor) -> Result<Self> {
         let mut checkpoint = Self {
             directory: directory.into(),
             shards: Vec::new(),
@@ -59,7 +59,7 @@ impl Checkpoint {
                 Ok(index) if index.shards.iter().any(|shard| shard == SINGLE) => checkpoint.add_indexed(index)?,
                 // Transformers reads the one file too.
                 _ => {
-                    note(format_args!("note: {} is read, not the shards of {INDEX}", single.display()));
+                    monitor.note(format_args!("note: {} is read, not the shards of {INDEX}", single.display()));
                     checkpoint.add(SINGLE)?;
                 }
             },

@@ -4,9 +4,9 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use crate::error::{Context, Result, bail, ensure};
 use crate::lfs_pointer;
 
 /// An object in a JSON file.
@@ -219,8 +219,8 @@ impl Config {
     }
 
     /// An error about this object.
-    pub fn refuse(&self, why: impl fmt::Display) -> anyhow::Error {
-        anyhow::anyhow!("{}: {why}", self.place)
+    pub fn refuse(&self, why: impl fmt::Display) -> crate::error::Error {
+        crate::error::Error::Invalid(format!("{}: {why}", self.place))
     }
 }
 

@@ -15,19 +15,21 @@ mod vocabulary;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-
-use crate::engine::{allocate, n_cores};
-use crate::gguf_out::GgufOut;
-use crate::output_file::{self, OutputFile};
-use crate::quantize::{Policy, Quantized, Quantizer, Target};
-use crate::text;
-use checkpoint::Checkpoint;
-use config::Config;
-use families::Family;
 use nearfield::Model;
 use nearfield::kernels::WeightType;
 use nearfield::tokenizer::Vocab;
+
+use crate::engine::{allocate, n_cores};
+use crate::error::{Context, Result};
+use crate::gguf_out::GgufOut;
+use crate::monitor::Monitor;
+use crate::output_file::{self, OutputFile};
+use crate::quantize::{Policy, Quantized, Quantizer, Target};
+use crate::text;
+
+use checkpoint::Checkpoint;
+use config::Config;
+use families::Family;
 use vocabulary::Vocabulary;
 
 /// Marks the files of a checkpoint as read, so that the output takes the place of none. A GGUF file beside them is none of them.
@@ -67,7 +69,7 @@ pub struct Converted {
 /// # Errors
 /// When a file of the checkpoint is missing or broken, when the model is of no family that can run or is set in a way that
 /// cannot, and when the output cannot be written.
-pub fn convert(args: &Conversion) -> Result<Converted> {
+pub fn convert(args: &Conversion, monitor: &Monitor) -> Result<Converted> {
     let directory = &args.input;
     checkpoint::check_directory(directory)?;
     protect(directory);
@@ -75,7 +77,7 @@ pub fn convert(args: &Conversion) -> Result<Converted> {
     let config = Config::read(&directory.join("config.json"))?;
     let family = Family::of(&config)?;
     families::check_common(&config)?;
-    let checkpoint = Checkpoint::open(directory)?;
+    let checkpoint = Checkpoint::open(directory, monitor)?;
     let mut hparams = (family.hparams)(&config, &checkpoint)?;
     if let Some(encoder) = hparams.encoder.as_mut().filter(|encoder| encoder.pooling != families::Pooling::Rank)
         && let Some(pooling) = pooling::read(directory)?
@@ -83,11 +85,11 @@ pub fn convert(args: &Conversion) -> Result<Converted> {
         encoder.pooling = pooling;
     }
     if hparams.encoder.is_some() {
-        pooling::tell_what_is_left_out(directory, hparams.n_ctx)?;
+        pooling::tell_what_is_left_out(directory, hparams.n_ctx, monitor)?;
     }
     hparams.check().map_err(|why| config.refuse(why))?;
     let tensors = tensors::plan(family, &hparams, &checkpoint)?;
-    let vocabulary = Vocabulary::read(directory, &config, hparams.n_vocab, family.pre)?;
+    let vocabulary = Vocabulary::read(directory, &config, hparams.n_vocab, family.pre, monitor)?;
 
     let mut file = GgufOut::default();
     metadata::write(&mut file, directory, family, &hparams, args.ty);
@@ -101,9 +103,10 @@ pub fn convert(args: &Conversion) -> Result<Converted> {
         file.tensor(&tensor.name, &tensor.dims(), ty)?;
         types.push(ty);
     }
-    file.checked(can_run).with_context(|| format!("{}: what it makes cannot run", directory.display()))?;
+    file.checked(|file| can_run(file, monitor))
+        .with_context(|| format!("{}: what it makes cannot run", directory.display()))?;
     let mut quantizer = Quantizer::new(args.n_threads.unwrap_or_else(n_cores)).context("cannot start threads")?;
-    let n_bytes = file.write(&args.output, args.force, "converting", |data| {
+    let n_bytes = file.write(&args.output, args.force, "converting", monitor, |data| {
         for (tensor, &ty) in tensors.iter().zip(&types) {
             data.begin(&tensor.name)?;
             let (n_rows, n_cols) = tensor.rows_and_cols();
@@ -120,10 +123,10 @@ pub fn convert(args: &Conversion) -> Result<Converted> {
 }
 
 /// What `nearfield run` checks before it reads a weight.
-fn can_run(file: &[u8]) -> Result<()> {
+fn can_run(file: &[u8], monitor: &Monitor) -> Result<()> {
     let model = Model::from_gguf(file)?;
     let vocab = Vocab::from_gguf(model.gguf())?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    text::tokenizer(vocab, &mut lines)?;
+    text::tokenizer(vocab, &mut lines, monitor)?;
     Ok(())
 }

@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use super::config::{Config, read_json};
 use super::families::Pooling;
-use crate::report::note;
+use crate::error::{Result, bail, ensure};
+use crate::monitor::Monitor;
 
 /// Where the pooling is configured if `modules.json` is not there.
 const USUAL: &str = "1_Pooling";
@@ -71,7 +71,7 @@ pub fn read(directory: &Path) -> Result<Option<Pooling>> {
 ///
 /// # Errors
 /// For files that are not JSON.
-pub fn tell_what_is_left_out(directory: &Path, n_ctx: usize) -> Result<()> {
+pub fn tell_what_is_left_out(directory: &Path, n_ctx: usize, monitor: &Monitor) -> Result<()> {
     let read = |name: &str| match directory.join(name) {
         path if path.is_file() => Config::read(&path).map(Some),
         _ => Ok(None),
@@ -81,7 +81,7 @@ pub fn tell_what_is_left_out(directory: &Path, n_ctx: usize) -> Result<()> {
         && let Some(prompt) = config.value("prompts").and_then(|prompts| prompts.get(name)).and_then(Value::as_str)
         && !prompt.is_empty()
     {
-        note(format_args!(
+        monitor.note(format_args!(
             "sentence-transformers puts {prompt:?} before each text of this model: give it with the text"
         ));
     }
@@ -89,7 +89,7 @@ pub fn tell_what_is_left_out(directory: &Path, n_ctx: usize) -> Result<()> {
         && let Some(limit) = config.value("max_seq_length").and_then(Value::as_u64)
         && limit < n_ctx as u64
     {
-        note(format_args!(
+        monitor.note(format_args!(
             "sentence-transformers cuts texts of this model after {limit} tokens; nearfield reads {n_ctx}"
         ));
     }

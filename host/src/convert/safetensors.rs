@@ -11,10 +11,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use serde_json::{Map, Value};
 
+use crate::error::{Context, Result, bail, ensure};
 use crate::lfs_pointer;
 
 /// Bytes that a table may have, as in the reference implementation.

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-
 use super::checkpoint::{Checkpoint, Tensor};
 use super::families::{Bias, Family, Hparams, Part, Row, Rows};
+use crate::error::{Context, Result, bail, ensure};
 
 /// A tensor of the file.
 pub struct Planned<'c> {
@@ -198,19 +197,19 @@ impl<'c> Planner<'_, 'c> {
         format!("{prefix}{}", name_in_layer(row.from, layer))
     }
 
-    fn missing(&self, name: &str) -> anyhow::Error {
+    fn missing(&self, name: &str) -> crate::error::Error {
         if let Some((name, file)) = self.checkpoint.absent().find(|(absent, _)| *absent == name) {
-            return anyhow::anyhow!(absent(name, file));
+            return crate::error::Error::Invalid(absent(name, file));
         }
         let untied = match self.hparams.tied {
             false if name.ends_with("lm_head.weight") => ": its output is not its embedding",
             _ => "",
         };
-        anyhow::anyhow!(
+        crate::error::Error::Invalid(format!(
             "{} has no tensor {name}, which a {} has{untied}",
             self.checkpoint.directory(),
             self.family.name
-        )
+        ))
     }
 
     /// The source of a tensor, its shape checked.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, ensure};
 use nearfield::Model;
 use nearfield::kernels::Matrix;
 
 use super::file::Inputs;
+use crate::error::{Result, ensure};
 use crate::watched::Watch;
 
 /// Adds up the squares of what each matrix is multiplied with.

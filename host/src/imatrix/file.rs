@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use nearfield::gguf::{Value, ValueType};
 use nearfield::kernels::WeightType;
 use nearfield::{Gguf, TensorInfo};
 
+use crate::error::{Context, Result, bail, ensure};
 use crate::gguf_out::GgufOut;
+use crate::monitor::Monitor;
 use crate::output_file;
 
 const TYPE: &str = "general.type";
@@ -64,7 +65,7 @@ impl Imatrix {
             imatrix.check()?;
             Ok(imatrix)
         };
-        read().map_err(|error: anyhow::Error| error.context(path.display().to_string()))
+        read().map_err(|error: crate::error::Error| error.context(path.display().to_string()))
     }
 
     fn of_gguf(bytes: &[u8]) -> Result<Self> {
@@ -149,7 +150,7 @@ impl Imatrix {
     }
 
     /// Writes the GGUF form, over another file only with `force`.
-    pub fn write(&self, path: &Path, force: bool) -> Result<()> {
+    pub fn write(&self, path: &Path, force: bool, monitor: &Monitor) -> Result<()> {
         let mut file = GgufOut::default();
         file.meta(TYPE, Value::String(b"imatrix"));
         let datasets = self.datasets.iter().map(|name| Value::String(name.as_bytes()));
@@ -160,7 +161,7 @@ impl Imatrix {
             file.tensor(&format!("{name}{SUMS}"), &[inputs.squares.len() as u64], WeightType::F32)?;
             file.tensor(&format!("{name}{COUNTS}"), &[1], WeightType::F32)?;
         }
-        file.write(path, force, "writing", |data| {
+        file.write(path, force, "writing", monitor, |data| {
             for (name, inputs) in &self.inputs {
                 data.begin(&format!("{name}{SUMS}"))?;
                 let bytes: Vec<u8> = inputs.squares.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect();
@@ -209,8 +210,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("imatrix.gguf");
         let written = of(&[("blk.0.ffn_up.weight", &[1.0, 0.5, 0.0], 1536.0), ("blk.0.attn_q.weight", &[7.0], 2.0)]);
-        written.write(&path, false).unwrap();
-        assert!(written.write(&path, false).unwrap_err().to_string().contains("is there already"));
+        written.write(&path, false, &Monitor::silent()).unwrap();
+        assert!(written.write(&path, false, &Monitor::silent()).unwrap_err().to_string().contains("is there already"));
         assert_eq!(Imatrix::read(&path).unwrap(), written);
     }
 

@@ -12,23 +12,22 @@ pub mod file;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 use nearfield::{
     Arena, Encoder, EncoderConfig, EncoderPlan, KvType, KvTypes, MemoryPlan, Model, Session, SessionConfig,
 };
 
-use collector::Collector;
-use file::Imatrix;
-
 use crate::encode::with_tokenizer;
 use crate::engine::{Engine, N_BATCH, allocate};
-use crate::interrupt;
+use crate::error::{Context, Result, ensure};
 use crate::model_file::{ModelFile, Repack};
+use crate::monitor::{Monitor, Unit};
 use crate::output_file::{self, OutputFile};
-use crate::progress::Progress;
 use crate::text::Notes;
 use crate::watched::Watched;
+
+use collector::Collector;
+use file::Imatrix;
 
 /// Keys and values as they are: nothing is to be measured but the weights' inputs.
 const KV: KvTypes = KvTypes::both(KvType::F32);
@@ -64,12 +63,12 @@ pub struct Measurement {
 ///
 /// # Errors
 /// When a file cannot be read or written, when the text is too short for a chunk, and when the model computes what is no number.
-pub fn measure(args: &Measurement) -> Result<Imatrix> {
-    let file = ModelFile::open(args.model.clone())?;
+pub fn measure(args: &Measurement, monitor: &Monitor) -> Result<Imatrix> {
+    let file = ModelFile::open(args.model.clone(), monitor)?;
     output_file::protect(&args.file);
     OutputFile::check_new(&args.output, args.force)?;
     let is_encoder = file.model()?.shape().arch.is_encoder();
-    let chunks = with_tokenizer(&file, |tokenizer| chunks(args, tokenizer, is_encoder))?;
+    let chunks = with_tokenizer(&file, |tokenizer| chunks(args, tokenizer, is_encoder, monitor))?;
     let engine = Engine::new(args.isa.as_deref(), args.n_threads)?;
     let file = engine.load(file, args.repack)?;
     let model = file.model()?;
@@ -78,7 +77,7 @@ pub fn measure(args: &Measurement) -> Result<Imatrix> {
         is_matrix || args.process_output && name == "output.weight"
     };
     let watched = Watched { kernels: engine.kernels, watch: Collector::new(&model, wanted) };
-    let run = Run { args, model: &model, engine: &engine, watched: &watched, chunks: &chunks };
+    let run = Run { args, model: &model, engine: &engine, watched: &watched, chunks: &chunks, monitor };
     let ran = if is_encoder { run.encoder() } else { run.decoder() };
     ran.map_err(|error| file.explain(error))?;
     let inputs = watched.watch.finish();
@@ -88,13 +87,18 @@ pub fn measure(args: &Measurement) -> Result<Imatrix> {
         chunk_size: Some(args.ctx),
         inputs,
     };
-    imatrix.write(&args.output, args.force)?;
+    imatrix.write(&args.output, args.force, monitor)?;
     Ok(imatrix)
 }
 
 /// The text in chunks of `--ctx` tokens, each with what begins and ends a text of the model in place of its own tokens. What is
 /// left over is dropped.
-fn chunks(args: &Measurement, tokenizer: &Tokenizer<'_, '_>, is_encoder: bool) -> Result<Vec<Vec<u32>>> {
+fn chunks(
+    args: &Measurement,
+    tokenizer: &Tokenizer<'_, '_>,
+    is_encoder: bool,
+    monitor: &Monitor,
+) -> Result<Vec<Vec<u32>>> {
     let path = args.file.display();
     let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
     let of_model = tokenizer.options();
@@ -107,7 +111,7 @@ fn chunks(args: &Measurement, tokenizer: &Tokenizer<'_, '_>, is_encoder: bool) -
     };
     let mut notes = Notes::default();
     let tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
-    notes.tell();
+    notes.tell(monitor);
     let vocab = tokenizer.vocab();
     let bos = vocab.bos.filter(|_| of_model.add_bos);
     let eos = vocab.end().filter(|_| of_model.add_eos && is_encoder);
@@ -134,6 +138,7 @@ struct Run<'r, 'f> {
     engine: &'r Engine,
     watched: &'r Watched<Collector<'f>>,
     chunks: &'r [Vec<u32>],
+    monitor: &'r Monitor,
 }
 
 impl Run<'_, '_> {
@@ -146,7 +151,7 @@ impl Run<'_, '_> {
         self.each(|tokens| {
             session.reset();
             for part in tokens.chunks(N_BATCH) {
-                interrupt::check()?;
+                self.monitor.check()?;
                 match self.args.process_output {
                     true => session.prefill_each(part, |_| ())?,
                     false => session.prefill(part).map(drop)?,
@@ -172,9 +177,9 @@ impl Run<'_, '_> {
 
     fn each(&self, mut run: impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
         let n_ctx = self.n_ctx() as u64;
-        let mut progress = Progress::of_tokens("measuring", n_ctx * self.chunks.len() as u64);
+        let mut progress = self.monitor.begin("measuring", Unit::Tokens, n_ctx * self.chunks.len() as u64);
         for (i, chunk) in self.chunks.iter().enumerate() {
-            interrupt::check()?;
+            self.monitor.check()?;
             run(chunk).with_context(|| format!("chunk {}", i + 1))?;
             self.watched.watch.check()?;
             progress.reached(n_ctx * (i as u64 + 1));

@@ -8,18 +8,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use memmap2::{Mmap, MmapOptions};
 use nearfield::gguf::Value;
 use nearfield::kernels::{self, Kernels, Layout, Matrix};
 use nearfield::tokenizer::Vocab;
-use nearfield::{EncodeError, Gguf, GgufError, Line, Model, ModelId, RunError, TensorInfo};
+use nearfield::{Gguf, GgufError, Line, Model, ModelId, TensorInfo};
 
 use crate::engine::{Memory, allocate};
-use crate::interrupt::{self, Interrupted};
+use crate::error::{Context, Error, Result, bail, ensure};
+use crate::monitor::{Monitor, Unit};
 use crate::output_file;
-use crate::progress::Progress;
-use crate::report;
 
 use packing::Packing;
 use split::SplitFile;
@@ -49,6 +47,7 @@ pub struct ModelFile {
     /// For messages.
     pub name: String,
     bytes: Bytes,
+    monitor: Monitor,
 }
 
 #[derive(Debug)]
@@ -62,10 +61,13 @@ enum Bytes {
 }
 
 impl ModelFile {
-    /// The file at `path`, or the built-in model.
-    pub fn open(path: Option<PathBuf>) -> Result<Self> {
+    /// The file at `path`, or the built-in model; `monitor` hears of what is done with it.
+    ///
+    /// # Errors
+    /// When it cannot be opened, and when it is a part of a split file whose others are missing.
+    pub fn open(path: Option<PathBuf>, monitor: &Monitor) -> Result<Self> {
         match path {
-            None => Ok(Self::built_in()),
+            None => Ok(Self::built_in(monitor)),
             Some(path) => {
                 let name = path.display().to_string();
                 let bytes = map_input(&path).with_context(|| format!("cannot open {name}"))?;
@@ -73,13 +75,18 @@ impl ModelFile {
                     Ok(split) => Bytes::Split(split),
                     Err(whole) => Bytes::Mapped(whole),
                 };
-                Ok(Self { bytes, name })
+                Ok(Self { bytes, name, monitor: monitor.clone() })
             }
         }
     }
 
-    fn built_in() -> Self {
-        Self { bytes: Bytes::BuiltIn(&BUILT_IN.0), name: "the built-in model".into() }
+    fn built_in(monitor: &Monitor) -> Self {
+        Self { bytes: Bytes::BuiltIn(&BUILT_IN.0), name: "the built-in model".into(), monitor: monitor.clone() }
+    }
+
+    /// Who hears of what is done with it.
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// What it is known by, as long as its weights are in the file's order: reads all of it.
@@ -139,13 +146,13 @@ impl ModelFile {
         let made = Packing::new(&gguf).and_then(|packing| {
             let n_bytes = packing.n_bytes();
             let mut lines = allocate(n_bytes)?.in_large_pages();
-            packing.make_all(&mut Line::bytes_mut(&mut lines)[..n_bytes], n_threads)?;
+            packing.make_all(&mut Line::bytes_mut(&mut lines)[..n_bytes], n_threads, &self.monitor)?;
             Ok(Bytes::Repacked(lines, n_bytes))
         });
         match made {
-            Ok(bytes) => Ok(Self { bytes, name: self.name }),
-            Err(error) if when == Repack::Auto && !error.is::<Interrupted>() => {
-                report::note(format_args!("the weights stay in the file's order: {error:#}"));
+            Ok(bytes) => Ok(Self { bytes, name: self.name, monitor: self.monitor }),
+            Err(error) if when == Repack::Auto && !error.is_cancelled() => {
+                self.monitor.note(format_args!("the weights stay in the file's order: {error:#}"));
                 Ok(self)
             }
             Err(error) => Err(error.context(self.name)),
@@ -180,7 +187,7 @@ impl ModelFile {
             (_, Some(_)) => None,
         };
         match instead {
-            Some(instead) => anyhow!("{}: no model: {instead}", self.name),
+            Some(instead) => Error::Invalid(format!("{}: no model: {instead}", self.name)),
             None => error.context(self.name.clone()),
         }
     }
@@ -220,7 +227,7 @@ impl ModelFile {
         {
             let arch = String::from_utf8_lossy(arch);
             TOLD.call_once(|| {
-                report::note(format_args!(
+                self.monitor.note(format_args!(
                     "tokenizer.ggml.pre is \"default\", the name of no tokenizer: texts are cut as published {arch} models cut them"
                 ));
             });
@@ -230,14 +237,14 @@ impl ModelFile {
 
     /// An error of running the model; where numbers are not finite, with the first weight that is not.
     pub fn explain(&self, error: Error) -> Error {
-        let not_finite = matches!(error.downcast_ref(), Some(RunError::NotFinite { .. }))
-            || matches!(error.downcast_ref(), Some(EncodeError::NotFinite));
-        if !not_finite {
-            return error;
-        }
+        if error.is_not_finite() { error.context(self.not_finite()) } else { error }
+    }
+
+    /// The name and the first weight that is not finite, for errors of running the model.
+    pub fn not_finite(&self) -> String {
         match self.first_not_finite() {
-            Some(weight) => error.context(format!("{}: {weight}", self.name)),
-            None => error.context(self.name.clone()),
+            Some(weight) => format!("{}: {weight}", self.name),
+            None => self.name.clone(),
         }
     }
 
@@ -248,16 +255,16 @@ impl ModelFile {
     }
 
     /// Reads the file from the disk now, with a bar if that takes long, and not piece by piece during the first token.
-    pub fn page_in(&self) -> Result<(), Interrupted> {
+    pub fn page_in(&self) -> Result<()> {
         const PAGE: usize = 4096;
         const STEP: usize = 1024 * PAGE;
         if !matches!(self.bytes, Bytes::Mapped(_) | Bytes::Split(_)) {
             return Ok(());
         }
-        let mut progress = Progress::of_bytes("loading", self.n_bytes());
+        let mut progress = self.monitor.begin("loading", Unit::Bytes, self.n_bytes());
         let mut n = 0;
         for step in self.pieces().flat_map(|piece| piece.chunks(STEP)) {
-            interrupt::check()?;
+            self.monitor.check()?;
             for &byte in step.iter().step_by(PAGE) {
                 std::hint::black_box(byte);
             }

@@ -8,15 +8,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::{Result, ensure};
 use nearfield::gguf::{Value, ValueType};
 use nearfield::kernels::layout::interleave;
 use nearfield::kernels::{Layout, TILE_ROWS, WeightType};
 use nearfield::tokenizer::Vocab;
 use nearfield::{Gguf, Line, TensorInfo};
 
-use crate::interrupt::{self, Interrupted};
-use crate::progress::Progress;
+use crate::error::{Result, ensure};
+use crate::monitor::{Monitor, Progress, Unit as Counted};
 
 /// Bytes of a unit, if a tile is not larger.
 const UNIT_BYTES: usize = 1 << 20;
@@ -160,7 +159,7 @@ impl<'f> Packing<'f> {
     }
 
     /// Makes the whole file in memory, with so many threads and, if it takes long, a bar.
-    pub fn make_all(&self, out: &mut [u8], n_threads: usize) -> Result<(), Interrupted> {
+    pub fn make_all(&self, out: &mut [u8], n_threads: usize, monitor: &Monitor) -> Result<()> {
         let mut parts = Vec::new();
         let mut rest = out;
         for unit in self.units() {
@@ -168,11 +167,11 @@ impl<'f> Packing<'f> {
             parts.push((unit, part));
             rest = behind;
         }
-        let mut progress = Progress::of_bytes("interleaving rows", self.n_bytes() as u64);
+        let mut progress = monitor.begin("interleaving rows", Counted::Bytes, self.n_bytes() as u64);
         let (queue, done) = (Mutex::new(parts.into_iter()), AtomicU64::new(0));
         let next = || queue.lock().unwrap_or_else(|broken| broken.into_inner()).next();
         let work = |mut reached: Option<&mut Progress>| {
-            while let Some((unit, part)) = if interrupt::arrived() { None } else { next() } {
+            while let Some((unit, part)) = if monitor.is_cancelled() { None } else { next() } {
                 self.make(&unit, part);
                 let n = done.fetch_add(unit.n_bytes() as u64, Ordering::Relaxed) + unit.n_bytes() as u64;
                 if let Some(progress) = &mut reached {
@@ -186,7 +185,7 @@ impl<'f> Packing<'f> {
             }
             work(Some(&mut progress));
         });
-        interrupt::check()
+        monitor.check()
     }
 }
 

@@ -6,11 +6,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
 use nearfield::Gguf;
 use nearfield::gguf::{Pieces, Value};
 
+use crate::error::{Context, Result, bail, ensure};
 use crate::gguf_out::{put_entry, put_string};
 use crate::model_file::map_input;
 

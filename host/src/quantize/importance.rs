@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
-
+use crate::error::{Result, bail, ensure};
 use crate::imatrix::file::Imatrix;
-use crate::report::note;
+use crate::monitor::Monitor;
 
 /// The least that a column counts beside the average one: where nothing ever came in, errors may still not be anything.
 const LEAST: f64 = 1.0 / (1 << 20) as f64;
@@ -50,7 +49,7 @@ impl Importances {
     ///
     /// # Errors
     /// When none of them has.
-    pub fn tell(&self, n_quantized: usize, missing: &[&str]) -> Result<()> {
+    pub fn tell(&self, n_quantized: usize, missing: &[&str], monitor: &Monitor) -> Result<()> {
         let (file, n) = (&self.file, missing.len());
         ensure!(
             n == 0 || n < n_quantized,
@@ -60,7 +59,7 @@ impl Importances {
             let (shown, rest) = missing.split_at(n.min(3));
             let more = if rest.is_empty() { "" } else { ", ..." };
             let names = shown.join(", ");
-            note(format_args!(
+            monitor.note(format_args!(
                 "note: {file} has nothing for {n} of {n_quantized} matrices, whose columns count alike: {names}{more}"
             ));
         }
@@ -120,8 +119,8 @@ mod tests {
     fn no_rows_and_nothing_but_zeros_say_nothing() {
         let found = importances(&[("a", &[1.0], 0.0), ("b", &[0.0], 2.0)]);
         assert_eq!([found.of("a", 1).unwrap(), found.of("b", 1).unwrap()], [None, None]);
-        assert!(found.tell(2, &["a"]).is_ok());
-        let error = found.tell(2, &["a", "b"]).unwrap_err().to_string();
+        assert!(found.tell(2, &["a"], &Monitor::silent()).is_ok());
+        let error = found.tell(2, &["a", "b"], &Monitor::silent()).unwrap_err().to_string();
         assert_eq!(error, "im.gguf has nothing for any of the 2 matrices: it is another model's, or made of no text");
     }
 }

@@ -16,7 +16,6 @@ mod tensor;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use half::f16;
 use nearfield::gguf::Value;
 use nearfield::kernels::block::gguf_type_name;
@@ -24,13 +23,14 @@ use nearfield::kernels::{self, Layout, Matrix, WeightType};
 use nearfield::{Gguf, TensorInfo};
 
 use crate::engine::n_cores;
+use crate::error::{Context, Result, bail};
 use crate::gguf_out::{Data, GgufOut};
-use crate::interrupt;
 use crate::model_file::ModelFile;
+use crate::monitor::Monitor;
 use crate::output_file::OutputFile;
-use crate::report::note;
 
 use importance::Importances;
+pub use rows::Unfit;
 pub use target::{Policy, Target};
 pub use tensor::{Quantized, Quantizer};
 
@@ -76,8 +76,8 @@ pub struct QuantizedFile {
 /// # Errors
 /// When a file cannot be read or written, when a tensor has no type that can be read or weights that are not finite, and when
 /// the importance matrix is another model's.
-pub fn quantize(args: &Quantization) -> Result<QuantizedFile> {
-    let file = ModelFile::open(Some(args.input.clone()))?;
+pub fn quantize(args: &Quantization, monitor: &Monitor) -> Result<QuantizedFile> {
+    let file = ModelFile::open(Some(args.input.clone()), monitor)?;
     let importances = args.imatrix.as_deref().map(Importances::read).transpose()?;
     OutputFile::check_new(&args.output, args.force)?;
     let gguf = file.gguf()?;
@@ -88,7 +88,7 @@ pub fn quantize(args: &Quantization) -> Result<QuantizedFile> {
         .collect::<Result<_>>()
         .context(file.name.clone())?;
     if let Some(importances) = &importances {
-        weigh(&mut jobs, importances)?;
+        weigh(&mut jobs, importances, monitor)?;
     }
     let mut out = GgufOut::default();
     out.copy_meta(&gguf);
@@ -107,10 +107,10 @@ pub fn quantize(args: &Quantization) -> Result<QuantizedFile> {
     for job in &jobs {
         out.tensor(job.tensor.name, job.dims(), job.ty).context(file.name.clone())?;
     }
-    warn(&jobs);
+    warn(&jobs, monitor);
     let mut quantizer = Quantizer::new(args.n_threads.unwrap_or_else(n_cores)).context("cannot start threads")?;
-    let n_bytes = out.write(&args.output, args.force, "quantizing", |data| {
-        jobs.iter().try_for_each(|job| job.write(&file.name, &mut quantizer, data))
+    let n_bytes = out.write(&args.output, args.force, "quantizing", monitor, |data| {
+        jobs.iter().try_for_each(|job| job.write(&file.name, &mut quantizer, monitor, data))
     })?;
     let n_weights: u64 = jobs.iter().map(Job::n_weights).sum();
     let n_bytes_read = file.n_bytes();
@@ -132,7 +132,7 @@ fn policy(gguf: &Gguf<'_>, args: &Quantization) -> Policy {
 }
 
 /// Gives each matrix that is quantized what its columns count.
-fn weigh(jobs: &mut [Job<'_>], importances: &Importances) -> Result<()> {
+fn weigh(jobs: &mut [Job<'_>], importances: &Importances, monitor: &Monitor) -> Result<()> {
     let (mut n_quantized, mut missing) = (0, Vec::new());
     for job in jobs.iter_mut().filter(|job| job.ty.is_quantized() && job.ty != job.rows.ty()) {
         n_quantized += 1;
@@ -141,7 +141,7 @@ fn weigh(jobs: &mut [Job<'_>], importances: &Importances) -> Result<()> {
             missing.push(job.tensor.name);
         }
     }
-    importances.tell(n_quantized, &missing)
+    importances.tell(n_quantized, &missing, monitor)
 }
 
 /// A tensor and what it becomes.
@@ -187,7 +187,7 @@ impl<'f> Job<'f> {
         self.rows.n_rows() as u64 * self.rows.n_cols() as u64
     }
 
-    fn write(&self, file: &str, quantizer: &mut Quantizer, data: &mut Data<'_>) -> Result<()> {
+    fn write(&self, file: &str, quantizer: &mut Quantizer, monitor: &Monitor, data: &mut Data<'_>) -> Result<()> {
         data.begin(self.tensor.name)?;
         let name = &format!("{file}: {}", self.tensor.name);
         let [n_rows, n_cols] = [self.rows.n_rows(), self.rows.n_cols()].map(|n| n as u64);
@@ -198,7 +198,7 @@ impl<'f> Job<'f> {
             return quantizer.tensor(&to(self.ty), read, |bytes| data.put(bytes));
         }
         // Bytes stay as they are, once their weights are seen to be numbers.
-        quantizer.tensor(&to(WeightType::F32), read, |_| Ok(interrupt::check()?))?;
+        quantizer.tensor(&to(WeightType::F32), read, |_| monitor.check())?;
         self.bytes.chunks(COPIED).try_for_each(|bytes| data.put(bytes))
     }
 
@@ -227,7 +227,7 @@ fn floats<const N: usize>(bytes: &[u8], out: &mut [f32], float: impl Fn([u8; N])
 }
 
 /// Says what whoever asked may not expect.
-fn warn(jobs: &[Job<'_>]) {
+fn warn(jobs: &[Job<'_>], monitor: &Monitor) {
     let (mut twice, mut instead) = (0, BTreeMap::<_, usize>::new());
     for job in jobs {
         twice += usize::from(job.rows.ty().is_quantized() && job.ty.is_quantized() && job.ty != job.rows.ty());
@@ -236,9 +236,11 @@ fn warn(jobs: &[Job<'_>]) {
         }
     }
     if twice > 0 {
-        note(format_args!("warning: {twice} tensors were quantized before: both errors add up"));
+        monitor.note(format_args!("warning: {twice} tensors were quantized before: both errors add up"));
     }
     for ((wanted, ty), n) in instead {
-        note(format_args!("warning: {n} tensors have rows that are not whole blocks of {wanted}: they become {ty}"));
+        monitor.note(format_args!(
+            "warning: {n} tensors have rows that are not whole blocks of {wanted}: they become {ty}"
+        ));
     }
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result};
 use nearfield::kernels::{Pool, QK_K, WeightType};
 
 use super::rows::{Unfit, quantize_rows};
+use crate::error::{Context, Result};
 
 /// Weights of a unit, which one thread makes: a whole number of blocks of every type.
 const UNIT: usize = 256 * QK_K;
@@ -43,7 +43,7 @@ struct Unit {
     cols: Range<u64>,
     weights: Vec<f32>,
     bytes: Vec<u8>,
-    error: Option<anyhow::Error>,
+    error: Option<crate::error::Error>,
 }
 
 impl Quantizer {
@@ -110,7 +110,7 @@ impl Unit {
         quantize_rows(tensor.ty, &self.weights, importance, &mut self.bytes).map_err(|unfit| {
             let Unfit { at, .. } = unfit;
             let (row, col) = (self.rows.start + (at / n_cols) as u64, self.cols.start + (at % n_cols) as u64);
-            anyhow::Error::new(unfit).context(format!("{}: row {row}, column {col}", tensor.name))
+            crate::error::Error::from(unfit).context(format!("{}: row {row}, column {col}", tensor.name))
         })
     }
 }
@@ -130,7 +130,7 @@ fn places(n_rows: u64, n_cols: u64) -> impl Iterator<Item = (Range<u64>, Range<u
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use anyhow::bail;
+    use crate::error::bail;
 
     use super::*;
 

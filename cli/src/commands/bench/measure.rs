@@ -7,14 +7,14 @@ use anyhow::Result;
 use nearfield::kernels::Kernels;
 use nearfield::{Arena, Executor, KvTypes, MemoryPlan, Model, Ring, Session, SessionConfig, Shape};
 use nearfield_host::engine::{Workers, allocate};
-use nearfield_host::interrupt;
-use nearfield_host::progress::Progress;
 
 use super::memory;
 use super::noise::{Seen, Watch};
 use super::peaks::{Machine, int8_peak};
 use super::row::{Keys, ModelFacts, Peaks, Row, Setting, Test};
 use super::turns::Turns;
+use crate::terminal::Progress;
+use crate::terminal::interrupt;
 
 /// Tokens of a filling between two looks at Ctrl-C.
 const FILL_PART: usize = 512;

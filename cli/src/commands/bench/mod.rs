@@ -19,15 +19,17 @@ use anyhow::{Result, ensure};
 use nearfield::Model;
 use nearfield::kernels::Kernels;
 
+use crate::terminal::monitor;
+
 pub use args::BenchArgs;
 
+use crate::terminal::Progress;
 use crate::terminal::StandardOutput;
 use crate::terminal::{Bytes, note};
 use measure::{Case, Pools, Tests, measure};
 use nearfield_host::engine::{Workers, kernels_called, n_cores};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file::OutputFile;
-use nearfield_host::progress::Progress;
 use peaks::Machine;
 use row::{ModelFacts, Row, Test};
 use turns::Turns;
@@ -38,7 +40,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let kernels = kernels(args)?;
     let files = files(args, kernels[0])?;
     args.plot.as_deref().map(OutputFile::check).transpose()?;
-    let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_>>()?;
+    let models: Vec<Model<'_>> = files.iter().map(ModelFile::model).collect::<Result<_, _>>()?;
     let cases = cases(args, &tests, &kernels, &files, &models)?;
     let plot = args.plot.as_deref().map(OutputFile::create).transpose()?;
     let pools = pools(args)?;
@@ -59,7 +61,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         print(&rows, args)?;
         if let Some(plot) = plot {
             let svg = plot::plot(&rows)?;
-            plot.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
+            plot.write_all(svg.as_bytes())?;
         }
     }
     end
@@ -97,14 +99,17 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
 fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
     let paths: Vec<_> =
         if args.models.is_empty() { vec![None] } else { args.models.iter().cloned().map(Some).collect() };
-    paths.into_iter().map(|path| ModelFile::open(path)?.repacked(args.repack, kernels, n_cores())).collect()
+    paths
+        .into_iter()
+        .map(|path| Ok(ModelFile::open(path, monitor())?.repacked(args.repack, kernels, n_cores())?))
+        .collect()
 }
 
 /// The ISAs asked for, at least one.
 fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
     match &args.isa[..] {
         [] => Ok(vec![kernels_called(None)?]),
-        names => names.iter().map(|name| kernels_called(Some(name))).collect(),
+        names => names.iter().map(|name| Ok(kernels_called(Some(name))?)).collect(),
     }
 }
 
@@ -146,5 +151,5 @@ fn pools(args: &BenchArgs) -> Result<Pools> {
         [] => vec![n_cores()],
         threads => threads.iter().map(|&n| n.into()).collect(),
     };
-    Ok(Pools::new(n_threads.into_iter().map(Workers::new).collect::<Result<_>>()?))
+    Ok(Pools::new(n_threads.into_iter().map(Workers::new).collect::<Result<_, _>>()?))
 }

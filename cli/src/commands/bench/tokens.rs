@@ -11,6 +11,7 @@ use nearfield_host::model_file::ModelFile;
 use nearfield_host::text::{self, Notes};
 
 use super::BenchArgs;
+use crate::terminal::monitor;
 
 /// What random tokens are called.
 pub const RANDOM: &str = "random tokens";
@@ -28,11 +29,11 @@ fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Resu
     let bytes = fs::read(path).context("cannot be read")?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    let tokenizer = text::tokenizer(vocab, &mut lines)?;
+    let tokenizer = text::tokenizer(vocab, &mut lines, monitor())?;
     let options = EncodeOptions { parse_special, ..tokenizer.options() };
     let mut notes = Notes::default();
     let mut tokens = notes.encode_looking_for_names(&tokenizer, &bytes, options)?;
-    notes.tell();
+    notes.tell(monitor());
     let n_found = tokens.len();
     ensure!(n_found >= n, "{n_found} tokens: depth and test together are {n}");
     tokens.truncate(n);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io::{Write, stdin};
 
 use anyhow::Result;
-use nearfield_host::interrupt::{self, Interrupted};
+use nearfield_host::Error;
 
 use crate::terminal::StandardOutput;
+use crate::terminal::interrupt;
 
 /// Whether anybody takes turns with us.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +18,7 @@ impl Turns {
     pub fn wait(self) -> Result<()> {
         let mut line = String::new();
         if self.0 && interrupt::while_waiting(|| stdin().read_line(&mut line))? == 0 {
-            return Err(Interrupted.into());
+            return Err(Error::Cancelled.into());
         }
         Ok(())
     }

@@ -10,14 +10,16 @@ use std::io::{Write, stdin};
 
 use anyhow::{Result, ensure};
 use nearfield::tokenizer::EncodeOptions;
+use nearfield_host::Error;
 use nearfield_host::chat::Chat;
-use nearfield_host::interrupt::Interrupted;
 use nearfield_host::text;
 
 use crate::commands::run::tell_on;
 use crate::story::{End, Reader, Teller, more_room};
 use crate::terminal::StandardOutput;
 use crate::terminal::input::Lines;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 use crate::terminal::note;
 
 use conversation::Conversation;
@@ -48,7 +50,7 @@ fn talk(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>) -> Res
             continue;
         }
         match answer(reader, conversation, &question) {
-            Err(error) if error.is::<Interrupted>() => {}
+            Err(error) if interrupt::is_interrupted(&error) => {}
             // The conversation is as it was.
             Err(error) if error.is::<conversation::TooLong>() => note(format_args!("nearfield: {error}")),
             result => result?,
@@ -59,7 +61,7 @@ fn talk(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>) -> Res
 fn answer(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>, question: &[u8]) -> Result<()> {
     let mut notes = text::Notes::default();
     notes.encode(&conversation.tokenizer(), question, EncodeOptions::default())?;
-    notes.tell();
+    notes.tell(monitor());
     let n_ctx = reader.n_ctx();
     let more = more_room(conversation.shape(), n_ctx);
     let n_left_out = conversation.make_room(question, n_ctx)?;
@@ -72,5 +74,5 @@ fn answer(reader: &mut Reader<'_, '_>, conversation: &mut Conversation<'_>, ques
     let prompt = conversation.prompt(question)?;
     let story = tell_on(reader, &prompt, &mut StandardOutput::lock())?;
     conversation.answered(question, &story.written)?;
-    if story.end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
+    if story.end == End::Interrupted { Err(Error::Cancelled.into()) } else { Ok(()) }
 }

@@ -9,6 +9,7 @@ use super::conversation::{Conversation, TooLong};
 use crate::cli::{Cli, Command};
 use crate::commands::run::with_teller;
 use crate::story::{Reader, Story, Teller};
+use crate::terminal::monitor;
 
 const QUESTIONS: [&[u8]; 6] = [
     b"Once upon a time there was a cat",
@@ -23,7 +24,7 @@ const QUESTIONS: [&[u8]; 6] = [
 fn talk(arguments: &str, then: impl Fn(&mut Conversation<'_>, &mut Reader<'_, '_>, &Teller<'_>)) {
     let arguments = ["nearfield", "run", "--threads", "1"].into_iter().chain(arguments.split_whitespace());
     let Some(Command::Run(args)) = Cli::try_parse_from(arguments).unwrap().command else { panic!("not run") };
-    with_teller(ModelFile::open(None).unwrap(), &args, |teller| {
+    with_teller(ModelFile::open(None, monitor()).unwrap(), &args, |teller| {
         let mut conversation = Conversation::new(teller, Chat::Mpt30bInstruct).unwrap();
         teller.with_reader(0, |reader| {
             then(&mut conversation, reader, teller);

@@ -14,21 +14,24 @@ use anyhow::{Context, Result, ensure};
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 use nearfield::{Arena, MemoryPlan, Model, Session, SessionConfig};
 
+use crate::errors::explain;
+use crate::terminal::monitor;
+
 pub use args::PerplexityArgs;
 use journal::Journal;
 use nearfield_host::perplexity::{Protocol, Score, Window};
 use output::{Files, Row, Table};
 
+use crate::terminal::Progress;
+use crate::terminal::interrupt;
 use nearfield_host::engine::{Engine, N_BATCH, allocate};
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file;
-use nearfield_host::progress::Progress;
 use nearfield_host::text::{self, Notes};
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
     output_file::protect(&args.file);
     Files::check(args)?;
     let engine = args.session.machine.engine()?;
@@ -36,7 +39,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let model = file.model()?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    let tokenizer = text::tokenizer(vocab, &mut lines)?;
+    let tokenizer = text::tokenizer(vocab, &mut lines, monitor())?;
     let text = Text::read(args, &tokenizer)?;
     let protocol = args.protocol();
     let lengths = args.lengths();
@@ -62,7 +65,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let mut table = Table::new(args, &file, &text);
     for n_ctx in lengths {
         let score = evaluation.at_length(n_ctx, &windows(n_ctx), &mut journal);
-        let score = score.map_err(|error| file.explain(error))?;
+        let score = score.map_err(|error| explain(&file, error))?;
         table.push(Row { n_ctx, score });
     }
     drop(evaluation);
@@ -86,7 +89,7 @@ impl Text {
         let options = EncodeOptions { parse_special: args.special, ..tokenizer.options() };
         let mut notes = Notes::default();
         let mut tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
-        notes.tell();
+        notes.tell(monitor());
         ensure!(!tokens.is_empty(), "{path} is empty");
         tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));
         let n_bytes = tokens.iter().map(|&token| Ok(tokenizer.bytes(token)?.count() as u32));

@@ -40,7 +40,7 @@ pub struct Files {
 impl Files {
     /// Says what cannot be written before a model is read.
     pub fn check(args: &PerplexityArgs) -> Result<()> {
-        [&args.csv, &args.plot].into_iter().flatten().try_for_each(|path| OutputFile::check(path))
+        Ok([&args.csv, &args.plot].into_iter().flatten().try_for_each(|path| OutputFile::check(path))?)
     }
 
     /// Begins them.
@@ -82,7 +82,7 @@ impl<'s> Table<'s> {
         }
         if let Some(file) = files.plot {
             let svg = self.chart().svg()?;
-            file.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
+            file.write_all(svg.as_bytes())?;
         }
         Ok(())
     }

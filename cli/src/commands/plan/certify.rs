@@ -20,8 +20,9 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail};
 use nearfield::kernels::Kernels;
 use nearfield::{KvType, Layer, Linear, Model, NormWeights, SessionConfig};
-use nearfield_host::interrupt;
-use nearfield_host::progress::Progress;
+
+use crate::terminal::Progress;
+use crate::terminal::interrupt;
 
 /// What int8 blocks may add to a norm, as a share of it.
 const INT8: f64 = 5.656_854_249_492_381 / 254.0;

@@ -20,6 +20,8 @@ use anyhow::{Context, Result};
 use nearfield::kernels::{self, KV_BLOCK};
 use nearfield::{HeadPlan, MemoryPlan, Model, Ring, SessionConfig, SessionError, Shape, alibi, bias_cut, fit_rings};
 
+use crate::terminal::monitor;
+
 pub use args::PlanArgs;
 use calibrate::Calibration;
 use target::Target;
@@ -32,7 +34,7 @@ const SMALL_BATCH: usize = 8;
 
 /// Prints the plan.
 pub fn plan(args: &PlanArgs) -> Result<()> {
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()))?;
+    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
     let model = file.model()?;
     let shape = model.shape();
     if shape.arch.is_encoder() {

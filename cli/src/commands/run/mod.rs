@@ -6,19 +6,21 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 
 use anyhow::Result;
+use nearfield_host::Error;
 use nearfield_host::engine::allocate;
-use nearfield_host::interrupt::Interrupted;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file::OutputFile;
-use nearfield_host::snapshot_file::KvFile;
+use nearfield_host::snapshot_file::SnapshotFile;
 use nearfield_host::text;
 
 use crate::args::model_and_text;
 use crate::commands::chat;
+use crate::errors::explain;
 use crate::prompt::Prompt;
 use crate::story::{End, Reader, Story, Teller};
 use crate::terminal::StandardOutput;
 use crate::terminal::input;
+use crate::terminal::monitor;
 use crate::terminal::note;
 use crate::terminal::report;
 
@@ -27,7 +29,7 @@ pub use args::{Length, RunArgs};
 /// Continues one text.
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
-    let file = ModelFile::open(model)?;
+    let file = ModelFile::open(model, monitor())?;
     if let Some(path) = &args.save_kv {
         OutputFile::check_new(path, args.force)?;
     }
@@ -59,7 +61,7 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
     let engine = args.session.machine.engine()?;
     // Before its weights may be put into another order.
     let model_id = (args.save_kv.is_some() || args.load_kv.is_some()).then(|| file.id());
-    let kv_file = args.load_kv.as_deref().map(KvFile::open).transpose()?;
+    let kv_file = args.load_kv.as_deref().map(SnapshotFile::open).transpose()?;
     let prefix = kv_file.as_ref().zip(model_id).map(|(kv_file, model)| kv_file.prefix(model)).transpose()?;
     let file = engine.in_order(file, args.session.machine.repack)?;
     let mut lines = None;
@@ -67,17 +69,17 @@ pub fn with_teller(file: ModelFile, args: &RunArgs, then: impl FnOnce(&Teller<'_
         let model = file.model()?;
         let vocab = file.vocab_of(&model)?;
         let lines = lines.insert(allocate(text::index_bytes(&vocab)?)?);
-        Ok((model, text::tokenizer(vocab, lines)?))
+        Ok((model, text::tokenizer(vocab, lines, monitor())?))
     })?;
     let teller = Teller { file: &file, model: &model, tokenizer: &tokenizer, engine: &engine, args, model_id, prefix };
-    then(&teller).map_err(|error| file.explain(error))
+    then(&teller).map_err(|error| explain(&file, error))
 }
 
 /// Tells one story on standard output, and how it went on standard error.
 pub fn tell(teller: &Teller<'_>, prompt: &Prompt) -> Result<()> {
     let out = &mut StandardOutput::lock();
     let story = teller.with_reader(prompt.tokens.len(), |reader| tell_on(reader, prompt, out))?;
-    if story.end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
+    if story.end == End::Interrupted { Err(Error::Cancelled.into()) } else { Ok(()) }
 }
 
 /// Tells one story to `out`, after what `reader` has read, and how it went on standard error.
@@ -97,7 +99,7 @@ pub fn tell_on(reader: &mut Reader<'_, '_>, prompt: &Prompt, out: &mut impl Writ
     }
     if let Some(path) = &args.plot_keys {
         let svg = story.keys.plot()?;
-        OutputFile::create(path)?.write(|out| Ok(out.write_all(svg.as_bytes())?))?;
+        OutputFile::create(path)?.write_all(svg.as_bytes())?;
     }
     Ok(story)
 }

@@ -1,11 +1,11 @@
 //! Baichuan-13B and Baichuan2-13B. Source: the models' own `modeling_baichuan.py`.
 
-use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{Family, Hparams, QKV, RMS_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::{Result, bail};
 
 pub const BAICHUAN: Family = Family {
     name: "Baichuan",

@@ -1,12 +1,12 @@
 //! Encoders with a symmetric bias: Jina embeddings v2, Jina reranker v1, MosaicBERT and DNABERT-2.
 //! Sources: the models' own `modeling_bert.py` and `bert_layers.py`.
 
-use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{Encoder, Family, HALVES, Hparams, LAYER_NORM_EPS, Pooling, QKV, Row, TIED, row, rows_of};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::{Result, bail, ensure};
 
 pub const JINA: Family = Family {
     name: "Jina BERT v2",

@@ -1,11 +1,11 @@
 //! BLOOM, BLOOMZ, gpt3-finnish, Poro, BLUUMI. Source: transformers, `BloomForCausalLM`.
 
-use anyhow::Result;
 use serde_json::json;
 
 use super::{Family, Hparams, LAYER_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::Result;
 
 pub const BLOOM: Family = Family {
     name: "BLOOM",

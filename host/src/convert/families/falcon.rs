@@ -1,11 +1,11 @@
 //! Falcon-RW: the Falcons with ALiBi, biases and attention before the feed-forward. Source: transformers, `FalconForCausalLM`.
 
-use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{Family, Hparams, LAYER_NORM_EPS, Row, TIED, agree, is_of, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::{Result, bail};
 
 pub const FALCON_RW: Family = Family {
     name: "Falcon-RW",

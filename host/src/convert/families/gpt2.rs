@@ -1,11 +1,11 @@
 //! GPT-2: learned positions, no ALiBi. Source: transformers, `GPT2LMHeadModel`.
 
-use anyhow::Result;
 use serde_json::json;
 
 use super::{Family, Hparams, LAYER_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::Result;
 
 pub const GPT2: Family = Family {
     name: "GPT-2",

@@ -1,12 +1,12 @@
 //! Jais of all sizes, and BTLM, which is the same graph. Sources: the models' own `modeling_jais.py` and `modeling_btlm.py`.
 
-use anyhow::{Context, Result, bail, ensure};
 use nearfield::alibi;
 use serde_json::json;
 
 use super::{Family, Hparams, LAYER_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::{Context, Result, bail, ensure};
 
 pub const JAIS: Family = Family {
     name: "Jais",

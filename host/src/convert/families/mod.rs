@@ -13,12 +13,12 @@ mod jais;
 mod mpt;
 mod refact;
 
-use anyhow::{Context, Result, bail};
 use nearfield::architecture::Architecture;
 use serde_json::{Value, json};
 
 use super::checkpoint::{Checkpoint, FROM_ORIGINAL};
 use super::config::Config;
+use crate::error::{Context, Result, bail};
 
 /// Every family, in the order of the documentation.
 pub const FAMILIES: &[&Family] = &[
@@ -390,7 +390,7 @@ pub fn check_common(config: &Config) -> Result<()> {
 fn rows_of(checkpoint: &Checkpoint, names: &[&str]) -> Result<usize> {
     for name in names {
         if let Some([rows, ..]) = checkpoint.shape(name) {
-            return usize::try_from(*rows).with_context(|| format!("the tensor {name} is too large"));
+            return usize::try_from(*rows).ok().with_context(|| format!("the tensor {name} is too large"));
         }
     }
     bail!("no tensor {}", names.join(" or "))

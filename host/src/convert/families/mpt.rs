@@ -1,12 +1,12 @@
 //! MPT of all sizes, StoryWriter, Replit-code v1 and v1.5, and mosaic_gpt (MPT-1b-redpajama), which has other key names.
 //! Sources: transformers, `MptForCausalLM`; MosaicML's llm-foundry, `models/mpt`; Replit's `ReplitLM`.
 
-use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{Family, Hparams, LAYER_NORM_EPS, Row, TIED, agree, is_of, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::{Result, bail};
 
 pub const MPT: Family = Family {
     name: "MPT",
@@ -133,7 +133,7 @@ fn n_ff(config: &Config, ratio: &str, n_embd: usize) -> Result<usize> {
     Ok((config.positive_number(&[ratio])?.unwrap_or(4.0) * n_embd as f64) as usize)
 }
 
-fn no_alibi(config: &Config) -> anyhow::Error {
+fn no_alibi(config: &Config) -> crate::error::Error {
     config.refuse("`alibi` is not set: an MPT with other positions (learned, rotary) cannot be converted")
 }
 

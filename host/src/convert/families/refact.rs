@@ -1,11 +1,11 @@
 //! Refact-1.6B. Source: the model's own `modeling_gpt_refact.py`.
 
-use anyhow::Result;
 use serde_json::json;
 
 use super::{Family, HALVES, Hparams, KV, RMS_NORM_EPS, Row, TIED, row};
 use crate::convert::checkpoint::Checkpoint;
 use crate::convert::config::Config;
+use crate::error::Result;
 
 pub const REFACT: Family = Family {
     name: "Refact",

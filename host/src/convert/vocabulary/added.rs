@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use nearfield::gguf::{Value as Meta, ValueType};
 use nearfield::tokenizer::{BertOptions, nfc};
 use serde_json::Value;
@@ -16,8 +15,9 @@ use super::lists::token_id;
 use super::special::{NAMES, text_of};
 use super::{Algorithm, Kind, Token, Vocabulary};
 use crate::convert::config::{Config, read_json};
+use crate::error::{Context, Result};
 use crate::gguf_out::GgufOut;
-use crate::report;
+use crate::monitor::Monitor;
 
 /// The score of a token that was added to a sentencepiece model: its own user-defined pieces are cut with all others, and this
 /// one is found before them. llama.cpp's converter gives it, too.
@@ -74,7 +74,7 @@ impl AddedTokens {
 }
 
 /// Adds the tokens that the files beside the vocabulary's name, for a model of so many rows.
-pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary, n_vocab: usize) -> Result<()> {
+pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary, n_vocab: usize, monitor: &Monitor) -> Result<()> {
     let settings = Config::read_if_there(&directory.join("tokenizer_config.json"))?;
     let map = Config::read_if_there(&directory.join("special_tokens_map.json"))?;
     let path = directory.join("added_tokens.json");
@@ -86,7 +86,7 @@ pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary, n_vocab: usize)
             let flags = vocabulary.added.0.get(&id).copied();
             let special = named(&settings, &map).into_iter().chain(additional(&settings, &map));
             let is_special = special.filter_map(text_of).any(|special| special == text);
-            add(vocabulary, id, text, false, flags.unwrap_or(Flags::of(&Value::Null, is_special)));
+            add(vocabulary, id, text, false, flags.unwrap_or(Flags::of(&Value::Null, is_special)), monitor);
         }
     }
     if let Some(Value::Object(added)) = settings.value("added_tokens_decoder") {
@@ -99,13 +99,13 @@ pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary, n_vocab: usize)
                 );
             };
             let is_special = token.get("special") == Some(&Value::Bool(true));
-            add(vocabulary, number, text, is_special, Flags::of(token, is_special));
+            add(vocabulary, number, text, is_special, Flags::of(token, is_special), monitor);
         }
     }
-    add_special(vocabulary, named(&settings, &map), n_vocab, |kind| kind == Kind::UserDefined);
-    let left_out = add_special(vocabulary, additional(&settings, &map), n_vocab, |_| false);
+    add_special(vocabulary, named(&settings, &map), n_vocab, |kind| kind == Kind::UserDefined, monitor);
+    let left_out = add_special(vocabulary, additional(&settings, &map), n_vocab, |_| false, monitor);
     for text in left_out {
-        report::note(format_args!(
+        monitor.note(format_args!(
             "the special token {text:?} is left out: the vocabulary has no such token, and the model no row for it"
         ));
     }
@@ -141,6 +141,7 @@ fn add_special(
     tokens: Vec<&Value>,
     n_vocab: usize,
     stays: fn(Kind) -> bool,
+    monitor: &Monitor,
 ) -> Vec<String> {
     let texts = || tokens.iter().filter_map(|token| Some((text_of(token).filter(|text| !text.is_empty())?, *token)));
     let known = vocabulary.ids();
@@ -156,17 +157,17 @@ fn add_special(
         ids.insert(text.to_owned(), id);
         if vocabulary.tokens.get(id).is_none_or(|token| !stays(token.kind)) {
             let flags = vocabulary.added.0.get(&id).copied();
-            add(vocabulary, id, text, true, flags.unwrap_or(Flags::of(token, true)));
+            add(vocabulary, id, text, true, flags.unwrap_or(Flags::of(token, true)), monitor);
         }
     }
     left_out
 }
 
 /// A token that is found in a text before all others; in a prompt it counts only if it is not a control token.
-pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool, flags: Flags) {
+pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool, flags: Flags, monitor: &Monitor) {
     let had = |kind: Kind| vocabulary.tokens.get(id).is_some_and(|token| token.kind == kind && token.text == text);
     if vocabulary.algorithm == Algorithm::WordPiece && flags.single_word && had(Kind::Normal) {
-        report::note(format_args!(
+        monitor.note(format_args!(
             "the added token {text:?} is a piece of words, too: a GGUF file cannot say both, and words that begin with it differ"
         ));
     }
@@ -185,7 +186,7 @@ pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool,
 }
 
 /// Spells tokens that are found in normalized text as they are there: as what they are looked for.
-pub fn normalize(vocabulary: &mut Vocabulary) {
+pub fn normalize(vocabulary: &mut Vocabulary, monitor: &Monitor) {
     let normalized = |text: &str| -> String {
         match (vocabulary.algorithm, vocabulary.bert) {
             (Algorithm::WordPiece, Some(bert)) => {
@@ -206,13 +207,12 @@ pub fn normalize(vocabulary: &mut Vocabulary) {
         };
         let spelled = normalized(text);
         if has_rules {
-            report::note(format_args!("the added token {text:?} is found in texts as they are, not normalized"));
+            monitor.note(format_args!("the added token {text:?} is found in texts as they are, not normalized"));
         } else if spelled.is_empty() {
-            report::note(format_args!(
-                "the added token {text:?} is found nowhere: nothing of it is left when normalized"
-            ));
+            monitor
+                .note(format_args!("the added token {text:?} is found nowhere: nothing of it is left when normalized"));
         } else if spelled != *text {
-            report::note(format_args!(
+            monitor.note(format_args!(
                 "the added token {text:?} is spelled {spelled:?} in the file, as it stands in normalized texts"
             ));
             changed.push((id, spelled));

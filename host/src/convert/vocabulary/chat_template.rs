@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use nearfield::gguf::{Value as Meta, ValueType};
 use serde_json::Value;
 
 use crate::convert::config::Config;
+use crate::error::{Context, Result};
 use crate::gguf_out::GgufOut;
 
 /// Name of the template that is used where none is named.

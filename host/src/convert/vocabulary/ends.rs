@@ -1,11 +1,11 @@
 //! What `tokenizer.json` puts around a text: its `post_processor`.
 
-use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Vocabulary;
 use super::lists::token_id;
 use super::tokenizer_json::flatten;
+use crate::error::{Context, Result, bail, ensure};
 
 /// Sets the tokens that a text begins and ends with.
 ///
@@ -90,7 +90,7 @@ mod tests {
         let mut vocabulary = Vocabulary::new(Algorithm::Merges, "gpt-2");
         let token = |text: &str| Token { text: text.into(), kind: Kind::Normal, score: 0.0 };
         vocabulary.tokens = ["<s>", "</s>", "<mask>", "a"].map(token).to_vec();
-        set_ends(Some(&processor), &mut vocabulary).map_err(|error| error.root_cause().to_string())?;
+        set_ends(Some(&processor), &mut vocabulary).map_err(|error| error.cause().to_string())?;
         let special = &vocabulary.special;
         let id = |is_added: bool, name: &str| is_added.then(|| special.id(name)).flatten();
         Ok((id(special.add_bos, "bos"), id(special.add_eos, "eos")))

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{Algorithm, Bert, Kind, Token, Vocabulary};
 use crate::convert::config::{Config, read_json};
+use crate::error::{Context, Result, bail, ensure};
 
 /// BERT's pre-tokenizer, by one of its names in llama.cpp.
 pub const BERT: &str = "jina-v2-en";

@@ -18,11 +18,12 @@ mod unigram;
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
 use nearfield::gguf::{Value, ValueType};
 
 use super::config::Config;
+use crate::error::{Result, bail, ensure};
 use crate::gguf_out::GgufOut;
+use crate::monitor::Monitor;
 
 /// What a token is: GGUF's `token_type`, which has sentencepiece's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +129,9 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     /// Reads it from the directory of a model with `n_vocab` rows of embeddings; `pre` is the family's own pre-tokenizer.
-    pub fn read(directory: &Path, config: &Config, n_vocab: usize, pre: &str) -> Result<Self> {
-        let mut vocabulary = Self::read_tokens(directory, pre)?;
-        added::add_tokens(directory, &mut vocabulary, n_vocab)?;
+    pub fn read(directory: &Path, config: &Config, n_vocab: usize, pre: &str, monitor: &Monitor) -> Result<Self> {
+        let mut vocabulary = Self::read_tokens(directory, pre, monitor)?;
+        added::add_tokens(directory, &mut vocabulary, n_vocab, monitor)?;
         let n_tokens = vocabulary.tokens.len();
         ensure!(
             n_tokens <= n_vocab,
@@ -140,20 +141,20 @@ impl Vocabulary {
         for id in 0..n_vocab {
             vocabulary.make_room(id);
         }
-        special::find(directory, config, &mut vocabulary)?;
-        added::normalize(&mut vocabulary);
-        settings::tell(directory, &vocabulary)?;
+        special::find(directory, config, &mut vocabulary, monitor)?;
+        added::normalize(&mut vocabulary, monitor);
+        settings::tell(directory, &vocabulary, monitor)?;
         Ok(vocabulary)
     }
 
-    fn read_tokens(directory: &Path, pre: &str) -> Result<Self> {
+    fn read_tokens(directory: &Path, pre: &str, monitor: &Monitor) -> Result<Self> {
         let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file());
         let sentencepiece = ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"];
         if let Some(path) = sentencepiece.into_iter().find_map(file) {
             return sentencepiece::read(&path);
         }
         if let Some(path) = file("tokenizer.json") {
-            return tokenizer_json::read(&path, pre);
+            return tokenizer_json::read(&path, pre, monitor);
         }
         match (file("vocab.json"), file("merges.txt"), file("vocab.txt")) {
             (Some(vocab), Some(merges), _) => lists::byte_level(&vocab, &merges, pre),

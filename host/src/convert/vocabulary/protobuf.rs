@@ -3,7 +3,7 @@
 //! A field is a key, `number << 3 | wire type`, and a value: a varint (0), 8 bytes (1), a length and so many bytes (2), or 4
 //! bytes (5). Source: protobuf.dev, "Encoding".
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]

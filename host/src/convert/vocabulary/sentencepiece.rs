@@ -4,10 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-
 use super::protobuf::{Field, fields};
 use super::{Algorithm, Kind, Normalizer, Token, Vocabulary};
+use crate::error::{Context, Error, Result, bail, ensure};
 
 /// Fields of `ModelProto`.
 const PIECES: u64 = 1;
@@ -104,7 +103,11 @@ fn piece(message: &[u8]) -> Result<Token> {
     let mut token = Token { text: String::new(), kind: Kind::Normal, score: 0.0 };
     fields(message, |number, field| {
         match (number, field) {
-            (1, Field::Bytes(text)) => token.text = std::str::from_utf8(text).context("its text is not UTF-8")?.into(),
+            (1, Field::Bytes(text)) => {
+                let text =
+                    std::str::from_utf8(text).map_err(|error| Error::invalid(error).context("its text is not UTF-8"));
+                token.text = text?.into();
+            }
             (2, Field::Fixed32(bits)) => token.score = f32::from_bits(bits),
             (3, Field::Number(kind)) => {
                 let kinds = [Kind::Normal, Kind::Unknown, Kind::Control, Kind::UserDefined, Kind::Unused, Kind::Byte];

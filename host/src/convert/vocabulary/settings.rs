@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-
 use super::{Algorithm, Bert, Vocabulary};
 use crate::convert::config::Config;
-use crate::report;
+use crate::error::Result;
+use crate::monitor::Monitor;
 
 /// Classes that take `tokenizer.json` as it is.
 const PLAIN: [&str; 4] = ["PreTrainedTokenizerFast", "TokenizersBackend", "BloomTokenizerFast", "BloomTokenizer"];
 
 /// Says what of the directory's settings is not in the vocabulary.
-pub fn tell(directory: &Path, vocabulary: &Vocabulary) -> Result<()> {
+pub fn tell(directory: &Path, vocabulary: &Vocabulary, monitor: &Monitor) -> Result<()> {
     let settings = Config::read_if_there(&directory.join("tokenizer_config.json"))?;
-    differences(&settings, vocabulary)?.into_iter().for_each(report::note);
+    differences(&settings, vocabulary)?.into_iter().for_each(|note| monitor.note(note));
     Ok(())
 }
 

@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use nearfield::gguf::{Value as Meta, ValueType};
 use serde_json::Value;
 
@@ -13,8 +12,9 @@ use super::chat_template::ChatTemplates;
 use super::lists::token_id;
 use super::{Algorithm, Kind, Vocabulary};
 use crate::convert::config::Config;
+use crate::error::Result;
 use crate::gguf_out::GgufOut;
-use crate::report;
+use crate::monitor::Monitor;
 
 /// Names in Hugging Face's files (`bos_token`, `bos_token_id`) and GGUF's keys. The spelling of the fourth is GGUF's own.
 pub const NAMES: [(&str, &str); 9] = [
@@ -129,7 +129,7 @@ impl Special {
 }
 
 /// Finds the ids and the rest that the files around a vocabulary say.
-pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> Result<()> {
+pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary, monitor: &Monitor) -> Result<()> {
     let read = |name: &str| Config::read_if_there(&directory.join(name));
     let (settings, map) = (read("tokenizer_config.json")?, read("special_tokens_map.json")?);
     let generation = read("generation_config.json")?;
@@ -175,8 +175,8 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
         }
     }
     special.infill = INFILL.map(|(text, _)| ids.get(text).copied());
-    special.add_bos = add_end(&settings, "add_bos_token", special.add_bos, special.knows_ends)?;
-    special.add_eos = add_end(&settings, "add_eos_token", special.add_eos, special.knows_ends)?;
+    special.add_bos = add_end(&settings, "add_bos_token", special.add_bos, special.knows_ends, monitor)?;
+    special.add_eos = add_end(&settings, "add_eos_token", special.add_eos, special.knows_ends, monitor)?;
     special.templates = ChatTemplates::read(directory, &settings)?;
     let named_ends = ENDS.map(|name| special.id(name)).into_iter().flatten();
     let listed = [&generation, config].into_iter().filter_map(|file| file.value("eos_token_id")).flat_map(numbers_of);
@@ -200,10 +200,10 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary) -> R
 }
 
 /// Whether a text has a token at one end: `tokenizer_config.json` says it, if the tokenizer's own file does not.
-fn add_end(settings: &Config, key: &str, is_added: bool, is_known: bool) -> Result<bool> {
+fn add_end(settings: &Config, key: &str, is_added: bool, is_known: bool, monitor: &Monitor) -> Result<bool> {
     let said = settings.flag(key, is_added)?;
     if is_known && said != is_added {
-        report::note(format_args!(
+        monitor.note(format_args!(
             "tokenizer_config.json says `{key}`: {said}, and what stands around a text in the tokenizer's own file counts"
         ));
         return Ok(is_added);

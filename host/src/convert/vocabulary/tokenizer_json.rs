@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use nearfield::tokenizer::PreTokenizer;
 use serde_json::{Map, Value, json};
 
@@ -11,15 +10,16 @@ use super::ends::set_ends;
 use super::lists::{BERT, mark_bert_tokens, set_ids, token_id};
 use super::{Algorithm, Bert, Vocabulary, WHITESPACE, WHITESPACE_SPLIT, unigram};
 use crate::convert::config::{Config, read_json};
-use crate::report;
+use crate::error::{Context, Result, bail, ensure};
+use crate::monitor::Monitor;
 
 /// Reads a file; `pre` is the family's own name for how it cuts texts.
-pub fn read(path: &Path, pre: &str) -> Result<Vocabulary> {
+pub fn read(path: &Path, pre: &str, monitor: &Monitor) -> Result<Vocabulary> {
     let json = read_json(path)?;
-    parse(&json, pre).with_context(|| path.display().to_string())
+    parse(&json, pre, monitor).with_context(|| path.display().to_string())
 }
 
-fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
+fn parse(json: &Value, pre: &str, monitor: &Monitor) -> Result<Vocabulary> {
     let model = Config::of("model", json.get("model").and_then(Value::as_object).context("it has no `model`")?);
     // Files from before the field existed have merges, or a vocabulary in the form of a list.
     let ty = match model.text("type")? {
@@ -29,8 +29,8 @@ fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
         None => "WordPiece",
     };
     let mut vocabulary = match ty {
-        "BPE" => merges(json, &model, pre)?,
-        "Unigram" => unigram::parse(json, &model)?,
+        "BPE" => merges(json, &model, pre, monitor)?,
+        "Unigram" => unigram::parse(json, &model, monitor)?,
         "WordPiece" => word_piece(json, &model)?,
         other => bail!("its model is of type {other:?}: BPE, Unigram and WordPiece can be converted"),
     };
@@ -40,22 +40,21 @@ fn parse(json: &Value, pre: &str) -> Result<Vocabulary> {
             bail!("an added token is {token}, without an id or a content");
         };
         let is_special = token.get("special") == Some(&json!(true));
-        add(&mut vocabulary, id, text, is_special, Flags::of(token, is_special));
+        add(&mut vocabulary, id, text, is_special, Flags::of(token, is_special), monitor);
     }
     set_ends(json.get("post_processor"), &mut vocabulary)?;
     Ok(vocabulary)
 }
 
-fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
+fn merges(json: &Value, model: &Config, pre: &str, monitor: &Monitor) -> Result<Vocabulary> {
     model.only("byte_fallback", &[json!(false)]).context("sentencepiece's own tokenizer.model has what this needs")?;
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
         model.only(key, &[json!("")])?;
     }
     model.only("ignore_merges", &[json!(false)])?;
     if let Some(share) = model.optional_number(&["dropout"])?.filter(|&share| share != 0.0) {
-        report::note(format_args!(
-            "the tokenizer leaves out merges by chance (`dropout` is {share}): here all are made"
-        ));
+        monitor
+            .note(format_args!("the tokenizer leaves out merges by chance (`dropout` is {share}): here all are made"));
     }
     let mut vocabulary = Vocabulary::new(Algorithm::Merges, pre_tokenizer(json.get("pre_tokenizer"), pre)?);
     set_ids(&mut vocabulary, ids(model)?)?;
@@ -81,9 +80,8 @@ fn merges(json: &Value, model: &Config, pre: &str) -> Result<Vocabulary> {
         ["Lowercase"] if vocabulary.merges_characters() => vocabulary.lowercase = true,
         words => {
             let words = words.join(", ");
-            report::note(format_args!(
-                "the normalizer of the tokenizer ({words}) is left out: a GGUF file cannot say it"
-            ));
+            monitor
+                .note(format_args!("the normalizer of the tokenizer ({words}) is left out: a GGUF file cannot say it"));
         }
     }
     Ok(vocabulary)
@@ -261,7 +259,7 @@ mod tests {
         let mut json = tokenizer();
         for merge in [json!("a b"), json!(["a", "b"])] {
             json["model"]["merges"] = json!([merge]);
-            let found = parse(&json, "gpt-2").unwrap();
+            let found = parse(&json, "gpt-2", &Monitor::silent()).unwrap();
             let texts: Vec<&str> = found.tokens.iter().map(|token| token.text.as_str()).collect();
             assert_eq!(texts, ["a", "b", "ab", "[PAD3]", "</s>", "[PAD5]", "  "]);
             let kinds = [Kind::Unused, Kind::Control, Kind::Unused, Kind::UserDefined];
@@ -289,12 +287,12 @@ mod tests {
         for (place, value, want) in cases {
             let mut json = tokenizer();
             *json.pointer_mut(place).unwrap() = value;
-            let error = parse(&json, "gpt-2").unwrap_err().to_string();
+            let error = parse(&json, "gpt-2", &Monitor::silent()).unwrap_err().to_string();
             assert!(error.starts_with(want), "{error}");
         }
         let mut json = tokenizer();
         json["model"]["ignore_merges"] = json!(true);
-        let error = parse(&json, "gpt-2").unwrap_err().to_string();
+        let error = parse(&json, "gpt-2", &Monitor::silent()).unwrap_err().to_string();
         assert_eq!(error, "model: `ignore_merges` is true: only false can be converted");
     }
 
@@ -303,7 +301,7 @@ mod tests {
         let unknown = |text: Value, fuse: Value| {
             let mut json = tokenizer();
             (json["model"]["unk_token"], json["model"]["fuse_unk"]) = (text, fuse);
-            let found = parse(&json, "gpt-2").unwrap();
+            let found = parse(&json, "gpt-2", &Monitor::silent()).unwrap();
             (found.unknown, found.fuse_unknown)
         };
         assert_eq!(unknown(json!("b"), json!(true)), (Some(1), true));
@@ -317,7 +315,7 @@ mod tests {
         let nfc = |normalizer: Value, pre: &str| {
             let mut json = tokenizer();
             json["normalizer"] = normalizer;
-            parse(&json, pre).unwrap().nfc
+            parse(&json, pre, &Monitor::silent()).unwrap().nfc
         };
         let with_nfc = || json!({"type": "NFC"});
         let sequence = |steps: Value| json!({"type": "Sequence", "normalizers": steps});
@@ -332,13 +330,13 @@ mod tests {
     fn letters_become_small_before_merges_of_characters() {
         let mut json = tokenizer();
         json["normalizer"] = json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]});
-        assert!(!parse(&json, "gpt-2").unwrap().lowercase);
+        assert!(!parse(&json, "gpt-2", &Monitor::silent()).unwrap().lowercase);
         for pre in ["Whitespace", "WhitespaceSplit"] {
             json["pre_tokenizer"] = json!({"type": pre});
-            assert!(parse(&json, "gpt-2").unwrap().lowercase);
+            assert!(parse(&json, "gpt-2", &Monitor::silent()).unwrap().lowercase);
         }
         json["normalizer"] = Value::Null;
-        assert!(!parse(&json, "gpt-2").unwrap().lowercase);
+        assert!(!parse(&json, "gpt-2", &Monitor::silent()).unwrap().lowercase);
     }
 
     #[test]
@@ -348,16 +346,16 @@ mod tests {
             "pre_tokenizer": {"type": "BertPreTokenizer"},
             "model": {"type": "WordPiece", "vocab": {"[CLS]": 0, "[SEP]": 1, "a": 2, "##b": 3}, "unk_token": "[UNK]"},
         });
-        let found = parse(&json, "jina-v2-en").unwrap();
+        let found = parse(&json, "jina-v2-en", &Monitor::silent()).unwrap();
         assert_eq!(found.algorithm, Algorithm::WordPiece);
         let texts: Vec<String> = found.tokens.iter().map(|token| found.text_in_file(token)).collect();
         assert_eq!(texts, ["[CLS]", "[SEP]", "\u{2581}a", "b"]);
         assert_eq!(found.bert, Some(Bert { lowercase: true, strip_accents: true }));
         json["normalizer"]["lowercase"] = json!(false);
-        let bert = parse(&json, "jina-v2-en").unwrap().bert;
+        let bert = parse(&json, "jina-v2-en", &Monitor::silent()).unwrap().bert;
         assert_eq!(bert, Some(Bert { lowercase: false, strip_accents: false }));
         json["normalizer"]["clean_text"] = json!(false);
-        let error = parse(&json, "jina-v2-en").unwrap_err().to_string();
+        let error = parse(&json, "jina-v2-en", &Monitor::silent()).unwrap_err().to_string();
         assert_eq!(error, "normalizer: `clean_text` is false: only true can be converted");
         assert!(!found.special.add_bos && !found.special.add_eos);
     }
@@ -369,7 +367,7 @@ mod tests {
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}]},
             "model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "<unk>": 1, "a": 2}, "unk_token": "<unk>"},
         });
-        let found = parse(&json, "jina-v2-en").unwrap();
+        let found = parse(&json, "jina-v2-en", &Monitor::silent()).unwrap();
         assert_eq!((found.unknown, found.special.id("unk")), (Some(1), Some(1)));
         for (place, value, want) in [
             ("/pre_tokenizer", json!({"type": "Whitespace"}), "its `pre_tokenizer` is not BERT's"),
@@ -385,7 +383,7 @@ mod tests {
             let mut json = json.clone();
             json["model"]["max_input_chars_per_word"] = json!(100);
             *json.pointer_mut(place).unwrap() = value;
-            assert_eq!(parse(&json, "jina-v2-en").unwrap_err().to_string(), want);
+            assert_eq!(parse(&json, "jina-v2-en", &Monitor::silent()).unwrap_err().to_string(), want);
         }
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! They are read as sentencepiece's, which Hugging Face's `tokenizers` follows but for a few things: [`Spaces::differences`].
 
-use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::tokenizer_json::flatten;
 use super::{Algorithm, Kind, Normalizer, Token, Vocabulary, base64};
 use crate::convert::config::Config;
-use crate::report;
+use crate::error::{Context, Result, bail, ensure};
+use crate::monitor::Monitor;
 
 /// Reads the vocabulary of a file whose `model` is this.
-pub fn parse(json: &Value, model: &Config) -> Result<Vocabulary> {
+pub fn parse(json: &Value, model: &Config, monitor: &Monitor) -> Result<Vocabulary> {
     let mut vocabulary = Vocabulary::new(Algorithm::Unigram, "default");
     let Some(Value::Array(pieces)) = model.value("vocab") else {
         bail!("its model has no `vocab` of pieces and scores")
@@ -35,7 +35,7 @@ pub fn parse(json: &Value, model: &Config) -> Result<Vocabulary> {
     let spaces = Spaces::read(json)?;
     let has_words = vocabulary.tokens.iter().any(|token| token.text.chars().skip(1).any(|c| c == SPACE));
     let differences = spaces.differences(has_words).join(", ");
-    report::note(format_args!(
+    monitor.note(format_args!(
         "the unigrams are read as sentencepiece's: {differences} may get other ids than in Hugging Face's tokenizers"
     ));
     vocabulary.normalizer = Some(Normalizer {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn read(json: &Value) -> Result<Vocabulary> {
-        parse(json, &Config::of("model", json["model"].as_object().unwrap()))
+        parse(json, &Config::of("model", json["model"].as_object().unwrap()), &Monitor::silent())
     }
 
     fn metaspace(scheme: &str) -> Value {

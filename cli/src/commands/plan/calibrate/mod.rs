@@ -14,13 +14,14 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use nearfield::{Arena, MemoryPlan, Model, Ring, Session, SessionConfig};
 use nearfield_host::engine::{N_BATCH, Workers, allocate, kernels_called, n_cores};
-use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
-use nearfield_host::progress::Progress;
 use nearfield_host::text::{self, Notes};
 use nearfield_host::watched::Watched;
 
 use super::PlanArgs;
+use crate::terminal::Progress;
+use crate::terminal::interrupt;
+use crate::terminal::monitor;
 
 use observer::Observer;
 use shares::{Shares, Summary};
@@ -105,10 +106,10 @@ fn tokens(args: &PlanArgs, file: &ModelFile) -> Result<Vec<u32>> {
     let bytes = fs::read(path).context("cannot be read")?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    let tokenizer = text::tokenizer(vocab, &mut lines)?;
+    let tokenizer = text::tokenizer(vocab, &mut lines, monitor())?;
     let mut notes = Notes::default();
     let mut tokens = notes.encode(&tokenizer, &bytes, tokenizer.options())?;
-    notes.tell();
+    notes.tell(monitor());
     tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));
     Ok(tokens)
 }

@@ -1,11 +1,9 @@
 //! Signals that ask for an end (Ctrl-C, SIGTERM, SIGHUP): a flag that the loops look at, so that everything ends in order.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use anyhow::{Context, Result};
-
-use crate::output_file;
+use nearfield_host::{Error, output_file};
 
 /// Number of the signal that arrived, or 0.
 static ARRIVED: AtomicI32 = AtomicI32::new(0);
@@ -17,18 +15,6 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 /// Exit codes of commands that a signal ended: this and its number.
 const EXIT_SIGNAL: i32 = 128;
-
-/// Error of a command that a signal ended.
-#[derive(Debug)]
-pub struct Interrupted;
-
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted")
-    }
-}
-
-impl std::error::Error for Interrupted {}
 
 /// From here on a signal that asks for an end sets the flag. A second one before anything looked, or one while a line is waited
 /// for, ends the process at once, without the files that it has begun.
@@ -77,8 +63,13 @@ pub fn arrived() -> bool {
 }
 
 /// An error if a signal that asks for an end arrived.
-pub fn check() -> Result<(), Interrupted> {
-    if arrived() { Err(Interrupted) } else { Ok(()) }
+pub fn check() -> Result<(), Error> {
+    if arrived() { Err(Error::Cancelled) } else { Ok(()) }
+}
+
+/// Whether a command failed since a signal arrived.
+pub fn is_interrupted(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(Error::is_cancelled)
 }
 
 /// Exit code of a command that ended since a signal arrived: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.

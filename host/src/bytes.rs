@@ -1,12 +1,6 @@
-//! Lines for whoever waits, and numbers as people read them.
+//! Numbers of bytes as people read them.
 
 use std::fmt;
-use std::io::Write;
-
-/// A line on standard error; if nobody reads that, it is lost.
-pub fn note(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
 
 /// A number of bytes in the unit that suits it.
 #[derive(Clone, Copy, Debug)]

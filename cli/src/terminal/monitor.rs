@@ -1,0 +1,59 @@
+//! The library's tasks on the terminal: notes as lines, progress as bars, Ctrl-C as the wish to end.
+
+use std::io::Write;
+use std::sync::{LazyLock, Mutex, MutexGuard};
+
+use nearfield_host::Monitor;
+use nearfield_host::monitor::{Note, Observer, Task, Unit};
+
+use super::{Progress, interrupt};
+
+/// The bar of the task that runs.
+#[derive(Default)]
+struct Terminal(Mutex<Option<Progress>>);
+
+impl Terminal {
+    fn bar(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+}
+
+impl Observer for Terminal {
+    fn note(&self, note: &Note) {
+        let flag = match note {
+            Note::NamedToken(_) => ": --special reads the token",
+            _ => "",
+        };
+        // If nobody reads standard error, the line is lost.
+        let _ = writeln!(std::io::stderr(), "{note}{flag}");
+    }
+
+    fn begin(&self, task: Task) {
+        *self.bar() = Some(match task.unit {
+            Unit::Bytes => Progress::of_bytes(task.what, task.total),
+            Unit::Tokens => Progress::of_tokens(task.what, task.total),
+            Unit::Texts => Progress::of_texts(task.what, task.total),
+            Unit::Steps => Progress::of_steps(task.total),
+        });
+    }
+
+    fn reached(&self, done: u64) {
+        if let Some(bar) = &mut *self.bar() {
+            bar.reached(done);
+        }
+    }
+
+    fn end(&self) {
+        *self.bar() = None;
+    }
+
+    fn is_cancelled(&self) -> bool {
+        interrupt::arrived()
+    }
+}
+
+/// The one that the library's tasks report to.
+pub fn monitor() -> &'static Monitor {
+    static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor::new(Terminal::default()));
+    &MONITOR
+}

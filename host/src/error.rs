@@ -1,0 +1,230 @@
+//! The error of this crate.
+
+use std::fmt::{self, Display};
+use std::io;
+
+use nearfield::tokenizer::{DetokenizeError, EncodeError as TextError, TokenizerError, VocabError};
+use nearfield::{
+    EncodeError, EncoderError, GgufError, LoadError, PlanError, PrefixError, RewindError, RunError, SamplerError,
+    SessionError,
+};
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+macro_rules! error {
+    ($($(#[$doc:meta])* $variant:ident($ty:ty),)*) => {
+        /// Why a call failed.
+        ///
+        /// `{}` shows the outermost message, `{:#}` all of them, the cause last.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum Error {
+            /// The [`Monitor`](crate::monitor::Monitor) asked for an end.
+            Cancelled,
+            /// A file, a model or an argument is not as it has to be.
+            Invalid(String),
+            /// What was done, or the name of the file, when the cause came up.
+            Context {
+                /// The work or the name.
+                context: String,
+                /// The cause.
+                source: Box<Error>,
+            },
+            $($(#[$doc])* $variant($ty),)*
+        }
+
+        $(impl From<$ty> for Error {
+            fn from(error: $ty) -> Self {
+                Self::$variant(error)
+            }
+        })*
+
+        impl Error {
+            fn fmt_outermost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::Cancelled => f.write_str("interrupted"),
+                    Self::Invalid(message) => f.write_str(message),
+                    Self::Context { context, .. } => f.write_str(context),
+                    $(Self::$variant(error) => Display::fmt(error, f),)*
+                }
+            }
+        }
+
+        impl std::error::Error for Error {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                match self {
+                    Self::Cancelled | Self::Invalid(_) => None,
+                    Self::Context { source, .. } => Some(&**source),
+                    // Shown as if they were this error itself.
+                    $(Self::$variant(error) => std::error::Error::source(error),)*
+                }
+            }
+        }
+    };
+}
+
+error! {
+    /// A file cannot be read or written.
+    Io(io::Error),
+    /// A file is no JSON.
+    Json(serde_json::Error),
+    /// A file is no GGUF file.
+    Gguf(GgufError),
+    /// A GGUF file is no model.
+    Load(LoadError),
+    /// A vocabulary is broken.
+    Vocab(VocabError),
+    /// A tokenizer cannot be made.
+    Tokenizer(TokenizerError),
+    /// A text cannot become tokens.
+    Text(TextError),
+    /// Tokens cannot become a text.
+    Detokenize(DetokenizeError),
+    /// Memory cannot be planned.
+    Plan(PlanError),
+    /// A session cannot begin.
+    Session(SessionError),
+    /// A session cannot go on.
+    Run(RunError),
+    /// A session cannot go back.
+    Rewind(RewindError),
+    /// A snapshot cannot be used.
+    Prefix(PrefixError),
+    /// A sampler is set in a way that cannot be.
+    Sampler(SamplerError),
+    /// An encoder cannot begin.
+    Encoder(EncoderError),
+    /// An encoder cannot encode.
+    Encode(EncodeError),
+    /// A weight has no place in a type.
+    Unfit(crate::quantize::Unfit),
+}
+
+impl From<String> for Error {
+    fn from(message: String) -> Self {
+        Self::Invalid(message)
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_outermost(f)?;
+        if f.alternate() {
+            let mut error: &dyn std::error::Error = self;
+            while let Some(source) = error.source() {
+                write!(f, ": {source}")?;
+                error = source;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// An error with this message.
+    pub fn invalid(message: impl Display) -> Self {
+        Self::Invalid(message.to_string())
+    }
+
+    /// The same error, behind the work that was done or the name of the file.
+    #[must_use]
+    pub fn context(self, context: impl Display) -> Self {
+        Self::Context { context: context.to_string(), source: Box::new(self) }
+    }
+
+    /// The innermost error of this crate.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Context { source, .. } => source.cause(),
+            error => error,
+        }
+    }
+
+    /// Whether the [`Monitor`](crate::monitor::Monitor) asked for the end.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.cause(), Self::Cancelled)
+    }
+
+    /// Kind of the error of reading or writing that this is about.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self.cause() {
+            Self::Io(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
+    /// Whether a model computed what is no number.
+    pub fn is_not_finite(&self) -> bool {
+        matches!(self.cause(), Self::Run(RunError::NotFinite { .. }) | Self::Encode(EncodeError::NotFinite))
+    }
+}
+
+/// Context for the errors of results, and errors for options that are none.
+pub(crate) trait Context<T> {
+    /// Puts `context` before an error.
+    fn context(self, context: impl Display) -> Result<T>;
+
+    /// Puts what `context` makes before an error.
+    fn with_context<C: Display>(self, context: impl FnOnce() -> C) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn context(self, context: impl Display) -> Result<T> {
+        self.map_err(|error| error.into().context(context))
+    }
+
+    fn with_context<C: Display>(self, context: impl FnOnce() -> C) -> Result<T> {
+        self.map_err(|error| error.into().context(context()))
+    }
+}
+
+impl<T> Context<T> for Option<T> {
+    fn context(self, context: impl Display) -> Result<T> {
+        self.ok_or_else(|| Error::invalid(context))
+    }
+
+    fn with_context<C: Display>(self, context: impl FnOnce() -> C) -> Result<T> {
+        self.ok_or_else(|| Error::invalid(context()))
+    }
+}
+
+/// Returns [`Error::Invalid`] with a formatted message, or an error that is there.
+macro_rules! bail {
+    ($message:literal $($arguments:tt)*) => {
+        return Err($crate::error::Error::Invalid(format!($message $($arguments)*)))
+    };
+    ($error:expr) => {
+        return Err($crate::error::Error::from($error))
+    };
+}
+
+/// [`bail!`] unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($error:tt)*) => {
+        if !$condition {
+            $crate::error::bail!($($error)*);
+        }
+    };
+}
+
+pub(crate) use {bail, ensure};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing() -> Result<()> {
+        let missing: Option<u8> = None;
+        missing.context("no number").context("model.gguf").map(drop)
+    }
+
+    #[test]
+    fn the_alternate_form_shows_all_causes() {
+        let error = failing().unwrap_err();
+        assert_eq!([error.to_string(), format!("{error:#}")], ["model.gguf", "model.gguf: no number"]);
+        let error = Error::from(io::Error::from(io::ErrorKind::NotFound)).context("cannot open x");
+        assert_eq!(error.io_kind(), Some(io::ErrorKind::NotFound));
+        assert!(Error::Cancelled.context("x").is_cancelled() && !error.is_cancelled());
+    }
+}
