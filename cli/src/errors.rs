@@ -1,20 +1,25 @@
 //! Errors of the library, with the flags that help.
 
-use anyhow::Error;
-use nearfield::{EncodeError, KvTypes, PlanError, PrefixError, RunError, SessionError};
+use std::fmt;
+
+use anyhow::{Error, anyhow};
+use nearfield::{EncodeError, KvTypes, PlanError, PrefixError, RunError, SessionError, Shape};
+use nearfield_host as host;
+use nearfield_host::error::QuestionTooLong;
 use nearfield_host::model_file::ModelFile;
 
 /// An error of running the model in `file`; where numbers are not finite, with the first weight that is not.
 pub fn explain(file: &ModelFile, error: Error) -> Error {
-    let of_host = error.downcast_ref().is_some_and(nearfield_host::Error::is_not_finite);
+    let of_host = error.downcast_ref().is_some_and(host::Error::is_not_finite);
     let of_library = matches!(error.downcast_ref(), Some(RunError::NotFinite { .. }))
         || matches!(error.downcast_ref(), Some(EncodeError::NotFinite));
     if of_host || of_library { error.context(file.not_finite()) } else { error }
 }
 
-/// What an error of a session behind a stored text asks for on the command line.
-pub fn of_snapshot(error: SessionError) -> Error {
-    let flag = match &error {
+/// An error of a session, with the flag by which it would begin.
+pub fn of_session(error: Error) -> Error {
+    let Some(host::Error::Session(cause)) = error.downcast_ref().map(host::Error::cause) else { return error };
+    let flag = match cause {
         SessionError::Prefix(PrefixError::KvTypes { snapshot: KvTypes { keys, values }, .. }) => {
             if keys == values {
                 format!("--kv {keys} goes on")
@@ -30,7 +35,51 @@ pub fn of_snapshot(error: SessionError) -> Error {
         }
         SessionError::Prefix(PrefixError::Sinks { has, .. }) => format!("--sinks {has} goes on"),
         SessionError::Plan(PlanError::Prefix { .. }) => "--ctx N makes room".into(),
-        _ => return error.into(),
+        _ => return error,
     };
-    Error::msg(format!("{error}: {flag}"))
+    anyhow!("{cause}: {flag}")
+}
+
+/// Advice where a context is too short.
+pub fn more_room(shape: &Shape, n_ctx: usize) -> &'static str {
+    match shape.n_positions {
+        Some(n_positions) if n_positions <= n_ctx => "the model has learned no more positions",
+        _ => "--ctx N makes room for more",
+    }
+}
+
+/// An error of generating, with advice where the prompt is too long.
+pub fn of_prompt(error: host::Error, shape: &Shape) -> Error {
+    match error.cause() {
+        host::Error::PromptTooLong(long) => anyhow!("{error}: {}", more_room(shape, long.n_ctx)),
+        _ => error.into(),
+    }
+}
+
+/// An error of a conversation, with advice where the question is too long.
+pub fn of_question(error: host::Error, shape: &Shape) -> Error {
+    match error {
+        host::Error::QuestionTooLong(long) => TooLong { long, more: more_room(shape, long.n_ctx) }.into(),
+        error => error.into(),
+    }
+}
+
+/// A question that is too long, and advice.
+#[derive(Debug)]
+struct TooLong {
+    long: QuestionTooLong,
+    more: &'static str,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.long, self.more)
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// Whether the question is too long, and the conversation as it was.
+pub fn is_too_long(error: &Error) -> bool {
+    error.is::<TooLong>()
 }

@@ -8,8 +8,6 @@ mod chart;
 mod cli;
 mod commands;
 mod errors;
-mod prompt;
-mod story;
 mod terminal;
 
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -22,8 +20,7 @@ use crate::terminal::interrupt;
 
 use cli::{Cli, Command};
 use commands::{
-    bench, convert, embed, imatrix, inspect, interactive, logits, pack, perplexity, plan, quantize, rerank, run,
-    tokenize,
+    bench, convert, embed, imatrix, inspect, logits, pack, perplexity, plan, quantize, rerank, run, tokenize,
 };
 use terminal::{StandardOutput, note};
 
@@ -68,7 +65,7 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Quantize(args)) => quantize::quantize(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
-        None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => interactive::interactive(),
+        None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => run::interactive::interactive(),
         None => Ok(Cli::command().print_long_help()?),
     }
 }

@@ -3,8 +3,9 @@
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{Arena, Encoder, EncoderConfig, EncoderError, EncoderPlan, Model};
 
-use crate::engine::{Engine, allocate};
+use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
+use crate::memory::allocate;
 use crate::model_file::ModelFile;
 use crate::text;
 

@@ -1,13 +1,11 @@
-//! What a session computes with: kernels, workers and memory.
+//! Kernels and threads that sessions compute with.
 
 use std::num::NonZero;
-use std::ops::{Deref, DerefMut};
 use std::panic::resume_unwind;
 use std::thread::{self, available_parallelism};
 
-use memmap2::MmapMut;
 use nearfield::kernels::{self, Kernels};
-use nearfield::{Executor, Inline, Line};
+use nearfield::{Executor, Inline};
 
 use crate::error::{Context, Result};
 use crate::model_file::{ModelFile, Repack};
@@ -103,39 +101,4 @@ pub fn kernels_called(name: Option<&str>) -> Result<&'static dyn Kernels> {
 fn no_such_isa(name: &str) -> String {
     let available: Vec<&str> = kernels::available().map(|isa| isa.name()).collect();
     format!("no kernels called {name:?} for this machine: it has {}", available.join(", "))
-}
-
-/// Memory of its own, zeroed: pages that are never written take no room.
-#[derive(Debug)]
-pub struct Memory(MmapMut);
-
-impl Memory {
-    /// The same, in large pages if the system has them: what is read from one end to the other then waits less for where
-    /// it lies. A page that is touched takes room as a whole.
-    pub fn in_large_pages(self) -> Self {
-        // Advice that is not taken changes nothing.
-        #[cfg(target_os = "linux")]
-        let _ = self.0.advise(memmap2::Advice::HugePage);
-        self
-    }
-}
-
-impl Deref for Memory {
-    type Target = [Line];
-
-    fn deref(&self) -> &[Line] {
-        Line::whole(&self.0)
-    }
-}
-
-impl DerefMut for Memory {
-    fn deref_mut(&mut self) -> &mut [Line] {
-        Line::whole_mut(&mut self.0)
-    }
-}
-
-/// Memory for an arena of so many bytes, a multiple of a line's.
-pub fn allocate(bytes: usize) -> Result<Memory> {
-    let map = MmapMut::map_anon(bytes.next_multiple_of(Line::BYTES));
-    map.map(Memory).with_context(|| format!("no memory for an arena of {}", crate::bytes::Bytes(bytes as u64)))
 }

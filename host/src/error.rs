@@ -9,6 +9,8 @@ use nearfield::{
     SessionError,
 };
 
+use crate::quantize::unfit::Unfit;
+
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -97,9 +99,53 @@ error! {
     Encoder(EncoderError),
     /// An encoder cannot encode.
     Encode(EncodeError),
+    /// A prompt is longer than the context.
+    PromptTooLong(PromptTooLong),
+    /// A question and its answer are longer than the context.
+    QuestionTooLong(QuestionTooLong),
     /// A weight has no place in a type.
-    Unfit(crate::quantize::Unfit),
+    Unfit(Unfit),
 }
+
+/// Error of a prompt that is longer than the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptTooLong {
+    /// Tokens of the prompt, those of the snapshot included.
+    pub n_tokens: usize,
+    /// Positions of the context.
+    pub n_ctx: usize,
+    /// Whether the prompt continues a snapshot.
+    pub has_prefix: bool,
+}
+
+impl fmt::Display for PromptTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.has_prefix { "the stored text and the prompt have" } else { "the prompt has" };
+        write!(f, "{what} {} tokens, the context {}", self.n_tokens, self.n_ctx)
+    }
+}
+
+impl std::error::Error for PromptTooLong {}
+
+/// Error of a question that is too long for the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuestionTooLong {
+    /// Tokens of the question, with all that stands before it.
+    pub n_tokens: usize,
+    /// Tokens kept for its answer.
+    pub n_answer: usize,
+    /// Positions of the context.
+    pub n_ctx: usize,
+}
+
+impl fmt::Display for QuestionTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n_tokens, n_answer, n_ctx } = self;
+        write!(f, "the question takes {n_tokens} tokens and its answer {n_answer}, the context has {n_ctx}")
+    }
+}
+
+impl std::error::Error for QuestionTooLong {}
 
 impl From<String> for Error {
     fn from(message: String) -> Self {

@@ -47,11 +47,6 @@ fn made_with(bytes: &[u8]) -> Option<&str> {
     Some(Prefix::from_bytes(bytes, header.model).ok()?.text().model_name)
 }
 
-/// Whether a file is a snapshot, by its first bytes.
-pub fn is_snapshot(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"NFKV")
-}
-
 /// A snapshot that was written.
 #[derive(Clone, Debug)]
 pub struct Saved {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use nearfield::{KeyStats, Shape, alibi};
+use nearfield::{Shape, alibi};
+use nearfield_host::generate::Generated;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -17,9 +18,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// A copy of a session's counts.
-    pub fn new(shape: &Shape, stats: KeyStats<'_>) -> Self {
-        Self { shape: *shape, visited: stats.visited.to_vec(), held: stats.held }
+    /// Those of a text.
+    pub fn new(shape: &Shape, text: &Generated) -> Self {
+        Self { shape: *shape, visited: text.visited.clone(), held: text.held }
     }
 
     /// The model's numbers.

@@ -14,9 +14,9 @@ use nearfield::{
     EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, Prefix, SessionConfig,
     SnapshotHeader,
 };
-use nearfield_host::engine::{N_BATCH, allocate};
-use nearfield_host::model_file::ModelFile;
-use nearfield_host::snapshot_file;
+use nearfield_host::engine::N_BATCH;
+use nearfield_host::memory::allocate;
+use nearfield_host::model_file::{ModelFile, is_snapshot};
 use nearfield_host::text;
 
 use crate::args::ModelArgs;
@@ -43,7 +43,7 @@ pub struct InspectArgs {
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
     let mut out = StandardOutput::lock();
-    if snapshot_file::is_snapshot(file.first()) {
+    if is_snapshot(file.first()) {
         return snapshot(&file.name, file.first(), &mut out);
     }
     // Of a broken file, as much as can be read.

@@ -1,12 +1,10 @@
 //! The commands, one file or folder each, with their arguments.
 
 pub mod bench;
-pub mod chat;
 pub mod convert;
 pub mod embed;
 pub mod imatrix;
 pub mod inspect;
-pub mod interactive;
 pub mod logits;
 pub mod pack;
 pub mod perplexity;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use nearfield::tokenizer::Vocab;
-use nearfield_host::engine::allocate;
+use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::model_file::packing::Packing;
 use nearfield_host::output_file::OutputFile;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
-use nearfield_host::engine::allocate;
+use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::text::{self, Notes};
 

@@ -6,7 +6,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard};
 use nearfield_host::Monitor;
 use nearfield_host::monitor::{Note, Observer, Task, Unit};
 
-use super::{Progress, interrupt};
+use super::bar::Progress;
+use super::interrupt;
 
 /// The bar of the task that runs.
 #[derive(Default)]

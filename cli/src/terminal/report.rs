@@ -1,29 +1,24 @@
 //! What is told on standard error, and numbers as people read them.
 
 use std::fmt;
-use std::time::Duration;
 
 use nearfield::kernels;
 use nearfield::{AlibiScale, MemoryPlan, Model, Ring, SessionConfig, Shape};
 use nearfield_host::engine::Engine;
+use nearfield_host::generate::{End, Generated, Timing};
 use nearfield_host::model_file::ModelFile;
 
 use crate::args::slopes;
-use crate::story::{End, Story, more_room};
+use crate::chart::keys::Keys;
+use crate::errors::more_room;
 use crate::terminal::{Bytes, note};
 
-/// Tokens and the time they took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rate {
-    /// Tokens.
-    pub n: usize,
-    /// Time.
-    pub time: Duration,
-}
+/// Tokens, their time and their number in a second.
+struct Rate(Timing);
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { n, time } = *self;
+        let Timing { n, time } = self.0;
         let tokens = if n == 1 { "token" } else { "tokens" };
         write!(f, "{n} {tokens} in {time:.2?}")?;
         if n > 0 { write!(f, ", {:.1} tokens/s", n as f64 / time.as_secs_f64().max(1e-9)) } else { Ok(()) }
@@ -97,16 +92,16 @@ pub fn parts(plan: &MemoryPlan) -> [(&'static str, usize); 6] {
     ]
 }
 
-/// How a story went.
-pub fn story(story: &Story, seed: Option<u64>) {
-    if let End::ContextFull { n_ctx } = story.end {
-        note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(story.keys.shape(), n_ctx)));
+/// How a text went.
+pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>) {
+    if let End::ContextFull { n_ctx } = text.end {
+        note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(keys.shape(), n_ctx)));
     }
-    note(format_args!("prefill  {}", story.prefill));
-    note(format_args!("decode   {}", story.decode));
-    note(format_args!("arena    {}", Bytes(story.arena_bytes as u64)));
-    note(format_args!("keys     {:.1} % of those held were visited", 100.0 * story.keys.total_share()));
-    if let Some(stored) = &story.stored {
+    note(format_args!("prefill  {}", Rate(text.prefill)));
+    note(format_args!("decode   {}", Rate(text.decode)));
+    note(format_args!("arena    {}", Bytes(text.arena_bytes as u64)));
+    note(format_args!("keys     {:.1} % of those held were visited", 100.0 * keys.total_share()));
+    if let Some(stored) = &text.saved {
         let bytes = Bytes(stored.n_bytes);
         note(format_args!("stored   {} tokens in {bytes}: {}", stored.n_tokens, stored.name));
     }

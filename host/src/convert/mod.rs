@@ -19,9 +19,10 @@ use nearfield::Model;
 use nearfield::kernels::WeightType;
 use nearfield::tokenizer::Vocab;
 
-use crate::engine::{allocate, n_cores};
+use crate::engine::n_cores;
 use crate::error::{Context, Result};
 use crate::gguf_out::GgufOut;
+use crate::memory::allocate;
 use crate::monitor::Monitor;
 use crate::output_file::{self, OutputFile};
 use crate::quantize::{Policy, Quantized, Quantizer, Target};

@@ -18,8 +18,9 @@ use nearfield::{
 };
 
 use crate::encode::with_tokenizer;
-use crate::engine::{Engine, N_BATCH, allocate};
+use crate::engine::{Engine, N_BATCH};
 use crate::error::{Context, Result, ensure};
+use crate::memory::allocate;
 use crate::model_file::{ModelFile, Repack};
 use crate::monitor::{Monitor, Unit};
 use crate::output_file::{self, OutputFile};

@@ -5,7 +5,7 @@ use std::path::Path;
 use nearfield::Gguf;
 use nearfield::gguf::Value;
 
-use crate::{lfs_pointer, snapshot_file};
+use crate::lfs_pointer;
 
 /// Bytes that a file begins with, and what it is then.
 const BEGINNINGS: [(&[u8], &str); 16] = [
@@ -33,12 +33,17 @@ const COMPRESSED: &str = "a compressed file: unpack it first";
 /// Names of files that are not whole yet.
 const UNFINISHED: [&str; 5] = ["part", "partial", "crdownload", "incomplete", "download"];
 
+/// Whether a file is a snapshot, by its first bytes.
+pub fn is_snapshot(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"NFKV")
+}
+
 /// Says of a file that is no GGUF file what it is instead; `None` for what nobody would take for a model.
 pub fn instead_of_gguf(bytes: &[u8]) -> Option<String> {
     if let Err(pointer) = lfs_pointer::check(bytes) {
         return Some(pointer.to_string());
     }
-    if snapshot_file::is_snapshot(bytes) {
+    if is_snapshot(bytes) {
         return Some("a stored text: --load-kv takes it, beside the model that it was made with".into());
     }
     if let Some((len, rest)) = bytes.split_first_chunk()

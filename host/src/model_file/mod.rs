@@ -1,26 +1,28 @@
 //! Where a model's bytes come from: a file, mapped, or the binary itself.
 
 mod kind;
+mod map;
 pub mod packing;
 mod split;
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::Mmap;
 use nearfield::gguf::Value;
 use nearfield::kernels::{self, Kernels, Layout, Matrix};
 use nearfield::tokenizer::Vocab;
 use nearfield::{Gguf, GgufError, Line, Model, ModelId, TensorInfo};
 
-use crate::engine::{Memory, allocate};
-use crate::error::{Context, Error, Result, bail, ensure};
+use crate::error::{Context, Error, Result};
+use crate::memory::{Memory, allocate};
 use crate::monitor::{Monitor, Unit};
-use crate::output_file;
 
 use packing::Packing;
 use split::SplitFile;
+
+pub use kind::is_snapshot;
+pub(crate) use map::{map, map_input};
 
 /// When weights are interleaved as they are loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -288,29 +290,4 @@ fn first_not_finite(gguf: &Gguf<'_>, tensor: &TensorInfo<'_>) -> Option<String> 
         let (name, weight) = (tensor.name, weights[col]);
         Some(format!("row {row}, column {col} of the tensor {name} is {weight}"))
     })
-}
-
-/// The bytes of a file that no output may replace.
-pub fn map_input(path: &Path) -> Result<Mmap> {
-    let bytes = map(path)?;
-    output_file::protect(path);
-    Ok(bytes)
-}
-
-/// The bytes of a file, which is not empty.
-pub fn map(path: &Path) -> Result<Mmap> {
-    // Before it is opened: opening a pipe would wait for a writer.
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        bail!("{}", kind::folder(path).unwrap_or_else(|| "a folder, not a file".into()));
-    }
-    ensure!(metadata.is_file(), "not a file");
-    ensure!(metadata.len() > 0, "the file is empty");
-    let file = File::open(path)?;
-    // SAFETY: strictly, Rust has no word for memory that another process changes, and no program that maps files can rule that
-    // out. What it means here: the map is private and read only, so nothing of ours reaches the file. A program that writes to
-    // the file may change what we read; every read is bounds-checked and any bytes are valid weights, so that gives an error or
-    // wrong text. If the file is cut short meanwhile, reading past its new end stops this process (SIGBUS). A model that is
-    // replaced the usual way, by a new file under its name, changes nothing.
-    Ok(unsafe { MmapOptions::new().map_copy_read_only(&file) }?)
 }

@@ -10,9 +10,9 @@ use memmap2::Mmap;
 use nearfield::Gguf;
 use nearfield::gguf::{Pieces, Value};
 
+use super::map::map_input;
 use crate::error::{Context, Result, bail, ensure};
 use crate::gguf_out::{put_entry, put_string};
-use crate::model_file::map_input;
 
 const NUMBER: &str = "split.no";
 const COUNT: &str = "split.count";

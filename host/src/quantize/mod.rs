@@ -12,6 +12,7 @@ mod legacy;
 mod rows;
 mod target;
 mod tensor;
+pub(crate) mod unfit;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,9 +31,9 @@ use crate::monitor::Monitor;
 use crate::output_file::OutputFile;
 
 use importance::Importances;
-pub use rows::Unfit;
 pub use target::{Policy, Target};
 pub use tensor::{Quantized, Quantizer};
+pub use unfit::Unfit;
 
 /// Bytes of a tensor that are copied at a time.
 const COPIED: usize = 1 << 20;

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use nearfield::kernels::{Pool, QK_K, WeightType};
 
-use super::rows::{Unfit, quantize_rows};
+use super::rows::quantize_rows;
+use super::unfit::Unfit;
 use crate::error::{Context, Result};
 
 /// Weights of a unit, which one thread makes: a whole number of blocks of every type.

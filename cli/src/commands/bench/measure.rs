@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use nearfield::kernels::Kernels;
 use nearfield::{Arena, Executor, KvTypes, MemoryPlan, Model, Ring, Session, SessionConfig, Shape};
-use nearfield_host::engine::{Workers, allocate};
+use nearfield_host::engine::Workers;
+use nearfield_host::memory::allocate;
 
 use super::memory;
 use super::noise::{Seen, Watch};

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use nearfield::tokenizer::EncodeOptions;
-use nearfield_host::engine::allocate;
+use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::text::{self, Notes};
 
-use super::BenchArgs;
+use super::args::BenchArgs;
 use crate::terminal::monitor;
 
 /// What random tokens are called.

@@ -10,7 +10,7 @@ use nearfield_boards::hash::Fnv64;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::perplexity::Score;
 
-use super::PerplexityArgs;
+use super::args::PerplexityArgs;
 use crate::args::slopes;
 
 /// Scores by length and number of the window.

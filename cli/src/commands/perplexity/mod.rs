@@ -7,11 +7,9 @@
 mod args;
 mod journal;
 mod output;
+mod text;
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
-use nearfield::tokenizer::{EncodeOptions, Tokenizer};
+use anyhow::{Result, ensure};
 use nearfield::{Arena, MemoryPlan, Model, Session, SessionConfig};
 
 use crate::errors::explain;
@@ -21,13 +19,15 @@ pub use args::PerplexityArgs;
 use journal::Journal;
 use nearfield_host::perplexity::{Protocol, Score, Window};
 use output::{Files, Row, Table};
+use text::Text;
 
 use crate::terminal::Progress;
 use crate::terminal::interrupt;
-use nearfield_host::engine::{Engine, N_BATCH, allocate};
+use nearfield_host::engine::{Engine, N_BATCH};
+use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file;
-use nearfield_host::text::{self, Notes};
+use nearfield_host::text::{index_bytes, tokenizer};
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
@@ -38,8 +38,8 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let file = engine.load(file, args.session.machine.repack)?;
     let model = file.model()?;
     let vocab = file.vocab()?;
-    let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    let tokenizer = text::tokenizer(vocab, &mut lines, monitor())?;
+    let mut lines = allocate(index_bytes(&vocab)?)?;
+    let tokenizer = tokenizer(vocab, &mut lines, monitor())?;
     let text = Text::read(args, &tokenizer)?;
     let protocol = args.protocol();
     let lengths = args.lengths();
@@ -70,32 +70,6 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     }
     drop(evaluation);
     table.write(files)
-}
-
-/// What is to be foretold.
-pub struct Text {
-    /// Its tokens.
-    pub tokens: Vec<u32>,
-    /// Bytes that each of them stands for.
-    pub n_bytes: Vec<u32>,
-    /// What each window begins with in place of its first token, if the model wants that.
-    pub bos: Option<u32>,
-}
-
-impl Text {
-    fn read(args: &PerplexityArgs, tokenizer: &Tokenizer<'_, '_>) -> Result<Self> {
-        let path = args.file.display();
-        let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
-        let options = EncodeOptions { parse_special: args.special, ..tokenizer.options() };
-        let mut notes = Notes::default();
-        let mut tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
-        notes.tell(monitor());
-        ensure!(!tokens.is_empty(), "{path} is empty");
-        tokens.truncate(args.max_tokens.unwrap_or(usize::MAX));
-        let n_bytes = tokens.iter().map(|&token| Ok(tokenizer.bytes(token)?.count() as u32));
-        let n_bytes = n_bytes.collect::<Result<_>>()?;
-        Ok(Self { tokens, n_bytes, bos: tokenizer.vocab().bos.filter(|_| options.add_bos) })
-    }
 }
 
 /// A text that is being measured.

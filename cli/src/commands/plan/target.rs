@@ -2,7 +2,7 @@
 
 use nearfield::MemoryPlan;
 
-use super::PlanArgs;
+use super::args::PlanArgs;
 use super::boards::{Board, FIRMWARE_FLASH, FIRMWARE_RAM, Place};
 
 /// What is to be fitted.

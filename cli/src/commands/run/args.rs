@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use nearfield::SamplerConfig;
+use nearfield::{SamplerConfig, SessionConfig};
 use nearfield_host::chat::Chat;
+use nearfield_host::generate::{self, Options, Save};
 
+use super::telling::Telling;
 use crate::args::{ModelArgs, SessionArgs, one_of};
 
 #[derive(Args, Debug)]
@@ -90,9 +92,26 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Whether nothing but its length ends the text.
-    pub fn is_endless(&self) -> bool {
-        self.endless || self.n == Length::Endless
+    /// Settings of the text.
+    pub fn options(&self) -> Options {
+        let SamplerArgs { temp, top_k, top_p, min_p, repeat_penalty, seed: _ } = self.sampler;
+        Options {
+            length: match self.n {
+                Length::Tokens(n) => generate::Length::Tokens(n),
+                Length::Open | Length::Endless => generate::Length::Open,
+            },
+            endless: self.endless || self.n == Length::Endless,
+            n_ctx: self.ctx,
+            sampler: SamplerConfig { temp, top_k, top_p, min_p, repeat_penalty, ..SamplerConfig::default() },
+            session: self.session.config(SessionConfig::default().n_ctx, SessionConfig::default().n_batch),
+            save: self.save_kv.clone().map(|path| Save { path, force: self.force }),
+        }
+    }
+
+    /// What is told of it.
+    pub fn telling(&self) -> Telling {
+        let Self { verbose, hash, .. } = *self;
+        Telling { seed: self.sampler.seed, verbose, hash, plot_keys: self.plot_keys.clone() }
     }
 }
 
@@ -149,6 +168,20 @@ impl FromStr for Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    #[test]
+    fn without_arguments_the_settings_are_those_of_the_library() {
+        use clap::Parser;
+        let args = Line::try_parse_from(["run"]).unwrap().run;
+        assert_eq!(format!("{:?}", args.options()), format!("{:?}", Options::default()));
+        assert_eq!(format!("{:?}", args.telling()), format!("{:?}", Telling::default()));
+    }
 
     #[test]
     fn lengths() {

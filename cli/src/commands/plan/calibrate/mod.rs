@@ -13,12 +13,13 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use nearfield::{Arena, MemoryPlan, Model, Ring, Session, SessionConfig};
-use nearfield_host::engine::{N_BATCH, Workers, allocate, kernels_called, n_cores};
+use nearfield_host::engine::{N_BATCH, Workers, kernels_called, n_cores};
+use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::text::{self, Notes};
 use nearfield_host::watched::Watched;
 
-use super::PlanArgs;
+use super::args::PlanArgs;
 use crate::terminal::Progress;
 use crate::terminal::interrupt;
 use crate::terminal::monitor;

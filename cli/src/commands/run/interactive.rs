@@ -3,29 +3,35 @@
 use std::io::{BufRead, Write, stdin, stdout};
 
 use anyhow::Result;
-use clap::Parser;
-use nearfield_host::model_file::ModelFile;
+use nearfield_host::engine::Engine;
+use nearfield_host::generate::{Options, TextModel, load};
+use nearfield_host::model_file::{ModelFile, Repack};
+use nearfield_host::prompt::Prompt;
 
-use crate::cli::{Cli, Command};
-use crate::commands::run::{RunArgs, tell, with_teller};
-use crate::prompt::Prompt;
+use super::telling::{Telling, tell};
+use crate::errors::explain;
 use crate::terminal::input::Lines;
-use crate::terminal::interrupt;
-use crate::terminal::monitor;
+use crate::terminal::{interrupt, monitor};
 
 /// Asks for beginnings and tells stories until the end of input.
 pub fn interactive() -> Result<()> {
-    let args = default_args()?;
     let file = ModelFile::open(None, monitor())?;
-    with_teller(file, &args, |teller| {
+    with_model(file, &Options::default(), |model| {
         writeln!(stdout(), "The beginning of a story? (Ctrl-D to end, Ctrl-C to stop a story.)")?;
         ask(&mut stdin().lock(), &mut stdout(), |beginning| {
-            match tell(teller, &Prompt::of_text(teller.tokenizer, beginning)?) {
+            let prompt = Prompt::of_text(model.tokenizer, beginning, monitor())?;
+            match tell(model, &prompt, &Telling::default()) {
                 Err(error) if interrupt::is_interrupted(&error) => Ok(()),
                 result => result,
             }
         })
     })
+}
+
+/// Loads a model for texts with these settings on the best engine of this machine, and calls `then` with it.
+fn with_model(file: ModelFile, options: &Options, then: impl FnOnce(&TextModel<'_>) -> Result<()>) -> Result<()> {
+    let engine = Engine::new(None, None)?;
+    load(file, &engine, Repack::Auto, options, None, |model| then(model).map_err(|error| explain(model.file, error)))
 }
 
 /// Hands each line to `answer` but those that are empty.
@@ -40,14 +46,6 @@ fn ask(input: &mut impl BufRead, out: &mut impl Write, mut answer: impl FnMut(&[
             Some(line) if line.is_empty() => {}
             Some(line) => answer(&line)?,
         }
-    }
-}
-
-/// Those of `nearfield run`.
-fn default_args() -> Result<RunArgs> {
-    match Cli::try_parse_from(["nearfield", "run"])?.command {
-        Some(Command::Run(args)) => Ok(args),
-        _ => unreachable!("`run` is the command that was parsed"),
     }
 }
 
@@ -73,10 +71,5 @@ mod tests {
         );
         assert_eq!(answered(b"Once"), (vec![b"Once".to_vec()], "\n> \n> \n".into()));
         assert_eq!(answered(b""), (vec![], "\n> \n".into()));
-    }
-
-    #[test]
-    fn the_default_arguments_parse() {
-        assert!(!default_args().unwrap().verbose);
     }
 }

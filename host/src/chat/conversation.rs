@@ -1,43 +1,21 @@
 //! A conversation as tokens.
 
-use std::fmt;
-
-use anyhow::{Context, Result};
 use nearfield::Shape;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
-use nearfield_host::chat::{Chat, Format};
-use nearfield_host::marks;
-use nearfield_host::stops::{Stops, Until};
-use nearfield_host::text;
 
-use crate::commands::run::Length;
+use super::format::{Chat, Format};
+use crate::error::{Context, QuestionTooLong, Result};
+use crate::generate::{Length, TextModel};
+use crate::marks;
 use crate::prompt::{Prompt, options};
-use crate::story::{Teller, more_room};
-use crate::terminal::input;
+use crate::stops::{Stops, Until};
+use crate::text;
 
 /// Part of the context that is kept for an answer of open length, and the most that is kept for any.
 const ANSWER_SHARE: usize = 4;
 /// Part of the context that a conversation fills at most once its beginning was forgotten. What is left has to be read
 /// again then, since each key knows what came before it: half, so that it happens once in many turns.
 const FULL_SHARE: usize = 2;
-
-/// Why a question cannot be asked.
-#[derive(Debug)]
-pub struct TooLong {
-    n_tokens: usize,
-    n_answer: usize,
-    n_ctx: usize,
-    more: &'static str,
-}
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { n_tokens, n_answer, n_ctx, more } = self;
-        write!(f, "the question takes {n_tokens} tokens and its answer {n_answer}, the context has {n_ctx}: {more}")
-    }
-}
-
-impl std::error::Error for TooLong {}
 
 /// A question that was answered.
 struct Turn {
@@ -50,39 +28,45 @@ struct Turn {
 
 /// Questions and answers, and how they are put to the model.
 pub struct Conversation<'t> {
-    teller: &'t Teller<'t>,
+    model: &'t TextModel<'t>,
     chat: Chat,
     format: Format,
     stops: Stops,
     /// Tokens of conversations, which nothing that is said has.
     marks: Vec<u32>,
     turns: Vec<Turn>,
+    system: Vec<u8>,
 }
 
 impl<'t> Conversation<'t> {
-    /// One that begins.
-    pub fn new(teller: &'t Teller<'t>, chat: Chat) -> Result<Self> {
+    /// An empty conversation. `system` is what the model is told of itself in place of the format's own words; answers end before
+    /// each of `stop`, besides what ends them in the format.
+    ///
+    /// # Errors
+    /// When the model lacks a token of the format.
+    pub fn new(model: &'t TextModel<'t>, chat: Chat, system: Option<&[u8]>, stop: &[String]) -> Result<Self> {
         let format = chat.format().context("a format")?;
-        let find = |token: &str| find(teller.tokenizer, chat, token);
+        let find = |token: &str| find(model.tokenizer, chat, token);
         let tokens: Vec<u32> = format.stop_tokens.iter().map(|token| find(token)).collect::<Result<_>>()?;
-        let mut marks = marks::found_in_texts(&teller.file.gguf()?, teller.tokenizer, Chat::all_tokens());
+        let mut marks = marks::found_in_texts(&model.file.gguf()?, model.tokenizer, Chat::all_tokens());
         marks.extend(&tokens);
         marks.extend(format.tokens().map(find).collect::<Result<Vec<u32>>>()?);
         let mut stops = Stops { tokens, texts: format.stop_texts.iter().map(ToString::to_string).collect() };
-        stops.add(teller.tokenizer, &teller.args.stop);
-        let conversation = Self { teller, chat, format, stops, marks, turns: Vec::new() };
+        stops.add(model.tokenizer, stop);
+        let system = system.unwrap_or(format.system.as_bytes()).to_vec();
+        let conversation = Self { model, chat, format, stops, marks, turns: Vec::new(), system };
         conversation.prompt(b"")?;
         Ok(conversation)
     }
 
     /// The model's.
     pub fn shape(&self) -> &'t Shape {
-        self.teller.model.shape()
+        self.model.model.shape()
     }
 
     /// The tokenizer of what is said.
     pub fn tokenizer(&self) -> Tokenizer<'t, '_> {
-        self.teller.tokenizer.reading_as_text(&self.marks)
+        self.model.tokenizer.reading_as_text(&self.marks)
     }
 
     /// How many questions were answered and not forgotten.
@@ -98,10 +82,10 @@ impl<'t> Conversation<'t> {
 
     /// The same, without the first `n_left_out` turns.
     fn prompt_from(&self, n_left_out: usize, question: &[u8]) -> Result<Prompt> {
-        let Self { teller, chat, format, .. } = self;
+        let Self { chat, format, .. } = self;
         let tokenizer = &self.tokenizer();
         let mut writer = Writer { tokenizer, chat: *chat, tokens: Vec::new(), text: Vec::new() };
-        let system = teller.args.system.as_ref().map_or(format.system.as_bytes(), input::bytes_of);
+        let system = &self.system[..];
         if !system.is_empty() {
             writer.fixed(format.around_system[0])?;
             writer.text.extend(system);
@@ -121,9 +105,9 @@ impl<'t> Conversation<'t> {
     /// the model is told of itself stays.
     pub fn make_room(&mut self, question: &[u8], n_ctx: usize) -> Result<usize> {
         let most = n_ctx / ANSWER_SHARE;
-        let n_answer = match self.teller.args.n {
+        let n_answer = match self.model.options.length {
             Length::Tokens(n) => n.min(most),
-            Length::Open | Length::Endless => most,
+            Length::Open => most,
         };
         let n_of = |n_left_out| self.prompt_from(n_left_out, question).map(|prompt| prompt.tokens.len());
         let fits = |n_tokens: usize, limit| n_tokens + n_answer <= limit;
@@ -137,7 +121,7 @@ impl<'t> Conversation<'t> {
         }
         let n_tokens = n_of(n_left_out)?;
         if !fits(n_tokens, n_ctx) {
-            return Err(TooLong { n_tokens, n_answer, n_ctx, more: more_room(self.shape(), n_ctx) }.into());
+            return Err(QuestionTooLong { n_tokens, n_answer, n_ctx }.into());
         }
         self.turns.drain(..n_left_out);
         Ok(n_left_out)
@@ -156,10 +140,10 @@ impl<'t> Conversation<'t> {
         let (mut answer, mut n_shown, mut ends) = (String::new(), 0, vec![0]);
         for &token in tokens {
             let mut text = String::new();
-            detokenizer.push(self.teller.tokenizer, token, &mut text)?;
+            detokenizer.push(self.model.tokenizer, token, &mut text)?;
             n_shown += text.len();
             ends.push(n_shown);
-            answer += &until.push_token(self.teller.tokenizer, token, &text)?;
+            answer += &until.push_token(self.model.tokenizer, token, &text)?;
         }
         answer += &until.finish();
         let answer = answer.trim_end();

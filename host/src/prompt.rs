@@ -1,16 +1,16 @@
 //! What the model reads before it writes: a text, a text with a hole, or a conversation.
 
-use anyhow::{Context, Result, bail, ensure};
 use nearfield::Prefix;
 use nearfield::gguf::Value;
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
-use nearfield_host::chat::Chat;
-use nearfield_host::marks;
-use nearfield_host::model_file::ModelFile;
-use nearfield_host::stops::Stops;
-use nearfield_host::text::{self, Notes};
 
-use crate::terminal::monitor;
+use crate::chat::Chat;
+use crate::error::{Context, Result, bail, ensure};
+use crate::marks;
+use crate::model_file::ModelFile;
+use crate::monitor::Monitor;
+use crate::stops::Stops;
+use crate::text::{self, Notes};
 
 /// A beginning.
 pub struct Prompt {
@@ -26,10 +26,10 @@ pub struct Prompt {
 
 impl Prompt {
     /// A text that goes on.
-    pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
+    pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8], monitor: &Monitor) -> Result<Self> {
         let mut notes = Notes::default();
         let mut tokens = notes.encode(tokenizer, text, options(tokenizer))?;
-        notes.tell(monitor());
+        notes.tell(monitor);
         if tokens.is_empty() {
             let vocab = tokenizer.vocab();
             tokens.push(
@@ -40,7 +40,7 @@ impl Prompt {
     }
 
     /// What follows on a stored text: its last token, which is yet to be run, and `text`.
-    pub fn behind(prefix: &Prefix<'_>, tokenizer: &Tokenizer<'_, '_>, text: &[u8]) -> Result<Self> {
+    pub fn behind(prefix: &Prefix<'_>, tokenizer: &Tokenizer<'_, '_>, text: &[u8], monitor: &Monitor) -> Result<Self> {
         let mut tokens: Vec<u32> = prefix.text().last_tokens.last().copied().into_iter().collect();
         let mut notes = Notes::default();
         tokens.extend(notes.encode(
@@ -48,7 +48,7 @@ impl Prompt {
             text,
             EncodeOptions { add_bos: false, continues: true, ..options(tokenizer) },
         )?);
-        notes.tell(monitor());
+        notes.tell(monitor);
         ensure!(!tokens.is_empty(), "the stored text has no token to go on with, and no prompt follows");
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
@@ -67,7 +67,7 @@ impl Prompt {
         tokens.extend(notes.encode(tokenizer, prefix, plain)?);
         tokens.push(behind);
         tokens.extend(notes.encode(tokenizer, suffix, behind_hole)?);
-        notes.tell(monitor());
+        notes.tell(file.monitor());
         tokens.push(hole);
         let stops = Stops { tokens: vec![before, behind, hole], texts: vec![] };
         Ok(Self { shown: prefix.to_vec(), tokens, stops, after: suffix.to_vec() })

@@ -1,0 +1,84 @@
+//! A text on standard output, and how it went on standard error.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use nearfield_host::Error;
+use nearfield_host::generate::{End, Generated, Generator, TextModel};
+use nearfield_host::output_file::OutputFile;
+use nearfield_host::prompt::Prompt;
+
+use crate::chart::keys::Keys;
+use crate::errors::{of_prompt, of_session};
+use crate::terminal::{StandardOutput, note, report};
+
+/// What is told of each text on standard error, and how each is begun.
+#[derive(Debug, Default)]
+pub struct Telling {
+    /// Same seed, same text; `None`: another one each time.
+    pub seed: Option<u64>,
+    /// Also memory, machine, shape and keys.
+    pub verbose: bool,
+    /// Also the hashes.
+    pub hash: bool,
+    /// Picture of the keys visited.
+    pub plot_keys: Option<PathBuf>,
+}
+
+/// Writes one text to standard output, and how it went to standard error.
+pub fn tell(model: &TextModel<'_>, prompt: &Prompt, telling: &Telling) -> Result<()> {
+    let out = &mut StandardOutput::lock();
+    let generated =
+        with_generator(model, prompt.tokens.len(), telling, |generator| tell_on(generator, prompt, telling, out))?;
+    if generated.end == End::Cancelled { Err(Error::Cancelled.into()) } else { Ok(()) }
+}
+
+/// Calls `then` with a generator that has room for a prompt of so many tokens.
+pub fn with_generator<T>(
+    model: &TextModel<'_>,
+    n_prompt: usize,
+    telling: &Telling,
+    then: impl FnOnce(&mut Generator<'_, '_>) -> Result<T>,
+) -> Result<T> {
+    let (config, plan) = model.plan(n_prompt).map_err(|error| of_session(error.into()))?;
+    if telling.verbose {
+        report::session(model.file, model.model, model.engine, &config);
+        report::plan(&plan);
+    }
+    model.with_generator(n_prompt, then).map_err(of_session)
+}
+
+/// Writes one text to `out`, after what the generator has read, and how it went to standard error.
+pub fn tell_on(
+    generator: &mut Generator<'_, '_>,
+    prompt: &Prompt,
+    telling: &Telling,
+    out: &mut impl Write,
+) -> Result<Generated> {
+    let model = generator.model();
+    let shape = model.model.shape();
+    let stored = model.prefix.map(|prefix| prefix.text().seed);
+    let seed = telling.seed.or(stored).unwrap_or_else(any_seed);
+    let generated = generator.generate(prompt, seed, out).map_err(|error| of_prompt(error, shape))?;
+    writeln!(out)?;
+    let keys = Keys::new(shape, &generated);
+    report::generated(&generated, &keys, (model.options.sampler.temp > 0.0).then_some(seed));
+    if telling.hash {
+        let (text, logits) = (generated.hashes.text.get(), generated.hashes.logits.get());
+        note(format_args!("hash     story {text:016x} logits {logits:016x}"));
+    }
+    if telling.verbose {
+        note(&keys);
+    }
+    if let Some(path) = &telling.plot_keys {
+        OutputFile::create(path)?.write_all(keys.plot()?.as_bytes())?;
+    }
+    Ok(generated)
+}
+
+/// Another number each time: the standard library's hash maps have one, too.
+fn any_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32
+}

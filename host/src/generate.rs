@@ -1,0 +1,508 @@
+//! Text generation: from a prompt to a text, token by token.
+//!
+//! ```no_run
+//! use nearfield_host::engine::Engine;
+//! use nearfield_host::generate::{Length, Options, load};
+//! use nearfield_host::model_file::{ModelFile, Repack};
+//! use nearfield_host::prompt::Prompt;
+//! use nearfield_host::{Error, Monitor};
+//!
+//! let engine = Engine::new(None, None)?;
+//! let file = ModelFile::open(None, &Monitor::silent())?;
+//! let options = Options { length: Length::Tokens(40), ..Options::default() };
+//! load(file, &engine, Repack::Auto, &options, None, |model| {
+//!     let prompt = Prompt::of_text(model.tokenizer, b"Once upon a time", &Monitor::silent())?;
+//!     model.with_generator(prompt.tokens.len(), |generator| {
+//!         let generated = generator.generate(&prompt, 1, &mut std::io::stdout())?;
+//!         println!("\n{} tokens in {:?}", generated.decode.n, generated.decode.time);
+//!         Ok::<_, Error>(())
+//!     })
+//! })?;
+//! # Ok::<_, Error>(())
+//! ```
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nearfield::tokenizer::{Detokenizer, Tokenizer};
+use nearfield::{
+    Arena, KeyStats, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session, SessionConfig, SessionError,
+    TextState,
+};
+use nearfield_boards::hash::Fnv64;
+
+use crate::engine::{Engine, N_BATCH};
+use crate::error::{Context, Error, PromptTooLong, Result};
+use crate::memory::allocate;
+use crate::model_file::{ModelFile, Repack};
+use crate::monitor::Unit;
+use crate::prompt::Prompt;
+use crate::snapshot_file::{self, Saved, SnapshotFile};
+use crate::stops::Until;
+use crate::text;
+
+/// Tokens of a prompt between two looks at the monitor: enough that the logits computed after each such part do not count.
+const PREFILL_PART: usize = 512;
+/// Positions kept for a text of open length.
+const OPEN_LENGTH: usize = 1024;
+
+/// Length of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// At most so many tokens.
+    Tokens(usize),
+    /// Until the model ends it or the context is full.
+    Open,
+}
+
+/// Settings of text generation.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Length of the text.
+    pub length: Length,
+    /// Go on when the context is full, in the same memory, and with another text when one ends: nothing but its length ends it.
+    pub endless: bool,
+    /// Positions for prompt and text together; `None`: 2048, or as many as both need.
+    pub n_ctx: Option<usize>,
+    /// Sampling; the seed is given with each text.
+    pub sampler: SamplerConfig,
+    /// Keys and values, rings, horizon and slopes. The number of positions, the batch, the prefix and whether the text is endless
+    /// follow from the rest.
+    pub session: SessionConfig,
+    /// File for the snapshot of the text at its end.
+    pub save: Option<Save>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            length: Length::Tokens(256),
+            endless: false,
+            n_ctx: None,
+            sampler: SamplerConfig::default(),
+            session: SessionConfig::default(),
+            save: None,
+        }
+    }
+}
+
+/// File for a snapshot.
+#[derive(Clone, Debug)]
+pub struct Save {
+    /// The file.
+    pub path: PathBuf,
+    /// Replace it, should it be there.
+    pub force: bool,
+}
+
+/// A model that is loaded, and the settings of its texts.
+pub struct TextModel<'s> {
+    /// File of the model.
+    pub file: &'s ModelFile,
+    /// The model.
+    pub model: &'s Model<'s>,
+    /// Its tokenizer.
+    pub tokenizer: &'s Tokenizer<'s, 's>,
+    /// Kernels and threads.
+    pub engine: &'s Engine,
+    /// Settings.
+    pub options: &'s Options,
+    /// Identity of the model's file, where a snapshot is written or read.
+    pub model_id: Option<ModelId>,
+    /// Snapshot that each text continues.
+    pub prefix: Option<Prefix<'s>>,
+}
+
+/// Reason why generation stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The text has the length that was asked for.
+    Length,
+    /// The model ended the text, or a stop was found.
+    Text,
+    /// No position is left.
+    ContextFull {
+        /// Positions in all.
+        n_ctx: usize,
+    },
+    /// The monitor asked for an end.
+    Cancelled,
+}
+
+/// Tokens and the time that they took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Tokens.
+    pub n: usize,
+    /// Time.
+    pub time: Duration,
+}
+
+/// A text that was generated.
+pub struct Generated {
+    /// Reason why it stopped.
+    pub end: End,
+    /// Time for the prompt.
+    pub prefill: Timing,
+    /// Time for the rest.
+    pub decode: Timing,
+    /// Bytes of all memory that changed.
+    pub arena_bytes: usize,
+    /// Keys visited by each head of each layer. `[n_layer, n_head]`
+    pub visited: Vec<u64>,
+    /// Keys that each head would have visited without a horizon.
+    pub held: u64,
+    /// Numbers by which machines are compared.
+    pub hashes: Hashes,
+    /// The new tokens, those of a stop at the end included; none of an endless text.
+    pub tokens: Vec<u32>,
+    /// The snapshot that was written, if that was asked for.
+    pub saved: Option<Saved>,
+}
+
+/// A text in two numbers, the same on every machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hashes {
+    /// Hash of prompt and text.
+    pub text: Fnv64,
+    /// Hash of the logits after the prompt and after each token but the last.
+    pub logits: Fnv64,
+}
+
+/// Loads the model of `file` and calls `then` with it; texts continue the snapshot in `prefix`, if one is named.
+///
+/// # Errors
+/// When the model, its tokenizer or the snapshot cannot be used, and those of `then`.
+pub fn load<R, E: From<Error>>(
+    file: ModelFile,
+    engine: &Engine,
+    repack: Repack,
+    options: &Options,
+    prefix: Option<&Path>,
+    then: impl FnOnce(&TextModel<'_>) -> Result<R, E>,
+) -> Result<R, E> {
+    // Before its weights may be put into another order.
+    let model_id = (options.save.is_some() || prefix.is_some()).then(|| file.id());
+    let snapshot = prefix.map(SnapshotFile::open).transpose()?;
+    let prefix = snapshot.as_ref().zip(model_id).map(|(snapshot, model)| snapshot.prefix(model)).transpose()?;
+    let file = engine.in_order(file, repack)?;
+    let mut lines = None;
+    let (model, tokenizer) = engine.read_while(&file, || {
+        let model = file.model()?;
+        let vocab = file.vocab_of(&model)?;
+        let lines = lines.insert(allocate(text::index_bytes(&vocab)?)?);
+        Ok((model, text::tokenizer(vocab, lines, file.monitor())?))
+    })?;
+    then(&TextModel { file: &file, model: &model, tokenizer: &tokenizer, engine, options, model_id, prefix })
+}
+
+impl TextModel<'_> {
+    /// Configuration of a session for a prompt of so many tokens and its text, and the memory that it takes.
+    ///
+    /// # Errors
+    /// When no session can be configured so.
+    pub fn plan(&self, n_prompt: usize) -> Result<(SessionConfig, MemoryPlan)> {
+        let config = self.session_config(n_prompt);
+        Ok((config, MemoryPlan::new(self.model.shape(), &config).map_err(SessionError::from)?))
+    }
+
+    /// Calls `then` with a generator that has room for a prompt of so many tokens and its text.
+    ///
+    /// # Errors
+    /// When no session can be configured so or there is no memory, and those of `then`.
+    pub fn with_generator<R, E: From<Error>>(
+        &self,
+        n_prompt: usize,
+        then: impl FnOnce(&mut Generator<'_, '_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (config, plan) = self.plan(n_prompt)?;
+        // The tokenizer has its part already: how long the context is depends on its tokens.
+        let mut lines = allocate(plan.session())?;
+        let (kernels, executor) = (self.engine.kernels, self.engine.executor());
+        let mut arena = Arena::new(&mut lines);
+        let session = match self.prefix {
+            None => Session::new(self.model, config, kernels, executor, &mut arena),
+            Some(prefix) => Session::with_prefix(self.model, config, kernels, executor, &mut arena, prefix),
+        };
+        let session = session.map_err(Error::from)?;
+        then(&mut Generator { model: self, session, tokens: Vec::new(), arena_bytes: plan.total() })
+    }
+
+    /// Tokens that need not be run again.
+    fn n_prefix(&self) -> usize {
+        self.prefix.map_or(0, |prefix| prefix.n_tokens())
+    }
+
+    fn session_config(&self, n_prompt: usize) -> SessionConfig {
+        let n_prefix = self.n_prefix();
+        let &Options { n_ctx, length, endless, session, .. } = self.options;
+        let length = match length {
+            _ if endless => 0,
+            Length::Tokens(n) => n,
+            Length::Open => OPEN_LENGTH,
+        };
+        let n_ctx = n_ctx.unwrap_or_else(|| {
+            let n_positions = self.model.shape().n_positions.unwrap_or(usize::MAX);
+            let least = SessionConfig::default().n_ctx;
+            least.max(n_prefix.saturating_add(n_prompt).saturating_add(length)).min(n_positions)
+        });
+        SessionConfig { n_ctx, n_batch: N_BATCH, endless, n_prefix, ..session }
+    }
+}
+
+/// A session, and the text that it has read: another one that begins alike is not read again as far as they agree.
+pub struct Generator<'s, 'a> {
+    model: &'s TextModel<'s>,
+    session: Session<'s, 's, 'a>,
+    /// The tokens that were run, behind a stored text if there is one; none of an endless text, which nothing follows.
+    tokens: Vec<u32>,
+    arena_bytes: usize,
+}
+
+impl<'s> Generator<'s, '_> {
+    /// The model and the settings.
+    pub fn model(&self) -> &'s TextModel<'s> {
+        self.model
+    }
+
+    /// Positions of the context.
+    pub fn n_ctx(&self) -> usize {
+        self.session.n_ctx()
+    }
+
+    /// Writes the prompt and the text that follows to `out`, token by token, and returns what it was. The bits are those of a
+    /// session that reads the whole prompt.
+    ///
+    /// # Errors
+    /// When the prompt has no room, when the model computes what is no number, and when `out` or the snapshot cannot be written.
+    pub fn generate(&mut self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Generated> {
+        let mut sampler = Sampler::new(SamplerConfig { seed, ..self.model.options.sampler })?;
+        if let Some([before @ .., _]) = self.model.prefix.map(|prefix| prefix.text().last_tokens) {
+            before.iter().for_each(|&token| sampler.accept(token));
+        }
+        let (prefill, decode) = (Timing::default(), Timing::default());
+        let mut generation = Generation {
+            generator: self,
+            prompt,
+            sampler,
+            prefill,
+            decode,
+            hashes: Hashes::default(),
+            written: Vec::new(),
+            seed_before: seed,
+            not_run: None,
+            saved: None,
+        };
+        let end = generation.run(out)?;
+        let Generation { prefill, decode, hashes, written, saved, .. } = generation;
+        let KeyStats { visited, held, .. } = self.session.key_stats();
+        let (visited, arena_bytes) = (visited.to_vec(), self.arena_bytes);
+        Ok(Generated { end, prefill, decode, arena_bytes, visited, held, hashes, tokens: written, saved })
+    }
+
+    /// Goes back to where `tokens` and the text that was read part, and leaves at least one token to run; how many need not
+    /// run.
+    fn rewind_to(&mut self, tokens: &[u32]) -> usize {
+        let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
+        let n = n_same.min(tokens.len().saturating_sub(1));
+        // A ring may have forgotten what is needed there: all is read again.
+        let n = if self.session.rewind(self.model.n_prefix() + n).is_ok() { n } else { 0 };
+        if n == 0 {
+            self.session.reset();
+        }
+        self.tokens.truncate(n);
+        n
+    }
+
+    /// Runs tokens that follow.
+    fn run(&mut self, tokens: &[u32]) -> Result<&[f32]> {
+        let logits = self.session.prefill(tokens)?;
+        if !self.model.options.endless {
+            self.tokens.extend(tokens);
+        }
+        Ok(logits)
+    }
+}
+
+/// A text as it is generated.
+struct Generation<'t, 's, 'a> {
+    generator: &'t mut Generator<'s, 'a>,
+    prompt: &'t Prompt,
+    sampler: Sampler,
+    prefill: Timing,
+    decode: Timing,
+    hashes: Hashes,
+    written: Vec<u32>,
+    /// State of the random numbers before the last draw.
+    seed_before: u64,
+    /// The last token of the text, if it is yet to be run.
+    not_run: Option<u32>,
+    saved: Option<Saved>,
+}
+
+impl Generation<'_, '_, '_> {
+    fn run(&mut self, out: &mut impl Write) -> Result<End> {
+        let Prompt { shown, tokens, after, .. } = self.prompt;
+        let n_known = self.generator.rewind_to(tokens);
+        let start = Instant::now();
+        let first = self.read(tokens, n_known);
+        let n_read = self.generator.session.pos();
+        self.prefill = Timing { n: n_read - self.generator.model.n_prefix() - n_known, time: start.elapsed() };
+        let Some(first) = first? else { return Ok(End::Cancelled) };
+        out.write_all(shown)?;
+        out.flush()?;
+        self.hashes.text.bytes(shown);
+        let start = Instant::now();
+        let end = self.write(first, out);
+        self.decode = Timing { n: self.generator.session.pos() - n_read, time: start.elapsed() };
+        let end = end?;
+        out.write_all(after)?;
+        out.flush()?;
+        if let Some(save) = &self.generator.model.options.save {
+            self.saved = Some(self.save(save)?);
+        }
+        Ok(end)
+    }
+
+    /// Runs the prompt but for its first `n_known` tokens; the first token of the answer, or none after Ctrl-C.
+    fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<Option<u32>> {
+        let model = self.generator.model;
+        let n_tokens = model.n_prefix() + tokens.len();
+        if !model.options.endless && n_tokens > self.generator.n_ctx() {
+            let (n_ctx, has_prefix) = (self.generator.n_ctx(), model.prefix.is_some());
+            return Err(PromptTooLong { n_tokens, n_ctx, has_prefix }.into());
+        }
+        let (known, new) = tokens.split_at(n_known);
+        known.iter().for_each(|&token| self.sampler.accept(token));
+        let mut progress = model.file.monitor().begin("reading the prompt", Unit::Tokens, new.len() as u64);
+        let (mut next, mut n_run) = (None, 0);
+        for part in new.chunks(PREFILL_PART) {
+            if self.generator.model.file.monitor().is_cancelled() {
+                return Ok(None);
+            }
+            part.iter().for_each(|&token| self.sampler.accept(token));
+            n_run += part.len();
+            let logits = self.generator.run(part)?;
+            if n_run == new.len() {
+                self.hashes.logits.floats(logits);
+                self.seed_before = self.sampler.seed();
+                next = Some(self.sampler.sample(model.of_tokens(logits)));
+            }
+            progress.reached(n_run as u64);
+        }
+        Ok(next)
+    }
+
+    /// Writes tokens from `token` on until something ends it.
+    fn write(&mut self, mut token: u32, out: &mut impl Write) -> Result<End> {
+        let model = self.generator.model;
+        let is_endless = model.options.endless;
+        let mut detokenizer = self.detokenizer()?;
+        self.not_run = None;
+        let mut until = Until::new(&self.prompt.stops);
+        let mut text = String::new();
+        let mut n = 0;
+        let end = loop {
+            if let Some(end) = self.end_before(token, n) {
+                break end;
+            }
+            detokenizer.push(model.tokenizer, token, &mut text)?;
+            if self.is_end_of_text(token) {
+                // The next one begins.
+                text.push_str("\n\n");
+            }
+            self.show(&until.push_token(model.tokenizer, token, &text)?, out)?;
+            text.clear();
+            n += 1;
+            if !is_endless {
+                self.written.push(token);
+            }
+            self.not_run = Some(token);
+            if until.found() {
+                break End::Text;
+            }
+            if model.options.length == Length::Tokens(n) {
+                break End::Length;
+            }
+            if !is_endless && self.generator.session.pos() == self.generator.n_ctx() {
+                break End::ContextFull { n_ctx: self.generator.n_ctx() };
+            }
+            self.sampler.accept(token);
+            let logits = self.generator.run(&[token])?;
+            self.not_run = None;
+            self.hashes.logits.floats(logits);
+            self.seed_before = self.sampler.seed();
+            token = self.sampler.sample(model.of_tokens(logits));
+        };
+        // A character that has only begun is finished by whoever goes on.
+        if model.options.save.is_none() {
+            detokenizer.finish(&mut text)?;
+        }
+        let rest = until.push(&text) + &until.finish();
+        self.show(&rest, out)?;
+        Ok(end)
+    }
+
+    /// One that knows of a character which began in a stored text.
+    fn detokenizer(&self) -> Result<Detokenizer> {
+        let model = self.generator.model;
+        let (mut detokenizer, mut shown_before) = (Detokenizer::new(false), String::new());
+        let prefix = model.prefix.filter(|_| self.prompt.shown.is_empty());
+        for &token in prefix.iter().flat_map(|prefix| prefix.text().last_tokens) {
+            detokenizer.push(model.tokenizer, token, &mut shown_before)?;
+        }
+        Ok(detokenizer)
+    }
+
+    /// Writes the snapshot of the text: all of its tokens but the last, which whoever goes on runs first.
+    fn save(&mut self, save: &Save) -> Result<Saved> {
+        let mut last_tokens: Vec<u32> = self.sampler.recent().collect();
+        let model = self.generator.model;
+        let generator = &mut *self.generator;
+        let seed = match self.not_run {
+            Some(token) => {
+                last_tokens.push(token);
+                self.sampler.seed()
+            }
+            // What was drawn behind it was not shown: it will be drawn again.
+            None => {
+                generator.session.rewind(generator.session.pos().saturating_sub(1))?;
+                generator.tokens.pop();
+                self.seed_before
+            }
+        };
+        let id = model.model_id.context("a model is read before its text is stored")?;
+        let text = TextState { model_name: model.file.short_name(), last_tokens: &last_tokens, seed };
+        snapshot_file::save(&save.path, save.force, &generator.session, id, &text)
+    }
+
+    fn show(&mut self, text: &str, out: &mut impl Write) -> Result<()> {
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        self.hashes.text.bytes(text.as_bytes());
+        Ok(())
+    }
+
+    fn is_end_of_text(&self, token: u32) -> bool {
+        self.generator.model.tokenizer.vocab().is_end(token) || self.prompt.stops.tokens.contains(&token)
+    }
+
+    /// Whether the text ends before its `n`th token, which would be `token`.
+    fn end_before(&self, token: u32, n: usize) -> Option<End> {
+        if self.generator.model.file.monitor().is_cancelled() {
+            Some(End::Cancelled)
+        } else if self.is_end_of_text(token) && !self.generator.model.options.endless {
+            Some(End::Text)
+        } else {
+            (self.generator.model.options.length == Length::Tokens(n)).then_some(End::Length)
+        }
+    }
+}
+
+impl TextModel<'_> {
+    /// The logits without those of a padded vocabulary, which stand for no token.
+    fn of_tokens<'l>(&self, logits: &'l [f32]) -> &'l [f32] {
+        &logits[..logits.len().min(self.tokenizer.n_tokens())]
+    }
+}
