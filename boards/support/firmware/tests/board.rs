@@ -14,8 +14,8 @@ use nearfield_boards::{
 };
 
 #[repr(C, align(64))]
-struct Aligned([u8; include_bytes!("../../../models/pocket.gguf").len()]);
-static POCKET: Aligned = Aligned(*include_bytes!("../../../models/pocket.gguf"));
+struct Aligned([u8; include_bytes!("../../../../models/pocket.gguf").len()]);
+static POCKET: Aligned = Aligned(*include_bytes!("../../../../models/pocket.gguf"));
 
 const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 128, n_batch: 8, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };

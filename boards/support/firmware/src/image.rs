@@ -144,8 +144,8 @@ mod tests {
     use super::*;
 
     #[repr(C, align(64))]
-    struct Aligned([u8; include_bytes!("../../../models/pocket.gguf").len()]);
-    static POCKET: Aligned = Aligned(*include_bytes!("../../../models/pocket.gguf"));
+    struct Aligned([u8; include_bytes!("../../../../models/pocket.gguf").len()]);
+    static POCKET: Aligned = Aligned(*include_bytes!("../../../../models/pocket.gguf"));
 
     #[test]
     #[should_panic(expected = "a type without kernels here")]
