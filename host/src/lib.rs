@@ -1,7 +1,20 @@
-//! [`nearfield`] for machines with an operating system.
+//! [`nearfield`] for machines with an operating system: files, threads and memory around the library, which has none of them.
 //!
-//! Files, threads and memory around the library, which has none of them: what the command, and any other program that runs
-//! models on a computer, stands on.
+//! The `nearfield` command stands on this crate, and so can a server or another language. The crate prints nothing and watches
+//! no signals: a [`Monitor`] passes notes and progress to the caller and asks whether to go on, and each failure is an [`Error`].
+//!
+//! | module | task |
+//! |---|---|
+//! | [`model_file`] | a GGUF file: mapped, split, packed, or interleaved in memory |
+//! | [`engine`], [`memory`] | kernels, threads, arenas |
+//! | [`generate`], [`prompt`], [`chat`], [`stops`] | text generation and conversations |
+//! | [`encode`] | vectors and scores of encoders |
+//! | [`perplexity`] | perplexity of a text |
+//! | [`convert`], [`quantize`], [`imatrix`] | new model files |
+//! | [`gguf_out`], [`output_file`], [`snapshot_file`], [`npy`] | files that are written whole or not at all |
+//! | [`text`] | the tokenizer of a model file |
+//!
+//! [`generate`] begins with a program that writes a text.
 
 mod bytes;
 pub mod chat;

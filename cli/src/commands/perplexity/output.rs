@@ -7,9 +7,9 @@ use anyhow::Result;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file::OutputFile;
 use nearfield_host::perplexity::Score;
+use nearfield_host::perplexity::Text;
 
 use super::args::PerplexityArgs;
-use super::text::Text;
 use crate::args::rings;
 use crate::args::slopes;
 use crate::chart::{Axis, Chart, Line, Point};

@@ -5,13 +5,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use nearfield_boards::hash::Fnv64;
-use nearfield_host::model_file::ModelFile;
-use nearfield_host::perplexity::Score;
-
-use super::args::PerplexityArgs;
-use crate::args::slopes;
+use super::score::Score;
+use crate::error::{Context, Result, ensure};
 
 /// Scores by length and number of the window.
 pub struct Journal {
@@ -20,10 +15,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// What the file holds, if there is one to be kept; it has to be of this model, this text and these settings.
-    pub fn open(args: &PerplexityArgs, model: &ModelFile, tokens: &[u32]) -> Result<Self> {
-        let Some(path) = &args.resume else { return Ok(Self { done: HashMap::new(), file: None }) };
-        Self::of_file(path, &heading(args, model, tokens)).with_context(|| path.display().to_string())
+    /// A journal in a file, with what it holds already; without a path, none is kept. `heading` names all that a score depends on.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, is no journal, or has another heading.
+    pub fn open(path: Option<&Path>, heading: &str) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self { done: HashMap::new(), file: None }) };
+        Self::of_file(path, heading).with_context(|| path.display().to_string())
     }
 
     fn of_file(path: &Path, heading: &str) -> Result<Self> {
@@ -58,6 +56,9 @@ impl Journal {
     }
 
     /// Notes the score of a window.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
     pub fn add(&mut self, n_ctx: usize, window: usize, score: &Score) -> Result<()> {
         let Score { nll, nll_squared, n_tokens, n_bytes } = score;
         if let Some(file) = &mut self.file {
@@ -67,26 +68,6 @@ impl Journal {
         }
         Ok(())
     }
-}
-
-/// Names all that a score depends on.
-fn heading(args: &PerplexityArgs, model: &ModelFile, tokens: &[u32]) -> String {
-    let mut hash = Fnv64::default();
-    model.pieces().for_each(|piece| hash.bytes(piece));
-    let model = hash.get();
-    let mut hash = Fnv64::default();
-    tokens.iter().for_each(|token| hash.bytes(&token.to_le_bytes()));
-    let (text, session) = (hash.get(), &args.session);
-    format!(
-        "nearfield perplexity: model {model:016x}, text {text:016x}, {:?}, kv {}, {:?}, sinks {}, horizon {:e}, slopes {}{}",
-        args.protocol(),
-        session.kv,
-        session.ring,
-        session.sinks,
-        session.horizon_eps,
-        slopes::word(session.alibi_scale),
-        if session.alibi_bf16 { ", bias in bf16" } else { "" }
-    )
 }
 
 fn parse(line: &str) -> Option<((usize, usize), Score)> {

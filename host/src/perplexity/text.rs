@@ -1,0 +1,46 @@
+//! The text of a measurement.
+
+use std::fs;
+use std::path::Path;
+
+use nearfield::tokenizer::{EncodeOptions, Tokenizer};
+
+use crate::error::{Context, Result, ensure};
+use crate::monitor::Monitor;
+use crate::text::Notes;
+
+/// Text whose tokens are predicted.
+pub struct Text {
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Bytes that each of them stands for.
+    pub n_bytes: Vec<u32>,
+    /// What each window begins with in place of its first token, if the model wants that.
+    pub bos: Option<u32>,
+}
+
+impl Text {
+    /// Reads and tokenizes a file, at most `max_tokens` of it; with `special`, names of control tokens stand for the tokens.
+    ///
+    /// # Errors
+    /// When it cannot be read or has no token.
+    pub fn read(
+        path: &Path,
+        tokenizer: &Tokenizer<'_, '_>,
+        special: bool,
+        max_tokens: Option<usize>,
+        monitor: &Monitor,
+    ) -> Result<Self> {
+        let name = path.display();
+        let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+        let options = EncodeOptions { parse_special: special, ..tokenizer.options() };
+        let mut notes = Notes::default();
+        let mut tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
+        notes.tell(monitor);
+        ensure!(!tokens.is_empty(), "{name} is empty");
+        tokens.truncate(max_tokens.unwrap_or(usize::MAX));
+        let n_bytes = tokens.iter().map(|&token| Ok(tokenizer.bytes(token)?.count() as u32));
+        let n_bytes = n_bytes.collect::<Result<_>>()?;
+        Ok(Self { tokens, n_bytes, bos: tokenizer.vocab().bos.filter(|_| options.add_bos) })
+    }
+}
