@@ -10,6 +10,7 @@
 //! | [`generate`], [`prompt`], [`chat`], [`stops`] | text generation and conversations |
 //! | [`encode`] | vectors and scores of encoders |
 //! | [`perplexity`] | perplexity of a text |
+//! | [`plan`] | memory of sessions, rings for a budget, machines |
 //! | [`convert`], [`quantize`], [`imatrix`] | new model files |
 //! | [`gguf_out`], [`output_file`], [`snapshot_file`], [`npy`] | files that are written whole or not at all |
 //! | [`text`] | the tokenizer of a model file |
@@ -32,6 +33,7 @@ pub mod monitor;
 pub mod npy;
 pub mod output_file;
 pub mod perplexity;
+pub mod plan;
 pub mod prompt;
 pub mod quantize;
 pub mod snapshot_file;

@@ -34,7 +34,11 @@ impl Observer for Terminal {
             Unit::Bytes => Progress::of_bytes(task.what, task.total),
             Unit::Tokens => Progress::of_tokens(task.what, task.total),
             Unit::Texts => Progress::of_texts(task.what, task.total),
-            Unit::Steps => Progress::of_steps(task.total),
+            Unit::Steps => {
+                let mut bar = Progress::of_steps(task.total);
+                bar.stage(task.what.into());
+                bar
+            }
         });
     }
 

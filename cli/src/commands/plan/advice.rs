@@ -4,9 +4,10 @@ use anyhow::Result;
 use nearfield::kernels::KV_BLOCK;
 use nearfield::kernels::block::WeightType;
 use nearfield::{Gguf, KvType, KvTypes, SessionConfig, Shape, bias_cut};
+use nearfield_host::plan::target::{Need, Target};
+use nearfield_host::plan::{By, Choice, fitted};
 
-use super::target::{Need, Target};
-use super::{By, Choice, SMALL_BATCH, fitted};
+use super::args::SMALL_BATCH;
 
 /// A change after which everything that it is about fits.
 #[derive(Clone, Debug)]

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use nearfield::{AlibiScale, KvTypes, Ring, SessionConfig};
+use nearfield_host::plan::boards;
 
-use super::boards;
 use crate::args::rings;
 use crate::args::slopes;
 use crate::args::{ModelArgs, kv_types, share};
+
+/// Tokens at a time on a microcontroller.
+pub const SMALL_BATCH: usize = 8;
 
 #[derive(Args, Debug)]
 pub struct PlanArgs {

@@ -4,12 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use nearfield::{AlibiScale, HeadPlan, SessionConfig};
+use nearfield_host::plan::calibrate::Calibration;
+use nearfield_host::plan::target::Need;
+use nearfield_host::plan::{By, Choice, slope};
 use serde_json::{Map, Value, json};
 
 use super::advice::{Advice, Ram, smaller_weights};
-use super::calibrate::Calibration;
-use super::target::Need;
-use super::{By, Choice, Sheet, slope};
+use super::sheet::Sheet;
 use crate::args::rings;
 use crate::args::slopes;
 use crate::terminal::Bytes;

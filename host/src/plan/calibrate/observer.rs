@@ -5,12 +5,12 @@ use std::mem;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, ensure};
 use nearfield::kernels::{KV_BLOCK, Kernels, KvBlock, Walk};
 use nearfield::{AlibiScale, SessionConfig, Shape, alibi};
-use nearfield_host::watched::Watch;
 
 use super::shares::Shares;
+use crate::error::{Result, ensure};
+use crate::watched::Watch;
 
 /// Looks at the walks of a session that visits every key of every text.
 ///

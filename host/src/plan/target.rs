@@ -2,7 +2,6 @@
 
 use nearfield::MemoryPlan;
 
-use super::args::PlanArgs;
 use super::boards::{Board, FIRMWARE_FLASH, FIRMWARE_RAM, Place};
 
 /// What is to be fitted.
@@ -42,9 +41,9 @@ impl Need {
 const SMALL: u64 = 64 << 20;
 
 impl Target {
-    /// What the arguments name, if they do.
-    pub fn new(args: &PlanArgs) -> Option<Self> {
-        match (args.board, args.ram, args.flash) {
+    /// A board, or so many bytes of memory; `None` where nothing is named.
+    pub fn new(board: Option<&'static Board>, ram: Option<u64>, flash: Option<u64>) -> Option<Self> {
+        match (board, ram, flash) {
             (None, None, None) => None,
             (Some(board), ..) => {
                 Some(Self { board: Some(board), ram: Some((board.ram, board.own_ram)), model: Some(board.model) })

@@ -17,12 +17,11 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail};
 use nearfield::kernels::Kernels;
 use nearfield::{KvType, Layer, Linear, Model, NormWeights, SessionConfig};
 
-use crate::terminal::Progress;
-use crate::terminal::interrupt;
+use crate::error::{Context, Result, bail};
+use crate::monitor::{Monitor, Unit};
 
 /// What int8 blocks may add to a norm, as a share of it.
 const INT8: f64 = 5.656_854_249_492_381 / 254.0;
@@ -34,10 +33,12 @@ const ROUNDING: f64 = 1e-3;
 const N_SQUARINGS: usize = 6;
 
 /// The largest `x` of each KV head over all layers: `[n_head_kv]`.
-pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig) -> Result<Vec<f64>> {
+///
+/// # Errors
+/// When weights are missing or not finite, and when the monitor asks for an end.
+pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig, monitor: &Monitor) -> Result<Vec<f64>> {
     let s = model.shape();
-    let mut progress = Progress::of_steps(s.n_layer as u64);
-    progress.stage("norms of the weights".into());
+    let mut progress = monitor.begin("norms of the weights", Unit::Steps, s.n_layer as u64);
     let (of_query, of_key) = match config.kv.keys {
         KvType::F32 | KvType::F16 => (1.0, 1.0),
         KvType::Q8_0 => (1.0 + INT8, 1.0 + INT8),
@@ -45,7 +46,7 @@ pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig) 
     };
     let mut most = vec![0f64; s.n_head_kv];
     for layer in 0..s.n_layer {
-        interrupt::check()?;
+        monitor.check()?;
         let layer = model.layer(layer)?.context("a layer is missing")?;
         let rows = Rows::new(&layer, kernels, s.n_embd);
         let clamped = s.clamp_kqv.map_or(f64::INFINITY, |limit| f64::from(limit) * (s.head_dim as f64).sqrt());

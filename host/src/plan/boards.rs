@@ -150,13 +150,13 @@ mod tests {
     #[test]
     fn boards_are_as_large_as_their_linker_scripts_say() {
         let scripts = [
-            ("nrf52840-dk", include_str!("../../../../boards/nrf52840-dk/memory.x")),
-            ("pico2", include_str!("../../../../boards/pico2/memory.x")),
-            ("nucleo-h743zi", include_str!("../../../../boards/nucleo-h743zi/memory.x")),
-            ("mps2-an386", include_str!("../../../../boards/mps2-an386/memory.x")),
-            ("mps2-an500", include_str!("../../../../boards/mps2-an500/memory.x")),
-            ("mps2-an505", include_str!("../../../../boards/mps2-an505/memory.x")),
-            ("mps3-an547", include_str!("../../../../boards/mps3-an547/memory.x")),
+            ("nrf52840-dk", include_str!("../../../boards/nrf52840-dk/memory.x")),
+            ("pico2", include_str!("../../../boards/pico2/memory.x")),
+            ("nucleo-h743zi", include_str!("../../../boards/nucleo-h743zi/memory.x")),
+            ("mps2-an386", include_str!("../../../boards/mps2-an386/memory.x")),
+            ("mps2-an500", include_str!("../../../boards/mps2-an500/memory.x")),
+            ("mps2-an505", include_str!("../../../boards/mps2-an505/memory.x")),
+            ("mps3-an547", include_str!("../../../boards/mps3-an547/memory.x")),
         ];
         for (name, script) in scripts {
             let board = find(name).unwrap();
