@@ -87,5 +87,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// Whoever read the output has gone: nobody to tell, and nothing wrong.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref()).any(|e: &std::io::Error| e.kind() == ErrorKind::BrokenPipe)
+    let kind = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<nearfield_host::Error>() {
+        Some(error) => error.io_kind(),
+        None => cause.downcast_ref().map(std::io::Error::kind),
+    };
+    error.chain().any(|cause| kind(cause) == Some(ErrorKind::BrokenPipe))
 }
