@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use nearfield::tokenizer::{Detokenizer, Tokenizer};
+use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session, SessionConfig, Shape, TextState,
+    Arena, Generator, GeneratorConfig, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session,
+    SessionConfig, Shape, StopWords, TextState,
 };
 use nearfield_boards::hash::Fnv64;
 use nearfield_host::engine::{Engine, N_BATCH, allocate};
@@ -15,14 +16,13 @@ use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::progress::Progress;
 use nearfield_host::snapshot_file::{self, Stored};
-use nearfield_host::stops::Until;
 
 use crate::chart::keys::Keys;
 use crate::commands::run::{Length, RunArgs};
 use crate::prompt::Prompt;
 use crate::terminal::report::{self, Rate};
 
-/// Tokens of a prompt between two looks at Ctrl-C: enough that the logits computed after each such part do not count.
+/// Tokens of a prompt between two looks at Ctrl-C.
 const PREFILL_PART: usize = 512;
 /// Positions kept for a text of open length.
 const OPEN_LENGTH: usize = 1024;
@@ -141,6 +141,16 @@ impl Teller<'_> {
         SessionConfig { endless: self.args.is_endless(), n_prefix, ..session.config(n_ctx, N_BATCH) }
     }
 
+    fn generator_config<'p>(&self, prompt: &'p Prompt) -> GeneratorConfig<'p> {
+        let max_tokens = match self.args.n {
+            Length::Tokens(n) => Some(n),
+            Length::Open | Length::Endless => None,
+        };
+        // In a text without end, the next one begins.
+        let after_end = self.args.is_endless().then_some("\n\n");
+        GeneratorConfig { max_tokens, stop_tokens: &prompt.stops.tokens, after_end }
+    }
+
     fn sampler_config(&self, seed: u64) -> SamplerConfig {
         let args = &self.args.sampler;
         SamplerConfig {
@@ -181,19 +191,13 @@ impl<'s> Reader<'s, '_> {
         if let Some([before @ .., _]) = self.teller.prefix.map(|prefix| prefix.text().last_tokens) {
             before.iter().for_each(|&token| sampler.accept(token));
         }
+        let words = prompt.stops.words();
+        let mut memory = vec![0; StopWords::memory_bytes(&words)];
+        let stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
+        let generator = Generator::new(sampler, self.teller.generator_config(prompt), stop);
         let (prefill, decode) = (Rate::default(), Rate::default());
-        let mut telling = Telling {
-            reader: self,
-            prompt,
-            sampler,
-            prefill,
-            decode,
-            hashes: Hashes::default(),
-            written: Vec::new(),
-            seed_before: seed,
-            not_run: None,
-            stored: None,
-        };
+        let (hashes, written) = (Hashes::default(), Vec::new());
+        let mut telling = Telling { reader: self, prompt, generator, prefill, decode, hashes, written, stored: None };
         let end = telling.run(out)?;
         let Telling { prefill, decode, hashes, written, stored, .. } = telling;
         let keys = Keys::new(self.teller.model.shape(), self.session.key_stats());
@@ -214,13 +218,11 @@ impl<'s> Reader<'s, '_> {
         n
     }
 
-    /// Runs tokens that follow.
-    fn run(&mut self, tokens: &[u32]) -> Result<&[f32]> {
-        let logits = self.session.prefill(tokens)?;
+    /// Notes tokens that were run.
+    fn note(&mut self, tokens: &[u32]) {
         if !self.teller.args.is_endless() {
             self.tokens.extend(tokens);
         }
-        Ok(logits)
     }
 }
 
@@ -228,15 +230,11 @@ impl<'s> Reader<'s, '_> {
 struct Telling<'t, 's, 'a> {
     reader: &'t mut Reader<'s, 'a>,
     prompt: &'t Prompt,
-    sampler: Sampler,
+    generator: Generator<'t>,
     prefill: Rate,
     decode: Rate,
     hashes: Hashes,
     written: Vec<u32>,
-    /// State of the random numbers before the last draw.
-    seed_before: u64,
-    /// The last token of the text, if it is yet to be run.
-    not_run: Option<u32>,
     stored: Option<Stored>,
 }
 
@@ -245,15 +243,17 @@ impl Telling<'_, '_, '_> {
         let Prompt { shown, tokens, after, .. } = self.prompt;
         let n_known = self.reader.rewind_to(tokens);
         let start = Instant::now();
-        let first = self.read(tokens, n_known);
+        let is_whole = self.read(tokens, n_known);
         let n_read = self.reader.session.pos();
         self.prefill = Rate { n: n_read - self.reader.teller.n_prefix() - n_known, time: start.elapsed() };
-        let Some(first) = first? else { return Ok(End::Interrupted) };
+        if !is_whole? {
+            return Ok(End::Interrupted);
+        }
         out.write_all(shown)?;
         out.flush()?;
         self.hashes.text.bytes(shown);
         let start = Instant::now();
-        let end = self.write(first, out);
+        let end = self.write(out);
         self.decode = Rate { n: self.reader.session.pos() - n_read, time: start.elapsed() };
         let end = end?;
         out.write_all(after)?;
@@ -264,8 +264,8 @@ impl Telling<'_, '_, '_> {
         Ok(end)
     }
 
-    /// Runs the prompt but for its first `n_known` tokens; the first token of the answer, or none after Ctrl-C.
-    fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<Option<u32>> {
+    /// Runs the prompt but for its first `n_known` tokens; false after Ctrl-C.
+    fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<bool> {
         let teller = self.reader.teller;
         let n_tokens = teller.n_prefix() + tokens.len();
         if !teller.args.is_endless() && n_tokens > self.reader.n_ctx() {
@@ -275,104 +275,72 @@ impl Telling<'_, '_, '_> {
             bail!("{what} {n_tokens} tokens, the context {n_ctx}: {more}");
         }
         let (known, new) = tokens.split_at(n_known);
-        known.iter().for_each(|&token| self.sampler.accept(token));
+        self.generator.accept(known);
         let mut progress = Progress::of_tokens("reading the prompt", new.len() as u64);
-        let (mut next, mut n_run) = (None, 0);
+        let mut n_run = 0;
         for part in new.chunks(PREFILL_PART) {
             if interrupt::arrived() {
-                return Ok(None);
+                return Ok(false);
             }
-            part.iter().for_each(|&token| self.sampler.accept(token));
+            self.generator.read(&mut self.reader.session, part)?;
+            self.reader.note(part);
             n_run += part.len();
-            let logits = self.reader.run(part)?;
-            if n_run == new.len() {
-                self.hashes.logits.floats(logits);
-                self.seed_before = self.sampler.seed();
-                next = Some(self.sampler.sample(teller.of_tokens(logits)));
-            }
             progress.reached(n_run as u64);
         }
-        Ok(next)
+        Ok(true)
     }
 
-    /// Writes tokens from `token` on until something ends it.
-    fn write(&mut self, mut token: u32, out: &mut impl Write) -> Result<End> {
+    /// Writes tokens until something ends the text.
+    fn write(&mut self, out: &mut impl Write) -> Result<End> {
         let teller = self.reader.teller;
-        let is_endless = teller.args.is_endless();
-        let mut detokenizer = self.detokenizer()?;
-        self.not_run = None;
-        let mut until = Until::new(&self.prompt.stops);
+        if let Some(prefix) = teller.prefix.filter(|_| self.prompt.shown.is_empty()) {
+            self.generator.follow(teller.tokenizer, prefix.text().last_tokens)?;
+        }
         let mut text = String::new();
-        let mut n = 0;
-        let end = loop {
-            if let Some(end) = self.end_before(token, n) {
-                break end;
-            }
-            detokenizer.push(teller.tokenizer, token, &mut text)?;
-            if self.is_end_of_text(token) {
-                // The next one begins.
-                text.push_str("\n\n");
-            }
-            self.show(&until.push_token(teller.tokenizer, token, &text)?, out)?;
-            text.clear();
-            n += 1;
-            if !is_endless {
-                self.written.push(token);
-            }
-            self.not_run = Some(token);
-            if until.found() {
-                break End::Text;
-            }
-            if teller.args.n == Length::Tokens(n) {
-                break End::Length;
-            }
-            if !is_endless && self.reader.session.pos() == self.reader.n_ctx() {
-                break End::ContextFull { n_ctx: self.reader.n_ctx() };
-            }
-            self.sampler.accept(token);
-            let logits = self.reader.run(&[token])?;
-            self.not_run = None;
+        let mut interrupted = interrupt::arrived();
+        while !interrupted {
+            let not_run = self.generator.not_run();
+            let Some(logits) = self.generator.advance(&mut self.reader.session)? else { break };
             self.hashes.logits.floats(logits);
-            self.seed_before = self.sampler.seed();
-            token = self.sampler.sample(teller.of_tokens(logits));
-        };
+            self.reader.note(not_run.as_slice());
+            interrupted = interrupt::arrived();
+            if interrupted {
+                break;
+            }
+            let token = self.generator.write(teller.tokenizer, &mut text)?;
+            self.show(&text, out)?;
+            text.clear();
+            if !teller.args.is_endless() {
+                self.written.extend(token);
+            }
+        }
         // A character that has only begun is finished by whoever goes on.
-        if teller.args.save_kv.is_none() {
-            detokenizer.finish(&mut text)?;
+        match teller.args.save_kv {
+            None => self.generator.finish(&mut text)?,
+            Some(_) => self.generator.pause(&mut text)?,
         }
-        let rest = until.push(&text) + &until.finish();
-        self.show(&rest, out)?;
-        Ok(end)
-    }
-
-    /// One that knows of a character which began in a stored text.
-    fn detokenizer(&self) -> Result<Detokenizer> {
-        let teller = self.reader.teller;
-        let (mut detokenizer, mut shown_before) = (Detokenizer::new(false), String::new());
-        let prefix = teller.prefix.filter(|_| self.prompt.shown.is_empty());
-        for &token in prefix.iter().flat_map(|prefix| prefix.text().last_tokens) {
-            detokenizer.push(teller.tokenizer, token, &mut shown_before)?;
-        }
-        Ok(detokenizer)
+        self.show(&text, out)?;
+        Ok(match self.generator.end() {
+            None => End::Interrupted,
+            Some(nearfield::End::Length) => End::Length,
+            Some(nearfield::End::ContextFull) => End::ContextFull { n_ctx: self.reader.n_ctx() },
+            Some(nearfield::End::Token | nearfield::End::Word) => End::Text,
+        })
     }
 
     /// Stores the text: all of its tokens but the last, which whoever goes on runs first.
     fn store(&mut self, path: &Path) -> Result<Stored> {
-        let mut last_tokens: Vec<u32> = self.sampler.recent().collect();
+        let mut last_tokens: Vec<u32> = self.generator.sampler().recent().collect();
         let teller = self.reader.teller;
         let reader = &mut *self.reader;
-        let seed = match self.not_run {
-            Some(token) => {
-                last_tokens.push(token);
-                self.sampler.seed()
-            }
-            // What was drawn behind it was not shown: it will be drawn again.
+        let seed = self.generator.seed();
+        match self.generator.not_run() {
+            Some(token) => last_tokens.push(token),
             None => {
                 reader.session.rewind(reader.session.pos().saturating_sub(1))?;
                 reader.tokens.pop();
-                self.seed_before
             }
-        };
+        }
         let model = teller.model_id.context("a model is read before its text is stored")?;
         let text = TextState { model_name: teller.file.short_name(), last_tokens: &last_tokens, seed };
         snapshot_file::save(path, teller.args.force, &reader.session, model, &text)
@@ -383,27 +351,5 @@ impl Telling<'_, '_, '_> {
         out.flush()?;
         self.hashes.text.bytes(text.as_bytes());
         Ok(())
-    }
-
-    fn is_end_of_text(&self, token: u32) -> bool {
-        self.reader.teller.tokenizer.vocab().is_end(token) || self.prompt.stops.tokens.contains(&token)
-    }
-
-    /// Whether the text ends before its `n`th token, which would be `token`.
-    fn end_before(&self, token: u32, n: usize) -> Option<End> {
-        if interrupt::arrived() {
-            Some(End::Interrupted)
-        } else if self.is_end_of_text(token) && !self.reader.teller.args.is_endless() {
-            Some(End::Text)
-        } else {
-            (self.reader.teller.args.n == Length::Tokens(n)).then_some(End::Length)
-        }
-    }
-}
-
-impl Teller<'_> {
-    /// The logits without those of a padded vocabulary, which stand for no token.
-    fn of_tokens<'l>(&self, logits: &'l [f32]) -> &'l [f32] {
-        &logits[..logits.len().min(self.tokenizer.n_tokens())]
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
-use nearfield::{EncodeError, Encoder};
+use nearfield::{DocumentError, Encoder};
 use nearfield_host::encode::{check, with_encoder, with_tokenizer};
 use nearfield_host::interrupt;
 use nearfield_host::model_file::ModelFile;
@@ -62,7 +62,7 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
     let (engine, machine) = (args.encoder.machine.engine()?, &args.encoder.machine);
     with_encoder(file, &engine, machine.repack, args.encoder.config(longest), |_, encoder| {
         if !encoder.has_score() {
-            return Err(EncodeError::NoScore).context(name);
+            return Err(DocumentError::NoScore).context(name);
         }
         for (i, pair) in pairs.iter().enumerate() {
             encoder.check(&pair.tokens).with_context(|| format!("text {}", i + 1))?;

@@ -13,7 +13,7 @@ use memmap2::{Mmap, MmapOptions};
 use nearfield::gguf::Value;
 use nearfield::kernels::{self, Kernels, Layout, Matrix};
 use nearfield::tokenizer::Vocab;
-use nearfield::{EncodeError, Gguf, GgufError, Line, Model, ModelId, RunError, TensorInfo};
+use nearfield::{DocumentError, Gguf, GgufError, Line, Model, ModelId, RunError, TensorInfo};
 
 use crate::engine::{Memory, allocate};
 use crate::interrupt::{self, Interrupted};
@@ -231,7 +231,7 @@ impl ModelFile {
     /// An error of running the model; where numbers are not finite, with the first weight that is not.
     pub fn explain(&self, error: Error) -> Error {
         let not_finite = matches!(error.downcast_ref(), Some(RunError::NotFinite { .. }))
-            || matches!(error.downcast_ref(), Some(EncodeError::NotFinite));
+            || matches!(error.downcast_ref(), Some(DocumentError::NotFinite));
         if !not_finite {
             return error;
         }
