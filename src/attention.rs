@@ -29,6 +29,7 @@ use heapless::Vec;
 use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};
 
 use crate::cache::Block;
+use crate::planned::Planned;
 use crate::rounded::Rounded;
 
 /// Greatest number of queries that walk together, a power of two. Small on machines with little memory, since a query tile lies
@@ -66,7 +67,7 @@ impl<'a> Tile<'a> {
         pos: usize,
         slope: f32,
         out: &'a mut [f32],
-    ) -> Option<()> {
+    ) -> Planned {
         // A rounded bias falls in steps, to which the geometric series does not apply.
         let series_slope = if self.rounded.is_none() { slope } else { 0.0 };
         self.horizons.push(Horizon::new(kernels, query, series_slope, self.scale, out.len())).ok()?;

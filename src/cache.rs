@@ -20,6 +20,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4
 use crate::config::SessionConfig;
 use crate::kv_type::KvType;
 use crate::plan::{Lengths, PLACE, StoreLengths};
+use crate::planned::Planned;
 use crate::ring::HeadRing;
 use crate::shape::Shape;
 use crate::snapshot::{Keeps, Kept, Prefix};
@@ -159,7 +160,7 @@ impl<'a> KvCache<'a> {
     }
 
     /// Begins, or begins again, with the prefix: copies the positions that are not read in place.
-    pub(crate) fn begin(&mut self, kernels: &dyn Kernels, n_layer: usize) -> Option<()> {
+    pub(crate) fn begin(&mut self, kernels: &dyn Kernels, n_layer: usize) -> Planned {
         let Some(prefix) = self.prefix else { return Some(()) };
         for layer in 0..n_layer {
             for head in 0..self.places.len() / PLACE {
@@ -171,7 +172,7 @@ impl<'a> KvCache<'a> {
     }
 
     /// Copies the last positions of a head and its sinks from the prefix.
-    fn copy(&mut self, kernels: &dyn Kernels, prefix: &Prefix<'_>, place: &Place) -> Option<()> {
+    fn copy(&mut self, kernels: &dyn Kernels, prefix: &Prefix<'_>, place: &Place) -> Planned {
         let (kept, n_tokens) = (place.kept?, prefix.n_tokens());
         for pos in self.first..n_tokens {
             self.copy_row(prefix, kept.row(pos)?, place.first_row + place.ring.slot(pos)?)?;
@@ -190,7 +191,7 @@ impl<'a> KvCache<'a> {
         Some(())
     }
 
-    fn copy_row(&mut self, prefix: &Prefix<'_>, from: usize, to: usize) -> Option<()> {
+    fn copy_row(&mut self, prefix: &Prefix<'_>, from: usize, to: usize) -> Planned {
         let [keys, values] = prefix.rows(from..from + 1)?;
         self.keys.row_mut(to, self.head_dim)?.copy(keys)?;
         self.values.row_mut(to, self.head_dim)?.copy(values)
@@ -205,7 +206,7 @@ impl<'a> KvCache<'a> {
         pos: usize,
         keys: &[f32],
         values: &[f32],
-    ) -> Option<()> {
+    ) -> Planned {
         // A head has at least eight columns.
         let width = self.head_dim.max(1);
         for (head, (key, value)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
@@ -221,7 +222,7 @@ impl<'a> KvCache<'a> {
     }
 
     /// Goes back to `pos`: in every layer, the norm of its block becomes that of the keys before `pos`.
-    pub(crate) fn rewind(&mut self, kernels: &dyn Kernels, n_layer: usize, pos: usize) -> Option<()> {
+    pub(crate) fn rewind(&mut self, kernels: &dyn Kernels, n_layer: usize, pos: usize) -> Planned {
         for layer in 0..n_layer {
             for head in 0..self.places.len() / PLACE {
                 let place = self.place(layer, head)?;
@@ -233,7 +234,7 @@ impl<'a> KvCache<'a> {
 
     /// Raises the running maximum of a block to the norm of the stored key at `pos`. The maximum of a block begins with that of
     /// the block before.
-    fn raise_key_norm(&mut self, kernels: &dyn Kernels, place: Place, pos: usize) -> Option<()> {
+    fn raise_key_norm(&mut self, kernels: &dyn Kernels, place: Place, pos: usize) -> Planned {
         let norm = self.norm_of_row(kernels, place.first_row + place.ring.slot(pos)?)?;
         let block = pos / KV_BLOCK;
         let before = match (pos % KV_BLOCK, block) {
@@ -262,8 +263,8 @@ impl<'a> KvCache<'a> {
         layer: usize,
         head: usize,
         n_tokens: usize,
-        each: &mut dyn FnMut([KvRows<'_>; 2]) -> Option<()>,
-    ) -> Option<()> {
+        each: &mut dyn FnMut([KvRows<'_>; 2]) -> Planned,
+    ) -> Planned {
         let (place, Keeps { from, n_sinks, .. }) = (self.place(layer, head)?, self.keeps(head, n_tokens)?);
         each(self.rows_at(place.first_sink, n_sinks)?)?;
         (from..n_tokens)
@@ -277,8 +278,8 @@ impl<'a> KvCache<'a> {
         layer: usize,
         head: usize,
         n_tokens: usize,
-        each: &mut dyn FnMut(f32) -> Option<()>,
-    ) -> Option<()> {
+        each: &mut dyn FnMut(f32) -> Planned,
+    ) -> Planned {
         let (place, keeps) = (self.place(layer, head)?, self.keeps(head, n_tokens)?);
         let blocks = keeps.first_block()..keeps.first_block() + keeps.n_norms();
         blocks.into_iter().try_for_each(|block| each(self.key_norm(&place, block)?))

@@ -245,7 +245,7 @@ impl fmt::Display for PlanError {
                 write!(f, "a text without end: the model has learned positions for {n_positions} tokens, and no more")
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
-            Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature q4_0"),
+            Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature kv_q4_0"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::RingHeads { found, n_head_kv } => {
                 write!(f, "rings for {found} heads, where the model has {n_head_kv} for keys")

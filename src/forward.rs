@@ -17,6 +17,7 @@ use crate::attention::Tile;
 use crate::cache::KvCache;
 use crate::heads::Heads;
 use crate::model::{Head, Layer, LayerTable, Linear, Model, Qkv};
+use crate::planned::Planned;
 use crate::shape::Shape;
 use crate::steps::{ColumnsOf, Steps, rows, rows_mut};
 
@@ -64,7 +65,7 @@ impl Forward<'_, '_, '_> {
         pos: usize,
         cache: &mut KvCache<'_>,
         act: &mut Activity<'_>,
-    ) -> Option<()> {
+    ) -> Planned {
         self.embed(tokens, pos, act)?;
         for i in 0..self.shape().n_layer {
             let layer = self.layers.layer(self.model, i)?;
@@ -75,7 +76,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes the logits (`act.logits`) of the token in row `row` of `act.x`.
-    pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Option<()> {
+    pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Planned {
         let n_embd = self.shape().n_embd;
         let Head::Decoder { output_norm, output } = &self.model.head else { return None };
         let output = Linear { weight: *output, bias: None };
@@ -85,7 +86,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    fn embed(&self, tokens: &[u32], pos: usize, act: &mut Activity<'_>) -> Option<()> {
+    fn embed(&self, tokens: &[u32], pos: usize, act: &mut Activity<'_>) -> Planned {
         let kernels = self.steps.kernels;
         let (n_embd, part) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()));
         let (x, h) = (act.x.get_mut(..tokens.len() * n_embd)?, act.h.get_mut(..tokens.len() * n_embd)?);
@@ -118,7 +119,7 @@ impl Forward<'_, '_, '_> {
         pos: usize,
         cache: &mut KvCache<'_>,
         act: &mut Activity<'_>,
-    ) -> Option<()> {
+    ) -> Planned {
         let s = self.shape();
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;
         let h = act.h.get_mut(..n_tokens * s.n_embd)?;
@@ -146,14 +147,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `qkv = W_qkv norm(x)`, clamped, and with queries and keys normalised, if the model does so.
-    fn project_qkv(
-        &self,
-        layer: &Layer<'_>,
-        x: &[f32],
-        h: &mut [f32],
-        qkv: &mut [f32],
-        q8: &mut [BlockQ8],
-    ) -> Option<()> {
+    fn project_qkv(&self, layer: &Layer<'_>, x: &[f32], h: &mut [f32], qkv: &mut [f32], q8: &mut [BlockQ8]) -> Planned {
         let input = match &layer.qkv {
             Qkv::Fused(fused) => self.steps.normed(&layer.attn_norm, x, h, q8, &[fused])?,
             Qkv::Split([q, k, v]) => self.steps.normed(&layer.attn_norm, x, h, q8, &[q, k, v])?,
@@ -163,7 +157,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`.
-    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) -> Option<()> {
+    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) -> Planned {
         let s = self.shape();
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;
         let h = act.h.get_mut(..n_tokens * s.n_embd)?;

@@ -8,6 +8,7 @@ use crate::alibi;
 use crate::attention::{TILE, Tile};
 use crate::config::AlibiScale;
 use crate::kv_type::KvType;
+use crate::planned::Planned;
 use crate::rounded::Rounded;
 use crate::steps::{Steps, rows, rows_mut};
 
@@ -44,7 +45,7 @@ impl Heads {
         q8: &mut [BlockQ8],
         visited: &[AtomicU32],
         walk: &(impl Fn(&mut Tile<'_>, usize, usize) + Sync),
-    ) -> Option<()> {
+    ) -> Planned {
         let s = steps.shape;
         let n_tokens = out.len() / s.n_embd.max(1);
         let (n_heads, tile_tokens) = tile_shape(steps, n_tokens);

@@ -15,7 +15,7 @@ pub enum KvType {
     F16,
     /// Integers of 8 bits with a half-precision scale for each 32 columns of a head.
     Q8_0,
-    /// Integers of 4 bits with a half-precision scale for each 32 columns of a head. Needs the feature `q4_0`.
+    /// Integers of 4 bits with a half-precision scale for each 32 columns of a head. Needs the feature `kv_q4_0`.
     Q4_0,
 }
 

@@ -8,7 +8,7 @@
 //! ```text
 //!  GGUF bytes ─▶ Model ─▶ Session ─▶ logits ─▶ Sampler ─▶ token ─▶ Detokenizer ─▶ text
 //!                  │         ▲                               │
-//!              Tokenizer ── token ids ◀──────────────────────┘
+//!              Tokenizer ── token ids ◀──────────────────────┘     Generator: the loop of these
 //! ```
 //!
 //! An [`Encoder`] takes the place of the session for models that make a vector, or a score, of a whole document.
@@ -17,9 +17,9 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use nearfield::tokenizer::{Detokenizer, Tokenizer, Vocab};
+//! use nearfield::tokenizer::{Tokenizer, Vocab};
 //! use nearfield::{Arena, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session, SessionConfig, kernels};
-//! use nearfield::{Sampler, SamplerConfig};
+//! use nearfield::{Generator, GeneratorConfig, Sampler, SamplerConfig, StopWords};
 //!
 //! // On a board: `include_bytes!`, aligned. `Model` exists: every tensor was checked.
 //! let file = std::fs::read("models/pocket.gguf")?;
@@ -35,24 +35,45 @@
 //!
 //! let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
 //! let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena)?;
-//! let mut sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
 //!
 //! let mut tokens = [0; 64];
 //! let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
-//! let mut token = sampler.sample(session.prefill(&tokens[..n])?);
+//! let sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
+//! let config = GeneratorConfig { max_tokens: Some(20), ..GeneratorConfig::default() };
+//! let mut generator = Generator::new(sampler, config, StopWords::none());
+//! generator.read(&mut session, &tokens[..n])?;
 //!
 //! let mut text = String::new();
-//! let mut detokenizer = Detokenizer::new(false);
-//! for _ in 0..20 {
-//!     detokenizer.push(&tokenizer, token, &mut text)?;
-//!     sampler.accept(token);
-//!     token = sampler.sample(session.decode(token)?);
-//! }
-//! detokenizer.finish(&mut text)?;
+//! while generator.next(&mut session, &tokenizer, &mut text)?.is_some() {}
+//! generator.finish(&mut text)?;
 //! assert!(text.split_whitespace().count() > 5);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! On a board the model lies in flash ([`include_model!`]) and the arena is a `static` of the planned size
+//! ([`MemoryPlan::of_file`]). `examples/` of the repository has both, an embedding and two sessions of one model.
+//!
+//! # Features
+//!
+//! | feature | default | what it builds in |
+//! |---|---|---|
+//! | `legacy` | yes | weights in Q4_0, Q4_1, Q5_0 and Q5_1 |
+//! | `k` | yes | weights in Q2_K to Q6_K |
+//! | `iq4` | yes | weights in IQ4_NL and IQ4_XS |
+//! | `rare` | yes | weights in IQ1, IQ2, IQ3, TQ and MXFP4, with 9 KiB of tables |
+//! | `kv_q4_0` | yes | keys and values in 4 bits ([`KvType::Q4_0`]) |
+//! | `std` | no | `kernels::Pool`: threads, for machines with an operating system |
+//! | `dsp` | no | kernels for the DSP extension of Cortex-M4F, M7 and M33 |
+//! | `mve` | no | kernels for Helium (Cortex-M55); includes `dsp` |
+//! | `defmt` | no | `defmt::Format` for public types and errors |
+//!
+//! Weights in F32, F16, BF16 and Q8_0 and keys and values in f32, f16 and q8_0 are always there. A model or configuration that
+//! needs a missing feature gets an error that names it.
+//!
+//! Tokenizers and encoders have no features, since the linker leaves out what is not called: a program that reads its
+//! vocabulary with [`Vocab::byte_level_from_gguf`](tokenizer::Vocab::byte_level_from_gguf) contains byte-level BPE only, and one
+//! without an [`Encoder`] nothing of it.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -64,13 +85,17 @@ mod checksum;
 mod config;
 mod const_math;
 mod encoder;
+mod error;
 mod executor;
 mod forward;
+mod generate;
 pub mod gguf;
 mod heads;
+mod include_model;
 mod kv_type;
 mod model;
 mod plan;
+mod planned;
 mod planner;
 mod ring;
 mod rounded;
@@ -85,12 +110,13 @@ pub mod tokenizer;
 
 pub use checksum::checksum;
 pub use config::{AlibiScale, PlanError, Ring, SessionConfig};
-pub use encoder::{EncodeError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
+pub use encoder::{DocumentError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
+pub use error::Error;
 pub use executor::{Executor, Inline};
+pub use generate::{End, GenerateError, Generator, GeneratorConfig, StopWords};
 pub use gguf::{Gguf, GgufError, TensorInfo};
 pub use kv_type::{KvType, KvTypes};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
-pub use nearfield_kernels as kernels;
 pub use nearfield_kernels::{Arena, Line};
 pub use plan::MemoryPlan;
 pub use planner::{HeadPlan, bias_cut, fit_rings};
@@ -103,3 +129,17 @@ pub use snapshot::{ModelId, Prefix, PrefixError, Snapshot, SnapshotHeader, TextS
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Choosing the kernels of a session, and the types of weights.
+///
+/// This is the part of `nearfield-kernels` that is stable with this crate. The rest of that crate, for programs that implement
+/// [`Kernels`](kernels::Kernels) or call them themselves, is used by its own name and version.
+pub mod kernels {
+    #[cfg(feature = "std")]
+    pub use nearfield_kernels::Pool;
+    pub use nearfield_kernels::{KV_BLOCK, Kernels, Layout, Matrix, WeightType, available, best, by_name};
+
+    // Not part of the API: for the command, the firmwares and the tests of this repository.
+    #[doc(hidden)]
+    pub use nearfield_kernels::*;
+}

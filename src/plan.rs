@@ -173,6 +173,19 @@ impl MemoryPlan {
         Self::of(shape, &attempt!(Lengths::new(shape, config)))
     }
 
+    /// The plan for the model in a GGUF file, for a `const`: a file without a usable header, or a configuration that makes no sense,
+    /// does not compile. See [`include_model!`](crate::include_model).
+    ///
+    /// # Panics
+    /// At compile time, when used as meant; [`new`](Self::new) returns errors.
+    pub const fn of_file(file: &[u8], config: &SessionConfig) -> Self {
+        let Ok(shape) = Shape::from_bytes(file) else { panic!("the model has no usable GGUF header") };
+        match Self::new(&shape, config) {
+            Ok(plan) => plan,
+            Err(_) => panic!("no plan can be made for this configuration"),
+        }
+    }
+
     pub(crate) const fn of(shape: &Shape, n: &Lengths) -> Result<Self, PlanError> {
         let plan = Self {
             kv_cache: fits!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes())])),

@@ -12,6 +12,7 @@ use crate::forward::{Activity, Forward};
 use crate::heads::Heads;
 use crate::model::{LayerTable, LoadError, Model};
 use crate::plan::{Lengths, MemoryPlan};
+use crate::planned::Planned;
 use crate::snapshot::{ModelId, Prefix, PrefixError, Snapshot, TextState};
 use crate::steps::{Steps, all_finite};
 
@@ -209,9 +210,23 @@ pub struct Session<'m, 'f, 'a> {
     /// One past the last position whose key was stored since the text began, including those of a prefix. Greater than `pos`
     /// after a rewind.
     written: usize,
+    /// Token whose logits are asked for next.
+    last: Last,
     /// [`KeyStats::held`] so far.
     held: u64,
+    /// [`KeyStats::in_ring`] so far.
     in_ring: &'a mut [u64],
+}
+
+/// The token that ran last, and whether its logits were computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// No token: the text begins, or went back.
+    None,
+    /// The token in this row of the activations.
+    Row(usize),
+    /// The logits are there.
+    Computed,
 }
 
 impl fmt::Debug for Session<'_, '_, '_> {
@@ -290,27 +305,67 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         // A checked prefix has all rows.
         cache.begin(kernels, s.n_layer).ok_or(PrefixError::Damaged)?;
         let pos = config.n_prefix;
-        Ok(Self { model, kernels, executor, config, layers, cache, act, pos, written: pos, held: 0, in_ring })
+        Ok(Self {
+            model,
+            kernels,
+            executor,
+            config,
+            layers,
+            cache,
+            act,
+            pos,
+            written: pos,
+            last: Last::None,
+            held: 0,
+            in_ring,
+        })
     }
 
-    /// Runs `tokens` at the next positions and returns the logits (`[n_vocab]`) after the last of them.
+    /// Runs `tokens` at the next positions and returns the logits after the last of them, one for each token of the file's
+    /// tokenizer ([`Shape::n_logits`](crate::Shape::n_logits)).
     ///
     /// The logits have the same bits, however the tokens are cut into calls.
     ///
     /// # Errors
     /// [`RunError`]. Nothing was run then, unless it is [`RunError::NotFinite`].
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
-        self.check(tokens)?;
-        let (mut rest, mut last) = (tokens, 0);
-        while !rest.is_empty() {
-            let n_run = self.run_chunk(rest)?;
-            last = n_run - 1;
-            rest = rest.get(n_run..).ok_or(RunError::Broken)?;
-        }
-        self.output(last, self.pos.saturating_sub(1))
+        self.run(tokens)?;
+        self.logits()
     }
 
-    /// Runs `tokens` and passes the logits after each of them to `each`.
+    /// Runs `tokens` at the next positions and computes no logits: for the parts of a long prompt.
+    ///
+    /// # Errors
+    /// [`RunError`]. Nothing was run then.
+    pub fn run(&mut self, tokens: &[u32]) -> Result<(), RunError> {
+        self.check(tokens)?;
+        let mut rest = tokens;
+        while !rest.is_empty() {
+            let n_run = self.run_chunk(rest)?;
+            self.last = Last::Row(n_run.saturating_sub(1));
+            rest = rest.get(n_run..).ok_or(RunError::Broken)?;
+        }
+        Ok(())
+    }
+
+    /// The logits after the token that ran last, as [`prefill`](Self::prefill) returns them.
+    ///
+    /// # Errors
+    /// [`RunError::NoTokens`] if none ran since the text began or went back; [`RunError::NotFinite`].
+    pub fn logits(&mut self) -> Result<&[f32], RunError> {
+        match self.last {
+            Last::None => return Err(RunError::NoTokens),
+            Last::Row(row) => {
+                self.output(row, self.pos.saturating_sub(1))?;
+                self.last = Last::Computed;
+            }
+            Last::Computed => {}
+        }
+        self.act.logits.get(..self.model.shape().n_logits()).ok_or(RunError::Broken)
+    }
+
+    /// Runs `tokens` and passes the logits after each of them to `each`: all [`n_vocab`](crate::Shape::n_vocab), those of a padded
+    /// vocabulary included, as published perplexities count them.
     ///
     /// # Errors
     /// Errors of [`prefill`](Self::prefill).
@@ -323,12 +378,13 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             for row in 0..n_run {
                 each(self.output(row, begin + row)?);
             }
+            self.last = Last::Computed;
             rest = rest.get(n_run..).ok_or(RunError::Broken)?;
         }
         Ok(())
     }
 
-    /// Runs one token and returns the logits (`[n_vocab]`) after it.
+    /// Runs one token and returns the logits after it, as [`prefill`](Self::prefill) does.
     ///
     /// # Errors
     /// Errors of [`prefill`](Self::prefill).
@@ -348,6 +404,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     fn begin_again(&mut self) {
         self.pos = self.config.n_prefix;
         self.written = self.pos;
+        self.last = Last::None;
         // No error: the call succeeded when the session began.
         let _ = self.cache.begin(self.kernels, self.model.shape().n_layer);
     }
@@ -385,6 +442,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         }
         self.cache.rewind(self.kernels, self.model.shape().n_layer, pos).ok_or(RewindError::Broken)?;
         self.pos = pos;
+        self.last = Last::None;
         if sees_none {
             // From here on, each position is written before it is seen.
             self.written = pos;
@@ -427,6 +485,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.config.n_ctx
     }
 
+    /// Positions that are free: tokens that still can be run.
+    pub fn n_free(&self) -> usize {
+        if self.config.endless { usize::MAX } else { self.config.n_ctx }.saturating_sub(self.pos)
+    }
+
     /// Counts of keys that attention visited so far.
     pub fn key_stats(&self) -> KeyStats<'_> {
         KeyStats { visited: self.act.visited_total, held: self.held, in_ring: self.in_ring }
@@ -440,8 +503,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= n_vocab) {
             return Err(RunError::Token { token, n_vocab });
         }
-        let n_free = if self.config.endless { usize::MAX } else { self.config.n_ctx } - self.pos;
-        if tokens.len() > n_free {
+        if tokens.len() > self.n_free() {
             return Err(RunError::ContextFull { n_tokens: tokens.len(), pos: self.pos, n_ctx: self.config.n_ctx });
         }
         Ok(())
@@ -467,13 +529,14 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             }
         }
         self.pos += n;
+        self.last = Last::None;
         self.written = self.written.max(self.pos);
         Ok(n)
     }
 
     fn forward(
         &mut self,
-        run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>) -> Option<()>,
+        run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>) -> Planned,
     ) -> Result<(), RunError> {
         let forward = Forward {
             model: self.model,

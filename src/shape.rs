@@ -245,6 +245,12 @@ impl Shape {
         })
     }
 
+    /// Logits of a position, one for each token of the file's tokenizer: rows of a padded vocabulary stand for no token and have
+    /// none. Without a tokenizer, one for each row.
+    pub const fn n_logits(&self) -> usize {
+        if 0 < self.n_tokens && self.n_tokens < self.n_vocab { self.n_tokens } else { self.n_vocab }
+    }
+
     /// Number of query heads that share one KV head.
     pub const fn heads_per_kv(&self) -> usize {
         match self.n_head.checked_div(self.n_head_kv) {

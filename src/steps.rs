@@ -7,6 +7,7 @@ use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Parts, QK, Ro
 use crate::architecture::{Activation, Norm};
 use crate::executor::Executor;
 use crate::model::{Layer, Linear, NormWeights, Qkv};
+use crate::planned::Planned;
 use crate::shape::Shape;
 
 /// Kernels, workers and the shape of the model.
@@ -112,7 +113,7 @@ impl Steps<'_> {
 
     /// Normalises the queries of a token as one row, and its keys as one row, if the layer has weights for it (MosaicML's
     /// `attn_qk_ln`). `h` holds as many numbers as the queries and is overwritten.
-    pub(crate) fn norm_qk(&self, layer: &Layer<'_>, qkv: &mut [f32], h: &mut [f32]) -> Option<()> {
+    pub(crate) fn norm_qk(&self, layer: &Layer<'_>, qkv: &mut [f32], h: &mut [f32]) -> Planned {
         let s = self.shape;
         if layer.q_norm.is_none() && layer.k_norm.is_none() {
             return Some(());

@@ -13,6 +13,7 @@ mod encoder;
 mod endless;
 mod errors;
 mod fuzz_corpus;
+mod generator;
 mod horizon;
 mod horizon_tight;
 mod hostile;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::{Error, anyhow};
-use nearfield::{EncodeError, KvTypes, PlanError, PrefixError, RunError, SessionError, Shape};
+use nearfield::{DocumentError, KvTypes, PlanError, PrefixError, RunError, SessionError, Shape};
 use nearfield_host as host;
 use nearfield_host::error::QuestionTooLong;
 use nearfield_host::model_file::ModelFile;
@@ -12,7 +12,7 @@ use nearfield_host::model_file::ModelFile;
 pub fn explain(file: &ModelFile, error: Error) -> Error {
     let of_host = error.downcast_ref().is_some_and(host::Error::is_not_finite);
     let of_library = matches!(error.downcast_ref(), Some(RunError::NotFinite { .. }))
-        || matches!(error.downcast_ref(), Some(EncodeError::NotFinite));
+        || matches!(error.downcast_ref(), Some(DocumentError::NotFinite));
     if of_host || of_library { error.context(file.not_finite()) } else { error }
 }
 

@@ -5,8 +5,8 @@ use std::io;
 
 use nearfield::tokenizer::{DetokenizeError, EncodeError as TextError, TokenizerError, VocabError};
 use nearfield::{
-    EncodeError, EncoderError, GgufError, LoadError, PlanError, PrefixError, RewindError, RunError, SamplerError,
-    SessionError,
+    DocumentError, EncoderError, GenerateError, GgufError, LoadError, PlanError, PrefixError, RewindError, RunError,
+    SamplerError, SessionError,
 };
 
 use crate::quantize::unfit::Unfit;
@@ -89,6 +89,10 @@ error! {
     Session(SessionError),
     /// A session cannot go on.
     Run(RunError),
+    /// A text cannot go on.
+    Generate(GenerateError),
+    /// A text cannot be formatted.
+    Format(fmt::Error),
     /// A session cannot go back.
     Rewind(RewindError),
     /// A snapshot cannot be used.
@@ -98,7 +102,7 @@ error! {
     /// An encoder cannot begin.
     Encoder(EncoderError),
     /// An encoder cannot encode.
-    Encode(EncodeError),
+    Encode(DocumentError),
     /// A prompt is longer than the context.
     PromptTooLong(PromptTooLong),
     /// A question and its answer are longer than the context.
@@ -202,7 +206,7 @@ impl Error {
 
     /// Whether a model computed what is no number.
     pub fn is_not_finite(&self) -> bool {
-        matches!(self.cause(), Self::Run(RunError::NotFinite { .. }) | Self::Encode(EncodeError::NotFinite))
+        matches!(self.cause(), Self::Run(RunError::NotFinite { .. }) | Self::Encode(DocumentError::NotFinite))
     }
 }
 

@@ -25,10 +25,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nearfield::tokenizer::{Detokenizer, Tokenizer};
+use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, KeyStats, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session, SessionConfig, SessionError,
-    TextState,
+    Arena, GeneratorConfig, KeyStats, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session,
+    SessionConfig, SessionError, StopWords, TextState,
 };
 use nearfield_boards::hash::Fnv64;
 
@@ -39,10 +39,9 @@ use crate::model_file::{ModelFile, Repack};
 use crate::monitor::Unit;
 use crate::prompt::Prompt;
 use crate::snapshot_file::{self, Saved, SnapshotFile};
-use crate::stops::Until;
 use crate::text;
 
-/// Tokens of a prompt between two looks at the monitor: enough that the logits computed after each such part do not count.
+/// Tokens of a prompt between two looks at the monitor.
 const PREFILL_PART: usize = 512;
 /// Positions kept for a text of open length.
 const OPEN_LENGTH: usize = 1024;
@@ -229,6 +228,16 @@ impl TextModel<'_> {
         then(&mut Generator { model: self, session, tokens: Vec::new(), arena_bytes: plan.total() })
     }
 
+    fn generator_config<'p>(&self, prompt: &'p Prompt) -> GeneratorConfig<'p> {
+        let max_tokens = match self.options.length {
+            Length::Tokens(n) => Some(n),
+            Length::Open => None,
+        };
+        // In a text without end, the next one begins.
+        let after_end = self.options.endless.then_some("\n\n");
+        GeneratorConfig { max_tokens, stop_tokens: &prompt.stops.tokens, after_end }
+    }
+
     /// Tokens that need not be run again.
     fn n_prefix(&self) -> usize {
         self.prefix.map_or(0, |prefix| prefix.n_tokens())
@@ -281,19 +290,14 @@ impl<'s> Generator<'s, '_> {
         if let Some([before @ .., _]) = self.model.prefix.map(|prefix| prefix.text().last_tokens) {
             before.iter().for_each(|&token| sampler.accept(token));
         }
+        let words = prompt.stops.words();
+        let mut memory = vec![0; StopWords::memory_bytes(&words)];
+        let stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
+        let steps = nearfield::Generator::new(sampler, self.model.generator_config(prompt), stop);
         let (prefill, decode) = (Timing::default(), Timing::default());
-        let mut generation = Generation {
-            generator: self,
-            prompt,
-            sampler,
-            prefill,
-            decode,
-            hashes: Hashes::default(),
-            written: Vec::new(),
-            seed_before: seed,
-            not_run: None,
-            saved: None,
-        };
+        let (hashes, written) = (Hashes::default(), Vec::new());
+        let mut generation =
+            Generation { generator: self, prompt, steps, prefill, decode, hashes, written, saved: None };
         let end = generation.run(out)?;
         let Generation { prefill, decode, hashes, written, saved, .. } = generation;
         let KeyStats { visited, held, .. } = self.session.key_stats();
@@ -315,13 +319,11 @@ impl<'s> Generator<'s, '_> {
         n
     }
 
-    /// Runs tokens that follow.
-    fn run(&mut self, tokens: &[u32]) -> Result<&[f32]> {
-        let logits = self.session.prefill(tokens)?;
+    /// Notes tokens that were run.
+    fn note(&mut self, tokens: &[u32]) {
         if !self.model.options.endless {
             self.tokens.extend(tokens);
         }
-        Ok(logits)
     }
 }
 
@@ -329,15 +331,12 @@ impl<'s> Generator<'s, '_> {
 struct Generation<'t, 's, 'a> {
     generator: &'t mut Generator<'s, 'a>,
     prompt: &'t Prompt,
-    sampler: Sampler,
+    /// Steps of the library, from token to token.
+    steps: nearfield::Generator<'t>,
     prefill: Timing,
     decode: Timing,
     hashes: Hashes,
     written: Vec<u32>,
-    /// State of the random numbers before the last draw.
-    seed_before: u64,
-    /// The last token of the text, if it is yet to be run.
-    not_run: Option<u32>,
     saved: Option<Saved>,
 }
 
@@ -346,15 +345,17 @@ impl Generation<'_, '_, '_> {
         let Prompt { shown, tokens, after, .. } = self.prompt;
         let n_known = self.generator.rewind_to(tokens);
         let start = Instant::now();
-        let first = self.read(tokens, n_known);
+        let is_whole = self.read(tokens, n_known);
         let n_read = self.generator.session.pos();
         self.prefill = Timing { n: n_read - self.generator.model.n_prefix() - n_known, time: start.elapsed() };
-        let Some(first) = first? else { return Ok(End::Cancelled) };
+        if !is_whole? {
+            return Ok(End::Cancelled);
+        }
         out.write_all(shown)?;
         out.flush()?;
         self.hashes.text.bytes(shown);
         let start = Instant::now();
-        let end = self.write(first, out);
+        let end = self.write(out);
         self.decode = Timing { n: self.generator.session.pos() - n_read, time: start.elapsed() };
         let end = end?;
         out.write_all(after)?;
@@ -365,8 +366,8 @@ impl Generation<'_, '_, '_> {
         Ok(end)
     }
 
-    /// Runs the prompt but for its first `n_known` tokens; the first token of the answer, or none after Ctrl-C.
-    fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<Option<u32>> {
+    /// Runs the prompt but for its first `n_known` tokens; false if the monitor asks for an end.
+    fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<bool> {
         let model = self.generator.model;
         let n_tokens = model.n_prefix() + tokens.len();
         if !model.options.endless && n_tokens > self.generator.n_ctx() {
@@ -374,104 +375,72 @@ impl Generation<'_, '_, '_> {
             return Err(PromptTooLong { n_tokens, n_ctx, has_prefix }.into());
         }
         let (known, new) = tokens.split_at(n_known);
-        known.iter().for_each(|&token| self.sampler.accept(token));
+        self.steps.accept(known);
         let mut progress = model.file.monitor().begin("reading the prompt", Unit::Tokens, new.len() as u64);
-        let (mut next, mut n_run) = (None, 0);
+        let mut n_run = 0;
         for part in new.chunks(PREFILL_PART) {
-            if self.generator.model.file.monitor().is_cancelled() {
-                return Ok(None);
+            if self.is_cancelled() {
+                return Ok(false);
             }
-            part.iter().for_each(|&token| self.sampler.accept(token));
+            self.steps.read(&mut self.generator.session, part)?;
+            self.generator.note(part);
             n_run += part.len();
-            let logits = self.generator.run(part)?;
-            if n_run == new.len() {
-                self.hashes.logits.floats(logits);
-                self.seed_before = self.sampler.seed();
-                next = Some(self.sampler.sample(model.of_tokens(logits)));
-            }
             progress.reached(n_run as u64);
         }
-        Ok(next)
+        Ok(true)
     }
 
-    /// Writes tokens from `token` on until something ends it.
-    fn write(&mut self, mut token: u32, out: &mut impl Write) -> Result<End> {
+    /// Writes tokens until something ends the text.
+    fn write(&mut self, out: &mut impl Write) -> Result<End> {
         let model = self.generator.model;
-        let is_endless = model.options.endless;
-        let mut detokenizer = self.detokenizer()?;
-        self.not_run = None;
-        let mut until = Until::new(&self.prompt.stops);
+        if let Some(prefix) = model.prefix.filter(|_| self.prompt.shown.is_empty()) {
+            self.steps.follow(model.tokenizer, prefix.text().last_tokens)?;
+        }
         let mut text = String::new();
-        let mut n = 0;
-        let end = loop {
-            if let Some(end) = self.end_before(token, n) {
-                break end;
-            }
-            detokenizer.push(model.tokenizer, token, &mut text)?;
-            if self.is_end_of_text(token) {
-                // The next one begins.
-                text.push_str("\n\n");
-            }
-            self.show(&until.push_token(model.tokenizer, token, &text)?, out)?;
-            text.clear();
-            n += 1;
-            if !is_endless {
-                self.written.push(token);
-            }
-            self.not_run = Some(token);
-            if until.found() {
-                break End::Text;
-            }
-            if model.options.length == Length::Tokens(n) {
-                break End::Length;
-            }
-            if !is_endless && self.generator.session.pos() == self.generator.n_ctx() {
-                break End::ContextFull { n_ctx: self.generator.n_ctx() };
-            }
-            self.sampler.accept(token);
-            let logits = self.generator.run(&[token])?;
-            self.not_run = None;
+        let mut is_cancelled = self.is_cancelled();
+        while !is_cancelled {
+            let not_run = self.steps.not_run();
+            let Some(logits) = self.steps.advance(&mut self.generator.session)? else { break };
             self.hashes.logits.floats(logits);
-            self.seed_before = self.sampler.seed();
-            token = self.sampler.sample(model.of_tokens(logits));
-        };
+            self.generator.note(not_run.as_slice());
+            is_cancelled = self.is_cancelled();
+            if is_cancelled {
+                break;
+            }
+            let token = self.steps.write(model.tokenizer, &mut text)?;
+            self.show(&text, out)?;
+            text.clear();
+            if !model.options.endless {
+                self.written.extend(token);
+            }
+        }
         // A character that has only begun is finished by whoever goes on.
-        if model.options.save.is_none() {
-            detokenizer.finish(&mut text)?;
+        match model.options.save {
+            None => self.steps.finish(&mut text)?,
+            Some(_) => self.steps.pause(&mut text)?,
         }
-        let rest = until.push(&text) + &until.finish();
-        self.show(&rest, out)?;
-        Ok(end)
-    }
-
-    /// One that knows of a character which began in a stored text.
-    fn detokenizer(&self) -> Result<Detokenizer> {
-        let model = self.generator.model;
-        let (mut detokenizer, mut shown_before) = (Detokenizer::new(false), String::new());
-        let prefix = model.prefix.filter(|_| self.prompt.shown.is_empty());
-        for &token in prefix.iter().flat_map(|prefix| prefix.text().last_tokens) {
-            detokenizer.push(model.tokenizer, token, &mut shown_before)?;
-        }
-        Ok(detokenizer)
+        self.show(&text, out)?;
+        Ok(match self.steps.end() {
+            None => End::Cancelled,
+            Some(nearfield::End::Length) => End::Length,
+            Some(nearfield::End::ContextFull) => End::ContextFull { n_ctx: self.generator.n_ctx() },
+            Some(nearfield::End::Token | nearfield::End::Word) => End::Text,
+        })
     }
 
     /// Writes the snapshot of the text: all of its tokens but the last, which whoever goes on runs first.
     fn save(&mut self, save: &Save) -> Result<Saved> {
-        let mut last_tokens: Vec<u32> = self.sampler.recent().collect();
+        let mut last_tokens: Vec<u32> = self.steps.sampler().recent().collect();
         let model = self.generator.model;
         let generator = &mut *self.generator;
-        let seed = match self.not_run {
-            Some(token) => {
-                last_tokens.push(token);
-                self.sampler.seed()
-            }
-            // What was drawn behind it was not shown: it will be drawn again.
+        let seed = self.steps.seed();
+        match self.steps.not_run() {
+            Some(token) => last_tokens.push(token),
             None => {
                 generator.session.rewind(generator.session.pos().saturating_sub(1))?;
                 generator.tokens.pop();
-                self.seed_before
             }
-        };
+        }
         let id = model.model_id.context("a model is read before its text is stored")?;
         let text = TextState { model_name: model.file.short_name(), last_tokens: &last_tokens, seed };
         snapshot_file::save(&save.path, save.force, &generator.session, id, &text)
@@ -484,25 +453,7 @@ impl Generation<'_, '_, '_> {
         Ok(())
     }
 
-    fn is_end_of_text(&self, token: u32) -> bool {
-        self.generator.model.tokenizer.vocab().is_end(token) || self.prompt.stops.tokens.contains(&token)
-    }
-
-    /// Whether the text ends before its `n`th token, which would be `token`.
-    fn end_before(&self, token: u32, n: usize) -> Option<End> {
-        if self.generator.model.file.monitor().is_cancelled() {
-            Some(End::Cancelled)
-        } else if self.is_end_of_text(token) && !self.generator.model.options.endless {
-            Some(End::Text)
-        } else {
-            (self.generator.model.options.length == Length::Tokens(n)).then_some(End::Length)
-        }
-    }
-}
-
-impl TextModel<'_> {
-    /// The logits without those of a padded vocabulary, which stand for no token.
-    fn of_tokens<'l>(&self, logits: &'l [f32]) -> &'l [f32] {
-        &logits[..logits.len().min(self.tokenizer.n_tokens())]
+    fn is_cancelled(&self) -> bool {
+        self.generator.model.file.monitor().is_cancelled()
     }
 }

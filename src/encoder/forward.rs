@@ -20,6 +20,7 @@ use super::keys::Keys;
 use crate::attention::Tile;
 use crate::heads::Heads;
 use crate::model::{Head, LayerTable, Linear, Model, NormWeights};
+use crate::planned::Planned;
 use crate::shape::Shape;
 use crate::steps::{ColumnsOf, Input, Steps, rows, rows_mut};
 use crate::tensor::LayerSlot;
@@ -107,7 +108,7 @@ impl Forward<'_, '_, '_> {
         second: usize,
         keys: &mut Keys<'_>,
         act: &mut Activity<'_>,
-    ) -> Option<()> {
+    ) -> Planned {
         let n_batch = self.n_batch.max(1);
         for (i, chunk) in tokens.chunks(n_batch).enumerate() {
             self.embed(chunk, i * n_batch, second, act)?;
@@ -128,7 +129,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `x = norm(embed(tokens) + type)` of the tokens at `pos..`.
-    fn embed(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Option<()> {
+    fn embed(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Planned {
         let Head::Encoder { token_types, .. } = &self.model.head else { return None };
         let norm = self.model.token_embd_norm.as_ref()?;
         let (n_embd, part, kernels) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()), self.steps.kernels);
@@ -159,7 +160,7 @@ impl Forward<'_, '_, '_> {
         n_tokens: usize,
         keys: &mut Keys<'_>,
         act: &mut Activity<'_>,
-    ) -> Option<()> {
+    ) -> Planned {
         let (s, n_kv) = (self.shape(), self.shape().n_embd_kv());
         let x = act.x.get(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
         let k = act.a.get_mut(..n_tokens * n_kv)?;
@@ -190,7 +191,7 @@ impl Forward<'_, '_, '_> {
         n_tokens: usize,
         keys: &Keys<'_>,
         act: &mut Activity<'_>,
-    ) -> Option<()> {
+    ) -> Planned {
         let s = self.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
         let a = act.a.get_mut(..n_tokens * s.n_embd)?;
@@ -234,7 +235,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `x = norm(b + W_down (f(W_gate b) * W_up b))` of the tokens at `pos..`.
-    fn feed_forward(&self, layer: &Layer<'_>, pos: usize, n_tokens: usize, act: &mut Activity<'_>) -> Option<()> {
+    fn feed_forward(&self, layer: &Layer<'_>, pos: usize, n_tokens: usize, act: &mut Activity<'_>) -> Planned {
         let s = self.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
         let (product, y) = (act.a.get_mut(..x.len())?, act.b.get_mut(..x.len())?);

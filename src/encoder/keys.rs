@@ -11,6 +11,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock};
 
 use super::plan::Lengths;
 use crate::cache::{Block, Store};
+use crate::planned::Planned;
 use crate::shape::Shape;
 
 /// Keys and values in one order.
@@ -54,7 +55,7 @@ impl<'a> Keys<'a> {
 
     /// Stores the keys and values of one position: `[n_head_kv, head_dim]` each. `None` if there is no room, which the plan
     /// rules out.
-    pub(crate) fn store(&mut self, kernels: &dyn Kernels, pos: usize, keys: &[f32], values: &[f32]) -> Option<()> {
+    pub(crate) fn store(&mut self, kernels: &dyn Kernels, pos: usize, keys: &[f32], values: &[f32]) -> Planned {
         // A head has at least eight columns.
         let (width, mirrored) = (self.head_dim.max(1), self.mirrored(pos));
         for (head, (key, value)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {

@@ -74,7 +74,7 @@ impl From<PlanError> for EncoderError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum EncodeError {
+pub enum DocumentError {
     /// The document has no tokens.
     NoTokens,
     /// A token that is not in the model's vocabulary.
@@ -105,7 +105,7 @@ pub enum EncodeError {
     Broken,
 }
 
-impl fmt::Display for EncodeError {
+impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NoTokens => f.write_str("no tokens to encode"),
@@ -123,7 +123,7 @@ impl fmt::Display for EncodeError {
     }
 }
 
-impl core::error::Error for EncodeError {}
+impl core::error::Error for DocumentError {}
 
 /// Runs a model that makes a vector, or a score, of a whole document.
 ///
@@ -192,46 +192,46 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// Computes the vector (`[n_embd]`) of a document, of length one if `normalize` is true.
     ///
     /// # Errors
-    /// [`EncodeError`]. Nothing was run then, unless it is [`EncodeError::NotFinite`].
-    pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], EncodeError> {
+    /// [`DocumentError`]. Nothing was run then, unless it is [`DocumentError::NotFinite`].
+    pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], DocumentError> {
         self.document(tokens, tokens.len())?;
         let n_embd = self.model.shape().n_embd;
-        let x = self.act.x.get(..tokens.len() * n_embd).ok_or(EncodeError::Broken)?;
+        let x = self.act.x.get(..tokens.len() * n_embd).ok_or(DocumentError::Broken)?;
         // A maximum would hide a NaN.
         if !all_finite(x) {
-            return Err(EncodeError::NotFinite);
+            return Err(DocumentError::NotFinite);
         }
-        let sum = self.act.a.get_mut(..n_embd).ok_or(EncodeError::Broken)?;
-        pooling.pool(self.kernels, x, sum, self.output).ok_or(EncodeError::Broken)?;
+        let sum = self.act.a.get_mut(..n_embd).ok_or(DocumentError::Broken)?;
+        pooling.pool(self.kernels, x, sum, self.output).ok_or(DocumentError::Broken)?;
         if normalize {
             pooling::normalize(self.kernels, self.output);
         }
-        if all_finite(self.output) { Ok(self.output) } else { Err(EncodeError::NotFinite) }
+        if all_finite(self.output) { Ok(self.output) } else { Err(DocumentError::NotFinite) }
     }
 
     /// Computes the score of a pair of texts, query and document, whose tokens from `second` on are of the second type
     /// (`tokens.len()` if the model has one type). The logistic function of the score is a probability.
     ///
     /// # Errors
-    /// [`EncodeError::NoScore`] for a model that is not a reranker, [`EncodeError::TokenTypes`] for a second text without a
+    /// [`DocumentError::NoScore`] for a model that is not a reranker, [`DocumentError::TokenTypes`] for a second text without a
     /// type, and the errors of [`embed`](Self::embed).
-    pub fn score(&mut self, tokens: &[u32], second: usize) -> Result<f32, EncodeError> {
+    pub fn score(&mut self, tokens: &[u32], second: usize) -> Result<f32, DocumentError> {
         if !self.has_score() {
-            return Err(EncodeError::NoScore);
+            return Err(DocumentError::NoScore);
         }
         self.document(tokens, second)?;
         let (forward, _, act) = self.forward();
-        let score = forward.score(act).ok_or(EncodeError::Broken)?;
-        if score.is_finite() { Ok(score) } else { Err(EncodeError::NotFinite) }
+        let score = forward.score(act).ok_or(DocumentError::Broken)?;
+        if score.is_finite() { Ok(score) } else { Err(DocumentError::NotFinite) }
     }
 
     /// Computes the rows of a document, one for each token: `[n_tokens, n_embd]`. Rows of a broken model may be NaN.
     ///
     /// # Errors
-    /// Errors of [`embed`](Self::embed), except [`EncodeError::NotFinite`].
-    pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], EncodeError> {
+    /// Errors of [`embed`](Self::embed), except [`DocumentError::NotFinite`].
+    pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], DocumentError> {
         self.document(tokens, tokens.len())?;
-        self.act.x.get(..tokens.len() * self.model.shape().n_embd).ok_or(EncodeError::Broken)
+        self.act.x.get(..tokens.len() * self.model.shape().n_embd).ok_or(DocumentError::Broken)
     }
 
     /// True if the model gives scores.
@@ -253,29 +253,29 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// Checks that a document can be run, without running it.
     ///
     /// # Errors
-    /// Errors of [`embed`](Self::embed), except [`EncodeError::NotFinite`].
-    pub fn check(&self, tokens: &[u32]) -> Result<(), EncodeError> {
+    /// Errors of [`embed`](Self::embed), except [`DocumentError::NotFinite`].
+    pub fn check(&self, tokens: &[u32]) -> Result<(), DocumentError> {
         let s = self.model.shape();
         if tokens.is_empty() {
-            return Err(EncodeError::NoTokens);
+            return Err(DocumentError::NoTokens);
         }
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= s.n_vocab) {
-            return Err(EncodeError::Token { token, n_vocab: s.n_vocab });
+            return Err(DocumentError::Token { token, n_vocab: s.n_vocab });
         }
         if tokens.len() > self.config.n_ctx {
-            return Err(EncodeError::TooLong { n_tokens: tokens.len(), n_ctx: self.config.n_ctx });
+            return Err(DocumentError::TooLong { n_tokens: tokens.len(), n_ctx: self.config.n_ctx });
         }
         Ok(())
     }
 
-    fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), EncodeError> {
+    fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), DocumentError> {
         self.check(tokens)?;
         let s = self.model.shape();
         if second < tokens.len() && s.n_token_types < 2 {
-            return Err(EncodeError::TokenTypes { n_token_types: s.n_token_types });
+            return Err(DocumentError::TokenTypes { n_token_types: s.n_token_types });
         }
         let (forward, keys, act) = self.forward();
-        forward.document(tokens, second, keys, act).ok_or(EncodeError::Broken)?;
+        forward.document(tokens, second, keys, act).ok_or(DocumentError::Broken)?;
         self.held += (tokens.len() as u64).pow(2);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use nearfield_kernels::{KV_BLOCK, Kernels, KvRows};
 
 use crate::gguf::{Gguf, Value};
+use crate::planned::Planned;
 use crate::steps::rows;
 
 /// Rule that makes one vector of a document's rows.
@@ -45,7 +46,7 @@ impl Pooling {
     }
 
     /// Computes the vector `out` (`[n_embd]`) of the rows `x` (`[n, n_embd]`); `sum` (`[n_embd]`) is scratch memory.
-    pub(crate) fn pool(self, kernels: &dyn Kernels, x: &[f32], sum: &mut [f32], out: &mut [f32]) -> Option<()> {
+    pub(crate) fn pool(self, kernels: &dyn Kernels, x: &[f32], sum: &mut [f32], out: &mut [f32]) -> Planned {
         let n_embd = out.len();
         match self {
             Self::Mean => {

@@ -21,6 +21,15 @@ pub enum LoadError {
         /// Name of the tensor, without the layer.
         name: &'static str,
     },
+    /// The bytes of a tensor are not as many as its size and type say, or not all in the file.
+    /// [`Gguf::parse`](crate::Gguf::parse) refuses such files, so the file was written to since, or read by
+    /// [`Gguf::parse_partly`](crate::Gguf::parse_partly) alone.
+    TensorBytes {
+        /// Layer of the tensor; `None` if it belongs to none.
+        layer: Option<usize>,
+        /// Name of the tensor, without the layer.
+        name: &'static str,
+    },
     /// A tensor that this family does not use: running without it would give wrong answers.
     UnusedTensor {
         /// Name of the tensor (cut off when very long).
@@ -97,6 +106,9 @@ impl fmt::Display for LoadError {
         match *self {
             Self::Shape(ref error) => error.fmt(f),
             Self::MissingTensor { layer, name } => write!(f, "the tensor {} is missing", TensorName(layer, name)),
+            Self::TensorBytes { layer, name } => {
+                write!(f, "the bytes of the tensor {} are not all in the file", TensorName(layer, name))
+            }
             Self::UnusedTensor { ref name } => {
                 write!(f, "the tensor {name} is not part of this architecture as it is supported")
             }

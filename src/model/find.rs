@@ -77,7 +77,7 @@ impl<'f> Halves<'f> {
 }
 
 fn broken(layer: usize, slot: LayerSlot) -> LoadError {
-    LoadError::MissingTensor { layer: Some(layer), name: slot.name() }
+    LoadError::TensorBytes { layer: Some(layer), name: slot.name() }
 }
 
 /// Looks tensors up and checks them.
@@ -199,8 +199,7 @@ impl<'f> Finder<'f> {
             |want| LoadError::TensorType { layer, name, want, found: gguf_type_name(tensor.ty), number: tensor.ty };
         let (ty, layout) = Layout::from_gguf(tensor.ty).ok_or(type_error(TYPES))?;
         let bytes = tensor.n_bytes().and_then(|n| self.gguf.data(tensor.offset, n));
-        // `Gguf::parse` saw that tensors of known types lie in the file.
-        let bytes = bytes.ok_or(LoadError::MissingTensor { layer, name })?;
+        let bytes = bytes.ok_or(LoadError::TensorBytes { layer, name })?;
         if matches!(form, Form::Vector(_)) {
             if ty != WeightType::F32 {
                 return Err(type_error("F32"));

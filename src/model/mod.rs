@@ -128,25 +128,28 @@ impl<'f> Model<'f> {
             n_used += u64::from(found.is_some());
             Ok(found)
         };
-        let token_embd =
-            global(GlobalSlot::TokenEmbd)?.and_then(|found| found.matrix(GlobalSlot::TokenEmbd.form(&shape)));
-        let token_embd = required(None, GlobalSlot::TokenEmbd.name(), token_embd)?;
-        let position_embd =
-            global(GlobalSlot::PositionEmbd)?.and_then(|found| found.matrix(GlobalSlot::PositionEmbd.form(&shape)));
+        let matrix = |slot: GlobalSlot, found: Found<'f>| {
+            found.matrix(slot.form(&shape)).ok_or(LoadError::TensorBytes { layer: None, name: slot.name() })
+        };
+        let token_embd = required(GlobalSlot::TokenEmbd, global(GlobalSlot::TokenEmbd)?)?;
+        let token_embd = matrix(GlobalSlot::TokenEmbd, token_embd)?;
+        let position_embd = match global(GlobalSlot::PositionEmbd)? {
+            Some(found) => Some(matrix(GlobalSlot::PositionEmbd, found)?),
+            None => None,
+        };
         let mut norm = |weight: GlobalSlot, bias: GlobalSlot| -> Result<Option<NormWeights<'f>>, LoadError> {
             let bias = global(bias)?.map(Found::vector);
             Ok(global(weight)?.map(|weight| NormWeights { weight: weight.vector(), bias }))
         };
         let token_embd_norm = norm(GlobalSlot::TokenEmbdNorm, GlobalSlot::TokenEmbdNormBias)?;
         let head = if shape.arch.is_encoder() {
-            let mut matrix = |slot: GlobalSlot| -> Result<Option<Matrix<'f>>, LoadError> {
-                let found = global(slot)?;
-                found.map(|found| required(None, slot.name(), found.matrix(slot.form(&shape)))).transpose()
+            let mut optional = |slot: GlobalSlot| -> Result<Option<Matrix<'f>>, LoadError> {
+                global(slot)?.map(|found| matrix(slot, found)).transpose()
             };
-            let token_types = matrix(GlobalSlot::TokenTypes)?;
-            let [cls, cls_output] = [matrix(GlobalSlot::Cls)?, matrix(GlobalSlot::ClsOutput)?];
+            let token_types = optional(GlobalSlot::TokenTypes)?;
+            let [cls, cls_output] = [optional(GlobalSlot::Cls)?, optional(GlobalSlot::ClsOutput)?];
             if cls.is_some() {
-                required(None, GlobalSlot::ClsOutput.name(), cls_output)?;
+                required(GlobalSlot::ClsOutput, cls_output)?;
             }
             let mut linear = |weight: Option<Matrix<'f>>, bias| -> Result<Option<Linear<'f>>, LoadError> {
                 let Some(weight) = weight else { return Ok(None) };
@@ -156,11 +159,9 @@ impl<'f> Model<'f> {
             Head::Encoder { token_types, cls, cls_output: linear(cls_output, GlobalSlot::ClsOutputBias)? }
         } else {
             let output_norm = norm(GlobalSlot::OutputNorm, GlobalSlot::OutputNormBias)?;
-            let output_norm = required(None, GlobalSlot::OutputNorm.name(), output_norm)?;
+            let output_norm = required(GlobalSlot::OutputNorm, output_norm)?;
             let output = match global(GlobalSlot::Output)? {
-                Some(found) => {
-                    required(None, GlobalSlot::Output.name(), found.matrix(GlobalSlot::Output.form(&shape)))?
-                }
+                Some(found) => matrix(GlobalSlot::Output, found)?,
                 None => token_embd,
             };
             Head::Decoder { output_norm, output }
@@ -208,6 +209,6 @@ impl<'f> Model<'f> {
     }
 }
 
-fn required<T>(layer: Option<usize>, name: &'static str, found: Option<T>) -> Result<T, LoadError> {
-    found.ok_or(LoadError::MissingTensor { layer, name })
+fn required<T>(slot: GlobalSlot, found: Option<T>) -> Result<T, LoadError> {
+    found.ok_or(LoadError::MissingTensor { layer: None, name: slot.name() })
 }

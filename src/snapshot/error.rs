@@ -111,7 +111,7 @@ impl fmt::Display for PrefixError {
                 write!(f, "the snapshot has keys and values in {snapshot}, the session in {session}")
             }
             Self::Q4NotBuilt => {
-                f.write_str("the snapshot has keys or values in q4_0, which is not built in: see the feature q4_0")
+                f.write_str("the snapshot has keys or values in q4_0, which is not built in: see the feature kv_q4_0")
             }
             Self::HorizonEps { snapshot, session } => write!(
                 f,

@@ -8,6 +8,7 @@ use crate::cache::KvCache;
 use crate::checksum::{Checksum, Words};
 use crate::config::SessionConfig;
 use crate::plan::StoreLengths;
+use crate::planned::Planned;
 use crate::shape::Shape;
 
 /// Snapshot of a session's text so far, from [`Session::snapshot`](crate::Session::snapshot). Its bytes are made as they are
@@ -103,7 +104,7 @@ impl<'s> Snapshot<'s> {
     }
 
     /// Passes all bytes behind the header to `each`, until it returns false.
-    fn parts(&self, each: &mut dyn FnMut(&[u8]) -> bool) -> Option<()> {
+    fn parts(&self, each: &mut dyn FnMut(&[u8]) -> bool) -> Planned {
         let mut out = Padded { each, n: 0 };
         let (mut n_rows, mut n_norms) = (0, 0);
         for head in 0..self.n_head_kv {
@@ -145,13 +146,13 @@ struct Padded<'e> {
 }
 
 impl Padded<'_> {
-    fn push(&mut self, bytes: &[u8]) -> Option<()> {
+    fn push(&mut self, bytes: &[u8]) -> Planned {
         self.n += bytes.len();
         (bytes.is_empty() || (self.each)(bytes)).then_some(())
     }
 
     /// Ends a part with zeros up to a whole line.
-    fn pad(&mut self) -> Option<()> {
+    fn pad(&mut self) -> Planned {
         let n_zeros = self.n.next_multiple_of(Line::BYTES) - self.n;
         self.n = 0;
         let zeros = [0; Line::BYTES];

@@ -2,7 +2,7 @@
 
 use nearfield::kernels::best;
 use nearfield::{
-    Arena, EncodeError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Inline, Line, LoadError, Model, PlanError,
+    Arena, DocumentError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Inline, Line, LoadError, Model, PlanError,
     Pooling, Session, SessionConfig, SessionError,
 };
 
@@ -62,18 +62,18 @@ fn documents() {
     let setup = Setup::default().with(|config| config.n_ctx = 40);
     setup.encoder(Spec { n_token_types: 1, ..JINA }.file("F32").bytes(), |encoder| {
         let mut error = |tokens: &[u32]| encoder.embed(tokens, Pooling::Mean, true).expect_err("no vector");
-        assert_eq!(error(&[]), EncodeError::NoTokens);
-        assert_eq!(error(&[1, 48]), EncodeError::Token { token: 48, n_vocab: 48 });
+        assert_eq!(error(&[]), DocumentError::NoTokens);
+        assert_eq!(error(&[1, 48]), DocumentError::Token { token: 48, n_vocab: 48 });
         let too_long = error(&JINA.tokens(41));
-        assert_eq!(too_long, EncodeError::TooLong { n_tokens: 41, n_ctx: 40 });
+        assert_eq!(too_long, DocumentError::TooLong { n_tokens: 41, n_ctx: 40 });
         assert_words(too_long, &["41 tokens", "room for 40"]);
-        assert_eq!(encoder.score(&[1, 2], 1), Err(EncodeError::NoScore));
-        assert_words(EncodeError::NoScore, &["cls.output", "no scores"]);
+        assert_eq!(encoder.score(&[1, 2], 1), Err(DocumentError::NoScore));
+        assert_words(DocumentError::NoScore, &["cls.output", "no scores"]);
         assert!(encoder.embed(&JINA.tokens(40), Pooling::Mean, true).is_ok());
     });
     setup.encoder(Spec { n_token_types: 1, reranker: true, ..JINA }.file("F32").bytes(), |encoder| {
         let error = encoder.score(&[1, 2], 1).expect_err("no types");
-        assert_eq!(error, EncodeError::TokenTypes { n_token_types: 1 });
+        assert_eq!(error, DocumentError::TokenTypes { n_token_types: 1 });
         assert_words(error, &["second token type", "has 1"]);
         assert!(encoder.score(&[1, 2], 2).is_ok());
     });
@@ -87,13 +87,13 @@ fn vectors_and_scores_that_are_no_numbers() {
     parts.tensor("token_embd.weight").bytes[7 * width..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     Setup::default().encoder(parts.file().bytes(), |encoder| {
         for pooling in Pooling::ALL {
-            assert_eq!(encoder.embed(&[5, 7], pooling, true), Err(EncodeError::NotFinite), "{}", pooling.name());
+            assert_eq!(encoder.embed(&[5, 7], pooling, true), Err(DocumentError::NotFinite), "{}", pooling.name());
             assert!(encoder.embed(&[5, 6], pooling, true).is_ok());
         }
-        assert_eq!(encoder.score(&[5, 7], 2), Err(EncodeError::NotFinite));
+        assert_eq!(encoder.score(&[5, 7], 2), Err(DocumentError::NotFinite));
         assert!(encoder.score(&[5, 6], 2).is_ok());
     });
-    assert_words(EncodeError::NotFinite, &["not finite", "broken"]);
+    assert_words(DocumentError::NotFinite, &["not finite", "broken"]);
 }
 
 #[test]

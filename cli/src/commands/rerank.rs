@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
-use nearfield::{EncodeError, Encoder};
+use nearfield::{DocumentError, Encoder};
 use nearfield_host::encode::{check, with_encoder, with_tokenizer};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
@@ -65,7 +65,7 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
     let file = engine.load(file, args.encoder.machine.repack)?;
     let done = with_encoder(&file, &engine, args.encoder.config(longest), |_, encoder| {
         if !encoder.has_score() {
-            return Err(EncodeError::NoScore).context(name);
+            return Err(DocumentError::NoScore).context(name);
         }
         for (i, pair) in pairs.iter().enumerate() {
             encoder.check(&pair.tokens).with_context(|| format!("text {}", i + 1))?;

@@ -1,14 +1,14 @@
 //! A conversation as tokens.
 
-use nearfield::Shape;
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
+use nearfield::{Shape, StopWords};
 
 use super::format::{Chat, Format};
 use crate::error::{Context, QuestionTooLong, Result};
 use crate::generate::{Length, TextModel};
 use crate::marks;
 use crate::prompt::{Prompt, options};
-use crate::stops::{Stops, Until};
+use crate::stops::Stops;
 use crate::text;
 
 /// Part of the context that is kept for an answer of open length, and the most that is kept for any.
@@ -136,16 +136,20 @@ impl<'t> Conversation<'t> {
 
     /// How many tokens stand before a stop and the white space at the end, and the letters before it that follow them.
     fn cut(&self, tokens: &[u32]) -> Result<(usize, String)> {
-        let (mut detokenizer, mut until) = (Detokenizer::new(false), Until::new(&self.stops));
+        let words = self.stops.words();
+        let mut memory = vec![0; StopWords::memory_bytes(&words)];
+        let mut stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
+        let mut detokenizer = Detokenizer::new(false);
         let (mut answer, mut n_shown, mut ends) = (String::new(), 0, vec![0]);
         for &token in tokens {
             let mut text = String::new();
             detokenizer.push(self.model.tokenizer, token, &mut text)?;
             n_shown += text.len();
             ends.push(n_shown);
-            answer += &until.push_token(self.model.tokenizer, token, &text)?;
+            stop.push(&text, &mut answer)?;
+            stop.push_name_of(self.model.tokenizer, token, &mut answer)?;
         }
-        answer += &until.finish();
+        stop.finish(&mut answer)?;
         let answer = answer.trim_end();
         // The first with that end: those behind it have no letters of their own, or the first bytes of one that is cut off.
         let end = ends.iter().copied().filter(|&end| end <= answer.len()).max().unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use nearfield::kernels::Layout;
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, Shape, SnapshotHeader, checksum};
+use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, SnapshotHeader, checksum};
 
 use crate::halt::Halt;
 
@@ -77,18 +77,11 @@ impl Image {
 /// # Panics
 /// At compile time, when used as meant.
 pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
-    let shape = match Shape::from_bytes(image.gguf) {
-        Ok(shape) => shape,
-        Err(_) => panic!("the model has no usable GGUF header"),
-    };
     let config = match image.config(config) {
         Ok(config) => config,
         Err(_) => panic!("the beginning of the text is no snapshot"),
     };
-    match MemoryPlan::new(&shape, &config) {
-        Ok(plan) => plan.without_tokenizer(),
-        Err(_) => panic!("no plan can be made for this context"),
-    }
+    MemoryPlan::of_file(image.gguf, &config).without_tokenizer()
 }
 
 /// Whether kernels for weights of these GGUF type numbers are compiled in, for a `const`: a firmware that its model could not run
@@ -116,25 +109,13 @@ pub const fn require_kernels(mut types: &[u32]) {
 #[macro_export]
 macro_rules! image {
     ($name:literal, $path:expr $(, in $section:literal)?) => {{
-        const BYTES: &[u8] = include_bytes!($path);
-        const INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index"));
-        const PREFIX_BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prefix.kv"));
         const _: () = $crate::require_kernels(include!(concat!(env!("OUT_DIR"), "/types.rs")));
-        #[repr(C, align(64))]
-        struct Aligned<T>(T);
-        $(#[unsafe(link_section = $section)])?
-        static FILE: Aligned<[u8; BYTES.len()]> = Aligned(*include_bytes!($path));
-        $(#[unsafe(link_section = $section)])?
-        static PREFIX: Aligned<[u8; PREFIX_BYTES.len()]> =
-            Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/prefix.kv")));
-        static TOKENIZER: Aligned<[u8; INDEX.len()]> =
-            Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/tokenizer.index")));
         $crate::Image {
             name: $name,
-            gguf: &FILE.0,
+            gguf: $crate::include_model!($path $(, in $section)?),
             checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")),
-            index: &TOKENIZER.0,
-            prefix: &PREFIX.0,
+            index: $crate::include_model!(concat!(env!("OUT_DIR"), "/tokenizer.index")),
+            prefix: $crate::include_model!(concat!(env!("OUT_DIR"), "/prefix.kv") $(, in $section)?),
         }
     }};
 }
@@ -142,10 +123,9 @@ macro_rules! image {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::include_model;
 
-    #[repr(C, align(64))]
-    struct Aligned([u8; include_bytes!("../../../../models/pocket.gguf").len()]);
-    static POCKET: Aligned = Aligned(*include_bytes!("../../../../models/pocket.gguf"));
+    static POCKET: &[u8] = include_model!("../../../../models/pocket.gguf");
 
     #[test]
     #[should_panic(expected = "a type without kernels here")]
@@ -156,8 +136,7 @@ mod tests {
 
     #[test]
     fn a_damaged_image_is_refused() {
-        let image =
-            Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: checksum(&POCKET.0), index: &[], prefix: &[] };
+        let image = Image { name: "pocket.gguf", gguf: POCKET, checksum: checksum(POCKET), index: &[], prefix: &[] };
         let model = image.model().unwrap();
         assert_eq!(image.tokenizer(&model).unwrap_err().code(), 3, "no index is no index of this model");
         let want = image.checksum ^ 1;

@@ -28,6 +28,8 @@ mod story;
 pub use board::{Board, StackUse};
 pub use halt::Halt;
 pub use image::{Image, plan, require_kernels};
+#[doc(hidden)]
+pub use nearfield::include_model;
 pub use power_on::power_on;
 pub use prompt::{MAX_PROMPT, Prompt, answer_prompts};
 pub use self_test::self_test;

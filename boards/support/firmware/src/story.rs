@@ -5,8 +5,11 @@ use core::ops::Range;
 use core::slice;
 
 use nearfield::kernels::Kernels;
-use nearfield::tokenizer::{Detokenizer, EncodeOptions, Encoded, Tokenizer};
-use nearfield::{Arena, Executor, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig, TextState};
+use nearfield::tokenizer::{EncodeOptions, Encoded, Tokenizer};
+use nearfield::{
+    Arena, Executor, Generator, GeneratorConfig, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig,
+    StopWords, TextState,
+};
 
 use crate::board::Board;
 use crate::halt::Halt;
@@ -102,13 +105,9 @@ impl Teller<'_, '_, '_> {
     /// [`Halt`] when the board cannot be written to or the model fails.
     pub fn tell<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Story, Halt> {
         let in_use = self.encode(board, prompt)?;
-        let mut sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
-        let mut detokenizer = Detokenizer::new(false);
-        let begun = self.begun.map(|begun| begun.last_tokens).unwrap_or_default();
-        begun.iter().try_for_each(|&token| detokenizer.push(self.tokenizer, token, &mut Nowhere))?;
-        if !prompt.is_empty() {
-            detokenizer.finish(&mut Nowhere)?;
-        }
+        let sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
+        let config = GeneratorConfig { max_tokens: Some(n), ..GeneratorConfig::DEFAULT };
+        let mut generator = Generator::new(sampler, config, StopWords::none());
         let (mut text, mut hash) = (Fnv64::default(), Fnv64::default());
         text.bytes(prompt);
         for chunk in prompt.utf8_chunks() {
@@ -116,39 +115,32 @@ impl Teller<'_, '_, '_> {
         }
 
         self.session.reset();
-        let n_vocab = self.tokenizer.n_tokens();
-        let prompt = self.tokens.get(in_use).unwrap_or_default();
-        begun.iter().chain(prompt).for_each(|&token| sampler.accept(token));
+        let begun = self.begun.map(|begun| begun.last_tokens).unwrap_or_default();
+        if prompt.is_empty() {
+            generator.follow(self.tokenizer, begun)?;
+        }
         // The last token of a stored text is yet to be run.
-        let (first, rest) = match begun.last() {
-            Some(last) => (slice::from_ref(last), prompt),
-            None => (prompt, &[][..]),
-        };
-        let mut logits = self.session.prefill(first)?;
-        if !rest.is_empty() {
-            logits = self.session.prefill(rest)?;
-        }
-        hash.floats(logits);
-        let mut token = sampler.sample(of_tokens(logits, n_vocab));
-        board.mark();
-
-        let start = board.micros();
-        let mut n_tokens = 0;
-        while n_tokens < n && !self.tokenizer.vocab().is_end(token) {
-            detokenizer.push(self.tokenizer, token, &mut Tee { board, hash: &mut text })?;
-            n_tokens += 1;
-            if n_tokens == n || self.session.pos() == self.session.n_ctx() {
-                break;
+        let (last, before) =
+            begun.split_last().map_or((&[][..], begun), |(last, before)| (slice::from_ref(last), before));
+        generator.accept(before);
+        for tokens in [last, self.tokens.get(in_use).unwrap_or_default()] {
+            if !tokens.is_empty() {
+                generator.read(&mut self.session, tokens)?;
             }
-            sampler.accept(token);
-            let logits = self.session.decode(token)?;
-            hash.floats(logits);
-            token = sampler.sample(of_tokens(logits, n_vocab));
-            board.mark();
         }
-        detokenizer.finish(&mut Tee { board, hash: &mut text })?;
+
+        let mut start = None;
+        while let Some(logits) = generator.advance(&mut self.session)? {
+            hash.floats(logits);
+            board.mark();
+            if generator.n_tokens() == 0 {
+                start = board.micros();
+            }
+            generator.write(self.tokenizer, &mut Tee { board, hash: &mut text })?;
+        }
+        generator.finish(&mut Tee { board, hash: &mut text })?;
         let micros = start.zip(board.micros()).map(|(start, end)| end.saturating_sub(start));
-        Ok(Story { n_tokens, micros, text: text.get(), logits: hash.get() })
+        Ok(Story { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get() })
     }
 
     /// Where in `self.tokens` the prompt's tokens are; one too long for the context loses its beginning, with a notice.
@@ -173,20 +165,6 @@ impl Teller<'_, '_, '_> {
             write!(board, "[the prompt's {n} tokens do not fit: its last {most} are used]\r\n")?;
         }
         Ok(n.saturating_sub(most)..n)
-    }
-}
-
-/// The logits without those of a padded vocabulary, which stand for no token.
-fn of_tokens(logits: &[f32], n_vocab: usize) -> &[f32] {
-    logits.get(..n_vocab).unwrap_or(logits)
-}
-
-/// Text that was told before.
-struct Nowhere;
-
-impl fmt::Write for Nowhere {
-    fn write_str(&mut self, _: &str) -> fmt::Result {
-        Ok(())
     }
 }
 

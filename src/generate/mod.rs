@@ -1,0 +1,294 @@
+//! Generating text: the loop over session, sampler and detokenizer.
+//!
+//! ```text
+//!   read       runs the prompt
+//!   loop:
+//!     advance  runs the token that was written last and draws the next from the logits
+//!     write    writes its text, unless it ends the text
+//! ```
+
+mod stops;
+
+use core::fmt::{self, Write};
+
+use crate::sampler::Sampler;
+use crate::session::{RunError, Session};
+use crate::tokenizer::{DetokenizeError, Detokenizer, Tokenizer};
+
+pub use stops::StopWords;
+
+/// Reason why generation stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum End {
+    /// The model ended the text, by an end token or one of [`stop_tokens`](GeneratorConfig::stop_tokens).
+    Token,
+    /// A stop word came.
+    Word,
+    /// The text has the length that was asked for.
+    Length,
+    /// The context has no position left.
+    ContextFull,
+}
+
+/// Settings of a [`Generator`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GeneratorConfig<'s> {
+    /// Tokens to generate at most; `None` for as many as come.
+    pub max_tokens: Option<usize>,
+    /// Tokens that end the text besides those that the vocabulary names; not written.
+    pub stop_tokens: &'s [u32],
+    /// Text to write after an end token instead of stopping there, for a text without end.
+    pub after_end: Option<&'s str>,
+}
+
+impl GeneratorConfig<'_> {
+    /// [`Default`], for constants: as many tokens as come, up to an end token.
+    pub const DEFAULT: Self = Self { max_tokens: None, stop_tokens: &[], after_end: None };
+}
+
+impl Default for GeneratorConfig<'_> {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Error of [`Generator::next`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// A token cannot be run.
+    Run(RunError),
+    /// A token has no text, or the text cannot be written.
+    Detokenize(DetokenizeError),
+}
+
+impl fmt::Display for GenerateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(error) => error.fmt(f),
+            Self::Detokenize(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for GenerateError {}
+
+impl From<RunError> for GenerateError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<DetokenizeError> for GenerateError {
+    fn from(error: DetokenizeError) -> Self {
+        Self::Detokenize(error)
+    }
+}
+
+/// A text as it is generated: what the sampler and the detokenizer remember of it, and why it ended.
+///
+/// Session and tokenizer are handed to each call, so that they are free in between.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use nearfield::tokenizer::{Tokenizer, Vocab};
+/// # use nearfield::{Arena, Inline, Line, MemoryPlan, Model, SamplerConfig, Sampler, Session, SessionConfig, kernels};
+/// use nearfield::{End, Generator, GeneratorConfig, StopWords};
+/// # let file = std::fs::read("models/pocket.gguf")?;
+/// # let model = Model::from_gguf(&file)?;
+/// # let config = SessionConfig { n_ctx: 128, ..SessionConfig::default() };
+/// # let mut memory = vec![Line::ZERO; MemoryPlan::new(model.shape(), &config)?.n_lines()];
+/// # let mut arena = Arena::new(&mut memory);
+/// # let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
+/// # let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena)?;
+/// # let sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
+/// # let mut tokens = [0; 64];
+/// # let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+///
+/// let words = ["."];
+/// let mut memory = vec![0; StopWords::memory_bytes(&words)];
+/// let stop = StopWords::new(&words, &mut memory).ok_or("memory")?;
+/// let config = GeneratorConfig { max_tokens: Some(100), ..GeneratorConfig::default() };
+/// let mut generator = Generator::new(sampler, config, stop);
+/// generator.read(&mut session, &tokens[..n])?;
+/// let mut sentence = String::new();
+/// while generator.next(&mut session, &tokenizer, &mut sentence)?.is_some() {}
+/// generator.finish(&mut sentence)?;
+/// assert_eq!(generator.end(), Some(End::Word));
+/// assert!(!sentence.contains('.'));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Generator<'s> {
+    sampler: Sampler,
+    detokenizer: Detokenizer,
+    config: GeneratorConfig<'s>,
+    stop: StopWords<'s>,
+    /// The token that was drawn and not yet written.
+    drawn: Option<u32>,
+    /// State of the random numbers before it was drawn.
+    seed_before: u64,
+    /// The token that was written and not yet run.
+    not_run: Option<u32>,
+    /// Tokens that were written.
+    n_tokens: usize,
+    end: Option<End>,
+}
+
+impl<'s> Generator<'s> {
+    /// A generator at the beginning of a text.
+    pub fn new(sampler: Sampler, config: GeneratorConfig<'s>, stop: StopWords<'s>) -> Self {
+        let seed_before = sampler.seed();
+        let detokenizer = Detokenizer::new(false);
+        Self { sampler, detokenizer, config, stop, drawn: None, seed_before, not_run: None, n_tokens: 0, end: None }
+    }
+
+    /// Lets the sampler know tokens of the text that need not be run, since they were before.
+    pub fn accept(&mut self, tokens: &[u32]) {
+        tokens.iter().for_each(|&token| self.sampler.accept(token));
+    }
+
+    /// Lets the detokenizer know the last tokens of a text that goes on: a character may be spread over them and the next ones.
+    ///
+    /// # Errors
+    /// [`DetokenizeError`] for a token that does not exist.
+    pub fn follow(&mut self, tokenizer: &Tokenizer<'_, '_>, tokens: &[u32]) -> Result<(), DetokenizeError> {
+        tokens.iter().try_for_each(|&token| self.detokenizer.push(tokenizer, token, &mut Nowhere))
+    }
+
+    /// Runs tokens of a prompt, all of them or the next part: between two parts a watchdog or a progress bar can look in. The bits
+    /// do not depend on the parts.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn read(&mut self, session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> Result<(), RunError> {
+        session.run(tokens)?;
+        self.accept(tokens);
+        Ok(())
+    }
+
+    /// Runs the token that was written last, if there is one, and draws the next. Returns the logits that it was drawn from, or
+    /// `None` once the text has ended.
+    ///
+    /// # Errors
+    /// As [`Session::decode`]; [`RunError::NoTokens`] if nothing was read.
+    pub fn advance<'l>(&mut self, session: &'l mut Session<'_, '_, '_>) -> Result<Option<&'l [f32]>, RunError> {
+        if self.not_run.is_some() && session.n_free() == 0 {
+            self.end.get_or_insert(End::ContextFull);
+        }
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        if let Some(token) = self.not_run {
+            session.run(&[token])?;
+            self.sampler.accept(token);
+            self.not_run = None;
+        }
+        let logits = session.logits()?;
+        self.seed_before = self.sampler.seed();
+        self.drawn = Some(self.sampler.sample(logits));
+        Ok(Some(logits))
+    }
+
+    /// Writes the text of the token that was drawn and returns the token; `None` if the text ends before it.
+    ///
+    /// # Errors
+    /// [`DetokenizeError`] for a token that the tokenizer does not have, or from `out`.
+    pub fn write(
+        &mut self,
+        tokenizer: &Tokenizer<'_, '_>,
+        out: &mut impl Write,
+    ) -> Result<Option<u32>, DetokenizeError> {
+        let Some(token) = self.drawn.filter(|_| self.end.is_none()) else { return Ok(None) };
+        let ends = tokenizer.vocab().is_end(token) || self.config.stop_tokens.contains(&token);
+        self.end = match self.config {
+            GeneratorConfig { after_end: None, .. } if ends => Some(End::Token),
+            GeneratorConfig { max_tokens: Some(n), .. } if n <= self.n_tokens => Some(End::Length),
+            _ => None,
+        };
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        self.drawn = None;
+        let after = if ends { self.config.after_end } else { None };
+        self.stop.push_token(&mut self.detokenizer, tokenizer, token, after, out)?;
+        self.n_tokens += 1;
+        self.not_run = Some(token);
+        if self.stop.found() {
+            self.end = Some(End::Word);
+        } else if self.config.max_tokens == Some(self.n_tokens) {
+            self.end = Some(End::Length);
+        }
+        Ok(Some(token))
+    }
+
+    /// [`advance`](Self::advance) and [`write`](Self::write): generates one token, writes its text and returns it. `None` once the
+    /// text has ended.
+    ///
+    /// # Errors
+    /// [`GenerateError`].
+    pub fn next(
+        &mut self,
+        session: &mut Session<'_, '_, '_>,
+        tokenizer: &Tokenizer<'_, '_>,
+        out: &mut impl Write,
+    ) -> Result<Option<u32>, GenerateError> {
+        self.advance(session)?;
+        Ok(self.write(tokenizer, out)?)
+    }
+
+    /// Writes the letters that were held back for a stop word, and U+FFFD for a character that has only begun.
+    ///
+    /// # Errors
+    /// [`DetokenizeError::Write`] from `out`.
+    pub fn finish(&mut self, out: &mut impl Write) -> Result<(), DetokenizeError> {
+        self.detokenizer.finish(&mut self.stop.through(out))?;
+        self.pause(out)
+    }
+
+    /// Writes the letters that were held back for a stop word. A character that has only begun is left to whoever goes on with the
+    /// text, with [`follow`](Self::follow).
+    ///
+    /// # Errors
+    /// [`DetokenizeError::Write`] from `out`.
+    pub fn pause(&mut self, out: &mut impl Write) -> Result<(), DetokenizeError> {
+        Ok(self.stop.finish(out)?)
+    }
+
+    /// Reason why the text ended; `None` while it goes on.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Tokens that were written.
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// The last token of the text, if it was not run: whoever goes on with the text runs it first.
+    pub fn not_run(&self) -> Option<u32> {
+        self.not_run
+    }
+
+    /// Seed with which the text goes on: the next token will be drawn, or drawn again if it was not written.
+    pub fn seed(&self) -> u64 {
+        if self.drawn.is_some() { self.seed_before } else { self.sampler.seed() }
+    }
+
+    /// The sampler, with the tokens that it remembers.
+    pub fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+}
+
+/// Text that is not shown.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write_str(&mut self, _: &str) -> fmt::Result {
+        Ok(())
+    }
+}
