@@ -1,4 +1,4 @@
-//! All that can be asked of the command.
+//! Command line of `nearfield`: its commands and their help.
 
 use clap::{Parser, Subcommand};
 
@@ -16,7 +16,7 @@ use crate::commands::rerank::RerankArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::tokenize::{DetokenizeArgs, TokenizeArgs};
 
-/// Stories and numbers from ALiBi transformers, on this machine's processor.
+/// Inference for ALiBi transformers on this machine's CPU.
 ///
 /// Without a command, in a terminal: type the beginning of a story and read the rest.
 #[derive(Debug, Parser)]
@@ -28,33 +28,33 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Continue a text
+    /// Generate text from a prompt
     Run(RunArgs),
-    /// Text to token ids, separated by spaces
+    /// Print the token ids of a text, separated by spaces
     Tokenize(TokenizeArgs),
-    /// Token ids to text
+    /// Print the text of token ids
     Detokenize(DetokenizeArgs),
-    /// Logits after each token of a text, as a NumPy file
+    /// Write the logits after each token of a text to a NumPy file
     Logits(LogitsArgs),
-    /// The vectors of texts, a line each
+    /// Print the embedding of each text, one line per text
     Embed(EmbedArgs),
-    /// Texts by how well they answer a query, the best first
+    /// Rank texts by relevance to a query, the best first
     Rerank(RerankArgs),
-    /// What a model file holds, and what running it takes
+    /// Show the contents of a model file or snapshot, and the memory to run it
     Inspect(InspectArgs),
-    /// The memory that a session takes, rings for a budget, and whether a board has room for it
+    /// Plan the memory of a session, find rings for a budget, and check whether a board has room
     Plan(PlanArgs),
-    /// Write a model's weights in the order in which this program reads them fastest
+    /// Write a model file with interleaved weights, which the kernels read fastest
     Pack(PackArgs),
-    /// Make a GGUF file of a model as Hugging Face has it
+    /// Convert a Hugging Face model to a GGUF file
     Convert(ConvertArgs),
-    /// Measure on a text which columns of the weights matter most, for quantize --imatrix
+    /// Measure on a text how much each column of the weights matters, for quantize --imatrix
     Imatrix(ImatrixArgs),
-    /// Write a model with its weights in another type
+    /// Quantize the weights of a model file to another type
     Quantize(QuantizeArgs),
-    /// Tokens per second, beside what this machine could do; lists separated by commas are combined
+    /// Measure tokens per second, beside the limits of this machine; lists separated by commas are combined
     Bench(BenchArgs),
-    /// How well a model foretells a text, by how far it may look back
+    /// Perplexity of a text at one or more context lengths
     Perplexity(PerplexityArgs),
 }
 

@@ -13,40 +13,40 @@ use nearfield::{AlibiScale, EncoderConfig, KvType, KvTypes, Ring, SessionConfig}
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::model_file::Repack;
 
-/// Which model: a flag, or the first argument if it ends in `.gguf`.
+/// Model named by a flag; commands also take a first argument that ends in `.gguf`.
 #[derive(Args, Debug, Default)]
 pub struct ModelArgs {
-    /// The model, whatever its name (the built-in one if none is given)
+    /// Model file; its name need not end in .gguf
     #[arg(short, long = "model", value_name = "FILE")]
     pub model: Option<PathBuf>,
 }
 
-/// How a text runs.
+/// Settings of a session, and the machine that runs it.
 #[derive(Args, Debug)]
 pub struct SessionArgs {
-    /// How keys and values are stored: f32, f16, q8_0 or q4_0, or one for keys and one for values
+    /// Type of the stored keys and values: f32, f16, q8_0 or q4_0; K,V sets one for keys and one for values
     #[arg(long, value_name = "TYPE|K,V", default_value = "f16", value_parser = kv_types)]
     pub kv: KvTypes,
 
-    /// Keys that each head keeps: full, so many, as many as leave this share of the sum to the bias of all older ones, or what
-    /// `nearfield plan` found (heads:N,N,... or @FILE with its JSON)
+    /// Newest keys kept by each head: full, a number, a share such as 2^-24 (drop keys whose bias leaves less than that share
+    /// of the softmax), or the result of `nearfield plan` (heads:N,N,... or @FILE with its JSON)
     #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]
     pub ring: Ring,
 
-    /// First tokens of the text whose keys are kept besides those of the ring
+    /// First tokens of the text whose keys are kept in addition to the ring
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub sinks: usize,
 
-    /// Attention stops where all older keys together add less than this share; 0 visits every key
+    /// Share of the softmax that attention may skip: it stops once all older keys together hold less; 0 visits every key
     #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
     pub horizon_eps: f32,
 
-    /// Round the bias to bfloat16, as the code published with Falcon-RW does: its logits, not better ones
+    /// Round the bias to bfloat16, as the published code of Falcon-RW does; reproduces its logits, with less precision
     #[arg(long)]
     pub alibi_bf16: bool,
 
-    /// What becomes of the slopes: as the model says (model), times a factor above 0 (such as 0.5), or shrunk in texts longer than
-    /// those of the training (train:N)
+    /// ALiBi slopes: model (as the file says), a factor above 0 such as 0.5, or train:N (reduced in texts longer than the N
+    /// tokens of the training)
     #[arg(long, value_name = "SCALE", default_value = "model", value_parser = slopes::parse, allow_negative_numbers = true)]
     pub alibi_scale: AlibiScale,
 
@@ -55,7 +55,7 @@ pub struct SessionArgs {
 }
 
 impl SessionArgs {
-    /// For `n_ctx` positions, `n_batch` tokens at a time.
+    /// Configuration for `n_ctx` positions and `n_batch` tokens at a time.
     pub fn config(&self, n_ctx: usize, n_batch: usize) -> SessionConfig {
         SessionConfig {
             n_ctx,
@@ -72,45 +72,45 @@ impl SessionArgs {
     }
 }
 
-/// What computes. None of it changes a bit of what is computed.
+/// Threads, kernels and layout of the weights. None of them changes a bit of the results.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Threads; what comes out is the same for any number [default: one for each core]
+    /// Number of threads, 1 to 1024; does not change the results [default: one per core]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// Kernels to run with; what comes out is the same for all [default: the fastest that this machine has]
+    /// Instruction set of the kernels; does not change the results [default: the fastest of this machine]
     #[arg(long, value_name = "NAME")]
     pub isa: Option<String>,
 
-    /// Whether to load the weights into memory in the order in which the kernels read them fastest
+    /// Interleave the rows of the weights while loading, for faster kernels
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = repack())]
     pub repack: Repack,
 }
 
 impl MachineArgs {
-    /// The engine that they name.
+    /// Engine with these threads and kernels.
     pub fn engine(&self) -> Result<Engine> {
         Ok(Engine::new(self.isa.as_deref(), self.threads.map(usize::from))?)
     }
 }
 
-/// How an encoder runs.
+/// Settings of an encoder, and the machine that runs it.
 #[derive(Args, Debug)]
 pub struct EncoderArgs {
-    /// Tokens of the longest text that there is room for [default: those of the longest text]
+    /// Context size: tokens of the longest text that fits [default: those of the longest text given]
     #[arg(long, value_name = "N")]
     pub ctx: Option<usize>,
 
-    /// Tokens that go through a layer together; the numbers are the same for any
+    /// Batch size: tokens that pass a layer together; does not change the results
     #[arg(long, value_name = "N", default_value_t = N_BATCH)]
     pub chunk: usize,
 
-    /// How the keys and values of a layer are stored
+    /// Type of the keys and values: f32, f16, q8_0 or q4_0; K,V sets one for keys and one for values
     #[arg(long, value_name = "TYPE|K,V", default_value = "f32", value_parser = kv_types)]
     pub kv: KvTypes,
 
-    /// Attention stops where all keys farther away add less than this share; 0 visits every key
+    /// Share of the softmax that attention may skip: it stops once all keys farther away together hold less; 0 visits every key
     #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
     pub horizon_eps: f32,
 
@@ -119,14 +119,14 @@ pub struct EncoderArgs {
 }
 
 impl EncoderArgs {
-    /// For texts of `longest` tokens at most.
+    /// Configuration for texts of `longest` tokens at most.
     pub fn config(&self, longest: usize) -> EncoderConfig {
         let n_ctx = self.ctx.unwrap_or(longest);
         EncoderConfig { n_ctx, n_batch: self.chunk, kv: self.kv, horizon_eps: self.horizon_eps }
     }
 }
 
-/// A parser of one of some names, each of which stands for a value and has a line of help.
+/// Parser of a fixed set of names, each with a value and a line of help.
 pub fn one_of<T, const N: usize>(values: [(T, &'static str, &'static str); N]) -> impl TypedValueParser<Value = T>
 where
     T: Copy + Send + Sync + 'static,
@@ -140,16 +140,16 @@ where
     })
 }
 
-/// When weights are interleaved as they are loaded.
+/// Parser of `--repack`: when weights are interleaved as they are loaded.
 pub fn repack() -> impl TypedValueParser<Value = Repack> {
     one_of([
-        (Repack::Auto, "auto", "Where it makes the kernels faster and memory suffices"),
+        (Repack::Auto, "auto", "If it makes the kernels faster and memory suffices"),
         (Repack::On, "on", "Always"),
-        (Repack::Off, "off", "Never: the file is used in place"),
+        (Repack::Off, "off", "Never; the file is used in place"),
     ])
 }
 
-/// A number, which may be a power of two.
+/// Parses a number, or a power of two such as `2^-24`.
 pub fn share(text: &str) -> Result<f32, &'static str> {
     let number = match text.strip_prefix("2^") {
         None => text.parse().ok(),
@@ -158,7 +158,7 @@ pub fn share(text: &str) -> Result<f32, &'static str> {
     number.ok_or("a number such as 1e-6, or a power of two such as 2^-24")
 }
 
-/// One type, or that of keys and that of values: `q8_0,q4_0`, or `q8_0/q4_0` where a comma separates mixes.
+/// Parses one type for keys and values, or two: `q8_0,q4_0`, or `q8_0/q4_0` where commas separate list items.
 pub fn kv_types(text: &str) -> Result<KvTypes, &'static str> {
     let ty = |name: &str| KvType::ALL.into_iter().find(|ty| ty.name() == name);
     match text.split_once([',', '/']) {
@@ -168,12 +168,12 @@ pub fn kv_types(text: &str) -> Result<KvTypes, &'static str> {
     .ok_or("one of f32, f16, q8_0 and q4_0, or two of them for keys and values, such as q8_0/q4_0")
 }
 
-/// Whether an argument is the name of a model.
+/// True if an argument ends in `.gguf`, in any case.
 pub fn names_a_model(argument: &OsStr) -> bool {
     argument.as_encoded_bytes().to_ascii_lowercase().ends_with(b".gguf")
 }
 
-/// The model and the text that two arguments and two flags tell.
+/// The model and the text named by two positional arguments and two flags.
 pub fn model_and_text(
     [first, second]: [&Option<OsString>; 2],
     model: &ModelArgs,
@@ -196,7 +196,7 @@ pub fn model_and_text(
     }
 }
 
-/// A model, which may be the first of the words, and the other words.
+/// The model, from the flag or the first word, and the remaining words. An error if neither names one.
 pub fn model_and_words<'w>(model: &ModelArgs, words: &'w [OsString]) -> Result<(PathBuf, &'w [OsString])> {
     match (&model.model, words) {
         (Some(model), words) => Ok((model.clone(), words)),

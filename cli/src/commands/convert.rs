@@ -1,4 +1,4 @@
-//! `nearfield convert`: a Hugging Face directory to a GGUF file.
+//! `nearfield convert`: converts a Hugging Face directory to a GGUF file.
 
 use std::path::PathBuf;
 
@@ -11,28 +11,28 @@ use crate::terminal::{Bytes, monitor, note};
 
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
-    /// The model's folder: config.json, model.safetensors or its shards, and the tokenizer's files
+    /// Folder of the model: config.json, model.safetensors or its shards, and the tokenizer's files
     #[arg(value_name = "FOLDER")]
     pub input: PathBuf,
 
-    /// Where to
+    /// Output file
     #[arg(short, long, value_name = "OUT.gguf")]
     pub output: PathBuf,
 
-    /// What the weights become: F32, F16, BF16, or one that `nearfield quantize` has
+    /// Type of the weights: F32, F16, BF16, or one of `nearfield quantize`
     #[arg(long = "type", value_name = "TYPE", default_value = "F16")]
     pub ty: Target,
 
-    /// Threads; the file is the same for any number [default: one for each core]
+    /// Number of threads, 1 to 1024; does not change the file [default: one per core]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// Replace OUT.gguf, should it be there
+    /// Replace OUT.gguf if it exists
     #[arg(long)]
     pub force: bool,
 }
 
-/// Converts, and says what was read and written.
+/// Converts, and notes the family, the tensors read and the bytes written.
 pub fn convert(args: &ConvertArgs) -> Result<()> {
     let converted = convert::convert(
         &Conversion {

@@ -1,4 +1,4 @@
-//! `nearfield embed`: the vectors of texts.
+//! `nearfield embed`: prints or writes the embeddings of texts.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stdout};
@@ -24,30 +24,31 @@ use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct EmbedArgs {
-    /// The model, if the first ends in .gguf, and texts [default: lines from standard input]
+    /// Model file if the first ends in .gguf, and texts [default: lines of standard input]
     #[arg(value_name = "MODEL.gguf|TEXT")]
     pub words: Vec<OsString>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Texts, one each line
+    /// File of texts, one per line
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// Instead of a text, the ids of all its tokens, separated by commas, or @FILE with ids separated by commas or white space
+    /// Token ids of a whole text in place of the text, separated by commas, or @FILE with ids separated by commas or white
+    /// space
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
     pub tokens: Vec<String>,
 
-    /// Where to: float32 [n_texts, width] [default: a line each on standard output]
+    /// Output file: float32 [n_texts, width] [default: one line per text on standard output]
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
 
-    /// How the rows of a text's tokens become one vector [default: as the model says]
+    /// Method that makes one vector of the rows of a text's tokens [default: as the model says]
     #[arg(long, value_name = "HOW", value_parser = pooling_names())]
     pub pooling: Option<Pooling>,
 
-    /// Leave the vectors as long as they are
+    /// Do not scale the vectors to length 1
     #[arg(long)]
     pub no_normalize: bool,
 
@@ -119,7 +120,7 @@ fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -
     })
 }
 
-/// What the arguments ask for, else what the model does.
+/// Pooling of `--pooling`, else of the model file. An error if neither names one.
 fn pooling(args: &EmbedArgs, model: &Model<'_>) -> Result<Pooling> {
     let of_file = || Pooling::of_file(model.gguf(), model.shape().arch.name);
     args.pooling.or_else(of_file).context(
@@ -127,7 +128,7 @@ fn pooling(args: &EmbedArgs, model: &Model<'_>) -> Result<Pooling> {
     )
 }
 
-/// The vectors in the making.
+/// State of embedding: the arguments, the encoder and the texts.
 struct Vectors<'v, 'm, 'f, 'a> {
     args: &'v EmbedArgs,
     pooling: Pooling,
@@ -136,10 +137,10 @@ struct Vectors<'v, 'm, 'f, 'a> {
 }
 
 impl Vectors<'_, '_, '_, '_> {
-    /// Lines on standard output.
+    /// Prints each vector as a line on standard output.
     fn print(&mut self) -> Result<()> {
         let mut out = StandardOutput::lock();
-        // On a terminal the lines themselves show how far it is.
+        // The lines themselves show the progress on a terminal.
         self.each(!stdout().is_terminal(), |vector| {
             let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
             Ok(writeln!(out, "{}", numbers.join(" "))?)

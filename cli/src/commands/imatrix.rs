@@ -1,4 +1,4 @@
-//! `nearfield imatrix`: how much each column of a model's matrices matters on a text, for `quantize --imatrix`.
+//! `nearfield imatrix`: measures how much each column of a model's matrices matters on a text, for `quantize --imatrix`.
 
 use std::path::PathBuf;
 
@@ -11,26 +11,26 @@ use crate::terminal::{monitor, note};
 
 #[derive(Args, Debug)]
 pub struct ImatrixArgs {
-    /// The model, best in F16 or F32; without it, the built-in one
+    /// Model file, best in F16 or F32 [default: the built-in model]
     #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
     pub first: Option<PathBuf>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// The text
+    /// Text file to measure on
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Where to, as llama.cpp's tools read it
+    /// Output file, in the format of llama.cpp's imatrix GGUF files
     #[arg(short, long, value_name = "OUT.gguf", default_value = "imatrix.gguf")]
     pub output: PathBuf,
 
-    /// Tokens of a chunk: the text is cut into chunks, each of which is run on its own
+    /// Tokens per chunk, at least 2; each chunk of the text is run on its own
     #[arg(short, long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u32).range(2..))]
     pub ctx: u32,
 
-    /// Run no more than so many chunks [default: all whole ones]
+    /// Maximum number of chunks to run [default: all whole ones]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub chunks: Option<u32>,
 
@@ -38,11 +38,11 @@ pub struct ImatrixArgs {
     #[arg(long)]
     pub process_output: bool,
 
-    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    /// Parse names of control tokens in the text, such as <|endoftext|>, as these tokens
     #[arg(long, alias = "parse-special")]
     pub special: bool,
 
-    /// Replace OUT.gguf, should it be there
+    /// Replace OUT.gguf if it exists
     #[arg(long)]
     pub force: bool,
 
@@ -50,7 +50,7 @@ pub struct ImatrixArgs {
     pub machine: MachineArgs,
 }
 
-/// Measures, and says what was written.
+/// Measures, and notes the number of matrices and chunks written.
 pub fn imatrix(args: &ImatrixArgs) -> Result<()> {
     let machine = &args.machine;
     let imatrix = measure(

@@ -1,4 +1,4 @@
-//! `nearfield inspect`: what a model file holds, and what running it takes.
+//! `nearfield inspect`: shows the contents of a model file or snapshot, and the memory to run it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,26 +27,26 @@ use crate::terminal::report::{Summary, parts};
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// The model, or a text that `run --save-kv` stored; without it, the built-in model
+    /// Model file, or a snapshot of `run --save-kv` [default: the built-in model]
     #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
     pub first: Option<PathBuf>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Positions to state the memory for
+    /// Context size in positions, for the memory plan
     #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
     pub ctx: usize,
 }
 
-/// Prints all of it.
+/// Prints the metadata, the tensors and the memory plan; of a snapshot, its header.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
     let mut out = StandardOutput::lock();
     if is_snapshot(file.first()) {
         return snapshot(&file.name, file.first(), &mut out);
     }
-    // Of a broken file, as much as can be read.
+    // A broken file is shown as far as it can be read.
     let (gguf, is_broken) = file.gguf_partly();
     if !matches!(gguf.version(), 2 | 3) {
         return Ok(file.gguf().map(drop)?);
@@ -72,15 +72,15 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
         writeln!(out, "\nno text: {error:#}")?;
     }
     Ok(model.map(drop).inspect_err(|error| {
-        // The reader of a closed pipe is told by the code alone.
+        // The exit code alone reports the error if standard output is closed.
         let _ = writeln!(out, "\ncannot run: {error:#}");
     })?)
 }
 
-/// Prints what a snapshot holds.
+/// Prints the header of a snapshot.
 fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
     let header = SnapshotHeader::read(bytes).with_context(|| name.to_owned())?;
-    // Whose it is, it says itself.
+    // The snapshot's header names the model it belongs to, so the check against that model always passes.
     let prefix = Prefix::from_bytes(bytes, header.model).with_context(|| name.to_owned())?;
     let (text, n) = (prefix.text(), header.n_tokens);
     writeln!(out, "{name}: keys and values of {n} tokens, {}", Bytes(header.n_bytes))?;
@@ -106,7 +106,7 @@ fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// That a text can be made into tokens, as every command that reads one does it.
+/// Checks that a tokenizer can be made from the vocabulary, as every command that reads a text makes it.
 fn with_tokenizer(vocab: Vocab<'_>) -> nearfield_host::Result<()> {
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     text::tokenizer(vocab, &mut lines, monitor()).map(drop)

@@ -1,4 +1,4 @@
-//! `nearfield logits`: the logits after each token, as a NumPy file.
+//! `nearfield logits`: writes the logits after each token as a NumPy file.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct LogitsArgs {
-    /// The model; without it, the built-in one
+    /// Model file [default: the built-in model]
     #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
     pub first: Option<PathBuf>,
 
@@ -32,11 +32,11 @@ pub struct LogitsArgs {
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     pub tokens: String,
 
-    /// Where to: float32 [n_tokens, n_vocab]
+    /// Output file: float32 [n_tokens, n_vocab]
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: PathBuf,
 
-    /// Tokens that go through a layer together; the logits are the same for any number
+    /// Batch size: tokens that pass a layer together; does not change the logits
     #[arg(long, value_name = "N", default_value_t = N_BATCH)]
     pub chunk: usize,
 
@@ -44,7 +44,7 @@ pub struct LogitsArgs {
     pub session: SessionArgs,
 }
 
-/// Writes float32 `[n_tokens, n_vocab]`.
+/// Writes the logits as float32 `[n_tokens, n_vocab]`.
 pub fn logits(args: &LogitsArgs) -> Result<()> {
     let tokens = input::read_ids(&args.tokens)?;
     let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;

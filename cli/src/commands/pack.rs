@@ -18,15 +18,15 @@ use crate::terminal::{Bytes, note};
 
 #[derive(Args, Debug)]
 pub struct PackArgs {
-    /// The model
+    /// Model file
     #[arg(value_name = "IN.gguf")]
     pub input: PathBuf,
 
-    /// Where to: this program maps it and runs it in place, with the index of its tokens
+    /// Output file, which nearfield maps and runs in place; includes the token index
     #[arg(value_name = "OUT.gguf")]
     pub output: PathBuf,
 
-    /// Replace OUT.gguf, should it be there
+    /// Replace OUT.gguf if it exists
     #[arg(long)]
     pub force: bool,
 }
@@ -35,7 +35,7 @@ pub struct PackArgs {
 pub fn pack(args: &PackArgs) -> Result<()> {
     let file = ModelFile::open(Some(args.input.clone()), monitor())?;
     OutputFile::check_new(&args.output, args.force)?;
-    // What cannot run packed could not run before, which is better said now.
+    // A model that cannot run is refused before anything is written.
     file.model()?;
     let gguf = file.gguf()?;
     let mut packing = Packing::new(&gguf)?;

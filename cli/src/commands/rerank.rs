@@ -1,4 +1,4 @@
-//! `nearfield rerank`: how well texts answer a query.
+//! `nearfield rerank`: scores texts by their relevance to a query.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -24,23 +24,24 @@ use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct RerankArgs {
-    /// The model, if the first ends in .gguf, the query, and texts [default: lines from standard input]
+    /// Model file if the first ends in .gguf, the query, and texts [default: lines of standard input]
     #[arg(value_name = "MODEL.gguf|QUERY|TEXT")]
     pub words: Vec<OsString>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Texts, one each line
+    /// File of texts, one per line
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// Instead of the query and a text, the ids of all tokens of the pair, separated by commas, or @FILE with ids separated by
-    /// commas or white space
+    /// Token ids of a whole pair in place of query and text, separated by commas, or @FILE with ids separated by commas or
+    /// white space
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
     pub tokens: Vec<String>,
 
-    /// Where to: float32 [n_texts, 1], in the order of the texts [default: lines of score, number and text on standard output]
+    /// Output file: float32 [n_texts, 1], in the order of the texts [default: lines of score, number and text on standard
+    /// output, the best first]
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
 
@@ -52,7 +53,8 @@ pub struct RerankArgs {
     pub encoder: EncoderArgs,
 }
 
-/// Writes a score for each text, a raw logit unless probabilities are asked for: a line with the text, the best first, or a row of float32.
+/// Writes a score for each text, a raw logit or with `--sigmoid` a probability: a line with the text, the best first, or a row
+/// of float32.
 pub fn rerank(args: &RerankArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
     let file = ModelFile::open(Some(model), monitor())?;
@@ -84,7 +86,7 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
 }
 
 impl RerankArgs {
-    /// Scores as they were asked for. Both put texts into the same order.
+    /// The scores, as probabilities with `--sigmoid`. Both put texts into the same order.
     fn shown(&self, mut scores: Vec<f32>) -> Vec<f32> {
         if self.sigmoid {
             scores.iter_mut().for_each(|score| *score = (1.0 / (1.0 + (-f64::from(*score)).exp())) as f32);
@@ -93,14 +95,14 @@ impl RerankArgs {
     }
 }
 
-/// A query and a text.
+/// Tokens of a query and a text.
 struct Pair {
     tokens: Vec<u32>,
-    /// The first token of the second type.
+    /// Index of the first token of the second type; the number of tokens if there is none.
     second: usize,
 }
 
-/// The texts as they are shown, and each with the query.
+/// The texts for display, and the tokens of each with the query.
 fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec<String>, Vec<Pair>)> {
     if !args.tokens.is_empty() {
         ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
@@ -137,16 +139,16 @@ fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec
     Ok((texts.iter().map(shown).collect(), pairs))
 }
 
-/// How a query and a text become one row of tokens.
+/// Format of the tokens of a query and a text.
 ///
 /// BERT: `[CLS] query [SEP] text [SEP]`, the text and what follows it of the second type. RoBERTa:
 /// `<s> query </s> </s> text </s>`, all of one type. Source: the tokenizers of Hugging Face.
 struct Form {
     begin: Option<u32>,
     end: u32,
-    /// Of BERT's form, with two types of tokens.
+    /// True for BERT's form with two types of tokens.
     typed: bool,
-    /// Whether the end of the query stands twice.
+    /// True if the end token stands twice after the query.
     twice: bool,
 }
 
@@ -163,7 +165,7 @@ impl Form {
         })
     }
 
-    /// The tokens up to the text.
+    /// Tokens before the text.
     fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8], notes: &mut Notes) -> Result<Vec<u32>> {
         let query = notes.encode(tokenizer, query, EncodeOptions::default())?;
         let ends = std::iter::repeat_n(self.end, if self.twice { 2 } else { 1 });
@@ -191,7 +193,7 @@ fn scores(encoder: &mut Encoder<'_, '_, '_>, pairs: &[Pair]) -> Result<Vec<f32>>
     pairs.iter().map(&mut score).collect()
 }
 
-/// Score, number and text, the best first; equal ones in their order.
+/// Prints score, number and text, the best first; equal scores stay in the order of the texts.
 fn print(texts: &[String], scores: &[f32]) -> Result<()> {
     let mut lines: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
     lines.sort_by(|(_, a), (_, b)| b.total_cmp(a));

@@ -18,45 +18,45 @@ use crate::terminal::monitor;
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
-    /// The model, if it ends in .gguf; without it, the built-in one
+    /// Model file ending in .gguf [default: the built-in model]
     #[arg(value_name = "MODEL.gguf")]
     pub first: Option<OsString>,
 
-    /// The text [default: what comes from standard input]
+    /// Text to tokenize [default: standard input]
     #[arg(value_name = "TEXT")]
     pub second: Option<OsString>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// The text, whatever it looks like
+    /// Text to tokenize, taken as it is even if it begins with a hyphen or ends in .gguf
     #[arg(short = 'p', long, value_name = "TEXT", allow_hyphen_values = true)]
     pub text: Option<OsString>,
 
-    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    /// Parse names of control tokens in the text, such as <|endoftext|>, as these tokens
     #[arg(long)]
     pub special: bool,
 
-    /// Leave out the token that a text begins with, should the model want one
+    /// Do not add the tokens that the model puts before and after a text
     #[arg(long)]
     pub no_bos: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct DetokenizeArgs {
-    /// The model, if the first ends in .gguf, and token ids [default: ids from standard input]
+    /// Model file if the first ends in .gguf, and token ids [default: the built-in model, ids from standard input]
     #[arg(value_name = "MODEL.gguf|IDS")]
     pub words: Vec<OsString>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Write control tokens by their names
+    /// Print control tokens by name [default: leave them out]
     #[arg(long)]
     pub special: bool,
 }
 
-/// Text to ids.
+/// Prints the token ids of a text on one line.
 pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
     let (model, argument) = model_and_text([&args.first, &args.second], &args.model, &args.text)?;
     with_tokenizer(model, |tokenizer| {
@@ -80,7 +80,7 @@ pub fn tokenize(args: &TokenizeArgs) -> Result<()> {
     })
 }
 
-/// Ids to text: its bytes and nothing else, so that what was tokenized comes out again.
+/// Prints the text of token ids: its bytes and nothing else, so that the tokenized text comes out again.
 pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
     let (model, words) = model_and_words(args);
     with_tokenizer(model, |tokenizer| {
@@ -99,7 +99,7 @@ pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
     })
 }
 
-/// The first word is the model if its name says so and no flag does.
+/// The model and the ids. The first word is the model if it ends in `.gguf` and no flag names one.
 fn model_and_words(args: &DetokenizeArgs) -> (Option<PathBuf>, &[OsString]) {
     match (&args.model.model, &args.words[..]) {
         (None, [first, ids @ ..]) if names_a_model(first) => (Some(first.into()), ids),

@@ -1,4 +1,4 @@
-//! What can be asked of `nearfield perplexity`.
+//! Arguments of `nearfield perplexity`.
 
 use std::path::PathBuf;
 
@@ -9,50 +9,50 @@ use crate::args::{ModelArgs, SessionArgs};
 
 #[derive(Args, Debug)]
 pub struct PerplexityArgs {
-    /// The model; without it, the built-in one
+    /// Model file [default: the built-in model]
     #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
     pub first: Option<PathBuf>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// The text
+    /// Text file to measure on
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Take names of control tokens in the text, such as <|endoftext|>, for the tokens
+    /// Parse names of control tokens in the text, such as <|endoftext|>, as these tokens
     #[arg(long)]
     pub special: bool,
 
-    /// Tokens that the model may look back on, one measurement each
+    /// Context lengths in tokens, at least 2; one measurement each
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "512", value_parser = length)]
     pub ctx: Vec<usize>,
 
-    /// Let windows overlap: each moves on by so many tokens, and these count
+    /// Use overlapping windows that move on by N tokens each, and score the last N tokens of each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "stream")]
     pub stride: Option<u32>,
 
-    /// Run the text once, as one, and forget what is older than the length (see --ring and --sinks)
+    /// Run the text once in one session that keeps the newest keys of the length (see --ring and --sinks)
     #[arg(long)]
     pub stream: bool,
 
-    /// Of pieces, count all tokens but the first, and not only the second half
+    /// Score all tokens of a piece but the first [default: the second half of each piece]
     #[arg(long, conflicts_with_all = ["stride", "stream"])]
     pub all: bool,
 
-    /// Use no more than so many tokens of the text
+    /// Maximum number of tokens of the text to use
     #[arg(long, value_name = "N", value_parser = length)]
     pub max_tokens: Option<usize>,
 
-    /// Where to write the table as CSV
+    /// Write the table as CSV
     #[arg(long, value_name = "FILE.csv")]
     pub csv: Option<PathBuf>,
 
-    /// Draw perplexity against length
+    /// Write a chart of perplexity against context length
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 
-    /// Keep what is done in this file, and go on from there if it exists
+    /// Journal of finished windows: continue from it if it exists, and add to it
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
 
@@ -61,7 +61,7 @@ pub struct PerplexityArgs {
 }
 
 impl PerplexityArgs {
-    /// How the text is cut.
+    /// Protocol that cuts the text into windows.
     pub fn protocol(&self) -> Protocol {
         match self.stride {
             Some(stride) => Protocol::Sliding { stride: stride as usize },
@@ -70,7 +70,7 @@ impl PerplexityArgs {
         }
     }
 
-    /// From the shortest on, each once.
+    /// Context lengths in ascending order, each once.
     pub fn lengths(&self) -> Vec<usize> {
         let mut lengths = self.ctx.clone();
         lengths.sort_unstable();
@@ -79,7 +79,7 @@ impl PerplexityArgs {
     }
 }
 
-/// A number of tokens that one can look back on.
+/// Parses a context length: at least 2 tokens.
 fn length(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|&n| n > 1).ok_or("a number of tokens from 2 on")
 }

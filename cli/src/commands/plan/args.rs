@@ -1,4 +1,4 @@
-//! What can be asked of `nearfield plan`.
+//! Arguments of `nearfield plan`.
 
 use std::path::PathBuf;
 
@@ -10,92 +10,93 @@ use crate::args::rings;
 use crate::args::slopes;
 use crate::args::{ModelArgs, kv_types, share};
 
-/// Tokens at a time on a microcontroller.
+/// Default batch size on a microcontroller, in tokens.
 pub const SMALL_BATCH: usize = 8;
 
 #[derive(Args, Debug)]
 pub struct PlanArgs {
-    /// The model; without it, the built-in one
+    /// Model file [default: the built-in model]
     #[arg(value_name = "MODEL.gguf", conflicts_with = "model")]
     pub first: Option<PathBuf>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Positions of a text
+    /// Context size in positions
     #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
     pub ctx: usize,
 
-    /// How keys and values are stored
+    /// Type of the stored keys and values: f32, f16, q8_0 or q4_0; K,V sets one for keys and one for values
     #[arg(long, value_name = "TYPE|K,V", default_value = "f16", value_parser = kv_types)]
     pub kv: KvTypes,
 
-    /// Keys that each head keeps, as `run --ring` has it
+    /// Newest keys kept by each head, as in `nearfield run --ring`
     #[arg(long, value_name = "RING", default_value = "full", value_parser = rings::parse)]
     pub ring: Ring,
 
-    /// Find a ring for each head so that keys and values, with their norms, take no more than so many bytes (such as 96K or 1.5M)
+    /// Find a ring for each head so that keys, values and their norms fit in this many bytes, such as 96K or 1.5M
     #[arg(long, value_name = "BYTES", value_parser = bytes, conflicts_with = "ring")]
     pub kv_budget: Option<u64>,
 
-    /// First tokens of the text whose keys are kept besides those of the ring
+    /// First tokens of the text whose keys are kept in addition to the ring
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub sinks: usize,
 
-    /// What becomes of the slopes, as `run --alibi-scale` has it
+    /// ALiBi slopes, as in `nearfield run --alibi-scale`
     #[arg(long, value_name = "SCALE", default_value = "model", value_parser = slopes::parse, allow_negative_numbers = true)]
     pub alibi_scale: AlibiScale,
 
-    /// A text that may go on without end
+    /// Plan for a text without end
     #[arg(long)]
     pub endless: bool,
 
-    /// Tokens that go through a layer together [default: 8 for a microcontroller, else 256]
+    /// Batch size: tokens that pass a layer together [default: 8 for a microcontroller, else 256]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
 
-    /// Whether it fits this board
+    /// Check whether the session fits this board
     #[arg(long, value_name = "NAME", value_parser = board, conflicts_with_all = ["ram", "flash"])]
     pub board: Option<&'static boards::Board>,
 
-    /// Whether it fits so much memory
+    /// Check whether the session fits in this much RAM, in bytes such as 96K or 1.5M
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub ram: Option<u64>,
 
-    /// Whether the model and a firmware fit so much flash
+    /// Check whether the model and a firmware fit in this much flash, in bytes such as 96K or 1.5M
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub flash: Option<u64>,
 
-    /// Bound what rings cut off of any text, by the norms of the weights, and choose them by that: for the budget, or for --loss
+    /// Bound the share that rings cut off on any text, by the norms of the weights, and choose rings by it: for --kv-budget, or
+    /// for --loss
     #[arg(long, conflicts_with = "ring")]
     pub certify: bool,
 
-    /// Measure what rings cut off of this text, and choose them by that: for the budget, or for --loss
+    /// Measure the share that rings cut off on this text, and choose rings by it: for --kv-budget, or for --loss
     #[arg(long, value_name = "FILE", conflicts_with = "ring")]
     pub calibrate: Option<PathBuf>,
 
-    /// Share of the sum that rings may cut off where no budget says how long they are
+    /// Share of the softmax that rings chosen by --certify or --calibrate may cut off if no --kv-budget is given
     #[arg(long, value_name = "E", default_value = "2^-10", value_parser = loss)]
     pub loss: f32,
 
-    /// Share of a text's queries that may lose more than what is told
+    /// Share of the text's queries that may lose more than the loss reported
     #[arg(long, value_name = "E", default_value = "1e-3", value_parser = outliers, requires = "calibrate")]
     pub outliers: f32,
 
-    /// Use no more than so many tokens of the text
+    /// Maximum number of tokens of the text to use
     #[arg(long, value_name = "N", requires = "calibrate")]
     pub max_tokens: Option<usize>,
 
-    /// Threads for --calibrate [default: one for each core]
+    /// Number of threads for --calibrate, 1 to 1024 [default: one per core]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// Write an object of JSON; its `ring` is what `--ring @FILE` reads
+    /// Print a JSON object; `--ring @FILE` reads its `ring`
     #[arg(long)]
     pub json: bool,
 }
 
-/// A number of bytes, which may have a unit: K, M and G are powers of 1024, kB, MB and GB of 1000.
+/// Parses a number of bytes with an optional unit: K, M and G are powers of 1024, kB, MB and GB of 1000.
 fn bytes(text: &str) -> Result<u64, &'static str> {
     const WHAT: &str = "a number of bytes such as 98304, 96K or 1.5M";
     let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());

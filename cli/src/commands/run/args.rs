@@ -1,4 +1,4 @@
-//! What can be asked of `nearfield run`.
+//! Arguments of `nearfield run`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,40 +14,40 @@ use crate::args::{ModelArgs, SessionArgs, one_of};
 
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The model, if it ends in .gguf; without it, the built-in one
+    /// Model file ending in .gguf [default: the built-in model]
     #[arg(value_name = "MODEL.gguf")]
     pub first: Option<OsString>,
 
-    /// The beginning of the text [default: "Once upon a time"]
+    /// Text to continue [default: "Once upon a time"]
     #[arg(value_name = "PROMPT")]
     pub second: Option<OsString>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// The beginning of the text, whatever it looks like
+    /// Text to continue, taken as it is even if it begins with a hyphen or ends in .gguf
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<OsString>,
 
-    /// Tokens to add; -1: without end, as with --endless; -2: until the text ends or the context is full
+    /// Tokens to generate; -1: without end, as with --endless; -2: until the text ends or the context is full
     #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
     pub n: Length,
 
-    /// Fill in what lies between the prompt and this text, with a model that was made for it
+    /// Generate the text between the prompt and this suffix; the model needs fill-in-the-middle tokens
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with_all = ["chat", "endless"])]
     pub suffix: Option<OsString>,
 
-    /// Answer as a chat model; without a prompt each line of standard input, in turn. --chat=FORMAT for another format than
-    /// the model's own
+    /// Chat: answer the prompt, or without one each line of standard input in turn. --chat=FORMAT replaces the model's own
+    /// format
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = one_of(Chat::ALL))]
     #[arg(conflicts_with = "endless")]
     pub chat: Option<Chat>,
 
-    /// What a chat model is told of itself, instead of the words of its format
+    /// System prompt of --chat [default: that of the format]
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub system: Option<OsString>,
 
-    /// End the text before these words; may be given more than once
+    /// Stop before this text; may be given more than once
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "endless")]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub stop: Vec<String>,
@@ -55,44 +55,44 @@ pub struct RunArgs {
     #[command(flatten)]
     pub sampler: SamplerArgs,
 
-    /// Positions for prompt and text together, as many as memory holds [default: 2048, or what prompt and N need]
+    /// Context size: positions for prompt and generated text together [default: 2048, or more if the prompt and N need it]
     #[arg(long, value_name = "N")]
     pub ctx: Option<usize>,
 
-    /// Go on when the context is full, in the same memory, and with another text when one ends
+    /// Continue past a full context in the same memory, without the oldest keys, and with another text when one ends
     #[arg(long)]
     pub endless: bool,
 
-    /// Store the text's keys and values at its end, to go on from with --load-kv: here, or on a board (-n 0: those of the prompt)
+    /// Save the text's keys and values as a snapshot at its end, for --load-kv here or on a board (-n 0: those of the prompt)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["chat", "suffix"])]
     pub save_kv: Option<PathBuf>,
 
-    /// Replace the file of --save-kv, should it be there
+    /// Replace the file of --save-kv if it exists
     #[arg(long, requires = "save_kv")]
     pub force: bool,
 
-    /// Go on where the stored text ended, without running it again: the prompt is what follows
+    /// Continue from a snapshot without processing its text again; the prompt is the text that follows it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["chat", "suffix"])]
     pub load_kv: Option<PathBuf>,
 
     #[command(flatten)]
     pub session: SessionArgs,
 
-    /// Also tell the memory by part, the machine, the model's shape and the keys visited by each head
+    /// Also print the memory by part, the machine, the model's shape and the keys visited by each head
     #[arg(long)]
     pub verbose: bool,
 
-    /// Also tell one number for the text and one for the bits of all logits: what two machines are compared by
+    /// Also print a hash of the text and one of the bits of all logits, to compare machines
     #[arg(long)]
     pub hash: bool,
 
-    /// Draw the keys visited by each head
+    /// Write a chart of the keys visited by each head
     #[arg(long, value_name = "FILE.svg")]
     pub plot_keys: Option<PathBuf>,
 }
 
 impl RunArgs {
-    /// Settings of the text.
+    /// Options of the generator.
     pub fn options(&self) -> Options {
         let SamplerArgs { temp, top_k, top_p, min_p, repeat_penalty, seed: _ } = self.sampler;
         Options {
@@ -108,7 +108,7 @@ impl RunArgs {
         }
     }
 
-    /// What is told of it.
+    /// Settings of the report on standard error.
     pub fn telling(&self) -> Telling {
         let Self { verbose, hash, .. } = *self;
         Telling { seed: self.sampler.seed, verbose, hash, plot_keys: self.plot_keys.clone() }
@@ -117,38 +117,38 @@ impl RunArgs {
 
 #[derive(Args, Debug)]
 pub struct SamplerArgs {
-    /// Below 1 the likely becomes likelier; 0 takes the likeliest token always
+    /// Sampling temperature; 0 always takes the likeliest token
     #[arg(long, value_name = "T", default_value_t = SamplerConfig::default().temp, allow_negative_numbers = true)]
     pub temp: f32,
 
-    /// Likeliest tokens that stay in the draw; 0 for all
+    /// Sample from the K likeliest tokens; 0 disables
     #[arg(long, value_name = "K", default_value_t = SamplerConfig::default().top_k)]
     pub top_k: usize,
 
-    /// Share of the probability that stays in the draw; 1 for all
+    /// Sample from the likeliest tokens whose probabilities add up to P; 1 disables
     #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().top_p, allow_negative_numbers = true)]
     pub top_p: f32,
 
-    /// Share of the highest probability that a token needs; 0 for all
+    /// Drop tokens less likely than P times the likeliest; 0 disables
     #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().min_p, allow_negative_numbers = true)]
     pub min_p: f32,
 
-    /// What the last 64 tokens are made less likely by; 1 for nothing
+    /// Penalty on tokens of the last 64; 1 disables
     #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty, allow_negative_numbers = true)]
     pub repeat_penalty: f32,
 
-    /// Same seed, same text [default: another one each time]
+    /// Random seed; the same seed gives the same text [default: that of the snapshot, or a new one each time]
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
 }
 
-/// How far a text goes.
+/// Length of the generated text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     Tokens(usize),
-    /// Until it ends by itself.
+    /// Until the text ends or the context is full.
     Open,
-    /// On and on.
+    /// Without end.
     Endless,
 }
 
