@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A number of bytes in the unit that suits it.
+/// Number of bytes, shown in the largest binary unit that leaves 1 or more.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
 

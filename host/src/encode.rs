@@ -9,7 +9,7 @@ use crate::memory::allocate;
 use crate::model_file::ModelFile;
 use crate::text;
 
-/// The model in `file`, which has to be an encoder: said before any of its weights are read.
+/// Checks that the model in `file` is an encoder, before any of its weights are read.
 pub fn check(file: &ModelFile) -> Result<()> {
     let arch = file.model()?.shape().arch;
     if arch.is_encoder() {
@@ -31,7 +31,7 @@ pub fn with_tokenizer<R, E: From<Error>>(
 /// Calls `then` with an encoder of the model in `file`, which the engine has loaded.
 ///
 /// # Errors
-/// When the model is no encoder or there is no memory, and those of `then`.
+/// When the model is no encoder or memory is short, and any error of `then`.
 pub fn with_encoder<R, E: From<Error>>(
     file: &ModelFile,
     engine: &Engine,

@@ -1,4 +1,4 @@
-//! Kernels and threads that sessions compute with.
+//! Kernels and threads for sessions.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -11,19 +11,19 @@ use crate::error::{Context, Result};
 use crate::model_file::{ModelFile, Repack};
 use crate::threads::Threads;
 
-/// Tokens that go through a layer together: so many meet weights each time they are read from memory.
+/// Number of tokens that go through a layer together: all of them use the weights each time these are read from memory.
 pub const N_BATCH: usize = 256;
 
-/// Kernels and workers.
+/// Kernels and threads.
 pub struct Engine {
-    /// The arithmetic.
+    /// Kernels that compute.
     pub kernels: &'static dyn Kernels,
-    /// Who does it.
+    /// Threads that share the work.
     workers: Workers,
 }
 
 impl Engine {
-    /// Kernels by name, or the best of the machine, and so many threads, or one for each core.
+    /// Takes the kernels called `isa`, or the machine's best, and `n_threads` threads, or one for each core.
     ///
     /// # Errors
     /// When this machine has no kernels of that name, and when threads cannot be started.
@@ -32,19 +32,19 @@ impl Engine {
         Ok(Self { kernels, workers: Workers::new(n_threads.unwrap_or_else(n_cores))? })
     }
 
-    /// The model in memory, its weights interleaved for the kernels when `repack` says so.
+    /// Reads the model into memory, its weights interleaved for the kernels as `repack` says.
     pub fn load(&self, file: ModelFile, repack: Repack) -> Result<ModelFile> {
         let file = self.in_order(file, repack)?;
         file.page_in()?;
         Ok(file)
     }
 
-    /// The same, of which nothing is read yet that stays as it is in the file: for [`read_while`](Self::read_while).
+    /// Interleaves weights as `repack` says, and reads nothing else of the file yet: for [`read_while`](Self::read_while).
     pub fn in_order(&self, file: ModelFile, repack: Repack) -> Result<ModelFile> {
         file.repacked(repack, self.kernels, self.executor().n_workers())
     }
 
-    /// What `make` makes of the file's tables. If there may be several threads, one reads the weights meanwhile.
+    /// Result of `make`, which reads the file's tables. With 2 or more threads, another one reads the weights meanwhile.
     pub fn read_while<T>(&self, file: &ModelFile, make: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.executor().n_workers() < 2 {
             file.page_in()?;
@@ -58,17 +58,17 @@ impl Engine {
         })
     }
 
-    /// For sessions.
+    /// Executor for sessions.
     pub fn executor(&self) -> &dyn Executor {
         self.workers.executor()
     }
 }
 
-/// Threads; a single one is whoever asks for the work.
+/// Threads that share work; none where the calling thread is the only one.
 pub struct Workers(Option<Threads>);
 
 impl Workers {
-    /// So many, at least one.
+    /// Starts `n_threads` threads; for 0 and 1 the caller does the work.
     pub fn new(n_threads: usize) -> Result<Self> {
         Ok(Self(match n_threads {
             0 | 1 => None,
@@ -76,7 +76,7 @@ impl Workers {
         }))
     }
 
-    /// For sessions.
+    /// Executor for sessions.
     pub fn executor(&self) -> &dyn Executor {
         match &self.0 {
             None => &Inline,
@@ -85,12 +85,12 @@ impl Workers {
     }
 }
 
-/// Threads that this machine runs at a time.
+/// Number of threads that this machine runs at a time.
 pub fn n_cores() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
-/// The kernels of this name, or the machine's best.
+/// Kernels called `name`, or the machine's best.
 pub fn kernels_called(name: Option<&str>) -> Result<&'static dyn Kernels> {
     match name {
         None => Ok(kernels::best()),

@@ -1,4 +1,4 @@
-//! The error of this crate.
+//! Error type of this crate.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! error {
     ($($(#[$doc:meta])* $variant:ident($ty:ty),)*) => {
-        /// Why a call failed.
+        /// Reason why a call failed.
         ///
         /// `{}` shows the outermost message, `{:#}` all of them, the cause last.
         #[derive(Debug)]
@@ -26,11 +26,11 @@ macro_rules! error {
             Cancelled,
             /// A file, a model or an argument is not as it has to be.
             Invalid(String),
-            /// What was done, or the name of the file, when the cause came up.
+            /// Another error, with the work or the file in which it came up.
             Context {
-                /// The work or the name.
+                /// Work that was done, or name of the file.
                 context: String,
-                /// The cause.
+                /// Error that came up.
                 source: Box<Error>,
             },
             $($(#[$doc])* $variant($ty),)*
@@ -58,7 +58,7 @@ macro_rules! error {
                 match self {
                     Self::Cancelled | Self::Invalid(_) => None,
                     Self::Context { source, .. } => Some(&**source),
-                    // Shown as if they were this error itself.
+                    // These errors are shown as if they were this error itself.
                     $(Self::$variant(error) => std::error::Error::source(error),)*
                 }
             }
@@ -81,23 +81,23 @@ error! {
     Tokenizer(TokenizerError),
     /// A text cannot become tokens.
     Text(TextError),
-    /// Tokens cannot become a text.
+    /// A token has no text.
     Detokenize(DetokenizeError),
     /// Memory cannot be planned.
     Plan(PlanError),
     /// A session cannot begin.
     Session(SessionError),
-    /// A session cannot go on.
+    /// A session cannot run tokens.
     Run(RunError),
-    /// A text cannot go on.
+    /// A text cannot be continued.
     Generate(GenerateError),
     /// A text cannot be formatted.
     Format(fmt::Error),
-    /// A session cannot go back.
+    /// A session cannot rewind.
     Rewind(RewindError),
     /// A snapshot cannot be used.
     Prefix(PrefixError),
-    /// A sampler is set in a way that cannot be.
+    /// A sampler's settings are out of range.
     Sampler(SamplerError),
     /// An encoder cannot begin.
     Encoder(EncoderError),
@@ -114,11 +114,11 @@ error! {
 /// Error of a prompt that is longer than the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PromptTooLong {
-    /// Tokens of the prompt, those of the snapshot included.
+    /// Number of tokens of the prompt, with those of the snapshot.
     pub n_tokens: usize,
-    /// Positions of the context.
+    /// Number of positions of the context.
     pub n_ctx: usize,
-    /// Whether the prompt continues a snapshot.
+    /// True if the prompt continues a snapshot.
     pub has_prefix: bool,
 }
 
@@ -134,11 +134,11 @@ impl std::error::Error for PromptTooLong {}
 /// Error of a question that is too long for the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuestionTooLong {
-    /// Tokens of the question, with all that stands before it.
+    /// Number of tokens of the question, with all that stands before it.
     pub n_tokens: usize,
-    /// Tokens kept for its answer.
+    /// Number of tokens kept for its answer.
     pub n_answer: usize,
-    /// Positions of the context.
+    /// Number of positions of the context.
     pub n_ctx: usize,
 }
 
@@ -172,18 +172,18 @@ impl Display for Error {
 }
 
 impl Error {
-    /// An error with this message.
+    /// Error with this message.
     pub fn invalid(message: impl Display) -> Self {
         Self::Invalid(message.to_string())
     }
 
-    /// The same error, behind the work that was done or the name of the file.
+    /// Same error, with the work that was done or the name of the file.
     #[must_use]
     pub fn context(self, context: impl Display) -> Self {
         Self::Context { context: context.to_string(), source: Box::new(self) }
     }
 
-    /// The innermost error of this crate.
+    /// Innermost error of this crate.
     pub fn cause(&self) -> &Self {
         match self {
             Self::Context { source, .. } => source.cause(),
@@ -191,12 +191,12 @@ impl Error {
         }
     }
 
-    /// Whether the [`Monitor`](crate::monitor::Monitor) asked for the end.
+    /// True if the [`Monitor`](crate::monitor::Monitor) asked for an end.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.cause(), Self::Cancelled)
     }
 
-    /// Kind of the error of reading or writing that this is about.
+    /// Kind of the innermost error, if it is one of reading or writing.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self.cause() {
             Self::Io(error) => Some(error.kind()),
@@ -204,18 +204,18 @@ impl Error {
         }
     }
 
-    /// Whether a model computed what is no number.
+    /// True if a model computed a value that is not finite.
     pub fn is_not_finite(&self) -> bool {
         matches!(self.cause(), Self::Run(RunError::NotFinite { .. }) | Self::Encode(DocumentError::NotFinite))
     }
 }
 
-/// Context for the errors of results, and errors for options that are none.
+/// Extension of results by a context for their errors, and of options by an error for `None`.
 pub(crate) trait Context<T> {
     /// Puts `context` before an error.
     fn context(self, context: impl Display) -> Result<T>;
 
-    /// Puts what `context` makes before an error.
+    /// Puts the result of `context` before an error.
     fn with_context<C: Display>(self, context: impl FnOnce() -> C) -> Result<T>;
 }
 
@@ -239,7 +239,7 @@ impl<T> Context<T> for Option<T> {
     }
 }
 
-/// Returns [`Error::Invalid`] with a formatted message, or an error that is there.
+/// Returns [`Error::Invalid`] with a formatted message, or another error.
 macro_rules! bail {
     ($message:literal $($arguments:tt)*) => {
         return Err($crate::error::Error::Invalid(format!($message $($arguments)*)))
@@ -249,7 +249,7 @@ macro_rules! bail {
     };
 }
 
-/// [`bail!`] unless a condition holds.
+/// Does [`bail!`] unless a condition holds.
 macro_rules! ensure {
     ($condition:expr, $($error:tt)*) => {
         if !$condition {

@@ -1,4 +1,4 @@
-//! A conversation as tokens.
+//! Conversation with a model, as tokens.
 
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
 use nearfield::{Shape, StopWords};
@@ -11,36 +11,36 @@ use crate::prompt::{Prompt, options};
 use crate::stops::Stops;
 use crate::text;
 
-/// Part of the context that is kept for an answer of open length, and the most that is kept for any.
+/// Divisor of the context: an answer of open length is given a quarter of it, and no answer more.
 const ANSWER_SHARE: usize = 4;
-/// Part of the context that a conversation fills at most once its beginning was forgotten. What is left has to be read
-/// again then, since each key knows what came before it: half, so that it happens once in many turns.
+/// Divisor of the context: once turns were forgotten, the conversation fills at most half of it. The turns that remain have to
+/// be read again, since each key depends on all before it; half the context makes that rare.
 const FULL_SHARE: usize = 2;
 
-/// A question that was answered.
+/// Question and its answer.
 struct Turn {
     question: Vec<u8>,
-    /// The answer as the model wrote it, in the tokens that it chose, up to the last that is the answer's alone.
+    /// Tokens of the answer as the model chose them, up to the last that holds nothing of the stop.
     answer: Vec<u32>,
-    /// The answer's last letters, if they share a token with what ended it.
+    /// Last letters of the answer, if they share a token with the stop.
     rest: String,
 }
 
-/// Questions and answers, and how they are put to the model.
+/// Questions and answers, and the format in which the model reads them.
 pub struct Conversation<'t> {
     model: &'t TextModel<'t>,
     chat: Chat,
     format: Format,
     stops: Stops,
-    /// Tokens of conversations, which nothing that is said has.
+    /// Tokens of chat formats, which no question or answer is encoded to.
     marks: Vec<u32>,
     turns: Vec<Turn>,
     system: Vec<u8>,
 }
 
 impl<'t> Conversation<'t> {
-    /// An empty conversation. `system` is what the model is told of itself in place of the format's own words; answers end before
-    /// each of `stop`, besides what ends them in the format.
+    /// Makes an empty conversation. `system` replaces the format's own system prompt; answers end before each of `stop`,
+    /// besides the stops of the format.
     ///
     /// # Errors
     /// When the model lacks a token of the format.
@@ -59,28 +59,28 @@ impl<'t> Conversation<'t> {
         Ok(conversation)
     }
 
-    /// The model's.
+    /// Shape of the model.
     pub fn shape(&self) -> &'t Shape {
         self.model.model.shape()
     }
 
-    /// The tokenizer of what is said.
+    /// Tokenizer for questions and answers: it reads the tokens of chat formats as text.
     pub fn tokenizer(&self) -> Tokenizer<'t, '_> {
         self.model.tokenizer.reading_as_text(&self.marks)
     }
 
-    /// How many questions were answered and not forgotten.
+    /// Number of questions that were answered and not forgotten.
     #[cfg(test)]
     pub fn n_turns(&self) -> usize {
         self.turns.len()
     }
 
-    /// All tokens up to the answer to `question`. Two prompts begin alike as far as the same was said.
+    /// Prompt of all tokens up to the answer to `question`. The prompts of two turns share the tokens of the turns before.
     pub fn prompt(&self, question: &[u8]) -> Result<Prompt> {
         self.prompt_from(0, question)
     }
 
-    /// The same, without the first `n_left_out` turns.
+    /// Prompt as by [`Self::prompt`], without the first `n_left_out` turns.
     fn prompt_from(&self, n_left_out: usize, question: &[u8]) -> Result<Prompt> {
         let Self { chat, format, .. } = self;
         let tokenizer = &self.tokenizer();
@@ -101,8 +101,8 @@ impl<'t> Conversation<'t> {
         Ok(Prompt { shown: vec![], tokens: writer.tokens, stops: self.stops.clone(), after: vec![] })
     }
 
-    /// Forgets the oldest turns if `question` and an answer have no room beside them in `n_ctx` positions; how many. What
-    /// the model is told of itself stays.
+    /// Forgets the oldest turns if they, `question` and an answer do not fit in `n_ctx` positions; returns how many. The system
+    /// prompt stays.
     pub fn make_room(&mut self, question: &[u8], n_ctx: usize) -> Result<usize> {
         let most = n_ctx / ANSWER_SHARE;
         let n_answer = match self.model.options.length {
@@ -127,14 +127,14 @@ impl<'t> Conversation<'t> {
         Ok(n_left_out)
     }
 
-    /// `question` was answered by these tokens, which may end in a stop.
+    /// Adds a turn: `question` and the tokens of its answer, which may end in a stop.
     pub fn answered(&mut self, question: &[u8], tokens: &[u32]) -> Result<()> {
         let (n, rest) = self.cut(tokens)?;
         self.turns.push(Turn { question: question.to_vec(), answer: tokens[..n].to_vec(), rest });
         Ok(())
     }
 
-    /// How many tokens stand before a stop and the white space at the end, and the letters before it that follow them.
+    /// Number of tokens before a stop and the white space at the end, and the letters of the answer that follow these tokens.
     fn cut(&self, tokens: &[u32]) -> Result<(usize, String)> {
         let words = self.stops.words();
         let mut memory = vec![0; StopWords::memory_bytes(&words)];
@@ -151,19 +151,20 @@ impl<'t> Conversation<'t> {
         }
         stop.finish(&mut answer)?;
         let answer = answer.trim_end();
-        // The first with that end: those behind it have no letters of their own, or the first bytes of one that is cut off.
+        // Of several tokens with that end the first counts: the others add no letters, or the first bytes of a letter that is
+        // cut off.
         let end = ends.iter().copied().filter(|&end| end <= answer.len()).max().unwrap_or(0);
         let n = ends.iter().position(|&at| at == end).unwrap_or(0);
         Ok((n, answer[end..].to_owned()))
     }
 }
 
-/// A conversation that is turned into tokens.
+/// Conversation while it is turned into tokens.
 struct Writer<'t> {
     tokenizer: &'t Tokenizer<'t, 't>,
     chat: Chat,
     tokens: Vec<u32>,
-    /// What was written since the last token: one text, in which words may merge with what stands around them.
+    /// Text since the last token of the format. It is encoded as one, since words may merge with the words around them.
     text: Vec<u8>,
 }
 
@@ -191,7 +192,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What a user writes is text, even where it looks like a token of the format: these stand in braces.
+    /// Encodes the text so far. Words of a user are text, even where they look like a token of the format.
     fn end_text(&mut self) -> Result<()> {
         let options = match self.tokens.is_empty() {
             true => options(self.tokenizer),

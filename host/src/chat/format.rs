@@ -1,6 +1,6 @@
-//! The formats that instruct models were trained with.
+//! Formats that instruct models were trained with.
 //!
-//! A table, no template language: each published model has one format, and there are few of them.
+//! The formats are a table and no template language: each published model has one format, and there are few of them.
 
 use nearfield::Gguf;
 use nearfield::gguf::Value;
@@ -8,44 +8,44 @@ use nearfield::tokenizer::Tokenizer;
 
 use crate::error::{Context, Result};
 
-/// Which format.
+/// Format of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chat {
-    /// The model's own, as its name, family and tokens tell.
+    /// Format of the model, found by its name, family and tokens.
     Auto,
-    /// MPT-7b-chat, MPT-30b-chat.
+    /// Format of MPT-7b-chat and MPT-30b-chat.
     Chatml,
-    /// ChatML without words on the model itself: fine-tunes whose template is ChatML.
+    /// ChatML without a system prompt of its own: fine-tunes whose template is ChatML.
     ChatmlBare,
-    /// MPT-7b-instruct.
+    /// Format of MPT-7b-instruct.
     MptInstruct,
-    /// MPT-30b-instruct, MPT-7b-8k-instruct.
+    /// Format of MPT-30b-instruct and MPT-7b-8k-instruct.
     Mpt30bInstruct,
-    /// BLOOMZ: the question and nothing else.
+    /// Format of BLOOMZ: the question and nothing else.
     Plain,
-    /// BLOOMZ-560m-sft-chat and kin.
+    /// Format of BLOOMZ-560m-sft-chat and kin.
     BloomzSft,
-    /// Baichuan-13B-Chat.
+    /// Format of Baichuan-13B-Chat.
     Baichuan,
-    /// Baichuan2-13B-Chat.
+    /// Format of Baichuan2-13B-Chat.
     Baichuan2,
-    /// Refact-1.6B.
+    /// Format of Refact-1.6B.
     Refact,
-    /// Jais-13b-chat, Jais-30b-chat.
+    /// Format of Jais-13b-chat and Jais-30b-chat.
     Jais,
-    /// The same, spoken to in Arabic.
+    /// Format of Jais-13b-chat and Jais-30b-chat for Arabic.
     JaisArabic,
-    /// The chat models of the Jais family, 590m to 30b.
+    /// Format of the chat models of the Jais family, 590m to 30b.
     JaisFamily,
-    /// The same, spoken to in Arabic.
+    /// Format of the chat models of the Jais family for Arabic.
     JaisFamilyArabic,
 }
 
-/// What stands between the words of a conversation. `{T}` in braces is a token of the vocabulary, looked for by its text.
+/// Texts between the words of a conversation. `{T}` in braces is a token of the vocabulary, found by its text `T`.
 pub struct Format {
-    /// What the model is told of itself unless something else is.
+    /// System prompt, unless the caller gives another.
     pub system: &'static str,
-    /// Before and behind that; both are left out where it is empty.
+    /// Texts before and behind the system prompt; both are left out where it is empty.
     pub around_system: [&'static str; 2],
     /// Text before a question.
     pub question: &'static str,
@@ -53,17 +53,17 @@ pub struct Format {
     pub answer: &'static str,
     /// Text after an answer.
     pub answered: &'static str,
-    /// Tokens that end an answer, beside the one that ends all texts.
+    /// Tokens that end an answer, besides the end-of-text token.
     pub stop_tokens: &'static [&'static str],
-    /// Words that do: with them a model would ask itself the next question.
+    /// Words that end an answer: without them a model would ask itself the next question.
     pub stop_texts: &'static [&'static str],
 }
 
-/// Words that stand around system and question in most formats of Jais.
+/// Stop words of most formats of Jais: they stand around system prompt and question.
 const JAIS_STOPS: &[&str] = &["### Instruction", "### Input", "[|Human|]"];
 
 impl Chat {
-    /// All of them, with their names and what models each is of.
+    /// All formats, each with its name and its models.
     pub const ALL: [(Self, &str, &str); 14] = [
         (Self::Auto, "auto", "The model's own, as its name, family and tokens tell"),
         (Self::Chatml, "chatml", "MPT-7b-chat, MPT-30b-chat"),
@@ -85,11 +85,11 @@ impl Chat {
         (Self::JaisFamilyArabic, "jais-family-arabic", "The same, spoken to in Arabic"),
     ];
 
-    /// Its words; none for [`Auto`](Self::Auto), which is to be found out first.
+    /// Texts of the format; `None` for [`Auto`](Self::Auto), which has to be resolved first.
     pub fn format(self) -> Option<Format> {
         Some(match self {
             Self::Auto => return None,
-            // MPT-30b-chat's tokenizer_config.json.
+            // Source: MPT-30b-chat's tokenizer_config.json.
             Self::Chatml => Format {
                 system: "A conversation between a user and an LLM-based AI assistant. The assistant gives helpful and \
                          honest answers.",
@@ -101,7 +101,7 @@ impl Chat {
                 stop_texts: &[],
             },
             Self::ChatmlBare => Format { system: "", ..Self::Chatml.format()? },
-            // MPT-7b-instruct's model card, after Dolly.
+            // Source: MPT-7b-instruct's model card, after Dolly.
             Self::MptInstruct => Format {
                 system: "Below is an instruction that describes a task. Write a response that appropriately completes the \
                          request.",
@@ -112,7 +112,7 @@ impl Chat {
                 stop_tokens: &[],
                 stop_texts: &["### Instruction"],
             },
-            // The model cards: this space is missing in the first heading there.
+            // Source: the model cards. Their first heading lacks the space, too.
             Self::Mpt30bInstruct => Format {
                 system: "Below is an instruction that describes a task. Write a response that appropriately completes the \
                          request.",
@@ -132,7 +132,8 @@ impl Chat {
                 stop_tokens: &[],
                 stop_texts: &[],
             },
-            // The model cards of cmarkea's models: `</s>question<s>`, and `</s>` behind an answer, which the next question begins with.
+            // Source: the model cards of cmarkea's models: `</s>question<s>`, and `</s>` behind an answer, which the next
+            // question begins with.
             Self::BloomzSft => Format {
                 system: "",
                 around_system: ["", ""],
@@ -142,7 +143,7 @@ impl Chat {
                 stop_tokens: &["</s>"],
                 stop_texts: &[],
             },
-            // `user_token_id` 195 and `assistant_token_id` 196 of the models' generation_config.json.
+            // Source: `user_token_id` 195 and `assistant_token_id` 196 of the models' generation_config.json.
             Self::Baichuan => Format {
                 system: "",
                 around_system: ["", ""],
@@ -161,7 +162,7 @@ impl Chat {
                 stop_tokens: &["<reserved_106>"],
                 stop_texts: &[],
             },
-            // The model card.
+            // Source: the model card.
             Self::Refact => Format {
                 system: "You are a programming assistant",
                 around_system: ["{<empty_output>}SYSTEM ", "\n"],
@@ -171,7 +172,7 @@ impl Chat {
                 stop_tokens: &["<empty_output>"],
                 stop_texts: &[],
             },
-            // The model cards, whose words on the model's name and virtues `--system` may bring.
+            // Source: the model cards. `--system` can add their words on the model's name and virtues.
             Self::Jais => Format {
                 system: "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.",
                 around_system: [
@@ -214,20 +215,20 @@ impl Chat {
         })
     }
 
-    /// The tokens that stand in any format.
+    /// Tokens that stand in any format.
     pub fn all_tokens() -> impl Iterator<Item = &'static str> {
         Self::ALL.into_iter().filter_map(|(chat, ..)| chat.format()).flat_map(|format| format.tokens())
     }
 
-    /// The name on the command line.
+    /// Name of the format on the command line.
     pub fn name(self) -> &'static str {
         Self::ALL.into_iter().find_map(|(chat, name, _)| (chat == self).then_some(name)).unwrap_or_default()
     }
 
-    /// The format of a model: of a published one by what it is called and the tokens that it has, of another by its template.
+    /// Format of a model: by name and tokens for published models, by the chat template for others.
     ///
     /// # Errors
-    /// When none is known for it.
+    /// When no format is known for the model.
     pub fn of_model(gguf: &Gguf<'_>, tokenizer: &Tokenizer<'_, '_>) -> Result<Self> {
         let word = |key| match gguf.get(key) {
             Some(Value::String(word)) => String::from_utf8_lossy(word).into_owned(),
@@ -236,7 +237,7 @@ impl Chat {
         let (architecture, name) = (word("general.architecture"), word("general.name"));
         let has = |token: &str| tokenizer.find(token).is_some();
         let has_tokens = |chat: &Self| chat.format().is_some_and(|format| format.tokens().all(has));
-        // Two models under one architecture and one name are told apart by their tokens.
+        // Two models of one architecture and one name are told apart by their tokens.
         let found = match &*architecture {
             "mpt" if has_tokens(&Self::Chatml) => Some(Self::Chatml),
             "refact" => Some(Self::Refact),
@@ -251,7 +252,7 @@ impl Chat {
     }
 }
 
-/// Published models: architecture, name, format.
+/// Published models: architecture, names, format.
 const PUBLISHED: [(&str, &[&str], Chat); 8] = [
     ("mpt", &["mpt-7b-instruct"], Chat::MptInstruct),
     ("mpt", &["mpt-30b-instruct", "mpt-7b-8k-instruct"], Chat::Mpt30bInstruct),
@@ -290,7 +291,7 @@ const PUBLISHED: [(&str, &[&str], Chat); 8] = [
     ),
 ];
 
-/// Words that may stand around a model's name: whose it is, and how its file is stored.
+/// Words that may stand around a model's name: its owner, and how its file is stored.
 const AROUND: [&str; 34] = [
     "mosaicml",
     "bigscience",
@@ -328,7 +329,7 @@ const AROUND: [&str; 34] = [
     "v2",
 ];
 
-/// The format of the published model of that name, as its makers or a converter write it.
+/// Format of the published model of that name, as its makers or a converter write it.
 fn published(architecture: &str, name: &str) -> Option<Chat> {
     let words_of = |name: &str| -> Vec<String> {
         name.to_lowercase()
@@ -348,7 +349,7 @@ fn published(architecture: &str, name: &str) -> Option<Chat> {
     rows.filter_map(|(_, names, chat)| names.iter().any(is).then_some(*chat)).next()
 }
 
-/// The format that a template writes, if it is one of those here.
+/// Format that a template writes; `None` if it is none of those here.
 fn of_template(template: &str) -> Option<Chat> {
     let says = |words: &[&str]| words.iter().all(|word| template.contains(word));
     let role = says(&["message['role']"]) || says(&["message.role"]) || says(&["message[\"role\"]"]);
@@ -356,7 +357,7 @@ fn of_template(template: &str) -> Option<Chat> {
 }
 
 impl Format {
-    /// The tokens that stand in it.
+    /// Tokens that stand in the format.
     pub fn tokens(&self) -> impl Iterator<Item = &'static str> + use<> {
         let words = [self.around_system[0], self.around_system[1], self.question, self.answer, self.answered];
         let in_braces = |words: &'static str| words.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));

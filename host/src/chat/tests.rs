@@ -1,4 +1,4 @@
-//! What a kept session saves, and that it changes nothing.
+//! Tests that a session kept between turns reads less and changes no answer.
 
 use nearfield::tokenizer::Detokenizer;
 use nearfield::{KvType, KvTypes, Ring, SamplerConfig, SessionConfig};
@@ -19,13 +19,13 @@ const QUESTIONS: [&[u8]; 6] = [
     b"The end",
 ];
 
-/// Texts of so many tokens at this temperature.
+/// Options for texts of `n` tokens at temperature `temp`.
 fn options(n: usize, temp: f32) -> Options {
     let sampler = SamplerConfig { temp, ..SamplerConfig::default() };
     Options { length: Length::Tokens(n), sampler, ..Options::default() }
 }
 
-/// A conversation of the built-in model.
+/// Conversation with the built-in model.
 fn talk(options: Options, stop: &[&str], then: impl Fn(&mut Conversation<'_>, &mut Generator<'_, '_>, &TextModel<'_>)) {
     let stop: Vec<String> = stop.iter().map(ToString::to_string).collect();
     let engine = Engine::new(None, Some(1)).unwrap();
@@ -52,7 +52,7 @@ fn ask(
     (generated, prompt.tokens, String::from_utf8(out).unwrap())
 }
 
-/// With a stop that cuts into tokens, and one that is never met; sampled, and with a ring that forgets.
+/// Settings: a stop that cuts into tokens, a stop that never comes, sampling, and a ring that forgets.
 #[test]
 fn answers_are_those_of_a_session_that_reads_all_again() {
     let with = |session: SessionConfig, options: Options| Options { session, ..options };
@@ -92,7 +92,7 @@ fn what_is_read_for_a_question_does_not_grow() {
             read.push((generated.prefill.n, tokens.len()));
         }
         let most = read.iter().map(|&(n_read, _)| n_read).max().unwrap();
-        // The question, the words around it, and the last token of the answer before, which need not have run.
+        // Each turn reads the question, the words around it, and the last token of the answer before, which need not have run.
         assert!(most <= first.prefill.n, "{read:?}");
         let grown = read[11].1 - read[0].1;
         assert!(grown > 11 * 20, "the conversation does: {read:?}");
@@ -136,7 +136,7 @@ fn a_full_context_forgets_the_oldest_questions() {
             assert!(n == 0 || tokens.len() + 20 <= n_ctx / 2 || conversation.n_turns() <= 2, "{}", tokens.len());
         }
         assert!(n_forgotten > 10 && n_read_again * 2 <= n_forgotten + 2, "{n_forgotten} {n_read_again}");
-        // A question that nothing makes room for is refused, and nothing is forgotten for it.
+        // A question that no forgetting makes room for is refused, and no turn is forgotten for it.
         let n_turns = conversation.n_turns();
         let error = conversation.make_room(&b"cat ".repeat(200), n_ctx).unwrap_err();
         assert!(matches!(error, Error::QuestionTooLong(QuestionTooLong { n_ctx: 160, .. })), "{error}");

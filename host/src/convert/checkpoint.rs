@@ -1,4 +1,4 @@
-//! The tensors of a Hugging Face directory, wherever they lie in its files, mapped.
+//! Tensors of a Hugging Face directory, in one file or several, mapped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,22 +17,22 @@ use crate::monitor::Monitor;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// All tensors of a model.
+/// All tensors of a checkpoint.
 pub struct Checkpoint {
     directory: PathBuf,
     shards: Vec<(PathBuf, Mmap)>,
-    /// By name: the shard, and the place in it; the first counts.
+    /// Tensors by name: the shard and the entry in it. Of several copies the first counts.
     tensors: BTreeMap<String, Vec<(usize, Entry)>>,
     /// Other names of tensors: [`Table::aliases`].
     aliases: BTreeMap<String, String>,
-    /// Tensors that no file has, and the shard that the index puts each into.
+    /// Tensors that no file has, with the shard that the index puts each into.
     absent: BTreeMap<String, usize>,
 }
 
-/// A tensor of floats: the shape, slowest dimension first, and the numbers, row after row.
+/// Tensor of floats: the shape, slowest dimension first, and the numbers, row after row.
 #[derive(Clone, Copy)]
 pub struct Tensor<'c> {
-    /// The file that it lies in.
+    /// File that holds the tensor.
     pub file: &'c Path,
     pub name: &'c str,
     pub dtype: Dtype,
@@ -57,7 +57,7 @@ impl Checkpoint {
             (true, false) => checkpoint.add(SINGLE)?,
             (true, true) => match Index::read(&index) {
                 Ok(index) if index.shards.iter().any(|shard| shard == SINGLE) => checkpoint.add_indexed(index)?,
-                // Transformers reads the one file too.
+                // Transformers reads the single file, too.
                 _ => {
                     monitor.note(format_args!("note: {} is read, not the shards of {INDEX}", single.display()));
                     checkpoint.add(SINGLE)?;
@@ -67,8 +67,9 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The shards that an index names, and of several copies of a tensor the one that it names. Where a tensor lies elsewhere
-    /// it is taken from there, as transformers does; whether one that is nowhere is missed, its family says.
+    /// Adds the shards that an index names; of several copies of a tensor the index's copy counts. A tensor that lies in
+    /// another shard is taken from there, as transformers does. A tensor that no file has is an error only if its family needs
+    /// it.
     fn add_indexed(&mut self, index: Index) -> Result<()> {
         for shard in &index.shards {
             self.add(shard)?;
@@ -96,7 +97,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// For messages.
+    /// Path of the directory, for messages.
     pub fn directory(&self) -> impl fmt::Display {
         self.directory.display()
     }
@@ -106,18 +107,18 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor by its name, or by another that its file has for it.
+    /// Finds a tensor by its name, or by another that its file has for it.
     fn find(&self, name: &str) -> Option<&(usize, Entry)> {
         let stored = || self.tensors.get(self.aliases.get(name)?);
         self.tensors.get(name).or_else(stored)?.first()
     }
 
-    /// The shape of a tensor, if there is one of that name.
+    /// Shape of a tensor; `None` if there is none of that name.
     pub fn shape(&self, name: &str) -> Option<&[u64]> {
         self.find(name).map(|(_, entry)| &entry.shape[..])
     }
 
-    /// A tensor of floats, if there is one of that name.
+    /// Tensor of floats; `None` if there is none of that name, an error if it has another type.
     pub fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>> {
         let Some((shard, entry)) = self.find(name) else { return Ok(None) };
         let Entry { name, dtype, dtype_name, shape, bytes } = entry;
@@ -144,7 +145,7 @@ impl Checkpoint {
     }
 }
 
-/// Whether copies of a tensor, in several shards, are the same.
+/// Checks that copies of a tensor, in several shards, are equal.
 fn check_equal(shards: &[(PathBuf, Mmap)], name: &str, copies: &[(usize, Entry)]) -> Result<()> {
     let numbers =
         |(shard, entry): &(usize, Entry)| shards.get(*shard).and_then(|(_, file)| file.get(entry.bytes.clone()));
@@ -160,10 +161,10 @@ fn check_equal(shards: &[(PathBuf, Mmap)], name: &str, copies: &[(usize, Entry)]
     Ok(())
 }
 
-/// What an index says.
+/// Index of the shards (`model.safetensors.index.json`).
 struct Index {
     shards: Vec<String>,
-    /// The place of the shard of each tensor in that list.
+    /// Place in `shards` of the shard of each tensor.
     tensors: BTreeMap<String, usize>,
 }
 
@@ -177,7 +178,7 @@ impl Index {
         for (tensor, shard) in map {
             let shard =
                 shard.as_str().with_context(|| format!("{file}: the shard of {tensor} is {shard}, not a name"))?;
-            // A name of a file in this directory, not a way out of it.
+            // The name has to be that of a file in this directory, so that no path leads out of it.
             let is_plain = Path::new(shard).file_name().is_some_and(|name| name == shard);
             ensure!(is_plain, "{file}: the shard of {tensor} is {shard:?}, not the name of a file");
             let place = *places.entry(shard).or_insert_with(|| {
@@ -191,13 +192,13 @@ impl Index {
     }
 }
 
-/// Names of what lies in a directory.
+/// Names of the entries of a directory; none if it cannot be read.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Why a directory holds nothing to convert.
+/// Message for a directory that holds nothing to convert.
 fn nothing_to_read(directory: &Path) -> String {
     let names = names_in(directory);
     let ending = |endings: &[&str]| names.iter().find(|name| endings.iter().any(|ending| name.ends_with(ending)));
@@ -222,7 +223,7 @@ fn nothing_to_read(directory: &Path) -> String {
     format!("{} holds no weights that can be read: {why}", directory.display())
 }
 
-/// Whether a directory is one of a model, said in one line where it is another that people have.
+/// Checks that a path is the directory of a model; an error says in one line which other kind of path it is.
 pub fn check_directory(directory: &Path) -> Result<()> {
     let shown = directory.display();
     let metadata = fs::metadata(directory).with_context(|| format!("cannot open {shown}"))?;
@@ -257,5 +258,5 @@ pub fn check_directory(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The way out where weights are quantized.
+/// Advice in errors about weights that are quantized already.
 pub const FROM_ORIGINAL: &str = "convert the model that they were made of, and quantize the file";

@@ -1,4 +1,4 @@
-//! The JSON files of a Hugging Face directory, with errors that name the file and the key.
+//! JSON files of a Hugging Face directory, with errors that name the file and the key.
 
 use std::fmt;
 use std::fs;
@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 use crate::error::{Context, Result, bail, ensure};
 use crate::lfs_pointer;
 
-/// An object in a JSON file.
+/// Object in a JSON file.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file, and the way to the object in it; for messages.
+    /// Path of the file, and the way to the object in it; for messages.
     place: String,
     object: Map<String, Value>,
 }
 
-/// The names that a key goes by, as people say them.
+/// Names of a key, as a sentence lists them.
 struct Names<'a>(&'a [&'a str]);
 
 impl fmt::Display for Names<'_> {
@@ -29,7 +29,7 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-/// The JSON in a file.
+/// Reads a file of JSON.
 pub fn read_json(path: &Path) -> Result<Value> {
     let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     lfs_pointer::check(&text).with_context(|| path.display().to_string())?;
@@ -38,14 +38,14 @@ pub fn read_json(path: &Path) -> Result<Value> {
     parse_json(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// JSON as Python's `json` reads it, with `NaN` and `Infinity`, which become texts here: a number that is none then has its
-/// name in the error. The mark that some editors put before UTF-8 is left out.
+/// Parses JSON as Python's `json` does, with `NaN` and `Infinity`. These become strings here, so that an error about a number
+/// shows the name. A byte order mark before UTF-8 is skipped.
 fn parse_json(text: &[u8]) -> serde_json::Result<Value> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     serde_json::from_slice(text).or_else(|error| serde_json::from_slice(&without_constants(text)).map_err(|_| error))
 }
 
-/// The same with Python's constants between quotes.
+/// Copy of `json` with Python's constants in quotes.
 fn without_constants(json: &[u8]) -> Vec<u8> {
     const CONSTANTS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
     let mut out = Vec::with_capacity(json.len());
@@ -69,7 +69,7 @@ fn without_constants(json: &[u8]) -> Vec<u8> {
 }
 
 impl Config {
-    /// The object that a file holds.
+    /// Reads the object in a file.
     pub fn read(path: &Path) -> Result<Self> {
         match read_json(path)? {
             Value::Object(object) => Ok(Self { place: path.display().to_string(), object }),
@@ -77,12 +77,12 @@ impl Config {
         }
     }
 
-    /// An object in a file that was read, by the way to it.
+    /// Object in a file that was read already; `place` is the way to it.
     pub fn of(place: &str, object: &Map<String, Value>) -> Self {
         Self { place: place.into(), object: object.clone() }
     }
 
-    /// The object that a file holds, or an empty one where there is no such file.
+    /// Reads the object in a file; an empty one where there is no such file.
     pub fn read_if_there(path: &Path) -> Result<Self> {
         match path.exists() {
             true => Self::read(path),
@@ -90,7 +90,7 @@ impl Config {
         }
     }
 
-    /// An object inside this one; empty if it is not there.
+    /// Object under `key`; empty if there is none.
     pub fn within(&self, key: &str) -> Result<Self> {
         let object = match self.get(&[key]) {
             None => Map::new(),
@@ -100,12 +100,12 @@ impl Config {
         Ok(Self { place: format!("{}, {key}", self.place), object })
     }
 
-    /// The first of the keys that is there, with its value; `null` is not there.
+    /// First of the keys that is present, with its value; `null` counts as absent.
     fn get<'s, 'k>(&'s self, keys: &[&'k str]) -> Option<(&'k str, &'s Value)> {
         keys.iter().find_map(|&key| self.object.get(key).filter(|value| !value.is_null()).map(|value| (key, value)))
     }
 
-    /// The same of a number's names: if several are there they say the same.
+    /// First of the keys that is present, with its value; an error if several are present and differ.
     fn get_number<'s, 'k>(&'s self, keys: &[&'k str]) -> Result<Option<(&'k str, &'s Value)>> {
         let Some((name, value)) = self.get(keys) else { return Ok(None) };
         for key in keys {
@@ -120,17 +120,17 @@ impl Config {
         format!("{}: `{name}` is {value}, not {want}", self.place)
     }
 
-    /// Whether a key is there, and not `null`.
+    /// True if the key is present and not `null`.
     pub fn has(&self, key: &str) -> bool {
         self.get(&[key]).is_some()
     }
 
-    /// A value of any kind.
+    /// Value of any kind.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.get(&[key]).map(|(_, value)| value)
     }
 
-    /// A text.
+    /// String; an error for another kind of value.
     pub fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.get(&[key]) {
             None => Ok(None),
@@ -139,28 +139,29 @@ impl Config {
         }
     }
 
-    /// A count under any of the names, from 0 on.
+    /// Integer from 0 to 2^32 - 1 under any of the names; `None` if none is present.
     pub fn optional_count(&self, keys: &[&str]) -> Result<Option<usize>> {
         let Some((name, value)) = self.get_number(keys)? else { return Ok(None) };
         let count = value.as_u64().and_then(|n| u32::try_from(n).ok());
         count.map(|n| Some(n as usize)).with_context(|| self.wrong(name, value, "a count"))
     }
 
-    /// A count under any of the names, from 1 on, which has to be there.
+    /// Integer from 1 to 2^32 - 1 under any of the names; an error if none is present.
     pub fn count(&self, keys: &[&str]) -> Result<usize> {
         let count = self.optional_count(keys)?.with_context(|| format!("{} has no {}", self.place, Names(keys)))?;
         ensure!(count > 0, "{}: {} is 0", self.place, Names(keys));
         Ok(count)
     }
 
-    /// A count under any of the names, from 1 on, if it is there.
+    /// Integer from 1 to 2^32 - 1 under any of the names; `None` if none is present.
     pub fn optional_positive_count(&self, keys: &[&str]) -> Result<Option<usize>> {
         let count = self.optional_count(keys)?;
         ensure!(count != Some(0), "{}: {} is 0", self.place, Names(keys));
         Ok(count)
     }
 
-    /// A number under any of the names that `holds`, also as F32, which the file has it in; else it is not `want`.
+    /// Number under any of the names. As F32, which the file stores, it has to be finite and fulfil `holds`; the error says
+    /// that it is not `want`.
     fn number_that(&self, keys: &[&str], holds: fn(f32) -> bool, want: &str) -> Result<Option<f64>> {
         let Some((name, value)) = self.get_number(keys)? else { return Ok(None) };
         let number = value.as_f64().map(|x| x as f32);
@@ -169,22 +170,22 @@ impl Config {
         Ok(value.as_f64())
     }
 
-    /// A number under any of the names.
+    /// Finite number under any of the names; `None` if none is present.
     pub fn optional_number(&self, keys: &[&str]) -> Result<Option<f64>> {
         self.number_that(keys, |_| true, "a number")
     }
 
-    /// The same, above 0.
+    /// Number above 0 under any of the names; `None` if none is present.
     pub fn positive_number(&self, keys: &[&str]) -> Result<Option<f64>> {
         self.number_that(keys, |x| x > 0.0, "a number above 0")
     }
 
-    /// The same, from 0 on: the epsilon of a norm, a limit.
+    /// Number from 0 on under any of the names, such as the epsilon of a norm or a limit; `None` if none is present.
     pub fn number_from_0(&self, keys: &[&str]) -> Result<Option<f64>> {
         self.number_that(keys, |x| x >= 0.0, "a number from 0 on")
     }
 
-    /// Yes or no; `default` if it is not there.
+    /// Boolean; `default` if the key is absent.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.get(&[key]) {
             None => Ok(default),
@@ -193,7 +194,7 @@ impl Config {
         }
     }
 
-    /// Checks that a setting, if it is there, is one of the values that can be converted.
+    /// Checks that a setting, if present, is one of the values that can be converted.
     pub fn only(&self, key: &str, wanted: &[Value]) -> Result<()> {
         match self.get(&[key]) {
             Some((name, value)) if !wanted.contains(value) => {
@@ -209,7 +210,7 @@ impl Config {
         }
     }
 
-    /// Checks that a setting is one of the values that can be converted; where it is not there, `default` counts.
+    /// Checks that a setting is one of the values that can be converted; if it is absent, `default` counts.
     pub fn only_with_default(&self, key: &str, default: &Value, wanted: &[Value]) -> Result<()> {
         if self.has(key) {
             return self.only(key, wanted);
@@ -218,7 +219,7 @@ impl Config {
         bail!("{} has no `{key}`, which means {default}: only {} can be converted", self.place, wanted.join(" or "))
     }
 
-    /// An error about this object.
+    /// Error about this object.
     pub fn refuse(&self, why: impl fmt::Display) -> crate::error::Error {
         crate::error::Error::Invalid(format!("{}: {why}", self.place))
     }

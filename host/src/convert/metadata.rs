@@ -1,4 +1,4 @@
-//! What a file says of its model, under GGUF's keys.
+//! Metadata of a file about its model, under GGUF's keys.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::quantize::Target;
 /// Version of the block formats of quantized weights: llama.cpp's `GGML_QNT_VERSION`.
 const QUANTIZATION_VERSION: u32 = 2;
 
-/// Writes all of it but the vocabulary.
+/// Writes all metadata but the vocabulary's.
 pub fn write(out: &mut GgufOut, directory: &Path, family: &Family, hparams: &Hparams, target: Target) {
     let h = hparams;
     out.meta("general.architecture", Value::String(family.arch.as_bytes()));
@@ -24,7 +24,7 @@ pub fn write(out: &mut GgufOut, directory: &Path, family: &Family, hparams: &Hpa
         out.meta("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
     }
     let key = |name: &str| format!("{}.{name}", family.arch);
-    // Counts come from JSON as u32.
+    // All counts come from JSON as u32.
     let count = |n: usize| Value::U32(n as u32);
     out.meta(&key("context_length"), count(h.n_ctx));
     out.meta(&key("embedding_length"), count(h.n_embd));
@@ -47,8 +47,8 @@ pub fn write(out: &mut GgufOut, directory: &Path, family: &Family, hparams: &Hpa
     }
 }
 
-/// The name of a model by its directory: of the directory itself, not of a way to it such as `.`; in the cache of the Hugging Face
-/// Hub, `models--ORG--NAME/snapshots/REVISION`, that of the model.
+/// Name of a model by its directory, with paths such as `.` resolved. In the cache of the Hugging Face Hub,
+/// `models--ORG--NAME/snapshots/REVISION`, NAME.
 fn name_of(directory: &Path) -> Option<String> {
     let whole = directory.canonicalize().unwrap_or_else(|_| directory.into());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(name(&cached("models--bigscience--bloomz-560m").join("../").join(revision)), "bloomz-560m");
         assert_eq!(name(&at("mpt-7b/")), "mpt-7b");
         assert_eq!(name(&at("mpt-7b/.")), "mpt-7b");
-        // Folders that only look like it.
+        // These folders only look like the cache's.
         assert_eq!(name(&at("mine/snapshots/last")), "last");
         assert_eq!(name(&at("models--a--b/other/last")), "last");
     }

@@ -1,7 +1,7 @@
-//! A Hugging Face directory to a GGUF file.
+//! Conversion of a Hugging Face directory to a GGUF file.
 //!
-//! `families` says what each family's checkpoints look like; `checkpoint` and `safetensors` map them, so that nothing is read
-//! before it is written; `tensors` plans the file; `vocabulary` reads the tokenizer.
+//! `families` describes each family's checkpoints; `checkpoint` and `safetensors` map them, so that no weight is read before it
+//! is written; `tensors` plans the file; `vocabulary` reads the tokenizer.
 
 mod checkpoint;
 mod config;
@@ -33,43 +33,43 @@ use config::Config;
 use families::Family;
 use vocabulary::Vocabulary;
 
-/// Marks the files of a checkpoint as read, so that the output takes the place of none. A GGUF file beside them is none of them.
+/// Marks the files of a checkpoint as inputs, which the output must not replace. A GGUF file beside them may be replaced.
 fn protect(directory: &Path) {
     let paths = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     paths.filter(|path| path.extension().is_none_or(|end| end != "gguf")).for_each(|path| output_file::protect(&path));
 }
 
-/// Which checkpoint becomes which file.
+/// Paths and settings of a conversion.
 #[derive(Clone, Debug)]
 pub struct Conversion {
-    /// The model's folder: config.json, model.safetensors or its shards, and the tokenizer's files.
+    /// Folder of the model: config.json, model.safetensors or its shards, and the tokenizer's files.
     pub input: PathBuf,
-    /// The GGUF file.
+    /// Path of the GGUF file.
     pub output: PathBuf,
     /// Type of the weights.
     pub ty: Target,
-    /// Threads; the file is the same for any number. `None`: one for each core.
+    /// Number of threads; the file is the same for any. `None`: one for each core.
     pub n_threads: Option<usize>,
-    /// Replace the file, should it be there.
+    /// True if an existing file is replaced.
     pub force: bool,
 }
 
-/// A checkpoint that was converted.
+/// Result of a conversion.
 #[derive(Clone, Copy, Debug)]
 pub struct Converted {
-    /// Name of the family that the checkpoint is of.
+    /// Name of the checkpoint's family.
     pub family: &'static str,
-    /// Tensors written.
+    /// Number of tensors written.
     pub n_tensors: usize,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub n_bytes: u64,
 }
 
-/// Reads one and writes the other, tensor by tensor.
+/// Reads the checkpoint and writes the file, tensor by tensor.
 ///
 /// # Errors
-/// When a file of the checkpoint is missing or broken, when the model is of no family that can run or is set in a way that
-/// cannot, and when the output cannot be written.
+/// When a file of the checkpoint is missing or broken, when the model's family or one of its settings cannot run, and when the
+/// output cannot be written.
 pub fn convert(args: &Conversion, monitor: &Monitor) -> Result<Converted> {
     let directory = &args.input;
     checkpoint::check_directory(directory)?;
@@ -123,7 +123,7 @@ pub fn convert(args: &Conversion, monitor: &Monitor) -> Result<Converted> {
     Ok(Converted { family: family.name, n_tensors: tensors.len(), n_bytes })
 }
 
-/// What `nearfield run` checks before it reads a weight.
+/// Checks that the written file is a model with a tokenizer, as `nearfield run` does before it reads a weight.
 fn can_run(file: &[u8], monitor: &Monitor) -> Result<()> {
     let model = Model::from_gguf(file)?;
     let vocab = Vocab::from_gguf(model.gguf())?;

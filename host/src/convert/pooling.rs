@@ -1,6 +1,7 @@
-//! What a sentence-transformers folder does with an encoder's rows: `modules.json` and the configuration of its pooling.
+//! Pooling of an encoder's rows in a sentence-transformers folder: `modules.json` and the pooling's own configuration.
 //!
-//! Source: `sentence_transformers/models/Pooling.py` and its kin. Before version 5 a flag for each mode, since then one name.
+//! Source: `sentence_transformers/models/Pooling.py` and its kin. Before version 5 each mode has a flag, since then there is
+//! one name.
 
 use std::path::Path;
 
@@ -11,9 +12,9 @@ use super::families::Pooling;
 use crate::error::{Result, bail, ensure};
 use crate::monitor::Monitor;
 
-/// Where the pooling is configured if `modules.json` is not there.
+/// Folder of the pooling's configuration if there is no `modules.json`.
 const USUAL: &str = "1_Pooling";
-/// Modes: the flags of old files, the names of new ones, and what GGUF files call them.
+/// Modes: the flag of old files, the name in new ones, and GGUF's value if it has one.
 const MODES: [(&str, &str, Option<Pooling>); 6] = [
     ("pooling_mode_mean_tokens", "mean", Some(Pooling::Mean)),
     ("pooling_mode_cls_token", "cls", Some(Pooling::Cls)),
@@ -23,10 +24,10 @@ const MODES: [(&str, &str, Option<Pooling>); 6] = [
     ("pooling_mode_weightedmean_tokens", "weightedmean", None),
 ];
 
-/// How the rows become one, if the directory says it.
+/// Pooling of the rows; `None` if the directory does not say it.
 ///
 /// # Errors
-/// For a mode, or a module behind the pooling, that a file cannot say.
+/// For a mode, or a module behind the pooling, that a GGUF file cannot express.
 pub fn read(directory: &Path) -> Result<Option<Pooling>> {
     let Some(folder) = folder(directory)? else { return Ok(None) };
     let path = directory.join(folder).join("config.json");
@@ -52,7 +53,7 @@ pub fn read(directory: &Path) -> Result<Option<Pooling>> {
         [] if config.value("pooling_mode_mean_tokens").is_some() => {
             Err(config.refuse(format_args!("no pooling: none of its flags is true, so that no vector is made")))
         }
-        // A configuration without a word: the class's default.
+        // A configuration without a mode means the class's default.
         [] => Ok(Some(Pooling::Mean)),
         [name] => {
             let mode = MODES.iter().find(|(_, known, _)| known == name).and_then(|(.., pooling)| *pooling);
@@ -67,7 +68,7 @@ pub fn read(directory: &Path) -> Result<Option<Pooling>> {
     }
 }
 
-/// Says what else such a folder does with texts, which no file can say: prompts and a length at which it cuts.
+/// Notes the settings of such a folder that a GGUF file cannot express: prompts and a length at which texts are cut.
 ///
 /// # Errors
 /// For files that are not JSON.
@@ -96,7 +97,7 @@ pub fn tell_what_is_left_out(directory: &Path, n_ctx: usize, monitor: &Monitor) 
     Ok(())
 }
 
-/// The folder of the pooling, by `modules.json` or its usual name; `None` where the rows are not pooled.
+/// Folder of the pooling, by `modules.json` or its usual name; `None` where the rows are not pooled.
 fn folder(directory: &Path) -> Result<Option<String>> {
     let path = directory.join("modules.json");
     if !path.is_file() {
@@ -106,10 +107,10 @@ fn folder(directory: &Path) -> Result<Option<String>> {
     let mut pooling = None;
     for module in &modules {
         let text = |key| module.get(key).and_then(Value::as_str).unwrap_or_default();
-        // The last part of a class's name, such as `sentence_transformers.models.Pooling`.
+        // A type is a class's whole name, such as `sentence_transformers.models.Pooling`; its last part counts.
         match text("type").rsplit('.').next().unwrap_or_default() {
             "Pooling" => pooling = Some(text("path").to_owned()),
-            // The length of a vector is the command's business, and dropout that of training.
+            // Normalization of vectors is an option of the command, and dropout is for training alone.
             "Transformer" | "Normalize" | "Dropout" => {}
             other => bail!("{}: a module of type {other} cannot be converted", path.display()),
         }

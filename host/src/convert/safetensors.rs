@@ -1,9 +1,9 @@
-//! safetensors files: a table in JSON and the numbers behind it.
+//! Files of safetensors: a table in JSON and the numbers behind it.
 //!
-//! The file: the table's length in bytes `u64`, the table, the data, all little-endian. An entry of the table is
-//! `"name": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [begin, end]}`, offsets from the data's start. Tensors lie
-//! one behind the other, in any order, and fill the data. `__metadata__` is no tensor but a map of texts: of tensors that share
-//! their numbers `safetensors.torch.save_model` stores one, and `"name": "name of the stored one"` for each of the others.
+//! A file is the table's length in bytes `u64`, the table, the data, all little-endian. An entry of the table is
+//! `"name": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [begin, end]}`, offsets from the data's start. Tensors
+//! lie one behind the other, in any order, and fill the data. `__metadata__` is no tensor but a map of strings: of tensors that
+//! share their numbers `safetensors.torch.save_model` stores one, and `"name": "name of the stored one"` for each of the others.
 //! Source: huggingface/safetensors, README, "Format", and `bindings/python/py_src/safetensors/torch.py`.
 //!
 //! After [`Table::parse`] every tensor lies inside the data and is as long as its shape says.
@@ -17,16 +17,16 @@ use serde_json::{Map, Value};
 use crate::error::{Context, Result, bail, ensure};
 use crate::lfs_pointer;
 
-/// Bytes that a table may have, as in the reference implementation.
+/// Greatest length of a table in bytes, as in the reference implementation.
 const MAX_TABLE: u64 = 100_000_000;
 
-/// How the numbers of a tensor are stored.
+/// Type of a tensor's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     F32,
     F16,
     BF16,
-    /// Not weights: masks and positions, or what has been quantized; by the bits of one.
+    /// Type that no weights have (masks, positions, quantized numbers), by its bits per number.
     Other(u64),
 }
 
@@ -61,7 +61,7 @@ impl Dtype {
         self.bits() as usize / 8
     }
 
-    /// Reads as many numbers as `out` holds.
+    /// Reads the first `out.len()` numbers of `bytes`.
     pub fn read(self, bytes: &[u8], out: &mut [f32]) {
         fn each<const N: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; N]) -> f32) {
             for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
@@ -77,29 +77,29 @@ impl Dtype {
     }
 }
 
-/// An entry of the table.
+/// Entry of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
     pub dtype: Dtype,
-    /// The type's name in the file.
+    /// Name of the type in the file.
     pub dtype_name: String,
     pub shape: Vec<u64>,
-    /// Where the numbers lie in the file.
+    /// Range of the numbers in the file.
     pub bytes: Range<usize>,
 }
 
-/// The table of a file.
+/// Table of a file.
 #[derive(Debug)]
 pub struct Table {
-    /// As they lie in the data.
+    /// Entries in the order of the data.
     pub entries: Vec<Entry>,
-    /// Other names of tensors, and the names that these have in the file.
+    /// Other names of tensors, each with the name in the file.
     pub aliases: Vec<(String, String)>,
 }
 
 impl Table {
-    /// Reads and checks the table of the file whose bytes these are.
+    /// Parses and checks the table of a whole file.
     pub fn parse(file: &[u8]) -> Result<Self> {
         lfs_pointer::check(file)?;
         let Some((length, rest)) = file.split_first_chunk::<8>() else {
@@ -133,7 +133,7 @@ impl Table {
     }
 }
 
-/// What `__metadata__` says of names: one that no tensor has, and one that a tensor has.
+/// Pairs of `__metadata__` that are aliases: a name without a tensor, and the name of a tensor.
 fn aliases(metadata: Option<Value>, entries: &[Entry]) -> Vec<(String, String)> {
     let Some(Value::Object(metadata)) = metadata else { return Vec::new() };
     let names: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -141,7 +141,7 @@ fn aliases(metadata: Option<Value>, entries: &[Entry]) -> Vec<(String, String)> 
     pairs.filter(|(name, stored)| !names.contains(name.as_str()) && names.contains(stored.as_str())).collect()
 }
 
-/// The first key that stands twice in the outermost object of a text that is JSON.
+/// First key that occurs twice in the outermost object of valid JSON.
 fn repeated_key(json: &[u8]) -> Option<String> {
     let mut seen = HashSet::new();
     let (mut depth, mut text, mut i) = (0_usize, 0..0, 0);
@@ -157,7 +157,7 @@ fn repeated_key(json: &[u8]) -> Option<String> {
             }
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
-            // Before it stands the key.
+            // The last string before the colon is the key.
             b':' if depth == 1 => {
                 let key: String = serde_json::from_slice(json.get(text.clone())?).ok()?;
                 if !seen.insert(key.clone()) {
@@ -217,7 +217,7 @@ mod tests {
             "a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#;
         let file = file(table, 16);
         let Table { entries, aliases } = Table::parse(&file).unwrap();
-        // A name that a tensor has is not another's, and one without a tensor is none.
+        // A tensor's name is no alias, and neither is a name that leads to no tensor.
         assert_eq!(aliases, [("c".to_owned(), "a".to_owned())]);
         let names: Vec<&str> = entries.iter().map(|entry| &entry.name[..]).collect();
         assert_eq!(names, ["a", "b"]);

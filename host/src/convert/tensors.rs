@@ -1,4 +1,4 @@
-//! The tensors of the file, each with its source in the checkpoint: every one that the family's table names, and no other.
+//! Tensors of the file, each with its source in the checkpoint: every one that the family's table names, and no other.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,14 +7,14 @@ use super::checkpoint::{Checkpoint, Tensor};
 use super::families::{Bias, Family, Hparams, Part, Row, Rows};
 use crate::error::{Context, Result, bail, ensure};
 
-/// A tensor of the file.
+/// Tensor of the file.
 pub struct Planned<'c> {
     pub name: String,
     dims: Dims,
     source: Source<'c>,
 }
 
-/// Where the numbers of a tensor come from.
+/// Source of a tensor's numbers.
 #[derive(Clone)]
 struct Source<'c> {
     tensor: Tensor<'c>,
@@ -26,12 +26,12 @@ struct Source<'c> {
     unit_rows: bool,
 }
 
-/// Which row of the source a row is.
+/// Map from rows of the file to rows of the source.
 #[derive(Clone, Copy)]
 enum Order {
-    /// The row so many further on.
+    /// Row `i` is row `i` + this number.
     From(usize),
-    /// `[3, n_head, head_dim]` of `[n_head, 3, head_dim]`.
+    /// Rows `[3, n_head, head_dim]` come from `[n_head, 3, head_dim]`.
     Deinterleaved { n_head: usize, head_dim: usize },
 }
 
@@ -47,15 +47,15 @@ impl Order {
     }
 }
 
-/// The tensors of a file, in their order; refuses what is missing, of another shape, or left over.
+/// Tensors of a file, in their order. An error for a tensor that is missing, of another shape, or left over.
 pub fn plan<'c>(family: &Family, hparams: &Hparams, checkpoint: &'c Checkpoint) -> Result<Vec<Planned<'c>>> {
-    // Of the others it turns out below whether they are missed.
+    // Absent tensors that have a place are an error below, if they are needed.
     let is_unknown = |name: &str| !family.ignores(name) && !family.has_place(name) && checkpoint.shape(name).is_none();
     if let Some((name, file)) = checkpoint.absent().find(|(name, _)| is_unknown(name)) {
         bail!(absent(name, file));
     }
     let mut planner = Planner { family, hparams, checkpoint, planned: Vec::new(), used: BTreeSet::new() };
-    // Tensors outside the layers before them and behind them, as they stand in the table.
+    // Tensors outside the layers stand before and behind them, as in the table.
     let (before, rest) = family.rows.split_at(family.rows.iter().take_while(|row| !row.is_layered()).count());
     let (layered, behind) = rest.split_at(rest.iter().take_while(|row| row.is_layered()).count());
     planner.add_all(before, None)?;
@@ -80,7 +80,7 @@ struct Planner<'a, 'c> {
     used: BTreeSet<&'c str>,
 }
 
-/// Dimensions of a tensor of the file, by its name.
+/// Dimensions of a tensor of the file.
 #[derive(Clone, Copy)]
 enum Dims {
     Vector(usize),
@@ -88,7 +88,7 @@ enum Dims {
 }
 
 impl Dims {
-    /// Of a weight: the name without layer and suffix. What is not named here is a norm.
+    /// Dimensions of a weight by its name without layer and suffix. All names that are not listed are norms.
     fn of(to: &str, h: &Hparams) -> Self {
         match to {
             "token_embd" | "output" => Self::Matrix(h.n_vocab, h.n_embd),
@@ -125,7 +125,7 @@ impl<'c> Planner<'_, 'c> {
     fn add(&mut self, alternatives: &[&Row], layer: Option<usize>) -> Result<()> {
         let found = alternatives.iter().find_map(|row| self.find(row, layer).map(|from| (*row, from)));
         let Some((row, from)) = found else {
-            // A tied output is the embedding.
+            // A tied output is the embedding and need not be stored.
             let missing = alternatives.first().filter(|row| row.to != "output" || !self.hparams.tied);
             return missing.map_or(Ok(()), |row| Err(self.missing(&format!("{}.weight", self.full_name(row, layer)))));
         };
@@ -139,22 +139,22 @@ impl<'c> Planner<'_, 'c> {
             Bias::Configured => self.hparams.biased.unwrap_or_else(|| self.checkpoint.shape(&bias).is_some()),
         };
         if is_biased {
-            // One number for each row of a matrix; for each of a norm's weights.
+            // A bias has one number for each row of a matrix, or for each weight of a norm.
             let (Dims::Vector(n) | Dims::Matrix(n, _)) = dims;
             self.push(format!("{to}.bias"), row, &bias, Dims::Vector(n), false)?;
         }
         Ok(())
     }
 
-    /// Adds a tensor whose source has this name.
+    /// Adds a tensor whose source is `from`.
     fn push(&mut self, name: String, row: &Row, from: &str, dims: Dims, transposed: bool) -> Result<()> {
         let source = self.source(row, from, dims, transposed)?;
         self.planned.push(Planned { name, dims, source });
         Ok(())
     }
 
-    /// Stores a tied output where the file needs one: a scaled embedding is no longer the output. One that is the embedding is
-    /// left out otherwise, whether or not the checkpoint stores it twice.
+    /// Stores a tied output where the file needs one: a scaled embedding is no longer the output. Otherwise an output that
+    /// equals the embedding is left out, even if the checkpoint stores it twice.
     fn settle_output(&mut self) -> Result<()> {
         let h = self.hparams;
         let named = |name: &str| self.planned.iter().position(|planned| planned.name == name);
@@ -176,7 +176,7 @@ impl<'c> Planner<'_, 'c> {
         Ok(())
     }
 
-    /// The name of a row's source, without `.weight`, if the checkpoint has it.
+    /// Name of a row's source, without `.weight`, if the checkpoint has it.
     fn find(&self, row: &Row, layer: Option<usize>) -> Option<String> {
         if row.tied && !self.hparams.tied {
             return None;
@@ -186,10 +186,10 @@ impl<'c> Planner<'_, 'c> {
         names.into_iter().find(|name| self.checkpoint.shape(&format!("{name}.weight")).is_some())
     }
 
-    /// What a missing tensor would be called, without `.weight`: with the prefix that others have.
+    /// Name that a missing tensor would have, without `.weight`: with the prefix that other tensors have.
     fn full_name(&self, row: &Row, layer: Option<usize>) -> String {
         if row.to == "output" {
-            // It lies beside what the others are parts of.
+            // The output's name has no prefix.
             return row.from.into();
         }
         let is_used = |prefix: &&&str| self.checkpoint.names().any(|name| name.starts_with(**prefix));
@@ -212,7 +212,7 @@ impl<'c> Planner<'_, 'c> {
         ))
     }
 
-    /// The source of a tensor, its shape checked.
+    /// Source of a tensor, its shape checked.
     fn source(&mut self, row: &Row, name: &str, dims: Dims, transposed: bool) -> Result<Source<'c>> {
         let h = self.hparams;
         let tensor = self.checkpoint.tensor(name)?.ok_or_else(|| self.missing(name))?;
@@ -257,7 +257,7 @@ impl<'c> Planner<'_, 'c> {
     }
 }
 
-/// What is said of a tensor that only the index knows.
+/// Message for a tensor that the index names and its file does not have.
 fn absent(name: &str, file: &Path) -> String {
     format!("{} has no tensor {name}, which the index puts there", file.display())
 }
@@ -267,7 +267,7 @@ fn name_in_layer(from: &str, layer: Option<usize>) -> String {
 }
 
 impl Planned<'_> {
-    /// As GGUF has them, fastest first.
+    /// Dimensions in GGUF's order, fastest first.
     pub fn dims(&self) -> Vec<u64> {
         match self.dims {
             Dims::Vector(n) => vec![n as u64],
@@ -275,7 +275,7 @@ impl Planned<'_> {
         }
     }
 
-    /// Rows, and numbers of each; a vector is one row.
+    /// Number of rows, and numbers of each; a vector is one row.
     pub fn rows_and_cols(&self) -> (u64, u64) {
         match self.dims {
             Dims::Vector(n) => (1, n as u64),
@@ -283,7 +283,7 @@ impl Planned<'_> {
         }
     }
 
-    /// Reads numbers of a row from a column on.
+    /// Reads numbers of a row from column `col` on.
     pub fn read(&self, row: usize, col: usize, out: &mut [f32]) {
         let Self { dims, source, .. } = self;
         match dims {
@@ -305,7 +305,7 @@ impl Planned<'_> {
 }
 
 impl Source<'_> {
-    /// Whether both are the same numbers as they are stored.
+    /// True if both have the same stored bytes and no scaling.
     fn is_same(&self, other: &Self) -> bool {
         let is_plain = |source: &Self| source.scale == 1.0 && !source.unit_rows;
         is_plain(self)
@@ -314,7 +314,7 @@ impl Source<'_> {
             && self.tensor.bytes == other.tensor.bytes
     }
 
-    /// Numbers of a row of the source from a column on.
+    /// Numbers of a row of the source from column `col` on.
     fn row(&self, row: usize, col: usize, out: &mut [f32]) {
         let bytes = self.tensor.dtype.bytes();
         let at = (row * self.n_cols + col) * bytes;
@@ -328,7 +328,7 @@ impl Source<'_> {
         }
     }
 
-    /// The Euclidean length of a row, at least 1e-12, as `torch.nn.functional.normalize` has it.
+    /// Euclidean length of a row, at least 1e-12, as in `torch.nn.functional.normalize`.
     fn length(&self, row: usize) -> f64 {
         let mut numbers = vec![0.0; self.n_cols];
         self.row(row, 0, &mut numbers);

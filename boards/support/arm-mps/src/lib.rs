@@ -1,6 +1,6 @@
-//! Arm's MPS boards as QEMU has them: text by semihosting, one story, a self-test, an exit status.
+//! Arm's MPS boards as QEMU emulates them: output by semihosting, a self-test, one generated text, an exit status.
 //!
-//! The four machines differ in their core and their memory map alone, so a folder of theirs holds little else.
+//! The four machines differ in their core and their memory map alone; the folder of each holds little else.
 #![no_std]
 
 use core::fmt;
@@ -22,8 +22,8 @@ pub const CONFIG: SessionConfig = SessionConfig {
     ..SessionConfig::DEFAULT
 };
 
-/// Prompt of every emulated board, whose text is that of `nearfield run models/pocket.gguf PROMPT -n 64 --seed 1 --kv q8_0`.
-/// The variable `NEARFIELD_PROMPT` replaces it.
+/// Prompt of every emulated board. Its text is that of `nearfield run models/pocket.gguf PROMPT -n 64 --seed 1 --kv q8_0`. The
+/// variable `NEARFIELD_PROMPT` replaces the prompt.
 const PROMPT: &str = match option_env!("NEARFIELD_PROMPT") {
     Some(prompt) => prompt,
     None => "Once upon a time",
@@ -37,7 +37,7 @@ struct Mps {
 
 #[cfg(not(feature = "defmt"))]
 type Out = semihosting::io::Stdout;
-/// The logs have the standard output for themselves.
+/// Standard error: the logs have the standard output for themselves.
 #[cfg(feature = "defmt")]
 type Out = semihosting::io::Stderr;
 
@@ -69,9 +69,9 @@ impl Board for Mps {
     }
 }
 
-/// Tests the kernels, tells the story and ends the emulator: with 0, or the code of what went wrong.
+/// Tests the kernels, generates the text and ends the emulator: with 0, or with the code of the error.
 pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut Memory<LINES>) -> ! {
-    // Without its standard output there is nobody to tell.
+    // Without standard output no message can be written.
     #[cfg(not(feature = "defmt"))]
     let out = semihosting::io::stdout();
     #[cfg(feature = "defmt")]

@@ -1,5 +1,5 @@
-//! Build script of all firmwares: puts the board's memory map where the linker looks, and the model's checksum, the types of
-//! its weights, its tokenizer's index and the beginning of a text where `nearfield_boards::image!` finds them.
+//! Build script of all firmwares. It puts the board's memory map where the linker looks, and the model's checksum, the types of
+//! its weights, its tokenizer's index and the snapshot of a text where `nearfield_boards::image!` finds them.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use nearfield::{Arena, Gguf, Line, ModelId, Prefix, checksum};
 /// `NEARFIELD_KV` may name a snapshot by `nearfield run --save-kv`, relative to the folder too, which the firmware continues.
 ///
 /// # Panics
-/// When a file cannot be read or written: cargo shows the message.
+/// Panics when a file cannot be read or written: cargo shows the message.
 pub fn firmware(model: impl AsRef<Path>) {
     memory_map();
     image(model.as_ref());
-    // For firmwares whose logs are a feature; the others name the linker script in their .cargo/config.toml.
+    // Firmwares whose logs are a feature need the linker script here; the others name it in their .cargo/config.toml.
     if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
         println!("cargo:rustc-link-arg=-Tdefmt.x");
     }
@@ -30,7 +30,7 @@ fn memory_map() {
     println!("cargo:rerun-if-changed=memory.x");
 }
 
-/// Hands the model's checksum, the types of its weights, its tokenizer's index and the text's beginning to `image!`.
+/// Hands the model's checksum, the types of its weights, its tokenizer's index and the snapshot to `image!`.
 fn image(model: &Path) {
     println!("cargo:rerun-if-changed={}", model.display());
     let file = fs::read(model).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
@@ -47,7 +47,7 @@ fn image(model: &Path) {
     fs::write(out_dir().join("prefix.kv"), prefix).expect("cargo's OUT_DIR can be written to");
 }
 
-/// The snapshot, which must be this model's.
+/// Bytes of the snapshot at `path`; an error if it is damaged or another model's.
 fn prefix(path: &Path, model: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", path.display());
     let bytes = fs::read(path)?;
@@ -58,7 +58,7 @@ fn prefix(path: &Path, model: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(bytes)
 }
 
-/// The GGUF numbers of the types that a model's weights have.
+/// GGUF type numbers of a model's weights, sorted, each once.
 fn types(file: &[u8]) -> Result<Vec<u32>, Box<dyn Error>> {
     let mut types: Vec<u32> = Gguf::parse(file)?.tensors().map(|tensor| tensor.ty).collect();
     types.sort_unstable();
@@ -66,7 +66,7 @@ fn types(file: &[u8]) -> Result<Vec<u32>, Box<dyn Error>> {
     Ok(types)
 }
 
-/// The tokenizer's index of a model, as [`Tokenizer::prepared`] takes it.
+/// Index of a model's tokenizer, as [`Tokenizer::prepared`] takes it.
 fn index(file: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let vocab = Vocab::byte_level_from_gguf(&Gguf::parse(file)?)?;
     let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).ok_or("a vocabulary of no size")?;

@@ -1,42 +1,42 @@
-//! What a board gives: text in and out, time, and what is known of its stack.
+//! Interface of a board: text in and out, time, and the use of its stack.
 
 use core::fmt;
 
-/// A board, as the story loop sees it. What is written to it goes to its serial port.
+/// Board as the code from power-on to a text sees it. Text written to it goes to its serial port.
 pub trait Board: fmt::Write {
-    /// The board and its processor, for people.
+    /// Name of the board and its processor, for people.
     fn name(&self) -> &'static str;
 
-    /// The next byte typed, waited for; `None` where nobody can type.
+    /// Next byte typed, waited for; `None` where nobody can type.
     fn read(&mut self) -> Option<u8>;
 
-    /// Microseconds since some moment; `None` where no clock tells true time, as in an emulator.
+    /// Microseconds since a fixed moment; `None` where no clock tells true time, as in an emulator.
     fn micros(&mut self) -> Option<u64> {
         None
     }
 
-    /// Inputs that each kernel is tried on at power-on: a few take a second or two on the smallest board.
+    /// Number of inputs that each kernel is tried on at power-on: 16 take a second or two on the smallest board.
     fn self_test_cases(&self) -> u64 {
         16
     }
 
-    /// Executed where a counter of instructions is to look: before and after the self-test, after the first token and
-    /// after each further one.
+    /// Marks a place for a counter of instructions: before and after the self-test, after the first token and after each
+    /// further one.
     fn mark(&mut self) {}
 
-    /// How much of the stack was ever used; `None` where it was not painted.
+    /// High-water mark of the stack; `None` where the stack was not painted.
     fn stack(&self) -> Option<StackUse> {
         None
     }
 }
 
-/// The high-water mark of a stack.
+/// High-water mark of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StackUse {
-    /// Bytes that were used at most.
+    /// Greatest number of bytes that were in use.
     pub used: usize,
-    /// Bytes there are.
+    /// Size of the stack in bytes.
     pub size: usize,
 }
 

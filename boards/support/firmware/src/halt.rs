@@ -1,4 +1,4 @@
-//! Why a board stops: a message over serial and a code.
+//! Reasons why a board stops: a message over serial and a code.
 
 use core::fmt;
 
@@ -6,30 +6,30 @@ use nearfield::kernels::conformance::Mismatch;
 use nearfield::tokenizer::{DetokenizeError, EncodeError, TokenizerError, VocabError};
 use nearfield::{GgufError, LoadError, PlanError, PrefixError, RunError, SamplerError, SessionError};
 
-/// What went wrong between power-on and the end of a story.
+/// Error between power-on and the end of a text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Halt {
-    /// The bytes in flash are not those that were built in.
+    /// The model in flash differs from the model at build time.
     Checksum {
-        /// When it was built.
+        /// Checksum of the model when the firmware was built.
         want: u32,
-        /// In flash.
+        /// Checksum of the model in flash.
         found: u32,
     },
     /// The model cannot be run.
     Load(LoadError),
-    /// It has no tokenizer that this library knows.
+    /// The model has no vocabulary that this library reads.
     Vocab(VocabError),
-    /// Its tokenizer cannot be used.
+    /// The model's tokenizer cannot be used.
     Tokenizer(TokenizerError),
-    /// The beginning of the text is damaged, or another model's.
+    /// The snapshot in flash is damaged, or another model's.
     Prefix(PrefixError),
-    /// A configuration makes no sense.
+    /// The configuration has no plan.
     Plan(PlanError),
     /// The session cannot begin.
     Session(SessionError),
-    /// The sampler's settings make no sense.
+    /// The sampler's settings are out of range.
     Sampler(SamplerError),
     /// A prompt cannot be encoded.
     Encode(EncodeError),
@@ -39,20 +39,20 @@ pub enum Halt {
     Run(RunError),
     /// A kernel does not give the definition's bits.
     SelfTest(Mismatch),
-    /// The arena is too small for the self-test, in bytes.
+    /// The arena is too small for the self-test.
     NoRoom {
-        /// Bytes it takes.
+        /// Bytes that the self-test takes.
         need: usize,
-        /// Bytes there are.
+        /// Free bytes of the arena.
         have: usize,
     },
-    /// Nothing can be written.
+    /// The board's output cannot be written.
     Output,
 }
 
 impl Halt {
-    /// The code the board halts with: 2 for a damaged image, 3 for a model that does not run, 4 for a failed
-    /// self-test, 5 for the rest. (1 is a panic.)
+    /// Code that the board halts with: 2 for a damaged image, 3 for a model that does not run, 4 for a failed self-test, 5 for
+    /// the rest. (1 is a panic.)
     pub fn code(&self) -> u8 {
         match self {
             Self::Checksum { .. } | Self::Prefix(PrefixError::Damaged) => 2,

@@ -1,6 +1,6 @@
-//! Numbers that stand for a text and for logits, so that two machines can be compared in one line.
+//! Hashes of a text and of logits, so that two machines can be compared in one line.
 
-/// FNV-1a, 64 bits, of whatever is fed in (Fowler, Noll and Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>).
+/// FNV-1a hash of 64 bits (Fowler, Noll and Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fnv64(u64);
 
@@ -15,26 +15,26 @@ impl Fnv64 {
         self.0 = (self.0 ^ x).wrapping_mul(0x0100_0000_01b3);
     }
 
-    /// Takes bytes in, one by one.
+    /// Feeds bytes, one by one.
     pub fn bytes(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|&byte| self.push(byte.into()));
     }
 
-    /// Takes the bits of floats in, one float a step: logits that differ in one bit give another number.
+    /// Feeds the bits of floats, one float a step, so that one changed bit changes the hash.
     pub fn floats(&mut self, floats: &[f32]) {
         floats.iter().for_each(|x| self.push(x.to_bits().into()));
     }
 
-    /// The number so far.
+    /// Hash of all that was fed.
     pub fn get(self) -> u64 {
         self.0
     }
 }
 
-/// The number in a variable that a build script has set; for a `const`.
+/// Decimal number of a variable that a build script has set, in a `const`.
 ///
 /// # Panics
-/// At compile time, when it is none.
+/// Panics at compile time when the text is no number.
 pub const fn parse(text: &str) -> u32 {
     match u32::from_str_radix(text, 10) {
         Ok(number) => number,
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_published_numbers() {
-        // From the authors' test vectors for 64-bit FNV-1a.
+        // Source: the authors' test vectors for 64-bit FNV-1a.
         for (text, want) in
             [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
         {

@@ -1,4 +1,4 @@
-//! The model as it lies in flash, and the beginning of its text.
+//! Model and snapshot as they lie in flash.
 
 use nearfield::kernels::Layout;
 use nearfield::tokenizer::{Tokenizer, Vocab};
@@ -6,23 +6,24 @@ use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, 
 
 use crate::halt::Halt;
 
-/// A model in flash, and what was known of it when the firmware was built.
+/// Model in flash, with the checksum and the index made when the firmware was built.
 #[derive(Clone, Copy, Debug)]
 pub struct Image {
-    /// The file's name.
+    /// Name of the model file.
     pub name: &'static str,
-    /// The file, aligned to 64 bytes, read in place.
+    /// Bytes of the model file, aligned to 64 bytes and read in place.
     pub gguf: &'static [u8],
     /// [`checksum`] of the file when the firmware was built.
     pub checksum: u32,
-    /// The index of its tokenizer, made when the firmware was built: aligned to 64 bytes, used in place.
+    /// Index of the model's tokenizer, made when the firmware was built: aligned to 64 bytes, used in place.
     pub index: &'static [u8],
-    /// The beginning of every text, as `nearfield run --save-kv` stores it: aligned to 64 bytes, used in place. Empty without one.
+    /// Snapshot that every text begins with, as `nearfield run --save-kv` writes it: aligned to 64 bytes, used in place. Empty
+    /// without one.
     pub prefix: &'static [u8],
 }
 
 impl Image {
-    /// The model, once its bytes were seen to be whole.
+    /// Model of the image, once its checksum has been compared.
     ///
     /// # Errors
     /// [`Halt::Checksum`] when a bit of the flash has changed, [`Halt::Load`] when the file is no model that runs.
@@ -34,7 +35,7 @@ impl Image {
         Ok(Model::from_gguf(self.gguf)?)
     }
 
-    /// The tokenizer, whose index takes no memory but flash.
+    /// Tokenizer of the model, whose index stays in flash and takes no other memory.
     ///
     /// # Errors
     /// [`Halt::Vocab`], or [`Halt::Tokenizer`] when the index is damaged or another model's.
@@ -44,10 +45,10 @@ impl Image {
 }
 
 impl Image {
-    /// The beginning of every text, once its bytes were seen to be whole and this model's. `None` without one.
+    /// Prefix of every text, once the snapshot was checked to be whole and this model's. `None` without a snapshot.
     ///
     /// # Errors
-    /// [`Halt::Prefix`] when it is damaged or another model's.
+    /// [`Halt::Prefix`] when the snapshot is damaged or another model's.
     pub fn prefix(&self) -> Result<Option<Prefix<'static>>, Halt> {
         if self.prefix.is_empty() {
             return Ok(None);
@@ -56,10 +57,10 @@ impl Image {
         Ok(Some(Prefix::from_bytes(self.prefix, model)?))
     }
 
-    /// `config` for a text that begins with the prefix.
+    /// Copy of `config` whose `n_prefix` is the snapshot's number of tokens.
     ///
     /// # Errors
-    /// [`PrefixError`] for what is none.
+    /// [`PrefixError`] when the bytes are no snapshot.
     pub const fn config(&self, config: &SessionConfig) -> Result<SessionConfig, PrefixError> {
         if self.prefix.is_empty() {
             return Ok(*config);
@@ -71,11 +72,11 @@ impl Image {
     }
 }
 
-/// The memory of a model in a session, its tokenizer's index and the beginning of its text in flash, for a `const`: a model
-/// without a usable header, or a context that cannot be, does not compile.
+/// Memory plan of a session whose tokenizer's index and prefix lie in flash, for a `const`: a model without a usable header, or
+/// a context that is out of range, does not compile.
 ///
 /// # Panics
-/// At compile time, when used as meant.
+/// Panics at compile time, when used as meant.
 pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
     let config = match image.config(config) {
         Ok(config) => config,
@@ -84,11 +85,11 @@ pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
     MemoryPlan::of_file(image.gguf, &config).without_tokenizer()
 }
 
-/// Whether kernels for weights of these GGUF type numbers are compiled in, for a `const`: a firmware that its model could not run
-/// on does not compile.
+/// Checks that kernels for weights of these GGUF type numbers are compiled in, for a `const`: a firmware that cannot run its
+/// model does not compile.
 ///
 /// # Panics
-/// At compile time, when used as meant.
+/// Panics at compile time, when used as meant.
 pub const fn require_kernels(mut types: &[u32]) {
     while let [ty, rest @ ..] = types {
         if Layout::from_gguf(*ty).is_none() {
@@ -101,11 +102,7 @@ pub const fn require_kernels(mut types: &[u32]) {
     }
 }
 
-/// The model of a firmware in a static of its own, and an [`Image`] of it.
-///
-/// `image!(NAME, PATH)`: the build script sets the variable `NEARFIELD_CHECKSUM` and writes `types.rs`, `tokenizer.index` and
-/// `prefix.kv`.
-/// With `in SECTION` the model and the prefix lie in that section of the image.
+/// Puts the model of a firmware into a static of its own and gives an [`Image`] of it.
 #[macro_export]
 macro_rules! image {
     ($name:literal, $path:expr $(, in $section:literal)?) => {{

@@ -1,7 +1,7 @@
-//! What all boards share: the way from power-on to a story, whatever the processor.
+//! Code that all boards share, for any processor: from power-on to generated text.
 //!
-//! A board's own folder holds its memory map, its clock and its serial port; it implements [`Board`] and hands over an
-//! [`Image`] (the model in flash) and its memory. From there:
+//! A board's own folder holds its memory map, its clock and its serial port. It implements [`Board`] and passes an [`Image`]
+//! (the model in flash) and its memory to `power_on`:
 //!
 //! ```text
 //!  power_on ─▶ self_test: the kernels give the definitions' bits on this processor
@@ -9,7 +9,7 @@
 //!           ─▶ story: tokenizer, session, text, streamed ─▶ prompt after prompt
 //! ```
 //!
-//! Nothing here knows a processor, so the host tests it, and its hashes compare a board with the `nearfield` command.
+//! No code here depends on a processor. The host tests it, and its hashes compare a board with the `nearfield` command.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! From power-on until something ends it.
+//! Run of a board, from power-on until its end or an error.
 
 use nearfield::kernels::Kernels;
 use nearfield::{Executor, SessionConfig};
@@ -9,8 +9,8 @@ use crate::image::Image;
 use crate::self_test::self_test;
 use crate::story::{Memory, Teller};
 
-/// Tests the kernels, makes the model ready and hands it to `then`. Tells what happens, and returns the code to halt with
-/// ([`Halt::code`]), 0 when `then` came to its end.
+/// Tests the kernels, loads the model and hands it to `then`. Writes progress to the board, and returns the code to halt with
+/// ([`Halt::code`]): 0 when `then` returned without an error.
 pub fn power_on<B: Board, const LINES: usize>(
     board: &mut B,
     image: &Image,
@@ -26,7 +26,7 @@ pub fn power_on<B: Board, const LINES: usize>(
             let code = halt.code();
             #[cfg(feature = "defmt")]
             defmt::error!("halted with code {}: {}", code, defmt::Display2Format(&halt));
-            // Where nothing can be written, there is nobody to tell.
+            // An error of this last message has nowhere to be written.
             let _ = write!(board, "\r\nhalted with code {code}: {halt}\r\n");
             code
         }

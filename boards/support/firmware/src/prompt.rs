@@ -1,13 +1,13 @@
-//! The beginning of a story, typed over a serial line.
+//! Prompts typed over a serial line.
 
 use crate::board::Board;
 use crate::halt::Halt;
 use crate::story::{Story, Teller};
 
-/// Bytes of a prompt; what is typed beyond them is dropped, with a notice.
+/// Greatest length of a prompt in bytes. Bytes beyond it are dropped, with a notice.
 pub const MAX_PROMPT: usize = 256;
 
-/// A line that was typed.
+/// Line typed by a person.
 #[derive(Clone, Debug)]
 pub struct Prompt {
     bytes: heapless::Vec<u8, MAX_PROMPT>,
@@ -15,13 +15,14 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Reads a line, echoing it; backspace takes a character back. `None` where nobody can type.
+    /// Reads a line and echoes it; backspace takes a character back. `None` where nobody can type.
     pub fn read(board: &mut impl Board) -> Result<Option<Self>, Halt> {
         let mut prompt = Self { bytes: heapless::Vec::new(), dropped: 0 };
         loop {
             let Some(byte) = board.read() else { return Ok(None) };
             match byte {
-                // Terminals send a carriage return, pipes a line feed; of both together the second is an empty line.
+                // Terminals send a carriage return, pipes a line feed. Where both come, the second is an empty line, which is
+                // skipped.
                 b'\r' | b'\n' if prompt.bytes.is_empty() && prompt.dropped == 0 => {}
                 b'\r' | b'\n' => {
                     board.write_str("\r\n")?;
@@ -32,7 +33,7 @@ impl Prompt {
                         board.write_str("\x08 \x08")?;
                     }
                 }
-                // The rest of the control characters: nobody means them.
+                // Other control characters have no meaning here and are ignored.
                 0..0x20 => {}
                 _ => prompt.push(byte, board)?,
             }
@@ -44,7 +45,7 @@ impl Prompt {
             self.dropped += 1;
             return Ok(());
         }
-        // A character is echoed once it is whole.
+        // A character is echoed once all its bytes are there.
         let bytes = self.bytes.as_slice();
         let start = bytes.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
         if let Some(character) = bytes.get(start..).and_then(|bytes| core::str::from_utf8(bytes).ok()) {
@@ -66,18 +67,19 @@ impl Prompt {
         removed
     }
 
-    /// What was typed.
+    /// Bytes of the line.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How much more was typed than there is room for, in bytes.
+    /// Number of bytes that were typed beyond [`MAX_PROMPT`].
     pub fn dropped(&self) -> usize {
         self.dropped
     }
 }
 
-/// Asks for prompts and tells their stories, for as long as there are any; each story with another seed.
+/// Asks for prompts and generates a text after each, until no more can be typed. The seed of the first is 1, of each next one
+/// more.
 ///
 /// # Errors
 /// [`Halt`] when the board cannot be written to or the model fails.

@@ -1,4 +1,4 @@
-//! The kernels prove on the processor at hand that they give the definitions' bits.
+//! Proof on the processor at hand that the kernels give the bits of their definitions.
 
 use nearfield::Arena;
 use nearfield::kernels::{Kernels, conformance};

@@ -1,4 +1,4 @@
-//! From a prompt to a text on a board: tokenizer, session, sampler, serial port.
+//! Generation of a text from a prompt on a board: tokenizer, session, sampler, serial port.
 
 use core::fmt;
 use core::ops::Range;
@@ -17,10 +17,10 @@ use crate::hash::Fnv64;
 use crate::image::Image;
 use crate::prompt::MAX_PROMPT;
 
-/// Tokens that a prompt can become.
+/// Greatest number of tokens that a prompt can become.
 const MAX_TOKENS: usize = Tokenizer::encode_bound(MAX_PROMPT);
 
-/// All memory that changes but the stack: a board's static, `LINES` of it the arena.
+/// All memory that changes except the stack: a board's static, with an arena of `LINES` lines.
 #[derive(Debug)]
 pub struct Memory<const LINES: usize> {
     arena: [Line; LINES],
@@ -28,45 +28,45 @@ pub struct Memory<const LINES: usize> {
 }
 
 impl<const LINES: usize> Memory<LINES> {
-    /// Zeros.
+    /// Memory of zeros, for a static.
     pub const ZERO: Self = Self { arena: [Line::ZERO; LINES], tokens: [0; MAX_TOKENS] };
 
-    /// The arena alone, while no story is told: for the self-test.
+    /// Arena for the self-test, before a model is opened.
     pub fn arena(&mut self) -> Arena<'_> {
         Arena::new(&mut self.arena)
     }
 }
 
-/// A story that was told.
+/// Result of a generated text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Story {
-    /// Tokens after the prompt.
+    /// Number of tokens after the prompt.
     pub n_tokens: usize,
-    /// Time for them, from the first on, in microseconds.
+    /// Time that these tokens took, in microseconds; `None` where the board has no clock.
     pub micros: Option<u64>,
-    /// Hash of prompt and text.
+    /// Hash of the prompt's and the text's bytes.
     pub text: u64,
     /// Hash of the logits after the prompt and after each token but the last.
     pub logits: u64,
 }
 
-/// A model that is ready to tell stories.
+/// Model that is ready to generate texts.
 #[derive(Debug)]
 pub struct Teller<'m, 'f, 'a> {
     tokenizer: &'m Tokenizer<'f, 'a>,
     session: Session<'m, 'f, 'a>,
     tokens: &'m mut [u32],
     plan: MemoryPlan,
-    /// Of the beginning in flash.
+    /// Newest tokens and seed of the snapshot in flash; `None` without one.
     begun: Option<TextState<'static>>,
     n_prefix: usize,
 }
 
 impl Teller<'_, '_, '_> {
-    /// Makes a model ready and hands it to `then`.
+    /// Loads a model and hands it to `then`.
     ///
     /// # Errors
-    /// [`Halt`] when the image is damaged or the memory too small, and what `then` gives.
+    /// [`Halt`] when the image is damaged or the memory too small, and any error of `then`.
     pub fn open<T, const LINES: usize>(
         image: &Image,
         config: SessionConfig,
@@ -89,17 +89,17 @@ impl Teller<'_, '_, '_> {
         then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan, begun, n_prefix })
     }
 
-    /// Bytes of the arena in use.
+    /// Number of bytes of the arena in use.
     pub fn arena_bytes(&self) -> usize {
         self.plan.total()
     }
 
-    /// Tokens of the text's beginning in flash, which are not run again.
+    /// Number of tokens of the prefix in flash, which are not run again.
     pub fn n_prefix(&self) -> usize {
         self.n_prefix
     }
 
-    /// Writes `prompt`, which follows the beginning in flash if there is one, and how it goes on, `n` tokens at most.
+    /// Writes `prompt`, which follows the prefix in flash if there is one, and at most `n` generated tokens.
     ///
     /// # Errors
     /// [`Halt`] when the board cannot be written to or the model fails.
@@ -119,7 +119,7 @@ impl Teller<'_, '_, '_> {
         if prompt.is_empty() {
             generator.follow(self.tokenizer, begun)?;
         }
-        // The last token of a stored text is yet to be run.
+        // The last token of a snapshot is not run yet.
         let (last, before) =
             begun.split_last().map_or((&[][..], begun), |(last, before)| (slice::from_ref(last), before));
         generator.accept(before);
@@ -143,7 +143,8 @@ impl Teller<'_, '_, '_> {
         Ok(Story { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get() })
     }
 
-    /// Where in `self.tokens` the prompt's tokens are; one too long for the context loses its beginning, with a notice.
+    /// Encodes the prompt and returns its place in `self.tokens`. A prompt too long for the context loses its beginning, with a
+    /// notice.
     fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<Range<usize>, Halt> {
         let (options, goes_on) = (self.tokenizer.options(), self.begun.is_some());
         let options = EncodeOptions { add_bos: options.add_bos && !goes_on, continues: goes_on, ..options };
@@ -152,14 +153,14 @@ impl Teller<'_, '_, '_> {
             write!(board, "[{n_skipped} bytes that no token stands for are left out]\r\n")?;
         }
         if n == 0 && !goes_on {
-            // A text needs a token to begin with.
+            // A text needs a first token: `bos`, or `eos` where the vocabulary has none.
             let vocab = self.tokenizer.vocab();
             if let (Some(first), Some(token)) = (self.tokens.first_mut(), vocab.bos.or(vocab.eos)) {
                 *first = token;
                 n = 1;
             }
         }
-        // A quarter of the context is for the answer.
+        // A quarter of the context is left for the generated text.
         let most = (self.session.n_ctx() - self.session.n_ctx() / 4).saturating_sub(self.n_prefix).max(1);
         if n > most {
             write!(board, "[the prompt's {n} tokens do not fit: its last {most} are used]\r\n")?;
@@ -168,7 +169,7 @@ impl Teller<'_, '_, '_> {
     }
 }
 
-/// Text that goes to the board and into the hash.
+/// Writer that sends text to the board and feeds it to the hash.
 struct Tee<'t, B> {
     board: &'t mut B,
     hash: &'t mut Fnv64,
@@ -181,8 +182,8 @@ impl<B: Board> fmt::Write for Tee<'_, B> {
     }
 }
 
-/// What an emulated board does: one story, and the line that is compared with the `nearfield` command's. With the beginning of a text in
-/// flash, it is that text which goes on.
+/// Generates one text, as emulated boards do, and writes its hashes in a line that is compared with the `nearfield` command's.
+/// With a snapshot in flash, its text is continued and `prompt` is unused.
 ///
 /// # Errors
 /// As [`Teller::tell`].

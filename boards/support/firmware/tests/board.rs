@@ -1,4 +1,4 @@
-//! A board without hardware: what is typed comes from a list, what is told goes to a string.
+//! Tests on a board without hardware: typed bytes come from a list, output goes to a string.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ const CONFIG: SessionConfig =
 const BARE: Image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, index: &[], prefix: &[] };
 const LINES: usize = plan(&BARE, &CONFIG).n_lines();
 
-/// The model and its tokenizer's index, as a build script makes them.
+/// Model and its tokenizer's index, as a build script makes them.
 fn image() -> Image {
     let vocab = Vocab::from_gguf(&Gguf::parse(&POCKET.0).unwrap()).unwrap();
     let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).unwrap();
@@ -31,14 +31,14 @@ fn image() -> Image {
     Image { checksum: checksum(&POCKET.0), index: in_flash(&index), ..BARE }
 }
 
-/// There it lies aligned for ever.
+/// Copy of `bytes` that is aligned to 64 bytes and never freed, as in flash.
 fn in_flash(bytes: &[u8]) -> &'static [u8] {
     let flash = Arena::new(vec![Line::ZERO; bytes.len() / Line::BYTES].leak()).take(bytes.len()).unwrap();
     flash.copy_from_slice(bytes);
     flash
 }
 
-/// The image with a text of the first `tokens`, the last of which is yet to be run.
+/// Image with the snapshot of a text of `tokens`, the last of which is not run yet.
 fn image_behind(tokens: &[u32], seed: u64) -> Image {
     let (image, model) = (image(), Model::from_gguf(&POCKET.0).unwrap());
     let mut lines = vec![Line::ZERO; MemoryPlan::new(model.shape(), &CONFIG).unwrap().n_lines()];
@@ -145,7 +145,7 @@ fn characters_are_echoed_whole_and_taken_back_whole() {
 fn what_is_damaged_halts_with_a_message_and_a_code() {
     let code = |image: Image| {
         let mut board = Paper::default();
-        // Room for the self-test, too.
+        // The arena has room for the self-test, too.
         let mut memory = Box::new(Memory::<2048>::ZERO);
         let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, teller| {
             tell_one(board, teller, "The cat", 3)
@@ -167,7 +167,7 @@ fn what_is_damaged_halts_with_a_message_and_a_code() {
     assert!(three == 3 && told.contains("halted with code 3: the model's tokenizer cannot be used: "), "{told}");
 }
 
-/// The stored beginning and what follows are the text that is told at once.
+/// A prompt after the snapshot gives the logits and the text of both prompts in one.
 #[test]
 fn a_stored_text_goes_on() {
     let tokens = |text: &str| -> Vec<u32> {
@@ -193,7 +193,7 @@ fn a_stored_text_goes_on() {
         let (mut first, mut again) = (Paper::default(), Paper::default());
         let got = Teller::open(&image, CONFIG, best(), &Inline, &mut memory, |teller| {
             let got = teller.tell(&mut first, prompt.as_bytes(), 12, 3)?;
-            // Each text begins with what is stored.
+            // Each text begins again at the snapshot.
             teller.tell(&mut Paper::default(), b" x", 30, 1)?;
             assert_eq!(teller.tell(&mut again, prompt.as_bytes(), 12, 3)?.logits, got.logits);
             Ok(got)
@@ -203,7 +203,7 @@ fn a_stored_text_goes_on() {
         assert_eq!(first.told, at_once.told[text.len() - prompt.len()..], "{prompt:?}");
         assert_eq!(first.told, again.told);
     }
-    // It needs less memory, it is told of, and its own seed goes on.
+    // A board with a snapshot needs less memory, writes its number of tokens, and uses its seed.
     let image = image_behind(&whole, 3);
     let mut board = Paper::default();
     let mut memory = Box::new(Memory::<2048>::ZERO);

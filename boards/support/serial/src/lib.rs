@@ -11,7 +11,7 @@ use nearfield::{Inline, SessionConfig, kernels};
 use nearfield_boards::{Board, Image, Memory, StackUse, answer_prompts, power_on};
 use {defmt_rtt as _, panic_probe as _};
 
-/// Tokens of a story.
+/// Greatest number of tokens that are generated for a prompt.
 const N_TOKENS: usize = 400;
 
 struct Serial<S, R> {
@@ -22,7 +22,7 @@ struct Serial<S, R> {
 
 impl<S: FnMut(&[u8]), R> fmt::Write for Serial<S, R> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // A terminal wants a carriage return before each line feed; the model writes line feeds alone.
+        // A terminal needs a carriage return before each line feed; the model writes line feeds alone.
         for line in text.split_inclusive('\n') {
             match line.strip_suffix('\n') {
                 Some(line) if !line.ends_with('\r') => {
@@ -54,8 +54,8 @@ impl<S: FnMut(&[u8]), R: FnMut() -> u8> Board for Serial<S, R> {
     }
 }
 
-/// Tests the kernels, then writes a story for each line that is typed. Ends only on an error: after the message and the code, the
-/// board waits to be reset.
+/// Tests the kernels, then generates a text for each line that is typed. Returns never: after an error, its message and its
+/// code, the board waits to be reset.
 pub fn main<const LINES: usize>(
     name: &'static str,
     image: &Image,

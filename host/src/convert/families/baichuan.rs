@@ -35,11 +35,11 @@ const ROWS: &[Row] = &[
     row("output", "lm_head"),
 ];
 
-/// The second generation's vocabulary; its head (`NormHead`) divides each row by its length.
+/// Size of the second generation's vocabulary, whose output (`NormHead`) divides each row by its length.
 const BAICHUAN2_VOCAB: usize = 125_696;
 
 fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
-    // The configurations of the 7B models alone have this key; the 13B ones say `model_max_length`.
+    // Only configurations of the 7B models have this key; those of the 13B have `model_max_length`.
     if config.has("max_position_embeddings") {
         bail!(
             config.refuse("`max_position_embeddings` is that of a 7B, with rotary positions: it cannot be converted")
@@ -53,7 +53,7 @@ fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
         n_ff: config.count(&["intermediate_size"])?,
         norm_eps: config.number_from_0(&["rms_norm_eps"])?.unwrap_or(1e-6),
         tied: config.flag(TIED, false)?,
-        // The weight of a loss that only the second generation was trained with.
+        // `z_loss_weight` is the weight of a loss that only the second generation was trained with.
         unit_output_rows: n_vocab == BAICHUAN2_VOCAB || config.has("z_loss_weight"),
         ..Hparams::decoder(
             config.count(&["hidden_size"])?,

@@ -28,7 +28,8 @@ pub const MOSAIC_BERT: Family = Family {
     ..JINA
 };
 
-/// `gated_layers` is [gate; up], the code model's `up_gated_layer` is [up; gate]; the gate is what goes through GELU.
+/// Tensors of all BERTs here. `gated_layers` is [gate; up], the code model's `up_gated_layer` is [up; gate]; the gate goes
+/// through GELU.
 const ROWS: &[Row] = &[
     row("token_embd", "embeddings.word_embeddings"),
     row("token_embd", "cls.predictions.decoder").tied(),
@@ -56,7 +57,7 @@ const ROWS: &[Row] = &[
     row("ffn_down", "encoder.layer.{}.mlp.down_layer").biased(),
     row("layer_output_norm", "encoder.layer.{}.mlp.layernorm").biased(),
     row("layer_output_norm", "encoder.layer.{}.layer_norm_2").biased(),
-    // Of rerankers; an embedder may have a `pooler` that nothing uses.
+    // Rerankers use these two; an embedder may have a `pooler` that nothing uses.
     row("cls", "pooler.dense").biased(),
     row("cls.output", "classifier").biased(),
 ];
@@ -88,7 +89,7 @@ fn hparams(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
         norm_eps: config.number_from_0(&["layer_norm_eps"])?.unwrap_or(1e-12),
         encoder: Some(Encoder { n_token_types, pooling }),
         tied: config.flag(TIED, true)?,
-        // Of two published forms of the code one has these three norms; no setting tells them apart.
+        // One of two published forms of the code has these three norms; no setting tells the forms apart.
         qk_norms: checkpoint.names().any(is_norm),
         ..Hparams::decoder(
             config.count(&["hidden_size"])?,
@@ -107,7 +108,7 @@ fn jina(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
 }
 
 fn mosaic(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
-    // A plain BERT has the same class; what MosaicML's code reads besides is this key.
+    // A plain BERT has the same class; only MosaicML's models have this key.
     if !config.has("alibi_starting_size") {
         bail!(config.refuse("no `alibi_starting_size`: a BERT with position embeddings cannot be converted"));
     }

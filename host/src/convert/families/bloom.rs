@@ -33,8 +33,8 @@ const ROWS: &[Row] = &[
     row("output", "lm_head"),
 ];
 
-/// What else a configuration may say changes nothing: `pretraining_tp` and `slow_but_exact` cut the same products otherwise, and
-/// the code has one activation and one width of the feed-forward.
+/// Reads the numbers. Other settings change nothing: `pretraining_tp` and `slow_but_exact` split the same products in another
+/// way, and the code has one activation and one width of the feed-forward.
 fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
     config.only("apply_residual_connection_post_layernorm", &[json!(false)])?;
     let n_embd = config.count(&["hidden_size", "n_embed"])?;

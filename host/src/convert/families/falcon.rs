@@ -40,12 +40,12 @@ const ROWS: &[Row] = &[
     row("output", "lm_head"),
 ];
 
-/// Norms have biases whatever the configuration says.
+/// True for the bias of a matrix. Norms have biases whatever the configuration says.
 fn is_bias_of_matrix(name: &str) -> bool {
     name.ends_with(".bias") && (name.contains(".self_attention.") || name.contains(".mlp."))
 }
 
-/// The classes of transformers. What their configuration leaves out has other values than in the models' own code (`RWConfig`).
+/// Class names of transformers. Their configurations have other defaults than the models' own code (`RWConfig`).
 const IN_TRANSFORMERS: &[&str] = &["FalconForCausalLM", "FalconModel", "falcon"];
 
 fn hparams(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {

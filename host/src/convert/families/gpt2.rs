@@ -34,7 +34,7 @@ const ROWS: &[Row] = &[
 ];
 
 fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
-    // All of them GELU's tanh form. `reorder_and_upcast_attn` changes no more than the rounding of half-precision scores.
+    // All of these are GELU's tanh form. `reorder_and_upcast_attn` changes no more than the rounding of half-precision scores.
     let tanh_forms = ["gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate"];
     config.only("activation_function", &tanh_forms.map(|name| json!(name)))?;
     config.only("scale_attn_weights", &[json!(true)])?;
@@ -42,7 +42,7 @@ fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
     let n_embd = config.count(&["n_embd", "hidden_size"])?;
     Ok(Hparams {
         n_vocab: config.count(&["vocab_size"])?,
-        // `n_ctx` is the older name, and is not looked at where both are there.
+        // `n_ctx` is the older name, and is ignored where both are present.
         n_ctx: if config.has("n_positions") { config.count(&["n_positions"])? } else { config.count(&["n_ctx"])? },
         n_ff: config.optional_positive_count(&["n_inner"])?.unwrap_or(4 * n_embd),
         norm_eps: config.number_from_0(&["layer_norm_epsilon"])?.unwrap_or(1e-5),

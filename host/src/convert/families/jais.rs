@@ -23,7 +23,7 @@ pub const JAIS: Family = Family {
 pub const BTLM: Family =
     Family { name: "BTLM", classes: &["BTLMLMHeadModel", "BTLMModel", "btlm"], pre: "gpt-2", ..JAIS };
 
-/// `c_fc2` goes through SiLU, `c_fc` is multiplied with it.
+/// Tensors of Jais and BTLM. `c_fc2` goes through SiLU, `c_fc` is multiplied with it.
 const ROWS: &[Row] = &[
     row("token_embd", "wte"),
     row("token_embd", "lm_head").tied(),
@@ -52,7 +52,7 @@ fn hparams(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
     let n_embd = config.count(&["n_embd", "hidden_size"])?;
     let n_head = config.count(&["n_head", "num_attention_heads"])?;
     let n_positions = config.count(&["n_positions"])?;
-    // The one name has the whole scale, the other two its factors.
+    // `width_scale` is the whole scale; the other two keys are its factors.
     let factors = [config.positive_number(&["mup_output_alpha"])?, config.positive_number(&["mup_width_scale"])?];
     let output_scale = match (config.positive_number(&["width_scale"])?, factors) {
         (scale, [None, None]) => scale.unwrap_or(1.0),
@@ -75,7 +75,8 @@ fn hparams(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
     })
 }
 
-/// Scaling of the slopes with the length, where the model says so; a factor that is always on cannot be said in the file.
+/// Training length of slopes that shrink with the length of the text, where the model has them. A constant factor is refused:
+/// GGUF has no key for it.
 fn alibi_train_length(config: &Config) -> Result<Option<usize>> {
     if !config.has("alibi_scaling") {
         return Ok(None);
@@ -86,11 +87,11 @@ fn alibi_train_length(config: &Config) -> Result<Option<usize>> {
     scaling.optional_positive_count(&["train_seq_len"])
 }
 
-/// From the slopes, which some checkpoints store: the first is `2^(-max_bias / p)`, p the largest power of two up to the
-/// number of heads. The others have to follow from it.
+/// Largest exponent of the slopes, computed from the slopes that some checkpoints store: the first is `2^(-max_bias / p)`, p
+/// the largest power of two up to the number of heads. An error if the others do not follow from it.
 fn max_alibi_bias(checkpoint: &Checkpoint, n_head: usize) -> Result<f64> {
     const PAPER: f64 = 8.0;
-    /// Of slopes in BF16.
+    /// Greatest relative error of slopes in BF16.
     const ROUNDING: f32 = 1.0 / 256.0;
     let mut names = ["transformer.relative_pe.slopes", "relative_pe.slopes"].into_iter();
     let Some(name) = names.find(|name| checkpoint.shape(name).is_some()) else { return Ok(PAPER) };

@@ -1,8 +1,8 @@
-//! The families whose checkpoints can be converted, one file each.
+//! Families whose checkpoints can be converted, one file each.
 //!
-//! A family is data: the class names in `config.json`, its numbers (a function that reads them), and a table of tensors:
-//! what a tensor is called in the file, what in the checkpoint, and how its rows lie there. Adding a family is adding a file
-//! here and its line in [`FAMILIES`].
+//! A family is data: the class names in `config.json`, a function that reads its numbers, and a table of tensors. Each line of
+//! the table has a tensor's name in the file, its name in the checkpoint, and how its rows lie there. A new family is a new
+//! file here and its line in [`FAMILIES`].
 
 mod baichuan;
 mod bert;
@@ -35,29 +35,30 @@ pub const FAMILIES: &[&Family] = &[
     &bert::MOSAIC_BERT,
 ];
 
-/// A family of checkpoints.
+/// Family of checkpoints.
 pub struct Family {
-    /// Its name, for messages.
+    /// Name of the family, for messages.
     pub name: &'static str,
-    /// What stands in `architectures` of its `config.json`, else in `model_type`.
+    /// Values of `architectures` in its `config.json`, else of `model_type`.
     pub classes: &'static [&'static str],
-    /// `general.architecture` of the file.
+    /// Value of `general.architecture` in the file.
     pub arch: &'static str,
-    /// The key of the norms' epsilon, after the architecture's name.
+    /// Key of the norms' epsilon, after the architecture's name.
     pub norm_eps_key: &'static str,
-    /// Reads the numbers; refuses what the tables here do not describe.
+    /// Reads the numbers; refuses settings that the tables here do not describe.
     pub hparams: fn(&Config, &Checkpoint) -> Result<Hparams>,
-    /// What may stand before the tensors' names. With several, each is tried.
+    /// Prefixes that tensor names may have. With several, each is tried.
     pub prefixes: &'static [&'static str],
-    /// The tensors. Rows with the same target are alternatives: the first whose source is there counts.
+    /// Tensors. Rows with the same target are alternatives: the first whose source is present counts.
     pub rows: &'static [Row],
-    /// Tensors that a file does not need: names that end or, with a star behind them, begin so.
+    /// Tensors that are left out: endings of names or, with a star behind them, beginnings.
     pub ignored: &'static [&'static str],
-    /// `tokenizer.ggml.pre` of a vocabulary of merges, unless its own files say that it cuts texts otherwise.
+    /// Value of `tokenizer.ggml.pre` for a vocabulary of merges, unless the checkpoint's own files describe another
+    /// pre-tokenizer.
     pub pre: &'static str,
 }
 
-/// Tensors of any family that hold no weights: masks, positions, what follows from the configuration.
+/// Tensors of any family that hold no weights: masks, positions, numbers that follow from the configuration.
 const IGNORED: &[&str] = &[
     ".attn.bias",
     ".attn.masked_bias",
@@ -68,16 +69,16 @@ const IGNORED: &[&str] = &[
     "embeddings.token_type_ids",
 ];
 
-/// Whether the output is the embedding.
+/// Key that is true if the output is the embedding.
 const TIED: &str = "tie_word_embeddings";
 const LAYER_NORM_EPS: &str = "attention.layer_norm_epsilon";
 const RMS_NORM_EPS: &str = "attention.layer_norm_rms_epsilon";
 
-/// The numbers of a model.
+/// Hyperparameters of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hparams {
     pub n_vocab: usize,
-    /// Context that the model was trained for.
+    /// Context that the model was trained for, in tokens.
     pub n_ctx: usize,
     pub n_embd: usize,
     pub n_layer: usize,
@@ -85,49 +86,49 @@ pub struct Hparams {
     pub n_head_kv: usize,
     pub n_ff: usize,
     pub norm_eps: f64,
-    /// Largest exponent of the slopes; 0 for none.
+    /// Largest exponent of the slopes; 0 for a model without ALiBi.
     pub max_alibi_bias: f64,
-    /// Queries, keys and values are clamped to ± this.
+    /// Queries, keys and values are clamped to ± this number.
     pub clamp_kqv: Option<f64>,
-    /// Beyond this length the slopes are divided by length / this.
+    /// Training length: in longer texts, slopes are multiplied by this number / length of the text.
     pub alibi_train_length: Option<usize>,
-    /// What token embeddings are multiplied with.
+    /// Factor of the token embeddings.
     pub embedding_scale: f64,
-    /// What logits are multiplied with.
+    /// Factor of the logits.
     pub output_scale: f64,
-    /// Whether the rows of the output matrix are divided by their lengths.
+    /// True if the rows of the output matrix are divided by their lengths.
     pub unit_output_rows: bool,
-    /// Whether the output may be the embedding: one of the two is stored, or both.
+    /// True if the output may be the embedding: one of the two is stored, or both.
     pub tied: bool,
-    /// Whether there are biases where the configuration decides; where it is silent, those that the checkpoint has.
+    /// True if matrices and norms whose row is [`Bias::Configured`] have biases; `None`: those that the checkpoint has.
     pub biased: Option<bool>,
-    /// Whether queries and keys are normalised.
+    /// True if queries and keys are normalised.
     pub qk_norms: bool,
-    /// What only encoders have.
+    /// Numbers of an encoder; `None` for a decoder.
     pub encoder: Option<Encoder>,
 }
 
-/// The numbers of an encoder.
+/// Hyperparameters that only encoders have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Encoder {
     pub n_token_types: usize,
     pub pooling: Pooling,
 }
 
-/// How an encoder's rows become one: GGUF's `pooling_type`.
+/// Method that turns an encoder's rows into one: GGUF's `pooling_type`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pooling {
     Mean = 1,
-    /// The first row.
+    /// First row.
     Cls = 2,
-    /// The last row.
+    /// Last row.
     Last = 3,
-    /// A score by a head.
+    /// Score by a classification head.
     Rank = 4,
 }
 
 impl Hparams {
-    /// A decoder of this shape, with the slopes of the paper and nothing unusual.
+    /// Decoder of this shape, with the slopes of the paper and the usual value of everything else.
     fn decoder(n_embd: usize, n_layer: usize, n_head: usize) -> Self {
         Self {
             n_vocab: 0,
@@ -151,12 +152,12 @@ impl Hparams {
         }
     }
 
-    /// Whether the model gives a score.
+    /// True if the model gives a score.
     pub fn is_ranker(&self) -> bool {
         self.encoder.is_some_and(|encoder| encoder.pooling == Pooling::Rank)
     }
 
-    /// Says what cannot be.
+    /// Checks that the numbers of heads divide each other and the width; the error is a message.
     pub fn check(&self) -> Result<(), String> {
         let Self { n_embd, n_head, n_head_kv, .. } = *self;
         if n_head == 0 || !n_embd.is_multiple_of(n_head) {
@@ -177,33 +178,33 @@ impl Hparams {
     }
 }
 
-/// A tensor of the file and its source.
+/// Tensor of the file and its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The name in the file, without `blk.N.` and `.weight`.
+    /// Name in the file, without `blk.N.` and `.weight`.
     pub to: &'static str,
-    /// The name in the checkpoint, without the family's prefix and `.weight`; `{}` is the layer.
+    /// Name in the checkpoint, without the family's prefix and `.weight`; `{}` is the layer.
     pub from: &'static str,
-    /// Which rows of the source.
+    /// Rows of the source that make the tensor.
     pub rows: Rows,
-    /// Whether the source is stored `[columns, rows]` (`Conv1D`).
+    /// True if the source is stored `[columns, rows]` (`Conv1D`).
     pub transposed: bool,
-    /// Whether there is a `.bias` beside the `.weight`.
+    /// Presence of a `.bias` beside the `.weight`.
     pub bias: Bias,
-    /// Whether it stands in for another where the output is the embedding.
+    /// True if the source stands in for another where the output is the embedding.
     pub tied: bool,
-    /// Whether it belongs to the norms of queries and keys.
+    /// True if the tensor exists only in models that normalise queries and keys.
     pub with_qk_norms: bool,
 }
 
-/// Which rows of a source make a tensor.
+/// Rows of a source that make a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
-    /// All, in their order.
+    /// All rows, in their order.
     All,
-    /// All: `[n_head, 3, head_dim]` in the source, `[3, n_head, head_dim]` in the file.
+    /// All rows: `[n_head, 3, head_dim]` in the source, `[3, n_head, head_dim]` in the file.
     Deinterleaved,
-    /// The source is these parts, one after the other; one of them.
+    /// One part, by its index: the source consists of these parts, one after the other.
     Part(&'static [Part], usize),
 }
 
@@ -221,7 +222,7 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
     Never,
-    /// As [`Hparams::biased`] says.
+    /// Biases by [`Hparams::biased`].
     Configured,
     Always,
 }
@@ -231,22 +232,22 @@ const fn row(to: &'static str, from: &'static str) -> Row {
 }
 
 impl Row {
-    /// With a bias.
+    /// Row with a bias.
     const fn biased(self) -> Self {
         Self { bias: Bias::Always, ..self }
     }
 
-    /// With a bias, if the configuration says so.
+    /// Row with a bias if [`Hparams::biased`] says so.
     const fn maybe_biased(self) -> Self {
         Self { bias: Bias::Configured, ..self }
     }
 
-    /// In place of another row's source that is not stored, where the output is the embedding.
+    /// Source that stands in for one that is not stored, where the output is the embedding.
     const fn tied(self) -> Self {
         Self { tied: true, ..self }
     }
 
-    /// Only where queries and keys are normalised.
+    /// Row that exists only where queries and keys are normalised.
     const fn with_qk_norms(self) -> Self {
         Self { with_qk_norms: true, ..self }
     }
@@ -263,7 +264,7 @@ impl Row {
         Self { rows: Rows::Part(parts, i), ..self }
     }
 
-    /// Whether there is one for each layer.
+    /// True if the checkpoint has one such tensor for each layer.
     pub const fn is_layered(&self) -> bool {
         let mut bytes = self.from.as_bytes();
         while let [first, rest @ ..] = bytes {
@@ -280,11 +281,11 @@ impl Row {
 const QKV: &[Part] = &[Part::Q, Part::Kv, Part::Kv];
 /// Keys and values in one matrix.
 const KV: &[Part] = &[Part::Kv, Part::Kv];
-/// The two halves of a gated feed-forward in one matrix.
+/// Gate and up projection of a gated feed-forward in one matrix.
 const HALVES: &[Part] = &[Part::Ff, Part::Ff];
 
 impl Family {
-    /// The family of a directory, by its `config.json`.
+    /// Family of a directory, by its `config.json`.
     pub fn of(config: &Config) -> Result<&'static Self> {
         let classes = classes(config)?;
         let find = |class: &&str| FAMILIES.iter().copied().find(|family| family.classes.contains(class));
@@ -295,12 +296,12 @@ impl Family {
         })
     }
 
-    /// Whether its files have an output of their own even where that is the embedding.
+    /// True if files of this architecture store an output even where it is the embedding.
     pub fn owns_output(&self) -> bool {
         Architecture::find(self.arch.as_bytes()).is_some_and(|arch| arch.own_output)
     }
 
-    /// Whether a tensor of this name can be one of the table's.
+    /// True if a tensor of this name can be one of the table's.
     pub fn has_place(&self, name: &str) -> bool {
         let Some(name) = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias")) else { return false };
         let is_row = |name: &str, row: &Row| match row.from.split_once("{}") {
@@ -314,7 +315,7 @@ impl Family {
         bare.into_iter().any(|name| self.rows.iter().any(|row| is_row(name, row)))
     }
 
-    /// Whether a tensor of the checkpoint may be left out.
+    /// True if a tensor of the checkpoint may be left out.
     pub fn ignores(&self, name: &str) -> bool {
         let without_prefix = |prefix: &&str| name.strip_prefix(prefix);
         let bare = self.prefixes.iter().find_map(without_prefix).unwrap_or(name);
@@ -325,34 +326,34 @@ impl Family {
     }
 }
 
-/// The names of all classes, for a message.
+/// Names of all known classes, for a message.
 fn known() -> String {
     let classes: Vec<&str> = FAMILIES.iter().filter_map(|family| family.classes.first().copied()).collect();
     format!("known are {}", classes.join(", "))
 }
 
-/// What a configuration calls its model: classes, those of its own code, its type.
+/// Names that a configuration gives its model: `architectures`, classes of its own code, `model_type`.
 fn classes(config: &Config) -> Result<Vec<&str>> {
     let mut classes: Vec<&str> = match config.value("architectures") {
         Some(Value::Array(classes)) => classes.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
     if let Some(Value::Object(map)) = config.value("auto_map") {
-        // "modeling_mpt.MPTForCausalLM"
+        // A value of `auto_map` is, for example, "modeling_mpt.MPTForCausalLM".
         classes.extend(map.values().filter_map(Value::as_str).filter_map(|class| class.rsplit('.').next()));
     }
     classes.extend(config.text("model_type")?);
     Ok(classes)
 }
 
-/// Whether the class by which a model is known is one of these.
+/// True if the class by which a model is known is one of `some`.
 fn is_of(config: &Config, some: &[&str]) -> bool {
     let is_known = |class: &&str| FAMILIES.iter().any(|family| family.classes.contains(class));
     classes(config).is_ok_and(|classes| classes.into_iter().find(is_known).is_some_and(|class| some.contains(&class)))
 }
 
-/// Checks that a checkpoint has tensors of a kind where a setting says so, and none where it says that there are none: what is
-/// left out by its code is used by no model.
+/// Checks that a checkpoint has tensors of a kind exactly where the setting `key` says so. Tensors that a model's code leaves
+/// out are used by no model.
 fn agree(
     config: &Config,
     key: &str,
@@ -371,7 +372,7 @@ fn agree(
     }
 }
 
-/// Refuses what no family here has.
+/// Refuses settings that no family here supports.
 pub fn check_common(config: &Config) -> Result<()> {
     for key in ["quantization_config", "compression_config"] {
         if config.has(key) {
@@ -386,7 +387,7 @@ pub fn check_common(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// The rows of a tensor, which a family without a number for them reads off it.
+/// Number of rows of the first of these tensors, for a family whose configuration does not have it.
 fn rows_of(checkpoint: &Checkpoint, names: &[&str]) -> Result<usize> {
     for name in names {
         if let Some([rows, ..]) = checkpoint.shape(name) {

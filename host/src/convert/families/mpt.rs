@@ -28,7 +28,7 @@ pub const MOSAIC_GPT: Family = Family {
     ..MPT
 };
 
-/// The norms and the feed-forward were renamed after mosaic_gpt and Replit v1.
+/// Tensors of both generations: the norms and the feed-forward were renamed after mosaic_gpt and Replit v1.
 const ROWS: &[Row] = &[
     row("token_embd", "wte"),
     row("token_embd", "lm_head").tied(),
@@ -49,18 +49,19 @@ const ROWS: &[Row] = &[
     row("output", "lm_head"),
 ];
 
-/// Classes of transformers: all of their models have ALiBi.
+/// Class names of transformers: all of their models have ALiBi.
 const IN_TRANSFORMERS: &[&str] = &["MptForCausalLM", "MptModel"];
 
-/// Where the two generations say how they attend: `attn_config`, with these keys, or the configuration itself, with those.
+/// Settings of attention: `attn_config` and its keys in MPT, the configuration itself with other keys in mosaic_gpt.
 struct Attention {
     config: Config,
     qk_norms: &'static str,
     clip: &'static str,
 }
 
-/// What both have under the same names. Nothing depends on `attn_impl` and `fc_type` (other kernels for the same), on
-/// `embedding_fraction` (of gradients) and on `attn_uses_sequence_id` (of texts that are trained on together).
+/// Reads the settings that both generations have under the same names. Nothing depends on `attn_impl` and `fc_type` (other
+/// kernels for the same result), on `embedding_fraction` (of gradients) and on `attn_uses_sequence_id` (of texts that are
+/// packed together in training).
 fn common(config: &Config, checkpoint: &Checkpoint, attention: &Attention, ratio: &str) -> Result<Hparams> {
     config.only("norm_type", &[json!("low_precision_layernorm"), json!("layernorm")])?;
     config.only("logit_scale", &[json!(1.0), json!(1)])?;
@@ -87,7 +88,8 @@ fn common(config: &Config, checkpoint: &Checkpoint, attention: &Attention, ratio
     let n_layer = config.count(&["n_layers", "num_hidden_layers"])?;
     let n_head = config.count(&["n_heads", "num_attention_heads"])?;
     check_scale(attn, n_embd / n_head)?;
-    // MosaicML's code leaves biases and norms out of the model, transformers knows neither: what is there besides is not used.
+    // MosaicML's code leaves out biases and norms that are switched off, and transformers has neither: such tensors are not
+    // used.
     let is_bias = |name: &str| name.ends_with(".bias") && !name.ends_with(".attn.bias");
     let biased = match config.has("no_bias") {
         true => Some(!config.flag("no_bias", true)?),
@@ -103,7 +105,7 @@ fn common(config: &Config, checkpoint: &Checkpoint, attention: &Attention, ratio
         n_ff: n_ff(config, ratio, n_embd)?,
         norm_eps: config.number_from_0(&["layer_norm_epsilon", "norm_eps"])?.unwrap_or(1e-5),
         max_alibi_bias: attn.positive_number(&["alibi_bias_max"])?.unwrap_or(8.0),
-        // 0 is no limit to the code either.
+        // MosaicML's code takes 0 as no limit, too.
         clamp_kqv: attn.number_from_0(&[attention.clip])?.filter(|&limit| limit > 0.0),
         tied: config.flag(TIED, true)?,
         biased,
@@ -112,7 +114,7 @@ fn common(config: &Config, checkpoint: &Checkpoint, attention: &Attention, ratio
     })
 }
 
-/// A scale of the scores cannot be said in the file: it has to be the usual one.
+/// Checks the scale of the scores: GGUF has no key for it, so only the usual one can be converted.
 fn check_scale(attn: &Config, head_dim: usize) -> Result<()> {
     let usual = 1.0 / (head_dim as f64).sqrt();
     match attn.optional_number(&["softmax_scale"])? {
@@ -125,7 +127,7 @@ fn check_scale(attn: &Config, head_dim: usize) -> Result<()> {
     }
 }
 
-/// The width of the feed-forward: a ratio, which need not be whole, or the number itself.
+/// Width of the feed-forward: a ratio to `n_embd`, which need not be whole, or the number itself.
 fn n_ff(config: &Config, ratio: &str, n_embd: usize) -> Result<usize> {
     if let Some(n_ff) = config.within("ffn_config")?.optional_positive_count(&["ffn_hidden_size"])? {
         return Ok(n_ff);

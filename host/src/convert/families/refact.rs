@@ -40,7 +40,7 @@ fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
     config.only("scale_attn_weights", &[json!(true)])?;
     config.only("activation_function", &[json!("silu"), json!("swish")])?;
     let n_embd = config.count(&["n_embd", "hidden_size"])?;
-    // `hidden_dim = 4 n_inner; hidden_dim = int(2 * hidden_dim / 3)`, up to a multiple of 256.
+    // The code has `hidden_dim = 4 n_inner; hidden_dim = int(2 * hidden_dim / 3)`, rounded up to a multiple of 256.
     let n_inner = config.optional_positive_count(&["n_inner"])?.unwrap_or(4 * n_embd);
     Ok(Hparams {
         n_vocab: config.count(&["vocab_size"])?,
@@ -48,7 +48,7 @@ fn hparams(config: &Config, _: &Checkpoint) -> Result<Hparams> {
         n_head_kv: 1,
         n_ff: (2 * n_inner / 3).next_multiple_of(256),
         norm_eps: config.number_from_0(&["layer_norm_epsilon"])?.unwrap_or(1e-5),
-        // The code has a matrix of its own for the output, and ties it to nothing unless it is told to.
+        // The code has a separate output matrix, and ties it only if the configuration says so.
         tied: config.flag(TIED, false)?,
         ..Hparams::decoder(
             n_embd,

@@ -1,8 +1,8 @@
-//! Tokens that are added to a vocabulary, and how they are found: `AddedToken` of Hugging Face's `tokenizers`.
+//! Tokens added to a vocabulary, and the rules by which they are found: `AddedToken` of Hugging Face's `tokenizers`.
 //!
 //! `tokenizer.json` has them with its vocabulary, `added_tokens.json` beside it, and `added_tokens_decoder` in
-//! `tokenizer_config.json` overrides how they are found. Tokens that have a name there or in `special_tokens_map.json`, and those
-//! in `additional_special_tokens`, are added if they are not yet, as `transformers` does.
+//! `tokenizer_config.json` overrides their rules. Tokens that have a name there or in `special_tokens_map.json`, and those in
+//! `additional_special_tokens`, are added if they are missing, as `transformers` does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -19,25 +19,25 @@ use crate::error::{Context, Result};
 use crate::gguf_out::GgufOut;
 use crate::monitor::Monitor;
 
-/// The score of a token that was added to a sentencepiece model: its own user-defined pieces are cut with all others, and this
-/// one is found before them. llama.cpp's converter gives it, too.
+/// Score of a token that was added to a sentencepiece model. It is found before the text is cut; the model's own user-defined
+/// pieces are cut with all others. llama.cpp's converter gives the same score.
 const ADDED_SCORE: f32 = -1000.0;
 
-/// How a token is found, beside where its text stands.
+/// Rules by which a token is found, besides its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// It takes the white space before it.
+    /// The token takes the white space before it.
     pub lstrip: bool,
-    /// It takes the white space behind it.
+    /// The token takes the white space behind it.
     pub rstrip: bool,
     /// No letter or digit may stand next to it.
     pub single_word: bool,
-    /// It is found in normalized text.
+    /// The token is found in normalized text.
     pub normalized: bool,
 }
 
 impl Flags {
-    /// Those in an `AddedToken`, which a text alone may stand for.
+    /// Rules of an `AddedToken`; defaults where the token is a string alone.
     pub fn of(token: &Value, is_special: bool) -> Self {
         let flag = |key: &str, default: bool| token.get(key).and_then(Value::as_bool).unwrap_or(default);
         Self {
@@ -49,13 +49,13 @@ impl Flags {
     }
 }
 
-/// The tokens that were added, by id.
+/// Tokens that were added, by id.
 #[derive(Clone, Debug, Default)]
 pub struct AddedTokens(BTreeMap<usize, Flags>);
 
 impl AddedTokens {
-    /// Puts into a file's metadata, in keys of ours, which tokens are not found wherever their text stands. What is no special
-    /// token of the vocabulary is not looked for.
+    /// Puts the rules into a file's metadata, in keys of ours: a list of ids for each rule. Only control and user-defined
+    /// tokens are looked for in a text.
     pub fn write(&self, tokens: &[Token], out: &mut GgufOut) {
         let is_found =
             |id: &usize| tokens.get(*id).is_some_and(|token| matches!(token.kind, Kind::Control | Kind::UserDefined));
@@ -73,7 +73,7 @@ impl AddedTokens {
     }
 }
 
-/// Adds the tokens that the files beside the vocabulary's name, for a model of so many rows.
+/// Adds the tokens named by the files beside the vocabulary, for a model of `n_vocab` rows.
 pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary, n_vocab: usize, monitor: &Monitor) -> Result<()> {
     let settings = Config::read_if_there(&directory.join("tokenizer_config.json"))?;
     let map = Config::read_if_there(&directory.join("special_tokens_map.json"))?;
@@ -112,7 +112,7 @@ pub fn add_tokens(directory: &Path, vocabulary: &mut Vocabulary, n_vocab: usize,
     Ok(())
 }
 
-/// Tokens with names.
+/// Special tokens with names, such as `bos_token`.
 fn named<'v>(settings: &'v Config, map: &'v Config) -> Vec<&'v Value> {
     let of_name = |(name, _): &(&str, &str)| {
         let key = format!("{name}_token");
@@ -134,8 +134,8 @@ fn additional<'v>(settings: &'v Config, map: &'v Config) -> Vec<&'v Value> {
         .collect()
 }
 
-/// Adds tokens that are special, by their texts; but for those of a kind that `stays`. One that has no id gets the next, while
-/// the model has rows; returns the others.
+/// Makes tokens special by their texts, except those of a kind that `stays`. A text without an id gets the next one, while the
+/// model has rows; returns the texts for which no row is left.
 fn add_special(
     vocabulary: &mut Vocabulary,
     tokens: Vec<&Value>,
@@ -163,7 +163,7 @@ fn add_special(
     left_out
 }
 
-/// A token that is found in a text before all others; in a prompt it counts only if it is not a control token.
+/// Adds a token that is found in a text before all others. In a prompt, control tokens are not looked for.
 pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool, flags: Flags, monitor: &Monitor) {
     let had = |kind: Kind| vocabulary.tokens.get(id).is_some_and(|token| token.kind == kind && token.text == text);
     if vocabulary.algorithm == Algorithm::WordPiece && flags.single_word && had(Kind::Normal) {
@@ -172,8 +172,8 @@ pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool,
         ));
     }
     vocabulary.added.0.insert(id, flags);
-    // The unknown token stays that, whatever the list of added ones says: sentencepiece never reads it in a text. Its own
-    // pieces stay what they are, too.
+    // The unknown token stays unknown, even if the list of added tokens has it: sentencepiece never finds it in a text.
+    // User-defined pieces of the model stay as they are, too.
     if had(Kind::Unknown) || had(Kind::UserDefined) && !is_control {
         return;
     }
@@ -185,7 +185,7 @@ pub fn add(vocabulary: &mut Vocabulary, id: usize, text: &str, is_control: bool,
     vocabulary.set(id, Token { text: text.into(), kind, score });
 }
 
-/// Spells tokens that are found in normalized text as they are there: as what they are looked for.
+/// Normalizes the texts of tokens that are found in normalized text.
 pub fn normalize(vocabulary: &mut Vocabulary, monitor: &Monitor) {
     let normalized = |text: &str| -> String {
         match (vocabulary.algorithm, vocabulary.bert) {

@@ -2,7 +2,7 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// The bytes; `None` if the text is not base64.
+/// Bytes of a base64 text; `None` if the text is not base64.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let body = text.trim_end_matches('=').as_bytes();
     if !text.len().is_multiple_of(4) || text.len() - body.len() > 2 {
@@ -13,7 +13,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
         let mut digits = group.iter().map(|digit| ALPHABET.iter().position(|letter| letter == digit));
         let mut number = digits.try_fold(0, |number, digit| Some(number << 6 | digit? as u32))?;
         number <<= 6 * (4 - group.len());
-        // Six bits in each letter: so many whole bytes.
+        // Each letter holds six bits; only whole bytes count.
         bytes.extend(&number.to_be_bytes()[1..group.len()]);
     }
     Some(bytes)

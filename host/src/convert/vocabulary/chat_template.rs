@@ -1,4 +1,4 @@
-//! Templates of conversations: in files of their own, or in `tokenizer_config.json` as one text or a list of named ones.
+//! Chat templates: in files of their own, or in `tokenizer_config.json` as one text or a list of named ones.
 //!
 //! Source: `transformers`, `tokenization_utils_base.py`; the keys are those of gguf-py's `add_chat_template`.
 
@@ -16,12 +16,13 @@ use crate::gguf_out::GgufOut;
 /// Name of the template that is used where none is named.
 const DEFAULT: &str = "default";
 
-/// Templates by name.
+/// Chat templates by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatTemplates(BTreeMap<String, String>);
 
 impl ChatTemplates {
-    /// Reads them from a directory whose `tokenizer_config.json` is `settings`. A file of its own counts before what that says.
+    /// Reads the templates of a directory whose `tokenizer_config.json` is `settings`. A file of its own counts before a
+    /// template in `settings`.
     pub fn read(directory: &Path, settings: &Config) -> Result<Self> {
         let mut templates = BTreeMap::new();
         match settings.value("chat_template") {
@@ -56,7 +57,7 @@ impl ChatTemplates {
         Ok(Self(templates))
     }
 
-    /// Puts them into a file's metadata.
+    /// Puts the templates into a file's metadata.
     pub fn write(&self, out: &mut GgufOut) {
         if let Some(template) = self.0.get(DEFAULT) {
             out.meta("tokenizer.chat_template", Meta::String(template.as_bytes()));

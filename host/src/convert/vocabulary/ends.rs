@@ -1,4 +1,4 @@
-//! What `tokenizer.json` puts around a text: its `post_processor`.
+//! Tokens that `tokenizer.json` puts around a text: its `post_processor`.
 
 use serde_json::Value;
 
@@ -10,13 +10,13 @@ use crate::error::{Context, Result, bail, ensure};
 /// Sets the tokens that a text begins and ends with.
 ///
 /// # Errors
-/// A file has one token at each end, and a text between them. Of two steps, `tokenizers` takes what the first one made for
-/// several texts in the second.
+/// For a step of another kind, more than one token at an end, or more than one step: `tokenizers` then runs the second on the
+/// first one's result for several texts.
 pub fn set_ends(processor: Option<&Value>, vocabulary: &mut Vocabulary) -> Result<()> {
     vocabulary.special.knows_ends = true;
     let mut steps = Vec::new();
     flatten(processor, "processors", &mut steps);
-    // `ByteLevel` moves the places of tokens in the text, and no token.
+    // `ByteLevel` changes offsets of tokens alone.
     steps.retain(|step| step.get("type").and_then(Value::as_str) != Some("ByteLevel"));
     let (first, last) = match steps[..] {
         [] => return Ok(()),
@@ -44,7 +44,7 @@ pub fn set_ends(processor: Option<&Value>, vocabulary: &mut Vocabulary) -> Resul
     Ok(())
 }
 
-/// The tokens that a step puts before and behind a text.
+/// Tokens that a step puts before and behind a text.
 fn ends(step: &Value) -> Result<(Vec<usize>, Vec<usize>)> {
     match step.get("type").and_then(Value::as_str) {
         Some("RobertaProcessing" | "BertProcessing") => {
@@ -57,7 +57,7 @@ fn ends(step: &Value) -> Result<(Vec<usize>, Vec<usize>)> {
     }
 }
 
-/// The tokens of a template around its text.
+/// Tokens of a template before and behind its text.
 fn template(step: &Value) -> Result<(Vec<usize>, Vec<usize>)> {
     let parts = step.get("single").and_then(Value::as_array).context("`single` is no list")?;
     let is_text = |part: &&Value| part.get("SpecialToken").is_none();
@@ -70,7 +70,7 @@ fn template(step: &Value) -> Result<(Vec<usize>, Vec<usize>)> {
     Ok((ids(&parts[..at])?, ids(&parts[at + 1..])?))
 }
 
-/// The ids of a part of a template that is no text: the template lists them by its name.
+/// Ids of a special token in a template, which lists them by the token's name.
 fn special_token(part: &Value, template: &Value) -> Result<Vec<usize>> {
     let name = part["SpecialToken"]["id"].as_str().context("a part of `single` has no name")?;
     let ids = template.get("special_tokens").and_then(|tokens| tokens.get(name)?.get("ids")?.as_array());
@@ -85,7 +85,7 @@ mod tests {
     use super::super::{Algorithm, Kind, Token};
     use super::*;
 
-    /// The tokens at both ends of a text, of a vocabulary of four.
+    /// Tokens at both ends of a text, in a vocabulary of four.
     fn around(processor: Value) -> Result<(Option<usize>, Option<usize>), String> {
         let mut vocabulary = Vocabulary::new(Algorithm::Merges, "gpt-2");
         let token = |text: &str| Token { text: text.into(), kind: Kind::Normal, score: 0.0 };
@@ -96,7 +96,7 @@ mod tests {
         Ok((id(special.add_bos, "bos"), id(special.add_eos, "eos")))
     }
 
-    /// A template of these, `$` for the text, with the ids of `names`.
+    /// Template of `parts`, `$` for the text, with the ids of `names`.
     fn template(parts: &[&str], names: Value) -> Value {
         let part = |&part: &&str| match part {
             "$" => json!({"Sequence": {"id": "A", "type_id": 0}}),

@@ -9,10 +9,10 @@ use super::{Algorithm, Bert, Kind, Token, Vocabulary};
 use crate::convert::config::{Config, read_json};
 use crate::error::{Context, Result, bail, ensure};
 
-/// BERT's pre-tokenizer, by one of its names in llama.cpp.
+/// Pre-tokenizer of BERT, by one of its names in llama.cpp.
 pub const BERT: &str = "jina-v2-en";
 
-/// `vocab.json`, ids by text, and `merges.txt`, a merge in each line below a first one that may be a comment.
+/// Reads `vocab.json`, ids by text, and `merges.txt`, one merge a line; a first line that begins with `#` is skipped.
 pub fn byte_level(vocab: &Path, merges: &Path, pre: &str) -> Result<Vocabulary> {
     let mut vocabulary = Vocabulary::new(Algorithm::Merges, pre);
     let Value::Object(ids) = read_json(vocab)? else { bail!("{} is not a JSON object", vocab.display()) };
@@ -27,7 +27,7 @@ pub fn byte_level(vocab: &Path, merges: &Path, pre: &str) -> Result<Vocabulary> 
     Ok(vocabulary)
 }
 
-/// `vocab.txt`, a piece in each line.
+/// Reads `vocab.txt`, a piece in each line.
 pub fn word_piece(vocab: &Path, directory: &Path) -> Result<Vocabulary> {
     let settings = Config::read_if_there(&directory.join("tokenizer_config.json"))?;
     settings.only("tokenize_chinese_chars", &[json!(true)])?;
@@ -43,7 +43,7 @@ pub fn word_piece(vocab: &Path, directory: &Path) -> Result<Vocabulary> {
     Ok(vocabulary)
 }
 
-/// What BERT's tokenizers know by name, whether their files say so or not.
+/// Marks the tokens that BERT's tokenizers know by name, whether or not their files list them.
 pub fn mark_bert_tokens(vocabulary: &mut Vocabulary) {
     let names = [("cls", "[CLS]"), ("sep", "[SEP]"), ("unk", "[UNK]"), ("pad", "[PAD]"), ("mask", "[MASK]")];
     for (name, text) in names {
@@ -55,7 +55,7 @@ pub fn mark_bert_tokens(vocabulary: &mut Vocabulary) {
     }
 }
 
-/// Sets the tokens that an object has the ids of.
+/// Sets the tokens of an object of ids by text.
 pub fn set_ids(vocabulary: &mut Vocabulary, ids: &serde_json::Map<String, Value>) -> Result<()> {
     for (text, id) in ids {
         let id = token_id(id).with_context(|| format!("the id of {text:?} is {id}, not one of a token"))?;
@@ -64,7 +64,7 @@ pub fn set_ids(vocabulary: &mut Vocabulary, ids: &serde_json::Map<String, Value>
     Ok(())
 }
 
-/// A number that can be an id. No published vocabulary has a tenth of the limit, which keeps memory bounded.
+/// Id of a token, below 2^24. No published vocabulary has a tenth of this limit, which keeps memory bounded.
 pub fn token_id(value: &Value) -> Option<usize> {
     value.as_u64().filter(|&id| id < 1 << 24).map(|id| id as usize)
 }

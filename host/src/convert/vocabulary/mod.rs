@@ -1,7 +1,8 @@
-//! The vocabulary of a Hugging Face directory, and how GGUF files say it.
+//! Vocabulary of a Hugging Face directory, and its metadata in a GGUF file.
 //!
-//! Sources, the first that is there: sentencepiece's own model, `tokenizer.json`, `vocab.json` and `merges.txt`, `vocab.txt`.
-//! Around each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`added`] and [`special`] read.
+//! Of these sources the first that exists counts: sentencepiece's own model, `tokenizer.json`, `vocab.json` and `merges.txt`,
+//! `vocab.txt`. Beside each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`added`] and
+//! [`special`] read.
 
 mod added;
 mod base64;
@@ -25,7 +26,7 @@ use crate::error::{Result, bail, ensure};
 use crate::gguf_out::GgufOut;
 use crate::monitor::Monitor;
 
-/// What a token is: GGUF's `token_type`, which has sentencepiece's numbers.
+/// Kind of a token: GGUF's `token_type`, which has sentencepiece's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Normal = 1,
@@ -37,36 +38,36 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether no text has a token of this kind.
+    /// True if no plain text is encoded to a token of this kind.
     pub fn is_no_text(self) -> bool {
         matches!(self, Self::Control | Self::UserDefined | Self::Unknown)
     }
 }
 
-/// A token.
+/// Token of a vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     pub text: String,
     pub kind: Kind,
-    /// Sentencepiece's: the likelier, the higher.
+    /// Score of sentencepiece: the likelier, the higher.
     pub score: f32,
 }
 
-/// How texts become tokens.
+/// Algorithm that turns texts into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Merges by rank: of the letters that stand for bytes, or of plain ones between white space.
+    /// Merges by rank: of letters that stand for bytes, or of plain characters between white space.
     Merges,
-    /// Sentencepiece's merges, by score.
+    /// Merges by score, as sentencepiece's BPE.
     SentencePieceBpe,
-    /// The likeliest sequence of pieces.
+    /// Likeliest sequence of pieces.
     Unigram,
-    /// The longest pieces of words, from their beginning.
+    /// Longest pieces of words, from their beginning.
     WordPiece,
 }
 
 impl Algorithm {
-    /// `tokenizer.ggml.model`, but for [`WHITESPACE`].
+    /// Value of `tokenizer.ggml.model`, except for [`WHITESPACE`].
     fn name(self) -> &'static str {
         match self {
             Self::Merges => "gpt2",
@@ -77,58 +78,59 @@ impl Algorithm {
     }
 }
 
-/// How sentencepiece prepares a text.
+/// Preparation of a text in sentencepiece.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Normalizer {
     pub add_space_prefix: bool,
     pub remove_extra_whitespaces: bool,
-    /// Replacements of characters, compiled; empty for none.
+    /// Compiled replacements of characters; empty for none.
     pub charsmap: Vec<u8>,
 }
 
-/// How BERT prepares a text.
+/// Preparation of a text in BERT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bert {
     pub lowercase: bool,
     pub strip_accents: bool,
 }
 
-/// Names of ways to cut a text whose published tokenizer normalizes it to NFC.
+/// Pre-tokenizers whose published tokenizer normalizes texts to NFC.
 const MEAN_NFC: [&str; 2] = ["mpt", "olmo"];
 
-/// How words of plain characters are cut: from signs and at white space, which is llama.cpp's name and its
-/// `tokenizer.ggml.model` too, or at white space alone, which is a name of ours.
+/// Pre-tokenizers for merges of plain characters. `whitespace` cuts at white space and around punctuation and is llama.cpp's
+/// name, also of `tokenizer.ggml.model`; `dnabert-2` cuts at white space alone and is a name of ours.
 const WHITESPACE: &str = "whitespace";
 const WHITESPACE_SPLIT: &str = "dnabert-2";
 
-/// A vocabulary, in the order of its ids.
+/// Vocabulary, in the order of its ids.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     pub algorithm: Algorithm,
-    /// `tokenizer.ggml.pre`.
+    /// Value of `tokenizer.ggml.pre`.
     pub pre: String,
-    /// A token of no text for each id that has none.
+    /// Tokens by id; an id without a token has one of kind [`Kind::Unused`].
     pub tokens: Vec<Token>,
-    /// Two texts and a space between them, the first merge first.
+    /// Merges, first to last: two texts with a space between them.
     pub merges: Vec<String>,
     pub normalizer: Option<Normalizer>,
     pub bert: Option<Bert>,
-    /// Whether merges see texts in NFC.
+    /// True if merges see texts in NFC.
     pub nfc: bool,
-    /// Whether merges of characters see small letters alone.
+    /// True if merges of characters see lower case alone.
     pub lowercase: bool,
-    /// The token of what has none, where the model itself names one: of merges, for bytes and characters.
+    /// Unknown token, where the model itself names one: in merges, for bytes and characters without a token.
     pub unknown: Option<usize>,
-    /// Of merges: whether several of them in a row are one.
+    /// True if merges join several unknown tokens in a row to one.
     pub fuse_unknown: bool,
-    /// How tokens that were added are found.
+    /// Added tokens, with the rules by which they are found.
     pub added: added::AddedTokens,
-    /// By the names that `tokenizer_config.json` has for them, such as `bos` and `cls`.
+    /// Special tokens by their names in `tokenizer_config.json`, such as `bos` and `cls`.
     pub special: special::Special,
 }
 
 impl Vocabulary {
-    /// Reads it from the directory of a model with `n_vocab` rows of embeddings; `pre` is the family's own pre-tokenizer.
+    /// Reads the vocabulary from the directory of a model with `n_vocab` rows of embeddings; `pre` is the family's own
+    /// pre-tokenizer.
     pub fn read(directory: &Path, config: &Config, n_vocab: usize, pre: &str, monitor: &Monitor) -> Result<Self> {
         let mut vocabulary = Self::read_tokens(directory, pre, monitor)?;
         added::add_tokens(directory, &mut vocabulary, n_vocab, monitor)?;
@@ -166,7 +168,7 @@ impl Vocabulary {
         }
     }
 
-    /// A vocabulary of these, without merges.
+    /// Empty vocabulary of an algorithm and a pre-tokenizer.
     fn new(algorithm: Algorithm, pre: &str) -> Self {
         Self {
             algorithm,
@@ -192,24 +194,24 @@ impl Vocabulary {
         }
     }
 
-    /// Ids without a token get one that no text has, as llama.cpp's converter names it.
+    /// Fills ids up to `id` that have no token with unused ones, named as by llama.cpp's converter.
     fn make_room(&mut self, id: usize) {
         for i in self.tokens.len()..=id {
             self.tokens.push(Token { text: format!("[PAD{i}]"), kind: Kind::Unused, score: -1000.0 });
         }
     }
 
-    /// The id of each text; the first, if several have it.
+    /// Id of each text; the first, if several tokens have it.
     fn ids(&self) -> HashMap<&str, usize> {
         self.tokens.iter().enumerate().rev().map(|(id, token)| (token.text.as_str(), id)).collect()
     }
 
-    /// Whether merges are of the characters of words, not of letters that stand for bytes.
+    /// True if merges are of the characters of words, not of letters that stand for bytes.
     fn merges_characters(&self) -> bool {
         self.algorithm == Algorithm::Merges && [WHITESPACE, WHITESPACE_SPLIT].contains(&&*self.pre)
     }
 
-    /// Puts it into the file's metadata.
+    /// Puts the vocabulary into the file's metadata.
     pub fn write(&self, out: &mut GgufOut) {
         let model = if self.pre == WHITESPACE { WHITESPACE } else { self.algorithm.name() };
         out.meta("tokenizer.ggml.model", Value::String(model.as_bytes()));
@@ -239,7 +241,7 @@ impl Vocabulary {
             out.meta("tokenizer.ggml.normalizer.lowercase", Value::Bool(bert.lowercase));
             out.meta("tokenizer.ggml.normalizer.strip_accents", Value::Bool(bert.strip_accents));
         }
-        // Where the file is silent, the name of the cuts says it.
+        // Without the key, readers go by the pre-tokenizer's name.
         if self.nfc || self.algorithm == Algorithm::Merges && MEAN_NFC.contains(&&*self.pre) {
             out.meta("tokenizer.ggml.normalizer.nfc", Value::Bool(self.nfc));
         }
@@ -250,7 +252,7 @@ impl Vocabulary {
         if let Some(id) = self.unknown.filter(|_| is_merged) {
             out.meta("tokenizer.ggml.unknown_byte_token_id", Value::U32(id as u32));
         }
-        // Merges of characters take another key's unknown token where the file has none of the two.
+        // Merges of characters use another key's unknown token where the file has neither key.
         if is_merged && self.unknown.is_some() || self.merges_characters() {
             out.meta("tokenizer.ggml.fuse_unknown", Value::Bool(self.fuse_unknown));
         }
@@ -258,7 +260,8 @@ impl Vocabulary {
         self.special.write(out);
     }
 
-    /// A word's first piece begins with `▁` in a file, and `##` before the others is left out: as llama.cpp's converter has it.
+    /// Text of a token in a file. As in llama.cpp's converter, a word's first piece begins with `▁`, and the `##` of other
+    /// pieces is left out.
     fn text_in_file(&self, token: &Token) -> String {
         match (self.algorithm, token.kind) {
             (Algorithm::WordPiece, Kind::Normal | Kind::Unknown) => match token.text.strip_prefix("##") {

@@ -1,18 +1,18 @@
-//! Protocol buffers, as much of them as a sentencepiece model needs: the fields of a message, one after the other.
+//! Protocol buffers, as far as a sentencepiece model needs them: the fields of a message, one after the other.
 //!
-//! A field is a key, `number << 3 | wire type`, and a value: a varint (0), 8 bytes (1), a length and so many bytes (2), or 4
+//! A field is a key, `number << 3 | wire type`, and a value: a varint (0), 8 bytes (1), a length and as many bytes (2), or 4
 //! bytes (5). Source: protobuf.dev, "Encoding".
 
 use crate::error::{Context, Result, bail};
 
-/// The value of a field.
+/// Value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Field<'m> {
     Number(u64),
-    /// A float's bits, among others.
+    /// Four bytes, such as the bits of a float.
     Fixed32(u32),
     Fixed64(u64),
-    /// A text, bytes, or a message.
+    /// String, bytes, or a message.
     Bytes(&'m [u8]),
 }
 
@@ -45,7 +45,7 @@ fn fixed<'m, const N: usize>(message: &mut &'m [u8]) -> Result<&'m [u8; N]> {
     Ok(bytes)
 }
 
-/// Seven bits in each byte, the lowest first; the eighth says that more follow.
+/// Reads a varint: seven bits in each byte, the lowest first; the eighth bit is set if more follow.
 fn varint(message: &mut &[u8]) -> Result<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -83,7 +83,7 @@ mod tests {
         ];
         assert_eq!(all(message).unwrap(), want);
         let n_whole = (0..message.len()).filter(|&len| all(&message[..len]).is_ok()).count();
-        // After no field, the first, the second and the third.
+        // Whole messages end after no field, the first, the second and the third.
         assert_eq!(n_whole, 4);
     }
 

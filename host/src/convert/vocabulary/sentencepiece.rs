@@ -1,5 +1,5 @@
-//! sentencepiece's models: a protocol buffer of pieces, and of how the trainer and the normalizer were set.
-//! Source: google/sentencepiece, `sentencepiece_model.proto`.
+//! Models of sentencepiece: a protocol buffer of pieces, and of the settings of trainer and normalizer. Source:
+//! google/sentencepiece, `sentencepiece_model.proto`.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::protobuf::{Field, fields};
 use super::{Algorithm, Kind, Normalizer, Token, Vocabulary};
 use crate::error::{Context, Error, Result, bail, ensure};
 
-/// Fields of `ModelProto`.
+/// Field numbers of `ModelProto`.
 const PIECES: u64 = 1;
 const TRAINER_SPEC: u64 = 2;
 const NORMALIZER_SPEC: u64 = 3;
@@ -46,12 +46,12 @@ fn parse(model: &[u8]) -> Result<Vocabulary> {
             vocabulary.special.offer(name, id);
         }
     }
-    // The classes of the BPE models' families begin a text with `bos` where `tokenizer_config.json` says nothing.
+    // The classes of the BPE models' families begin a text with `bos` where `tokenizer_config.json` has no setting.
     vocabulary.special.add_bos = algorithm == Algorithm::SentencePieceBpe;
     Ok(vocabulary)
 }
 
-/// What counts of `TrainerSpec`, with its defaults.
+/// Fields of `TrainerSpec` that matter here, with its defaults.
 struct Trainer {
     model_type: u64,
     whitespace_is_suffix: bool,
@@ -125,7 +125,7 @@ fn piece(message: &[u8]) -> Result<Token> {
 mod tests {
     use super::*;
 
-    /// A field of bytes shorter than 128.
+    /// Encodes a field of fewer than 128 bytes.
     fn bytes(number: u8, body: &[u8]) -> Vec<u8> {
         [&[number << 3 | 2, body.len() as u8][..], body].concat()
     }
@@ -138,7 +138,7 @@ mod tests {
         )
     }
 
-    /// `pad_id` (field 43) is -1; the numbers of its fields beyond 15 take two bytes.
+    /// Model of three pieces. `pad_id` (field 43) is -1; fields above 15 have keys of two bytes.
     fn model(model_type: u8) -> Vec<u8> {
         let minus_one = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
         let trainer = [&[3 << 3, model_type, 0xd8, 0x02][..], &minus_one].concat();
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(normalizer.charsmap, b"map");
         assert!(!normalizer.add_space_prefix && normalizer.remove_extra_whitespaces);
         assert_eq!([found.special.id("unk"), found.special.id("bos")], [Some(0), Some(1)]);
-        // `eos` would be the third, and `pad` is none.
+        // `eos` would be the third token, and there is no `pad`.
         assert_eq!([found.special.id("eos"), found.special.id("pad")], [Some(2), None]);
         assert_eq!(parse(&model(2)).unwrap().algorithm, Algorithm::SentencePieceBpe);
     }

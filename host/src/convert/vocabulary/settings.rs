@@ -1,4 +1,5 @@
-//! What classes of `transformers` do beyond `tokenizer.json`, by `tokenizer_config.json`: said where a file has none of it.
+//! Notes on classes of `transformers` that do more than `tokenizer.json`, by `tokenizer_config.json`, where a GGUF file cannot
+//! express it.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::monitor::Monitor;
 /// Classes that take `tokenizer.json` as it is.
 const PLAIN: [&str; 4] = ["PreTrainedTokenizerFast", "TokenizersBackend", "BloomTokenizerFast", "BloomTokenizer"];
 
-/// Says what of the directory's settings is not in the vocabulary.
+/// Notes the directory's settings that are not in the vocabulary.
 pub fn tell(directory: &Path, vocabulary: &Vocabulary, monitor: &Monitor) -> Result<()> {
     let settings = Config::read_if_there(&directory.join("tokenizer_config.json"))?;
     differences(&settings, vocabulary)?.into_iter().for_each(|note| monitor.note(note));

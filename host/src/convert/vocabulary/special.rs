@@ -1,7 +1,8 @@
-//! Tokens with a meaning: the ids of the beginning, the end and others.
+//! Special tokens: the ids of the beginning, the end and others.
 //!
-//! They are said in many files. Of ids: `tokenizer_config.json`, `special_tokens_map.json` (by text), `generation_config.json`,
-//! `config.json` (by number), the vocabulary's own file; the first that says one counts. Of ends, all do.
+//! Many files name them. For ids the first of these counts: `tokenizer_config.json`, `special_tokens_map.json` (by text),
+//! `generation_config.json`, `config.json` (by number), the vocabulary's own file. Tokens that end a text are collected from
+//! all.
 
 use std::path::Path;
 
@@ -29,10 +30,10 @@ pub const NAMES: [(&str, &str); 9] = [
     ("eom", "tokenizer.ggml.eom_token_id"),
 ];
 
-/// Those of them that end a text.
+/// Names of [`NAMES`] that end a text.
 const ENDS: [&str; 3] = ["eos", "eot", "eom"];
 
-/// Tokens around a gap to fill in: their texts in the vocabularies of Refact, StarCoder and Replit, and GGUF's keys.
+/// Tokens around a hole to fill in: their texts in the vocabularies of Refact, StarCoder and Replit, and GGUF's keys.
 const INFILL: [(&str, &str); 4] = [
     ("<fim_prefix>", "tokenizer.ggml.fim_pre_token_id"),
     ("<fim_suffix>", "tokenizer.ggml.fim_suf_token_id"),
@@ -40,18 +41,18 @@ const INFILL: [(&str, &str); 4] = [
     ("<fim_pad>", "tokenizer.ggml.fim_pad_token_id"),
 ];
 
-/// What is special in a vocabulary.
+/// Special tokens of a vocabulary.
 #[derive(Clone, Debug, Default)]
 pub struct Special {
-    /// One for each of [`NAMES`].
+    /// Id of each of [`NAMES`].
     ids: [Option<usize>; NAMES.len()],
     infill: [Option<usize>; 4],
-    /// Whether a text begins with `bos` and ends with `eos`.
+    /// True if a text begins with `bos`.
     pub add_bos: bool,
     pub add_eos: bool,
-    /// What the tokenizer's own file puts at the two ends of a text.
+    /// Tokens that the tokenizer's own file puts at the beginning and the end of a text.
     around: [Option<usize>; 2],
-    /// Whether that file says what stands there, be it nothing: `tokenizer.json`.
+    /// True if that file defines both ends of a text, even as empty: `tokenizer.json`.
     pub knows_ends: bool,
     /// All tokens that end a text.
     ends: Vec<usize>,
@@ -67,7 +68,7 @@ impl Special {
         }
     }
 
-    /// Sets an id, whatever was known.
+    /// Sets an id, known or not.
     fn set(&mut self, name: &str, id: usize) {
         let place = NAMES.iter().position(|(known, _)| *known == name).and_then(|i| self.ids.get_mut(i));
         if let Some(place) = place {
@@ -75,26 +76,26 @@ impl Special {
         }
     }
 
-    /// Every text begins with this token.
+    /// Makes every text begin with this token.
     pub fn begin_with(&mut self, id: usize) {
         self.set("bos", id);
         (self.add_bos, self.around[0]) = (true, Some(id));
     }
 
-    /// Every text ends with this token.
+    /// Makes every text end with this token.
     pub fn end_with(&mut self, id: usize) {
         self.set("eos", id);
         (self.add_eos, self.around[1]) = (true, Some(id));
     }
 
-    /// The id of a name.
+    /// Id of a name.
     pub fn id(&self, name: &str) -> Option<usize> {
         let i = NAMES.iter().position(|(known, _)| *known == name)?;
         self.ids.get(i).copied().flatten()
     }
 
-    /// Sets all tokens that end a text. llama.cpp reads no list, but takes the ends of a turn and of a message for such: the
-    /// second and the third are called so where nothing else is.
+    /// Sets all tokens that end a text. llama.cpp reads no list, but ends a text at `eot` and `eom`, too: the second and the
+    /// third token get these names if they are free.
     fn set_ends(&mut self, ends: Vec<usize>) {
         for name in ENDS {
             let known = ENDS.map(|name| self.id(name));
@@ -105,7 +106,7 @@ impl Special {
         self.ends = ends;
     }
 
-    /// Puts it into a file's metadata.
+    /// Puts the special tokens into a file's metadata.
     pub fn write(&self, out: &mut GgufOut) {
         let names = NAMES.iter().zip(self.ids).chain(INFILL.iter().zip(self.infill));
         for ((_, key), id) in names {
@@ -115,12 +116,12 @@ impl Special {
         }
         out.meta("tokenizer.ggml.add_bos_token", Meta::Bool(self.add_bos));
         out.meta("tokenizer.ggml.add_eos_token", Meta::Bool(self.add_eos));
-        // Of an encoder without that flag a text ends with the separator.
+        // Without this key a reader ends an encoder's text with the separator.
         if !self.add_eos && ["sep", "cls", "mask"].iter().any(|name| self.id(name).is_some()) {
             out.meta("tokenizer.ggml.add_sep_token", Meta::Bool(false));
         }
         if self.ends.len() > 1 {
-            // A key of ours.
+            // `eos_token_ids` is a key of ours.
             let ends = self.ends.iter().map(|&id| Meta::U32(id as u32));
             out.meta_array("tokenizer.ggml.eos_token_ids", ValueType::U32, ends);
         }
@@ -128,7 +129,7 @@ impl Special {
     }
 }
 
-/// Finds the ids and the rest that the files around a vocabulary say.
+/// Finds the special tokens by the files around a vocabulary.
 pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary, monitor: &Monitor) -> Result<()> {
     let read = |name: &str| Config::read_if_there(&directory.join(name));
     let (settings, map) = (read("tokenizer_config.json")?, read("special_tokens_map.json")?);
@@ -143,11 +144,11 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary, moni
         named.extend(by_text);
         let by_number = [&generation, config].into_iter().find_map(|file| number_of(file.value(&number)?));
         let by_number = by_number.filter(|&id| id < vocabulary.tokens.len());
-        // What the tokenizer itself puts around a text stays.
+        // Tokens that the tokenizer itself puts around a text stay.
         let is_fixed = match name {
             "bos" => special.add_bos,
             "eos" => special.add_eos,
-            // Merges have a key of their own for it.
+            // Merges have a key of their own for an unknown token.
             "unk" => vocabulary.unknown.is_some() && vocabulary.algorithm != Algorithm::Merges,
             _ => false,
         };
@@ -159,12 +160,12 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary, moni
     }
     let is_roberta = settings.text("tokenizer_class")?.is_some_and(|class| class.starts_with("Roberta"));
     if is_roberta && vocabulary.algorithm == Algorithm::Merges && !special.knows_ends {
-        // The class puts them there, where no file says so.
+        // RoBERTa's class puts these two around a text where no file defines the ends.
         special.id("cls").or(special.id("bos")).inspect(|&id| special.begin_with(id));
         special.id("sep").or(special.id("eos")).inspect(|&id| special.end_with(id));
         special.knows_ends = true;
     }
-    // BERT's names for the two ends of a text. Readers of encoders go by these where they are there.
+    // `cls` and `sep` are BERT's names for the two ends of a text. Readers of encoders use them where they exist.
     for (end, name, fixed) in [("bos", "cls", special.around[0]), ("eos", "sep", special.around[1])] {
         if let Some(id) = special.id(name) {
             match (fixed, vocabulary.algorithm) {
@@ -183,11 +184,11 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary, moni
     let candidates: Vec<usize> = named_ends.chain(listed).collect();
     vocabulary.special = special;
     for id in named {
-        // What is called an end or a mask is no text, even where no list of added tokens says so.
+        // A token named as an end or a mask is no text, even where no list of added tokens has it.
         let token = &mut vocabulary.tokens[id];
         token.kind = if token.kind == Kind::Normal { Kind::Control } else { token.kind };
     }
-    // A number that stands for text is left over from another vocabulary: no text could go on behind it.
+    // An end that is a plain token is left over from another vocabulary: generation would stop at ordinary text.
     let ends_text = |id: &usize| vocabulary.tokens.get(*id).is_some_and(|token| token.kind.is_no_text());
     let mut ends = Vec::new();
     for id in candidates.into_iter().filter(ends_text) {
@@ -199,7 +200,7 @@ pub fn find(directory: &Path, config: &Config, vocabulary: &mut Vocabulary, moni
     Ok(())
 }
 
-/// Whether a text has a token at one end: `tokenizer_config.json` says it, if the tokenizer's own file does not.
+/// True if a text has a token at one end: by the tokenizer's own file, else by `tokenizer_config.json`.
 fn add_end(settings: &Config, key: &str, is_added: bool, is_known: bool, monitor: &Monitor) -> Result<bool> {
     let said = settings.flag(key, is_added)?;
     if is_known && said != is_added {
@@ -211,12 +212,12 @@ fn add_end(settings: &Config, key: &str, is_added: bool, is_known: bool, monitor
     Ok(said)
 }
 
-/// A token by its text, which may lie in an object with how it is found.
+/// Text of a token: a string, or `content` of an object.
 pub fn text_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// Tokens by their numbers, one or a list.
+/// Ids in a number or a list of numbers.
 fn numbers_of(value: &Value) -> Vec<usize> {
     match value.as_array() {
         Some(ids) => ids.iter().filter_map(token_id).collect(),
@@ -224,7 +225,7 @@ fn numbers_of(value: &Value) -> Vec<usize> {
     }
 }
 
-/// A token by its number: of several ends, the first. Negative numbers stand for none.
+/// Id in a number, or the first of a list. `None` for a negative number.
 fn number_of(value: &Value) -> Option<usize> {
     token_id(value.as_array().and_then(|ids| ids.first()).unwrap_or(value))
 }

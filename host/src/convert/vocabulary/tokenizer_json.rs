@@ -1,4 +1,5 @@
-//! `tokenizer.json`, the file of Hugging Face's `tokenizers`: a model, what prepares a text for it, and what is added around.
+//! Reader of `tokenizer.json`, the file of Hugging Face's `tokenizers`: a model, the steps that prepare a text for it, and the
+//! tokens put around a text.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::convert::config::{Config, read_json};
 use crate::error::{Context, Result, bail, ensure};
 use crate::monitor::Monitor;
 
-/// Reads a file; `pre` is the family's own name for how it cuts texts.
+/// Reads a file; `pre` is the family's own pre-tokenizer.
 pub fn read(path: &Path, pre: &str, monitor: &Monitor) -> Result<Vocabulary> {
     let json = read_json(path)?;
     parse(&json, pre, monitor).with_context(|| path.display().to_string())
@@ -21,7 +22,7 @@ pub fn read(path: &Path, pre: &str, monitor: &Monitor) -> Result<Vocabulary> {
 
 fn parse(json: &Value, pre: &str, monitor: &Monitor) -> Result<Vocabulary> {
     let model = Config::of("model", json.get("model").and_then(Value::as_object).context("it has no `model`")?);
-    // Files from before the field existed have merges, or a vocabulary in the form of a list.
+    // Files from before this field existed have merges, or a vocabulary in the form of a list.
     let ty = match model.text("type")? {
         Some(ty) => ty,
         None if model.has("merges") => "BPE",
@@ -94,7 +95,7 @@ fn ids(model: &Config) -> Result<&Map<String, Value>> {
     }
 }
 
-/// `"a b"`, or `["a", "b"]` in newer files.
+/// Merge in a file, `"a b"` or, in newer files, `["a", "b"]`, as the text `a b`.
 fn pair(merge: &Value) -> Option<String> {
     let (a, b) = match merge {
         Value::String(merge) => merge.split_once(' ')?,
@@ -108,12 +109,12 @@ fn pair(merge: &Value) -> Option<String> {
     (is_plain(a) && is_plain(b)).then(|| format!("{a} {b}"))
 }
 
-/// BLOOM's regular expression; its inner brackets nest.
+/// Regular expression of BLOOM; its inner brackets nest.
 const BLOOM: &str = r" ?[^(\s|[.,!?…。，、।۔،])]+";
-/// GPT-2's, where it is written out.
+/// Regular expression of GPT-2, for files that spell it out.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// GGUF's name of a pre-tokenizer: the family's, if that cuts as this one does.
+/// Name of the pre-tokenizer in GGUF: the family's, if it cuts as the file's does.
 fn pre_tokenizer<'p>(pre_tokenizer: Option<&Value>, family: &'p str) -> Result<&'p str> {
     let mut steps = Vec::new();
     flatten(pre_tokenizer, "pretokenizers", &mut steps);
@@ -140,7 +141,7 @@ fn pre_tokenizer<'p>(pre_tokenizer: Option<&Value>, family: &'p str) -> Result<&
     }
 }
 
-/// A step in a word, if it is one that is known.
+/// Word for a step of the pre-tokenizer; empty for an unknown one.
 fn word(step: &Value) -> String {
     let flag = |key: &str, default: bool| step.get(key).and_then(Value::as_bool).unwrap_or(default);
     let text = |key: &str| step.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -154,7 +155,7 @@ fn word(step: &Value) -> String {
         "Whitespace" => "words".into(),
         "WhitespaceSplit" => "white space".into(),
         "Split" if text("behavior") == "Isolated" && !flag("invert", false) => {
-            // A pattern that is a `String` stands for itself.
+            // A pattern that is a `String` is no regular expression.
             let regex = step.get("pattern").and_then(|pattern| pattern.get("Regex"));
             format!("split {}", regex.and_then(Value::as_str).unwrap_or_default())
         }
@@ -162,7 +163,7 @@ fn word(step: &Value) -> String {
     }
 }
 
-/// The steps of a sequence, which may lie in one another, in their order.
+/// Steps of a sequence, in their order; sequences inside it are flattened.
 pub fn flatten<'v>(step: Option<&'v Value>, key: &str, out: &mut Vec<&'v Value>) {
     let Some(step) = step.filter(|step| !step.is_null()) else { return };
     match step.get(key).and_then(Value::as_array) {

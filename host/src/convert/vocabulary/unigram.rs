@@ -1,6 +1,7 @@
-//! Unigrams in `tokenizer.json`: pieces with scores, and what became of sentencepiece's normalizer there.
+//! Unigrams in `tokenizer.json`: pieces with scores, and the steps that replace sentencepiece's normalizer.
 //!
-//! They are read as sentencepiece's, which Hugging Face's `tokenizers` follows but for a few things: [`Spaces::differences`].
+//! The steps are read as settings of sentencepiece, which Hugging Face's `tokenizers` follows with a few exceptions:
+//! [`Spaces::differences`].
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::convert::config::Config;
 use crate::error::{Context, Result, bail, ensure};
 use crate::monitor::Monitor;
 
-/// Reads the vocabulary of a file whose `model` is this.
+/// Reads the vocabulary of a file `json` whose `model` is given.
 pub fn parse(json: &Value, model: &Config, monitor: &Monitor) -> Result<Vocabulary> {
     let mut vocabulary = Vocabulary::new(Algorithm::Unigram, "default");
     let Some(Value::Array(pieces)) = model.value("vocab") else {
@@ -46,35 +47,35 @@ pub fn parse(json: &Value, model: &Config, monitor: &Monitor) -> Result<Vocabula
     Ok(vocabulary)
 }
 
-/// `<0x0A>`
+/// True for a byte token such as `<0x0A>`.
 fn is_byte(text: &str) -> bool {
     let digits = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
     digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
 }
 
-/// How pieces spell a space.
+/// Letter that stands for a space in pieces.
 const SPACE: char = '\u{2581}';
 
-/// Where a space is put before a text that begins with none.
+/// Places where a space is put before a text that begins with none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prefix {
-    /// Behind added tokens, too.
+    /// Before a text and behind added tokens.
     Always,
     First,
     Never,
 }
 
-/// What happens to spaces: the steps of `normalizer` and `pre_tokenizer`.
+/// Treatment of spaces: the steps of `normalizer` and `pre_tokenizer`.
 #[derive(Debug)]
 struct Spaces {
     charsmap: Vec<u8>,
-    /// `Replace`: several become one.
+    /// `Replace` joins several spaces to one.
     replaces_runs: bool,
-    /// `Strip`: white space at the two ends is left out.
+    /// `Strip` removes white space at the beginning and the end.
     strips: [bool; 2],
-    /// `WhitespaceSplit`: white space parts words, and is left out.
+    /// `WhitespaceSplit` cuts at white space and removes it.
     has_words: bool,
-    /// `Metaspace`.
+    /// `Metaspace` puts a space before a text.
     prefix: Prefix,
     splits: bool,
 }
@@ -129,7 +130,7 @@ impl Spaces {
         Ok(())
     }
 
-    /// The layouts from before and since `prepend_scheme` and `split` existed.
+    /// Reads a `Metaspace`, in the layouts from before and since `prepend_scheme` and `split`.
     fn read_metaspace(&mut self, step: &Value) -> Result<()> {
         let replacement = step.get("replacement").and_then(Value::as_str);
         ensure!(replacement.is_none_or(|text| text == "\u{2581}"), "its `Metaspace` does not spell a space `\u{2581}`");
@@ -146,16 +147,16 @@ impl Spaces {
         Ok(())
     }
 
-    /// Whether of several spaces one is left: sentencepiece then leaves out those at both ends.
+    /// True if several spaces become one; sentencepiece then also removes spaces at both ends.
     fn joins(&self) -> bool {
         self.replaces_runs || self.has_words
     }
 
-    /// Texts that sentencepiece treats otherwise. `has_words`: whether there are pieces with a space that is not in front.
+    /// Texts that sentencepiece treats in another way. `has_words`: some piece has a space that is not in front.
     fn differences(&self, has_words: bool) -> Vec<&'static str> {
         let [strips_start, strips_end] = self.strips;
         let has_prefix = self.prefix != Prefix::Never;
-        // A space that is there already is the prefix.
+        // An existing space counts as the prefix.
         let same_start = if has_prefix { self.joins() } else { self.replaces_runs == strips_start };
         let same_end = self.joins() == (strips_end || self.has_words);
         let drops_white_space = self.has_words || strips_start || strips_end;
