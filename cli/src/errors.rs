@@ -1,4 +1,4 @@
-//! Errors of the library, with the flags that help.
+//! Errors of the library, extended by the flags that solve them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use nearfield_host as host;
 use nearfield_host::error::QuestionTooLong;
 use nearfield_host::model_file::ModelFile;
 
-/// An error of running the model in `file`; where numbers are not finite, with the first weight that is not.
+/// Adds the first weight that is not finite to an error about numbers that are not finite; leaves other errors as they are.
 pub fn explain(file: &ModelFile, error: Error) -> Error {
     let of_host = error.downcast_ref().is_some_and(host::Error::is_not_finite);
     let of_library = matches!(error.downcast_ref(), Some(RunError::NotFinite { .. }))
@@ -16,7 +16,7 @@ pub fn explain(file: &ModelFile, error: Error) -> Error {
     if of_host || of_library { error.context(file.not_finite()) } else { error }
 }
 
-/// An error of a session, with the flag by which it would begin.
+/// Adds to an error of a session the flag that lets it begin.
 pub fn of_session(error: Error) -> Error {
     let Some(host::Error::Session(cause)) = error.downcast_ref().map(host::Error::cause) else { return error };
     let flag = match cause {
@@ -48,7 +48,7 @@ pub fn more_room(shape: &Shape, n_ctx: usize) -> &'static str {
     }
 }
 
-/// An error of generating, with advice where the prompt is too long.
+/// Converts an error of generating, with advice where the prompt is too long.
 pub fn of_prompt(error: host::Error, shape: &Shape) -> Error {
     match error.cause() {
         host::Error::PromptTooLong(long) => anyhow!("{error}: {}", more_room(shape, long.n_ctx)),
@@ -56,7 +56,7 @@ pub fn of_prompt(error: host::Error, shape: &Shape) -> Error {
     }
 }
 
-/// An error of a conversation, with advice where the question is too long.
+/// Converts an error of a conversation, with advice where the question is too long.
 pub fn of_question(error: host::Error, shape: &Shape) -> Error {
     match error {
         host::Error::QuestionTooLong(long) => TooLong { long, more: more_room(shape, long.n_ctx) }.into(),
@@ -64,7 +64,7 @@ pub fn of_question(error: host::Error, shape: &Shape) -> Error {
     }
 }
 
-/// A question that is too long, and advice.
+/// Error of a question that is too long, with advice.
 #[derive(Debug)]
 struct TooLong {
     long: QuestionTooLong,
@@ -79,7 +79,7 @@ impl fmt::Display for TooLong {
 
 impl std::error::Error for TooLong {}
 
-/// Whether the question is too long, and the conversation as it was.
+/// True if the question is too long; the conversation is then unchanged.
 pub fn is_too_long(error: &Error) -> bool {
     error.is::<TooLong>()
 }

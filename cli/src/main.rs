@@ -1,7 +1,7 @@
 //! The `nearfield` command.
 //!
-//! `cli` says what can be asked; each command has the file of its name in `commands`; `args` has the arguments that they share,
-//! `terminal` what they read and write.
+//! `cli` defines the command line; each command has the file of its name in `commands`; `args` has the arguments that they
+//! share, `terminal` reads input and writes output.
 
 mod args;
 mod chart;
@@ -24,7 +24,7 @@ use commands::{
 };
 use terminal::{StandardOutput, note};
 
-/// Wrong arguments, as other commands have it.
+/// Exit code for wrong arguments, the same as in other Unix commands.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -70,14 +70,14 @@ fn dispatch(command: Option<Command>) -> Result<()> {
     }
 }
 
-/// Help goes to standard output; what is wrong with the arguments goes to standard error, in one line.
+/// Prints help to standard output, and a wrong argument as one line on standard error.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
-    // The first paragraph says what is wrong; usage and hints follow it.
+    // The first paragraph describes the error; usage and hints follow it.
     let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let what = what.join(" ");
     let what = what.strip_prefix("error: ").unwrap_or(&what);
@@ -85,7 +85,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// Whoever read the output has gone: nobody to tell, and nothing wrong.
+/// True if the reader of standard output has closed it, which is no error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<nearfield_host::Error>() {
         Some(error) => error.io_kind(),

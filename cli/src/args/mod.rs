@@ -1,4 +1,4 @@
-//! Arguments that several commands share. Those of one command stand with it.
+//! Arguments that several commands share; arguments of one command are in its file.
 
 pub mod rings;
 pub mod slopes;

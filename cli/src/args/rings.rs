@@ -1,4 +1,4 @@
-//! Rings as words: on the command line, in files, in reports.
+//! Rings as words, for the command line, files and reports.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use nearfield::Ring;
 
 use super::share;
 
-/// What is understood.
+/// Accepted forms of `--ring`, for error messages.
 const WHAT: &str = "full, a number of keys, a share between 0 and 1 such as 2^-24, heads:N,N,... or @FILE";
 
 /// The ring that a word, or the word in a file, stands for.
@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Result<Ring, String> {
     }
 }
 
-/// That of a plan in JSON, or of the word that is all there is.
+/// Parses the ring of a plan in JSON, or of a file that holds nothing but the word.
 fn in_file(file: &str) -> Option<Ring> {
     match serde_json::from_str::<serde_json::Value>(file) {
         Ok(serde_json::Value::Object(plan)) => of_word(plan.get("ring")?.as_str()?),
@@ -31,7 +31,7 @@ fn in_file(file: &str) -> Option<Ring> {
 fn of_word(word: &str) -> Option<Ring> {
     if let Some(keys) = word.strip_prefix("heads:") {
         let keys: Option<Vec<u32>> = keys.split(',').map(|n| n.parse().ok().filter(|&n| n > 0)).collect();
-        // A ring lasts as long as the program, which reads but a few.
+        // The numbers are leaked: a `Ring` borrows them for the whole program, which reads only a few rings.
         return Some(Ring::Heads(keys?.leak()));
     }
     let is_share = |&share: &f32| share > 0.0 && share < 1.0;

@@ -1,10 +1,10 @@
-//! What becomes of slopes, as words: on the command line, in files, in reports.
+//! Scales of the slopes as words, for the command line, files and reports.
 
 use nearfield::AlibiScale;
 
 use super::share;
 
-/// What is understood.
+/// Accepted forms of `--alibi-scale`, for error messages.
 const WHAT: &str = "model, a factor above 0 such as 0.5 or 2^-1, or train:N with the length of a training";
 
 /// The scale that a word stands for.

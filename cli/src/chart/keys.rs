@@ -1,4 +1,4 @@
-//! How many of the keys it held each head has visited: as a table and as a picture.
+//! Share of the held keys that each head visited, as a table and as a picture.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ pub struct Keys {
     shape: Shape,
     /// `[n_layer, n_head]`
     visited: Vec<u64>,
-    /// What each head would have visited without a horizon.
+    /// Keys that each head would have visited without a horizon.
     held: u64,
 }
 
 impl Keys {
-    /// Those of a text.
+    /// Counts of a generated text.
     pub fn new(shape: &Shape, text: &Generated) -> Self {
         Self { shape: *shape, visited: text.visited.clone(), held: text.held }
     }
 
-    /// The model's numbers.
+    /// Shape of the model.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
@@ -48,7 +48,7 @@ impl Keys {
     }
 }
 
-/// One line for each layer, one column for each head.
+/// Prints one line for each layer, one column for each head.
 impl fmt::Display for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = self.heads();
@@ -62,24 +62,24 @@ impl fmt::Display for Keys {
     }
 }
 
-/// A slope in six characters.
+/// Formats a slope in six characters.
 fn short(slope: f32) -> String {
     if slope >= 0.001 { format!("{slope:.4}") } else { format!("{slope:.0e}") }
 }
 
 /// Width and height of a cell.
 const CELL: (i32, i32) = (52, 30);
-/// Left of and above the cells.
+/// Space left of and above the cells.
 const MARGIN: (i32, i32) = (78, 62);
-/// Right of and below them.
+/// Space right of and below the cells.
 const EDGE: i32 = 12;
 /// Text that is readable on white and on black.
 const GRAY: RGBColor = RGBColor(0x7d, 0x85, 0x90);
-/// Colors of no key and of all keys.
+/// Colors of heads that visited none and all of their keys; others are mixed.
 const NONE_TO_ALL: [RGBColor; 2] = [RGBColor(0x23, 0x3b, 0x5e), RGBColor(0xf2, 0xc1, 0x4e)];
 
 impl Keys {
-    /// The table as a picture, in SVG: a cell for each layer and head, on no background, so that any page may show it.
+    /// Draws the table in SVG: a cell for each layer and head, without a background, so that it suits light and dark pages.
     pub fn plot(&self) -> anyhow::Result<String> {
         let heads = self.heads();
         let size = |margin, cell, n| (margin + cell * n as i32 + EDGE) as u32;

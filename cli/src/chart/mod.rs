@@ -1,4 +1,4 @@
-//! Lines in a field, as SVG: on no background, so that any page, light or dark, may show it.
+//! Line charts as SVG without a background, so that they suit light and dark pages.
 
 pub mod keys;
 
@@ -7,17 +7,17 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Width and height of the field.
 const FIELD: (i32, i32) = (560, 340);
-/// Left of and above it.
+/// Space left of and above the field.
 const MARGIN: (i32, i32) = (76, 44);
-/// Below it.
+/// Space below the field.
 const FOOT: i32 = 52;
-/// For each character of the legend, and beside it.
+/// Width of a character of the legend, space beside the legend, and height of its lines.
 const LETTER: i32 = 8;
 const LEGEND_MARGIN: i32 = 48;
 const LEGEND_LINE: i32 = 22;
 /// Text that is readable on white and on black.
 const GRAY: RGBColor = RGBColor(0x7d, 0x85, 0x90);
-/// So are these lines.
+/// Colors of the lines, readable on white and on black.
 const COLORS: [RGBColor; 8] = [
     RGBColor(0x4c, 0x8e, 0xda),
     RGBColor(0xe0, 0x80, 0x3a),
@@ -29,35 +29,35 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(0xd1, 0x60, 0x5e),
 ];
 
-/// A picture.
+/// Line chart.
 pub struct Chart {
-    /// From left to right.
+    /// Horizontal axis, from left to right.
     pub x: Axis,
-    /// From the bottom up.
+    /// Vertical axis, from the bottom up.
     pub y: Axis,
-    /// In the order of the legend.
+    /// Lines in the order of the legend.
     pub lines: Vec<Line>,
 }
 
-/// Points that belong together.
+/// Points joined by a line.
 pub struct Line {
-    /// For the legend.
+    /// Name in the legend.
     pub label: String,
-    /// From left to right.
+    /// Points from left to right.
     pub points: Vec<Point>,
 }
 
-/// A point, and a bar through it.
+/// Point with a vertical bar through it.
 pub struct Point {
-    /// Where it is from left to right.
+    /// Value on the horizontal axis.
     pub x: f64,
-    /// How high.
+    /// Value on the vertical axis.
     pub y: f64,
-    /// Lowest and highest of what it stands for.
+    /// Lower and upper end of the bar.
     pub range: [f64; 2],
 }
 
-/// What a direction means.
+/// Axis with its label and scale.
 pub struct Axis {
     label: &'static str,
     kind: Kind,
@@ -65,26 +65,26 @@ pub struct Axis {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Evenly, from 0.
+    /// Linear scale from 0.
     Linear,
-    /// By the logarithm; marks at powers of two.
+    /// Logarithmic scale; ticks at powers of two.
     Log2,
-    /// By the logarithm; marks at 1, 2 and 5 times powers of ten.
+    /// Logarithmic scale; ticks at 1, 2 and 5 times powers of ten.
     Log10,
 }
 
 impl Axis {
-    /// Evenly, from 0.
+    /// Linear axis from 0.
     pub const fn linear(label: &'static str) -> Self {
         Self { label, kind: Kind::Linear }
     }
 
-    /// By the logarithm, for what doubles.
+    /// Logarithmic axis with ticks at powers of two.
     pub const fn log2(label: &'static str) -> Self {
         Self { label, kind: Kind::Log2 }
     }
 
-    /// By the logarithm.
+    /// Logarithmic axis with ticks at 1, 2 and 5 times powers of ten.
     pub const fn log10(label: &'static str) -> Self {
         Self { label, kind: Kind::Log10 }
     }
@@ -103,7 +103,7 @@ impl Axis {
     }
 }
 
-/// Where values lie between the ends of the field.
+/// Position of values between the ends of the field.
 struct Scale {
     kind: Kind,
     low: f64,
@@ -111,7 +111,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// 0 at the low end, 1 at the high one.
+    /// Position of a value: 0 at the low end, 1 at the high end.
     fn share(&self, value: f64) -> f64 {
         let at = match self.kind {
             Kind::Linear => value,
@@ -144,7 +144,7 @@ impl Scale {
 }
 
 impl Chart {
-    /// The picture.
+    /// Draws the chart.
     pub fn svg(&self) -> anyhow::Result<String> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let x = self.x.scale(points().map(|point| point.x));

@@ -1,14 +1,14 @@
-//! A bar on the terminal for what takes longer than a second.
+//! Progress bar for work that takes longer than a second.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What is shorter needs no bar.
+/// Time before a bar appears.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Shows itself only when the work takes long and standard error is a terminal.
+/// Progress bar that appears only when the work takes long and standard error is a terminal.
 pub struct Progress {
     what: Cow<'static, str>,
     template: &'static str,
@@ -34,7 +34,7 @@ impl Progress {
         Self::new(what, "{msg} {wide_bar} {pos} of {len} texts, {eta} left", total)
     }
 
-    /// Counts steps of any kind, which take longer and longer.
+    /// Counts steps of any kind, whose time grows.
     pub fn of_steps(total: u64) -> Self {
         Self::new("", "{msg} {wide_bar} {pos} of {len} steps, {elapsed}", total)
     }
@@ -43,7 +43,7 @@ impl Progress {
         Self { what: what.into(), template, total, done: 0, start: Instant::now(), bar: None }
     }
 
-    /// What follows is this.
+    /// Names the work that follows.
     pub fn stage(&mut self, what: String) {
         self.what = what.into();
         if let Some(bar) = &self.bar {
@@ -51,18 +51,18 @@ impl Progress {
         }
     }
 
-    /// One more is done.
+    /// Counts one more as done.
     pub fn advance(&mut self) {
         self.reached(self.done + 1);
     }
 
-    /// So much is done.
+    /// Sets the number done to `n`.
     pub fn reached(&mut self, n: u64) {
         self.done = n;
         if self.bar.is_none() && self.start.elapsed() > PATIENCE {
             let style = ProgressStyle::with_template(self.template).expect("the templates above are well formed");
             let bar = ProgressBar::new(self.total).with_style(style).with_message(self.what.clone());
-            // The time that is left is reckoned from here on.
+            // The bar estimates the time left from its position and the time elapsed at this point.
             self.bar = Some(bar.with_position(n).with_elapsed(self.start.elapsed()));
         }
         if let Some(bar) = &self.bar {

@@ -10,21 +10,21 @@ use nearfield_host::output_file;
 
 use crate::terminal::interrupt::while_waiting;
 
-/// The bytes of an argument, as they were given.
+/// Bytes of an argument, unchanged.
 pub fn bytes_of(argument: &OsString) -> &[u8] {
     argument.as_encoded_bytes()
 }
 
-/// The sign that some programs put before a file of UTF-8: no part of its text.
+/// UTF-8 byte order mark, which some programs put before a file; no part of its text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Token ids in a text, separated by commas or white space.
+/// Parses token ids separated by commas or white space.
 pub fn parse_ids(text: &str) -> Result<Vec<u32>> {
     let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
     words.map(|word| word.parse().ok().with_context(|| format!("{word:?} is not a token id"))).collect()
 }
 
-/// The ids of `--tokens`: in the argument, or in a file if it is `@FILE`.
+/// Reads the ids of `--tokens`: in the argument, or in a file if it is `@FILE`.
 pub fn read_ids(argument: &str) -> Result<Vec<u32>> {
     let tokens = match argument.strip_prefix('@') {
         None => parse_ids(argument)?,
@@ -39,19 +39,19 @@ pub fn read_ids(argument: &str) -> Result<Vec<u32>> {
     Ok(tokens)
 }
 
-/// The lines of a file, without their ends.
+/// Reads the lines of a file, without their line ends.
 pub fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
     output_file::protect(path);
     Ok(lines(&fs::read(path).with_context(|| format!("cannot read {}", path.display()))?))
 }
 
-/// The lines of a text, without their ends and without a byte order mark before the first.
+/// Splits a text into lines, without their line ends and without a byte order mark before the first.
 pub fn lines(text: &[u8]) -> Vec<Vec<u8>> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     text.split_inclusive(|&byte| byte == b'\n').map(|line| without_end(line).to_vec()).collect()
 }
 
-/// A line without the line feed, or carriage return and line feed, that ends it.
+/// Removes the line feed, or carriage return and line feed, that ends a line.
 fn without_end(line: &[u8]) -> &[u8] {
     match line.strip_suffix(b"\n") {
         Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
@@ -59,8 +59,7 @@ fn without_end(line: &[u8]) -> &[u8] {
     }
 }
 
-/// Lines as they are typed or come through a pipe, of any bytes. One that is empty says nothing: only the end of the input ends
-/// a conversation.
+/// Lines of any bytes from a terminal or a pipe. Callers skip an empty line; only the end of the input ends a conversation.
 #[derive(Debug)]
 pub struct Lines<R> {
     input: R,
@@ -68,12 +67,12 @@ pub struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Those of `input`.
+    /// Reads the lines of `input`.
     pub fn new(input: R) -> Self {
         Self { input, is_first: true }
     }
 
-    /// The next line without its end; `None` at the end of the input. Waits for it: Ctrl-C ends the process then.
+    /// Reads the next line without its line end; `None` at the end of the input. Ctrl-C while it waits ends the process.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let n = while_waiting(|| self.input.read_until(b'\n', &mut line)).context("cannot read standard input")?;
@@ -86,7 +85,7 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// All of standard input.
+/// Reads all of standard input.
 pub fn read_input() -> Result<Vec<u8>> {
     let mut text = Vec::new();
     stdin().lock().read_to_end(&mut text).context("cannot read standard input")?;

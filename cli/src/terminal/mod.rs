@@ -1,4 +1,4 @@
-//! The terminal: what is read from it, and what is told on it.
+//! Terminal: input, notes, progress and signals.
 
 mod bar;
 pub mod input;
@@ -15,7 +15,7 @@ pub use monitor::monitor;
 pub use nearfield_host::Bytes;
 pub use standard_output::StandardOutput;
 
-/// A line on standard error; if nobody reads that, it is lost.
+/// Writes a line to standard error; an error of writing is ignored.
 pub fn note(line: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! The library's tasks on the terminal: notes as lines, progress as bars, Ctrl-C as the wish to end.
+//! Monitor that shows the library's tasks on the terminal: notes as lines, progress as bars, Ctrl-C as cancellation.
 
 use std::io::Write;
 use std::sync::{LazyLock, Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use nearfield_host::monitor::{Note, Observer, Task, Unit};
 use super::bar::Progress;
 use super::interrupt;
 
-/// The bar of the task that runs.
+/// Bar of the running task.
 #[derive(Default)]
 struct Terminal(Mutex<Option<Progress>>);
 
@@ -25,7 +25,7 @@ impl Observer for Terminal {
             Note::NamedToken(_) => ": --special reads the token",
             _ => "",
         };
-        // If nobody reads standard error, the line is lost.
+        // An error of writing is ignored.
         let _ = writeln!(std::io::stderr(), "{note}{flag}");
     }
 
@@ -57,7 +57,7 @@ impl Observer for Terminal {
     }
 }
 
-/// The one that the library's tasks report to.
+/// Monitor that the library's tasks report to.
 pub fn monitor() -> &'static Monitor {
     static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor::new(Terminal::default()));
     &MONITOR

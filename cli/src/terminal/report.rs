@@ -1,4 +1,4 @@
-//! What is told on standard error, and numbers as people read them.
+//! Reports on standard error, and numbers in readable form.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::chart::keys::Keys;
 use crate::errors::more_room;
 use crate::terminal::{Bytes, note};
 
-/// Tokens, their time and their number in a second.
+/// Number of tokens, their time and tokens per second.
 struct Rate(Timing);
 
 impl fmt::Display for Rate {
@@ -25,7 +25,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What a session is made of, before it runs.
+/// Reports the settings of a session, before it runs.
 pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &SessionConfig) {
     let s = model.shape();
     let isas: Vec<&str> = kernels::available().map(|isa| isa.name()).collect();
@@ -59,7 +59,7 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     ));
 }
 
-/// A shape in one line.
+/// Shape in one line.
 pub struct Summary<'s>(pub &'s Shape);
 
 impl fmt::Display for Summary<'_> {
@@ -71,7 +71,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// The parts of an arena, and their sum.
+/// Reports the parts of an arena, and their sum.
 pub fn plan(plan: &MemoryPlan) {
     let total = plan.total();
     note(format_args!("memory   {} in all", Bytes(total as u64)));
@@ -80,7 +80,7 @@ pub fn plan(plan: &MemoryPlan) {
     }
 }
 
-/// The parts of a plan by name.
+/// Parts of a plan by name, in bytes.
 pub fn parts(plan: &MemoryPlan) -> [(&'static str, usize); 6] {
     [
         ("keys and values", plan.kv_cache),
@@ -92,7 +92,7 @@ pub fn parts(plan: &MemoryPlan) -> [(&'static str, usize); 6] {
     ]
 }
 
-/// How a text went.
+/// Reports on a generated text: timings, memory, keys visited, the snapshot and the seed.
 pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>) {
     if let End::ContextFull { n_ctx } = text.end {
         note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(keys.shape(), n_ctx)));

@@ -1,4 +1,4 @@
-//! Standard output, whose errors say what they are about.
+//! Standard output with errors that name it.
 
 use std::io::{Error, Result, StdoutLock, Write, stdout};
 
@@ -7,7 +7,7 @@ use std::io::{Error, Result, StdoutLock, Write, stdout};
 pub struct StandardOutput(StdoutLock<'static>);
 
 impl StandardOutput {
-    /// Waits until nobody else holds it.
+    /// Locks standard output, after waiting until no other thread holds it.
     pub fn lock() -> Self {
         Self(stdout().lock())
     }
@@ -23,7 +23,7 @@ impl Write for StandardOutput {
     }
 }
 
-/// The error of the same kind, so that a closed pipe is still known as one.
+/// Adds the name to an error and keeps its kind, so that a closed pipe is still recognized.
 fn named(error: Error) -> Error {
     Error::new(error.kind(), format!("cannot write to standard output: {error}"))
 }

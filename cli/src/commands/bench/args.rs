@@ -92,7 +92,7 @@ pub enum Format {
     Table,
     /// Array of objects
     Json,
-    /// One line per result, after one with the names of the fields
+    /// Lines of values, after a line of field names
     Csv,
     /// Markdown table
     Md,

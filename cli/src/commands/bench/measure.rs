@@ -1,4 +1,4 @@
-//! Runs what is timed: the cache is filled once, to one depth after another, and goes back to it after each repetition.
+//! Runs the timed tests. The cache is filled once, to one depth after another, and rewound after each repetition.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,19 +17,19 @@ use super::turns::Turns;
 use crate::terminal::Progress;
 use crate::terminal::interrupt;
 
-/// Tokens of a filling between two looks at Ctrl-C.
+/// Tokens of a filling between two checks for Ctrl-C.
 const FILL_PART: usize = 512;
 
-/// What every session is measured for.
+/// Tests that every session runs.
 pub struct Tests {
-    /// Ascending.
+    /// Depths in ascending order, in tokens.
     pub depths: Vec<usize>,
     pub tests: Vec<Test>,
     pub repetitions: usize,
     pub ring: Ring,
     pub horizon_eps: f32,
     pub turns: Turns,
-    /// What the text is called.
+    /// Name of the text.
     pub text: String,
 }
 
@@ -47,7 +47,7 @@ impl Tests {
     }
 }
 
-/// One session to be measured.
+/// Session to measure.
 #[derive(Clone)]
 pub struct Case<'m> {
     pub model: &'m Model<'m>,
@@ -55,7 +55,7 @@ pub struct Case<'m> {
     pub kernels: &'static dyn Kernels,
     pub kv: KvTypes,
     pub batch: usize,
-    /// What is run: as many as [`Tests::n_ctx`] says.
+    /// Tokens to run, [`Tests::n_ctx`] of them.
     pub tokens: Rc<[u32]>,
 }
 
@@ -72,14 +72,14 @@ impl Case<'_> {
         }
     }
 
-    /// An error if the session could not be.
+    /// Checks that the session is valid and fits in memory.
     pub fn check(&self, tests: &Tests) -> Result<()> {
         let plan = MemoryPlan::new(self.model.shape(), &self.config(tests))?;
         memory::check(tests.n_ctx(), plan.session() as u64)
     }
 }
 
-/// Workers of which some are chosen: bits do not depend on them, so one filled cache serves them all.
+/// Pools of workers, one of which is chosen at a time. Results do not depend on it, so one filled cache serves all pools.
 pub struct Pools {
     workers: Vec<Workers>,
     chosen: AtomicUsize,
@@ -94,7 +94,7 @@ impl Pools {
         &self.workers[self.chosen.load(Ordering::Relaxed)]
     }
 
-    /// From now on the pool of this index does the work.
+    /// Chooses the pool that does the work from now on.
     fn choose(&self, pool: usize) {
         self.chosen.store(pool, Ordering::Relaxed);
     }
@@ -122,8 +122,7 @@ impl Executor for Pools {
     }
 }
 
-/// Measures one case with every number of threads. The rows that are whole, or have at least one repetition, are in `rows`
-/// also after an error.
+/// Measures one case with every number of threads. After an error, `rows` holds the rows that have at least one repetition.
 pub fn measure(
     case: &Case<'_>,
     tests: &Tests,
@@ -177,7 +176,8 @@ pub fn measure(
     Ok(())
 }
 
-/// Times every row, one after another, again and again: what disturbs the machine for a while disturbs them all.
+/// Times every row once, then all rows again, `repetitions` times in all, so that a disturbance of the machine is spread over
+/// all rows.
 fn repeat(running: &mut Running<'_, '_>, tests: &Tests, progress: &mut Progress, rows: &mut [Row]) -> Result<()> {
     for _ in 0..tests.repetitions {
         for (i, row) in rows.iter_mut().enumerate() {
@@ -194,7 +194,7 @@ fn repeat(running: &mut Running<'_, '_>, tests: &Tests, progress: &mut Progress,
     Ok(())
 }
 
-/// A session, the text in it and what is to come.
+/// Session, its text and the pools that run it.
 struct Running<'m, 'a> {
     session: Session<'m, 'm, 'a>,
     shape: &'m Shape,
@@ -203,7 +203,7 @@ struct Running<'m, 'a> {
 }
 
 impl Running<'_, '_> {
-    /// Brings the weights into memory, and wakes the threads.
+    /// Runs one token with each pool, to bring the weights into memory and wake the threads.
     fn warm_up(&mut self) -> Result<()> {
         for pool in 0..self.pools.len() {
             interrupt::check()?;
@@ -215,7 +215,7 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// Runs the text up to `depth`, with as many threads as there may be.
+    /// Runs the text up to `depth`, with the largest pool.
     fn fill(&mut self, depth: usize, progress: &mut Progress) -> Result<()> {
         self.pools.choose(self.pools.largest());
         while self.session.pos() < depth {
@@ -228,7 +228,7 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// Runs the test once, and goes back.
+    /// Runs the test once, and rewinds the session.
     fn time(&mut self, test: Test, pool: usize) -> Result<(Seen, Keys)> {
         let depth = self.session.pos();
         let tokens = &self.tokens[depth..depth + test.n_tokens()];

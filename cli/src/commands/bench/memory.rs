@@ -1,4 +1,4 @@
-//! Memory that there is for a session.
+//! Memory available for a session.
 
 use std::fs;
 
@@ -6,18 +6,18 @@ use anyhow::{Result, ensure};
 
 use crate::terminal::Bytes;
 
-/// Bytes that can be taken without moving anything to a disk, where the system tells it.
+/// Bytes that can be allocated without moving anything to a disk; `None` where the system does not report it.
 pub fn available() -> Option<u64> {
     free_in(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
-/// The entry `MemAvailable`, in KiB, since Linux 3.14.
+/// Bytes of the entry `MemAvailable`, which is in KiB; since Linux 3.14.
 fn free_in(meminfo: &str) -> Option<u64> {
     let entry = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     entry.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
-/// An error if `bytes` for a session of `n_ctx` tokens are more than there are.
+/// Checks that `bytes` for a session of `n_ctx` tokens are available.
 pub fn check(n_ctx: usize, bytes: u64) -> Result<()> {
     if let Some(free) = available() {
         let (need, free_text) = (Bytes(bytes), Bytes(free));

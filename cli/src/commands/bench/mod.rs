@@ -1,4 +1,4 @@
-//! `nearfield bench`: tokens per second at the depths, threads, caches and kernels asked for, beside what the machine could do.
+//! `nearfield bench`: tokens per second at the given depths, threads, caches and kernels, beside the machine's peaks.
 
 mod args;
 mod measure;
@@ -34,7 +34,7 @@ use peaks::Machine;
 use row::{ModelFacts, Row, Test};
 use turns::Turns;
 
-/// Measures every combination and prints a line for each. What ends it early leaves what there is.
+/// Measures every combination and prints a line for each. After an error or Ctrl-C the finished rows are printed.
 pub fn bench(args: &BenchArgs) -> Result<()> {
     let tests = tests(args)?;
     let kernels = kernels(args)?;
@@ -75,7 +75,7 @@ fn print(rows: &[Row], args: &BenchArgs) -> Result<()> {
     Ok(())
 }
 
-/// What is timed, at which depths.
+/// Tests and their depths.
 fn tests(args: &BenchArgs) -> Result<Tests> {
     let prompts = args.prompt.iter().filter(|&&n| n > 0).map(|&n| Test::Prompt(n));
     let generated = args.generate.iter().filter(|&&n| n > 0).map(|&n| Test::Generate(n));
@@ -95,7 +95,7 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
     })
 }
 
-/// The models, their weights in the order of the first of the kernels.
+/// Model files, interleaved for the first of the kernels.
 fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
     let paths: Vec<_> =
         if args.models.is_empty() { vec![None] } else { args.models.iter().cloned().map(Some).collect() };
@@ -105,7 +105,7 @@ fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
         .collect()
 }
 
-/// The ISAs asked for, at least one.
+/// Kernels of the ISAs asked for, at least one.
 fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
     match &args.isa[..] {
         [] => Ok(vec![kernels_called(None)?]),
@@ -113,7 +113,7 @@ fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
     }
 }
 
-/// Every combination of model, ISA, cache and batch; an error if one of the sessions could not be, or has nothing to run.
+/// Every combination of model, ISA, cache and batch. An error if one of the sessions is invalid, or there are too few tokens.
 fn cases<'m>(
     args: &BenchArgs,
     tests: &Tests,
@@ -132,7 +132,7 @@ fn cases<'m>(
                 }
             }
         }
-        // What no session could take is not made in the first place.
+        // The sessions are checked before the tokens are made.
         cases[first..].iter().try_for_each(|case: &Case<'_>| case.check(tests))?;
         let tokens = tokens::tokens(args, file, model.shape().n_vocab, tests.n_ctx())?;
         cases[first..].iter_mut().for_each(|case| case.tokens = tokens.clone());
@@ -140,7 +140,7 @@ fn cases<'m>(
     Ok(cases)
 }
 
-/// The name of the file without its folder.
+/// Name of the file without its folder.
 fn short_name(file: &ModelFile) -> String {
     let name = Path::new(&file.name).file_name();
     name.map_or_else(|| file.name.clone(), |name| name.to_string_lossy().into_owned())

@@ -1,43 +1,44 @@
-//! What else the machine did meanwhile: CPU time that other processes took, where the system tells it.
+//! CPU time that other processes took during a measurement, where the system reports it.
 
 use std::fs;
 use std::time::Instant;
 
-/// Share of a core that others may take before a repetition is marked.
+/// Share of a core that other processes may take before a repetition is marked.
 pub const LIMIT: f64 = 0.06;
 
-/// Linux counts in hundredths of a second for whoever reads `/proc`, whatever its timer does (USER_HZ).
+/// Seconds per tick in `/proc`: Linux reports hundredths of a second there, whatever its timer does (USER_HZ).
 const TICK: f64 = 0.01;
-/// What the sums below may be off by, each number being cut to whole ticks.
+/// Rounding error of the sums below in seconds, since each number is cut to whole ticks.
 const ROUNDING: f64 = 4.0 * TICK;
 
-/// In less time than this, a few ticks say nothing.
+/// Shortest measurement in seconds; in less time a few ticks have no meaning.
 const LEAST_SECONDS: f64 = 0.2;
 
-/// A watch over one repetition.
+/// Watch over one repetition.
 #[derive(Debug)]
 pub struct Watch {
     start: Instant,
     others: Option<f64>,
 }
 
-/// What it saw.
+/// Measurement of a repetition.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// Time in seconds.
     pub seconds: f64,
-    /// CPU time of others as a share of one core, if it took long enough to tell.
+    /// CPU time of other processes as a share of one core; `None` if the repetition was too short or the system does not report
+    /// it.
     pub others: Option<f64>,
 }
 
 impl Watch {
-    /// From now on.
+    /// Starts the watch.
     pub fn start() -> Self {
         let others = seconds_of_others();
         Self { start: Instant::now(), others }
     }
 
-    /// Until now.
+    /// Stops the watch.
     pub fn stop(self) -> Seen {
         let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
         let others = self.others.zip(seconds_of_others()).and_then(|(before, after)| share(after - before, seconds));
@@ -45,25 +46,25 @@ impl Watch {
     }
 }
 
-/// So much CPU time in so much time, as a share of one core.
+/// CPU time in seconds as a share of one core, less the rounding error. `None` if the measurement was too short.
 fn share(of_others: f64, seconds: f64) -> Option<f64> {
     (seconds >= LEAST_SECONDS).then(|| (of_others - ROUNDING).max(0.0) / seconds)
 }
 
-/// CPU time since the machine began, without this process's.
+/// CPU time in seconds since the machine began, without this process's.
 fn seconds_of_others() -> Option<f64> {
     let (all, own) = (fs::read_to_string("/proc/stat").ok()?, fs::read_to_string("/proc/self/stat").ok()?);
     Some(TICK * (busy_ticks(&all)? as f64 - own_ticks(&own)? as f64))
 }
 
-/// user, nice, system, irq, softirq and steal of the line `cpu`: without idle and iowait.
+/// Sum of user, nice, system, irq, softirq and steal of the line `cpu`, without idle and iowait.
 fn busy_ticks(stat: &str) -> Option<u64> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
     Some([0, 1, 2, 5, 6, 7].iter().filter_map(|&i| ticks.get(i)).sum())
 }
 
-/// utime and stime, the 14th and 15th field. The second is a name in brackets, with anything in it.
+/// Sum of utime and stime, the 14th and 15th field. The second field is a name in brackets, which may hold anything.
 fn own_ticks(stat: &str) -> Option<u64> {
     let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     Some(words.next()?.parse::<u64>().ok()? + words.next()?.parse::<u64>().ok()?)

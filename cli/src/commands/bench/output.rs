@@ -1,4 +1,4 @@
-//! The results as people and programs read them.
+//! Results as tables, and as JSON and CSV for programs.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::row::{Row, Test};
 use crate::args::rings;
 use crate::terminal::Bytes;
 
-/// All of them in one of the formats, with a line end.
+/// Formats the rows, with a line end.
 pub fn render(rows: &[Row], format: Format) -> String {
     match format {
         Format::Table => table(rows),
@@ -18,7 +18,7 @@ pub fn render(rows: &[Row], format: Format) -> String {
     }
 }
 
-/// A field of a row, for programs.
+/// Field of a row, for programs.
 enum Field {
     Text(String),
     Number(Option<f64>),
@@ -26,7 +26,7 @@ enum Field {
     Numbers(Vec<Option<f64>>),
 }
 
-/// The names stay as they are: scripts know them.
+/// Names and values of the fields. Scripts depend on the names, so they never change.
 fn fields(row: &Row) -> Vec<(&'static str, Field)> {
     use Field::{Count, Number, Numbers, Text};
     let (s, rate) = (&row.setting, row.rate());
@@ -88,7 +88,7 @@ fn json(rows: &[Row]) -> String {
     format!("[\n{}\n]\n", rows.iter().map(object).collect::<Vec<_>>().join(",\n"))
 }
 
-/// A string of RFC 8259.
+/// String as JSON, RFC 8259.
 fn json_string(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {
@@ -102,7 +102,7 @@ fn json_string(text: &str) -> String {
     out
 }
 
-/// RFC 4180 with plain line ends; several numbers in a field have spaces between them.
+/// CSV of RFC 4180 with plain line ends; several numbers in a field have spaces between them.
 fn csv(rows: &[Row]) -> String {
     let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
     let value = |field: Field| match field {
@@ -125,8 +125,8 @@ fn csv(rows: &[Row]) -> String {
     out
 }
 
-/// A column for people: its name, and whether it is a number. `keys`: the share of those held that was visited; `others`: the
-/// most of a core that other processes took during a repetition.
+/// Names of the columns of a table, and true for numbers. `keys`: share of the held keys that was visited; `others`: largest
+/// share of a core that other processes took during a repetition.
 const COLUMNS: [(&str, bool); 16] = [
     ("model", false),
     ("weights", false),
@@ -180,13 +180,13 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// Three digits or more.
+/// Formats a number with three digits or more.
 fn digits(x: f64) -> String {
     let decimals = if x < 10.0 { 2 } else { usize::from(x < 100.0) };
     format!("{x:.decimals$}")
 }
 
-/// With the prefix of a power of a thousand.
+/// Formats a number with the prefix of a power of a thousand.
 fn scaled(x: f64) -> String {
     let prefixes = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     match prefixes.into_iter().find(|(unit, _)| x >= *unit) {
@@ -223,7 +223,7 @@ fn markdown(rows: &[Row]) -> String {
     out
 }
 
-/// What a mark means, if there is one.
+/// Explanation of the marks, if there are any.
 pub fn note_on_marks(rows: &[Row]) -> Option<String> {
     let marked: Vec<&Row> = rows.iter().filter(|row| row.n_disturbed() > 0).collect();
     let (n, of) = marked.iter().fold((0, 0), |(n, of), row| (n + row.n_disturbed(), of + row.samples.len()));

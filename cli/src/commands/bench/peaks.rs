@@ -1,4 +1,4 @@
-//! What the machine could do at most, measured beside what it does: reading memory, and 8-bit products in registers.
+//! Peaks of the machine, measured beside the tests: memory reads, and 8-bit products in registers.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -9,25 +9,25 @@ use nearfield::kernels::Kernels;
 
 use super::memory;
 
-/// Bytes that are read: far more than any cache holds.
+/// Bytes read in a pass: far more than any cache holds.
 const BUFFER_BYTES: u64 = 512 << 20;
 /// Words that a thread takes at a time: 2 MiB.
 const PART: usize = (2 << 20) / size_of::<u64>();
-/// Of so many passes, the best counts.
+/// Number of passes, of which the best counts.
 const PASSES: usize = 5;
-/// A pass of arithmetic takes at least so long.
+/// Shortest time of a pass of arithmetic.
 const PASS_TIME: Duration = Duration::from_millis(20);
 
-/// The machine, ready to be measured.
+/// Buffer for measuring the machine's read bandwidth.
 pub struct Machine {
     buffer: Vec<u64>,
 }
 
 impl Machine {
-    /// Takes the memory to read: [`BUFFER_BYTES`], or a quarter of what is free where that is less.
+    /// Allocates [`BUFFER_BYTES`], or a quarter of the free memory if that is less.
     pub fn new() -> Self {
         let bytes = memory::available().map_or(BUFFER_BYTES, |free| BUFFER_BYTES.min(free / 4));
-        // Zeros would all be one page.
+        // The system could map a buffer of zeros to one page.
         Self { buffer: vec![1; (bytes / size_of::<u64>() as u64) as usize] }
     }
 
@@ -36,7 +36,7 @@ impl Machine {
         size_of_val(&self.buffer[..]) as u64
     }
 
-    /// Bytes that so many threads read in a second.
+    /// Bytes that `n_threads` threads read in a second.
     pub fn read_bandwidth(&self, n_threads: usize) -> f64 {
         let next = [const { AtomicUsize::new(0) }; PASSES];
         let time = best_time(n_threads, |pass| {
@@ -49,12 +49,12 @@ impl Machine {
     }
 }
 
-/// Multiplications and additions of 8-bit numbers that so many threads do in a second, at these kernels' best.
+/// Multiply-accumulates of 8-bit numbers that `n_threads` threads do in a second, at these kernels' best.
 pub fn int8_peak(kernels: &dyn Kernels, n_threads: usize) -> f64 {
     let mut rounds = 1 << 10;
     let mut macs = 0;
     let start = Instant::now();
-    // The last pass took more than half of all of them.
+    // The last pass took more than half of the time of all passes.
     while start.elapsed() < 2 * PASS_TIME && rounds < 1 << 31 {
         rounds *= 2;
         macs = kernels.int8_peak(black_box(rounds));
@@ -65,7 +65,7 @@ pub fn int8_peak(kernels: &dyn Kernels, n_threads: usize) -> f64 {
     macs as f64 * n_threads as f64 / time.as_secs_f64()
 }
 
-/// The shortest time in which so many threads, begun together, do the work of a pass: from the first that begins to the last that
+/// Shortest time of a pass of `work` on `n_threads` threads that begin together: from the first that begins to the last that
 /// ends, so that a thread that is woken late makes a pass longer and never shorter.
 fn best_time(n_threads: usize, work: impl Fn(usize) + Sync) -> Duration {
     let (barrier, clock) = (Barrier::new(n_threads), Instant::now());
@@ -90,7 +90,7 @@ fn best_time(n_threads: usize, work: impl Fn(usize) + Sync) -> Duration {
     Duration::from_nanos(best.max(1))
 }
 
-/// The sum, in as many accumulators as keep the loads waiting for nothing but memory.
+/// Sum of the words, in enough accumulators that the loads wait only for memory.
 fn sum(words: &[u64]) -> u64 {
     let mut sums = [0_u64; 32];
     let (chunks, rest) = words.as_chunks::<32>();

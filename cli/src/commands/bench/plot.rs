@@ -1,4 +1,4 @@
-//! Tokens per second against depth, as a picture.
+//! Chart of tokens per second against depth.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ struct Series<'r> {
     rows: Vec<&'r Row>,
 }
 
-/// The rows by what else they are, in the order of their first ones.
+/// Groups the rows by everything but their depth, in the order of their first rows.
 fn series(rows: &[Row]) -> Vec<Series<'_>> {
     let attributes = |row: &Row| {
         let s = &row.setting;
@@ -20,7 +20,7 @@ fn series(rows: &[Row]) -> Vec<Series<'_>> {
         [s.model.name.clone(), s.test.to_string(), s.isa.into(), threads, s.kv.to_string(), batch]
     };
     let all: Vec<_> = rows.iter().map(attributes).collect();
-    // What is the same everywhere need not be said; the test always is.
+    // Attributes that are the same everywhere are left out of the labels, except the test.
     let varies = |i: usize| i == 1 || all.iter().map(|attributes| &attributes[i]).collect::<BTreeSet<_>>().len() > 1;
     let mut all_series: Vec<Series<'_>> = Vec::new();
     for (row, attributes) in rows.iter().zip(&all) {
@@ -35,8 +35,8 @@ fn series(rows: &[Row]) -> Vec<Series<'_>> {
     all_series
 }
 
-/// A line for each model, test, ISA, number of threads, cache and batch; bars from the slowest to the fastest repetition.
-/// Rates by their logarithm, since a prompt is read tens of times as fast.
+/// Draws a line for each model, test, ISA, number of threads, cache and batch, with bars from the slowest to the fastest
+/// repetition. The rates have a logarithmic axis, since prompts run tens of times as fast.
 pub fn plot(rows: &[Row]) -> anyhow::Result<String> {
     let point = |row: &&Row| {
         let rate = row.rate();

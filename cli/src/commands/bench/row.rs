@@ -1,4 +1,4 @@
-//! One line of the results: what was timed, and what follows from it.
+//! Row of the results: the setting, the measurements, and the numbers derived from them.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,14 +9,14 @@ use nearfield::{KvType, KvTypes, Model, Ring, Shape};
 
 use super::noise::{self, Seen};
 
-/// What a model is, for every line of it.
+/// Facts about a model, shared by all of its rows.
 #[derive(Clone, Debug)]
 pub struct ModelFacts {
-    /// The name of its file.
+    /// Name of its file.
     pub name: String,
     /// Types of its matrices, those with the most bytes first.
     pub weights: String,
-    /// Whether the rows of any of them are interleaved.
+    /// `interleaved` if the rows of any matrix are, else `plain`.
     pub layout: &'static str,
     /// Bytes of its tensors.
     pub size: u64,
@@ -26,7 +26,7 @@ pub struct ModelFacts {
     pub bytes_per_token: u64,
     /// Multiplications by weights for each token, without the output matrix.
     pub layer_macs: u64,
-    /// Those by the output matrix, of which a prompt needs one row.
+    /// Multiplications by the output matrix for each row of logits; a prompt needs one row.
     pub output_macs: u64,
     pub shape: Shape,
 }
@@ -79,12 +79,12 @@ impl ModelFacts {
     }
 }
 
-/// What is timed: so many tokens.
+/// Timed test, with its number of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Test {
-    /// Together, as a prompt.
+    /// Tokens processed together, as a prompt.
     Prompt(usize),
-    /// One by one.
+    /// Tokens processed one by one, as in generation.
     Generate(usize),
 }
 
@@ -96,7 +96,7 @@ impl Test {
     }
 }
 
-/// As llama-bench has it.
+/// Writes the test as llama-bench does: `pp512`, `tg64`.
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -106,21 +106,21 @@ impl fmt::Display for Test {
     }
 }
 
-/// Keys that one repetition visited; the same in each.
+/// Keys that one repetition visited; all repetitions visit the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// By each query head of each layer: `[n_layer, n_head]`.
+    /// Keys visited by each query head of each layer: `[n_layer, n_head]`.
     pub by_head: Vec<u64>,
-    /// By all query heads of all layers.
+    /// Keys visited by all query heads of all layers.
     pub visited: u64,
-    /// By all KV heads: query heads that share one find in the cache what the first of them read.
+    /// Keys read by all KV heads: query heads that share a KV head find the keys in the cache that the first of them read.
     pub read: u64,
-    /// What all query heads of all layers would visit without a horizon.
+    /// Keys that all query heads of all layers would visit without a horizon.
     pub held: u64,
 }
 
 impl Keys {
-    /// From what each query head of each layer visited, `[n_layer, n_head]`, and what each held.
+    /// Sums up the keys visited by each query head of each layer, `[n_layer, n_head]`, and the keys held by each.
     pub fn new(shape: &Shape, visited: &[u64], held: u64) -> Self {
         Self {
             by_head: visited.to_vec(),
@@ -135,7 +135,7 @@ impl Keys {
     }
 }
 
-/// How a line is run.
+/// Setting of a row.
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub model: Rc<ModelFacts>,
@@ -145,34 +145,34 @@ pub struct Setting {
     pub batch: usize,
     pub ring: Ring,
     pub horizon_eps: f32,
-    /// What is run.
+    /// Name of the text.
     pub text: String,
     pub depth: usize,
     pub test: Test,
 }
 
-/// What the machine could do at most, just before.
+/// Peaks of the machine, measured just before.
 #[derive(Clone, Copy, Debug)]
 pub struct Peaks {
-    /// Bytes a second.
+    /// Bytes read in a second.
     pub read_bandwidth: f64,
-    /// Of this many bytes.
+    /// Bytes of the buffer that was read.
     pub buffer_bytes: u64,
-    /// 8-bit multiplications and additions a second.
+    /// Multiply-accumulates of 8-bit numbers in a second.
     pub int8: f64,
 }
 
-/// A line.
+/// Row of the results.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub setting: Setting,
     pub peaks: Option<Peaks>,
     pub keys: Keys,
-    /// Of each repetition; at least one.
+    /// Measurements of each repetition; at least one.
     pub samples: Vec<Seen>,
 }
 
-/// Lowest, middle and highest.
+/// Lowest number, median and highest number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub min: f64,
@@ -181,7 +181,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of at least one number.
+    /// Spread of at least one number; none panics.
     fn new(numbers: impl Iterator<Item = f64>) -> Self {
         let mut numbers: Vec<f64> = numbers.collect();
         numbers.sort_by(f64::total_cmp);
@@ -192,12 +192,12 @@ impl Spread {
 }
 
 impl Row {
-    /// Tokens a second.
+    /// Tokens per second.
     pub fn rate(&self) -> Spread {
         Spread::new(self.rates())
     }
 
-    /// Tokens a second, of each repetition.
+    /// Tokens per second of each repetition.
     pub fn rates(&self) -> impl Iterator<Item = f64> {
         self.samples.iter().map(|seen| self.setting.test.n_tokens() as f64 / seen.seconds)
     }
@@ -216,12 +216,12 @@ impl Row {
         }
     }
 
-    /// Share of the read bandwidth that this is. Above 1 when the weights stay in a cache.
+    /// Bytes read per second as a share of the read bandwidth. Above 1 when the weights stay in a cache.
     pub fn bandwidth_share(&self) -> Option<f64> {
         Some(self.bytes_per_token()? * self.rate().median / self.peaks?.read_bandwidth)
     }
 
-    /// Multiplications and additions for a token of a prompt: by weights, and with keys and values.
+    /// Multiply-accumulates for a token of a prompt: by weights, and with keys and values.
     pub fn macs_per_token(&self) -> Option<[f64; 2]> {
         let (Test::Prompt(n), model) = (self.setting.test, &self.setting.model) else { return None };
         let weights = model.layer_macs as f64 + model.output_macs as f64 / n as f64;
@@ -229,22 +229,22 @@ impl Row {
         Some([weights, attention])
     }
 
-    /// Of both kinds, a second.
+    /// Multiply-accumulates of both kinds per second.
     pub fn macs_per_second(&self) -> Option<f64> {
         Some(self.macs_per_token()?.iter().sum::<f64>() * self.rate().median)
     }
 
-    /// Share of the 8-bit peak that this is.
+    /// Multiply-accumulates per second as a share of the 8-bit peak.
     pub fn int8_share(&self) -> Option<f64> {
         Some(self.macs_per_second()? / self.peaks?.int8)
     }
 
-    /// The most of a core that others took during a repetition.
+    /// Largest share of a core that other processes took during a repetition.
     pub fn others(&self) -> Option<f64> {
         self.samples.iter().filter_map(|seen| seen.others).max_by(f64::total_cmp)
     }
 
-    /// Repetitions during which others took more than [`noise::LIMIT`] of a core.
+    /// Repetitions during which other processes took more than [`noise::LIMIT`] of a core.
     pub fn n_disturbed(&self) -> usize {
         self.samples.iter().filter(|seen| seen.others.is_some_and(|others| others > noise::LIMIT)).count()
     }

@@ -1,4 +1,4 @@
-//! What is run: a text, or tokens at random.
+//! Tokens to run: of a text, or at random.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use nearfield_host::text::{self, Notes};
 use super::args::BenchArgs;
 use crate::terminal::monitor;
 
-/// What random tokens are called.
+/// Name of random tokens in the results.
 pub const RANDOM: &str = "random tokens";
 
-/// `n` tokens for a model with so many of them.
+/// Returns `n` tokens for a model with `n_vocab` of them.
 pub fn tokens(args: &BenchArgs, file: &ModelFile, n_vocab: usize, n: usize) -> Result<Rc<[u32]>> {
     match &args.text {
         Some(path) => of_text(path, args.special, file, n).with_context(|| path.display().to_string()),
@@ -24,7 +24,7 @@ pub fn tokens(args: &BenchArgs, file: &ModelFile, n_vocab: usize, n: usize) -> R
     }
 }
 
-/// The first tokens of a text.
+/// Returns the first `n` tokens of a text. An error if it has fewer.
 fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Result<Rc<[u32]>> {
     let bytes = fs::read(path).context("cannot be read")?;
     let vocab = file.vocab()?;
@@ -40,7 +40,7 @@ fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Resu
     Ok(tokens.into())
 }
 
-/// Always the same tokens, for each model.
+/// Returns pseudo-random tokens, the same in each run.
 fn random(n_vocab: usize, n: usize) -> Vec<u32> {
     // SplitMix64, Steele, Lea & Flood 2014.
     let mut state = 1_u64;

@@ -1,4 +1,4 @@
-//! Turns with another program: what is to be compared is measured in the same minute, and never at the same time.
+//! Turns with another program, so that both are measured in the same minute but never at the same time.
 
 use std::fmt;
 use std::io::{Write, stdin};
@@ -9,7 +9,7 @@ use nearfield_host::Error;
 use crate::terminal::StandardOutput;
 use crate::terminal::interrupt;
 
-/// Whether anybody takes turns with us.
+/// True if another program takes turns with this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Turns(pub bool);
 
@@ -23,7 +23,7 @@ impl Turns {
         Ok(())
     }
 
-    /// Tells on standard output that the turn is over.
+    /// Writes to standard output that the turn is over.
     pub fn done(self, what: impl fmt::Display) -> Result<()> {
         if self.0 {
             let mut out = StandardOutput::lock();

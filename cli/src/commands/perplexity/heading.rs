@@ -1,4 +1,4 @@
-//! The first line of a journal.
+//! First line of a journal.
 
 use nearfield_boards::hash::Fnv64;
 use nearfield_host::model_file::ModelFile;
@@ -6,7 +6,7 @@ use nearfield_host::model_file::ModelFile;
 use super::args::PerplexityArgs;
 use crate::args::slopes;
 
-/// Names all that a score depends on.
+/// Names everything that a score depends on.
 pub fn heading(args: &PerplexityArgs, model: &ModelFile, tokens: &[u32]) -> String {
     let mut hash = Fnv64::default();
     model.pieces().for_each(|piece| hash.bytes(piece));

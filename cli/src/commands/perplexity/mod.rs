@@ -1,7 +1,7 @@
-//! `nearfield perplexity`: how well a model foretells a text, for one or more lengths of what it may look back on.
+//! `nearfield perplexity`: perplexity of a text at one or more context lengths.
 //!
-//! - [`args`]: what can be asked
-//! - [`heading`]: all that a score depends on, in a line
+//! - [`args`]: arguments
+//! - [`heading`]: everything that a score depends on, in one line
 //! - [`output`]: the table, the CSV file and the picture
 
 mod args;
@@ -49,7 +49,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
         ensure!(!windows(n_ctx).is_empty(), "the text has {n} tokens: too few for a length of {n_ctx}");
     }
     let files = Files::create(args)?;
-    // Only for a file: the heading takes all bytes of the model in.
+    // The heading is made only for a journal file, since it hashes all bytes of the model.
     let heading = args.resume.as_ref().map(|_| heading(args, &file, &text.tokens)).unwrap_or_default();
     let mut journal = Journal::open(args.resume.as_deref(), &heading)?;
     let total = lengths.iter().flat_map(|&n_ctx| windows(n_ctx)).map(|window| window.n_tokens() as u64).sum();

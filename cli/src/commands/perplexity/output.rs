@@ -1,4 +1,4 @@
-//! The table, the CSV file and the picture.
+//! Output of `nearfield perplexity`: the table, the CSV file and the chart.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use crate::chart::{Axis, Chart, Line, Point};
 use crate::terminal::StandardOutput;
 use crate::terminal::note;
 
-/// One length.
+/// Result at one context length.
 pub struct Row {
-    /// Tokens that could be looked back on.
+    /// Context length in tokens.
     pub n_ctx: usize,
-    /// How it went.
+    /// Score at this length.
     pub score: Score,
 }
 
-/// All lengths.
+/// Results at all context lengths.
 pub struct Table<'s> {
     args: &'s PerplexityArgs,
     model: &'s ModelFile,
@@ -32,19 +32,19 @@ pub struct Table<'s> {
     rows: Vec<Row>,
 }
 
-/// Files that are written besides the table.
+/// Files written in addition to the table.
 pub struct Files {
     csv: Option<OutputFile>,
     plot: Option<OutputFile>,
 }
 
 impl Files {
-    /// Says what cannot be written before a model is read.
+    /// Checks that the files can be written, before a model is read.
     pub fn check(args: &PerplexityArgs) -> Result<()> {
         Ok([&args.csv, &args.plot].into_iter().flatten().try_for_each(|path| OutputFile::check(path))?)
     }
 
-    /// Begins them.
+    /// Creates the files.
     pub fn create(args: &PerplexityArgs) -> Result<Self> {
         let create = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::create).transpose();
         Ok(Self { csv: create(&args.csv)?, plot: create(&args.plot)? })
@@ -52,17 +52,17 @@ impl Files {
 }
 
 impl<'s> Table<'s> {
-    /// Empty.
+    /// Creates an empty table.
     pub fn new(args: &'s PerplexityArgs, model: &'s ModelFile, text: &'s Text) -> Self {
         Self { args, model, text, rows: Vec::new() }
     }
 
-    /// One more length.
+    /// Adds the result at one more length.
     pub fn push(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// To standard output, and to the files.
+    /// Writes the table to standard output, and to the files.
     pub fn write(&self, files: Files) -> Result<()> {
         note(format_args!(
             "{}: {} tokens of {}, {}",

@@ -1,4 +1,4 @@
-//! What would make a model fit: changes that were planned, and do.
+//! Changes that make a model fit, each checked by a plan of its own.
 
 use anyhow::Result;
 use nearfield::kernels::KV_BLOCK;
@@ -9,23 +9,23 @@ use nearfield_host::plan::{By, Choice, fitted};
 
 use super::args::SMALL_BATCH;
 
-/// A change after which everything that it is about fits.
+/// Change after which everything that it concerns fits.
 #[derive(Clone, Debug)]
 pub struct Advice {
-    /// Which memory has room then.
+    /// Memory that has room then.
     pub memory: &'static str,
-    /// What to do: flags, or a command.
+    /// Flags or a command that make the change.
     pub what: String,
-    /// Bytes that are needed then.
+    /// Bytes needed then.
     pub need: u64,
-    /// Natural logarithm of the largest share of the sum that is cut off then, by the bias alone, if any is.
+    /// Natural logarithm of the largest share of the softmax that is then cut off, by the bias alone; `None` if nothing is.
     pub bias_cut: Option<f32>,
 }
 
-/// What losing less than this is worth a longer command.
+/// Share of the softmax above which a ring's loss justifies longer advice: other types and batches are tried too.
 const LITTLE: f32 = 1.0 / 1024.0;
 
-/// Changes by which the RAM suffices.
+/// Search for changes with which the RAM suffices.
 pub struct Ram<'s> {
     pub shape: &'s Shape,
     pub target: &'s Target,
@@ -35,7 +35,7 @@ pub struct Ram<'s> {
 }
 
 impl Ram<'_> {
-    /// All that help, the harmless ones first. None if even the shortest text does not fit.
+    /// Changes that help, the harmless ones first. Empty if even the shortest text does not fit.
     pub fn advice(&self) -> Result<Vec<Advice>> {
         let mut found = Vec::new();
         let here = self.config;
@@ -63,7 +63,7 @@ impl Ram<'_> {
         Ok(found)
     }
 
-    /// Types of keys and values that take less, the largest first.
+    /// Types of keys and values that take less memory, the largest first.
     fn types_below(&self, config: &SessionConfig) -> Result<Vec<KvTypes>> {
         let bytes = |kv: KvTypes| {
             Choice::new(By::Hand, self.shape, SessionConfig { kv, ..*config }).map(|choice| choice.plan.kv_cache)
@@ -76,13 +76,13 @@ impl Ram<'_> {
         Ok(below.into_iter().map(|(_, kv)| kv).collect())
     }
 
-    /// The need for RAM with this configuration.
+    /// RAM needed with this configuration.
     fn need(&self, config: &SessionConfig) -> Result<Option<Need>> {
         let choice = Choice::new(By::Hand, self.shape, *config)?;
         Ok(self.target.needs(&choice.plan, self.file).into_iter().find(|need| need.memory == "RAM"))
     }
 
-    /// The first of these with which it fits.
+    /// First of the configurations that fits.
     fn first(&self, configs: impl Iterator<Item = SessionConfig>) -> Result<Option<Advice>> {
         for config in configs {
             if let Some(advice) = self.if_fits(&config, "")? {
@@ -92,7 +92,7 @@ impl Ram<'_> {
         Ok(None)
     }
 
-    /// Words for a configuration with which it fits.
+    /// Advice for a configuration if it fits, with `more` flags.
     fn if_fits(&self, config: &SessionConfig, more: &str) -> Result<Option<Advice>> {
         let Some(need) = self.need(config)?.filter(Need::is_met) else { return Ok(None) };
         let mut flags = Vec::new();
@@ -118,21 +118,21 @@ impl Ram<'_> {
         }))
     }
 
-    /// Rings in what everything else leaves.
+    /// Rings that fit in the memory that everything else leaves.
     fn ring(&self, config: &SessionConfig) -> Result<Option<Advice>> {
         let Some(need) = self.need(config)? else { return Ok(None) };
         let cache = Choice::new(By::Hand, self.shape, *config)?.cache_bytes() as u64;
         let Some(budget) = need.have.checked_sub(need.bytes() - cache) else { return Ok(None) };
-        // A budget of no block at all is no way.
+        // A budget that holds not even one block gives no advice.
         let Ok(ring) = fitted(self.shape, config, budget, |head, n| bias_cut(self.shape, config, head, n)) else {
             return Ok(None);
         };
         let advice = self.if_fits(&SessionConfig { ring, ..*config }, &format!("--kv-budget {budget}"))?;
-        // Rings so short that nothing can be said of them are none to be advised.
+        // Rings so short that there is no bound on their loss are not advised.
         Ok(advice.filter(|advice| advice.bias_cut.is_none_or(|cut| cut < 0.0)))
     }
 
-    /// The longest context, in whole blocks.
+    /// Longest context that fits, in whole blocks.
     fn context(&self, config: &SessionConfig) -> Result<Option<Advice>> {
         let with = |n_blocks: usize| {
             let n_ctx = n_blocks * KV_BLOCK;
@@ -150,7 +150,7 @@ impl Ram<'_> {
     }
 }
 
-/// Types that a file can be quantized to so that the memory for the model suffices: the largest that does.
+/// Largest type to which the file can be quantized so that the memory for the model suffices.
 pub fn smaller_weights(gguf: &Gguf<'_>, file: u64, need: &Need) -> Option<Advice> {
     let others = need.bytes() - file;
     let sizes = [WeightType::Q8_0, WeightType::Q5_0, WeightType::Q4_0].map(|ty| (ty, file_size(gguf, file, ty)));
@@ -159,7 +159,7 @@ pub fn smaller_weights(gguf: &Gguf<'_>, file: u64, need: &Need) -> Option<Advice
     Some(Advice { memory: need.memory, what, need: others + size, bias_cut: None })
 }
 
-/// Bytes of the file with its matrices in blocks of this type, where they take less so.
+/// Bytes of the file with its matrices quantized to this type, where that makes them smaller.
 fn file_size(gguf: &Gguf<'_>, file: u64, ty: WeightType) -> u64 {
     let (block, n) = (ty.block_bytes() as u64, ty.block_len() as u64);
     let saved = gguf.tensors().map(|tensor| {

@@ -1,8 +1,8 @@
 //! `nearfield plan`: the memory of a session before it runs, rings for a budget, and whether a machine has room for it.
 //!
-//! - [`args`]: what can be asked
-//! - [`advice`]: what would make it fit
-//! - [`output`]: all of it as text and as JSON
+//! - [`args`]: arguments
+//! - [`advice`]: changes that make the session fit
+//! - [`output`]: the plan as text and as JSON
 
 mod advice;
 mod args;

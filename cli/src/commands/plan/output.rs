@@ -17,7 +17,7 @@ use crate::terminal::Bytes;
 use crate::terminal::StandardOutput;
 use crate::terminal::report::{Summary, parts};
 
-/// Prints all of it.
+/// Prints the plan as text, or with `--json` as JSON.
 pub fn print(sheet: &Sheet<'_>) -> Result<()> {
     let facts = Facts::new(sheet)?;
     let mut out = StandardOutput::lock();
@@ -28,10 +28,10 @@ pub fn print(sheet: &Sheet<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The sheet, and what follows from it.
+/// Sheet with the needs and the advice that follow from it.
 struct Facts<'s> {
     sheet: &'s Sheet<'s>,
-    /// The rings that count.
+    /// Last choice of rings, which counts.
     choice: &'s Choice,
     needs: Vec<Need>,
     advice: Vec<Advice>,
@@ -92,7 +92,7 @@ fn memory(choice: &Choice, out: &mut impl Write) -> Result<()> {
     Ok(writeln!(out, "  {:<16} {total:>12}          {}", "in all", Bytes(total as u64))?)
 }
 
-/// A table of the heads, under what their rings were chosen by.
+/// Prints a table of the heads, under the method by which their rings were chosen.
 fn heads(sheet: &Sheet<'_>, choice: &Choice, out: &mut impl Write) -> Result<()> {
     let shape = sheet.model.shape();
     let title = match (choice.by, &sheet.calibration) {
@@ -178,7 +178,7 @@ fn fit(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// A share of the sum, from its logarithm.
+/// Formats a share of the softmax, from its natural logarithm.
 fn share(ln: f32) -> String {
     match ln {
         f32::NEG_INFINITY => "nothing".into(),
@@ -187,13 +187,13 @@ fn share(ln: f32) -> String {
     }
 }
 
-/// A slope in a few characters.
+/// Formats a slope in a few characters.
 fn short(slope: f32) -> String {
     let exponent = -slope.log2();
     if slope > 0.0 && exponent.fract() == 0.0 { format!("2^-{exponent}") } else { format!("{slope:.6}") }
 }
 
-/// Blocks of the ring.
+/// Number of blocks of a head's ring.
 fn n_blocks(head: &HeadPlan) -> usize {
     head.n_seen.div_ceil(nearfield::kernels::KV_BLOCK)
 }
@@ -273,7 +273,7 @@ fn rings_json(sheet: &Sheet<'_>, choice: &Choice) -> Value {
     })
 }
 
-/// A share, 0 where nothing is cut off, null where there is no bound below the whole.
+/// Share from its natural logarithm: 0 where nothing is cut off, null where there is no bound below 1.
 fn bound(ln: f32) -> Value {
     if ln < 0.0 { json!(f64::from(ln).exp()) } else { Value::Null }
 }

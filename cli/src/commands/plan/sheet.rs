@@ -1,4 +1,4 @@
-//! All that a plan consists of.
+//! Contents of a plan.
 
 use nearfield::Model;
 use nearfield_host::model_file::ModelFile;
@@ -8,15 +8,15 @@ use nearfield_host::plan::target::Target;
 
 use super::args::PlanArgs;
 
-/// All that is told.
+/// Everything that a plan reports.
 pub struct Sheet<'s> {
     pub args: &'s PlanArgs,
     pub file: &'s ModelFile,
     pub model: &'s Model<'s>,
-    /// Rings by what there is to choose them by; the last are those that count. At least one.
+    /// Rings by each method that is available; the last choice counts. At least one.
     pub choices: Vec<Choice>,
     pub calibration: Option<Calibration>,
-    /// How far scores may lie apart on any text: see [`nearfield_host::plan::certify`]. `[n_head_kv]`
+    /// Largest distance between two scores on any text, from [`nearfield_host::plan::certify`]. `[n_head_kv]`
     pub spread: Option<Vec<f64>>,
     pub target: Option<Target>,
 }

@@ -1,6 +1,6 @@
 //! `nearfield run --chat`: questions and answers in the format that a model was trained with.
 //!
-//! What was read stays in the session: of each turn, what is new is read, however long the conversation is.
+//! The session keeps the conversation, so that each turn processes only the new text, however long the conversation is.
 
 use std::io::{Write, stdin};
 
@@ -16,7 +16,7 @@ use crate::errors::{is_too_long, more_room, of_question};
 use crate::terminal::input::Lines;
 use crate::terminal::{StandardOutput, interrupt, monitor, note};
 
-/// Answers `question`, or without one each line of standard input, knowing those before.
+/// Answers `question`, or without one each line of standard input, as one conversation.
 pub fn chat(
     model: &TextModel<'_>,
     chat: Chat,
@@ -30,7 +30,7 @@ pub fn chat(
         "--chat: an answer has an end; -n N gives it a length, -n -2 leaves it to the model"
     );
     let chat = if chat == Chat::Auto { Chat::of_model(&model.file.gguf()?, model.tokenizer)? } else { chat };
-    // A format that the model has no tokens for is found out before anything is asked.
+    // A format that the model has no tokens for is an error before anything is asked.
     let mut conversation = Conversation::new(model, chat, system, stop)?;
     let n_first = conversation.prompt(question.unwrap_or_default())?.tokens.len();
     with_generator(model, n_first, telling, |generator| match question {
@@ -50,7 +50,7 @@ fn talk(generator: &mut Generator<'_, '_>, conversation: &mut Conversation<'_>, 
         }
         match answer(generator, conversation, &question, telling) {
             Err(error) if interrupt::is_interrupted(&error) => {}
-            // The conversation is as it was.
+            // The conversation is unchanged.
             Err(error) if is_too_long(&error) => note(format_args!("nearfield: {error}")),
             result => result?,
         }

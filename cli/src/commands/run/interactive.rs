@@ -13,7 +13,7 @@ use crate::errors::explain;
 use crate::terminal::input::Lines;
 use crate::terminal::{interrupt, monitor};
 
-/// Asks for beginnings and tells stories until the end of input.
+/// Asks for beginnings and generates a story for each until the end of input.
 pub fn interactive() -> Result<()> {
     let file = ModelFile::open(None, monitor())?;
     with_model(file, &Options::default(), |model| {
@@ -28,20 +28,20 @@ pub fn interactive() -> Result<()> {
     })
 }
 
-/// Loads a model for texts with these settings on the best engine of this machine, and calls `then` with it.
+/// Loads a model with these options on the best engine of this machine, and calls `then` with it.
 fn with_model(file: ModelFile, options: &Options, then: impl FnOnce(&TextModel<'_>) -> Result<()>) -> Result<()> {
     let engine = Engine::new(None, None)?;
     load(file, &engine, Repack::Auto, options, None, |model| then(model).map_err(|error| explain(model.file, error)))
 }
 
-/// Hands each line to `answer` but those that are empty.
+/// Calls `answer` with each line that is not empty.
 fn ask(input: &mut impl BufRead, out: &mut impl Write, mut answer: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut lines = Lines::new(input);
     loop {
         write!(out, "\n> ")?;
         out.flush()?;
         match lines.next()? {
-            // Ctrl-D leaves the cursor behind the question.
+            // Ctrl-D leaves the cursor on the line of the prompt.
             None => return Ok(writeln!(out)?),
             Some(line) if line.is_empty() => {}
             Some(line) => answer(&line)?,

@@ -1,4 +1,4 @@
-//! `nearfield run`: continue a text.
+//! `nearfield run`: generates text from a prompt.
 
 mod args;
 mod chat;
@@ -18,7 +18,7 @@ use crate::terminal::{input, monitor};
 pub use args::RunArgs;
 use telling::{Telling, tell};
 
-/// Continues one text.
+/// Generates one text, or with `--chat` answers.
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = model_and_text([&args.first, &args.second], &args.model, &args.prompt)?;
     let file = ModelFile::open(model, monitor())?;
@@ -43,7 +43,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     })
 }
 
-/// A text that goes on, with or without a hole or a snapshot.
+/// Generates text after a prompt, in the hole before a suffix, or after a snapshot.
 fn continue_text(args: &RunArgs, model: &TextModel<'_>, text: Option<&[u8]>, telling: &Telling) -> Result<()> {
     let mut prompt = match (&args.suffix, &model.prefix, text) {
         (Some(suffix), _, prefix) => {

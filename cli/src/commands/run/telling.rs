@@ -1,4 +1,4 @@
-//! A text on standard output, and how it went on standard error.
+//! Generated text on standard output, and its report on standard error.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -14,20 +14,20 @@ use crate::chart::keys::Keys;
 use crate::errors::{of_prompt, of_session};
 use crate::terminal::{StandardOutput, note, report};
 
-/// What is told of each text on standard error, and how each is begun.
+/// Settings of the report on standard error, and the seed of each text.
 #[derive(Debug, Default)]
 pub struct Telling {
-    /// Same seed, same text; `None`: another one each time.
+    /// Random seed; the same seed gives the same text. `None` takes the snapshot's, or a new one each time.
     pub seed: Option<u64>,
-    /// Also memory, machine, shape and keys.
+    /// True to also report memory, machine, shape and keys.
     pub verbose: bool,
-    /// Also the hashes.
+    /// True to also report the hashes.
     pub hash: bool,
-    /// Picture of the keys visited.
+    /// File for the chart of the keys visited.
     pub plot_keys: Option<PathBuf>,
 }
 
-/// Writes one text to standard output, and how it went to standard error.
+/// Generates one text to standard output, and reports on standard error.
 pub fn tell(model: &TextModel<'_>, prompt: &Prompt, telling: &Telling) -> Result<()> {
     let out = &mut StandardOutput::lock();
     let generated =
@@ -35,7 +35,7 @@ pub fn tell(model: &TextModel<'_>, prompt: &Prompt, telling: &Telling) -> Result
     if generated.end == End::Cancelled { Err(Error::Cancelled.into()) } else { Ok(()) }
 }
 
-/// Calls `then` with a generator that has room for a prompt of so many tokens.
+/// Calls `then` with a generator that has room for a prompt of `n_prompt` tokens.
 pub fn with_generator<T>(
     model: &TextModel<'_>,
     n_prompt: usize,
@@ -50,7 +50,7 @@ pub fn with_generator<T>(
     model.with_generator(n_prompt, then).map_err(of_session)
 }
 
-/// Writes one text to `out`, after what the generator has read, and how it went to standard error.
+/// Generates one text to `out`, after the tokens that the generator has already processed, and reports on standard error.
 pub fn tell_on(
     generator: &mut Generator<'_, '_>,
     prompt: &Prompt,
@@ -78,7 +78,7 @@ pub fn tell_on(
     Ok(generated)
 }
 
-/// Another number each time: the standard library's hash maps have one, too.
+/// Random seed, another one each time, from the random keys of the standard library's hash maps.
 fn any_seed() -> u64 {
     RandomState::new().build_hasher().finish() >> 32
 }
