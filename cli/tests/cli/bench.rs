@@ -1,4 +1,4 @@
-//! `nearfield bench`: every combination has its line, in every format.
+//! `nearfield bench`: every combination has its row, in every format.
 
 use std::collections::BTreeSet;
 
@@ -40,16 +40,16 @@ fn every_combination_has_its_row() {
     }
 }
 
-/// What does not depend on the machine: the keys, and what is moved and done.
+/// Counts of keys, bytes and products do not depend on the machine.
 #[test]
 fn keys_bytes_and_products_are_counted() {
     let f = Folder::new();
-    // 2 layers, 4 heads of 8 columns on 2 KV heads.
+    // The model has 2 layers and 4 heads of 8 columns on 2 KV heads.
     let row =
         |flags: &str| json(&f, &format!("tiny.gguf -r 1 --no-peaks --horizon-eps 0 --threads 1 {flags}")).remove(0);
     for (kv, bytes_per_key) in [("f32", 64), ("f16", 32), ("q8_0", 20), ("q4_0", 12), ("f16/q4_0", 22)] {
         let tg = row(&format!("-p 0 -n 3 -d 5 --kv {kv}"));
-        // Queries at 5, 6 and 7 see as many keys and their own.
+        // Queries at 5, 6 and 7 see the keys before them and their own.
         let keys = 6 + 7 + 8;
         assert_eq!([&tg["keys_visited"], &tg["keys_held"]], [2 * 4 * keys, 2 * 4 * keys], "{tg}");
         let kv_bytes = (2 * 2 * keys * bytes_per_key) as f64 / 3.0;
@@ -61,16 +61,16 @@ fn keys_bytes_and_products_are_counted() {
     let keys = 3 + 4 + 5 + 6;
     assert_eq!(pp["keys_visited"], 2 * 4 * keys);
     assert_eq!(pp["keys_visited_by_head"], Value::from(vec![keys; 2 * 4]));
-    // qkv 64 x 32, output 32 x 32, up and down 64 x 32 in 2 layers; a row of logits from 272 x 32 for all 4.
+    // Weights: qkv 64 x 32, output 32 x 32, up and down 64 x 32 in 2 layers; one row of logits from 272 x 32 for all 4 tokens.
     assert_eq!(number(&pp, "weight_macs_per_token"), (2 * (3 * 64 * 32 + 32 * 32) + 272 * 32 / 4) as f64);
     assert_eq!(number(&pp, "attention_macs_per_token"), (2 * 4 * keys * 2 * 8 / 4) as f64);
     assert!(pp["bytes_per_token"].is_null());
-    // With a horizon, deep in a text, some keys are left out.
+    // With a horizon, deep in a text, some keys are skipped.
     let horizon = json(&f, "tiny.gguf -p 0 -n 1 -d 600 -r 1 --no-peaks").remove(0);
     assert!(number(&horizon, "keys_visited") < 0.9 * number(&horizon, "keys_held"), "{horizon}");
 }
 
-/// A text is run from its beginning, and as many keys are visited as a session visits in it.
+/// A text is run from its beginning, and visits as many keys as in a session.
 #[test]
 fn a_text_of_ones_own() {
     let f = Folder::new();
@@ -93,7 +93,7 @@ fn a_text_of_ones_own() {
     assert_ne!(keys, others, "other tokens have other horizons");
     let short = format!("text: {n} tokens: depth and test together are {}", n + 1);
     f.fails(&format!("bench tiny.gguf -p 0 -n 5 -d {} --text text --special", n - 4), 1, &short);
-    // Without names of control tokens it is longer.
+    // The text is longer if names of control tokens are not parsed.
     assert!(ids("--no-bos") > n);
     json(&f, &format!("tiny.gguf -p 0 -n 5 -d {} -r 1 --no-peaks --text text", n - 4));
     f.fails("bench --text none", 1, "none: cannot be read: No such file");
@@ -201,7 +201,7 @@ fn what_cannot_be_measured_is_an_error() {
     }
 }
 
-/// A line in, a step, a line out; the results after the last.
+/// Each step waits for a line and writes one; the results follow after the last.
 #[test]
 fn turns_are_taken_one_by_one() {
     use std::io::{BufRead, BufReader, Read, Write};
@@ -229,7 +229,7 @@ fn turns_are_taken_one_by_one() {
     assert_eq!(serde_json::from_str::<Vec<Value>>(&told).unwrap().len(), 8);
     assert!(child.wait().unwrap().success());
 
-    // The other one leaves: what there is, is told.
+    // The other program closes the pipe: the rows measured so far are printed.
     let (mut child, mut input, mut output) = begin();
     input.write_all(b"\n\n").unwrap();
     drop(input);
@@ -261,7 +261,7 @@ fn ctrl_c_leaves_what_there_is() {
     use std::time::Duration;
 
     let f = Folder::new();
-    // How long it takes to begin is the machine's affair: more patience each time.
+    // The time to begin depends on the machine, so each try waits longer.
     for patience in [100, 400, 2000, 10_000] {
         let mut child =
             crate::pipes::start(&f, "bench tiny.gguf -p 4 -n 4 -r 65535 --threads 1 --no-peaks -o json --plot out.svg");

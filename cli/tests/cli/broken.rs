@@ -1,8 +1,8 @@
-//! Models whose numbers are none: one line that names the number, and exit code 1.
+//! Models with NaN or infinite weights: one line names the number, and the exit code is 1.
 
 use crate::{Folder, tiny};
 
-/// Sets the first number of a tensor of F32 to these bits.
+/// Sets the first number of an F32 tensor to these bits.
 fn with_number(mut model: Vec<u8>, tensor: &str, bits: u32) -> Vec<u8> {
     let gguf = nearfield::Gguf::parse(&model).unwrap();
     let info = gguf.tensor("", tensor).unwrap();
@@ -46,7 +46,7 @@ fn a_norm_that_is_no_number_is_told_by_its_name() {
 fn logits_that_are_no_numbers_end_a_command() {
     let f = Folder::new();
     f.write("text", "beep ".repeat(50).as_bytes());
-    // The first weight of the embedding is the output's, too: of all logits, one is no number.
+    // The first weight of the embedding is also the output's, so one of all logits is not finite.
     for (name, bits, value) in [("nan.gguf", NAN, "NaN"), ("infinite.gguf", INFINITE, "inf")] {
         f.write(name, &with_number(tiny::model("mpt"), "token_embd.weight", bits));
         let want = format!(

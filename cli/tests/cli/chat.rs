@@ -1,4 +1,4 @@
-//! `run --suffix` and `run --chat`: what the model reads, what is shown, and models that were not made for it.
+//! `run --suffix` and `run --chat`: the tokens read, the text shown, and models without the tokens for them.
 
 use std::io::Write;
 use std::process::{Output, Stdio};
@@ -15,7 +15,7 @@ fn folder(tokens: &[&str]) -> Folder {
     folder
 }
 
-/// Tokens that the model read.
+/// Number of tokens that the model read.
 fn n_read(output: &Output) -> usize {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report = text(&output.stderr);
@@ -30,15 +30,15 @@ fn a_hole_is_filled_between_prefix_and_suffix() {
         f.command(["run", "more.gguf", "-p", "he on", "--suffix", suffix, "-n", "6", "--temp", "0"]).output().unwrap()
     };
     let output = fill(" the");
-    // One that begins the text, those before prefix, suffix and middle, `he`, ` `, `on` and ` the`.
+    // Tokens: one that begins the text, those before prefix, suffix and middle, `he`, ` `, `on` and ` the`.
     assert_eq!(n_read(&output), 1 + 3 + 3 + 1);
     let story = text(&output.stdout);
     assert!(story.starts_with("he on") && story.ends_with(" the\n"), "{story}");
     assert!(!story.contains("fim"), "{story}");
-    // What comes behind the hole is read, too.
+    // The suffix is read, too.
     let other = text(&fill("\nqq!").stdout);
     assert_ne!(other.strip_suffix("\nqq!\n"), story.strip_suffix(" the\n"));
-    // A prefix may be missing.
+    // The prefix may be missing.
     let output = f.command(["run", "more.gguf", "--suffix", " the", "-n", "2"]).output().unwrap();
     assert_eq!(n_read(&output), 1 + 3 + 1);
 }
@@ -60,7 +60,7 @@ fn a_model_without_tokens_for_a_hole_says_so() {
 }
 
 /// The marks of turns and holes may be user-defined tokens, as in fine-tunes that add them as tokens which are not special. In
-/// what a user writes they are letters, as control tokens are; other user-defined tokens are found.
+/// a user's text they are letters, as control tokens are; other user-defined tokens are recognized.
 #[test]
 fn what_a_user_writes_forges_no_marks() {
     let f = Folder::new();
@@ -82,7 +82,8 @@ fn what_a_user_writes_forges_no_marks() {
     for (prefix, suffix) in [("he<fim_middle>", " the"), ("he", "<fim_prefix> the<|im_end|>")] {
         assert_eq!(fill("user.gguf", prefix, suffix), fill("control.gguf", prefix, suffix), "{prefix} {suffix}");
     }
-    // `qq` is one token there and two here, and in a text of which all is the user's own, all that is defined is found.
+    // `qq` is one token in `user.gguf` and two in `control.gguf`. In a text that is all the user's own, all user-defined tokens
+    // are recognized.
     assert_eq!(chat("user.gguf", "qqqq", "") + 2, chat("control.gguf", "qqqq", ""));
     assert_eq!(fill("user.gguf", "qq", "qq") + 2, fill("control.gguf", "qq", "qq"));
     assert_eq!(n_read(&ask("user.gguf", &["-p", "<|im_end|>qq"])), 1 + 2);
@@ -97,13 +98,13 @@ fn a_question_is_put_in_the_format_of_the_model() {
     let output = ask(&["--chat"]);
     assert_eq!(text(&output.stdout), text(&ask(&["--chat=chatml"]).stdout));
     assert!(!text(&output.stdout).starts_with("he"), "the answer alone is shown");
-    // Without words on itself: one that begins the text, `<|im_start|>user\n`, `he`, `<|im_end|>\n<|im_start|>assistant\n`;
-    // of the words `er` and `<|im_end|>` are one token.
+    // Tokens without a system prompt: one that begins the text, `<|im_start|>user\n`, `he`,
+    // `<|im_end|>\n<|im_start|>assistant\n`; `er` and `<|im_end|>` are one token each.
     let none = n_read(&ask(&["--chat", "--system", ""]));
     assert_eq!(none, 1 + (1 + 4) + 1 + (1 + 1 + 1 + 10));
-    // `<|im_start|>system\n`, `he`, `<|im_end|>\n`
+    // Tokens added by a system prompt: `<|im_start|>system\n`, `he`, `<|im_end|>\n`.
     assert_eq!(n_read(&ask(&["--chat", "--system", "he"])), none + (1 + 7) + 1 + (1 + 1));
-    // What looks like a token in a question is text.
+    // The name of a control token in a question is text.
     let output = f.command(["run", "more.gguf", "<|im_end|>", "--chat", "--system", "", "-n", "1"]).output().unwrap();
     assert_eq!(n_read(&output), none - 1 + 10);
     // A format of plain words suits any model.
@@ -121,7 +122,7 @@ fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, Str
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// Tokens read for each question.
+/// Numbers of tokens read for each question.
 fn reads(report: &str) -> Vec<usize> {
     let lines = report.lines().filter_map(|line| line.strip_prefix("prefill"));
     lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
@@ -134,7 +135,7 @@ fn a_conversation_goes_on_line_by_line() {
     let (three, report) = talk(&f, &[], "he\nhe\nhe\n");
     assert_eq!(three.matches("> ").count(), 4);
     assert!(three.starts_with(one.trim_end_matches("> \n")), "{one:?} {three:?}");
-    // Of the later questions, the words around them are read, and the last token of the answer before.
+    // A later question costs its own tokens, those of the format around it, and the last token of the answer before.
     let words = 2 + (1 + 4) + 1 + (1 + 1 + 1 + 10);
     let [first, second, third] = reads(&report)[..] else { panic!("{report}") };
     assert!(first > 100 && (words..=words + 4).contains(&second) && (words..=words + 4).contains(&third), "{report}");
@@ -153,7 +154,7 @@ fn only_the_end_of_the_input_ends_a_conversation() {
     }
 }
 
-/// Bytes of any kind are a question; the model has a token for each.
+/// A question may hold any bytes; the model has a token for each.
 #[test]
 fn a_line_that_is_no_utf_8_is_read_like_any_other() {
     let f = folder(&CHATML);
@@ -204,7 +205,7 @@ fn a_text_ends_before_words_that_were_named() {
     f.fails("run more.gguf he --chat=plain -n -1", 1, "--chat: an answer has an end");
 }
 
-/// A text of one letter after the other.
+/// Generates a text of single letters.
 fn varied(f: &Folder, model: &str, more: &[&str]) -> String {
     let args = ["run", model, "he", "-n", "40", "--temp", "0", "--repeat-penalty", "3"];
     let output = f.command(args.iter().chain(more)).output().unwrap();
@@ -221,12 +222,12 @@ fn the_name_of_a_control_token_ends_a_text_that_does_not_show_it() {
     assert!(!before.contains(['7', 'M', 'C']), "{all}");
     assert_eq!(varied(&f, "hidden.gguf", &[]), format!("{before}7C{after}"));
     assert_eq!(varied(&f, "hidden.gguf", &["--stop", "M"]), format!("{before}7"));
-    // Several tokens, the hidden one first, in the middle and last; and what is shown.
+    // Stop texts span several tokens, with the hidden one first, in the middle and last.
     for (stop, want) in [("MC", "7"), ("7MC", ""), ("7M", ""), ("7C", "")] {
         assert_eq!(varied(&f, "hidden.gguf", &["--stop", stop]), format!("{before}{want}"), "{stop}");
     }
     assert_eq!(varied(&f, "hidden.gguf", &["--stop", "MM", "--stop", "7MM"]), format!("{before}7C{after}"));
-    // An answer does not know it, either.
+    // A chat's answer ends there, too.
     let chat = |more: &[&str]| varied(&f, "hidden.gguf", &[&["--chat=plain"], more].concat());
     let shown = chat(&[]);
     assert_eq!(chat(&["--stop", "M"]), shown[..shown.find("7C").unwrap() + 1]);
@@ -251,7 +252,7 @@ fn a_text_ends_with_all_that_the_file_names() {
     assert_eq!(end(&[("eos_token_ids", list(b"C"))]), before('C'));
     assert_eq!(end(&[("eos_token_ids", list(b"CO7"))]), before('O'));
     assert_eq!(end(&[("eos_token_ids", list(b""))]), all);
-    // Those of no token.
+    // An id beyond the vocabulary is an error.
     let none = Value::i32s(&[i32::from(b'7'), 300]);
     f.write("none.gguf", &tiny::model_hiding(&[], &[("tokenizer.ggml.eos_token_ids", none)]));
     f.fails("run none.gguf he", 1, "tokenizer.ggml.eos_token_ids is 300: expected less than 265, ");

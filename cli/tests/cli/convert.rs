@@ -1,4 +1,4 @@
-//! Conversion: what is wrong with a folder is said in one line, and no file is left behind.
+//! Conversion: an error in a folder gives one line, and leaves no file behind.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::{Folder, text};
 const N_VOCAB: usize = 320;
 const N_EMBD: usize = 32;
 
-/// A GPT-2 of one layer. The names are those of the file without its prefix.
+/// Tensors of a GPT-2 of one layer; the names in the list lack the prefix `transformer.`.
 fn tensors() -> Vec<Tensor> {
     let shapes: [(&str, &[usize]); 16] = [
         ("wte.weight", &[N_VOCAB, N_EMBD]),
@@ -48,7 +48,7 @@ fn config() -> Value {
     })
 }
 
-/// A folder `model` that can be converted.
+/// Folder with a `model` that can be converted.
 fn folder() -> Folder {
     let f = Folder::new();
     let model = f.path().join("model");
@@ -59,7 +59,7 @@ fn folder() -> Folder {
     f
 }
 
-/// A folder without weights yet.
+/// Folder with a `model` without weights.
 fn without_weights() -> Folder {
     let f = folder();
     for file in fs::read_dir(f.path().join("model")).unwrap().map(|entry| entry.unwrap().path()) {
@@ -70,7 +70,7 @@ fn without_weights() -> Folder {
     f
 }
 
-/// Conversion fails so, and there is no file afterwards, half or whole.
+/// Checks that conversion fails with this error and leaves no file, whole or in part.
 #[track_caller]
 fn fails(f: &Folder, want: &str) {
     f.fails("convert model -o out.gguf", 1, want);
@@ -228,7 +228,7 @@ fn configurations_that_cannot_be_converted() {
     for (key, value, want) in cases {
         fails_with_config(|config| config[key] = value, want);
     }
-    // What lacks ALiBi where a family may have it.
+    // Models without ALiBi in families that may have it.
     for (class, why) in [
         ("FalconForCausalLM", "`alibi` is not set: a Falcon with rotary positions"),
         ("MPTForCausalLM", "`alibi` is not set: an MPT with other positions"),
@@ -284,7 +284,7 @@ fn weights_that_are_cut_off() {
     fails(&f, "model/model.safetensors: not a safetensors file: its table would have ");
 }
 
-/// What stands in a repository where a large file would.
+/// Git LFS pointer, which a repository holds in place of a large file.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
 
 #[test]
@@ -305,7 +305,7 @@ fn pointers_of_git_lfs() {
     fails(&f, "model/model.safetensors.index.json: a Git LFS pointer, not the file itself: ");
 }
 
-/// Folders that are not a model's, and what to do.
+/// Folders that are not a model's, and the remedy.
 #[test]
 fn folders_of_something_else() {
     let f = folder();
@@ -336,7 +336,7 @@ fn folders_of_something_else() {
     fails(&f, "model has no config.json: some-q4_0.gguf is a GGUF file already");
 }
 
-/// Python writes and reads them.
+/// Conversion reads JSON as Python does: with NaN, infinities and a byte order mark.
 #[test]
 fn json_that_python_reads() {
     let f = folder();
@@ -357,7 +357,7 @@ fn json_that_python_reads() {
     fails(&f, "model/config.json is UTF-16: save it as UTF-8");
 }
 
-/// An index and the tensors of three shards, by which it puts them.
+/// Writes the tensors in three shards, and an index.
 fn sharded(tensors: &[Tensor], edit: impl FnOnce(&Folder, &mut Value)) -> Folder {
     let f = without_weights();
     let model = f.path().join("model");
@@ -390,7 +390,7 @@ fn an_index_says_less_or_more_than_the_shards() {
         Tensor { name: HEAD.into(), ..head }
     };
     let embedding = f32::from_le_bytes(*tensors()[0].bytes.first_chunk().unwrap());
-    // One of two copies: of the same matrix under two names; of a tensor in two shards.
+    // One of two copies is used: of a matrix under two names, or of a tensor in two shards.
     let both: Vec<Tensor> = tensors().into_iter().chain([tied(embedding)]).collect();
     converts(&sharded(&both, |_, map| drop(map.as_object_mut().unwrap().remove(HEAD))));
     converts(&sharded(&both, |_, map| drop(map.as_object_mut().unwrap().remove("transformer.wte.weight"))));
@@ -404,7 +404,7 @@ fn an_index_says_less_or_more_than_the_shards() {
         }
     };
     converts(&sharded(&tensors(), twice(|_| {})));
-    // The one that the index names, where they differ; a refusal, where it names none.
+    // If the copies differ, the one that the index names is used; if it names none, conversion fails.
     let changed: fn(&mut Tensor) = |copy| copy.bytes[0] ^= 1;
     converts(&sharded(&tensors(), twice(changed)));
     let f = sharded(&tensors(), |f, map| {
@@ -415,17 +415,17 @@ fn an_index_says_less_or_more_than_the_shards() {
         &f,
         "model/model-00004-of-00004.safetensors: the tensor transformer.wte.weight is another one in model/model-00001-of-00003",
     );
-    // A tied head that is nowhere; a mask that is nowhere; tensors that the index leaves out, or puts elsewhere.
+    // The index may name a tied output or a mask that no shard holds, and may leave out tensors or put them elsewhere.
     converts(&sharded(&tensors(), |_, map| map[HEAD] = json!(third)));
     converts(&sharded(&tensors(), |_, map| map["transformer.h.0.attn.bias"] = json!(second)));
     converts(&sharded(&tensors(), |_, map| drop(map.as_object_mut().unwrap().remove("transformer.ln_f.bias"))));
     converts(&sharded(&tensors(), |_, map| map["transformer.wte.weight"] = json!(second)));
-    // A tensor that is needed.
+    // A missing tensor is an error.
     let f = sharded(&tensors()[..15], |_, map| map["transformer.ln_f.bias"] = json!(first));
     fails(&f, &format!("model/{first} has no tensor transformer.ln_f.bias, which the index puts there"));
     let f = sharded(&tensors(), |_, map| *map = json!({}));
     fails(&f, "model/model.safetensors.index.json: its `weight_map` is empty");
-    // The one file, as for transformers.
+    // The single file is preferred to the shards, as in transformers.
     let f =
         sharded(&tensors(), |f, _| drop(f.write("model/model.safetensors", &hugging_face::safetensors(&tensors()))));
     fs::remove_file(f.path().join(format!("model/{second}"))).unwrap();
@@ -511,7 +511,7 @@ fn tensors_that_do_not_fit() {
     );
 }
 
-/// In norms and biases as in matrices, in any type of file.
+/// Numbers that are not finite are found in norms, biases and matrices, for any type of file.
 #[test]
 fn numbers_that_are_none() {
     for (place, name) in [
@@ -532,10 +532,10 @@ fn numbers_that_are_none() {
     }
 }
 
-/// What converts can be run: what the library refuses is refused before it is written.
+/// A converted model can run: a model that the library refuses is refused before anything is written.
 #[test]
 fn what_could_not_run_is_not_written() {
-    // One head of 2048.
+    // The model has one head of 2048.
     let wide = 2048;
     let f = without_weights();
     let mut config = config();
@@ -585,7 +585,7 @@ fn a_file_that_is_there_stays() {
     f.fails("convert model -o out.gguf --type q9", 2, "invalid value 'q9' for '--type <TYPE>'");
 }
 
-/// A limit for the sizes of files is a full disk for the command.
+/// A limit on file sizes acts as a full disk.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_no_half_file() {
@@ -599,7 +599,7 @@ fn a_full_disk_leaves_no_half_file() {
     assert_eq!(f.names(), ["model"]);
 }
 
-/// A model that writes one of the two last tokens whatever it reads, which are control tokens.
+/// Model that always writes one of the last two tokens, which are control tokens.
 fn that_ends() -> Folder {
     let f = folder();
     let model = f.path().join("model");
@@ -623,14 +623,14 @@ fn that_ends() -> Folder {
     f
 }
 
-/// Tokens that a run of eight at most writes.
+/// Number of tokens that a run of at most eight writes.
 fn n_written(f: &Folder, more: &str) -> usize {
     let report = f.stderr(&format!("run -m model.gguf the -n 8 --temp 0 {more}"));
     let line = report.lines().find_map(|line| line.strip_prefix("decode")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// All ends that the configuration of generation names; one that is text is left over from another vocabulary.
+/// All end tokens of the generation configuration are used, except a text token left over from another vocabulary.
 #[test]
 fn a_text_has_as_many_ends_as_the_configuration_says() {
     let f = that_ends();
@@ -659,7 +659,7 @@ fn a_text_has_as_many_ends_as_the_configuration_says() {
     }
 }
 
-/// The ends that each of the files names, and the keys that llama.cpp knows them by.
+/// End tokens named by each of the files, and the keys that llama.cpp reads them from.
 #[test]
 fn all_files_name_ends_of_a_text() {
     let f = that_ends();
@@ -684,22 +684,22 @@ fn all_files_name_ends_of_a_text() {
     let want = |named: [Option<usize>; 3], all: &[usize]| (named, all.to_vec());
     let none = json!({});
     assert_eq!(ends(none.clone(), json!(0), none.clone()), want([Some(0), None, None], &[]));
-    // Both files count, the first number is the end itself.
+    // Both files count; the first number is the end token itself.
     let (one, list) = (json!({"eos_token_id": last}), json!({"eos_token_id": [last, 0]}));
     assert_eq!(
         ends(one.clone(), json!([0, before]), none.clone()),
         want([Some(last), Some(0), Some(before)], &[last, 0, before])
     );
     assert_eq!(ends(list.clone(), json!(0), none.clone()), want([Some(last), Some(0), None], &[last, 0]));
-    // The tokenizer's own end comes before all numbers.
+    // The tokenizer's own end token comes before all numbers.
     let settings = json!({"eos_token": "<|endoftext|>"});
     assert_eq!(ends(list, json!(last), settings), want([Some(0), Some(last), None], &[0, last]));
-    // What calls an end by its kind; text and numbers beyond the vocabulary are none.
+    // A key for one kind of end counts; text tokens and numbers beyond the vocabulary do not.
     let kinds = json!({"eom_token_id": before, "eos_token_id": [0, 65, N_VOCAB]});
     assert_eq!(ends(kinds, json!(0), none), want([Some(0), None, Some(before)], &[0, before]));
 }
 
-/// A control token is printed as nothing, so its name is never found in a text.
+/// A control token prints nothing, so its name never occurs in a generated text.
 #[test]
 fn a_stop_may_be_a_control_token() {
     let f = that_ends();
@@ -719,7 +719,7 @@ fn a_stop_may_be_a_control_token() {
     assert_eq!(n_written(&f, &format!("--stop {} --stop {}", names[0], names[1])), 0);
 }
 
-/// Every form in which templates of conversations are published.
+/// Chat templates in every form in which they are published.
 #[test]
 fn templates_of_conversations_are_kept() {
     let f = folder();

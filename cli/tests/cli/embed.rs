@@ -1,4 +1,4 @@
-//! Vectors of texts, and scores.
+//! Embeddings and scores of texts.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn folder() -> Folder {
     f
 }
 
-/// The lines as numbers.
+/// Parses the lines as numbers.
 fn vectors(lines: &str) -> Vec<Vec<f32>> {
     lines.lines().map(|line| line.split(' ').map(|x| x.parse().unwrap()).collect()).collect()
 }
@@ -22,7 +22,8 @@ fn length(x: &[f32]) -> f32 {
     x.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
-/// As llama.cpp's converter writes Jina's models; rows that make whole tiles, and such that do not.
+/// Gate and up in one matrix, as llama.cpp's converter writes Jina's models, with rows that fill whole row tiles and rows that
+/// do not.
 #[test]
 fn gate_and_up_may_lie_in_one_matrix() {
     let f = Folder::new();
@@ -72,7 +73,7 @@ fn texts_come_as_arguments_from_a_file_and_from_standard_input() {
     assert_eq!(f.stdout("embed -m encoder.gguf -f lines.txt"), want);
     assert_eq!(text(&filter(&f, "embed encoder.gguf", b"the\nin\n")), want);
     assert_eq!(f.stdout("embed encoder.gguf the -f lines.txt").lines().count(), 3);
-    // `the` is not a token without its space: `<|endoftext|>`, `t`, `he`.
+    // Tokens: `<|endoftext|>`, `t`, `he`, since `the` is a token only with its space.
     let ids = f.stdout("tokenize encoder.gguf the");
     assert_eq!(
         f.stdout(&format!("embed encoder.gguf --tokens {}", ids.trim().replace(' ', ","))),
@@ -178,7 +179,7 @@ fn texts_are_ranked_by_their_scores() {
     numbered.sort();
     assert_eq!(numbered, [(1, "others"), (2, "in"), (3, "winter"), (4, "the"), (5, "he")]);
     assert!(found[0].0 > found[4].0, "{lines}");
-    // The query counts, and which of the two it is.
+    // The query and the order of query and text change the score.
     assert_ne!(f.stdout("rerank reranker.gguf in the"), f.stdout("rerank reranker.gguf winter the"));
     f.write("lines.txt", b"others\nin\nwinter\nthe\nhe\n");
     assert_eq!(f.stdout("rerank reranker.gguf the-winter -f lines.txt"), lines);
@@ -188,7 +189,7 @@ fn texts_are_ranked_by_their_scores() {
     }
 }
 
-/// Raw scores have no bounds; their logistic function is a probability, and leaves the order as it is.
+/// Raw scores have no bounds; their logistic function is a probability, and keeps the order.
 #[test]
 fn scores_may_be_probabilities() {
     let f = folder();
@@ -207,7 +208,8 @@ fn scores_may_be_probabilities() {
     assert!((f64::from(first("out.npy")) - want).abs() < 1e-7);
 }
 
-/// Byte-level BPE: the form of RoBERTa, the end of the query twice. Here `<|endoftext|>` is all three.
+/// Byte-level BPE uses the form of RoBERTa, with the end of the query twice. Here `<|endoftext|>` is both the token that begins
+/// a text and the token that ends it.
 #[test]
 fn a_pair_is_its_tokens() {
     let f = folder();
@@ -224,7 +226,7 @@ fn a_pair_is_its_tokens() {
     assert_eq!(bytes[128..132], of_pair.0.to_le_bytes());
 }
 
-/// WordPiece: `[CLS] query [SEP] text [SEP]`, and the text is of the second type.
+/// WordPiece uses the form `[CLS] query [SEP] text [SEP]`, and the text is of the second type.
 #[test]
 fn a_pair_for_bert_has_two_types() {
     let f = folder();
@@ -234,7 +236,7 @@ fn a_pair_for_bert_has_two_types() {
     );
     let score = |line: &str| ranked(&f.stdout(&format!("rerank bert.gguf {line}")))[0].0;
     let of_pair = score("The in");
-    // The same tokens, all of the first type; and a query alone has no second.
+    // With `--tokens` all tokens are of the first type, which changes the score.
     assert_ne!(of_pair, score("--tokens 2,4,3,6,3"));
     assert_eq!(f.stdout("rerank bert.gguf The in winter").lines().count(), 2);
     assert_ne!(of_pair, score("in The"));

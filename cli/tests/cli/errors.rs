@@ -1,4 +1,4 @@
-//! Everything that can be wrong gives one line and an exit code that is not zero.
+//! Wrong arguments and files: each gives one line and an exit code other than zero.
 
 use crate::reference::gguf_writer::Value;
 use crate::{Folder, tiny};
@@ -29,7 +29,7 @@ fn files_that_are_no_model() {
     assert!(!f.names().contains(&"out.npy".into()));
 }
 
-/// Files of other kinds say what they are and what to do with them.
+/// Files of other kinds: the error names the kind and the remedy.
 #[test]
 fn files_of_other_kinds() {
     let f = Folder::new();
@@ -108,7 +108,7 @@ fn files_and_folders_around_a_model() {
     }
 }
 
-/// The same checks as a run: what can be read is shown, and the exit code says that the rest cannot run.
+/// `inspect` makes the same checks as a run: it shows the readable part, and its exit code says that the rest cannot run.
 #[test]
 fn inspect_says_what_a_run_would() {
     let f = Folder::new();
@@ -126,7 +126,7 @@ fn inspect_says_what_a_run_would() {
     inspect(&model, 0, &["shape", "token_embd.weight"], "");
     inspect(&tiny::model("llama"), 1, &["token_embd.weight", "cannot run: "], "general.architecture is llama");
     inspect(&model[..model.len() - 2000], 1, &["mpt.block_count", "token_embd.weight"], "file.gguf: the tensor ");
-    // A merge of letters that no token has: the tokenizer alone can find it.
+    // Only the tokenizer can find a merge of letters that no token has.
     let at = model
         .windows(4)
         .position(|text| text == b"h he")

@@ -1,4 +1,4 @@
-//! Files that are written: whole or not at all.
+//! Output files are written whole or not at all.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn a_file_that_cannot_be_written_is_an_error() {
     fs::create_dir(f.path().join("folder")).unwrap();
     f.write("encoder.gguf", &tiny::encoder(true));
     f.write("text", b"beep");
-    // The models are whole, and no work is done: each command says it first.
+    // Each command reports an output that cannot be written before it does any work; the models are valid.
     let commands = [
         "logits tiny.gguf --tokens 1,2,3 -o OUT",
         "run tiny.gguf beep --save-kv OUT",

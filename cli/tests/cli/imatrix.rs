@@ -1,4 +1,4 @@
-//! Importance matrices: made of a text, and what quantizing makes of them.
+//! Importance matrices: their measurement on a text, and quantization with them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ fn folder() -> Folder {
     f
 }
 
-/// The tensors of a file of floats, by name.
+/// Tensors of a file of floats, by name.
 fn tensors(f: &Folder, name: &str) -> BTreeMap<String, Vec<f32>> {
     let bytes = fs::read(f.path().join(name)).unwrap();
     let gguf = Gguf::parse(&bytes).unwrap();
@@ -26,7 +26,7 @@ fn tensors(f: &Folder, name: &str) -> BTreeMap<String, Vec<f32>> {
     gguf.tensors().map(|t| (t.name.to_owned(), floats(gguf.data(t.offset, t.n_bytes().unwrap()).unwrap()))).collect()
 }
 
-/// The ids of the text, as chunks of 32 tokens that each begin with the token that begins a text.
+/// Token ids of the text in chunks of 32, each of which begins with the token that begins a text.
 fn chunks(f: &Folder) -> Vec<Vec<usize>> {
     let whole = f.command(["tokenize", "tiny.gguf", &TEXT.repeat(20)]).output().unwrap();
     let ids: Vec<usize> = text(&whole.stdout).split_whitespace().map(|id| id.parse().unwrap()).collect();
@@ -52,7 +52,7 @@ fn a_text_says_how_much_each_column_matters() {
     assert_eq!(names, want);
     assert!(names.iter().all(|name| found[&format!("{name}.counts")] == [32.0 * chunks.len() as f32]));
 
-    // The first matrix is multiplied with the norms of the embeddings, whose gains are one.
+    // The first matrix is multiplied with the normed embeddings, whose gains are one.
     let model = tensors(&f, "tiny.gguf");
     let embedding = &model["token_embd.weight"];
     let n = found["blk.0.attn_qkv.weight.in_sum2"].len();
@@ -99,7 +99,7 @@ fn a_quantized_model_is_nearer_where_it_matters() {
     for ty in ["Q4_0", "IQ4_NL", "Q5_1"] {
         f.stderr(&format!("quantize tiny.gguf plain.gguf {ty} --pure --force"));
         let told = f.stderr(&format!("quantize tiny.gguf weighed.gguf {ty} --pure --imatrix im.gguf --force"));
-        // The embedding is looked up and is the output: nothing was measured of it.
+        // The embedding is looked up and is also the output, which is not measured.
         assert!(
             told.contains("im.gguf has nothing for 1 of 9 matrices, whose columns count alike: token_embd.weight"),
             "{told}"

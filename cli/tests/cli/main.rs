@@ -1,4 +1,4 @@
-//! The `nearfield` command, run as a user runs it, on a tiny model with random weights.
+//! Tests of the `nearfield` command on a tiny model with random weights.
 
 mod bench;
 mod broken;
@@ -30,7 +30,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A folder with a model in it, gone at the end of the test.
+/// Folder with a model in it, removed at the end of the test.
 struct Folder {
     folder: TempDir,
 }
@@ -65,19 +65,19 @@ impl Folder {
         command
     }
 
-    /// Its output for a line of arguments, separated by spaces.
+    /// Output of `nearfield` for a line of arguments, separated by spaces.
     fn nearfield(&self, line: &str) -> Output {
         self.command(line.split_whitespace()).output().unwrap()
     }
 
-    /// Standard output of a run that has to go well.
+    /// Standard output of a run that has to succeed.
     fn stdout(&self, line: &str) -> String {
         let output = self.nearfield(line);
         assert!(output.status.success(), "{line}\n{}", text(&output.stderr));
         text(&output.stdout)
     }
 
-    /// Standard error of a run that has to go well.
+    /// Standard error of a run that has to succeed.
     fn stderr(&self, line: &str) -> String {
         let output = self.nearfield(line);
         assert!(output.status.success(), "{line}\n{}", text(&output.stderr));

@@ -1,4 +1,4 @@
-//! Weights in interleaved rows: the same logits, to the bit.
+//! Interleaved weights give the same logits, to the bit.
 
 use std::fs;
 
@@ -47,7 +47,7 @@ fn the_index_of_the_tokens_is_in_the_file() {
     assert_eq!(at % 64, 0, "it can be used where it lies");
     assert_eq!(ids("packed.gguf"), ids(pocket));
     assert!(!folder.stderr("tokenize packed.gguf Once").contains("anew"));
-    // A file whose index is damaged is as good as one without.
+    // A file with a damaged index works as one without.
     bytes[at + 5000] ^= 1;
     folder.write("damaged.gguf", &bytes);
     assert_eq!(ids("damaged.gguf"), ids(pocket));

@@ -1,4 +1,4 @@
-//! `nearfield perplexity` beside the logits that it is made of.
+//! `nearfield perplexity` compared with the logits.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn with_text(f: &Folder) -> Vec<u32> {
     text(&ids.stdout).split_whitespace().map(|id| id.parse().unwrap()).collect()
 }
 
-/// `-ln p` of each of `tokens` but the first, after those before it; with the flags of `logits`.
+/// Negative log-probabilities of `tokens` but the first, each after the tokens before it, with the flags of `logits`.
 fn losses(f: &Folder, tokens: &[u32], flags: &str) -> Vec<f64> {
     let ids: Vec<String> = tokens.iter().map(u32::to_string).collect();
     f.stdout(&format!("logits tiny.gguf --tokens {} -o rows.npy {flags}", ids.join(",")));
@@ -26,7 +26,7 @@ fn losses(f: &Folder, tokens: &[u32], flags: &str) -> Vec<f64> {
     rows.zip(&tokens[1..]).map(loss).collect()
 }
 
-/// Lengths, perplexities and tokens counted.
+/// Lengths, perplexities and numbers of scored tokens.
 fn table(told: &str) -> Vec<(usize, f64, usize)> {
     let row = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -51,7 +51,7 @@ fn pieces() {
     for (i, n_ctx) in [17, 32].into_iter().enumerate() {
         let (mut all, mut second_half) = (Vec::new(), Vec::new());
         for piece in tokens.chunks_exact(n_ctx) {
-            // Each begins as a text does.
+            // Each window begins with the token that begins a text.
             let piece = [&tokens[..1], &piece[1..]].concat();
             let losses = losses(&f, &piece, "");
             all.extend(&losses);
@@ -83,20 +83,20 @@ fn one_stream() {
     let f = Folder::new();
     let tokens = with_text(&f);
     let stream = |flags: &str| table(&f.stdout(&format!("perplexity tiny.gguf -f text --stream {flags}")));
-    // A length that holds the text forgets nothing; a shorter one is a ring, and a text of that many tokens is too short for it.
+    // A length that holds the text drops nothing; a shorter one is a ring, and a text of that many tokens is too short for it.
     let n = tokens.len().next_multiple_of(32);
     assert_row(stream(&format!("--ctx {n}"))[0], n, &losses(&f, &tokens, ""));
     assert_row(stream("--ctx 64")[0], 64, &losses(&f, &tokens, "--ring 64"));
     assert_row(stream("--ctx 64 --sinks 4")[0], 64, &losses(&f, &tokens, "--ring 64 --sinks 4"));
     assert_ne!(stream("--ctx 64 --sinks 4"), stream("--ctx 64"));
     assert_eq!(stream("--ctx 64 --max-tokens 100")[0].2, 99);
-    // The name of the token that ends a text is its bytes, or the token.
+    // The name of the token that ends a text is tokenized as its bytes, or with --special as the token.
     f.write("text", b"the one<|endoftext|>the other");
     let n_tokens = |flags: &str| stream(&format!("--ctx 64 {flags}"))[0].2;
     assert_eq!(n_tokens("") - n_tokens("--special"), "<|endoftext|>".len() - 1);
 }
 
-/// What the session makes of the slopes is in the scores, as in the logits.
+/// Scores use the scaled slopes, as the logits do.
 #[test]
 fn scaled_slopes() {
     let f = Folder::new();
@@ -152,11 +152,11 @@ fn what_is_done_need_not_be_done_again() {
     let path = f.path().join("done");
     let whole = fs::read_to_string(&path).unwrap();
     assert!(whole.lines().count() > 8);
-    // Interrupted in the middle of a line.
+    // The journal was interrupted in the middle of a line.
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert_eq!(f.stdout(line), want);
     assert_eq!(fs::read_to_string(&path).unwrap(), whole);
-    // What is noted is what counts: a window that took no time has the score that the file gives it.
+    // The journal counts: a window that is not run again has the score that the file gives it.
     fs::write(&path, whole.replace("\n16 0 ", "\n16 0 9")).unwrap();
     assert_ne!(f.stdout(line), want);
     let others = ["--kv f32", "--all", "--sinks 3", "--max-tokens 90", "--ring 64", "--horizon-eps 0.5"];

@@ -1,4 +1,4 @@
-//! Readers that go away, and Ctrl-C.
+//! Closed pipes, and signals such as Ctrl-C.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::Folder;
 
-/// A story that takes longer than any test: the likeliest text of a random model goes round in circles.
+/// Run that takes longer than any test: greedy text of a random model goes round in circles.
 const ENDLESS: &str = "run tiny.gguf Once -n -1 --ctx 400000 --temp 0";
 
 pub fn start(folder: &Folder, line: &str) -> Child {
     folder.command(line.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The same, of a command that hears SIGHUP also where the tests were begun with `nohup`.
+/// Starts a command that receives SIGHUP even if the tests were begun with `nohup`.
 fn start_hearing(folder: &Folder, line: &str) -> Child {
     if cfg!(not(target_os = "linux")) {
         return start(folder, line);
@@ -24,7 +24,7 @@ fn start_hearing(folder: &Folder, line: &str) -> Child {
     command.args(line.split(' ')).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Exit code and standard error, at most a minute later.
+/// Waits for the end, at most a minute; returns the exit code and standard error.
 pub fn end(mut child: Child) -> (Option<i32>, String) {
     let start = Instant::now();
     let status = loop {
@@ -106,7 +106,7 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
     f.write("ids", "1 2 3 4 5 6 7 8 ".repeat(20_000).as_bytes());
     let mut child = start(&f, "logits tiny.gguf --tokens @ids -o out.npy");
     let part = wait_for_part(&f);
-    // A run that still goes on keeps its part.
+    // A running command keeps its part.
     f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy");
     assert!(f.names().contains(&part));
     child.kill().unwrap();
@@ -118,7 +118,7 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
     assert!(!f.names().contains(&part), "{:?}", f.names());
 }
 
-/// The other name of a file that is being written.
+/// Waits for the temporary name of a file that is being written, and returns it.
 fn wait_for_part(f: &Folder) -> String {
     let begun = Instant::now();
     loop {
@@ -142,7 +142,7 @@ fn a_text_is_stored_when_a_signal_ends_it() {
         stdout.read_to_end(&mut told).unwrap();
         let (ended, error) = end(child);
         assert_eq!(ended, Some(code), "{error}");
-        // What goes on is the text that was told.
+        // The snapshot continues the printed text.
         let rest = f.stdout("run tiny.gguf --load-kv text.kv -n 4 --temp 0");
         let whole = f.stdout(&format!("run tiny.gguf Once -n {} --ctx 400000 --temp 0", n_tokens(&error) + 4));
         told.pop();
@@ -150,7 +150,7 @@ fn a_text_is_stored_when_a_signal_ends_it() {
     }
 }
 
-/// How many tokens were stored beyond the prompt's five, and the last one that was not run.
+/// Number of tokens that were stored after the prompt's five, plus the last one, which was not run.
 fn n_tokens(error: &str) -> usize {
     let line = error.lines().find(|line| line.starts_with("stored")).unwrap_or_else(|| panic!("{error}"));
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() + 1 - 5
@@ -188,6 +188,6 @@ fn text_comes_token_by_token() {
     interrupt(&child);
     drop(stdout);
     let code = end(child).0;
-    // Whichever is seen first: Ctrl-C or the closed pipe.
+    // Either Ctrl-C or the closed pipe is seen first.
     assert!(matches!(code, Some(0 | 130)), "{code:?}");
 }

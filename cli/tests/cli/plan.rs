@@ -1,4 +1,4 @@
-//! `nearfield plan`: what it tells, in text and in JSON, and that it is so.
+//! `nearfield plan`: its output as text and as JSON, compared with real runs.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// Bytes that `run` takes with these flags.
+/// Bytes of the arena of `run` with these flags.
 fn arena(f: &Folder, flags: &str) -> u64 {
     let told = f.stderr(&format!("run tiny.gguf the -n 1 --seed 1 --verbose {flags}"));
     let parts = told.lines().skip_while(|line| !line.starts_with("memory")).skip(1).take(6);
@@ -30,7 +30,7 @@ fn arena(f: &Folder, flags: &str) -> u64 {
 #[test]
 fn the_memory_is_what_a_session_takes() {
     let f = Folder::new();
-    // Queries and text go by 256 tokens at a time in both.
+    // Both process 256 tokens at a time.
     for flags in ["--ctx 100", "--ctx 300 --kv q8_0 --sinks 3", "--ctx 300 --kv f32 --ring 64", "--ctx 300 --ring 0.1"]
     {
         let plan = json(&f, flags);
@@ -42,10 +42,10 @@ fn the_memory_is_what_a_session_takes() {
         for part in PARTS {
             assert!(told.contains(&format!(" {} ", plan["memory"][part])), "{part} in\n{told}");
         }
-        // By head where it matters.
+        // The table of heads is printed only where a ring drops keys.
         assert_eq!(told.contains("slope"), flags.contains("--ring"), "{told}");
     }
-    // 2 layers, 2 heads of 8 columns, half precision, keys and values.
+    // The model has 2 layers and 2 KV heads of 8 columns; keys and values are in half precision.
     let plan = json(&f, "--ctx 100");
     assert_eq!(plan["memory"]["kv_cache"], 2 * 2 * 100 * 8 * 2 * 2);
     assert_eq!(plan["ring"], "full");
@@ -68,7 +68,7 @@ fn rings_for_a_budget_and_back() {
         assert!(number(&rings["cache_bytes"]) <= budget, "{plan}");
         assert_eq!(ring == "full", budget == full);
         if budget < full {
-            // The flat head keeps more, and as far as blocks allow they lose the same.
+            // The flat head keeps more keys, and both lose the same as far as whole blocks allow.
             let heads = rings["heads"].as_array().unwrap();
             let keys: Vec<String> = heads.iter().map(|head| head["n_seen"].to_string()).collect();
             assert_eq!(ring, format!("heads:{}", keys.join(",")));
@@ -85,7 +85,7 @@ fn rings_for_a_budget_and_back() {
     assert_eq!(ring("20K"), ring("20480"));
 }
 
-/// All commands that run a model take what the plan found.
+/// All commands that run a model accept the plan's ring.
 #[test]
 fn rings_of_heads_run() {
     let f = Folder::new();
@@ -131,14 +131,14 @@ fn whether_it_fits() {
     let sum = |need: &Value| need["parts"].as_object().unwrap().values().map(number).sum::<u64>();
     assert_eq!([sum(ram), sum(flash)], [number(&ram["need"]), number(&flash["need"])]);
     assert_eq!(plan["fit"]["advice"], Value::Array(vec![]));
-    // A computer has it all in one memory.
+    // A computer has a single memory.
     let plan = json(&f, "--board pi-zero");
     let parts = &plan["fit"]["needs"][0]["parts"];
     assert_eq!([&parts["model"], &parts["tokenizer index"]], [&plan["model_bytes"], &plan["memory"]["tokenizer"]]);
     assert_eq!(plan["n_batch"], 256);
 }
 
-/// What is advised is planned again here, with the flags as they are told.
+/// Each advice is planned again here with its flags, and fits.
 #[test]
 fn what_would_make_it_fit() {
     let f = Folder::new();
@@ -157,7 +157,7 @@ fn what_would_make_it_fit() {
         assert!(!advice.is_empty(), "{flags} in {ram}");
         for advice in advice {
             let what = advice["what"].as_str().unwrap();
-            // A flag that is given twice is an error: the new one takes the place of the old.
+            // A repeated flag is an error, so the new one replaces the old.
             let mut words: Vec<&str> = flags.split(' ').collect();
             for flag in what.split(' ').filter(|word| word.starts_with("--")) {
                 if let Some(at) = words.iter().position(|word| *word == flag) {
@@ -176,30 +176,31 @@ fn what_would_make_it_fit() {
     let plan = json(&f, "--ram 20K");
     assert_eq!(plan["fit"]["advice"], Value::Array(vec![]), "the firmware alone takes more");
     assert!(f.stdout("plan tiny.gguf --ram 20K").ends_with("nothing that was tried would make it fit\n"));
-    // A byte too little for the embedding, which is in single precision.
+    // One byte of flash is missing for the embedding, which is in single precision.
     let need = number(&json(&f, "--flash 1K")["fit"]["needs"][0]["need"]);
     let plan = json(&f, &format!("--flash {}", need - 1));
     let advice = &plan["fit"]["advice"][0];
     let what = "nearfield quantize --pure IN.gguf OUT.gguf Q8_0";
     assert_eq!([&advice["memory"], &advice["what"]], ["flash", what], "{plan}");
-    // 272 rows of 32: a block of 34 bytes instead of 128.
+    // The embedding has 272 rows of 32: a block of 34 bytes instead of 128.
     assert_eq!(number(&advice["need"]), need - 272 * (128 - 34));
     let told = f.nearfield("quantize --pure tiny.gguf small.gguf Q8_0");
     assert!(told.status.success(), "{}", text(&told.stderr));
     let small: Value = serde_json::from_str(&f.stdout("plan small.gguf --json --flash 1M")).unwrap();
-    // Its header says what it is in a few more bytes.
+    // The header of the quantized file is a few bytes longer.
     let found = number(&small["fit"]["needs"][0]["need"]);
     assert!(found.abs_diff(number(&advice["need"])) < 512, "{found}, {advice}");
     assert_eq!(json(&f, &format!("--flash {need}"))["fit"]["fits"], true);
 }
 
-/// Where all keys fit alike, what a ring cuts off is what the slope says, query by query.
+/// If all keys have equal scores, the share that a ring cuts off follows from the slope alone, query by query.
 #[test]
 fn a_text_is_measured() {
     let f = Folder::new();
     f.write("text", WORDS.repeat(20).as_bytes());
     f.write("tiny.gguf", &tiny::flat());
-    // Slopes as they are, scaled, and shrinking along the text: `at(pos)` is what a query has of the slope at the end.
+    // The slopes are unscaled, scaled, or shrink along the text; `at(pos)` is the slope of a query as a multiple of that at the
+    // end.
     type At = fn(i32) -> f64;
     let shrinking: At = |pos| 200.0 / f64::from((pos + 1).max(50));
     let cases: [(&str, &str, At); 5] = [

@@ -1,4 +1,4 @@
-//! `nearfield quantize`: files of every type, which run, and everything that can go wrong.
+//! `nearfield quantize`: files of every type run, and every error is reported.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::Folder;
 use super::reference::gguf_writer::{Value as Literal, Writer};
 use super::reference::{logits, quantize, tiny_gguf, weights};
 
-/// Types of files, from the best, with the largest mean KL divergence of the logits from those of the f32 weights.
+/// Types of files from the best, each with the largest allowed mean KL divergence of the logits from those of the f32 weights.
 const TYPES: [(&str, f64); 18] = [
     ("F32", 1e-11),
     ("F16", 1e-11),
@@ -32,7 +32,7 @@ const TYPES: [(&str, f64); 18] = [
     ("Q2_K_S", 2.2e-1),
 ];
 
-/// A folder with `f16.gguf`, a tiny model.
+/// Folder with `f16.gguf`, a tiny model.
 fn folder(model: &str) -> Folder {
     let f = Folder::new();
     f.write("f16.gguf", &tiny_gguf::gguf(&weights::model(model), quantize::by_name("F16")));
@@ -43,13 +43,13 @@ fn read(f: &Folder, name: &str) -> Vec<u8> {
     fs::read(f.path().join(name)).unwrap()
 }
 
-/// The type of each tensor.
+/// Type of each tensor.
 fn types(file: &[u8]) -> Vec<(String, &'static str)> {
     let tensors = Gguf::parse(file).unwrap().tensors();
     tensors.map(|tensor| (tensor.name.to_string(), gguf_type_name(tensor.ty))).collect()
 }
 
-/// Quantize, inspect, run: each type.
+/// Quantizes to each type, inspects and runs the file.
 #[test]
 fn every_type_runs() {
     let f = folder("bloom-h8");
@@ -108,7 +108,8 @@ fn mixtures_and_rows_that_are_no_whole_blocks() {
     f.stderr("quantize f16.gguf pure.gguf Q4_K_M --pure");
     let (mixed, pure) = (types(&read(&f, "mixed.gguf")), types(&read(&f, "pure.gguf")));
     let count = |types: &[(String, &str)], ty| types.iter().filter(|(_, found)| *found == ty).count();
-    // The embedding, which is the output; values and the second matrix of the feed-forward network in half of the layers.
+    // Q6_K is the type of the embedding, which is also the output, and of values and the second matrix of the feed-forward
+    // network in half of the layers.
     assert_eq!([count(&mixed, "Q6_K"), count(&mixed, "Q4_K"), count(&mixed, "F32")], [5, 12, 9]);
     assert_eq!([count(&pure, "Q6_K"), count(&pure, "Q4_K"), count(&pure, "F32")], [0, 17, 9]);
 
@@ -119,7 +120,7 @@ fn mixtures_and_rows_that_are_no_whole_blocks() {
     assert!(!f.stdout("run out.gguf -n 5 --temp 0 hello").is_empty());
 }
 
-/// From a quantized file: the same type is copied, another costs twice and is said so.
+/// Quantizes a quantized file: tensors of the same type are copied, another type adds a second error, with a warning.
 #[test]
 fn quantized_twice() {
     let f = Folder::new();
@@ -134,12 +135,12 @@ fn quantized_twice() {
         let n = tensor.n_bytes().unwrap();
         assert_eq!(tiny.data(tensor.offset, n), same.data(copy.offset, n), "{}", tensor.name);
     }
-    // In place of its own source, which is being read.
+    // The file is the source of another quantization.
     f.stderr("quantize less.gguf more.gguf F16");
     assert!(!f.stdout("run more.gguf -n 5 --temp 0 hello").is_empty());
 }
 
-/// In a tensor that stays what it is as in one that does not; in a number as in the scale of many.
+/// Numbers that are not finite are found in tensors that keep their type and in others, in single numbers and in scales.
 #[test]
 fn numbers_that_are_none_are_in_no_file() {
     let f = Folder::new();
@@ -147,7 +148,7 @@ fn numbers_that_are_none_are_in_no_file() {
     let mut norm = floats(32);
     norm[4 * 7..4 * 8].copy_from_slice(&f32::NAN.to_le_bytes());
     f.write("norm.gguf", &Writer::new(3).tensor("output_norm.weight", &[32], 0, norm).finish());
-    // Half-precision bits of infinity, in the third row.
+    // One weight in the third row has the half-precision bits of -infinity.
     let mut half = vec![0; 4 * 32 * 2];
     half[2 * (2 * 32 + 5)..][..2].copy_from_slice(&0xfc00_u16.to_le_bytes());
     f.write("half.gguf", &Writer::new(3).tensor("blk.0.ffn_up.weight", &[4, 32], 1, half).finish());
@@ -238,7 +239,7 @@ fn a_full_disk_leaves_what_was_there() {
         "cannot write /dev/full, which takes 1.8 MiB: No space left on device",
     );
     f.write("there.gguf", b"mine");
-    // A limit of 100 blocks of half a kilobyte for any file stands for a full disk.
+    // A limit of 100 blocks of half a kilobyte for any file acts as a full disk.
     for (line, out) in [("out.gguf Q8_0", "out.gguf"), ("there.gguf Q2_K --force", "there.gguf")] {
         let nearfield = env!("CARGO_BIN_EXE_nearfield");
         let script = format!("trap '' XFSZ; ulimit -f 100; exec {nearfield} quantize f16.gguf {line}");
@@ -263,7 +264,7 @@ fn ctrl_c_leaves_what_was_there() {
     use super::pipes::{end, interrupt, start};
 
     let f = Folder::new();
-    // Sixteen gigabytes of zeros, which no disk has to hold.
+    // The file is sparse: sixteen gigabytes of zeros, which take no room on the disk.
     let shape = [1 << 21, 4096];
     let header = Writer::new(3).meta("general.architecture", Literal::string("mpt"));
     let mut file = header.tensor("blk.0.ffn_up.weight", &shape, 1, vec![]).finish();

@@ -1,23 +1,24 @@
-//! `run --save-kv` and `--load-kv`: a text in parts is the text at once.
+//! `run --save-kv` and `--load-kv`: a text generated in parts equals the text generated at once.
 
 use std::fs;
 
 use super::Folder;
 
-/// The story's logits in one number, and its seed.
+/// Hash of the logits, and the seed.
 fn told(stderr: &str) -> (String, String) {
     let line = |name: &str| stderr.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     (line("hash").split(' ').next_back().unwrap_or_default().to_owned(), line("seed"))
 }
 
-/// Text and report of a run that has to go well. The text ends with a line feed of its own.
+/// Text, hash and seed of a run that has to succeed. The text ends with a line feed of its own.
 fn run(folder: &Folder, line: &str) -> (Vec<u8>, (String, String)) {
     let output = folder.nearfield(line);
     assert!(output.status.success(), "{line}\n{}", crate::text(&output.stderr));
     (output.stdout.strip_suffix(b"\n").unwrap().to_vec(), told(&crate::text(&output.stderr)))
 }
 
-/// However a text is cut, with and without the random numbers of a sampler, also within characters: the tiny model writes any bytes.
+/// Cuts a text anywhere, also within characters, since the tiny model writes any bytes; with and without the random numbers of
+/// a sampler.
 #[test]
 fn a_text_in_parts_is_the_text_at_once() {
     let f = Folder::new();
@@ -43,7 +44,7 @@ fn a_text_in_parts_is_the_text_at_once() {
             let [end, part] = ["end.kv", "part.kv"].map(|name| fs::read(f.path().join(name)).unwrap());
             assert!(end == part, "{settings}, {parts:?}: another state at the end");
         }
-        // The logits, too.
+        // The logits are the same, too.
         let (_, whole) = run(&f, &format!("run tiny.gguf Once {seeded} -n 40 --hash"));
         run(&f, &format!("run tiny.gguf Once {seeded} -n 0 --save-kv part.kv --force"));
         let (_, behind) = run(&f, &format!("run tiny.gguf --load-kv part.kv {settings} -n 40 --hash --isa scalar"));
@@ -54,7 +55,7 @@ fn a_text_in_parts_is_the_text_at_once() {
 #[test]
 fn a_prompt_may_follow() {
     let f = Folder::new();
-    // Words that no merge joins to what stands before.
+    // No merge joins these words to the text before them.
     let (want, hash) = run(&f, "run tiny.gguf OnceXupon --seed 1 -n 30 --hash");
     let (_, _) = run(&f, "run tiny.gguf OnceX --seed 1 -n 0 --save-kv a.kv");
     let (got, behind) = run(&f, "run tiny.gguf upon --load-kv a.kv -n 30 --hash");
@@ -140,14 +141,14 @@ fn what_does_not_fit_is_refused() {
     f.fails("run tiny.gguf --load-kv gone.kv", 1, "cannot open gone.kv: ");
     f.fails("run tiny.gguf --load-kv a.kv --chat", 2, "the argument '--load-kv <FILE>' cannot be used with '--chat");
     f.fails("run tiny.gguf --force", 2, "the following required arguments were not provided: --save-kv <FILE>");
-    // Before anything is computed; and what was there stays.
+    // An existing file is an error before anything is computed, and it stays as it was.
     f.fails("run tiny.gguf Once --save-kv a.kv", 1, "a.kv is there already: --force replaces it");
     assert!(fs::read(f.path().join("a.kv")).unwrap() == whole);
-    // What was told is told.
+    // The text has been printed when the snapshot cannot be written.
     let output = f.nearfield("run tiny.gguf Once -n 2 --save-kv no/a.kv");
     assert_eq!(output.status.code(), Some(1));
     assert!(crate::text(&output.stderr).starts_with("nearfield: cannot write no/a.kv: "));
-    // A text may replace the one that it goes on with.
+    // A snapshot may replace the one that the run continues.
     f.stdout("run tiny.gguf --load-kv a.kv --ring 64 --sinks 2 -n 3 --save-kv a.kv --force");
     assert!(f.names().iter().all(|name| !name.ends_with(".part")), "{:?}", f.names());
 }

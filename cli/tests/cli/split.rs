@@ -14,14 +14,14 @@ fn put_string(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
-/// A part: the metadata of the whole file as they lie there, which only the first part has, then the split's own.
+/// Makes a part: first the metadata of the whole file, which only the first part has, then the split's own.
 fn part(entries: (u64, &[u8]), [no, count, n_tensors]: [u32; 3], tensors: &[TensorInfo<'_>], data: &[u8]) -> Vec<u8> {
     let first = tensors.first().map_or(0, |tensor| tensor.offset);
     let mut out = b"GGUF\x03\0\0\0".to_vec();
     out.extend((tensors.len() as u64).to_le_bytes());
     out.extend((entries.0 + 3).to_le_bytes());
     out.extend(entries.1);
-    // Types: u16, u16, i32.
+    // The types are u16, u16 and i32.
     for (key, ty, value) in [("split.no", 2_u32, no), ("split.count", 2, count), ("split.tensors.count", 5, n_tensors)]
     {
         put_string(&mut out, key);
@@ -41,7 +41,7 @@ fn part(entries: (u64, &[u8]), [no, count, n_tensors]: [u32; 3], tensors: &[Tens
     out
 }
 
-/// The parts of a file, which begin with the tensors of these numbers.
+/// Splits a file into parts that begin with the tensors of these numbers.
 fn split(file: &[u8], begins: &[usize]) -> Vec<Vec<u8>> {
     let gguf = Gguf::parse(file).unwrap();
     let tensors: Vec<_> = gguf.tensors().collect();
@@ -76,7 +76,7 @@ fn all_commands_read_the_parts() {
     f.write("text", "Once upon a time there was a little girl. ".repeat(20).as_bytes());
     let file = fs::read(POCKET).unwrap();
     let n_tensors = Gguf::parse(&file).unwrap().n_tensors() as usize;
-    // The first part without tensors is what `--no-tensor-first-split` makes; the last one has a single tensor.
+    // A first part without tensors is the output of `--no-tensor-first-split`; the last part has a single tensor.
     for (stem, begins) in [("three", vec![0, 3, n_tensors - 1]), ("none-first", vec![0, 0, 7])] {
         let first = write(&f, stem, &split(&file, &begins));
         for command in [
@@ -113,10 +113,10 @@ fn what_is_written_of_a_split_file_is_one_file() {
         assert_eq!(Gguf::parse(&parts).unwrap().get("split.count"), None);
         ["of-parts.gguf", "of-whole.gguf"].iter().for_each(|name| fs::remove_file(f.path().join(name)).unwrap());
     }
-    // A stored text goes on with the file that was split, and the other way round it is another file.
+    // A snapshot of the split model continues with the split model.
     f.stdout(&format!("run {first} Once-upon -n 4 --seed 1 --save-kv text.kv"));
     f.stdout(&format!("run {first} --load-kv text.kv -n 4 --seed 1"));
-    // No part is written over.
+    // No part of the input is overwritten.
     for part in 0..4 {
         let part = name("model", part, 4);
         f.fails(&format!("quantize {first} {part} Q8_0 --force"), 1, &format!("cannot write {part}: "));
@@ -169,7 +169,7 @@ fn a_split_file_that_is_not_whole_is_an_error() {
     let cut = &parts[1][..parts[1].len() - 32];
     without(&second, cut, "part 2 of 3, m-00002-of-00003.gguf: the tensor ");
 
-    // Parts of two files: another number of tensors, or the same tensors twice.
+    // Parts of two files have another number of tensors, or the same tensors twice.
     let gguf = Gguf::parse(&file).unwrap();
     let tensors: Vec<_> = gguf.tensors().collect();
     let data =

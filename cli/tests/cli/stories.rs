@@ -1,4 +1,4 @@
-//! `run` and `logits`: the same text and the same bits, however they are computed.
+//! `run` and `logits` give the same text and the same bits, whatever the threads, kernels and batches.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -53,7 +53,7 @@ fn threads_and_isas_give_the_same_bits() {
     }
 }
 
-/// A ring that holds the text changes nothing, a shorter one forgets.
+/// A ring that holds the text changes nothing; a shorter one drops keys.
 #[test]
 fn rings_forget() {
     let f = Folder::new();
@@ -91,7 +91,7 @@ fn a_text_goes_as_far_as_asked_for() {
         let line = report.lines().find(|line| line.starts_with("decode")).unwrap().to_owned();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
-    // The last token that is written need not run.
+    // The last generated token need not run.
     assert_eq!([decoded("-n 0"), decoded("-n 1"), decoded("-n 9")], [0, 0, 8]);
 }
 
@@ -105,7 +105,7 @@ fn a_full_context_is_told_and_no_error() {
     }
 }
 
-/// Far more tokens than the context has; `head` ends what does not end by itself.
+/// Generates far more tokens than the context holds; a closed pipe ends a run that has no end.
 #[test]
 fn an_endless_text_ends_when_nobody_listens() {
     let f = Folder::new();
@@ -125,7 +125,7 @@ fn an_endless_text_ends_when_nobody_listens() {
     assert!(start.starts_with(b"beep"));
 }
 
-/// Where a text ends, the next begins.
+/// After a text ends, the next begins.
 #[test]
 fn an_endless_text_goes_on_after_its_end() {
     let f = Folder::new();
@@ -169,7 +169,7 @@ fn hashes_are_those_of_the_bits() {
     };
     let first = hash("--threads 1");
     assert_eq!(first, hash("--isa scalar --threads 2"));
-    // Another type of keys and values: the same text, maybe, but other bits.
+    // Another type of keys and values may give the same text, but gives other bits.
     let logits = |hash: &str| hash.split_once(" logits ").unwrap().1.to_owned();
     assert_ne!(logits(&first), logits(&hash("--kv f32")));
 }

@@ -1,8 +1,8 @@
-//! A model of a few kilobytes with random weights, written as a GGUF file.
+//! Tiny models of a few kilobytes with random weights, written as GGUF files.
 
 use super::reference::gguf_writer::{Value, Writer};
 
-/// Letters of byte-level BPE, one for each byte: printable ones as they are, the others from U+0100 on.
+/// Letters of byte-level BPE, one for each byte: printable ones unchanged, the others from U+0100 on.
 fn letters() -> Vec<String> {
     let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let mut others = 0x100..;
@@ -24,14 +24,14 @@ const N_HEAD_KV: usize = 2;
 const N_LAYER: usize = 2;
 const N_FF: usize = 64;
 
-/// Tokens: the letters, what the merges make, and `<|endoftext|>`.
+/// Number of tokens: the letters, the results of the merges, and `<|endoftext|>`.
 pub const N_TOKENS: usize = 256 + MERGES.len() + 1;
-/// `<|endoftext|>`.
+/// Id of `<|endoftext|>`.
 pub const END: usize = N_TOKENS - 1;
-/// Rows of the embedding: padded.
+/// Rows of the embedding, padded.
 pub const N_VOCAB: usize = 272;
 
-/// Numbers in ±1, always the same.
+/// Pseudo-random numbers in ±1, always the same.
 struct Random(u32);
 
 impl Random {
@@ -44,7 +44,7 @@ impl Random {
         (0..n).flat_map(|_| (scale * self.next()).to_le_bytes()).collect()
     }
 
-    /// Blocks of 32 with the scale 2^-9 (half-precision bits 0x1800).
+    /// Makes blocks of 32 with the scale 2^-9 (half-precision bits 0x1800).
     fn q8_0(&mut self, n: usize) -> Vec<u8> {
         let mut block = || {
             let mut block = vec![0x00, 0x18];
@@ -64,7 +64,7 @@ fn number(n: usize) -> Value {
     Value::U32(n as u32)
 }
 
-/// Keys of `family`, in a file that says `architecture`.
+/// Writes the keys of `family` to a file that names `architecture`.
 fn metadata(architecture: &str, family: &str, n_head_kv: usize, n_ff: usize) -> Writer {
     let key = |name: &str| format!("{family}.{name}");
     Writer::new(3)
@@ -84,17 +84,17 @@ fn byte_level(file: Writer) -> Writer {
     byte_level_with(file, &[])
 }
 
-/// The same, with more control tokens behind the others.
+/// Adds the byte-level vocabulary with more control tokens after the others.
 fn byte_level_with(file: Writer, more: &[&str]) -> Writer {
     byte_level_hiding(file, more, &[])
 }
 
-/// The same, in which these tokens are control tokens, too.
+/// Adds the byte-level vocabulary with these tokens as control tokens, too.
 fn byte_level_hiding(file: Writer, more: &[&str], hidden: &[usize]) -> Writer {
     byte_level_of(file, more, |id| id > END || hidden.contains(&id), 3)
 }
 
-/// The same, in which some tokens are of another type than their like.
+/// Adds the byte-level vocabulary with some tokens of another type.
 fn byte_level_of(file: Writer, more: &[&str], has_type: impl Fn(usize) -> bool, ty: i32) -> Writer {
     let n_tokens = N_TOKENS + more.len();
     assert!(n_tokens <= N_VOCAB);
@@ -120,7 +120,7 @@ fn byte_level_of(file: Writer, more: &[&str], has_type: impl Fn(usize) -> bool, 
         .meta("tokenizer.ggml.add_bos_token", Value::Bool(true))
 }
 
-/// WordPiece: `[CLS]` is 2, `[SEP]` 3, the words follow.
+/// Adds a WordPiece vocabulary: `[CLS]` is 2, `[SEP]` 3, the words follow.
 fn wordpiece(file: Writer) -> Writer {
     let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "▁the", "▁winter", "▁in", "s"];
     file.meta("tokenizer.ggml.model", Value::string("bert"))
@@ -131,22 +131,22 @@ fn wordpiece(file: Writer) -> Writer {
         .meta("tokenizer.ggml.seperator_token_id", number(3))
 }
 
-/// The file. Its family is `mpt`, whatever `architecture` says.
+/// Makes the model file. Its family is `mpt`, whatever `architecture` says.
 pub fn model(architecture: &str) -> Vec<u8> {
     model_with(architecture, &[])
 }
 
-/// The same, with more control tokens, seven at most.
+/// Makes the model with more control tokens, at most seven.
 pub fn model_with(architecture: &str, more: &[&str]) -> Vec<u8> {
     with_qkv(architecture, |file| byte_level_with(file, more), Random::q8_0)
 }
 
-/// The same, whose tokens behind the others are user-defined, as fine-tunes publish them.
+/// Makes the model with user-defined tokens after the others, as published fine-tunes have them.
 pub fn model_defining(more: &[&str]) -> Vec<u8> {
     with_qkv("mpt", |file| byte_level_of(file, more, |id| id > END, 4), Random::q8_0)
 }
 
-/// The model, in which these tokens are control tokens, with more keys.
+/// Makes the model with these tokens as control tokens, and with more keys.
 pub fn model_hiding(hidden: &[usize], keys: &[(&str, Value)]) -> Vec<u8> {
     let tokenizer = |file| {
         let file = byte_level_hiding(file, &[], hidden);
@@ -155,7 +155,7 @@ pub fn model_hiding(hidden: &[usize], keys: &[(&str, Value)]) -> Vec<u8> {
     with_qkv("mpt", tokenizer, Random::q8_0)
 }
 
-/// The same with queries, keys and values that are all zero: every key fits as well as any other.
+/// Makes the model with queries, keys and values that are all zero, so that all keys have equal scores.
 pub fn flat() -> Vec<u8> {
     with_qkv("mpt", byte_level, |_, n| vec![0; n / 32 * 34])
 }
@@ -195,22 +195,22 @@ fn with_qkv(
     file.tensor("output_norm.weight", &[N_EMBD], F32, ones).finish()
 }
 
-/// The vocabulary of [`model`], and no weights.
+/// Makes a file with the vocabulary of [`model`] and no weights.
 pub fn vocabulary() -> Vec<u8> {
     byte_level(metadata("mpt", "mpt", N_HEAD_KV, N_FF)).finish()
 }
 
-/// An encoder; a reranker with a head for scores, which says so.
+/// Makes an encoder, or a reranker with a head for scores whose file says so.
 pub fn encoder(reranker: bool) -> Vec<u8> {
     encoder_with(byte_level, reranker, None)
 }
 
-/// A reranker with BERT's tokenizer.
+/// Makes a reranker with BERT's tokenizer.
 pub fn bert() -> Vec<u8> {
     encoder_with(wordpiece, true, None)
 }
 
-/// An encoder with so many rows of gate and up, which lie in one matrix, as llama.cpp's converter writes them, or in two.
+/// Makes an encoder with `n_ff` rows of gate and of up, in one matrix as llama.cpp's converter writes them, or in two.
 pub fn encoder_with_gate(n_ff: usize, is_fused: bool) -> Vec<u8> {
     encoder_with(byte_level, false, Some((n_ff, is_fused)))
 }

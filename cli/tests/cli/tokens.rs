@@ -1,11 +1,11 @@
-//! Text to tokens and back.
+//! Tokenizing texts, and detokenizing ids.
 
 use std::io::Write;
 use std::process::Stdio;
 
 use crate::{Folder, text, tiny};
 
-/// Standard output for this standard input.
+/// Standard output of a command for this standard input.
 pub fn filter(folder: &Folder, line: &str, input: &[u8]) -> Vec<u8> {
     let mut child = folder.command(line.split(' ')).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -43,7 +43,7 @@ fn what_was_tokenized_comes_out_again() {
         let ids = filter(&f, "tokenize tiny.gguf", want.as_bytes());
         assert!(ids.iter().all(|byte| byte.is_ascii_digit() || b" \n".contains(byte)));
         assert_eq!(text(&filter(&f, "detokenize tiny.gguf", &ids)), want);
-        // The same ids as arguments.
+        // Ids given as arguments give the same text.
         let line = format!("detokenize tiny.gguf {}", text(&ids).trim());
         assert_eq!(f.stdout(&line), want);
         assert_eq!(f.stdout(&line.replace(' ', ",").replacen(',', " ", 2)), want);
@@ -53,7 +53,7 @@ fn what_was_tokenized_comes_out_again() {
 #[test]
 fn tokens_that_end_within_a_character_are_not_lost() {
     let f = Folder::new();
-    // 0xe4 begins a character of three bytes, which the first two ids are.
+    // The byte 0xe4 begins a character of three bytes; the first two ids are its first two bytes.
     assert_eq!(f.stdout("detokenize tiny.gguf 228 184"), "\u{fffd}");
     assert_eq!(f.stdout("detokenize tiny.gguf 228 184 150"), "世");
 }
@@ -78,7 +78,7 @@ fn a_control_token_that_is_read_as_letters_is_told() {
     }
 }
 
-/// The unknown token stands for letters that nobody has called by its name.
+/// A letter without a token gives no note on the name of a control token; `[UNK]` in the text does.
 #[test]
 fn what_is_unknown_names_no_token() {
     let f = Folder::new();
@@ -88,7 +88,7 @@ fn what_is_unknown_names_no_token() {
     assert_eq!([told("世"), told("世[UNK]"), told("[SEP]")], [0, 1, 1]);
 }
 
-/// A converter's stand-in for a name that it did not know: the architecture knows how its models cut texts.
+/// A converter writes `default` for a pre-tokenizer whose name it does not know; the architecture then decides.
 #[test]
 fn a_default_pre_tokenizer_is_that_of_the_family() {
     let f = Folder::new();
@@ -101,7 +101,7 @@ fn a_default_pre_tokenizer_is_that_of_the_family() {
             [&model[..at], &to, &model[at + from.len()..]].concat()
         };
         let model = replaced(model, "tokenizer.ggml.pre", "gpt-2", pre);
-        // Tables of another length: a vocabulary needs no weights.
+        // The replacement changes the length of the metadata, so the tensors no longer fit; a vocabulary needs none.
         replaced(model, "general.architecture", "mpt", arch)
     };
     let note = "tokenizer.ggml.pre is \"default\", the name of no tokenizer: texts are cut as published ";
@@ -110,7 +110,7 @@ fn a_default_pre_tokenizer_is_that_of_the_family() {
     {
         let ids = |pre: &str| {
             let bytes = with_pre(arch, pre);
-            // Without its tensors the tables may have any length.
+            // Without tensors the metadata may have any length.
             let mut bytes = bytes;
             let n_tensors = &mut bytes[8..16];
             n_tensors.fill(0);
@@ -146,7 +146,7 @@ fn a_beginning_that_stands_twice_is_told() {
     }
 }
 
-/// A model without tokens for 0xfc and for a vertical tab, which BLOOMZ's vocabulary lacks, too.
+/// Makes the model without tokens for 0xfc and for a vertical tab, which BLOOMZ's vocabulary lacks, too.
 fn without_two_bytes(mut model: Vec<u8>) -> Vec<u8> {
     for (letter, other) in [("\u{fc}", "\u{7fe}"), ("\u{10b}", "\u{7ff}")] {
         let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
@@ -172,7 +172,7 @@ fn bytes_without_a_token_are_left_out_with_one_note() {
             let mut command = f.command(line.replace("TEXT", text).split(' '));
             let mut child =
                 command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            // Not every command reads it.
+            // Some commands do not read standard input.
             let _ = child.stdin.take().unwrap().write_all(if text == "whole" { &whole } else { &rest });
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{line}: {}", crate::text(&output.stderr));

@@ -1,11 +1,11 @@
-//! Models as Hugging Face has them: a folder with `config.json`, safetensors and a tokenizer.
+//! Models in Hugging Face's format: a folder with `config.json`, safetensors and a tokenizer.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-/// A tensor as its file has it.
+/// Tensor as a safetensors file stores it.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     pub name: String,
@@ -28,12 +28,12 @@ impl Tensor {
     }
 }
 
-/// A safetensors file.
+/// Makes a safetensors file.
 pub fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
     safetensors_with(tensors, &json!({"format": "pt"}))
 }
 
-/// The same with other metadata.
+/// Makes a safetensors file with other metadata.
 pub fn safetensors_with(tensors: &[Tensor], metadata: &Value) -> Vec<u8> {
     let mut table = Map::from_iter([("__metadata__".to_owned(), metadata.clone())]);
     let mut data = Vec::new();
@@ -46,12 +46,12 @@ pub fn safetensors_with(tensors: &[Tensor], metadata: &Value) -> Vec<u8> {
     [&(table.len() as u64).to_le_bytes()[..], table.as_bytes(), &data].concat()
 }
 
-/// All tensors in `model.safetensors`.
+/// Writes all tensors to `model.safetensors`.
 pub fn write_single(folder: &Path, tensors: &[Tensor]) {
     fs::write(folder.join("model.safetensors"), safetensors(tensors)).unwrap();
 }
 
-/// The tensors in so many files, and an index.
+/// Writes the tensors to several files, and an index.
 pub fn write_shards(folder: &Path, tensors: &[Tensor], n_shards: usize) {
     let mut index = Map::new();
     for (i, shard) in tensors.chunks(tensors.len().div_ceil(n_shards)).enumerate() {

@@ -1,4 +1,4 @@
-//! Added tokens, converted, are found as `transformers` finds them (`tokenizers/make_added.py`).
+//! Converted models find added tokens as `transformers` does (`tokenizers/make_added.py`).
 
 use std::fs;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn added_tokens_are_found_as_their_files_say() {
     }
 }
 
-/// What conversion says on standard error.
+/// Converts a checkpoint; returns the notes on standard error.
 fn convert(checkpoint: &std::path::Path, file: &std::path::Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
     let output = command.args(["convert", path(checkpoint), "-o", path(file)]).output().unwrap();
@@ -48,8 +48,8 @@ fn convert(checkpoint: &std::path::Path, file: &std::path::Path) -> String {
     notes
 }
 
-/// Special tokens that have neither an id nor a row are named; pieces of sentencepiece stay such, and tokens that are added to
-/// its models are found before them.
+/// Special tokens that have neither an id nor a row are named in a note. Pieces of sentencepiece stay pieces, and tokens that
+/// are added to its models are found before them.
 #[test]
 fn tokens_that_the_model_has_no_room_for_are_named() {
     let checkpoint = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn tokens_that_the_model_has_no_room_for_are_named() {
     let file = checkpoint.path().join("out.gguf");
     let notes = convert(checkpoint.path(), &file);
     let left_out: Vec<&str> = notes.lines().filter(|note| note.contains(" is left out: ")).collect();
-    // 512 rows, 402 tokens.
+    // The embedding has 512 rows, the vocabulary 402 tokens.
     assert_eq!(left_out.len(), 200 - (512 - 402));
     let want =
         "the special token \"<|110|>\" is left out: the vocabulary has no such token, and the model no row for it";

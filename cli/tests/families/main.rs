@@ -1,7 +1,7 @@
-//! Every family of `tests/families`: its model, as Hugging Face has it, is converted, inspected, run, and compared with what the
-//! family's reference code says.
+//! Converts the model of every family of `tests/families`, inspects and runs it, and compares it with the output of the
+//! family's reference code.
 //!
-//! The folders hold configurations and shapes; weights are drawn again, the bits of the reference.
+//! The folders hold configurations and shapes; the weights are drawn again, with the bits of the reference.
 
 mod added;
 #[path = "../common/hugging_face.rs"]
@@ -24,12 +24,12 @@ use std::process::Command;
 
 use model::{Floats, Gives, Model};
 
-/// Positions that `logits.npy` has of the longest prompt.
+/// Positions of the longest prompt in `logits.npy`.
 const N_LAST: usize = 8;
-/// Tokens of the document that one encoder has besides the prompts.
+/// Tokens of the document that one encoder's reference has in addition to the prompts.
 const N_LONG: usize = 8192;
 
-/// What a file may differ by from the reference: the mean KL divergence, in nats, and the largest difference over the standard
+/// Largest allowed difference from the reference: the mean KL divergence in nats, and the largest difference over the standard
 /// deviation of all logits.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
@@ -37,12 +37,12 @@ struct Bound {
     of_spread: f64,
 }
 
-/// Of F32 weights with an F32 cache: the rounding of f32.
+/// Bound for F32 weights with an F32 cache: the rounding of f32.
 const F32: Bound = Bound { mean_kl: 1e-7, of_spread: 1e-4 };
-/// Of F16 weights with an F16 cache: the rounding of keys and values, and of weights that conversion scales.
+/// Bound for F16 weights with an F16 cache: the rounding of keys and values, and of weights that conversion scales.
 const F16: Bound = Bound { mean_kl: 2e-6, of_spread: 2e-2 };
 
-/// How far a family's files are from its reference.
+/// Differences of a family's files from its reference, as shares of the spread.
 struct Found {
     f32: f64,
     f16: f64,
@@ -77,14 +77,14 @@ fn check(model: &Model) -> Result<Found, String> {
     let f32 = within(F32, model, &want, &f32_file, &["--kv", "f32"])?;
     let f16 = within(F16, model, &want, &f16_file, &["--kv", "f16"])?;
     if let Some(want) = model.reference_in_bf16() {
-        // The published code, which rounds the bias.
+        // The published code rounds the bias.
         within(F32, model, &want, &f32_file, &["--kv", "f32", "--alibi-bf16"])?;
         if within(F32, model, &model.reference(), &f32_file, &["--kv", "f32", "--alibi-bf16"]).is_ok() {
             return Err("rounding the bias changes nothing".into());
         }
     }
     if model.has_bias() {
-        // What has no positions must not be within a bound.
+        // A model without its bias must not be within a bound.
         model::zero_bias(&f32_file);
         if let Ok(found) = within(F16, model, &want, &f32_file, &["--kv", "f32"]) {
             return Err(format!("without its bias the model is no other: {:e} of the spread", found));
@@ -93,7 +93,7 @@ fn check(model: &Model) -> Result<Found, String> {
     Ok(Found { f32, f16 })
 }
 
-/// The largest difference over the spread, if all is within the bound.
+/// Largest difference over the spread, if it and the divergence are within the bound.
 fn within(bound: Bound, model: &Model, want: &[f32], file: &Path, flags: &[&str]) -> Result<f64, String> {
     let got = match model.gives() {
         Gives::Logits => logits_of(file, flags)?,
@@ -106,7 +106,7 @@ fn within(bound: Bound, model: &Model, want: &[f32], file: &Path, flags: &[&str]
     let n_cols = if model.gives() == Gives::Logits { weights::N_VOCAB } else { want.len() };
     let found = logits::difference(want, &got, n_cols);
     let of_spread = found.max_abs / deviation(want);
-    // A divergence is one of probabilities.
+    // Only logits are made into probabilities, which a divergence compares.
     let is_near = model.gives() != Gives::Logits || found.mean_kl < bound.mean_kl;
     match is_near && of_spread < bound.of_spread {
         true => Ok(of_spread),
@@ -114,13 +114,13 @@ fn within(bound: Bound, model: &Model, want: &[f32], file: &Path, flags: &[&str]
     }
 }
 
-/// As the reference has them: all positions of the shorter prompts, the last of the longest.
+/// Logits in the order of the reference: all positions of the shorter prompts, the last of the longest.
 fn logits_of(file: &Path, flags: &[&str]) -> Result<Vec<f32>, String> {
     let npy = file.with_extension("npy");
     let prompts = weights::prompts();
     let mut rows = Vec::new();
     for (i, prompt) in prompts.iter().enumerate() {
-        // In one piece: slopes that shrink with the length are those of all of it.
+        // The prompt runs in one chunk, so that slopes that shrink with the length are those of the whole prompt.
         let ids = ids(prompt);
         let args = ["logits", path(file), "--tokens", &ids, "--chunk", "512", "-o", path(&npy)];
         nearfield(&[&args, flags].concat())?;
@@ -131,14 +131,14 @@ fn logits_of(file: &Path, flags: &[&str]) -> Result<Vec<f32>, String> {
     Ok(rows)
 }
 
-/// The prompts, and one longer than any.
+/// The prompts, and a document longer than any of them.
 fn documents() -> Vec<Vec<u32>> {
     let label = format!("prompt/{N_LONG}");
     let long = weights::random(&label).map(|z| (z % weights::N_VOCAB as u64) as u32).take(N_LONG);
     weights::prompts().into_iter().chain([long.collect()]).collect()
 }
 
-/// The vectors or scores of so many documents.
+/// Vectors or scores of `n_documents` documents.
 fn vectors_of(file: &Path, command: &str, n_documents: usize, flags: &[&str]) -> Result<Vec<f32>, String> {
     let npy = file.with_extension("npy");
     let texts: Vec<PathBuf> = (0..n_documents).map(|i| file.with_extension(format!("{i}.ids"))).collect();
@@ -156,7 +156,7 @@ fn ids(tokens: &[u32]) -> String {
     tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The file can run and has a tokenizer.
+/// Checks that the file can run and has a tokenizer.
 fn inspect(file: &Path) -> Result<(), String> {
     let text = nearfield(&["inspect", path(file)])?;
     let is_complaint = |line: &&str| line.starts_with("cannot run") || line.starts_with("no text");
@@ -169,7 +169,7 @@ fn inspect(file: &Path) -> Result<(), String> {
     }
 }
 
-/// Standard output of a run that goes well.
+/// Standard output of a run that has to succeed.
 fn nearfield(args: &[&str]) -> Result<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_nearfield")).args(args).output().unwrap();
     match output.status.success() {

@@ -1,4 +1,4 @@
-//! The models of `tests/families`, written as Hugging Face has them.
+//! Models of `tests/families`, written in Hugging Face's format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 use crate::hugging_face::{self, Tensor};
 use crate::{root, weights};
 
-/// A folder of `tests/families`.
+/// Folder of `tests/families`.
 pub struct Model {
     pub name: String,
     folder: PathBuf,
     config: Value,
 }
 
-/// How a checkpoint holds its numbers.
+/// Type of a checkpoint's numbers, which also decides its files.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Floats {
-    /// One file.
+    /// Single file.
     F32,
     /// Three files and an index.
     F16,
 }
 
-/// What comes out of a model.
+/// Output of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gives {
     Logits,
-    /// Of documents.
+    /// Embeddings of documents.
     Vectors,
-    /// Of queries and documents.
+    /// Scores of pairs of a query and a document.
     Scores,
 }
 
-/// All of them, by name.
+/// All models, sorted by name.
 pub fn all() -> Vec<Model> {
     let folders = fs::read_dir(root().join("tests/families")).unwrap().map(|entry| entry.unwrap().path());
     let mut folders: Vec<PathBuf> = folders.filter(|folder| folder.join("config.json").is_file()).collect();
@@ -49,18 +49,18 @@ impl Model {
         Self { name: folder.file_name().unwrap().to_str().unwrap().into(), folder, config }
     }
 
-    /// What the reference is.
+    /// Description of the reference.
     pub fn about(&self) -> String {
         fs::read_to_string(self.folder.join("about.txt")).unwrap().trim().into()
     }
 
-    /// What the reference says.
+    /// Output of the reference.
     pub fn reference(&self) -> Vec<f32> {
         let name = if self.gives() == Gives::Logits { "logits.npy" } else { "embeddings.npy" };
         read_npy(&self.folder.join(name))
     }
 
-    /// What the reference holds.
+    /// Kind of the reference's output.
     pub fn gives(&self) -> Gives {
         let is_ranker = self.config["architectures"][0].as_str().unwrap().ends_with("ForSequenceClassification");
         match self.folder.join("embeddings.npy").is_file() {
@@ -70,34 +70,34 @@ impl Model {
         }
     }
 
-    /// Numbers of an encoder's vector.
+    /// Width of an encoder's vector.
     pub fn width(&self) -> usize {
         self.config["hidden_size"].as_u64().unwrap() as usize
     }
 
-    /// What the published code says where it rounds the bias to bfloat16.
+    /// Output of the published code that rounds the bias to bfloat16, if there is one.
     pub fn reference_in_bf16(&self) -> Option<Vec<f32>> {
         let path = self.folder.join("logits-bf16.npy");
         path.is_file().then(|| read_npy(&path))
     }
 
-    /// GPT-2 has learned positions.
+    /// True if the model has an ALiBi bias; GPT-2 has learned positions.
     pub fn has_bias(&self) -> bool {
         self.config["model_type"] != json!("gpt2")
     }
 
-    /// `config.json`.
+    /// Contents of `config.json`.
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// All tensors.
+    /// All tensors of the checkpoint.
     pub fn tensors(&self, floats: Floats) -> Vec<Tensor> {
         let shapes = fs::read_to_string(self.folder.join("tensors.txt")).unwrap();
         shapes.lines().map(|line| self.draw(line, floats)).collect()
     }
 
-    /// Writes a folder that lacks nothing but the weights.
+    /// Writes a folder that lacks only the weights.
     pub fn write_around(&self, folder: &Path) {
         fs::create_dir(folder).unwrap();
         hugging_face::write_json(folder, "config.json", &self.config);
@@ -114,7 +114,7 @@ impl Model {
         }
     }
 
-    /// The tensor that a line of `tensors.txt` describes: name, kind and shape.
+    /// Tensor described by a line of `tensors.txt`: name, kind and shape.
     fn draw(&self, line: &str, floats: Floats) -> Tensor {
         let [name, kind, shape] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let shape: Vec<usize> = shape.split('x').map(|n| n.parse().unwrap()).collect();
@@ -134,7 +134,7 @@ impl Model {
     }
 }
 
-/// `get_slopes` of the code beside the ALiBi paper (arXiv 2108.12409).
+/// Slopes by `get_slopes` of the code beside the ALiBi paper (arXiv 2108.12409).
 fn slopes(n_head: usize) -> Vec<f32> {
     let power = 1 << n_head.ilog2();
     let slope = |n: usize, i: usize| 2f64.powf(-8.0 / n as f64).powi(i as i32 + 1) as f32;
@@ -142,14 +142,14 @@ fn slopes(n_head: usize) -> Vec<f32> {
     first.chain((0..n_head - power).map(|i| slope(2 * power, 2 * i))).collect()
 }
 
-/// The numbers of a NumPy file of floats.
+/// Reads the numbers of a NumPy file of floats.
 pub fn read_npy(path: &Path) -> Vec<f32> {
     let npy = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let header = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
     npy[10 + header..].as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
-/// Sets the largest exponent of the bias, which the file says, to almost 0.
+/// Sets the largest exponent of the bias, which the file states, to almost 0.
 pub fn zero_bias(path: &Path) {
     let mut file = fs::read(path).unwrap();
     let key = b".attention.max_alibi_bias";

@@ -1,4 +1,4 @@
-//! How the rows of a document become its vector: what a sentence-transformers folder says of it reaches the file.
+//! Pooling of converted encoders: the settings of a sentence-transformers folder reach the file.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::hugging_face::write_json;
 use crate::model::{self, Floats};
 use crate::nearfield;
 
-/// The pooling of the converted folder: GGUF's number, or the error.
+/// Pooling of the converted folder as GGUF's number, or the error.
 fn converted(folder: &Path) -> Result<u64, String> {
     let file = folder.with_extension("gguf");
     let arguments = ["convert", folder.to_str().unwrap(), "-o", file.to_str().unwrap(), "--type", "F32", "--force"];

@@ -1,4 +1,5 @@
-//! Settings: those that a file cannot say are refused before anything is written, those that change nothing change nothing.
+//! Settings of configurations: settings that a file cannot express are refused before anything is written, settings without
+//! effect change nothing.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use crate::hugging_face;
 use crate::model::{self, Floats, Model};
 use crate::{nearfield, path};
 
-/// The folder of a model, what is set in its configuration (the key, or the way to it; `null` is none), and a part of the error.
+/// Folder of a model, its changed setting (the key or the path to it; `null` for none), and a part of the error.
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("bloom-h6", "apply_residual_connection_post_layernorm", "true", "`apply_residual_connection_post_layernorm` is true: only false"),
@@ -91,7 +92,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("mosaic-bert", "layer_norm_eps", "-1e-12", "`layer_norm_eps` is -1e-12, not a number from 0 on"),
 ];
 
-/// Settings with which the file is the same.
+/// Settings that leave the file the same.
 const OF_NO_MATTER: &[(&str, &str, &str)] = &[
     ("bloom-h6", "pretraining_tp", "4"),
     ("bloom-h6", "slow_but_exact", "true"),
@@ -121,7 +122,7 @@ const OF_NO_MATTER: &[(&str, &str, &str)] = &[
     ("mosaic-bert", "pooler", "\"x\""),
 ];
 
-/// A folder of a family's model, and the bytes that it is converted to.
+/// Folder of a family's model, and the bytes of the converted file.
 struct Folder {
     name: String,
     config: Value,
@@ -197,7 +198,7 @@ fn settings_of_no_matter_change_nothing() {
     assert_eq!(n, OF_NO_MATTER.len());
 }
 
-/// Slopes that were learned, or are another's, cannot be said by one number.
+/// Learned slopes, or those of another model, cannot be expressed by one number.
 #[test]
 fn stored_slopes_have_to_be_those_of_alibi() {
     let model = model::all().into_iter().find(|model| model.name == "jais-13b").unwrap();
@@ -210,7 +211,7 @@ fn stored_slopes_have_to_be_those_of_alibi() {
     assert!(error.contains("transformer.relative_pe.slopes: the slope of head 17 is 0.5, not "), "{error}");
 }
 
-/// What transformers' own class leaves out of its configuration means ALiBi.
+/// A missing setting in the configuration of transformers' own class means ALiBi.
 #[test]
 fn the_class_of_transformers_has_alibi_by_default() {
     let model = model::all().into_iter().find(|model| model.name == "replit-code-v1").unwrap();
@@ -220,7 +221,7 @@ fn the_class_of_transformers_has_alibi_by_default() {
     assert!(folder.with("attn_config", "null").unwrap() == want);
     folder.config["architectures"] = json!(["MPTForCausalLM"]);
     assert!(folder.with("attn_config", "{}").unwrap_err().contains("`alibi` is not set"));
-    // The class may stand only where the model's own code does, or nowhere.
+    // The class may be named only where the model's own code is named, or nowhere.
     folder.config.as_object_mut().unwrap().remove("architectures");
     folder.config.as_object_mut().unwrap().remove("model_type");
     let auto_map =

@@ -1,4 +1,4 @@
-//! The table of families in docs/families.md, which says what this test ran and no more.
+//! The table of families in docs/families.md states what this test ran, and no more.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ const HEAD: &str = "\
 |---|---|---|---|---|---|
 ";
 
-/// The models that a folder of `tests/families` stands for, in the order of the table.
+/// Models that a folder of `tests/families` stands for, in the order of the table.
 const NAMES: [(&str, &str); 22] = [
     ("bloom-h6", "BLOOM and kin, 6 heads"),
     ("bloom-h56", "BLOOM and kin, 56 heads (Poro-34B)"),
@@ -38,7 +38,7 @@ const NAMES: [(&str, &str); 22] = [
     ("dnabert-2", "DNABERT-2"),
 ];
 
-/// A row, and its place in the table.
+/// Row, and its place in the table.
 pub fn row(model: &Model, found: &Found) -> (usize, String) {
     let place = NAMES.iter().position(|(folder, _)| *folder == model.name);
     let place = place.unwrap_or_else(|| panic!("the table has no name for tests/families/{}", model.name));
@@ -46,7 +46,7 @@ pub fn row(model: &Model, found: &Found) -> (usize, String) {
     (place, format!("| {} | yes | yes | {about} | {f32} | {f16} |\n", NAMES[place].1))
 }
 
-/// Names of files and classes as code.
+/// Formats names of files and classes as code.
 fn code(about: &str) -> String {
     let is_name = |word: &str| word.contains('/') || word.chars().skip(1).any(char::is_uppercase);
     let words = about.split(' ').map(|word| match (is_name(word), word.strip_suffix(',')) {
@@ -57,7 +57,7 @@ fn code(about: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The power of ten above a number.
+/// Power of ten above a number.
 fn power(x: f64) -> String {
     format!("< 1e{}", x.log10().ceil())
 }

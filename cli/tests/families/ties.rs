@@ -1,5 +1,5 @@
-//! Weights that two tensors share, and of which a checkpoint stores one: `safetensors.torch.save_model` keeps the name that sorts
-//! first, which is `lm_head.weight`, and transformers loads such a file as any other.
+//! Tied weights, of which a checkpoint stores one copy: `safetensors.torch.save_model` keeps the name that sorts first, which
+//! is `lm_head.weight`, and transformers loads such a file as any other.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::hugging_face::{self, Tensor};
 use crate::model::{self, Floats, Gives, Model};
 use crate::{F32, nearfield, path, within};
 
-/// Names of the embeddings, without what stands before them.
+/// Names of the embeddings, without their prefixes.
 const EMBEDDINGS: [&str; 4] = ["wte.weight", "word_embeddings.weight", "embed_tokens.weight", "lm_head.weight"];
 
-/// The model in a folder of this name, which the file says: the same folder makes the same bytes.
+/// Converts the model in a folder of a fixed name, which the file states, so that the same folder gives the same bytes.
 fn converted(folder: &Path, model: &Model, write: impl FnOnce(&Path)) -> Vec<u8> {
     let (directory, file) = (folder.join("model"), folder.join("model.gguf"));
     model.write_around(&directory);
@@ -49,17 +49,17 @@ fn a_tied_matrix_is_found_under_its_other_name() {
         let name = &mut tensors[place_of_embedding(&model.tensors(Floats::F32))].name;
         let other = if is_decoder { "lm_head.weight" } else { "cls.predictions.decoder.weight" };
         let embedding = std::mem::replace(name, other.into());
-        // As `save_model` writes it.
+        // The metadata name the tie, as `save_model` writes it.
         let map = json!({"format": "pt", embedding.clone(): other});
         let mapped = converted(folder.path(), &model, |directory| single(directory, &tensors, &map));
         assert!(mapped == want, "{}", model.name);
         if is_decoder {
             within(F32, &model, &model.reference(), &folder.path().join("model.gguf"), &["--kv", "f32"]).unwrap();
         }
-        // Without a map it follows from the configuration, or from what it is by default.
+        // Without that metadata the tie follows from the configuration or its default.
         let unmapped = converted(folder.path(), &model, |directory| single(directory, &tensors, &pt));
         assert!(unmapped == want, "{}", model.name);
-        // In shards, by an index that still has the name that is not stored.
+        // The shards' index still has the name that is not stored.
         let sharded = converted(folder.path(), &model, |directory| {
             hugging_face::write_shards(directory, &tensors, 3);
             let path = directory.join("model.safetensors.index.json");
@@ -72,13 +72,13 @@ fn a_tied_matrix_is_found_under_its_other_name() {
     assert!(n_ties > 12, "{n_ties}");
 }
 
-/// What a file needs is stored, whatever the checkpoint leaves out.
+/// The converted file has an output of its own where it needs one, even if the checkpoint leaves it out.
 #[test]
 fn an_output_of_its_own_is_made_of_a_tied_one() {
     let folder = tempfile::tempdir().unwrap();
     for model in model::all().into_iter().filter(|model| ["baichuan2-13b", "jais-13b"].contains(&&*model.name)) {
         let mut config = model.config().clone();
-        // Nothing scaled.
+        // The scales of embeddings and output are removed.
         for key in ["embeddings_scale", "width_scale"] {
             config.as_object_mut().unwrap().remove(key);
         }

@@ -1,4 +1,4 @@
-//! Tokenizers of every kind, converted, cut texts as Hugging Face's `tokenizers` and sentencepiece do (`tokenizers/make.py`).
+//! Converted tokenizers of every kind cut texts as Hugging Face's `tokenizers` and sentencepiece do (`tokenizers/make.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ const FILES: [&str; 7] = [
     "vocab.txt",
 ];
 
-/// A model with this tokenizer and weights that say nothing.
+/// Converts a model with this tokenizer and arbitrary weights.
 fn convert(name: &str, folder: &Path) -> Result<PathBuf, String> {
     convert_changed(name, &json!({}), folder)
 }
 
-/// The same with these settings of `tokenizer.json` changed.
+/// Converts the model after changing these settings of `tokenizer.json`.
 fn convert_changed(name: &str, changes: &Value, folder: &Path) -> Result<PathBuf, String> {
     prepare(name, folder);
     for (place, value) in changes.as_object().unwrap() {
@@ -43,7 +43,7 @@ fn convert_changed(name: &str, changes: &Value, folder: &Path) -> Result<PathBuf
     Ok(file)
 }
 
-/// Its checkpoint.
+/// Writes the checkpoint of the model with this tokenizer.
 pub fn prepare(name: &str, folder: &Path) {
     const N_VOCAB: usize = 512;
     let shapes: [(&str, &[usize]); 11] = [
@@ -72,12 +72,12 @@ pub fn prepare(name: &str, folder: &Path) {
     }
 }
 
-/// The ids of a text, whatever is in it.
+/// Token ids of a text, whatever is in it.
 pub fn tokenize(file: &Path, text: &str, special: bool) -> Result<Vec<u64>, String> {
     let input = file.with_extension("txt");
     fs::write(&input, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
-    // sentencepiece takes no text for a control token.
+    // In sentencepiece no text is a control token.
     command
         .args(["tokenize", "-m", path(file)])
         .args(special.then_some("--special"))
@@ -125,7 +125,7 @@ fn settings_of_a_tokenizer_are_kept() {
     assert_eq!(cases.lines().count(), 14);
 }
 
-/// As `transformers` 5.24 does.
+/// Classes of tokenizers decide as in `transformers` 5.24.
 #[test]
 fn classes_put_ends_around_texts_where_no_file_says_so() {
     let end = "<|endoftext|>";
@@ -138,7 +138,7 @@ fn classes_put_ends_around_texts_where_no_file_says_so() {
         ("gpt-2-lists", settings("GPT2Tokenizer"), body.to_vec()),
         ("gpt-2-lists", begins.clone(), [&[0], body].concat()),
         ("gpt-2-lists", settings("RobertaTokenizer"), [&[0], body, &[0]].concat()),
-        // `tokenizer.json` counts.
+        // The file `tokenizer.json` takes precedence.
         ("gpt-2", begins, body.to_vec()),
         ("roberta", json!({"add_bos_token": false, "add_eos_token": false}), [&[0], of_json, &[2]].concat()),
     ] {

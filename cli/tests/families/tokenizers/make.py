@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes a small tokenizer of each kind that `nearfield convert` reads, in the files of its kind, and what Hugging Face's `tokenizers` or
-sentencepiece makes of some texts: cases.jsonl, a line for each text with the ids of all tokenizers, and changes.jsonl, a line for each setting of one of
-the files that is changed.
+"""Makes a small tokenizer of each kind that `nearfield convert` reads, in the files of its kind, and the ids that Hugging Face's `tokenizers` or
+sentencepiece gives for some texts: cases.jsonl has a line for each text with the ids of all tokenizers, changes.jsonl a line for each changed setting of a
+file.
 
     make.py [NAME...]
 
 trains the tokenizers of these names, or all, on the repository's LICENSE-APACHE, and makes the cases of all from the files. tokenizers breaks some
-ties by chance, so that one that is trained again may differ.
+ties by chance, so a tokenizer that is trained again may differ.
 """
 import io
 import json
@@ -78,7 +78,7 @@ def bert():
 
 
 def characters(pre, special, normalizer=None, alphabet=""):
-    """BPE over the characters of words: the first three of the special tokens are the unknown one and the two ends."""
+    """Makes BPE over the characters of words: the first three special tokens are the unknown token and those at the two ends of a text."""
     trainer = trainers.BpeTrainer(vocab_size=N_VOCAB, special_tokens=special, initial_alphabet=list(alphabet), show_progress=False)
     tokenizer = trained(models.BPE(unk_token=special[0]), trainer, pre, normalizer)
     around(tokenizer, *special[1:3])
@@ -93,7 +93,7 @@ def sentencepiece_model(name, file, model_type, **options):
 
 
 def unigram_json():
-    """As transformers writes a sentencepiece unigram that drops extra spaces."""
+    """Makes a unigram tokenizer as transformers writes a sentencepiece one that drops extra spaces."""
     special = ["<unk>", "<s>", "</s>"]
     trainer = trainers.UnigramTrainer(vocab_size=N_VOCAB, special_tokens=special, unk_token="<unk>", show_progress=False)
     normalizer = normalizers.Sequence([normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "\u2581")])
@@ -121,7 +121,7 @@ def of_steps(*steps):
     return byte_level(pre_tokenizers.Sequence(list(steps)))
 
 
-# Of each name the tokenizer in its tokenizer.json.
+# Tokenizers with a tokenizer.json, by name.
 JSON = {
     "gpt-2": gpt2,
     "refact": lambda: of_steps(pre_tokenizers.Digits(individual_digits=True), BYTES_OF_WORDS),
@@ -138,7 +138,7 @@ JSON = {
 
 
 def gpt2_lists(name):
-    """The same in the older files."""
+    """Writes the byte-level BPE in the older files."""
     byte_level(BYTES_OF_WORDS).model.save(folder(name))
     with open(f"{folder(name)}/tokenizer_config.json", "w") as file:
         json.dump({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": {"content": "<|endoftext|>"}}, file)
@@ -166,7 +166,7 @@ OTHERS = {
 
 
 def encoders():
-    """What makes ids of a text, from the files as they lie there."""
+    """Functions that make ids of a text, from the present files, by name."""
     def hugging_face(tokenizer):
         return lambda text: tokenizer.encode(text).ids
 
@@ -182,14 +182,14 @@ def encoders():
 
 
 def template(*parts, **ids):
-    """A post-processor of these, `None` for the text; `ids` are those of names that are no text of a token."""
+    """Post-processor that puts these tokens around the text, which `None` stands for; `ids` are the ids of the tokens."""
     part = lambda name: {"SpecialToken": {"id": name, "type_id": 0}} if name else {"Sequence": {"id": "A", "type_id": 0}}
     tokens = {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in parts if name}
     return {"type": "TemplateProcessing", "single": [*map(part, parts)], "pair": [part(None), {"Sequence": {"id": "B", "type_id": 1}}],
             "special_tokens": tokens}
 
 
-# Settings of a file that are changed, and a text.
+# Changed settings of a file, and a text.
 STRIPPED = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": True, "lowercase": False}
 BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 CHANGES = [
@@ -236,7 +236,7 @@ def main():
         for text in TEXTS:
             ids = {name: encode(text) for name, encode in encode_as.items()}
             if text.startswith("\u2581"):
-                # tokenizers puts no space before a text that begins with the letter for one; sentencepiece does, and so do we.
+                # tokenizers puts no space before a text that begins with the letter for a space; sentencepiece and nearfield do.
                 del ids["unigram"]
             file.write(json.dumps({"text": text, "ids": ids}, ensure_ascii=False) + "\n")
     with open(f"{HERE}/changes.jsonl", "w", encoding="utf-8") as file:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes added.jsonl: tokens that were added to the tokenizers here in every way that files say it, and what `transformers` makes of some texts.
+"""Makes added.jsonl: tokens that were added to the tokenizers here in every way that files allow, and the ids that `transformers` gives for some texts.
 
     make_added.py
 
-A line: the folder whose tokenizer.json it is, the tokens in it and its normalizer (null as it stands), more files, what `nearfield convert` notes, and
+A line has the folder of the tokenizer.json, its added tokens and its normalizer (null for no change), more files, the notes of `nearfield convert`, and
 texts with their ids.
 """
 import json
@@ -23,19 +23,19 @@ TEXTS = ["  <extra>  z", "words sword word", "a <l> b <r>  c", " <l><r> <r>\n<l>
          "e\u0301te\u0301 été ÉTÉ", "<mask> a <mask>", "New_Word new_word", "plain text of it"]
 
 LINES = [
-    # White space, words that stand alone.
+    # Tokens that take white space, and words that stand alone.
     dict(base="gpt-2", added=[token("<extra>", lstrip=True), token("word", single_word=True), token("<l>", lstrip=True, special=True), token("<r>", rstrip=True)]),
     dict(base="gpt-2", added=[token("<extra>", lstrip=True, rstrip=True, normalized=True), token("word", single_word=True, normalized=True), token("<l>", lstrip=True)]),
-    # Found in normalized text: in small letters without accents, in NFC, in small letters.
+    # Tokens found in normalized text: in small letters without accents, in NFC, in small letters.
     dict(base="bert", added=[token("NewWord", normalized=True), token("ÉTÉ", normalized=True, single_word=True), token("<extra>"), token("Word")],
          notes=[("NewWord", "newword"), ("ÉTÉ", "ete")]),
     dict(base="gpt-2", normalizer={"type": "NFC"}, added=[token("e\u0301", normalized=True), token("<r>", rstrip=True, normalized=True)], notes=[("e\\u{301}", "é")]),
     dict(base="whitespace", added=[token("New_Word", normalized=True), token("<mask>", lstrip=True, special=True)], notes=[("New_Word", "new_word")]),
-    # Special tokens that no list of added tokens has: one that the vocabulary has, and two that get the next ids.
+    # Special tokens missing in the lists of added tokens: one is in the vocabulary, two get the next ids.
     dict(base="gpt-2", files={"special_tokens_map.json": {"additional_special_tokens": ["of", "<|im_end|>", "<|im_start|>"]}}),
     dict(base="gpt-2", files={"special_tokens_map.json": {"mask_token": token("<mask>", lstrip=True, special=True)}}),
     dict(base="gpt-2", files={"tokenizer_config.json": {"extra_special_tokens": ["<|im_start|>"], "pad_token": "<r>"}}),
-    # tokenizer_config.json says last how a token is found.
+    # The flags of a token in tokenizer_config.json replace all others.
     dict(base="gpt-2", added=[token("<l>", lstrip=True), token("<r>", rstrip=True)],
          files={"tokenizer_config.json": {"added_tokens_decoder": {"400": token("<l>", rstrip=True), "401": token("<r>", lstrip=True, special=True)}}}),
 ]
