@@ -181,7 +181,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Spread of at least one number; none panics.
+    /// Spread of `numbers`. Panics if there are none.
     fn new(numbers: impl Iterator<Item = f64>) -> Self {
         let mut numbers: Vec<f64> = numbers.collect();
         numbers.sort_by(f64::total_cmp);

@@ -28,7 +28,7 @@ pub struct PerplexityArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "512", value_parser = length)]
     pub ctx: Vec<usize>,
 
-    /// Use overlapping windows that move on by N tokens each, and score the last N tokens of each
+    /// Use overlapping windows, each N tokens after the one before, and score only the new tokens of each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "stream")]
     pub stride: Option<u32>,
 
