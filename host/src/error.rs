@@ -58,7 +58,7 @@ macro_rules! error {
                 match self {
                     Self::Cancelled | Self::Invalid(_) => None,
                     Self::Context { source, .. } => Some(&**source),
-                    // These errors are shown as if they were this error itself.
+                    // The source is that of the wrapped error, which is shown as this error itself.
                     $(Self::$variant(error) => std::error::Error::source(error),)*
                 }
             }
@@ -177,7 +177,7 @@ impl Error {
         Self::Invalid(message.to_string())
     }
 
-    /// Same error, with the work that was done or the name of the file.
+    /// Wraps the error in the work that was done or the name of the file.
     #[must_use]
     pub fn context(self, context: impl Display) -> Self {
         Self::Context { context: context.to_string(), source: Box::new(self) }

@@ -41,17 +41,17 @@ use crate::prompt::Prompt;
 use crate::snapshot_file::{self, Saved, SnapshotFile};
 use crate::text;
 
-/// Tokens of a prompt between two looks at the monitor.
+/// Number of prompt tokens that run between two looks at the monitor.
 const PREFILL_PART: usize = 512;
-/// Positions kept for a text of open length.
+/// Number of positions kept for a text of open length.
 const OPEN_LENGTH: usize = 1024;
 
-/// Length of a text.
+/// Length of a generated text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// At most so many tokens.
+    /// At most this number of tokens.
     Tokens(usize),
-    /// Until the model ends it or the context is full.
+    /// Open length: until the model ends the text or the context is full.
     Open,
 }
 
@@ -60,16 +60,17 @@ pub enum Length {
 pub struct Options {
     /// Length of the text.
     pub length: Length,
-    /// Go on when the context is full, in the same memory, and with another text when one ends: nothing but its length ends it.
+    /// True if generation continues when the context is full, in the same memory, and begins another text when one ends:
+    /// nothing but the length ends it.
     pub endless: bool,
-    /// Positions for prompt and text together; `None`: 2048, or as many as both need.
+    /// Number of positions for prompt and text together; `None`: 2048, or as many as both need.
     pub n_ctx: Option<usize>,
-    /// Sampling; the seed is given with each text.
+    /// Settings of sampling; the seed is given with each text.
     pub sampler: SamplerConfig,
-    /// Keys and values, rings, horizon and slopes. The number of positions, the batch, the prefix and whether the text is endless
-    /// follow from the rest.
+    /// Settings of keys and values, rings, horizon and slopes. The number of positions, the batch, the prefix and whether the
+    /// text is endless follow from the other options.
     pub session: SessionConfig,
-    /// File for the snapshot of the text at its end.
+    /// File for the snapshot of the text at its end; `None`: no snapshot is written.
     pub save: Option<Save>,
 }
 
@@ -86,26 +87,26 @@ impl Default for Options {
     }
 }
 
-/// File for a snapshot.
+/// File that a snapshot is written to.
 #[derive(Clone, Debug)]
 pub struct Save {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Replace it, should it be there.
+    /// True if an existing file is replaced.
     pub force: bool,
 }
 
-/// A model that is loaded, and the settings of its texts.
+/// Loaded model, with the settings of its texts.
 pub struct TextModel<'s> {
     /// File of the model.
     pub file: &'s ModelFile,
-    /// The model.
+    /// Tables and weights of the model.
     pub model: &'s Model<'s>,
-    /// Its tokenizer.
+    /// Tokenizer of the model.
     pub tokenizer: &'s Tokenizer<'s, 's>,
     /// Kernels and threads.
     pub engine: &'s Engine,
-    /// Settings.
+    /// Settings of text generation.
     pub options: &'s Options,
     /// Identity of the model's file, where a snapshot is written or read.
     pub model_id: Option<ModelId>,
@@ -116,13 +117,13 @@ pub struct TextModel<'s> {
 /// Reason why generation stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The text has the length that was asked for.
+    /// The text has the requested length.
     Length,
     /// The model ended the text, or a stop was found.
     Text,
     /// No position is left.
     ContextFull {
-        /// Positions in all.
+        /// Number of positions of the context.
         n_ctx: usize,
     },
     /// The monitor asked for an end.
@@ -132,35 +133,35 @@ pub enum End {
 /// Tokens and the time that they took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
-    /// Tokens.
+    /// Number of tokens.
     pub n: usize,
-    /// Time.
+    /// Time that the tokens took.
     pub time: Duration,
 }
 
-/// A text that was generated.
+/// Result of a generated text.
 pub struct Generated {
-    /// Reason why it stopped.
+    /// Reason why generation stopped.
     pub end: End,
-    /// Time for the prompt.
+    /// Tokens and time of the prompt.
     pub prefill: Timing,
-    /// Time for the rest.
+    /// Tokens and time of the generated text.
     pub decode: Timing,
-    /// Bytes of all memory that changed.
+    /// Bytes of all memory that changes.
     pub arena_bytes: usize,
-    /// Keys visited by each head of each layer. `[n_layer, n_head]`
+    /// Number of keys visited by each head of each layer. `[n_layer, n_head]`
     pub visited: Vec<u64>,
-    /// Keys that each head would have visited without a horizon.
+    /// Number of keys that each head would have visited without a horizon.
     pub held: u64,
-    /// Numbers by which machines are compared.
+    /// Hashes by which machines are compared.
     pub hashes: Hashes,
-    /// The new tokens, those of a stop at the end included; none of an endless text.
+    /// New tokens, those of a stop at the end included; none of an endless text.
     pub tokens: Vec<u32>,
-    /// The snapshot that was written, if that was asked for.
+    /// Snapshot that was written, if one was requested.
     pub saved: Option<Saved>,
 }
 
-/// A text in two numbers, the same on every machine.
+/// Two hashes of a text, the same on every machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hashes {
     /// Hash of prompt and text.
@@ -169,10 +170,10 @@ pub struct Hashes {
     pub logits: Fnv64,
 }
 
-/// Loads the model of `file` and calls `then` with it; texts continue the snapshot in `prefix`, if one is named.
+/// Loads the model of `file` and calls `then` with it; texts continue the snapshot in `prefix`, if a path is given.
 ///
 /// # Errors
-/// When the model, its tokenizer or the snapshot cannot be used, and those of `then`.
+/// When the model, its tokenizer or the snapshot cannot be used, and any error of `then`.
 pub fn load<R, E: From<Error>>(
     file: ModelFile,
     engine: &Engine,
@@ -181,7 +182,7 @@ pub fn load<R, E: From<Error>>(
     prefix: Option<&Path>,
     then: impl FnOnce(&TextModel<'_>) -> Result<R, E>,
 ) -> Result<R, E> {
-    // Before its weights may be put into another order.
+    // The identity is that of the file, so it is computed before its weights may be interleaved.
     let model_id = (options.save.is_some() || prefix.is_some()).then(|| file.id());
     let snapshot = prefix.map(SnapshotFile::open).transpose()?;
     let prefix = snapshot.as_ref().zip(model_id).map(|(snapshot, model)| snapshot.prefix(model)).transpose()?;
@@ -197,26 +198,26 @@ pub fn load<R, E: From<Error>>(
 }
 
 impl TextModel<'_> {
-    /// Configuration of a session for a prompt of so many tokens and its text, and the memory that it takes.
+    /// Configuration of a session for a prompt of `n_prompt` tokens and its text, and the memory that it takes.
     ///
     /// # Errors
-    /// When no session can be configured so.
+    /// When the configuration has no plan.
     pub fn plan(&self, n_prompt: usize) -> Result<(SessionConfig, MemoryPlan)> {
         let config = self.session_config(n_prompt);
         Ok((config, MemoryPlan::new(self.model.shape(), &config).map_err(SessionError::from)?))
     }
 
-    /// Calls `then` with a generator that has room for a prompt of so many tokens and its text.
+    /// Calls `then` with a generator that has room for a prompt of `n_prompt` tokens and its text.
     ///
     /// # Errors
-    /// When no session can be configured so or there is no memory, and those of `then`.
+    /// When the configuration has no plan or memory is short, and any error of `then`.
     pub fn with_generator<R, E: From<Error>>(
         &self,
         n_prompt: usize,
         then: impl FnOnce(&mut Generator<'_, '_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let (config, plan) = self.plan(n_prompt)?;
-        // The tokenizer has its part already: how long the context is depends on its tokens.
+        // The tokenizer has its memory already, since the length of the context depends on its tokens.
         let mut lines = allocate(plan.session())?;
         let (kernels, executor) = (self.engine.kernels, self.engine.executor());
         let mut arena = Arena::new(&mut lines);
@@ -233,12 +234,12 @@ impl TextModel<'_> {
             Length::Tokens(n) => Some(n),
             Length::Open => None,
         };
-        // In a text without end, the next one begins.
+        // An endless run begins another text after two line ends.
         let after_end = self.options.endless.then_some("\n\n");
         GeneratorConfig { max_tokens, stop_tokens: &prompt.stops.tokens, after_end }
     }
 
-    /// Tokens that need not be run again.
+    /// Number of tokens of the prefix, which need not run again.
     fn n_prefix(&self) -> usize {
         self.prefix.map_or(0, |prefix| prefix.n_tokens())
     }
@@ -260,31 +261,32 @@ impl TextModel<'_> {
     }
 }
 
-/// A session, and the text that it has read: another one that begins alike is not read again as far as they agree.
+/// Session and the tokens that it has read. A prompt that begins with the same tokens continues from there.
 pub struct Generator<'s, 'a> {
     model: &'s TextModel<'s>,
     session: Session<'s, 's, 'a>,
-    /// The tokens that were run, behind a stored text if there is one; none of an endless text, which nothing follows.
+    /// Tokens that were run behind the prefix; none of an endless text, which no prompt continues.
     tokens: Vec<u32>,
     arena_bytes: usize,
 }
 
 impl<'s> Generator<'s, '_> {
-    /// The model and the settings.
+    /// Model and settings.
     pub fn model(&self) -> &'s TextModel<'s> {
         self.model
     }
 
-    /// Positions of the context.
+    /// Number of positions of the context.
     pub fn n_ctx(&self) -> usize {
         self.session.n_ctx()
     }
 
-    /// Writes the prompt and the text that follows to `out`, token by token, and returns what it was. The bits are those of a
+    /// Writes the prompt and the text that follows to `out`, token by token, and returns its figures. The bits are those of a
     /// session that reads the whole prompt.
     ///
     /// # Errors
-    /// When the prompt has no room, when the model computes what is no number, and when `out` or the snapshot cannot be written.
+    /// When the prompt is longer than the context, when the model computes a value that is not finite, and when `out` or the
+    /// snapshot cannot be written.
     pub fn generate(&mut self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Generated> {
         let mut sampler = Sampler::new(SamplerConfig { seed, ..self.model.options.sampler })?;
         if let Some([before @ .., _]) = self.model.prefix.map(|prefix| prefix.text().last_tokens) {
@@ -305,12 +307,12 @@ impl<'s> Generator<'s, '_> {
         Ok(Generated { end, prefill, decode, arena_bytes, visited, held, hashes, tokens: written, saved })
     }
 
-    /// Goes back to where `tokens` and the text that was read part, and leaves at least one token to run; how many need not
-    /// run.
+    /// Rewinds the session to the end of the beginning that `tokens` share with the text read before, leaving at least one
+    /// token to run. Returns the number of tokens that need not run.
     fn rewind_to(&mut self, tokens: &[u32]) -> usize {
         let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
         let n = n_same.min(tokens.len().saturating_sub(1));
-        // A ring may have forgotten what is needed there: all is read again.
+        // A ring may have dropped keys that are needed there; then all tokens are read again.
         let n = if self.session.rewind(self.model.n_prefix() + n).is_ok() { n } else { 0 };
         if n == 0 {
             self.session.reset();
@@ -319,7 +321,7 @@ impl<'s> Generator<'s, '_> {
         n
     }
 
-    /// Notes tokens that were run.
+    /// Appends tokens that were run.
     fn note(&mut self, tokens: &[u32]) {
         if !self.model.options.endless {
             self.tokens.extend(tokens);
@@ -327,7 +329,7 @@ impl<'s> Generator<'s, '_> {
     }
 }
 
-/// A text as it is generated.
+/// Text while it is generated.
 struct Generation<'t, 's, 'a> {
     generator: &'t mut Generator<'s, 'a>,
     prompt: &'t Prompt,
@@ -366,7 +368,7 @@ impl Generation<'_, '_, '_> {
         Ok(end)
     }
 
-    /// Runs the prompt but for its first `n_known` tokens; false if the monitor asks for an end.
+    /// Runs the prompt without its first `n_known` tokens; false if the monitor asks for an end.
     fn read(&mut self, tokens: &[u32], n_known: usize) -> Result<bool> {
         let model = self.generator.model;
         let n_tokens = model.n_prefix() + tokens.len();
@@ -390,7 +392,7 @@ impl Generation<'_, '_, '_> {
         Ok(true)
     }
 
-    /// Writes tokens until something ends the text.
+    /// Writes tokens until the text ends.
     fn write(&mut self, out: &mut impl Write) -> Result<End> {
         let model = self.generator.model;
         if let Some(prefix) = model.prefix.filter(|_| self.prompt.shown.is_empty()) {
@@ -414,7 +416,7 @@ impl Generation<'_, '_, '_> {
                 self.written.extend(token);
             }
         }
-        // A character that has only begun is finished by whoever goes on.
+        // An unfinished character is left to the text that continues the snapshot.
         match model.options.save {
             None => self.steps.finish(&mut text)?,
             Some(_) => self.steps.pause(&mut text)?,
@@ -428,7 +430,7 @@ impl Generation<'_, '_, '_> {
         })
     }
 
-    /// Writes the snapshot of the text: all of its tokens but the last, which whoever goes on runs first.
+    /// Writes the snapshot of the text: all of its tokens but the last, which a text that continues it runs first.
     fn save(&mut self, save: &Save) -> Result<Saved> {
         let mut last_tokens: Vec<u32> = self.steps.sampler().recent().collect();
         let model = self.generator.model;

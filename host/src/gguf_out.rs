@@ -1,4 +1,4 @@
-//! Writing GGUF files: the tables first, then the tensors' bytes as they come, so that no file needs the memory of its size.
+//! Writer of GGUF files: the tables first, then the tensors' bytes as they come, so that no file needs memory of its size.
 //!
 //! ```text
 //! let mut file = GgufOut::default();
@@ -12,7 +12,8 @@
 //! })?;
 //! ```
 //!
-//! Version 3, as `nearfield::gguf` describes it. The file gets its name when it is whole; see [`OutputFile::create_new`].
+//! The version is 3, as `nearfield::gguf` describes it. The file gets its name when it is whole; see
+//! [`OutputFile::create_new`].
 
 use std::io::Write;
 use std::path::Path;
@@ -26,16 +27,16 @@ use crate::error::{Context, Result, ensure};
 use crate::monitor::{Monitor, Progress, Unit};
 use crate::output_file::OutputFile;
 
-/// Alignment of the tensors where `general.alignment` says nothing.
+/// Alignment of the tensors without `general.alignment`, in bytes.
 const ALIGNMENT: u64 = 32;
 
-/// No file is as large.
+/// Limit of sizes in bytes; no file is as large.
 const MAX_BYTES: u64 = 1 << 60;
 
-/// The tables of a file.
+/// Tables of a file.
 #[derive(Debug, Default)]
 pub struct GgufOut {
-    /// Key, value as it lies in the file, and `general.alignment` as a number.
+    /// Keys, each with the bytes of its value in the file.
     entries: Vec<(String, Vec<u8>)>,
     alignment: Option<u64>,
     tensors: Vec<Tensor>,
@@ -77,7 +78,7 @@ impl GgufOut {
         self.meta(key, Value::Array(Array { ty, len, body: &body }));
     }
 
-    /// All metadata of another file, as it is; of a key that stands twice, the first value, as readers take it.
+    /// Copies all metadata of another file; of a key that occurs twice the first value counts, as for readers.
     pub fn copy_meta(&mut self, gguf: &Gguf<'_>) {
         for (key, value) in gguf.entries() {
             if !self.entries.iter().any(|(found, _)| found == key) {
@@ -86,10 +87,10 @@ impl GgufOut {
         }
     }
 
-    /// The next tensor: its dimensions, fastest first (columns, rows, ...), and its type.
+    /// Adds a tensor: its dimensions, fastest first (columns, rows, ...), and its type.
     ///
     /// # Errors
-    /// When there is one of that name, or its rows are not whole blocks.
+    /// When a tensor of that name exists, its rows are not whole blocks, or it is larger than any file.
     pub fn tensor(&mut self, name: &str, dims: &[u64], ty: WeightType) -> Result<()> {
         ensure!(self.tensors.iter().all(|tensor| tensor.name != name), "there are two tensors called {name}");
         let (n_cols, block_len) = (dims.first().copied().unwrap_or(1), ty.block_len() as u64);
@@ -97,7 +98,7 @@ impl GgufOut {
         ensure!(fits, "{name}: rows of {n_cols} weights are not whole blocks of {block_len}, the {ty} ones");
         let n_bytes = (n_cols / block_len).checked_mul(ty.block_bytes() as u64);
         let n_bytes = dims.iter().skip(1).try_fold(n_bytes.unwrap_or(u64::MAX), |n, &dim| n.checked_mul(dim));
-        // So that no sum of sizes overflows.
+        // With this limit no sum of sizes overflows.
         let n_before: u64 = self.tensors.iter().map(|tensor| tensor.n_bytes).sum();
         let n_bytes = n_bytes.filter(|&n| n < MAX_BYTES && n_before < MAX_BYTES);
         let n_bytes = n_bytes.with_context(|| format!("{name}: a tensor of {dims:?} is larger than any file"))?;
@@ -105,10 +106,10 @@ impl GgufOut {
         Ok(())
     }
 
-    /// Calls `check` with the file as it will be, all weights zero. Of these no memory is taken: nothing writes to them.
+    /// Calls `check` with the bytes of the file as if all weights were zero. Zero weights are never written and take no memory.
     ///
     /// # Errors
-    /// Those of `check`. Where the addresses of a whole file cannot be had, it is not called.
+    /// Any error of `check`, which is not called where there is no address space for the whole file.
     pub fn checked(&self, check: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
         let alignment = self.alignment()?;
         let header = self.header(alignment);
@@ -128,16 +129,17 @@ impl GgufOut {
         Ok(alignment)
     }
 
-    /// Bytes of all tensors, with what lies between them.
+    /// Bytes of all tensors with their padding.
     fn n_data(&self, alignment: u64) -> u64 {
         self.tensors.iter().map(|tensor| tensor.n_bytes.next_multiple_of(alignment)).sum()
     }
 
-    /// Writes the file with the tensors' bytes as `data` puts them, over another of that name only with `force`; `what` is
-    /// done, says the progress. Returns its bytes.
+    /// Writes the file with the tensors' bytes that `data` puts, and returns its size in bytes. An existing file is replaced
+    /// only with `force`; `what` names the work for its progress.
     ///
     /// # Errors
-    /// When there is a file of that name, it cannot be written, the monitor asks for an end, or `data` puts other bytes than were named.
+    /// When a file of that name exists, it cannot be written, the monitor asks for an end, or `data` puts other bytes than were
+    /// announced.
     pub fn write(
         &self,
         path: &Path,
@@ -161,7 +163,7 @@ impl GgufOut {
         Ok(n_bytes)
     }
 
-    /// Everything before the data, padded.
+    /// All bytes before the data, padded.
     fn header(&self, alignment: u64) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(3_u32.to_le_bytes());
@@ -185,23 +187,23 @@ impl GgufOut {
     }
 }
 
-/// Where the tensors' bytes go, in the order in which the tensors were named.
+/// Writer of the tensors' bytes, in the order in which the tensors were added.
 pub struct Data<'w> {
     out: &'w mut (dyn Write + Send),
     alignment: u64,
     monitor: &'w Monitor,
     progress: Progress,
     rest: std::slice::Iter<'w, Tensor>,
-    /// The tensor of which bytes are put now, those that are missing, and the zeros behind them.
+    /// Current tensor, the number of its bytes that are missing, and of the zeros behind it.
     name: &'w str,
     n_left: u64,
     n_padding: u64,
-    /// Bytes so far, of all tensors.
+    /// Number of bytes put so far, of all tensors.
     n_put: u64,
 }
 
 impl Data<'_> {
-    /// From here on bytes belong to this tensor, the next one.
+    /// Begins the tensor `name`, which has to be the next one.
     pub fn begin(&mut self, name: &str) -> Result<()> {
         self.pad()?;
         let next = self.rest.next();
@@ -215,7 +217,7 @@ impl Data<'_> {
         Ok(())
     }
 
-    /// The next bytes of the tensor.
+    /// Puts the next bytes of the tensor.
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.monitor.check()?;
         let n = bytes.len() as u64;
@@ -235,7 +237,7 @@ impl Data<'_> {
         Ok(())
     }
 
-    /// Zeros behind the last tensor too: llama.cpp reads whole paddings.
+    /// Pads the last tensor, too, since llama.cpp reads whole paddings, and checks that no tensor is missing.
     fn end(mut self) -> Result<()> {
         self.pad()?;
         match self.rest.next() {
@@ -245,25 +247,25 @@ impl Data<'_> {
     }
 }
 
-/// A string as it lies in a file.
+/// Appends a string in GGUF's form.
 pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend((bytes.len() as u64).to_le_bytes());
     out.extend(bytes);
 }
 
-/// An entry of the metadata as it lies in a file.
+/// Appends an entry of the metadata in GGUF's form.
 pub fn put_entry(out: &mut Vec<u8>, key: &str, value: Value<'_>) {
     put_string(out, key.as_bytes());
     put_typed(out, value);
 }
 
-/// A value behind its type.
+/// Appends a value's type and the value.
 fn put_typed(out: &mut Vec<u8>, value: Value<'_>) {
     out.extend((value.ty() as u32).to_le_bytes());
     put_value(out, value);
 }
 
-/// A value without its type.
+/// Appends a value without its type.
 fn put_value(out: &mut Vec<u8>, value: Value<'_>) {
     match value {
         Value::U8(x) => out.push(x),
@@ -299,7 +301,7 @@ mod tests {
     /// Names and bytes of tensors.
     type Tensors<'t> = [(&'t str, &'t [u8])];
 
-    /// The bytes of a file with the tables of `file` and these tensors.
+    /// Bytes of a file with the tables of `file` and the given tensors.
     fn written(file: &GgufOut, data: &Tensors<'_>) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("out.gguf");
@@ -317,7 +319,7 @@ mod tests {
         Ok(bytes)
     }
 
-    /// One entry of each type, and arrays of arrays.
+    /// File with one entry of each type, and arrays of arrays.
     fn literal() -> Writer {
         let nested = Literal::Array(9, vec![Literal::i32s(&[1, -2]), Literal::strings(&["a".into(), "é".into()])]);
         let entries = [

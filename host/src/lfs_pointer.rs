@@ -1,17 +1,17 @@
-//! Git LFS pointers: a few lines of text that stand in a repository where a large file would, until that is fetched.
+//! Git LFS pointers: a few lines of text in place of a large file that was not fetched.
 //!
 //! Source: git-lfs, `docs/spec.md`.
 
 use crate::error::{Result, bail};
 
-/// What every pointer begins with, of today and of before there was a version.
+/// Beginnings of all pointers, the present ones and those from before there was a version.
 const BEGINNINGS: [&[u8]; 2] =
     [b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/"];
 
-/// Refuses the bytes of a pointer where those of the file should be.
+/// Checks that bytes of a file are no pointer.
 ///
 /// # Errors
-/// Says that it is one, and how the file is had.
+/// For a pointer; the message says how to fetch the file.
 pub fn check(file: &[u8]) -> Result<()> {
     if BEGINNINGS.iter().any(|beginning| file.starts_with(beginning)) {
         bail!("a Git LFS pointer, not the file itself: `git lfs pull` fetches that");

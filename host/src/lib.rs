@@ -1,7 +1,8 @@
-//! [`nearfield`] for machines with an operating system: files, threads and memory around the library, which has none of them.
+//! Parts of [`nearfield`] for machines with an operating system: files, threads and memory, which the library itself has not.
 //!
-//! The `nearfield` command stands on this crate, and so can a server or another language. The crate prints nothing and watches
-//! no signals: a [`Monitor`] passes notes and progress to the caller and asks whether to go on, and each failure is an [`Error`].
+//! The `nearfield` command is built on this crate, and so can a server or another language be. The crate prints nothing and
+//! watches no signals: a [`Monitor`] passes notes and progress to the caller and can cancel the work, and each failure is an
+//! [`Error`].
 //!
 //! | module | task |
 //! |---|---|

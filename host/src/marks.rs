@@ -1,10 +1,10 @@
-//! Tokens that stand between the parts of a text: beginnings and ends, turns of a conversation, holes. What a user writes is
-//! text, even where it spells one of them.
+//! Tokens that mark the parts of a text: beginnings and ends, turns of a conversation, holes. Text of a user is text, even
+//! where it spells one of them.
 
 use nearfield::gguf::{Gguf, Value};
 use nearfield::tokenizer::{TokenType, Tokenizer};
 
-/// Keys of the tokens around holes and files, former names among them.
+/// Keys of the tokens around holes and files, with former names.
 const KEYS: [&str; 9] = [
     "tokenizer.ggml.fim_pre_token_id",
     "tokenizer.ggml.fim_suf_token_id",
@@ -17,7 +17,7 @@ const KEYS: [&str; 9] = [
     "tokenizer.ggml.middle_token_id",
 ];
 
-/// How published models spell them.
+/// Spellings of these tokens in published models.
 const NAMES: [&str; 12] = [
     "<fim_prefix>",
     "<fim_suffix>",
@@ -33,9 +33,9 @@ const NAMES: [&str; 12] = [
     "<|fim_pad|>",
 ];
 
-/// Those of a vocabulary that would be found in a text: tokens that begin or end one, that stand around holes, and those of
-/// `names`, such as the marks of conversations. Of these, user-defined ones: control tokens are never found in what a user
-/// writes, and what a file calls a normal token may stand for a line feed.
+/// User-defined tokens of a vocabulary that a text of a user must not become: those that begin or end a text, those around
+/// holes, and those of `names`, such as the marks of conversations. Control tokens are left out, since no text of a user
+/// becomes one; so are normal tokens, since one of them may stand for a line feed.
 pub fn found_in_texts(
     gguf: &Gguf<'_>,
     tokenizer: &Tokenizer<'_, '_>,

@@ -1,4 +1,4 @@
-//! Memory of arenas.
+//! Memory for arenas.
 
 use std::ops::{Deref, DerefMut};
 
@@ -8,13 +8,13 @@ use nearfield::Line;
 use crate::bytes::Bytes;
 use crate::error::{Context, Result};
 
-/// Memory of its own, zeroed: pages that are never written take no room.
+/// Zeroed memory; pages that are never written take no room.
 #[derive(Debug)]
 pub struct Memory(MmapMut);
 
 impl Memory {
-    /// The same, in large pages if the system has them: what is read from one end to the other then waits less for where
-    /// it lies. A page that is touched takes room as a whole.
+    /// Advises the system to use large pages, which make reading from one end to the other faster. A large page that is touched
+    /// takes room as a whole.
     pub fn in_large_pages(self) -> Self {
         // Advice that is not taken changes nothing.
         #[cfg(target_os = "linux")]
@@ -37,7 +37,7 @@ impl DerefMut for Memory {
     }
 }
 
-/// Memory for an arena of so many bytes, a multiple of a line's.
+/// Allocates memory for an arena of `bytes` bytes, rounded up to whole lines.
 pub fn allocate(bytes: usize) -> Result<Memory> {
     let map = MmapMut::map_anon(bytes.next_multiple_of(Line::BYTES));
     map.map(Memory).with_context(|| format!("no memory for an arena of {}", Bytes(bytes as u64)))

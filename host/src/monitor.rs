@@ -1,48 +1,48 @@
-//! Notes and progress of a task for its caller, and the caller's wish to end it.
+//! Channel between a task and its caller: notes, progress, cancelling.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
 
-/// Receives the notes and the progress of tasks, on any thread, and says whether they are to end.
+/// Receiver of the notes and the progress of tasks, on any thread; it can cancel them.
 pub trait Observer: Send + Sync {
-    /// Something that a person should know; the task goes on.
+    /// Receives a note that a person should read; the task continues.
     fn note(&self, note: &Note) {
         let _ = note;
     }
 
-    /// A task begins.
+    /// Receives the beginning of a task.
     fn begin(&self, task: Task) {
         let _ = task;
     }
 
-    /// So much of the task's total is done.
+    /// Receives progress: `done` units of the task's total.
     fn reached(&self, done: u64) {
         let _ = done;
     }
 
-    /// The task that began last has ended, or was given up.
+    /// Receives the end of the task that began last, finished or not.
     fn end(&self) {}
 
-    /// Whether tasks should end with [`Error::Cancelled`], which they do within a fraction of a second.
+    /// True if tasks should end with [`Error::Cancelled`], which they do within a fraction of a second.
     fn is_cancelled(&self) -> bool {
         false
     }
 }
 
-/// A task that may take long.
+/// Task that may take long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Name of the work, such as `"loading"`.
     pub what: &'static str,
     /// Unit of the total.
     pub unit: Unit,
-    /// Units in all.
+    /// Number of units in all.
     pub total: u64,
 }
 
-/// Units of progress.
+/// Unit of progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of a file.
@@ -55,16 +55,16 @@ pub enum Unit {
     Steps,
 }
 
-/// A sentence for a person.
+/// Note for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// So many bytes of a text have no token and are left out.
+    /// Number of bytes of a text that have no token and are left out.
     SkippedBytes(usize),
-    /// A text names this control token, and the name is read as letters.
+    /// Name of a control token in a text, which is read as letters.
     NamedToken(String),
     /// A text begins with the token that is put before every text.
     BeginsTwice,
-    /// Any other.
+    /// Any other sentence.
     Other(String),
 }
 
@@ -97,29 +97,29 @@ impl fmt::Debug for Monitor {
 }
 
 impl Monitor {
-    /// A handle on `observer`.
+    /// Makes a handle on `observer`.
     pub fn new(observer: impl Observer + 'static) -> Self {
         Self(Some(Arc::new(observer)))
     }
 
-    /// A handle on nobody: notes are dropped, and nothing is ever cancelled.
+    /// Makes a handle without an observer: notes are dropped, and no task is cancelled.
     pub fn silent() -> Self {
         Self(None)
     }
 
-    /// Passes on a sentence.
+    /// Passes a sentence to the observer.
     pub fn note(&self, text: impl fmt::Display) {
         self.pass(&Note::Other(text.to_string()));
     }
 
-    /// Passes on a note.
+    /// Passes a note to the observer.
     pub fn pass(&self, note: &Note) {
         if let Some(observer) = &self.0 {
             observer.note(note);
         }
     }
 
-    /// Begins a task.
+    /// Begins a task of `total` units.
     pub fn begin(&self, what: &'static str, unit: Unit, total: u64) -> Progress {
         if let Some(observer) = &self.0 {
             observer.begin(Task { what, unit, total });
@@ -127,21 +127,21 @@ impl Monitor {
         Progress { monitor: self.clone(), done: 0 }
     }
 
-    /// Whether tasks should end.
+    /// True if tasks should end.
     pub fn is_cancelled(&self) -> bool {
         self.0.as_ref().is_some_and(|observer| observer.is_cancelled())
     }
 
-    /// Goes on, or ends a task.
+    /// Checks that the task may continue.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if the observer says so.
+    /// [`Error::Cancelled`] if the observer cancels tasks.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
 
-/// A task that runs; it ends when this is dropped.
+/// Progress of a task, which ends when this value is dropped.
 #[derive(Debug)]
 pub struct Progress {
     monitor: Monitor,
@@ -149,7 +149,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// So much is done in all.
+    /// Reports that `done` units are done in all.
     pub fn reached(&mut self, done: u64) {
         self.done = done;
         if let Some(observer) = &self.monitor.0 {
@@ -157,7 +157,7 @@ impl Progress {
         }
     }
 
-    /// One more unit is done.
+    /// Reports one more unit.
     pub fn advance(&mut self) {
         self.reached(self.done + 1);
     }

@@ -1,6 +1,6 @@
-//! NumPy's file format, as much of it as one table of floats needs.
+//! Headers of NumPy's file format, for one table of floats.
 
-/// The header of a float32 table `[n_rows, n_cols]`; the numbers follow it, row by row, little-endian.
+/// Header of a float32 table `[n_rows, n_cols]`. The numbers follow it, row by row, little-endian.
 ///
 /// Format version 1.0: `\x93NUMPY`, version, length of the rest (u16), a Python dictionary, spaces and a line end up to a
 /// multiple of 64 bytes. Source: NumPy, `numpy.lib.format`.

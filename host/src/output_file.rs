@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all.
+//! Output files that are written whole or not at all.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -12,15 +12,15 @@ use tempfile::{Builder, NamedTempFile};
 use crate::bytes::Bytes;
 use crate::error::{Context, Error, Result, bail, ensure};
 
-/// Written under another name beside its own, which it gets when it is whole; until then what was there stays.
+/// Output file, written under another name in the same folder and renamed when it is whole. Until then an old file stays.
 ///
-/// What is not a plain file (a pipe, a device) is written to as it is.
+/// A pipe or a device is written to directly.
 pub struct OutputFile {
     path: PathBuf,
     sink: Sink,
-    /// Bytes that it takes, where that is known.
+    /// Size of the whole file in bytes, where it is known.
     n_bytes: Option<u64>,
-    /// Whether it may take the place of another.
+    /// True if an existing file is replaced.
     replaces: bool,
 }
 
@@ -29,21 +29,21 @@ enum Sink {
     Direct(BufWriter<File>),
 }
 
-/// A file under its other name, gone with this value.
+/// File under its temporary name, removed when this value is dropped.
 struct Part {
     file: NamedTempFile,
     listed: Listed,
 }
 
-/// The other names of the files that are being written.
+/// Temporary names of the files that are being written.
 static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-/// Files that the command reads: no output takes the place of one.
+/// Files that the command reads: no output replaces one.
 static INPUTS: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
-/// End of the other name.
+/// Ending of a temporary name.
 const PART_SUFFIX: &str = ".part";
-/// Random letters in the other name.
+/// Number of random letters in a temporary name.
 const N_RANDOM: usize = 6;
-/// Bytes of the own name that the other one begins with at most: file systems take 255 in all.
+/// Greatest number of bytes of the file's name in a temporary name: file systems allow 255 in all.
 const MAX_NAME: usize = 200;
 
 fn parts() -> MutexGuard<'static, Vec<PathBuf>> {
@@ -54,7 +54,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|broken| broken.into_inner())
 }
 
-/// Marks a file as one that the command reads: no output may take its place, by whichever name.
+/// Marks a file as an input: no output may replace it, under any name.
 pub fn protect(input: &Path) {
     // A file that cannot be opened is not read.
     if let Ok(handle) = Handle::from_path(input) {
@@ -66,7 +66,7 @@ fn is_protected(path: &Path) -> bool {
     Handle::from_path(path).is_ok_and(|handle| lock(&INPUTS).contains(&handle))
 }
 
-/// A name in [`PARTS`], until it is dropped.
+/// Name in [`PARTS`], until it is dropped.
 struct Listed(PathBuf);
 
 impl Drop for Listed {
@@ -75,7 +75,7 @@ impl Drop for Listed {
     }
 }
 
-/// Removes what is half written, before an end without destructors.
+/// Removes unfinished files, before the process ends without destructors.
 pub fn remove_parts() {
     for path in parts().iter() {
         let _ = fs::remove_file(path);
@@ -83,12 +83,12 @@ pub fn remove_parts() {
 }
 
 impl OutputFile {
-    /// Begins a file that replaces what was there.
+    /// Begins a file that replaces an old one.
     pub fn create(path: &Path) -> Result<Self> {
         Self::open(path, None, true)
     }
 
-    /// Begins a file of so many bytes.
+    /// Begins a file of `n_bytes` bytes.
     ///
     /// # Errors
     /// Without `force` also when there is a file of that name, now or at the end.
@@ -96,18 +96,18 @@ impl OutputFile {
         Self::open(path, Some(n_bytes), force)
     }
 
-    /// Whether a file may be begun, without beginning it: better said before hours of work than after them.
+    /// Checks that a file may be begun, without beginning it, so that an error comes before hours of work.
     ///
     /// # Errors
-    /// For a file that the command reads, a folder that does not exist or cannot be written to, a name that is a folder's; without
-    /// `force` also when there is a file of that name.
+    /// For a file that the command reads, a folder that does not exist or cannot be written to, or a name that is a folder's;
+    /// without `force` also when there is a file of that name.
     pub fn check_new(path: &Path, force: bool) -> Result<()> {
         let metadata = fs::metadata(path);
         ensure!(!is_protected(path), "cannot write {}: the command reads it, so choose another name", path.display());
         match metadata {
             Ok(metadata) if metadata.is_dir() => bail!("cannot write {}: it is a folder", path.display()),
             Ok(metadata) if metadata.is_file() => ensure!(force, "{}", taken(path)),
-            // A pipe or a device.
+            // A pipe or a device is written to directly.
             Ok(_) => return Ok(()),
             Err(_) => {}
         }
@@ -124,7 +124,7 @@ impl OutputFile {
         Part::create(&real).map(drop).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// [`check_new`](Self::check_new) for a file that replaces what was there.
+    /// Does [`check_new`](Self::check_new) for a file that replaces an old one.
     pub fn check(path: &Path) -> Result<()> {
         Self::check_new(path, true)
     }
@@ -136,18 +136,18 @@ impl OutputFile {
         Ok(Self { path, sink, n_bytes, replaces })
     }
 
-    /// Writes all of these bytes; see [`write`](Self::write).
+    /// Writes all of `bytes`, as by [`write`](Self::write).
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When the bytes cannot be written.
     pub fn write_all(self, bytes: &[u8]) -> Result<()> {
         self.write(|out| Ok(out.write_all(bytes)?))
     }
 
-    /// Writes with `write`; if all went well, the file is there afterwards, on the disk.
+    /// Writes with `write`; without an error, the file is then on the disk under its name.
     ///
     /// # Errors
-    /// Those of `write`, unless what it writes to has failed: then that error, with the name of the file.
+    /// Any error of `write`. If its writer has failed, that error, with the name of the file.
     pub fn write<E: From<Error>>(
         mut self,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
@@ -172,7 +172,7 @@ fn taken(path: &Path) -> String {
     format!("{} is there already: --force replaces it", path.display())
 }
 
-/// On a full disk, also how much was needed.
+/// Error of writing a file; on a full disk, with the size that was needed.
 fn cannot_write(path: &Path, n_bytes: Option<u64>, error: io::Error) -> Error {
     let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded);
     let error = Error::from(error);
@@ -182,14 +182,14 @@ fn cannot_write(path: &Path, n_bytes: Option<u64>, error: io::Error) -> Error {
     }
 }
 
-/// Tells errors of writing from those of what is written.
+/// Writer that keeps its own errors, to tell them from those of the data's source.
 struct Watched<'s> {
     sink: &'s mut Sink,
     failure: Option<io::Error>,
 }
 
 impl Watched<'_> {
-    /// Keeps the last error, as good a copy as can be made of one.
+    /// Keeps a copy of the last error, as far as it can be copied.
     fn watch<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
             && error.kind() != ErrorKind::Interrupted
@@ -230,17 +230,17 @@ impl Sink {
         }
     }
 
-    /// All of it on the disk, under its own name.
+    /// Puts the whole file on the disk, under its own name.
     fn finish(self, path: &Path, replaces: bool) -> io::Result<()> {
         match self {
             Self::Direct(mut file) => file.flush(),
-            // Dropping the error drops the file under its other name too.
+            // An error holds the file, and dropping it removes the temporary name.
             Self::Beside(file) => file.into_inner().map_err(|error| error.into_error())?.persist(path, replaces),
         }
     }
 }
 
-/// What a link points at, so that it stays a link: that file is replaced.
+/// Target of a link, so that the target is replaced and the link stays.
 fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -252,7 +252,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// How the other name of this file begins: a dot and its own name, so that whoever finds it knows whose it was.
+/// Beginning of a temporary name: a dot and the file's own name, so that a person can tell whose it is.
 fn part_prefix(path: &Path) -> OsString {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut end = name.len().min(MAX_NAME);
@@ -262,15 +262,15 @@ fn part_prefix(path: &Path) -> OsString {
     format!(".{}.", &name[..end]).into()
 }
 
-/// Whether a file name is one that [`Part::create`] gives for this prefix.
+/// True if [`Part::create`] gives such a name for this prefix.
 fn is_part(name: &OsStr, prefix: &OsStr) -> bool {
     let (name, prefix) = (name.as_encoded_bytes(), prefix.as_encoded_bytes());
     let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
     random.is_some_and(|random| random.len() == N_RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
 }
 
-/// Removes what runs before this one left half written of the same file, when they were ended by force. A run that still writes
-/// holds a lock on its part.
+/// Removes unfinished files that earlier runs, ended by force, left of the same file. A run that still writes holds a lock on
+/// its file.
 fn remove_stale_parts(folder: &Path, prefix: &OsStr) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_stale = || File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
@@ -287,12 +287,12 @@ impl Part {
         let mut builder = Builder::new();
         builder.prefix(&prefix).rand_bytes(N_RANDOM).suffix(PART_SUFFIX);
         with_usual_permissions(&mut builder);
-        // The error names the temporary file, which nobody asked for.
+        // The error names the temporary file, which no user knows.
         let file = builder.tempfile_in(folder).map_err(|error| match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),
             None => error.kind().into(),
         })?;
-        // Some file systems have no locks: there a part of another run counts as in use.
+        // On file systems without locks a file of another run counts as in use.
         let _ = file.as_file().try_lock();
         let listed = Listed(file.path().to_owned());
         parts().push(listed.0.clone());
@@ -320,14 +320,14 @@ impl Write for Part {
     }
 }
 
-/// The name reaches the disk too, where folders can be synchronized.
+/// Puts a new name on the disk, too, where folders can be synchronized.
 fn sync_folder(folder: &Path) {
     if cfg!(unix) {
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }
 }
 
-/// As any new file has them, not the private ones of a temporary file.
+/// Gives a temporary file the permissions of any new file, not the private ones.
 #[cfg(unix)]
 fn with_usual_permissions(builder: &mut Builder<'_, '_>) {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! What the model reads before it writes: a text, a text with a hole, or a conversation.
+//! Prompts: a text, a text with a hole, or a conversation.
 
 use nearfield::Prefix;
 use nearfield::gguf::Value;
@@ -12,20 +12,20 @@ use crate::monitor::Monitor;
 use crate::stops::Stops;
 use crate::text::{self, Notes};
 
-/// A beginning.
+/// Prompt of a text.
 pub struct Prompt {
-    /// What is shown of it.
+    /// Bytes that are shown before the generated text.
     pub shown: Vec<u8>,
-    /// What the model reads.
+    /// Tokens that the model reads.
     pub tokens: Vec<u32>,
-    /// What ends the text, beside the token that ends all texts.
+    /// Tokens and words that end the text, besides the end-of-text token.
     pub stops: Stops,
-    /// What is shown behind the text that the model writes.
+    /// Bytes that are shown after the generated text.
     pub after: Vec<u8>,
 }
 
 impl Prompt {
-    /// A text that goes on.
+    /// Makes a prompt of a text that the model continues.
     pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8], monitor: &Monitor) -> Result<Self> {
         let mut notes = Notes::default();
         let mut tokens = notes.encode(tokenizer, text, options(tokenizer))?;
@@ -39,7 +39,7 @@ impl Prompt {
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
 
-    /// What follows on a stored text: its last token, which is yet to be run, and `text`.
+    /// Makes a prompt that continues a prefix: its last token, which is not run yet, and `text`.
     pub fn behind(prefix: &Prefix<'_>, tokenizer: &Tokenizer<'_, '_>, text: &[u8], monitor: &Monitor) -> Result<Self> {
         let mut tokens: Vec<u32> = prefix.text().last_tokens.last().copied().into_iter().collect();
         let mut notes = Notes::default();
@@ -53,14 +53,14 @@ impl Prompt {
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
 
-    /// A text with a hole before `suffix`, as models of code read it: prefix, suffix, middle (Bavarian et al. 2022, arXiv
-    /// 2207.14255, "PSM"). Marks such as `<fim_suffix>` are text where they stand in either part.
+    /// Makes a prompt of a text with a hole before `suffix`, as models of code read it: prefix, suffix, middle (Bavarian et al.
+    /// 2022, arXiv 2207.14255, "PSM"). Marks such as `<fim_suffix>` are text where they stand in either part.
     pub fn with_hole(file: &ModelFile, tokenizer: &Tokenizer<'_, '_>, prefix: &[u8], suffix: &[u8]) -> Result<Self> {
         let [before, behind, hole] = fim_tokens(file, tokenizer)?;
         let marks = marks::found_in_texts(&file.gguf()?, tokenizer, Chat::all_tokens());
         let tokenizer = &tokenizer.reading_as_text(&marks);
         let (plain, mut notes) = (EncodeOptions::default(), Notes::default());
-        // What stands behind the hole begins no text.
+        // Text behind the hole is not the beginning of a text.
         let behind_hole = EncodeOptions { continues: true, ..plain };
         let mut tokens = text::encode(tokenizer, b"", options(tokenizer))?;
         tokens.push(before);
@@ -74,13 +74,13 @@ impl Prompt {
     }
 }
 
-/// What the model wants of a text that is to go on.
+/// Options for encoding a text that the model continues: no token for its end.
 pub fn options(tokenizer: &Tokenizer<'_, '_>) -> EncodeOptions {
     EncodeOptions { add_eos: false, ..tokenizer.options() }
 }
 
-/// The tokens before prefix, suffix and middle: their keys in the file, the former names of these keys, and how published
-/// models spell the tokens.
+/// Tokens before prefix, suffix and middle: their keys in the file, the former names of these keys, and the tokens' spellings
+/// in published models.
 const FIM: [(&str, [&str; 2], [&str; 3]); 3] = [
     (
         "prefix",

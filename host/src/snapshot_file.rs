@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 use crate::model_file::map;
 use crate::output_file::OutputFile;
 
-/// A snapshot, mapped.
+/// Snapshot file, mapped.
 #[derive(Debug)]
 pub struct SnapshotFile {
     name: String,
@@ -17,20 +17,20 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    /// The file at `path`.
+    /// Maps the file at `path`.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// When the file cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let bytes = map(path).with_context(|| format!("cannot open {name}"))?;
         Ok(Self { name, bytes })
     }
 
-    /// The text in it, which has to be this model's.
+    /// Prefix in the file, which has to be this model's.
     ///
     /// # Errors
-    /// When it is no snapshot, or another model's.
+    /// When the file is no snapshot, or another model's.
     pub fn prefix(&self, model: ModelId) -> Result<Prefix<'_>> {
         Prefix::from_bytes(&self.bytes, model).map_err(|error| match (error, made_with(&self.bytes)) {
             (PrefixError::Model { .. }, Some(name)) if !name.is_empty() => {
@@ -41,20 +41,20 @@ impl SnapshotFile {
     }
 }
 
-/// What the model was called that a whole snapshot was made with.
+/// Name of the model that a whole snapshot was made with.
 fn made_with(bytes: &[u8]) -> Option<&str> {
     let header = SnapshotHeader::read(bytes).ok()?;
     Some(Prefix::from_bytes(bytes, header.model).ok()?.text().model_name)
 }
 
-/// A snapshot that was written.
+/// Snapshot that was written.
 #[derive(Clone, Debug)]
 pub struct Saved {
     /// Name of the file.
     pub name: String,
-    /// Tokens whose keys and values it has.
+    /// Number of tokens whose keys and values it has.
     pub n_tokens: usize,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub n_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The tokenizer of a model file.
+//! Tokenizer of a model file.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use nearfield::{Arena, Line};
 use crate::error::{Context, Result};
 use crate::monitor::{Monitor, Note};
 
-/// Bytes that the tokenizer's index takes: its part of the memory plan.
+/// Bytes of the tokenizer's index in the memory plan.
 pub fn index_bytes(vocab: &Vocab<'_>) -> Result<usize> {
     Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).context("the vocabulary is empty or too large")
 }
 
-/// The tokenizer over `vocab`, with the index that its file has or, without one, in `lines`.
+/// Tokenizer over `vocab`, with the index in its file or, without one, in `lines`.
 pub fn tokenizer<'f: 'a, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line], monitor: &Monitor) -> Result<Tokenizer<'f, 'a>> {
     if let Some(index) = vocab.index {
         match Tokenizer::prepared(vocab, index) {
@@ -26,24 +26,24 @@ pub fn tokenizer<'f: 'a, 'a>(vocab: Vocab<'f>, lines: &'a mut [Line], monitor: &
     Ok(Tokenizer::new(vocab, &mut Arena::new(lines))?)
 }
 
-/// All tokens of a text of which nothing is to be said: [`Notes`] says what happened to one.
+/// Encodes a text without notes; [`Notes::encode`] keeps them.
 pub fn encode(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions) -> Result<Vec<u32>> {
     Notes::default().encode(tokenizer, text, options)
 }
 
-/// What there is to say of the texts of a command, once for all of them.
+/// Notes on the texts of a command, passed on once for all of them.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// Bytes that the vocabulary has no tokens for.
+    /// Number of bytes that the vocabulary has no tokens for.
     n_skipped: usize,
-    /// A control token whose name stands in a text and is read as letters.
+    /// Control token whose name stands in a text and is read as letters.
     named: Option<String>,
-    /// Whether a text begins with the token that is put before it.
+    /// True if a text begins with the token that is put before it.
     begins_twice: bool,
 }
 
 impl Notes {
-    /// All tokens of a text.
+    /// Encodes a text.
     pub fn encode(&mut self, tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions) -> Result<Vec<u32>> {
         let mut tokens = vec![0; tokenizer.room(text, options)];
         let Encoded { n_tokens, n_skipped } = tokenizer.encode_counted(text, options, &mut tokens)?;
@@ -54,8 +54,8 @@ impl Notes {
         Ok(tokens)
     }
 
-    /// The same of a text that someone may have written for a command with `--special`: looks for names of control tokens in it,
-    /// which takes as long again.
+    /// Encodes a text that may have been written for a command with `--special`: also looks for names of control tokens, which
+    /// takes as long again.
     pub fn encode_looking_for_names(
         &mut self,
         tokenizer: &Tokenizer<'_, '_>,
@@ -69,7 +69,7 @@ impl Notes {
             let is_control = |token: &u32| tokenizer.token_type(*token) == Ok(TokenType::Control);
             for token in with_names.into_iter().filter(is_control) {
                 let name: Vec<u8> = tokenizer.bytes(token)?.collect();
-                // A token for what is unknown stands for other letters than its name's.
+                // An unknown token stands for other letters than its name's.
                 if text.windows(name.len().max(1)).any(|letters| letters == name) {
                     self.named = Some(String::from_utf8_lossy(&name).into_owned());
                 }
@@ -78,7 +78,7 @@ impl Notes {
         Ok(tokens)
     }
 
-    /// Passes them on.
+    /// Passes the notes on.
     pub fn tell(&self, monitor: &Monitor) {
         if self.n_skipped > 0 {
             monitor.pass(&Note::SkippedBytes(self.n_skipped));

@@ -1,18 +1,18 @@
-//! Workers for the library, which knows no threads.
+//! Threads for the library, which has none.
 
 use std::io;
 
 use nearfield::Executor;
 use nearfield::kernels::Pool;
 
-/// A pool of threads, of which whoever runs a step is one.
+/// Pool of threads; the calling thread is one of them.
 #[derive(Debug)]
 pub struct Threads {
     pool: Pool,
 }
 
 impl Threads {
-    /// So many threads.
+    /// Starts a pool of `n` threads.
     pub fn new(n: usize) -> io::Result<Self> {
         Ok(Self { pool: Pool::new(n)? })
     }

@@ -1,25 +1,25 @@
-//! Kernels that something looks at while they work: what they compute is what they compute alone.
+//! Kernels that are observed while they work; the results are those of the kernels alone.
 
 use nearfield::kernels::{Kernels, KvBlock, Matrix, Walk};
 
-/// What is told of a forward pass as it runs.
+/// Observer of a forward pass.
 pub trait Watch: Sync {
-    /// Queries are about to walk past a block of keys; see [`Kernels::attend_block`]. On any thread.
+    /// Called on any thread before queries walk over a block of keys: [`Kernels::attend_block`].
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &[Walk<'_>]) {
         let _ = (block, scale, walks);
     }
 
-    /// A matrix is about to be multiplied; see [`Kernels::watch`].
+    /// Called before a matrix is multiplied: [`Kernels::watch`].
     fn product(&self, w: &Matrix<'_>, x: &[f32]) {
         let _ = (w, x);
     }
 }
 
-/// Kernels, and who looks on.
+/// Kernels with an observer.
 pub struct Watched<W> {
-    /// What computes.
+    /// Kernels that compute.
     pub kernels: &'static dyn Kernels,
-    /// What is told.
+    /// Observer that is called.
     pub watch: W,
 }
 

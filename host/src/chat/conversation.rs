@@ -151,7 +151,7 @@ impl<'t> Conversation<'t> {
         }
         stop.finish(&mut answer)?;
         let answer = answer.trim_end();
-        // Of several tokens with that end the first counts: the others add no letters, or the first bytes of a letter that is
+        // The first of several tokens with that end counts: the others add no letters, or the first bytes of a letter that is
         // cut off.
         let end = ends.iter().copied().filter(|&end| end <= answer.len()).max().unwrap_or(0);
         let n = ends.iter().position(|&at| at == end).unwrap_or(0);

@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(name(&cached("models--bigscience--bloomz-560m").join("../").join(revision)), "bloomz-560m");
         assert_eq!(name(&at("mpt-7b/")), "mpt-7b");
         assert_eq!(name(&at("mpt-7b/.")), "mpt-7b");
-        // These folders only look like the cache's.
+        // Folders that only resemble the cache's keep their own names.
         assert_eq!(name(&at("mine/snapshots/last")), "last");
         assert_eq!(name(&at("models--a--b/other/last")), "last");
     }

@@ -3,7 +3,7 @@
 //! A file is the table's length in bytes `u64`, the table, the data, all little-endian. An entry of the table is
 //! `"name": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [begin, end]}`, offsets from the data's start. Tensors
 //! lie one behind the other, in any order, and fill the data. `__metadata__` is no tensor but a map of strings: of tensors that
-//! share their numbers `safetensors.torch.save_model` stores one, and `"name": "name of the stored one"` for each of the others.
+//! share their numbers `safetensors.torch.save_model` stores one, and `"name": "name of the stored one"` for each other.
 //! Source: huggingface/safetensors, README, "Format", and `bindings/python/py_src/safetensors/torch.py`.
 //!
 //! After [`Table::parse`] every tensor lies inside the data and is as long as its shape says.

@@ -1,4 +1,4 @@
-//! The inputs of a model's matrices, seen as they are multiplied.
+//! Collector of the inputs of a model's matrices, while these are multiplied.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -10,17 +10,17 @@ use super::file::Inputs;
 use crate::error::{Result, ensure};
 use crate::watched::Watch;
 
-/// Adds up the squares of what each matrix is multiplied with.
+/// Adds up the squares of each matrix's inputs.
 ///
-/// All rows come on one thread, in the order of the text, and sums are of doubles: they are the same for any number of threads.
+/// All rows come on one thread, in the order of the text, and sums are f64: they are the same for any number of threads.
 pub struct Collector<'f> {
-    /// Matrices by the addresses of their weights.
+    /// Index in `found` by the address of a matrix's weights.
     places: HashMap<usize, usize>,
     found: Mutex<Vec<(&'f str, Inputs)>>,
 }
 
 impl<'f> Collector<'f> {
-    /// For the tensors of the model that are `wanted`, by their names.
+    /// Makes a collector for the tensors whose names are `wanted`.
     pub fn new(model: &Model<'f>, wanted: impl Fn(&str) -> bool) -> Self {
         let gguf = model.gguf();
         let (mut places, mut found) = (HashMap::new(), Vec::new());
@@ -33,10 +33,10 @@ impl<'f> Collector<'f> {
         Self { places, found: Mutex::new(found) }
     }
 
-    /// Whether all sums are numbers so far.
+    /// Checks that all sums so far are finite.
     ///
     /// # Errors
-    /// Names the first matrix, in the order of the file, whose inputs are none.
+    /// Names the first matrix, in the order of the file, whose sums are not.
     pub fn check(&self) -> Result<()> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, inputs) in found.iter() {
@@ -51,7 +51,7 @@ impl<'f> Collector<'f> {
         Ok(())
     }
 
-    /// What was found of the matrices that were multiplied at all.
+    /// Inputs of all matrices that were multiplied.
     pub fn finish(self) -> BTreeMap<String, Inputs> {
         let found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         let used = found.into_iter().filter(|(_, inputs)| inputs.n_rows > 0.0);
@@ -62,7 +62,7 @@ impl<'f> Collector<'f> {
 impl Watch for Collector<'_> {
     fn product(&self, w: &Matrix<'_>, x: &[f32]) {
         let bytes = w.tile(0).unwrap_or_else(|| w.row(0));
-        // A part of a tensor that begins elsewhere has the inputs of the part at its beginning.
+        // A part that begins inside a tensor is not in the map: it has the inputs of the part at the tensor's beginning.
         let Some(&i) = self.places.get(&bytes.as_ptr().addr()) else { return };
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, inputs) = &mut found[i];

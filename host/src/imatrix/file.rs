@@ -1,12 +1,13 @@
-//! Importance matrices as files, in the forms that llama.cpp has.
+//! Files of importance matrices, in the two forms of llama.cpp.
 //!
-//! A GGUF file: `general.type` is `imatrix`; `imatrix.datasets` names the texts, `imatrix.chunk_count` and `imatrix.chunk_size` say how
-//! many chunks of how many tokens were run. For each matrix NAME there are two tensors of F32: `NAME.in_sum2` (`[n_cols]`), the
-//! sum of the squares of all that the matrix's columns were multiplied with, and `NAME.counts` (`[1]`), of how many rows.
+//! The GGUF form: `general.type` is `imatrix`, `imatrix.datasets` names the texts, and `imatrix.chunk_count` and
+//! `imatrix.chunk_size` are the number of chunks that were run and their tokens. For each matrix NAME there are two tensors of
+//! F32: `NAME.in_sum2` (`[n_cols]`), the sums of the squares of the matrix's inputs, and `NAME.counts` (`[1]`), the number of
+//! rows in them.
 //!
 //! The older form, read only, is little-endian: the number of entries `i32`; each entry: its name (`i32` length and bytes), a
-//! number of calls `i32`, a number of values `i32`, and the values `f32`, means times calls; then the number of chunks `i32` and the
-//! text's name.
+//! number of calls `i32`, a number of values `i32`, and the values `f32`, means times calls; then the number of chunks `i32`
+//! and the text's name.
 //!
 //! Source: llama.cpp, `tools/imatrix/imatrix.cpp`, `tools/quantize/quantize.cpp`.
 
@@ -30,33 +31,33 @@ const CHUNK_SIZE: &str = "imatrix.chunk_size";
 const SUMS: &str = ".in_sum2";
 const COUNTS: &str = ".counts";
 
-/// What a matrix was multiplied with.
+/// Inputs of a matrix, summed up.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inputs {
-    /// Sum of squares of each column.
+    /// Sums of squares, one for each column. `[n_cols]`
     pub squares: Vec<f64>,
-    /// Rows.
+    /// Number of rows in the sums.
     pub n_rows: f64,
 }
 
-/// An importance matrix: the inputs of a model's matrices on a text.
+/// Importance matrix: the inputs of a model's matrices on a text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imatrix {
     /// Names of the texts.
     pub datasets: Vec<String>,
-    /// Pieces of the text that were run.
+    /// Number of chunks of the text that were run.
     pub n_chunks: Option<u32>,
-    /// Tokens of each.
+    /// Number of tokens of a chunk.
     pub chunk_size: Option<u32>,
-    /// By the names of the matrices.
+    /// Inputs by the names of the matrices.
     pub inputs: BTreeMap<String, Inputs>,
 }
 
 impl Imatrix {
-    /// The file at `path`, in either form.
+    /// Reads the file at `path`, in either form.
     ///
     /// # Errors
-    /// When it is none, and for sums that are no numbers or below zero.
+    /// When the file has neither form, and for sums that are not finite or below zero.
     pub fn read(path: &Path) -> Result<Self> {
         let read = || {
             output_file::protect(path);
@@ -103,7 +104,7 @@ impl Imatrix {
             }
             let Some(name) = whole_name.strip_suffix(SUMS) else { continue };
             let (sums, counts) = (floats(tensor)?, floats(beside(name, SUMS, COUNTS)?)?);
-            // More than one count: matrices one behind the other, of which one may have been used more than another.
+            // With several counts, matrices lie one behind the other, and one may have been used more than another.
             let width =
                 sums.len().checked_div(counts.len()).filter(|&width| width > 0 && width * counts.len() == sums.len());
             let width = width.with_context(|| format!("{name} has {} sums for {} counts", sums.len(), counts.len()))?;
@@ -149,7 +150,7 @@ impl Imatrix {
         Ok(())
     }
 
-    /// Writes the GGUF form, over another file only with `force`.
+    /// Writes the GGUF form; an existing file is replaced only with `force`.
     pub fn write(&self, path: &Path, force: bool, monitor: &Monitor) -> Result<()> {
         let mut file = GgufOut::default();
         file.meta(TYPE, Value::String(b"imatrix"));
@@ -175,14 +176,14 @@ impl Imatrix {
     }
 }
 
-/// The next `i32` of the older form.
+/// Takes the next `i32` of the older form.
 fn number(rest: &mut &[u8]) -> Option<i32> {
     let (&bytes, behind) = rest.split_first_chunk()?;
     *rest = behind;
     Some(i32::from_le_bytes(bytes))
 }
 
-/// The next bytes with their length before them.
+/// Takes the next bytes, which have their length before them.
 fn take<'f>(rest: &mut &'f [u8]) -> Option<&'f [u8]> {
     let n = usize::try_from(number(rest)?).ok()?;
     let (bytes, behind) = rest.split_at_checked(n)?;
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(Imatrix::read(&path).unwrap(), written);
     }
 
-    /// One entry of the older form.
+    /// File of one entry in the older form.
     fn dat(n_values: i32) -> Vec<u8> {
         let mut bytes = [1_i32, 3].map(i32::to_le_bytes).concat();
         bytes.extend(b"a.w");

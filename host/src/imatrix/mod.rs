@@ -1,10 +1,10 @@
-//! Importance matrices: how much each column of a model's matrices matters on a text.
+//! Importance matrices: the weight that each column of a model's matrices should have in rounding errors, measured on a text.
 //!
-//! An error `e` of a weight in column `j` changes an output by `e x_j`: on average over the rows `x` that the matrix is multiplied
-//! with, the square of that is `e²` times the mean of `x_j²`. These means are the importance matrix.
+//! An error `e` of a weight in column `j` changes an output by `e x_j`. On average over the rows `x` that the matrix is
+//! multiplied with, the square of this change is `e²` times the mean of `x_j²`. These means are the importance matrix.
 //!
 //! - [`collector`]: the sums, while the model runs
-//! - [`file`]: the forms that files have
+//! - [`file`]: files, in two forms
 
 mod collector;
 pub mod file;
@@ -30,40 +30,41 @@ use crate::watched::Watched;
 use collector::Collector;
 use file::Imatrix;
 
-/// Keys and values as they are: nothing is to be measured but the weights' inputs.
+/// Keys and values are not rounded, so that they do not change the weights' inputs.
 const KV: KvTypes = KvTypes::both(KvType::F32);
 
-/// What is measured, and where to.
+/// Paths and settings of a measurement.
 #[derive(Clone, Debug)]
 pub struct Measurement {
-    /// The model, best in F16 or F32; `None`: the built-in one.
+    /// Path of the model, best in F16 or F32; `None`: the built-in one.
     pub model: Option<PathBuf>,
-    /// The text.
+    /// Path of the text.
     pub file: PathBuf,
-    /// The importance matrix.
+    /// Path of the importance matrix.
     pub output: PathBuf,
-    /// Tokens of a chunk, at least 2: the text is cut into chunks, each of which is run on its own.
+    /// Number of tokens of a chunk, at least 2. Each chunk runs on its own.
     pub ctx: u32,
-    /// Run no more than so many chunks.
+    /// Greatest number of chunks to run; `None`: all.
     pub n_chunks: Option<u32>,
-    /// Measure `output.weight` too.
+    /// True if `output.weight` is measured, too.
     pub process_output: bool,
-    /// Names of control tokens in the text stand for the tokens.
+    /// True if names of control tokens in the text stand for the tokens.
     pub special: bool,
-    /// Replace the file, should it be there.
+    /// True if an existing file is replaced.
     pub force: bool,
-    /// Kernels by name; `None`: the best of the machine.
+    /// Name of the kernels; `None`: the best of the machine.
     pub isa: Option<String>,
-    /// Threads; `None`: one for each core.
+    /// Number of threads; `None`: one for each core.
     pub n_threads: Option<usize>,
-    /// When weights are interleaved.
+    /// Condition for interleaving weights.
     pub repack: Repack,
 }
 
-/// Runs the text and writes what its tokens brought to each matrix.
+/// Runs the text and writes the inputs that it gives each matrix.
 ///
 /// # Errors
-/// When a file cannot be read or written, when the text is too short for a chunk, and when the model computes what is no number.
+/// When a file cannot be read or written, when the text is too short for a chunk, and when the model computes a value that is
+/// not finite.
 pub fn measure(args: &Measurement, monitor: &Monitor) -> Result<Imatrix> {
     let file = ModelFile::open(args.model.clone(), monitor)?;
     output_file::protect(&args.file);
@@ -92,8 +93,8 @@ pub fn measure(args: &Measurement, monitor: &Monitor) -> Result<Imatrix> {
     Ok(imatrix)
 }
 
-/// The text in chunks of `--ctx` tokens, each with what begins and ends a text of the model in place of its own tokens. What is
-/// left over is dropped.
+/// Chunks of the text, `--ctx` tokens each. The model's tokens for the beginning and the end of a text replace a chunk's own
+/// tokens. A rest shorter than a chunk is dropped.
 fn chunks(
     args: &Measurement,
     tokenizer: &Tokenizer<'_, '_>,
@@ -103,7 +104,8 @@ fn chunks(
     let path = args.file.display();
     let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
     let of_model = tokenizer.options();
-    // An encoder sees whole texts: a chunk has both of their ends. Elsewhere the first token makes room for the beginning.
+    // An encoder sees whole texts, so a chunk has both of their ends. In a decoder the first token is replaced by the
+    // beginning's.
     let options = EncodeOptions {
         parse_special: args.special,
         add_bos: of_model.add_bos && !is_encoder,
@@ -132,7 +134,7 @@ fn chunks(
     Ok(chunks.map(chunk).collect())
 }
 
-/// A text on its way through a model.
+/// Measurement while it runs.
 struct Run<'r, 'f> {
     args: &'r Measurement,
     model: &'r Model<'f>,
@@ -171,7 +173,7 @@ impl Run<'_, '_> {
         self.each(|tokens| Ok(encoder.rows(tokens).map(drop)?))
     }
 
-    /// Tokens of a chunk.
+    /// Number of tokens of a chunk.
     fn n_ctx(&self) -> usize {
         self.chunks.first().map_or(1, Vec::len)
     }

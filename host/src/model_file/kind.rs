@@ -1,4 +1,4 @@
-//! Files that people give in place of a model: what each is, and what to do with it.
+//! Files that people give in place of a model: the kind of each, and advice.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use nearfield::gguf::Value;
 
 use crate::lfs_pointer;
 
-/// Bytes that a file begins with, and what it is then.
+/// Beginnings of files, with the kind and the advice.
 const BEGINNINGS: [(&[u8], &str); 16] = [
     (b"PK\x03\x04", PYTORCH),
     (b"\x80\x02", PYTORCH),
@@ -30,15 +30,15 @@ const PYTORCH: &str = "a PyTorch checkpoint: saved with safe_serialization=True 
                        `nearfield convert` reads";
 const OLD_GGML: &str = "a GGML file of before GGUF: convert the original model anew";
 const COMPRESSED: &str = "a compressed file: unpack it first";
-/// Names of files that are not whole yet.
+/// Endings of names of unfinished downloads.
 const UNFINISHED: [&str; 5] = ["part", "partial", "crdownload", "incomplete", "download"];
 
-/// Whether a file is a snapshot, by its first bytes.
+/// True if a file with these first bytes is a snapshot.
 pub fn is_snapshot(bytes: &[u8]) -> bool {
     bytes.starts_with(b"NFKV")
 }
 
-/// Says of a file that is no GGUF file what it is instead; `None` for what nobody would take for a model.
+/// Message on a file that is no GGUF file: its kind and advice. `None` for a kind that is not known.
 pub fn instead_of_gguf(bytes: &[u8]) -> Option<String> {
     if let Err(pointer) = lfs_pointer::check(bytes) {
         return Some(pointer.to_string());
@@ -52,7 +52,7 @@ pub fn instead_of_gguf(bytes: &[u8]) -> Option<String> {
     {
         return Some("a safetensors file: `nearfield convert` takes the folder that it lies in".into());
     }
-    // The version of ONNX, then the name of the program that wrote it.
+    // ONNX begins with its version, then the name of the program that wrote the file.
     if matches!(bytes, [0x08, 1..=32, 0x12, ..]) {
         return Some("an ONNX file: `nearfield convert` reads a folder with safetensors".into());
     }
@@ -65,7 +65,7 @@ pub fn instead_of_gguf(bytes: &[u8]) -> Option<String> {
     found.map(|(_, what)| what.to_string())
 }
 
-/// Says of a GGUF file that is no model what it is instead.
+/// Message on a GGUF file that is no model; `None` if it may be one.
 pub fn instead_of_model(gguf: &Gguf<'_>) -> Option<&'static str> {
     let ty = match gguf.get("general.type") {
         Some(Value::String(ty)) => ty,
@@ -84,7 +84,7 @@ pub fn instead_of_model(gguf: &Gguf<'_>) -> Option<&'static str> {
     }
 }
 
-/// Says of a folder what it holds; `None` for one that is no model's.
+/// Message on a folder; `None` for one that is no model's.
 pub fn folder(path: &Path) -> Option<String> {
     let has = |name: &str| path.join(name).is_file();
     if has("adapter_config.json") {
@@ -99,17 +99,17 @@ pub fn folder(path: &Path) -> Option<String> {
     has("config.json").then(convert)
 }
 
-/// Whether the name of a file says that it is still being fetched.
+/// True if the name of a file is that of an unfinished download.
 pub fn is_unfinished(path: &Path) -> bool {
     path.extension().and_then(|end| end.to_str()).is_some_and(|end| UNFINISHED.contains(&end))
 }
 
-/// How to put together what was cut into pieces that are no files of their own, by the name of one; `None` for other names.
+/// Advice for a piece of a file that was cut, by its name; `None` for other names.
 pub fn cut_file(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (stem, last) = ["-split-", ".split-", ".part"].into_iter().find_map(|mark| {
         let (stem, number) = name.rsplit_once(mark)?;
-        // `a`, `01`, `1of2`
+        // Pieces are numbered, for example, `a`, `01` or `1of2`.
         let is_number = !number.is_empty() && number.len() <= 6 && number.bytes().all(|c| c.is_ascii_alphanumeric());
         is_number.then_some((stem, mark))
     })?;

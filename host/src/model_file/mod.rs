@@ -1,4 +1,4 @@
-//! Where a model's bytes come from: a file, mapped, or the binary itself.
+//! Bytes of a model: a file, mapped, or part of the binary.
 
 mod kind;
 mod map;
@@ -24,29 +24,29 @@ use split::SplitFile;
 pub use kind::is_snapshot;
 pub(crate) use map::{map, map_input};
 
-/// When weights are interleaved as they are loaded.
+/// Condition for interleaving weights as they are loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Repack {
-    /// Where it makes the kernels faster and memory suffices.
+    /// Interleave where the kernels are faster with it and memory suffices.
     #[default]
     Auto,
-    /// Always.
+    /// Interleave always.
     On,
-    /// Never: the file is used in place.
+    /// Interleave never: the file is used in place.
     Off,
 }
 
-/// Aligned as the library wants it.
+/// Bytes aligned to 64, as the library needs them.
 #[repr(C, align(64))]
 struct Aligned<B: ?Sized>(B);
 
-/// The story model, part of the binary.
+/// Story model that is part of the binary.
 static BUILT_IN: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../models/stories.gguf"));
 
-/// The bytes of a model and where they came from.
+/// Bytes of a model and their source.
 #[derive(Debug)]
 pub struct ModelFile {
-    /// For messages.
+    /// Path or name, for messages.
     pub name: String,
     bytes: Bytes,
     monitor: Monitor,
@@ -56,17 +56,17 @@ pub struct ModelFile {
 enum Bytes {
     BuiltIn(&'static [u8]),
     Mapped(Mmap),
-    /// Several files, whose first one's name is the model's.
+    /// Several files; the name of the first is the model's.
     Split(SplitFile),
-    /// Of the file, with interleaved rows.
+    /// Copy of the file with interleaved rows, and its length in bytes.
     Repacked(Memory, usize),
 }
 
 impl ModelFile {
-    /// The file at `path`, or the built-in model; `monitor` hears of what is done with it.
+    /// Opens the file at `path`, or the built-in model; `monitor` gets notes and progress.
     ///
     /// # Errors
-    /// When it cannot be opened, and when it is a part of a split file whose others are missing.
+    /// When the file cannot be opened, and when it is a part of a split file whose other parts are missing.
     pub fn open(path: Option<PathBuf>, monitor: &Monitor) -> Result<Self> {
         match path {
             None => Ok(Self::built_in(monitor)),
@@ -86,22 +86,22 @@ impl ModelFile {
         Self { bytes: Bytes::BuiltIn(&BUILT_IN.0), name: "the built-in model".into(), monitor: monitor.clone() }
     }
 
-    /// Who hears of what is done with it.
+    /// Monitor that gets notes and progress.
     pub fn monitor(&self) -> &Monitor {
         &self.monitor
     }
 
-    /// What it is known by, as long as its weights are in the file's order: reads all of it.
+    /// Identity of the model, as long as its weights are in the file's order. Reads all bytes.
     pub fn id(&self) -> ModelId {
         ModelId::of_pieces(self.pieces())
     }
 
-    /// What it is called, without its folder.
+    /// Name of the file without its folder.
     pub fn short_name(&self) -> &str {
         Path::new(&self.name).file_name().and_then(|name| name.to_str()).unwrap_or(&self.name)
     }
 
-    /// The first file that it lies in, or the only one: its tables at least.
+    /// Bytes of the first file, or the only one, with all tables of a whole file.
     pub fn first(&self) -> &[u8] {
         match &self.bytes {
             Bytes::BuiltIn(bytes) => bytes,
@@ -111,7 +111,7 @@ impl ModelFile {
         }
     }
 
-    /// All of it, in pieces that lie together: one, but of a split file.
+    /// All bytes, in pieces that are contiguous: one, or several for a split file.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let (whole, split) = match &self.bytes {
             Bytes::Split(split) => (None, Some(split)),
@@ -120,12 +120,12 @@ impl ModelFile {
         whole.into_iter().chain(split.into_iter().flat_map(SplitFile::pieces))
     }
 
-    /// Bytes of all of it.
+    /// Number of all bytes.
     pub fn n_bytes(&self) -> u64 {
         self.pieces().map(|piece| piece.len() as u64).sum()
     }
 
-    /// Files that it lies in.
+    /// Number of files.
     pub fn n_parts(&self) -> usize {
         match &self.bytes {
             Bytes::Split(split) => split.n_parts(),
@@ -133,14 +133,14 @@ impl ModelFile {
         }
     }
 
-    /// The same model in memory, its weights in the order that the kernels read fastest, if that is asked for or, by
-    /// [`Repack::Auto`], worth it; else the file as it is.
+    /// Copy of the model in memory with interleaved weights, or the file as it is: with [`Repack::Off`], with [`Repack::Auto`]
+    /// where the kernels gain nothing or memory is short, and where nothing is left to interleave.
     pub fn repacked(self, when: Repack, kernels: &dyn Kernels, n_threads: usize) -> Result<Self> {
         let worth_it = kernels.layout() == Layout::Interleaved;
         if when == Repack::Off || when == Repack::Auto && !worth_it {
             return Ok(self);
         }
-        // Whether the file is a model at all is said when it is used.
+        // A file that is no model is reported when it is used.
         let Ok(gguf) = self.gguf() else { return Ok(self) };
         if Packing::is_done(&gguf) {
             return Ok(self);
@@ -161,7 +161,7 @@ impl ModelFile {
         }
     }
 
-    /// Bytes of memory that the weights take, besides the file.
+    /// Bytes of memory that interleaved weights take, besides the file; `None` if the file is used in place.
     pub fn repacked_bytes(&self) -> Option<usize> {
         match &self.bytes {
             Bytes::Repacked(_, len) => Some(*len),
@@ -169,12 +169,12 @@ impl ModelFile {
         }
     }
 
-    /// The model in it.
+    /// Model of the file.
     pub fn model(&self) -> Result<Model<'_>> {
         Model::from_tables(self.gguf()?).map_err(|error| self.named(error.into()))
     }
 
-    /// An error of the file with its name. Of one that is something else than a model, it says what instead.
+    /// Error with the name of the file. For a file that is no model, the message says what kind it is.
     fn named(&self, error: Error) -> Error {
         let broken = Gguf::parse_partly(self.first()).1.is_some();
         if let Some(cut) = kind::cut_file(Path::new(&self.name)).filter(|_| broken) {
@@ -194,7 +194,7 @@ impl ModelFile {
         }
     }
 
-    /// The tables in it.
+    /// Tables of the file.
     pub fn gguf(&self) -> Result<Gguf<'_>> {
         let gguf = match &self.bytes {
             Bytes::Split(split) => split.gguf(),
@@ -203,7 +203,7 @@ impl ModelFile {
         gguf.map_err(|error| self.named(error.into()))
     }
 
-    /// As much of the tables as can be read, and whether that is not all.
+    /// Tables of the file as far as they can be read, and true if that is not all.
     pub fn gguf_partly(&self) -> (Gguf<'_>, bool) {
         match self.gguf() {
             Ok(gguf) => (gguf, false),
@@ -211,12 +211,12 @@ impl ModelFile {
         }
     }
 
-    /// The vocabulary in it.
+    /// Vocabulary of the file.
     pub fn vocab(&self) -> Result<Vocab<'_>> {
         self.vocab_in(&self.gguf()?)
     }
 
-    /// The same of a file whose model was read before: its tables are not checked again.
+    /// Vocabulary of a file whose model was read before: its tables are not checked again.
     pub fn vocab_of<'f>(&self, model: &Model<'f>) -> Result<Vocab<'f>> {
         self.vocab_in(model.gguf())
     }
@@ -237,12 +237,12 @@ impl ModelFile {
         Ok(vocab)
     }
 
-    /// An error of running the model; where numbers are not finite, with the first weight that is not.
+    /// Error of a run; for values that are not finite, with the first weight that is not finite.
     pub fn explain(&self, error: Error) -> Error {
         if error.is_not_finite() { error.context(self.not_finite()) } else { error }
     }
 
-    /// The name and the first weight that is not finite, for errors of running the model.
+    /// Name of the file and its first weight that is not finite, for errors of a run.
     pub fn not_finite(&self) -> String {
         match self.first_not_finite() {
             Some(weight) => format!("{}: {weight}", self.name),
@@ -250,13 +250,13 @@ impl ModelFile {
         }
     }
 
-    /// The first weight that is NaN or infinite, in words.
+    /// Message on the first weight that is NaN or infinite.
     fn first_not_finite(&self) -> Option<String> {
         let gguf = self.gguf().ok()?;
         gguf.tensors().find_map(|tensor| first_not_finite(&gguf, &tensor))
     }
 
-    /// Reads the file from the disk now, with a bar if that takes long, and not piece by piece during the first token.
+    /// Reads the file from the disk now, with progress, so that the first token does not wait for it.
     pub fn page_in(&self) -> Result<()> {
         const PAGE: usize = 4096;
         const STEP: usize = 1024 * PAGE;

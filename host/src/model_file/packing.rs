@@ -1,7 +1,7 @@
-//! A model file with its matrices in interleaved rows: every tensor as long as it was, other type numbers; and, if it is to be
-//! kept, the tokenizer's index in its metadata.
+//! Packing of a model file: its matrices get interleaved rows, with every tensor as long as before and new type numbers. A
+//! packed file also has the tokenizer's index in its metadata.
 //!
-//! See `nearfield::kernels::layout`. The file is cut into units that can be made in any order, at the same time.
+//! For the layout see `nearfield::kernels::layout`. The file is cut into units that can be made in any order, at the same time.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -17,45 +17,45 @@ use nearfield::{Gguf, Line, TensorInfo};
 use crate::error::{Result, ensure};
 use crate::monitor::{Monitor, Progress, Unit as Counted};
 
-/// Bytes of a unit, if a tile is not larger.
+/// Bytes of a unit, unless a row tile is larger.
 const UNIT_BYTES: usize = 1 << 20;
 
-/// What a packed file is made of.
+/// Plan of a packed file.
 pub struct Packing<'f> {
     gguf: Gguf<'f>,
-    /// The tables, with the new numbers.
+    /// Tables, with the new type numbers.
     header: Vec<u8>,
-    /// Whole tiles of matrices, by their place.
+    /// Row tiles of the matrices, by their place.
     tiles: Vec<Tiles>,
 }
 
-/// The rows of a matrix that become tiles.
+/// Rows of a matrix that become row tiles.
 struct Tiles {
     ty: WeightType,
-    /// Where they lie in the data.
+    /// Range of the tiles in the data.
     bytes: Range<usize>,
     tile_bytes: usize,
 }
 
-/// A part of the packed file.
+/// Part of the packed file.
 pub enum Unit {
-    /// The tables, so many bytes.
+    /// Tables, and their number of bytes.
     Tables(usize),
-    /// Bytes of the data that stay as they are.
+    /// Range of the data that stays as it is.
     Plain(Range<usize>),
-    /// Whole tiles, by their place in the data.
+    /// Whole row tiles, by their place in the data.
     Tiles {
-        /// Their type.
+        /// Type of the weights.
         ty: WeightType,
-        /// Where they lie.
+        /// Range in the data.
         bytes: Range<usize>,
-        /// Bytes of one.
+        /// Bytes of one row tile.
         tile_bytes: usize,
     },
 }
 
 impl Unit {
-    /// Bytes of it.
+    /// Number of bytes of the unit.
     pub fn n_bytes(&self) -> usize {
         match self {
             Self::Tables(n_bytes) => *n_bytes,
@@ -65,12 +65,12 @@ impl Unit {
 }
 
 impl<'f> Packing<'f> {
-    /// Whether no matrix is left whose rows could be interleaved.
+    /// True if no matrix is left whose rows could be interleaved.
     pub fn is_done(gguf: &Gguf<'_>) -> bool {
         Tiles::of_all(gguf).next().is_none()
     }
 
-    /// How the file is packed; tensors that lie in one another cannot be.
+    /// Plans the packed file; an error if tensors overlap.
     pub fn new(gguf: &Gguf<'f>) -> Result<Self> {
         let mut header = gguf.tables().to_vec();
         let mut tiles = Vec::new();
@@ -85,12 +85,12 @@ impl<'f> Packing<'f> {
         Ok(Self { gguf: *gguf, header, tiles })
     }
 
-    /// Adds the tokenizer's index to the metadata: see [`Vocab::INDEX_KEY`]. For once.
+    /// Adds the tokenizer's index to the metadata, under [`Vocab::INDEX_KEY`]. May be called once.
     pub fn with_index(mut self, gguf: &Gguf<'_>, index: impl Iterator<Item = u8>) -> Self {
         let end = gguf.tensors_at();
         let tables_end = gguf.tensors().last().map_or(end, |tensor| tensor.end() as usize);
         let tensors = self.header[end..tables_end].to_vec();
-        // The number of entries: after the magic, the version and the number of tensors.
+        // The number of entries follows the magic, the version and the number of tensors.
         self.header[16..24].copy_from_slice(&(gguf.n_entries() + 1).to_le_bytes());
         self.header.truncate(end);
         self.header.extend((Vocab::INDEX_KEY.len() as u64).to_le_bytes());
@@ -108,17 +108,17 @@ impl<'f> Packing<'f> {
         self
     }
 
-    /// Bytes of the packed file.
+    /// Number of bytes of the packed file.
     pub fn n_bytes(&self) -> usize {
         self.header.len() + self.gguf.n_data() as usize
     }
 
-    /// Matrices whose rows are interleaved.
+    /// Number of matrices whose rows are interleaved.
     pub fn n_matrices(&self) -> usize {
         self.tiles.len()
     }
 
-    /// The units, in the order of the file.
+    /// Units, in the order of the file.
     pub fn units(&self) -> Vec<Unit> {
         let mut units = vec![Unit::Tables(self.header.len())];
         let plain = |bytes: Range<usize>| steps(bytes, UNIT_BYTES).map(Unit::Plain);
@@ -133,12 +133,12 @@ impl<'f> Packing<'f> {
         units
     }
 
-    /// Makes a unit, in `out`, which is as long.
+    /// Makes a unit in `out`, which has its length.
     pub fn make(&self, unit: &Unit, out: &mut [u8]) {
         match unit {
             Unit::Tables(_) => out.copy_from_slice(&self.header),
             Unit::Plain(bytes) => {
-                // It may begin in one piece of a split file's data and end in another.
+                // The range may begin in one piece of a split file's data and end in another.
                 let mut done = 0;
                 while done < out.len() {
                     let plain = self.gguf.data_from((bytes.start + done) as u64);
@@ -158,7 +158,7 @@ impl<'f> Packing<'f> {
         }
     }
 
-    /// Makes the whole file in memory, with so many threads and, if it takes long, a bar.
+    /// Makes the whole file in memory, with `n_threads` threads and progress.
     pub fn make_all(&self, out: &mut [u8], n_threads: usize, monitor: &Monitor) -> Result<()> {
         let mut parts = Vec::new();
         let mut rest = out;
@@ -190,7 +190,7 @@ impl<'f> Packing<'f> {
 }
 
 impl Tiles {
-    /// The tensors that have tiles.
+    /// All tensors that have row tiles.
     fn of_all<'f>(gguf: &Gguf<'f>) -> impl Iterator<Item = (TensorInfo<'f>, Self)> {
         // An embedding that is no output is read row by row.
         let is_looked_up =
@@ -201,7 +201,7 @@ impl Tiles {
                 .and_then(|arch| gguf.get_joined(arch, ".feed_forward_length").and_then(Value::as_u64)),
             _ => None,
         };
-        // Gate and up in one matrix are read as two, and no tile may have rows of both.
+        // Gate and up in one matrix are read as two, and no row tile may have rows of both.
         let is_cut = move |tensor: &TensorInfo<'_>| {
             let is_half = |n_ff: u64| tensor.dims[1] == 2 * n_ff && !n_ff.is_multiple_of(TILE_ROWS as u64);
             tensor.name.ends_with(".ffn_up.weight") && n_ff.is_some_and(is_half)
@@ -210,7 +210,7 @@ impl Tiles {
         tensors.filter_map(|tensor| Some((tensor, Self::of(&tensor)?)))
     }
 
-    /// The tiles of a tensor; `None` if it has none: a vector, a type that is never interleaved, too few rows, or interleaved already.
+    /// Row tiles of a tensor. `None` for a vector, a type that is never interleaved, too few rows, or interleaved rows.
     fn of(tensor: &TensorInfo<'_>) -> Option<Self> {
         let (ty, Layout::Plain) = Layout::from_gguf(tensor.ty)? else { return None };
         let [n_cols, n_rows, 1, 1] = tensor.dims else { return None };
@@ -219,14 +219,14 @@ impl Tiles {
         if !ty.can_interleave() || n_tiles == 0 || row_bytes == 0 {
             return None;
         }
-        // `Gguf::parse` saw that the tensor lies in the file.
+        // `Gguf::parse` has checked that the tensor lies in the file.
         let start = tensor.offset as usize;
         let tile_bytes = TILE_ROWS * row_bytes;
         Some(Self { ty, bytes: start..start + n_tiles * tile_bytes, tile_bytes })
     }
 }
 
-/// A range in steps, the last one shorter.
+/// Cuts a range in steps, the last one shorter.
 fn steps(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(step).map(move |start| start..range.end.min(start + step))
 }

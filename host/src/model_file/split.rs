@@ -1,7 +1,7 @@
 //! Model files in parts, `NAME-00001-of-00003.gguf`: the first has the metadata, each has tensors, all are mapped.
 //!
-//! The tables are put together in memory as those of one file, without what says that it was split; the data stay in the parts.
-//! Source: llama.cpp, `llama-gguf-split`, and `src/llama-arch.cpp` for the keys.
+//! The tables are merged in memory to those of one file, without the keys of the split; the data stay in the parts. Source:
+//! llama.cpp, `llama-gguf-split`, and `src/llama-arch.cpp` for the keys.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const N_TENSORS: &str = "split.tensors.count";
 /// All parts of a split file.
 #[derive(Debug)]
 pub struct SplitFile {
-    /// Of the file that was split, up to where its data begin.
+    /// Tables of the whole file, up to the beginning of its data.
     tables: Vec<u8>,
     parts: Vec<Part>,
 }
@@ -29,17 +29,17 @@ pub struct SplitFile {
 #[derive(Debug)]
 struct Part {
     bytes: Mmap,
-    /// Its data: where in the part, and from where on in all data.
+    /// Range of the part's data in its bytes.
     data: Range<usize>,
     at: u64,
 }
 
-/// In how many parts a file is of which these are the tables; `None` for a whole one.
+/// Number of parts of a split file by its tables; `None` for a whole file.
 fn n_parts(gguf: &Gguf<'_>) -> Option<u64> {
     gguf.get(COUNT).and_then(Value::as_u64).filter(|&n| n > 1)
 }
 
-/// What the parts of a split file are called.
+/// Names of the parts of a split file.
 struct Names {
     folder: PathBuf,
     stem: String,
@@ -47,12 +47,12 @@ struct Names {
 }
 
 impl Names {
-    /// As a message shows them that knows no more.
+    /// Names for a message, where the stem is not known.
     fn any(count: u64) -> Self {
         Self { folder: PathBuf::new(), stem: "NAME".into(), count }
     }
 
-    /// By the name of one of them, number `no` from 0 on; `None` for a name that does not say it.
+    /// Names of all parts by that of part `no`, from 0 on; `None` for a path that is not named like a part.
     fn of(path: &Path, no: u64, count: u64) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let stem = name.strip_suffix(&ending(no, count))?;
@@ -73,7 +73,8 @@ fn ending(no: u64, count: u64) -> String {
 }
 
 impl SplitFile {
-    /// The parts of the file that begins with `first`, which was found at `path`; gives it back if it is whole or no GGUF file.
+    /// Opens all parts of the file that begins with `first`, found at `path`. Gives `first` back if it is whole or no GGUF
+    /// file.
     pub fn open(path: &Path, first: Mmap) -> Result<Result<Self, Mmap>> {
         let (gguf, _) = Gguf::parse_partly(&first);
         let Some(count) = n_parts(&gguf) else { return Ok(Err(first)) };
@@ -118,7 +119,7 @@ impl SplitFile {
         Ok(())
     }
 
-    /// The tables as those of one file. That the parts belong together in each respect is seen when these are read.
+    /// Merges the tables to those of one file. Parts that do not match are found when the result is parsed.
     fn merged(&self) -> Vec<u8> {
         let first = self.parts[0].gguf();
         let mut entries = Vec::new();
@@ -149,32 +150,32 @@ impl SplitFile {
         out
     }
 
-    /// The tables of all.
+    /// Tables of the whole file.
     pub fn gguf(&self) -> Result<Gguf<'_>, nearfield::GgufError> {
         Gguf::parse_in_pieces(&self.tables, self)
     }
 
-    /// The bytes of the first part.
+    /// Bytes of the first part.
     pub fn first(&self) -> &[u8] {
         self.parts.first().map_or(&[], |part| &part.bytes)
     }
 
-    /// The bytes of the file that was split: its tables, and the data of each part.
+    /// Bytes of the whole file: its tables, and the data of each part.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         [&self.tables[..]].into_iter().chain(self.parts.iter().map(Part::data))
     }
 
-    /// Files that it lies in.
+    /// Number of parts.
     pub fn n_parts(&self) -> usize {
         self.parts.len()
     }
 }
 
 impl Part {
-    /// A whole file, its data `at` that byte of all.
+    /// Part whose data begin at byte `at` of the whole file's data.
     fn new(bytes: Mmap, at: u64) -> Result<Self> {
         let gguf = Gguf::parse(&bytes)?;
-        // What stands behind the last tensor is no data of the whole. A tensor of unknown type takes all that there is.
+        // Bytes behind the last tensor are no data of the whole file. A tensor of unknown type takes all bytes that follow.
         let n_data = match gguf.tensors().last().map(|last| (last.offset, last.n_bytes())) {
             None => 0,
             Some((_, None)) => gguf.n_data(),
@@ -188,7 +189,7 @@ impl Part {
         self.bytes.get(self.data.clone()).unwrap_or_default()
     }
 
-    /// Its tables, which were seen to be right; of a file that was changed since, as much as is.
+    /// Tables of the part, which were checked before. If the file was changed since, as many as can be read.
     fn gguf(&self) -> Gguf<'_> {
         Gguf::parse_partly(&self.bytes).0
     }
@@ -196,7 +197,7 @@ impl Part {
 
 impl Pieces for SplitFile {
     fn data_from(&self, offset: u64) -> &[u8] {
-        // Parts without tensors have none of the data, and begin where the next one does.
+        // Parts without tensors have no data, and begin where the next one does.
         let i = self.parts.partition_point(|part| part.at + part.data.len() as u64 <= offset);
         let Some(part) = self.parts.get(i) else { return &[] };
         part.data().get((offset - part.at) as usize..).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A text on its way through a model, window by window.
+//! Measurement of a text, window by window.
 
 use nearfield::{Arena, MemoryPlan, Model, Session, SessionConfig};
 
@@ -11,25 +11,26 @@ use crate::error::Result;
 use crate::memory::allocate;
 use crate::monitor::Monitor;
 
-/// A text that is being measured.
+/// Text that is measured, with the model.
 pub struct Evaluation<'s> {
-    /// The model.
+    /// Model that predicts the text.
     pub model: &'s Model<'s>,
     /// Kernels and threads.
     pub engine: &'s Engine,
-    /// The text.
+    /// Tokens of the text.
     pub text: &'s Text,
-    /// Configuration of the sessions, whose number of positions is the length.
+    /// Configuration of the sessions; the number of positions is set for each length.
     pub session: SessionConfig,
-    /// Asked for an end between the parts of a window.
+    /// Monitor, which can cancel between the parts of a window.
     pub monitor: &'s Monitor,
 }
 
 impl Evaluation<'_> {
-    /// Score of the text with a context of one length, which windows have; `each` hears of each window and the score so far.
+    /// Score of the text at one context length, in tokens, over `windows`; `each` gets each window and the score so far.
     ///
     /// # Errors
-    /// When no session of the length can be, when the model computes what is no number, and when the journal cannot be written.
+    /// When no session of the length can be configured, when the model computes a value that is not finite, and when the
+    /// journal cannot be written.
     pub fn at_length(
         &self,
         n_ctx: usize,
@@ -63,7 +64,7 @@ impl Evaluation<'_> {
         SessionConfig { n_ctx, n_batch: N_BATCH, n_sinks: self.session.n_sinks.min(n_ctx), ..self.session }
     }
 
-    /// Runs the tokens of a window from an empty context and adds up those that count.
+    /// Score of a window, which runs from an empty context.
     fn window(&self, session: &mut Session<'_, '_, '_>, window: &Window) -> Result<Score> {
         session.reset();
         let mut tokens = self.text.tokens[window.tokens()].to_vec();
@@ -74,7 +75,7 @@ impl Evaluation<'_> {
         let mut at = window.first;
         for part in tokens.chunks(N_BATCH) {
             self.monitor.check()?;
-            // Until the next token counts, nobody asks for logits.
+            // No logits are needed until the next token counts.
             let n_silent = window.scored.start.saturating_sub(at + 1).min(part.len());
             let (silent, heard) = part.split_at(n_silent);
             if !silent.is_empty() {

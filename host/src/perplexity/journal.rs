@@ -1,4 +1,4 @@
-//! What is done already, in a file: a line for each window, so that an interrupted measurement goes on where it was.
+//! File of the windows that are done, one a line, so that an interrupted measurement can continue.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -8,14 +8,15 @@ use std::path::Path;
 use super::score::Score;
 use crate::error::{Context, Result, ensure};
 
-/// Scores by length and number of the window.
+/// Scores by context length and number of the window.
 pub struct Journal {
     done: HashMap<(usize, usize), Score>,
     file: Option<File>,
 }
 
 impl Journal {
-    /// A journal in a file, with what it holds already; without a path, none is kept. `heading` names all that a score depends on.
+    /// Opens the journal at `path`, with the scores in it; without a path, no file is written. `heading` names all that a score
+    /// depends on.
     ///
     /// # Errors
     /// When the file cannot be read or written, is no journal, or has another heading.
@@ -30,7 +31,7 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error.into()),
         };
-        // A line that was cut off was not written.
+        // A line without an end was cut off and does not count.
         let whole = old.rfind('\n').map_or(0, |end| end + 1);
         let mut lines = old[..whole].lines();
         let mut done = HashMap::new();
@@ -50,19 +51,19 @@ impl Journal {
         Ok(Self { done, file: Some(file) })
     }
 
-    /// The score of a window that was run before.
+    /// Score of a window that was run before.
     pub fn find(&self, n_ctx: usize, window: usize) -> Option<Score> {
         self.done.get(&(n_ctx, window)).copied()
     }
 
-    /// Notes the score of a window.
+    /// Adds the score of a window.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn add(&mut self, n_ctx: usize, window: usize, score: &Score) -> Result<()> {
         let Score { nll, nll_squared, n_tokens, n_bytes } = score;
         if let Some(file) = &mut self.file {
-            // In one go: what is there of a line is all of it or has no end.
+            // A line is written at once, so that one that is cut off has no end.
             let line = format!("{n_ctx} {window} {nll:?} {nll_squared:?} {n_tokens} {n_bytes}\n");
             file.write_all(line.as_bytes()).context("cannot note what is done")?;
         }

@@ -1,20 +1,20 @@
-//! How likely tokens were.
+//! Negative log-likelihoods of tokens.
 
-/// Negative log-likelihood of some tokens, added up.
+/// Sum of the negative log-likelihoods of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// In nats.
+    /// Sum of negative log-likelihoods, in nats.
     pub nll: f64,
-    /// Squares of the same: for the error of the mean.
+    /// Sum of their squares, for the error of the mean.
     pub nll_squared: f64,
-    /// Tokens.
+    /// Number of tokens.
     pub n_tokens: u64,
-    /// Bytes that they stand for.
+    /// Number of bytes that the tokens stand for.
     pub n_bytes: u64,
 }
 
 impl Score {
-    /// Takes in the token that came, of `n_bytes`, where the model gave these logits.
+    /// Adds a token of `n_bytes` bytes, for which the model gave `logits`. `[n_vocab]`
     pub fn count(&mut self, logits: &[f32], token: u32, n_bytes: u32) {
         let nll = log_sum_exp(logits) - f64::from(logits[token as usize]);
         self.nll += nll;
@@ -23,7 +23,7 @@ impl Score {
         self.n_bytes += u64::from(n_bytes);
     }
 
-    /// Takes in others.
+    /// Adds another score.
     pub fn add(&mut self, other: &Self) {
         self.nll += other.nll;
         self.nll_squared += other.nll_squared;
@@ -31,7 +31,7 @@ impl Score {
         self.n_bytes += other.n_bytes;
     }
 
-    /// `exp` of the mean.
+    /// Perplexity: `exp` of the mean.
     pub fn perplexity(&self) -> f64 {
         self.mean().exp()
     }
@@ -43,7 +43,7 @@ impl Score {
         self.perplexity() * (variance / (n - 1.0).max(1.0)).sqrt()
     }
 
-    /// Does not depend on how a tokenizer cuts a text.
+    /// Bits per byte, which do not depend on how a tokenizer cuts a text.
     pub fn bits_per_byte(&self) -> f64 {
         self.nll / std::f64::consts::LN_2 / self.n_bytes as f64
     }
@@ -53,7 +53,7 @@ impl Score {
     }
 }
 
-/// `ln Σ exp(x)`
+/// Logarithm `ln Σ exp(x)`.
 fn log_sum_exp(logits: &[f32]) -> f64 {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();

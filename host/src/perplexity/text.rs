@@ -1,4 +1,4 @@
-//! The text of a measurement.
+//! Text of a measurement.
 
 use std::fs;
 use std::path::Path;
@@ -11,19 +11,20 @@ use crate::text::Notes;
 
 /// Text whose tokens are predicted.
 pub struct Text {
-    /// Its tokens.
+    /// Tokens of the text.
     pub tokens: Vec<u32>,
-    /// Bytes that each of them stands for.
+    /// Number of bytes that each token stands for. `[tokens.len()]`
     pub n_bytes: Vec<u32>,
-    /// What each window begins with in place of its first token, if the model wants that.
+    /// Token that replaces the first one of each window, for models that begin texts with it.
     pub bos: Option<u32>,
 }
 
 impl Text {
-    /// Reads and tokenizes a file, at most `max_tokens` of it; with `special`, names of control tokens stand for the tokens.
+    /// Reads and encodes a file, at most `max_tokens` tokens of it; with `special`, names of control tokens stand for the
+    /// tokens.
     ///
     /// # Errors
-    /// When it cannot be read or has no token.
+    /// When the file cannot be read or has no token.
     pub fn read(
         path: &Path,
         tokenizer: &Tokenizer<'_, '_>,

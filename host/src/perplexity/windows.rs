@@ -1,50 +1,50 @@
-//! Protocols: how a text is cut, and which tokens count.
+//! Protocols: windows of a text, and the tokens that count in each.
 
 use std::ops::Range;
 
-/// How a text of any length is measured with a context of another.
+/// Protocol for measuring a text of any length at one context length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Pieces of the context's length, one after another; what is left over is dropped.
+    /// Pieces of the context's length, one after another; a shorter rest is dropped.
     Pieces {
-        /// Whether the first half of each only leads up to what counts, so that no token has less than half of the context
-        /// before it: what llama.cpp's `llama-perplexity` does. Otherwise all but the first token count (Press et al. 2021,
-        /// section 2.2, "nonoverlapping").
+        /// True if tokens count in the second half of a piece alone, so that each has at least half of the context before it,
+        /// as in llama.cpp's `llama-perplexity`. False if all but the first token count (Press et al. 2021, section 2.2,
+        /// "nonoverlapping").
         second_half: bool,
     },
-    /// A window that moves on by so many tokens, the last of which count: each has a nearly full context before it (ibidem,
+    /// Window that moves by `stride` tokens, the last of which count: each has a nearly full context before it (ibidem,
     /// "sliding window").
     Sliding {
-        /// Tokens to move on by.
+        /// Number of tokens from one window to the next.
         stride: usize,
     },
-    /// One text in one go, in the memory of the context: what is old is forgotten, nothing is run twice.
+    /// Whole text in one run, in the memory of the context: old keys are dropped, and no token runs twice.
     Stream,
 }
 
-/// Tokens that are run from an empty context.
+/// Tokens that run from an empty context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The first of them.
+    /// First token of the window.
     pub first: usize,
-    /// Those that count: each is foretold by the tokens between the first and itself.
+    /// Tokens that count. Each is predicted from the tokens between `first` and itself.
     pub scored: Range<usize>,
 }
 
 impl Window {
-    /// Tokens that have to run: the last that counts is only looked at.
+    /// Tokens that have to run: all but the last that counts, which is only predicted.
     pub fn tokens(&self) -> Range<usize> {
         self.first..self.scored.end - 1
     }
 
-    /// How many that is.
+    /// Number of tokens that have to run.
     pub fn n_tokens(&self) -> usize {
         self.tokens().len()
     }
 }
 
 impl Protocol {
-    /// The windows for `n` tokens and a context of `n_ctx`, none of which is without a token that counts.
+    /// Windows for `n` tokens and a context of `n_ctx`. Each has a token that counts.
     pub fn windows(self, n: usize, n_ctx: usize) -> Box<dyn Iterator<Item = Window>> {
         match self {
             Self::Pieces { second_half } => {
@@ -53,7 +53,7 @@ impl Protocol {
                 Box::new((0..n / n_ctx).map(piece).filter(|window| !window.scored.is_empty()))
             }
             Self::Sliding { stride } => {
-                // The last window ends with the text, however far that is from the one before.
+                // The last window ends with the text, at any distance from the one before.
                 let ends =
                     (n_ctx..).step_by(stride).take_while(move |&end| end < n + stride).map(move |end| end.min(n));
                 let mut counted = 1;
@@ -67,7 +67,7 @@ impl Protocol {
         }
     }
 
-    /// What is said of it in tables.
+    /// Description for tables.
     pub fn describe(self) -> String {
         match self {
             Self::Pieces { second_half: true } => "pieces of the length, second halves".into(),
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(windows(all, 11, 5), [(0..4, 1..5), (5..9, 6..10)]);
         assert_eq!(windows(all, 4, 5), []);
         assert_eq!(windows(all, 4, 1), []);
-        // llama-perplexity: logits of positions n_ctx / 2 to n_ctx - 2 count.
+        // Logits of positions n_ctx / 2 to n_ctx - 2 count in llama-perplexity.
         let half = Protocol::Pieces { second_half: true };
         assert_eq!(windows(half, 17, 8), [(0..7, 5..8), (8..15, 13..16)]);
         assert_eq!(windows(half, 17, 2), []);

@@ -1,36 +1,36 @@
-//! Machines by name, and what a model finds there.
+//! Machines by name, and the memory that a model has there.
 
-/// A machine that models are to fit.
+/// Machine that a model may be planned for.
 #[derive(Debug, PartialEq)]
 pub struct Board {
-    /// What it is called here: where there is a firmware, as its folder.
+    /// Name on the command line; for a machine with a firmware, that of its folder in `boards/`.
     pub name: &'static str,
-    /// What it is.
+    /// Description, with the processor.
     pub what: &'static str,
     /// Bytes of the memory that the arena lies in.
     pub ram: u64,
-    /// Of these, what is not for the arena.
+    /// Bytes of it that the arena cannot have.
     pub own_ram: u64,
-    /// Where the model lies.
+    /// Place of the model.
     pub model: Place,
 }
 
-/// Where a model lies.
+/// Place of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Place {
-    /// In flash, read in place, with the firmware and the tokenizer's index.
+    /// Flash, read in place, with the firmware and the tokenizer's index.
     Flash {
-        /// Bytes of it.
+        /// Bytes of the flash.
         bytes: u64,
-        /// Of these, the firmware's own: code and constants, the tokenizer's index left out.
+        /// Bytes of it that the firmware takes: code and constants, without the tokenizer's index.
         own: u64,
     },
-    /// In memory of its own, with nothing else.
+    /// Memory of its own that holds the model alone.
     Apart {
-        /// Bytes of it.
+        /// Bytes of this memory.
         bytes: u64,
     },
-    /// In the same memory as the arena: a file that is mapped, or part of an image that is loaded.
+    /// Memory of the arena: the model is a mapped file, or part of an image that is loaded.
     Ram,
 }
 
@@ -38,53 +38,54 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Variables besides the arena: 193,176 bytes of the Pico 2 less 190,592, the most of the three boards with a serial port
+/// Variables besides the arena, in bytes: 193,176 of the Pico 2 less 190,592, the most of the three boards with a serial port
 /// (boards/README.md, "Memory").
 const FIRMWARE_VARIABLES: u64 = 193_176 - 190_592;
-/// As those boards' linker scripts have it; 12,752 bytes is the most that was ever used (ibidem).
+/// Stack in bytes, as in those boards' linker scripts; 12,752 is the most that was ever used (ibidem).
 const STACK: u64 = 16 * KIB;
-/// Of a board that has one memory for variables and stack.
+/// Bytes that a firmware takes of a memory with variables and stack.
 pub const FIRMWARE_RAM: u64 = FIRMWARE_VARIABLES + STACK;
-/// The largest firmware of the three (ibidem): 328,052 bytes of code and 52,844 of constants, in which the index of the pocket model's
-/// tokenizer has its part. Kernels for the weight types of further features (K types, ...) come on top.
+/// Bytes of the largest firmware of the three (ibidem): 328,052 of code and 52,844 of constants, less the index of the pocket
+/// model's tokenizer. Kernels for the weight types of further features (K types, ...) come on top.
 pub const FIRMWARE_FLASH: u64 = 328_052 + 52_844 - POCKET_INDEX;
-/// `nearfield inspect models/pocket.gguf`
+/// Bytes of the pocket model's index, by `nearfield inspect models/pocket.gguf`.
 const POCKET_INDEX: u64 = 13_312;
-/// What the system and other programs are left: an assumption. Raspberry Pi OS Lite without a desktop takes about so much.
+/// Bytes that the system and other programs keep. Assumption: Raspberry Pi OS Lite without a desktop takes about this much.
 const SYSTEM: u64 = 128 * MIB;
 
 const fn in_flash(bytes: u64) -> Place {
     Place::Flash { bytes, own: FIRMWARE_FLASH }
 }
 
-/// A microcontroller that has no memory but one piece.
+/// Microcontroller with a single RAM.
 const fn controller(name: &'static str, what: &'static str, ram: u64, flash: u64) -> Board {
     Board { name, what, ram, own_ram: FIRMWARE_RAM, model: in_flash(flash) }
 }
 
-/// A computer that runs the command.
+/// Computer that runs the command.
 const fn computer(name: &'static str, what: &'static str, ram: u64) -> Board {
     Board { name, what, ram, own_ram: SYSTEM, model: Place::Ram }
 }
 
-/// An emulated board of Arm's: code, stack and model have their own places.
+/// Emulated board of Arm's: code, stack and model have memories of their own.
 const fn mps(name: &'static str, what: &'static str, model: u64) -> Board {
     Board { name, what, ram: 4 * MIB, own_ram: FIRMWARE_VARIABLES, model: Place::Apart { bytes: model } }
 }
 
-/// All that are known. Those with a folder in `boards/` have the figures of its linker script.
+/// All machines. Those with a folder in `boards/` have the figures of its linker script.
 pub static BOARDS: &[Board] = &[
-    // STM32F411xC/xE datasheet, DS10314: 128 Kbytes of SRAM, 512 Kbytes of flash.
+    // Source: STM32F411xC/xE datasheet, DS10314: 128 Kbytes of SRAM, 512 Kbytes of flash.
     controller("stm32f411", "STM32F411 (Black Pill), Cortex-M4F", 128 * KIB, 512 * KIB),
     controller("nrf52840-dk", "nRF52840, Cortex-M4F", 256 * KIB, MIB),
-    // RP2040 datasheet, 2.6.2: 264 KiB of SRAM; Raspberry Pi Pico datasheet: 2 MiB of flash.
+    // Sources: RP2040 datasheet, 2.6.2: 264 KiB of SRAM; Raspberry Pi Pico datasheet: 2 MiB of flash.
     controller(
         "pico",
         "RP2040, Cortex-M0+ (no firmware: the core lacks the atomics that sessions use)",
         264 * KIB,
         2 * MIB,
     ),
-    // STM32F745xx/746xx datasheet, DS10916: 320 Kbytes of SRAM, of which 64 are the DTCM right before the others; 1 Mbyte of flash.
+    // Source: STM32F745xx/746xx datasheet, DS10916: 320 Kbytes of SRAM, of which 64 are the DTCM right before the others; 1
+    // Mbyte of flash.
     controller("stm32f746", "STM32F746, Cortex-M7", 320 * KIB, MIB),
     controller("pico2", "RP2350, Cortex-M33", 512 * KIB, 4 * MIB),
     // The stack lies in another memory, the DTCM.
@@ -93,8 +94,8 @@ pub static BOARDS: &[Board] = &[
     mps("mps2-an500", "Cortex-M7, emulated", 16 * MIB),
     mps("mps2-an505", "Cortex-M33, emulated", 16 * MIB),
     mps("mps3-an547", "Cortex-M55, emulated", 256 * MIB),
-    // Below the video core's memory; the image begins at 512 KiB, and each core has 256 KiB of stack (boards/raspi3/memory.x).
-    // 621,432 bytes of code, 70,440 of constants (boards/README.md, "Memory").
+    // RAM up to the video core's memory. The image begins at 512 KiB and holds 621,432 bytes of code and 70,440 of constants;
+    // each core has 256 KiB of stack (boards/raspi3/memory.x; boards/README.md, "Memory").
     Board {
         name: "raspi3",
         what: "Raspberry Pi 3 without an operating system",
@@ -102,7 +103,7 @@ pub static BOARDS: &[Board] = &[
         own_ram: 512 * KIB + 4 * 256 * KIB + 621_432 + 70_440,
         model: Place::Ram,
     },
-    // What every PC has from 1 to 15 MiB (boards/pc/memory.x). 1,537,478 bytes of code, 92,264 of constants.
+    // Every PC has RAM from 1 to 15 MiB (boards/pc/memory.x). The image has 1,537,478 bytes of code and 92,264 of constants.
     Board {
         name: "pc",
         what: "a PC without an operating system",
@@ -110,7 +111,7 @@ pub static BOARDS: &[Board] = &[
         own_ram: 1_537_478 + 92_264,
         model: Place::Ram,
     },
-    // Raspberry Pi's product briefs.
+    // Source: Raspberry Pi's product briefs.
     computer("pi-zero", "Raspberry Pi Zero, Zero W and Zero 2 W, Linux", 512 * MIB),
     computer("pi3", "Raspberry Pi 3, Linux", GIB),
     computer("pi4-2g", "Raspberry Pi 4 with 2 GiB, Linux", 2 * GIB),
@@ -121,7 +122,7 @@ pub static BOARDS: &[Board] = &[
     computer("pi5-16g", "Raspberry Pi 5 with 16 GiB, Linux", 16 * GIB),
 ];
 
-/// The board of this name.
+/// Machine of this name.
 pub fn find(name: &str) -> Option<&'static Board> {
     BOARDS.iter().find(|board| board.name == name)
 }
@@ -162,7 +163,7 @@ mod tests {
             let board = find(name).unwrap();
             let (ram, stack) = (length(script, "RAM"), length(script, "STACK"));
             match board.own_ram {
-                // A stack in the same memory, as large as is said.
+                // A stack in the same memory has the size `STACK`.
                 FIRMWARE_RAM => assert_eq!((board.ram, STACK), (ram + stack, stack), "{name}"),
                 _ => assert_eq!(board.ram, ram, "{name}"),
             }

@@ -1,19 +1,21 @@
-//! How far scores can lie apart on any text at all, by the norms of the weights: `plan --certify`.
+//! Bounds of the distance between scores on any text, by the norms of the weights: `plan --certify`.
 //!
-//! What enters a layer's attention was normalised: `h = g ∘ x + b` with `|x| ≤ sqrt(n_embd)`. A head's query is `q = W h + c`, so
+//! The input of a layer's attention is normalised: `h = g ∘ x + b` with `|x| ≤ sqrt(n_embd)`. A head's query is `q = W h + c`,
+//! so
 //!
 //! ```text
 //!   |q| ≤ σ(W diag(g)) sqrt(n_embd) + |W b + c|
 //! ```
 //!
-//! with the largest singular value `σ`; its keys likewise. Scores `q · k * scale` then differ by `x = 2 |q| |k| scale` at most, and what a
-//! ring cuts off by the bias (`nearfield::bias_cut`) is at most `exp(x)` times as much. Clamped queries and keys are no longer
-//! than the clamp lets them be, and where a model normalises them once more, that norm's weights are what bounds them.
+//! with the largest singular value `σ`; keys likewise. Scores `q · k * scale` then differ by at most `x = 2 |q| |k| scale`, and
+//! the share that a ring cuts off by the bias (`nearfield::bias_cut`) is at most `exp(x)` times as large. For clamped queries
+//! and keys the clamp bounds the norm, too. Where a model normalises queries and keys once more, the weights of that norm are
+//! the bound.
 //!
-//! Rounding is in it: activations that are quantized to int8 (32 at a time, each off by at most `amax / 254`) are off by
-//! `sqrt(32) / 254` of their norm at most, and so are the keys of a q8_0 cache, and the queries that meet int8 keys or those of
-//! q4_0. A group of 32 columns in q4_0 is what a projection leaves of it (its scale is the one that errs least), and no longer than
-//! it was but for the rounding of the scale to 11 bits.
+//! Rounding is included. Activations quantized to int8 (32 at a time, each off by at most `amax / 254`) are off by at most
+//! `sqrt(32) / 254` of their norm. So are the keys of a q8_0 cache, and the queries that meet int8 keys or those of q4_0. A
+//! group of 32 columns in q4_0 is a projection of the group (its scale is the one with the least error), and no longer than the
+//! group except for the rounding of the scale to 11 bits.
 
 use std::ops::Range;
 
@@ -23,16 +25,16 @@ use nearfield::{KvType, Layer, Linear, Model, NormWeights, SessionConfig};
 use crate::error::{Context, Result, bail};
 use crate::monitor::{Monitor, Unit};
 
-/// What int8 blocks may add to a norm, as a share of it.
+/// Greatest share that int8 blocks add to a norm.
 const INT8: f64 = 5.656_854_249_492_381 / 254.0;
-/// What the rounding of a scale to half precision may add to a norm, as a share of it.
+/// Greatest share that the rounding of a scale to f16 adds to a norm.
 const HALF: f64 = 1.0 / 2048.0;
-/// What single precision may add to a sum of products and to a norm, and what the sums below may lack: a share of it.
+/// Greatest share that rounding to f32 adds to a sum of products and to a norm, and that the sums below may lack.
 const ROUNDING: f64 = 1e-3;
-/// Squarings of a Gram matrix: `(Σ σ^128)^(1/128)`, at most 1.04 times the largest of 128 singular values.
+/// Number of squarings of a Gram matrix: `(Σ σ^128)^(1/128)` is at most 1.04 times the largest of 128 singular values.
 const N_SQUARINGS: usize = 6;
 
-/// The largest `x` of each KV head over all layers: `[n_head_kv]`.
+/// Largest `x` of each KV head over all layers. `[n_head_kv]`
 ///
 /// # Errors
 /// When weights are missing or not finite, and when the monitor asks for an end.
@@ -50,7 +52,7 @@ pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig, 
         let layer = model.layer(layer)?.context("a layer is missing")?;
         let rows = Rows::new(&layer, kernels, s.n_embd);
         let clamped = s.clamp_kqv.map_or(f64::INFINITY, |limit| f64::from(limit) * (s.head_dim as f64).sqrt());
-        // Of the head that begins with row `first` of those that are normalised together, `before` the first of which are others.
+        // Bound of the head that begins with row `first` of the rows normalised together, which begin at row `before` of all.
         let norm = |before: usize, first: usize, after: Option<NormWeights<'_>>| -> Result<f64> {
             let bound = match after {
                 Some(weights) => normalised(&weights, first..first + s.head_dim),
@@ -75,18 +77,19 @@ pub fn spread(model: &Model<'_>, kernels: &dyn Kernels, config: &SessionConfig, 
     Ok(most)
 }
 
-/// The rows of queries, keys and values of a layer, one after another.
+/// Rows of queries, keys and values of a layer, one after another.
 struct Rows<'l, 'f> {
     linears: &'l [Linear<'f>],
     kernels: &'l dyn Kernels,
     norm: &'l NormWeights<'f>,
-    /// `sqrt(n_embd)`
+    /// Norm of the input: `sqrt(n_embd)`.
     input: f64,
 }
 
 impl<'l, 'f> Rows<'l, 'f> {
     fn new(layer: &'l Layer<'f>, kernels: &'l dyn Kernels, n_embd: usize) -> Self {
-        // Every part has its name here: one that stands between the norm and the scores has to be in the bound.
+        // Every field is named here, so that a new one between the norm and the scores does not compile until it is in the
+        // bound.
         let Layer {
             attn_norm,
             qkv,
@@ -101,7 +104,7 @@ impl<'l, 'f> Rows<'l, 'f> {
         Self { linears: qkv.linears(), kernels, norm: attn_norm, input: (n_embd as f64).sqrt() }
     }
 
-    /// The linear that row `i` of all belongs to, and its number there.
+    /// Matrix that row `i` of all belongs to, and the row's number in it.
     fn find(&self, mut i: usize) -> Option<(&'l Linear<'f>, usize)> {
         for linear in self.linears {
             if i < linear.weight.n_rows() {
@@ -112,7 +115,7 @@ impl<'l, 'f> Rows<'l, 'f> {
         None
     }
 
-    /// A bound on the norm of what `n` rows from `first` on make of any normalised input.
+    /// Bound on the norm of the outputs of `n` rows from `first` on, for any normalised input.
     fn norm(&self, first: usize, n: usize) -> Result<f64> {
         let (gain, shift) = (self.norm.weight, self.norm.bias);
         let n_columns = gain.len();
@@ -137,7 +140,7 @@ impl<'l, 'f> Rows<'l, 'f> {
     }
 }
 
-/// A bound on the norm of some columns of a normalised row.
+/// Bound on the norm of some columns of a normalised row.
 fn normalised(weights: &NormWeights<'_>, columns: Range<usize>) -> f64 {
     let most = |x: &[f32]| x.iter().fold(0f64, |most, &x| most.max(f64::from(x).abs()));
     let gain = weights.weight.get(columns.clone()).map_or(f64::INFINITY, most);
@@ -150,7 +153,7 @@ fn as_f64(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| x.into()).collect()
 }
 
-/// At least the largest singular value of rows of `n_columns`: `tr(G^(2^k))^(1 / 2^(k+1))` of their Gram matrix `G`.
+/// Upper bound of the largest singular value of rows of `n_columns`: `tr(G^(2^k))^(1 / 2^(k+1))` of their Gram matrix `G`.
 fn singular(rows: &[f64], n_columns: usize) -> f64 {
     let n = rows.len() / n_columns.max(1);
     let row = |i: usize| &rows[i * n_columns..(i + 1) * n_columns];
@@ -174,7 +177,7 @@ fn singular(rows: &[f64], n_columns: usize) -> f64 {
     ((scale + trace.ln() / power) / 2.0).exp()
 }
 
-/// The square of a symmetric matrix.
+/// Square of a symmetric matrix `[n, n]`.
 fn square(a: &[f64], n: usize) -> Vec<f64> {
     let row = |i: usize| &a[i * n..(i + 1) * n];
     let mut out: Vec<f64> =
@@ -183,7 +186,7 @@ fn square(a: &[f64], n: usize) -> Vec<f64> {
     out
 }
 
-/// Copies what is below the diagonal to above it.
+/// Copies the half below the diagonal to above it.
 fn mirror(a: &mut [f64], n: usize) {
     for i in 0..n {
         for j in i + 1..n {
@@ -192,7 +195,7 @@ fn mirror(a: &mut [f64], n: usize) {
     }
 }
 
-/// In eight sums, which vectors take.
+/// Dot product in eight partial sums, which the compiler vectorizes.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];

@@ -1,9 +1,9 @@
 //! Plans: the memory of a session before it runs, rings for a budget, and whether a machine has room for both.
 //!
 //! - [`boards`]: machines by name
-//! - [`target`]: what a model takes on one of them
-//! - [`calibrate`]: what rings cut off of the attention on a text
-//! - [`certify`]: what they cut off at most on any
+//! - [`target`]: memory that a model needs on a machine
+//! - [`calibrate`]: shares of the attention that rings cut off on a text
+//! - [`certify`]: bounds of these shares on any text
 
 pub mod boards;
 pub mod calibrate;
@@ -17,50 +17,50 @@ use crate::error::Result;
 
 use calibrate::Calibration;
 
-/// What rings were chosen by.
+/// Criterion that rings were chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// Given.
+    /// Rings given by the caller.
     Hand,
-    /// See [`bias_cut`].
+    /// Shares that the bias alone cuts off: [`bias_cut`].
     Bias,
-    /// The same, with the spread of scores that the weights allow.
+    /// Shares that the bias cuts off, with the spread of scores that the weights allow.
     Weights,
-    /// What was cut off of a text.
+    /// Shares that were cut off on a text.
     Text,
 }
 
-/// Rings, and what they come to.
+/// Rings, with the memory that they take.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// What the rings were chosen by.
+    /// Criterion that the rings were chosen by.
     pub by: By,
     /// Configuration with the rings.
     pub config: SessionConfig,
-    /// Memory of the session.
+    /// Memory plan of the session.
     pub plan: MemoryPlan,
-    /// Ring of each KV head. `[n_head_kv]`
+    /// Rings of the KV heads. `[n_head_kv]`
     pub heads: Vec<HeadPlan>,
 }
 
 impl Choice {
-    /// The memory and the rings of a configuration.
+    /// Plans the memory and the rings of a configuration.
     ///
     /// # Errors
-    /// When no session can be configured so.
+    /// When the configuration has no plan.
     pub fn new(by: By, shape: &Shape, config: SessionConfig) -> Result<Self> {
         let plan = MemoryPlan::new(shape, &config)?;
         let heads = (0..shape.n_head_kv).map(|head| HeadPlan::new(shape, &config, head));
         Ok(Self { by, config, plan, heads: heads.collect::<Result<_, _>>()? })
     }
 
-    /// Bytes of the keys and values of a head, in all layers.
+    /// Bytes of the keys and values of a KV head, in all layers.
     pub fn bytes_of(&self, head: usize) -> usize {
         let rows: usize = self.heads.iter().map(|head| head.n_rows).sum();
         (self.plan.kv_cache as u128 * self.heads[head].n_rows as u128 / rows as u128) as usize
     }
 
-    /// Whether some head forgets keys that the context has.
+    /// True if some head drops keys that the context has.
     pub fn forgets(&self) -> bool {
         self.heads.iter().any(|head| head.bias_cut > f32::NEG_INFINITY)
     }
@@ -71,10 +71,10 @@ impl Choice {
     }
 }
 
-/// The rings that were asked for, those that the budget has room for, or those that lose as little as is asked for.
+/// Rings of `config`, those that fit `budget` bytes, or those that lose at most `loss` by the bias.
 ///
 /// # Errors
-/// When the budget has no room for a block of keys, or no session can be configured so.
+/// When the budget has no room for a block of keys, or the configuration has no plan.
 pub fn by_bias(shape: &Shape, config: &SessionConfig, budget: Option<u64>, loss: Option<f32>) -> Result<Choice> {
     let (by, ring) = match (budget, loss) {
         (Some(budget), _) => (By::Bias, fitted(shape, config, budget, |head, n| bias_cut(shape, config, head, n))?),
@@ -84,10 +84,10 @@ pub fn by_bias(shape: &Shape, config: &SessionConfig, budget: Option<u64>, loss:
     Choice::new(by, shape, SessionConfig { ring, ..*config })
 }
 
-/// Rings for scores that may lie so far apart, `spread` of each KV head.
+/// Rings for any text, with scores that differ by at most `spread` in each KV head. `[n_head_kv]`
 ///
 /// # Errors
-/// When the budget has no room for a block of keys, or no session can be configured so.
+/// When the budget has no room for a block of keys, or the configuration has no plan.
 pub fn for_any_text(
     shape: &Shape,
     config: &SessionConfig,
@@ -103,10 +103,10 @@ pub fn for_any_text(
     Choice::new(By::Weights, shape, SessionConfig { ring, ..*config })
 }
 
-/// Rings by which least was cut off of a text.
+/// Rings that cut off least on a text.
 ///
 /// # Errors
-/// When the budget has no room for a block of keys, or no session can be configured so.
+/// When the budget has no room for a block of keys, or the configuration has no plan.
 pub fn by_measurement(
     shape: &Shape,
     config: &SessionConfig,
@@ -122,7 +122,7 @@ pub fn by_measurement(
     Choice::new(By::Text, shape, SessionConfig { ring, ..*config })
 }
 
-/// The shortest rings that cut off no more than `loss`, by the logarithm of what they cut off.
+/// Shortest rings that cut off at most `loss`; `cut` is the logarithm of the share that a ring cuts off.
 fn shortest(shape: &Shape, config: &SessionConfig, loss: f32, cut: impl Fn(usize, usize) -> f32) -> Ring {
     let all = config.n_ctx.div_ceil(KV_BLOCK);
     let blocks = |head| (1..all).find(|&n| cut(head, n) <= loss.ln()).unwrap_or(all);
@@ -130,10 +130,10 @@ fn shortest(shape: &Shape, config: &SessionConfig, loss: f32, cut: impl Fn(usize
     heads_ring((0..shape.n_head_kv).map(keys).collect(), config)
 }
 
-/// Rings within a budget.
+/// Rings within a budget of bytes.
 ///
 /// # Errors
-/// When it has no room for a block of keys.
+/// When the budget has no room for a block of keys.
 pub fn fitted(shape: &Shape, config: &SessionConfig, budget: u64, bound: impl Fn(usize, usize) -> f32) -> Result<Ring> {
     let mut keys = vec![0; shape.n_head_kv];
     let budget = usize::try_from(budget).unwrap_or(usize::MAX);
@@ -141,13 +141,13 @@ pub fn fitted(shape: &Shape, config: &SessionConfig, budget: u64, bound: impl Fn
     Ok(heads_ring(keys, config))
 }
 
-/// A ring for each head. They stay for as long as the program runs, which plans but a few.
+/// Rings of all heads. Their memory is leaked: a program makes few plans.
 fn heads_ring(keys: Vec<u32>, config: &SessionConfig) -> Ring {
     let is_full = keys.iter().all(|&n| n as usize == config.n_ctx);
     if is_full { Ring::Full } else { Ring::Heads(keys.leak()) }
 }
 
-/// What a distance is multiplied with by the flattest query head of a KV head, for a query that sees the whole context.
+/// Flattest slope of the query heads of a KV head, for a query that sees the whole context.
 pub fn slope(shape: &Shape, config: &SessionConfig, head: usize) -> f32 {
     let n = shape.heads_per_kv();
     let slope = |head| alibi::slope_at(shape, config.alibi_scale, head, config.n_ctx) * shape.bias_scale();

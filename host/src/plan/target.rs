@@ -1,47 +1,47 @@
-//! What a model takes on a machine, memory by memory, beside what that has.
+//! Memory that a model needs on a machine, beside the memory that is there.
 
 use nearfield::MemoryPlan;
 
 use super::boards::{Board, FIRMWARE_FLASH, FIRMWARE_RAM, Place};
 
-/// What is to be fitted.
+/// Machine, or amounts of memory, that a model should fit.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// The board that was named.
+    /// Machine that was named, if one was.
     pub board: Option<&'static Board>,
-    /// Bytes of RAM, and what of it is not for the arena.
+    /// Bytes of RAM, and the number of them that the arena cannot have.
     ram: Option<(u64, u64)>,
     model: Option<Place>,
 }
 
-/// What one memory has to hold.
+/// Need of one memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Need {
-    /// Which memory.
+    /// Name of the memory.
     pub memory: &'static str,
-    /// Bytes that it has.
+    /// Bytes that the memory has.
     pub have: u64,
-    /// Bytes that are needed, by what they are for.
+    /// Bytes that are needed, by use.
     pub parts: Vec<(&'static str, u64)>,
 }
 
 impl Need {
-    /// All of them.
+    /// Number of bytes needed in all.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|&(_, bytes)| bytes).sum()
     }
 
-    /// Whether there is as much.
+    /// True if the memory suffices.
     pub fn is_met(&self) -> bool {
         self.bytes() <= self.have
     }
 }
 
-/// Below this, what is asked for is a microcontroller.
+/// Bytes of RAM below which a target is a microcontroller.
 const SMALL: u64 = 64 << 20;
 
 impl Target {
-    /// A board, or so many bytes of memory; `None` where nothing is named.
+    /// Makes a target of a machine, or of bytes of RAM and flash; `None` where nothing is given.
     pub fn new(board: Option<&'static Board>, ram: Option<u64>, flash: Option<u64>) -> Option<Self> {
         match (board, ram, flash) {
             (None, None, None) => None,
@@ -56,12 +56,12 @@ impl Target {
         }
     }
 
-    /// Whether firmwares are written for it.
+    /// True for a microcontroller, which runs a firmware.
     pub fn is_small(&self) -> bool {
         self.ram.is_none_or(|(bytes, _)| bytes < SMALL)
     }
 
-    /// What a session takes there, with a model file of so many bytes.
+    /// Needs of a session with this plan and a model file of `file` bytes, one for each memory.
     pub fn needs(&self, plan: &MemoryPlan, file: u64) -> Vec<Need> {
         let mut needs = Vec::new();
         let is_in_ram = self.model == Some(Place::Ram);
@@ -75,7 +75,7 @@ impl Target {
         }
         match self.model {
             Some(Place::Flash { bytes, own }) => {
-                // A firmware has it made ahead of time (`Tokenizer::prepared`).
+                // A firmware has the index made ahead of time (`Tokenizer::prepared`).
                 let parts = vec![("model", file), ("tokenizer index", plan.tokenizer as u64), ("firmware", own)];
                 needs.push(Need { memory: "flash", have: bytes, parts });
             }

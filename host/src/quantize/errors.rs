@@ -1,4 +1,4 @@
-//! Rounding errors beside llama.cpp's, whose figures `tests/reference/quantize_errors.py` measured.
+//! Tests of rounding errors against llama.cpp's, which `tests/reference/quantize_errors.py` measured.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ mod weights;
 const N_ROWS: usize = 256;
 const N_COLS: usize = 512;
 
-/// Numbers of one distribution: the script's twin.
+/// Numbers of one distribution, as the script draws them.
 fn numbers(name: &str) -> Vec<f32> {
     let bell = |part: &str| {
         let label = format!("errors/{name}/{part}");
@@ -38,7 +38,7 @@ fn numbers(name: &str) -> Vec<f32> {
     }
 }
 
-/// A matrix of the story model.
+/// Matrix of the story model.
 fn trained() -> Vec<f32> {
     let file = include_bytes!("../../../models/stories.gguf");
     let gguf = Gguf::parse(file).unwrap();
@@ -54,7 +54,7 @@ fn dequantized(ty: WeightType, bytes: &[u8], n: usize) -> Vec<f32> {
     out
 }
 
-/// Root mean square error of `ty`, relative to that of the numbers.
+/// Root mean square error of `ty`, relative to the root mean square of the numbers.
 fn relative_error(ty: WeightType, x: &[f32]) -> f64 {
     let mut bytes = vec![0; ty.row_bytes(x.len()).unwrap()];
     quantize_rows(ty, x, None, &mut bytes).unwrap();
@@ -84,7 +84,7 @@ fn no_type_rounds_worse_than_in_llama_cpp() {
     assert!(n == 59 && worse.is_empty(), "{n} figures, worse:\n{worse}");
 }
 
-/// What each column counts: the script's twin.
+/// Importance of each column, as the script draws it.
 fn importances(name: &str, n_cols: usize) -> Vec<f64> {
     let bell = |part: &str| {
         let label = format!("importance/{name}/{part}");
@@ -102,7 +102,7 @@ fn importances(name: &str, n_cols: usize) -> Vec<f64> {
     numbers.into_iter().map(f64::from).collect()
 }
 
-/// With an importance matrix, errors count as it says, and are no larger than llama.cpp's with the same one.
+/// With an importance matrix, weighted errors are no larger than llama.cpp's with the same one.
 #[test]
 fn no_type_rounds_worse_than_in_llama_cpp_where_columns_count_differently() {
     let mut cache = BTreeMap::new();
@@ -131,7 +131,7 @@ fn no_type_rounds_worse_than_in_llama_cpp_where_columns_count_differently() {
     assert!(n == 177 && worse.is_empty(), "{n} figures, worse:\n{worse}");
 }
 
-/// Blocks of zeros, of one number, of very small and very large ones: as near as the type's steps allow.
+/// Blocks of zeros, of one number, of very small and very large ones are as near as the type's steps allow.
 #[test]
 fn unusual_blocks() {
     let spike = |at: usize, value: f32| (0..256).map(|i| if i == at { value } else { 0.0 }).collect::<Vec<f32>>();
@@ -152,7 +152,7 @@ fn unusual_blocks() {
             let mut bytes = vec![0; ty.row_bytes(256).unwrap()];
             quantize_rows(ty, &x, None, &mut bytes).unwrap();
             let y = dequantized(ty, &bytes, 256);
-            // Half a step of the widest line, for two bits a third.
+            // The bound is half a step of the widest line: for two bits a third.
             let bound = if ty.is_quantized() { largest / 3.0 } else { largest / 128.0 }.max(1e-7);
             let far = x.iter().zip(&y).find(|(x, y)| y.is_nan() || (*x - *y).abs() > bound);
             assert_eq!(far, None, "{what} in {ty}");
@@ -178,13 +178,13 @@ fn weights_that_a_type_cannot_hold() {
     }
 }
 
-/// Blocks are fitted many at a time: each gets the bytes that it gets alone, wherever it stands and whatever stands beside it.
+/// Blocks are fitted many at a time. Each gets the bytes that it gets alone, at any place and beside any others.
 #[test]
 fn a_block_has_the_same_bytes_beside_any_others() {
     let x = numbers("outliers");
     for &ty in WeightType::ALL.iter().filter(|ty| is_written(**ty)) {
         let (len, bytes) = (ty.block_len(), ty.block_bytes());
-        // More than two batches, and not whole ones.
+        // The blocks are more than two batches, and no whole number of them.
         let n_blocks = (x.len() / len).min(150);
         let mut together = vec![0; n_blocks * bytes];
         quantize_rows(ty, &x[..n_blocks * len], None, &mut together).unwrap();

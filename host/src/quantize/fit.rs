@@ -1,24 +1,26 @@
-//! Scales and offsets with the least squared error: what all quantizers search for.
+//! Search for the scales and offsets with the least squared error, for all quantizers.
 //!
 //! Given the quants, the best scale (and offset) is a linear regression; given these, the best quants are the nearest ones. The
-//! error has many local minimums, so the regression is tried for a row of first scales, around that of the extremes, and the
-//! best is polished by turns of both steps. Source of the idea: ggml, `make_qx_quants` and `make_qkx2_quants`; what a block stores
-//! is what is measured. Each squared error counts the same ([`Even`]), or as much as its column does (a [`Batch`] of importances).
+//! error has many local minima, so the regression starts from several first scales around that of the extremes, and the best
+//! result is polished by turns of both steps. Source of the idea: ggml, `make_qx_quants` and `make_qkx2_quants`; errors are
+//! measured on the numbers that a block stores. All squared errors have weight 1 ([`Even`]), or each has its column's
+//! importance (a [`Batch`] of importances).
 //!
-//! Blocks are fitted many at a time, each on its own: weight `i` of all of them lies together, so that an instruction does the same
-//! for each. A block's sums run in eight parts, in one order, and its bits are the same on any machine and beside any others.
+//! Blocks are fitted many at a time, each on its own: weight `i` of all blocks lies together, so that an instruction does the
+//! same for each. A block's sums run in eight parts, in one order, and its bits are the same on any machine and beside any
+//! others.
 
-/// Parts of a sum.
+/// Number of parts of a sum.
 const PARTS: usize = 8;
-/// Turns of regression and rounding after the search.
+/// Number of turns of regression and rounding after the search.
 const N_TURNS: usize = 4;
-/// Half of the smallest half-precision number: nothing is left of smaller weights.
+/// Half of the smallest f16: smaller weights round to zero.
 pub const NOTHING: f32 = 1.0 / (1 << 25) as f32;
 
-/// `B` blocks of `N` weights: `[i][b]` is weight `i` of block `b`.
+/// Batch of `B` blocks of `N` weights: `[i][b]` is weight `i` of block `b`.
 pub type Batch<const N: usize, const B: usize> = [[f32; B]; N];
 
-/// Blocks as a batch.
+/// Transposes blocks to a batch.
 #[inline(always)]
 pub fn batch<const N: usize, const B: usize>(x: &[[f32; N]; B]) -> Batch<N, B> {
     let mut out = [[0.0; B]; N];
@@ -30,7 +32,7 @@ pub fn batch<const N: usize, const B: usize>(x: &[[f32; N]; B]) -> Batch<N, B> {
     out
 }
 
-/// A number for each block.
+/// Calls `number` for each block.
 #[inline(always)]
 pub fn each<const B: usize>(number: impl Fn(usize) -> f32) -> [f32; B] {
     let mut out = [0.0; B];
@@ -40,21 +42,22 @@ pub fn each<const B: usize>(number: impl Fn(usize) -> f32) -> [f32; B] {
     out
 }
 
-/// What the squared errors of a batch count: `Σ w (x - y)²` of each block.
+/// Weights of the squared errors of a batch, in `Σ w (x - y)²` of each block.
 pub trait Importance<const N: usize, const B: usize> {
     /// First scales, as multiples of one that the caller knows: wider where some weights hardly count.
     const STRETCHES: &'static [f32];
-    /// Whether some weights may count so much more than others that sums of singles have to run over differences from them.
+    /// True if some importances may be so much larger than others that f32 sums have to be taken over differences from those
+    /// weights.
     const VARIES: bool;
 
-    /// That of weight `i` of block `b`.
+    /// Importance of weight `i` of block `b`.
     fn of(&self, i: usize, b: usize) -> f32;
 
-    /// Their sum, of each block.
+    /// Sum of the importances of each block.
     fn totals(&self) -> [f32; B];
 }
 
-/// All count the same: one.
+/// Importance 1 for every weight.
 #[derive(Clone, Copy, Debug)]
 pub struct Even;
 
@@ -89,19 +92,19 @@ impl<const N: usize, const B: usize> Importance<N, B> for Batch<N, B> {
     }
 }
 
-/// The numbers that a type can store, times a block's scale.
+/// Numbers that a type can store, times a block's scale.
 pub trait Levels: Copy {
-    /// The lowest.
+    /// Lowest level.
     fn lo(self) -> f32;
 
-    /// The highest.
+    /// Highest level.
     fn hi(self) -> f32;
 
-    /// The nearest of them.
+    /// Level nearest to `x`.
     fn nearest(self, x: f32) -> f32;
 }
 
-/// The integers from one to another.
+/// Integers from `lo` to `hi`.
 #[derive(Clone, Copy, Debug)]
 pub struct Quants {
     pub lo: f32,
@@ -121,14 +124,14 @@ impl Levels for Quants {
 
     #[inline(always)]
     fn nearest(self, x: f32) -> f32 {
-        // Not `clamp`, which has a branch for NaN: there is none here.
+        // Comparisons instead of `clamp`, which has a branch for NaN; no NaN comes here.
         let x = if x < self.lo { self.lo } else { x };
         let x = if x > self.hi { self.hi } else { x };
         round(x)
     }
 }
 
-/// The sixteen numbers of IQ4_NL and IQ4_XS, denser around zero. Source: ggml, `kvalues_iq4nl`.
+/// Sixteen levels of IQ4_NL and IQ4_XS, denser around zero. Source: ggml, `kvalues_iq4nl`.
 #[derive(Clone, Copy, Debug)]
 pub struct NonLinear;
 
@@ -136,7 +139,7 @@ impl NonLinear {
     pub const LEVELS: [f32; 16] =
         [-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0];
 
-    /// Which of them a level is.
+    /// Index of a level.
     pub fn index(level: f32) -> u8 {
         const OF: [u8; 241] = {
             let (mut of, mut i) = ([0; 241], 0);
@@ -172,26 +175,26 @@ impl Levels for NonLinear {
     }
 }
 
-/// The nearest integer, ties to even, for up to 2^22: beyond 1.5 · 2^23 singles are integers.
+/// Nearest integer, ties to even, for magnitudes up to 2^22: f32 beyond 1.5 · 2^23 are integers.
 #[inline(always)]
 fn round(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0;
     (x + MAGIC) - MAGIC
 }
 
-/// All bits where something is so: what chooses for many blocks without a branch.
+/// All bits set if the condition holds, to choose for many blocks without a branch.
 #[inline(always)]
 fn mask(is_so: bool) -> u32 {
     0_u32.wrapping_sub(is_so.into())
 }
 
-/// `new` where the mask has its bits, else what was there.
+/// Writes `new` where the mask is set; elsewhere `old` stays.
 #[inline(always)]
 fn put_where(mask: u32, old: &mut f32, new: f32) {
     *old = f32::from_bits(new.to_bits() & mask | old.to_bits() & !mask);
 }
 
-/// `Σ term(x, w, b)` of each block, some sums at once; `w` is the weight's importance.
+/// Sums `Σ term(x, w, b)` of each block, `S` at once; `w` is the weight's importance.
 #[inline(always)]
 pub fn sums<const N: usize, const B: usize, const S: usize>(
     x: &Batch<N, B>,
@@ -199,7 +202,7 @@ pub fn sums<const N: usize, const B: usize, const S: usize>(
     term: impl Fn(f32, f32, usize) -> [f32; S],
 ) -> [[f32; B]; S] {
     let mut sums = [[0.0; B]; S];
-    // The loop that is vectorized: all that is summed up stays in registers.
+    // Vectorized loop: all sums stay in registers.
     for b in 0..B {
         let part = |first| part::<N, S>(first, |i| term(x[i][b], importance.of(i, b), b));
         let even = plus(plus(part(0), part(4)), plus(part(2), part(6)));
@@ -211,7 +214,7 @@ pub fn sums<const N: usize, const B: usize, const S: usize>(
     sums
 }
 
-/// The sum over each eighth weight, from one on.
+/// Sum over every eighth weight, from `first` on.
 #[inline(always)]
 fn part<const N: usize, const S: usize>(first: usize, term: impl Fn(usize) -> [f32; S]) -> [f32; S] {
     let mut sum = [0.0; S];
@@ -226,12 +229,12 @@ fn plus<const S: usize>(a: [f32; S], b: [f32; S]) -> [f32; S] {
     core::array::from_fn(|s| a[s] + b[s])
 }
 
-/// The value of the largest magnitude, with its sign; of two, the first.
+/// Value of the largest magnitude, with its sign; of two, the first.
 pub fn extreme(x: &[f32]) -> f32 {
     x.iter().fold(0.0, |m: f32, &x| if x.abs() > m.abs() { x } else { m })
 }
 
-/// That of each block.
+/// Value of the largest magnitude of each block, with its sign.
 #[inline(always)]
 pub fn extremes<const N: usize, const B: usize>(x: &Batch<N, B>) -> [f32; B] {
     let mut most = [0.0_f32; B];
@@ -243,7 +246,7 @@ pub fn extremes<const N: usize, const B: usize>(x: &Batch<N, B>) -> [f32; B] {
     most
 }
 
-/// `Σ w (x - d q - m)²` of each block, with the nearest quants.
+/// Errors `Σ w (x - d q - m)²` of each block, with the nearest quants.
 #[inline(always)]
 pub fn errors<const N: usize, const B: usize>(
     x: &Batch<N, B>,
@@ -260,21 +263,21 @@ pub fn errors<const N: usize, const B: usize>(
     errors
 }
 
-/// `1 / d`, or 0 for what has no such number.
+/// Inverse `1 / d`, or 0 where it is not finite.
 #[inline(always)]
 pub fn inverse(d: f32) -> f32 {
     let inverse = 1.0 / d;
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-/// What was found for each block: the more its gain, the better.
+/// Result for each block: the larger the gain, the smaller the error.
 #[derive(Clone, Copy)]
 struct Scales<const B: usize> {
     gain: [f32; B],
     d: [f32; B],
 }
 
-/// The best scales for the quants that these ones give, each as its inverse.
+/// Best scales for the quants that the scales with these inverses give.
 #[inline(always)]
 fn scales_of<const N: usize, const B: usize>(
     x: &Batch<N, B>,
@@ -286,14 +289,14 @@ fn scales_of<const N: usize, const B: usize>(
         let q = levels.nearest(x * inverse[b]);
         [w * (x * q), w * (q * q)]
     });
-    // The larger (Σwxq)² / Σwq², the smaller the error that is left after the regression.
+    // The larger (Σwxq)² / Σwq², the smaller is the error after the regression.
     Scales {
         gain: each(|b| if qq[b] > 0.0 { xq[b] * xq[b] / qq[b] } else { 0.0 }),
         d: each(|b| if qq[b] > 0.0 { xq[b] / qq[b] } else { 0.0 }),
     }
 }
 
-/// The scale of `x ≈ d q` of each block, of either sign.
+/// Scales of `x ≈ d q` of each block, of either sign.
 #[inline(always)]
 pub fn scales<const N: usize, const B: usize, W: Importance<N, B>>(
     x: &Batch<N, B>,
@@ -313,7 +316,7 @@ pub fn scales<const N: usize, const B: usize, W: Importance<N, B>>(
             }
         }
     }
-    // A block that a turn makes no better stays as it is.
+    // A block stops at the first turn that does not improve it.
     let mut goes_on = [mask(true); B];
     for _ in 0..N_TURNS {
         let found = scales_of(x, importance, levels, &each(|b| inverse(best.d[b])));
@@ -329,7 +332,7 @@ pub fn scales<const N: usize, const B: usize, W: Importance<N, B>>(
     each(|b| if extremes[b].abs() < NOTHING { 0.0 } else { best.d[b] })
 }
 
-/// Scale and offset of `x ≈ d q + m` of each block.
+/// Scales and offsets of `x ≈ d q + m` of each block.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines<const B: usize> {
     pub d: [f32; B],
@@ -343,18 +346,18 @@ struct Deviations<'w, const N: usize, const B: usize, W> {
     totals: [f32; B],
     yy: [f32; B],
     y_sum: [f32; B],
-    /// The highest that an offset may be.
+    /// Greatest offset allowed.
     highest: [f32; B],
 }
 
 impl<const N: usize, const B: usize, W: Importance<N, B>> Deviations<'_, N, B, W> {
-    /// The errors that are left with the best lines for the quants that these ones give, each as the inverse of its scale and
-    /// its offset; and the lines.
+    /// Errors and best lines for the quants that the given lines produce. A given line is the inverse of its scale, and its
+    /// offset.
     #[inline(always)]
     fn lines_of(&self, quants: Quants, [inverse, m]: &[[f32; B]; 2]) -> ([f32; B], Lines<B>) {
         let Self { y, importance, totals, yy, y_sum, highest } = self;
-        // Quants are counted from that of the mean: of a weight that counts more than all others nothing is left in the sums
-        // that would drown these.
+        // Quants are counted from that of the mean. A weight with a far larger importance than all others then adds nothing to
+        // the sums in which the others would be lost.
         let middle: [f32; B] = each(|b| if W::VARIES { quants.nearest(-m[b] * inverse[b]) } else { 0.0 });
         let [q, qq, yq] = sums(y, *importance, |y, w, b| {
             let q = quants.nearest((y - m[b]) * inverse[b]) - middle[b];
@@ -367,12 +370,12 @@ impl<const N: usize, const B: usize, W: Importance<N, B>> Deviations<'_, N, B, W
             let d = if det > 0.0 { (n * yq[b] - y_sum[b] * q[b]) / det } else { 0.0 };
             let m = (y_sum[b] - d * q[b]) / n;
             let free = yy[b] - d * yq[b] - m * y_sum[b];
-            // From zero again.
+            // Offset and sums for quants counted from zero again.
             let m = m - d * middle[b];
             let yq = yq[b] + middle[b] * y_sum[b];
             let qq = qq[b] + middle[b] * (2.0 * q[b] + n * middle[b]);
             let q = q[b] + n * middle[b];
-            // Σ w (y - d q - m)² for the highest offset.
+            // Error Σ w (y - d q - m)² with the greatest offset.
             let top = highest[b];
             let dq = yq - top * q;
             let d_top = if qq > 0.0 { dq / qq } else { 0.0 };
@@ -387,7 +390,7 @@ impl<const N: usize, const B: usize, W: Importance<N, B>> Deviations<'_, N, B, W
     }
 }
 
-/// The lines with quants in `0..=q_max`; with `below`, no offset is above zero.
+/// Lines with quants in `0..=q_max`; with `below`, no offset is above zero.
 #[inline(always)]
 pub fn lines<const N: usize, const B: usize, W: Importance<N, B>>(
     x: &Batch<N, B>,
@@ -399,11 +402,11 @@ pub fn lines<const N: usize, const B: usize, W: Importance<N, B>>(
     let quants = Quants { lo: 0.0, hi: q_max };
     let totals = importance.totals();
     let [sum] = sums(x, importance, |x, w, _| [w * x]);
-    // Differences from the mean: what counts does not drown in an offset.
+    // Differences from the mean keep their digits beside a large offset.
     let mean: [f32; B] = each(|b| sum[b] / totals[b]);
     let y: Batch<N, B> = x.map(|x| each(|b| x[b] - mean[b]));
     let [yy, y_sum] = sums(&y, importance, |y, w, _| [w * (y * y), w * y]);
-    // The offset's limit, counted from there.
+    // Greatest offset, counted from the mean.
     let highest: [f32; B] = each(|b| if below { -mean[b] } else { f32::MAX });
     let (mut lo, mut hi) = ([f32::MAX; B], [f32::MIN; B]);
     for y in &y {
@@ -417,7 +420,7 @@ pub fn lines<const N: usize, const B: usize, W: Importance<N, B>>(
     let mut least = [f32::INFINITY; B];
     let mut best = Lines { d: [0.0; B], m: [0.0; B] };
     for stretch in search.iter().chain(W::STRETCHES) {
-        // What a narrower line leaves out is left out above, below, or on both sides.
+        // A narrower line leaves out weights above, below, or on both sides.
         for share in [0.0, 0.5, 1.0] {
             let width: [f32; B] = each(|b| (hi[b] - lo[b]) / stretch);
             let first = [each(|b| q_max / width[b]), each(|b| lo[b] + share * (hi[b] - lo[b] - width[b]))];
@@ -443,7 +446,7 @@ pub fn lines<const N: usize, const B: usize, W: Importance<N, B>>(
             break;
         }
     }
-    // One number, or a line.
+    // A block of equal weights is its mean; others have a line.
     let is_flat = |b: usize| hi[b] - lo[b] < NOTHING;
     let m = each(|b| {
         let m = if is_flat(b) { mean[b] } else { best.m[b] + mean[b] };

@@ -1,4 +1,4 @@
-//! Which columns of a matrix matter more than others: an importance matrix, for one model.
+//! Importances of a model's columns, from an importance matrix.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use crate::error::{Result, bail, ensure};
 use crate::imatrix::file::Imatrix;
 use crate::monitor::Monitor;
 
-/// The least that a column counts beside the average one: where nothing ever came in, errors may still not be anything.
+/// Least importance of a column, relative to the average: errors count even in a column whose inputs were all zero.
 const LEAST: f64 = 1.0 / (1 << 20) as f64;
 
-/// Matrices with the same inputs, whole or as parts of others: files may have either, whatever the importance matrix was made of.
+/// Matrices with the same inputs, whole or as parts of others: the file and the importance matrix may have different ones.
 const SAME_INPUTS: [&[&str]; 2] = [&["attn_qkv", "attn_q", "attn_k", "attn_v"], &["ffn_up", "ffn_gate"]];
 
-/// An importance matrix and where it came from.
+/// Importance matrix and its file.
 #[derive(Debug)]
 pub struct Importances {
-    /// For messages.
+    /// Path of the file, for messages.
     pub file: String,
     pub imatrix: Imatrix,
 }
@@ -26,7 +26,7 @@ impl Importances {
         Ok(Self { file: path.display().to_string(), imatrix: Imatrix::read(path)? })
     }
 
-    /// What the columns of a tensor count, one on average; `None` where the file says nothing of them.
+    /// Importances of a tensor's columns, one on average; `None` where the file has none for it. `[n_cols]`
     ///
     /// # Errors
     /// When the file has another number of columns for it.
@@ -45,10 +45,10 @@ impl Importances {
         Ok(is_used.then(|| inputs.squares.iter().map(|sum| (sum / mean).max(LEAST) as f32).collect()))
     }
 
-    /// Says which of the matrices that are quantized have no importances.
+    /// Notes the quantized matrices that have no importances.
     ///
     /// # Errors
-    /// When none of them has.
+    /// When no matrix has importances.
     pub fn tell(&self, n_quantized: usize, missing: &[&str], monitor: &Monitor) -> Result<()> {
         let (file, n) = (&self.file, missing.len());
         ensure!(
@@ -67,7 +67,7 @@ impl Importances {
     }
 }
 
-/// Names of the tensors whose inputs are those of `tensor`.
+/// Names of the tensors that have the inputs of `tensor`.
 fn others(tensor: &str) -> Vec<String> {
     let parts = || {
         let (layer, name) = tensor.strip_prefix("blk.")?.split_once('.')?;

@@ -1,8 +1,8 @@
-//! The K types: super-blocks of 256 weights, whose scales (and minimums) are small multiples of the super-block's own.
+//! K types: super-blocks of 256 weights, whose scales (and minimums) are small multiples of the super-block's own.
 //!
-//! Blocks: `nearfield::kernels::block`. Every sub-block is fitted alone; what comes of it, rounded to multiples, is then
-//! changed by one up and down where that lowers the error of what the block really stores, and the super-block's scale and
-//! minimum follow by regression, in turns.
+//! For the blocks see `nearfield::kernels::block`. Every sub-block is fitted alone, and its numbers are rounded to multiples.
+//! Each multiple is then changed by one up and down where that lowers the error of the stored numbers, and the super-block's
+//! scale and minimum follow by regression, in turns.
 
 use half::f16;
 
@@ -11,22 +11,22 @@ use super::fit::{self, Batch, Even, Importance, Levels, NonLinear, Quants, batch
 /// First scales: multiples of the one that takes the extreme to the last quant.
 const SEARCH: [f32; 16] =
     [0.70, 0.74, 0.78, 0.82, 0.85, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03, 1.06, 1.09, 1.12, 1.16, 1.2];
-/// Turns of multiples and super-block's numbers.
+/// Number of turns over the multiples and the super-block's numbers.
 const N_TURNS: usize = 3;
 
-/// A half that is not zero where the number is not, so that small weights do not vanish for want of a scale.
+/// Nearest f16, but not zero unless `x` is, so that small weights keep a scale.
 fn half(x: f32) -> f16 {
     let half = f16::from_f32(x);
     if half == f16::ZERO && x.abs() > 0.0 { f16::from_bits(1 | f16::from_f32(x).to_bits()) } else { half }
 }
 
-/// Multiples of `unit` nearest to `x` and beside it, in `lo..=hi`.
+/// Multiples of `unit`, in `lo..=hi`: the nearest to `x` and its two neighbours.
 fn around(x: f32, unit: f32, lo: f32, hi: f32) -> [f32; 3] {
     let middle = Quants { lo, hi }.nearest(x * inverse(unit));
     [middle, (middle - 1.0).max(lo), (middle + 1.0).min(hi)]
 }
 
-/// A super-block with minimums: `x ≈ d sc q - dmin mn`.
+/// Super-block with minimums: `x ≈ d sc q - dmin mn`.
 struct Lines<const SUBS: usize> {
     d: f16,
     dmin: f16,
@@ -36,7 +36,7 @@ struct Lines<const SUBS: usize> {
 }
 
 impl<const SUBS: usize> Lines<SUBS> {
-    /// The best found, with quants in `0..=q_max`, scales and minimums in `0..=s_max`.
+    /// Best numbers found, with quants in `0..=q_max`, scales and minimums in `0..=s_max`.
     #[inline(always)]
     fn fit<const N: usize>(x: &Batch<N, SUBS>, importance: &impl Importance<N, SUBS>, q_max: f32, s_max: f32) -> Self {
         let lines = fit::lines(x, importance, q_max, true, &SEARCH);
@@ -57,7 +57,7 @@ impl<const SUBS: usize> Lines<SUBS> {
         best
     }
 
-    /// The best multiples of `d` and `dmin` near the lines.
+    /// Best multiples of `d` and `dmin` near the lines.
     #[inline(always)]
     fn multiples<const N: usize>(
         x: &Batch<N, SUBS>,
@@ -88,7 +88,7 @@ impl<const SUBS: usize> Lines<SUBS> {
         found
     }
 
-    /// Scale and minimum of the super-block for these multiples and their quants: `x ≈ d a - dmin b`.
+    /// Scale and minimum of the super-block for the present multiples and their quants: `x ≈ d a - dmin b`.
     #[inline(always)]
     fn regression<const N: usize>(
         &self,
@@ -118,18 +118,18 @@ impl<const SUBS: usize> Lines<SUBS> {
             false if aa > 0.0 => (xa / aa, f64::from(self.dmin.to_f32())),
             false => (f64::from(self.d.to_f32()), f64::from(self.dmin.to_f32())),
         };
-        // The blocks hold no number below zero that would make sense.
+        // Numbers below zero make no sense in a block.
         (half(d.max(0.0) as f32), half(dmin.max(0.0) as f32))
     }
 
-    /// What quants of each sub-block are made with: `1 / d`, and `m`.
+    /// Steps of each sub-block's quants: `1 / d`, and `m`.
     #[inline(always)]
     fn steps(&self) -> ([f32; SUBS], [f32; SUBS]) {
         let (d, dmin) = (self.d.to_f32(), self.dmin.to_f32());
         (self.sc.map(|sc| inverse(d * sc)), self.mn.map(|mn| -(dmin * mn)))
     }
 
-    /// All quants.
+    /// Quants of all weights.
     #[inline(always)]
     fn quants<const N: usize>(&self, x: &Batch<N, SUBS>, q_max: f32) -> [u8; 256] {
         let (inverse, m) = self.steps();
@@ -150,7 +150,7 @@ fn in_order<const N: usize, const SUBS: usize>(q: &Batch<N, SUBS>) -> [u8; 256] 
     out
 }
 
-/// A super-block without minimums: `x ≈ d sc q`.
+/// Super-block without minimums: `x ≈ d sc q`.
 struct Scales<const SUBS: usize> {
     d: f16,
     sc: [f32; SUBS],
@@ -158,7 +158,7 @@ struct Scales<const SUBS: usize> {
 }
 
 impl<const SUBS: usize> Scales<SUBS> {
-    /// The best found, with scales in `s`.
+    /// Best numbers found, with scales in `s`.
     #[inline(always)]
     fn fit<const N: usize>(
         x: &Batch<N, SUBS>,
@@ -207,14 +207,14 @@ impl<const SUBS: usize> Scales<SUBS> {
         found
     }
 
-    /// Scales to try, as multiples of the best one: where one weight counts more than all others, another quant may bring it nearer
-    /// to a multiple.
+    /// Scales to try, as multiples of the best one: where one weight counts more than all others, another quant may bring it
+    /// nearer to a multiple.
     #[inline(always)]
     fn stretches<const N: usize, W: Importance<N, SUBS>>(_: &W) -> &'static [f32] {
         if W::VARIES { &[1.0, 4.0 / 3.0, 2.0, 4.0, -1.0, -4.0 / 3.0, 0.75] } else { &[1.0] }
     }
 
-    /// What quants of each sub-block are made with: `1 / d`.
+    /// Steps of each sub-block's quants: `1 / d`.
     #[inline(always)]
     fn steps(&self) -> [f32; SUBS] {
         let d = self.d.to_f32();
@@ -241,7 +241,7 @@ impl<const SUBS: usize> Scales<SUBS> {
         if aa > 0.0 { half((xa / aa) as f32) } else { self.d }
     }
 
-    /// All levels, counted from the lowest.
+    /// Levels of all weights, counted from the lowest.
     #[inline(always)]
     fn quants<const N: usize>(&self, x: &Batch<N, SUBS>, levels: impl Levels) -> [u8; 256] {
         let inverse = self.steps();
@@ -251,14 +251,14 @@ impl<const SUBS: usize> Scales<SUBS> {
 
 type Weights = [f32; 256];
 
-/// The weights in sub-blocks.
+/// Weights as a batch of sub-blocks.
 #[inline(always)]
 fn subs<const N: usize, const SUBS: usize>(x: &Weights) -> Batch<N, SUBS> {
     const { assert!(N * SUBS == 256) }
     batch(x.as_chunks().0.first_chunk().expect("as many as the weights make"))
 }
 
-/// The best lines, by what the weights count.
+/// Best lines, with importances if there are any.
 #[inline(always)]
 fn lines<const N: usize, const SUBS: usize>(
     x: &Batch<N, SUBS>,
@@ -272,7 +272,7 @@ fn lines<const N: usize, const SUBS: usize>(
     }
 }
 
-/// The best scales, by what the weights count.
+/// Best scales, with importances if there are any.
 #[inline(always)]
 fn scales<const N: usize, const SUBS: usize>(
     x: &Batch<N, SUBS>,
@@ -286,7 +286,7 @@ fn scales<const N: usize, const SUBS: usize>(
     }
 }
 
-/// `(d, dmin)` of a block, then the packed scales and minimums of 32 columns each.
+/// Writes `(d, dmin)` of a block, then the packed scales and minimums of 32 columns each.
 fn put_lines(out: &mut [u8], lines: &Lines<8>) {
     let (halves, scales) = out.split_at_mut(4);
     put_halves(halves, [lines.d, lines.dmin]);
@@ -299,7 +299,7 @@ fn put_halves(out: &mut [u8], halves: [f16; 2]) {
     }
 }
 
-/// Eight 6-bit scales and minimums in 12 bytes, as `nearfield::kernels::block::scale_and_minimum` takes them out.
+/// Packs eight 6-bit scales and minimums in 12 bytes, as `nearfield::kernels::block::scale_and_minimum` unpacks them.
 fn put_scales_and_minimums(out: &mut [u8], sc: &[u8; 8], mn: &[u8; 8]) {
     for j in 0..4 {
         out[j] = sc[j] | sc[j + 4] >> 4 << 6;
@@ -308,7 +308,7 @@ fn put_scales_and_minimums(out: &mut [u8], sc: &[u8; 8], mn: &[u8; 8]) {
     }
 }
 
-/// Column `64 n + l` in the low half of byte `32 n + l`, column `64 n + 32 + l` in the high half.
+/// Packs 4 bits of each quant: column `64 n + l` in the low half of byte `32 n + l`, column `64 n + 32 + l` in the high half.
 fn put_four_bits(out: &mut [u8], q: &[u8; 256]) {
     for (out, q) in out.chunks_exact_mut(32).zip(q.chunks_exact(64)) {
         for (l, out) in out.iter_mut().enumerate() {
@@ -317,7 +317,7 @@ fn put_four_bits(out: &mut [u8], q: &[u8; 256]) {
     }
 }
 
-/// Column `128 n + 32 k + l` in bits `2 k` and `2 k + 1` of byte `32 n + l`.
+/// Packs 2 bits of each quant: column `128 n + 32 k + l` in bits `2 k` and `2 k + 1` of byte `32 n + l`.
 fn put_two_bits(out: &mut [u8], q: impl Fn(usize) -> u8) {
     for (i, out) in out.iter_mut().enumerate() {
         let first = i / 32 * 128 + i % 32;
@@ -325,14 +325,14 @@ fn put_two_bits(out: &mut [u8], q: impl Fn(usize) -> u8) {
     }
 }
 
-/// Bit `g` of byte `l` for column `32 g + l`.
+/// Packs one bit of each quant: bit `g` of byte `l` for column `32 g + l`.
 fn put_bits(out: &mut [u8], bit: impl Fn(usize) -> u8) {
     for (l, out) in out.iter_mut().enumerate() {
         *out = (0..8).fold(0, |byte, g| byte | (bit(32 * g + l) & 1) << g);
     }
 }
 
-/// 16 scales and minimums of 4 bits, 256 quants of 2 bits, `d`, `dmin`.
+/// Writes a Q2_K block: 16 scales and minimums of 4 bits, 256 quants of 2 bits, `d`, `dmin`.
 #[inline(always)]
 pub fn q2_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 84]) {
     let x = subs::<16, 16>(x);
@@ -347,7 +347,7 @@ pub fn q2_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 84]) {
     put_halves(halves, [lines.d, lines.dmin]);
 }
 
-/// 256 third bits, 256 quants of 2 bits, 16 scales of 6 bits with 32 added, `d`.
+/// Writes a Q3_K block: 256 third bits, 256 quants of 2 bits, 16 scales of 6 bits with 32 added, `d`.
 #[inline(always)]
 pub fn q3_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 110]) {
     let x = subs(x);
@@ -368,7 +368,7 @@ pub fn q3_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 110]) {
     d.copy_from_slice(&found.d.to_le_bytes());
 }
 
-/// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 quants of 4 bits.
+/// Writes a Q4_K block: `d`, `dmin`, 8 scales and minimums of 6 bits, 256 quants of 4 bits.
 #[inline(always)]
 pub fn q4_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 144]) {
     let x = subs::<32, 8>(x);
@@ -378,7 +378,7 @@ pub fn q4_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 144]) {
     put_four_bits(quants, &lines.quants(&x, 15.0));
 }
 
-/// `d`, `dmin`, 8 scales and minimums of 6 bits, 256 fifth bits, 256 quants of 4 bits.
+/// Writes a Q5_K block: `d`, `dmin`, 8 scales and minimums of 6 bits, 256 fifth bits, 256 quants of 4 bits.
 #[inline(always)]
 pub fn q5_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 176]) {
     let x = subs::<32, 8>(x);
@@ -391,7 +391,7 @@ pub fn q5_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 176]) {
     put_four_bits(quants, &q);
 }
 
-/// 256 quants, their low 4 bits and their high 2 bits, 16 scales of 8 bits, `d`.
+/// Writes a Q6_K block: 256 quants, their low 4 bits and their high 2 bits, 16 scales of 8 bits, `d`.
 #[inline(always)]
 pub fn q6_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 210]) {
     let x = subs(x);
@@ -414,7 +414,7 @@ pub fn q6_k(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 210]) {
     d.copy_from_slice(&found.d.to_le_bytes());
 }
 
-/// `d`, the high 2 and the low 4 bits of 8 scales with 32 added, the places of 256 levels among the sixteen.
+/// Writes an IQ4_XS block: `d`, the high 2 and the low 4 bits of 8 scales with 32 added, the indices of 256 levels.
 #[inline(always)]
 pub fn iq4_xs(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 136]) {
     let x = subs::<32, 8>(x);
@@ -428,7 +428,7 @@ pub fn iq4_xs(x: &Weights, importance: Option<&Weights>, out: &mut [u8; 136]) {
     for (out, sc) in head[4..].iter_mut().zip(sc.as_chunks::<2>().0) {
         *out = sc[0] & 15 | sc[1] << 4;
     }
-    // Column `l` of 32 in the low half of byte `l`, column `l + 16` in the high half.
+    // Column `l` of 32 is in the low half of byte `l`, column `l + 16` in the high half.
     for (out, q) in quants.chunks_exact_mut(16).zip(q.chunks_exact(32)) {
         for (l, out) in out.iter_mut().enumerate() {
             *out = q[l] | q[l + 16] << 4;

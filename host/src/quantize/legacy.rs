@@ -1,13 +1,13 @@
-//! The types with blocks of 32 weights.
+//! Types with blocks of 32 weights.
 //!
-//! Blocks: `nearfield::kernels::block`. Scales are searched for; the plain one, of the extremes, is one of those that are
-//! compared, as the block stores them.
+//! For the blocks see `nearfield::kernels::block`. Several scales are compared by their error as the block stores them; the
+//! plain one, of the extremes, is among them.
 
 use half::f16;
 
 use super::fit::{self, Batch, Even, Importance, Levels, Lines, NonLinear, Quants, errors, inverse};
 
-/// Blocks that are fitted at a time.
+/// Number of blocks that are fitted at a time.
 const B: usize = 64;
 /// First scales: multiples of the one that takes the extreme to the last quant.
 const SEARCH: [f32; 16] =
@@ -16,13 +16,13 @@ const SEARCH_8: [f32; 3] = [0.995, 1.0, 1.005];
 
 type Weights = [f32; 32];
 
-/// The half nearest to `x`, and its value.
+/// Nearest f16 to `x`, and its value.
 fn half(x: f32) -> (f16, f32) {
     let half = f16::from_f32(x);
     (half, half.to_f32())
 }
 
-/// `B` blocks, the last filled up with `rest`.
+/// Batch of `B` blocks; blocks that are missing are filled with `rest`.
 #[inline(always)]
 fn filled_up<'x>(x: impl IntoIterator<Item = &'x Weights>, rest: f32) -> Batch<32, B> {
     let mut blocks = [[rest; 32]; B];
@@ -32,7 +32,7 @@ fn filled_up<'x>(x: impl IntoIterator<Item = &'x Weights>, rest: f32) -> Batch<3
     fit::batch(&blocks)
 }
 
-/// Calls `then` with each batch of blocks, what its weights count, and where its bytes go.
+/// Calls `then` with each batch of blocks, its importances, and the room for its bytes.
 #[inline(always)]
 fn batches<const BYTES: usize>(
     x: &[Weights],
@@ -40,7 +40,7 @@ fn batches<const BYTES: usize>(
     out: &mut [[u8; BYTES]],
     mut then: impl FnMut(&Batch<32, B>, Option<&Batch<32, B>>, &mut [[u8; BYTES]]),
 ) {
-    // Rows are as long as the importances.
+    // Importances are as long as a row and repeat for each.
     let mut importance = importance.map(|row| row.iter().cycle());
     for (x, out) in x.chunks(B).zip(out.chunks_mut(B)) {
         let importance = importance.as_mut().map(|blocks| filled_up(blocks.take(x.len()), 1.0));
@@ -48,7 +48,7 @@ fn batches<const BYTES: usize>(
     }
 }
 
-/// Fits blocks with a scale, and hands each with its levels to `put`.
+/// Fits blocks with a scale, and passes each with its levels to `put`.
 #[inline(always)]
 fn with_scales<const BYTES: usize>(
     x: &[Weights],
@@ -70,7 +70,7 @@ fn with_scales<const BYTES: usize>(
     });
 }
 
-/// Fits blocks with a scale and an offset, with quants in `0..=q_max`, and hands each with its quants to `put`.
+/// Fits blocks with a scale and an offset, with quants in `0..=q_max`, and passes each with its quants to `put`.
 #[inline(always)]
 fn with_lines<const BYTES: usize>(
     x: &[Weights],
@@ -91,7 +91,7 @@ fn with_lines<const BYTES: usize>(
     });
 }
 
-/// The better of two scales, as halves, by the error with the nearest levels; and these.
+/// Better of two scales of each block, as f16, by the error with the nearest levels; and these levels.
 #[inline(always)]
 fn symmetric(
     x: &Batch<32, B>,
@@ -115,7 +115,7 @@ fn symmetric(
     (d, x.map(|x| fit::each(|b| levels.nearest(x[b] * inverse[b]))))
 }
 
-/// The better of two lines, as halves; and the nearest quants.
+/// Better of two lines of each block, rounded to f16; and the nearest quants.
 #[inline(always)]
 fn asymmetric(x: &Batch<32, B>, importance: &impl Importance<32, B>, q_max: f32) -> (Lines<B>, Batch<32, B>) {
     let (mut lo, mut hi) = ([f32::MAX; B], [f32::MIN; B]);
@@ -142,12 +142,12 @@ fn asymmetric(x: &Batch<32, B>, importance: &impl Importance<32, B>, q_max: f32)
     (best.1, x.map(|x| fit::each(|b| quants.nearest((x[b] - m[b]) * inverse[b]))))
 }
 
-/// `d`, 32 quants.
+/// Writes Q8_0 blocks: `d`, 32 quants.
 #[inline(always)]
 pub fn q8_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 34]]) {
     let quants = Quants { lo: -127.0, hi: 127.0 };
     with_scales(x, importance, out, quants, &SEARCH_8, |d, q, out| {
-        // The same numbers with a positive scale, as usual.
+        // The scale is made positive, as usual; the numbers are the same.
         let (d, sign) = if d.is_sign_negative() { (-d, -1.0) } else { (d, 1.0) };
         out[..2].copy_from_slice(&d.to_le_bytes());
         for (out, q) in out[2..].iter_mut().zip(q) {
@@ -156,7 +156,7 @@ pub fn q8_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 34]])
     });
 }
 
-/// `d`, 32 quants of 4 bits with 8 added.
+/// Writes Q4_0 blocks: `d`, 32 quants of 4 bits with 8 added.
 #[inline(always)]
 pub fn q4_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 18]]) {
     let quants = Quants { lo: -8.0, hi: 7.0 };
@@ -166,7 +166,7 @@ pub fn q4_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 18]])
     });
 }
 
-/// `d`, the places of 32 levels among the sixteen.
+/// Writes IQ4_NL blocks: `d`, the indices of 32 levels.
 #[inline(always)]
 pub fn iq4_nl(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 18]]) {
     with_scales(x, importance, out, NonLinear, &SEARCH, |d, q, out| {
@@ -175,7 +175,7 @@ pub fn iq4_nl(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 18]
     });
 }
 
-/// `d`, `m`, 32 quants of 4 bits.
+/// Writes Q4_1 blocks: `d`, `m`, 32 quants of 4 bits.
 #[inline(always)]
 pub fn q4_1(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 20]]) {
     with_lines(x, importance, out, 15.0, |line, q, out| {
@@ -184,7 +184,7 @@ pub fn q4_1(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 20]])
     });
 }
 
-/// `d`, 32 fifth bits, 32 quants of 4 bits, with 16 added.
+/// Writes Q5_0 blocks: `d`, 32 fifth bits, 32 quants of 4 bits, with 16 added.
 #[inline(always)]
 pub fn q5_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 22]]) {
     let quants = Quants { lo: -16.0, hi: 15.0 };
@@ -194,7 +194,7 @@ pub fn q5_0(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 22]])
     });
 }
 
-/// `d`, `m`, 32 fifth bits, 32 quants of 4 bits.
+/// Writes Q5_1 blocks: `d`, `m`, 32 fifth bits, 32 quants of 4 bits.
 #[inline(always)]
 pub fn q5_1(x: &[Weights], importance: Option<&[Weights]>, out: &mut [[u8; 24]]) {
     with_lines(x, importance, out, 31.0, |line, q, out| {
@@ -209,7 +209,7 @@ fn put_line(out: &mut [u8], line: [f32; 2]) {
     }
 }
 
-/// Quant `i` in the low half of byte `i`, quant `i + 16` in the high half.
+/// Packs 4 bits of each quant: quant `i` in the low half of byte `i`, quant `i + 16` in the high half.
 fn put_nibbles(out: &mut [u8], q: &[u8; 32]) {
     let (low, high) = q.split_at(16);
     for ((out, low), high) in out.iter_mut().zip(low).zip(high) {

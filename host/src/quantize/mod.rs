@@ -1,7 +1,8 @@
-//! A model file with its weights in another type.
+//! Quantization: a model file with its weights in another type.
 //!
-//! What becomes of a tensor says [`target`]; what a block holds, [`rows`] and what it uses; the tensors go through
-//! [`tensor`] piece by piece. Which columns matter most says [`importance`]. Everything else in the file stays as it is.
+//! [`target`] chooses the type of each tensor; [`rows`] and the modules that it uses make the blocks; [`tensor`] takes the
+//! tensors through them piece by piece; [`importance`] gives the weights of the columns' errors. All else in the file stays as
+//! it is.
 
 #[cfg(test)]
 mod errors;
@@ -37,45 +38,46 @@ pub use unfit::Unfit;
 
 /// Bytes of a tensor that are copied at a time.
 const COPIED: usize = 1 << 20;
-/// `general.quantization_version`: of the blocks, which never changed since GGUF has it. Source: ggml, `GGML_QNT_VERSION`.
+/// Value of `general.quantization_version`: of the blocks, which have not changed since GGUF has this key. Source: ggml,
+/// `GGML_QNT_VERSION`.
 const QUANTIZATION_VERSION: u32 = 2;
 
-/// Which file becomes which.
+/// Paths and settings of a quantization.
 #[derive(Clone, Debug)]
 pub struct Quantization {
-    /// The model, best in F16 or F32.
+    /// Path of the model, best in F16 or F32.
     pub input: PathBuf,
-    /// The new file.
+    /// Path of the new file.
     pub output: PathBuf,
     /// Type of the weights.
     pub ty: Target,
-    /// An importance matrix: errors count more in the columns that it found to matter more.
+    /// Path of an importance matrix: errors count more in the columns that it found to matter more.
     pub imatrix: Option<PathBuf>,
-    /// All matrices in the one type.
+    /// True if all matrices get one type.
     pub pure: bool,
-    /// Threads; the file is the same for any number. `None`: one for each core.
+    /// Number of threads; the file is the same for any. `None`: one for each core.
     pub n_threads: Option<usize>,
-    /// Replace the file, should it be there.
+    /// True if an existing file is replaced.
     pub force: bool,
 }
 
-/// A file that was quantized.
+/// Result of a quantization.
 #[derive(Clone, Debug)]
 pub struct QuantizedFile {
     /// Name of the file that was read.
     pub input: String,
-    /// Weights in it.
+    /// Number of weights in it.
     pub n_weights: u64,
-    /// Bytes of it.
+    /// Size of the file that was read, in bytes.
     pub n_bytes_read: u64,
-    /// Bytes of the new file.
+    /// Size of the new file in bytes.
     pub n_bytes_written: u64,
 }
 
-/// Reads one file and writes the other, tensor by tensor.
+/// Reads the model and writes the new file, tensor by tensor.
 ///
 /// # Errors
-/// When a file cannot be read or written, when a tensor has no type that can be read or weights that are not finite, and when
+/// When a file cannot be read or written, when a tensor has a type that cannot be read or weights that are not finite, and when
 /// the importance matrix is another model's.
 pub fn quantize(args: &Quantization, monitor: &Monitor) -> Result<QuantizedFile> {
     let file = ModelFile::open(Some(args.input.clone()), monitor)?;
@@ -118,7 +120,7 @@ pub fn quantize(args: &Quantization, monitor: &Monitor) -> Result<QuantizedFile>
     Ok(QuantizedFile { input: file.name, n_weights, n_bytes_read, n_bytes_written: n_bytes })
 }
 
-/// What the types of this file's tensors depend on.
+/// Policy of types by this file's metadata and the arguments.
 fn policy(gguf: &Gguf<'_>, args: &Quantization) -> Policy {
     let arch = match gguf.get("general.architecture") {
         Some(Value::String(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
@@ -132,7 +134,7 @@ fn policy(gguf: &Gguf<'_>, args: &Quantization) -> Policy {
     Policy::new(args.ty, args.pure, &arch, n_gqa, names).with_importances(args.imatrix.is_some())
 }
 
-/// Gives each matrix that is quantized what its columns count.
+/// Sets the importances of each matrix that is quantized.
 fn weigh(jobs: &mut [Job<'_>], importances: &Importances, monitor: &Monitor) -> Result<()> {
     let (mut n_quantized, mut missing) = (0, Vec::new());
     for job in jobs.iter_mut().filter(|job| job.ty.is_quantized() && job.ty != job.rows.ty()) {
@@ -145,16 +147,16 @@ fn weigh(jobs: &mut [Job<'_>], importances: &Importances, monitor: &Monitor) -> 
     importances.tell(n_quantized, &missing, monitor)
 }
 
-/// A tensor and what it becomes.
+/// Tensor, with its new type.
 struct Job<'f> {
     tensor: TensorInfo<'f>,
     /// All rows, in two dimensions.
     rows: Matrix<'f>,
     bytes: &'f [u8],
     ty: WeightType,
-    /// The type that it should have had, had its rows been whole blocks.
+    /// Type that the tensor should have had, if its rows were whole blocks.
     instead_of: Option<WeightType>,
-    /// What its columns count, if that is known.
+    /// Importances of its columns, if they are known. `[n_cols]`
     importance: Option<Vec<f32>>,
 }
 
@@ -166,7 +168,7 @@ impl<'f> Job<'f> {
             Some((_, Layout::Interleaved)) => bail!("it is packed: quantize the file that it was packed from"),
             None => bail!("the tensor {name} has type {} ({number}), which cannot be read", gguf_type_name(number)),
         };
-        // `Gguf::parse` saw that the tensor lies in the file.
+        // `Gguf::parse` has checked that the tensor lies in the file.
         let bytes = tensor.n_bytes().and_then(|n| gguf.data(tensor.offset, n)).unwrap_or_default();
         let [n_cols, rest @ ..] = tensor.dims;
         let rows = Matrix::new(from, rest.iter().product::<u64>() as usize, n_cols as usize, bytes);
@@ -198,12 +200,12 @@ impl<'f> Job<'f> {
         if self.ty != self.rows.ty() {
             return quantizer.tensor(&to(self.ty), read, |bytes| data.put(bytes));
         }
-        // Bytes stay as they are, once their weights are seen to be numbers.
+        // Bytes are copied, once all their weights are seen to be finite.
         quantizer.tensor(&to(WeightType::F32), read, |_| monitor.check())?;
         self.bytes.chunks(COPIED).try_for_each(|bytes| data.put(bytes))
     }
 
-    /// Weights of a row from a column on, which begins a block.
+    /// Reads weights of a row from column `col` on, which begins a block.
     fn read(&self, row: u64, col: u64, out: &mut [f32]) -> Result<()> {
         let ty = self.rows.ty();
         let [at, n] = [col as usize, out.len()].map(|n_cols| ty.row_bytes(n_cols));
@@ -227,7 +229,7 @@ fn floats<const N: usize>(bytes: &[u8], out: &mut [f32], float: impl Fn([u8; N])
     }
 }
 
-/// Says what whoever asked may not expect.
+/// Notes limits of the result: weights that were quantized before, and types that a tensor could not have.
 fn warn(jobs: &[Job<'_>], monitor: &Monitor) {
     let (mut twice, mut instead) = (0, BTreeMap::<_, usize>::new());
     for job in jobs {

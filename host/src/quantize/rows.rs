@@ -1,4 +1,4 @@
-//! Weights to the blocks of each type.
+//! Blocks of each type from weights.
 
 use half::{bf16, f16};
 use nearfield::kernels::{self, WeightType, Work};
@@ -6,17 +6,18 @@ use nearfield::kernels::{self, WeightType, Work};
 use super::unfit::{Unfit, limit};
 use super::{k, legacy};
 
-/// Whether weights can become this type; the others are only read.
+/// True if weights can become this type; the others are only read.
 pub fn is_written(ty: WeightType) -> bool {
     ty.can_interleave() || !ty.is_quantized()
 }
 
-/// Quantizes whole rows: any number of whole blocks of `ty`, whose bytes just fill `out`. The same bits on any machine.
+/// Quantizes whole rows, of any number of whole blocks of `ty`, whose bytes just fill `out`. The bits are the same on any
+/// machine.
 ///
-/// `importance` has a number above zero for each column of a row: what the squares of its errors count. It is best around 1.
+/// `importance` has a number above zero for each column of a row: the weight of its squared errors. Numbers around 1 are best.
 ///
 /// # Errors
-/// The first weight that is not finite, or, for types with half-precision numbers, beyond the largest half.
+/// The first weight that is not finite or, for types with f16 numbers, beyond the largest f16.
 ///
 /// # Panics
 /// When `x` or `importance` is not whole blocks, `out` has another length than they, or the type [is not written](is_written).
@@ -33,7 +34,7 @@ pub fn quantize_rows(ty: WeightType, x: &[f32], importance: Option<&[f32]>, out:
     Ok(())
 }
 
-/// Makes each number on its own.
+/// Converts each number on its own.
 macro_rules! floats {
     ($x:expr, $out:expr, $float:expr) => {
         for (&x, out) in $x.iter().zip($out.as_chunks_mut().0) {
@@ -42,7 +43,7 @@ macro_rules! floats {
     };
 }
 
-/// Makes each block on its own: a call that is written out here, and so compiled with what is around it.
+/// Makes each block on its own. As a macro, the call is compiled with the code around it.
 macro_rules! blocks {
     ($x:expr, $importance:expr, $out:expr, $block:expr) => {
         let mut importance = $importance.map(|row| row.as_chunks().0.iter().cycle());
@@ -52,7 +53,7 @@ macro_rules! blocks {
     };
 }
 
-/// Weights that the type holds.
+/// Weights that the type can hold.
 struct Rows<'a> {
     ty: WeightType,
     x: &'a [f32],
@@ -93,7 +94,7 @@ impl Work for Rows<'_> {
             WeightType::IQ4_XS => {
                 blocks!(x, importance, out, k::iq4_xs);
             }
-            // Refused by `quantize_rows`.
+            // `quantize_rows` has refused other types.
             _ => {}
         }
     }

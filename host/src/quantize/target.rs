@@ -1,4 +1,4 @@
-//! Which tensor gets which type: llama.cpp's types of files and their mixtures.
+//! Types of a file's tensors: llama.cpp's types of files and their mixtures.
 //!
 //! A mixture gives more bits to the tensors whose errors cost most: the output, the values of attention, the last matrix of the
 //! feed-forward network, and these more in the first and the last layers. Source: llama.cpp, `llama-quant.cpp`
@@ -10,19 +10,19 @@ use std::str::FromStr;
 use nearfield::kernels::WeightType;
 use nearfield::kernels::WeightType::*;
 
-/// A type of file, as `llama-quantize` names it.
+/// Type of a file, as `llama-quantize` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// For example `Q4_K_M`.
+    /// Name, for example `Q4_K_M`.
     pub name: &'static str,
-    /// `general.file_type`: llama.cpp's `llama_ftype`.
+    /// Value of `general.file_type`: llama.cpp's `llama_ftype`.
     pub file_type: u32,
-    /// The type of most matrices.
+    /// Type of most matrices.
     pub ty: WeightType,
 }
 
 impl Target {
-    /// All of them, the larger files first.
+    /// All types, the larger files first.
     #[rustfmt::skip]
     pub const ALL: [Self; 20] = [
         Self { name: "F32", file_type: 0, ty: F32 },
@@ -51,7 +51,7 @@ impl Target {
 impl FromStr for Target {
     type Err = String;
 
-    /// In either case; `Q3_K`, `Q4_K` and `Q5_K` are their middle mixtures.
+    /// Parses a name in either case; `Q3_K`, `Q4_K` and `Q5_K` are their middle mixtures.
     fn from_str(text: &str) -> Result<Self, String> {
         let name = text.to_ascii_uppercase();
         let middle = format!("{name}_M");
@@ -69,33 +69,33 @@ impl fmt::Display for Target {
     }
 }
 
-/// What a tensor becomes.
+/// Type chosen for a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The type.
+    /// Type that the tensor gets.
     pub ty: WeightType,
-    /// The type that it should have had, had its rows been whole blocks.
+    /// Type that it should have had, if its rows were whole blocks.
     pub instead_of: Option<WeightType>,
 }
 
-/// The types of one file's tensors.
+/// Policy of the types of one file's tensors.
 #[derive(Debug)]
 pub struct Policy {
     target: Target,
-    /// One type for all, no mixture.
+    /// True if all tensors get one type, without a mixture.
     pure: bool,
-    /// Whether an importance matrix says which columns matter.
+    /// True if there is an importance matrix.
     has_importances: bool,
     is_falcon: bool,
     /// Query heads to a key head, of the model.
     n_gqa: u64,
     n_layer: usize,
-    /// Whether the embedding is the output too.
+    /// True if the embedding is the output, too.
     is_tied: bool,
 }
 
 impl Policy {
-    /// For a file of this architecture with these tensors, and so many query heads to a key head.
+    /// Makes the policy for a file of this architecture with tensors of these names, and `n_gqa` query heads to a key head.
     pub fn new<'n>(
         target: Target,
         pure: bool,
@@ -111,13 +111,13 @@ impl Policy {
         Self { target, pure, has_importances: false, is_falcon: arch == "falcon", n_gqa, n_layer, is_tied }
     }
 
-    /// The same, knowing whether an importance matrix says which columns matter.
+    /// Policy with or without an importance matrix.
     pub fn with_importances(self, has_importances: bool) -> Self {
         Self { has_importances, ..self }
     }
 
-    /// The type of a tensor, `dims` fastest first; `None` for those that stay what they are, or F32: vectors, norms,
-    /// positions, token types.
+    /// Type of a tensor, `dims` fastest first; `None` for those that keep their type or become F32: vectors, norms, positions,
+    /// token types.
     pub fn tensor_type(&self, name: &str, dims: &[u64]) -> Option<Choice> {
         let is_matrix = dims.iter().skip(1).any(|&n| n > 1);
         let stays = name.ends_with("_norm.weight") || ["position_embd.weight", "token_types.weight"].contains(&name);
@@ -160,7 +160,7 @@ impl Policy {
         if self.is_falcon || !fits || self.target.ty == Q8_0 { Q8_0 } else { Q6_K }
     }
 
-    /// Also of queries, keys and values in one matrix.
+    /// Type of the values' matrix, also of one with queries, keys and values.
     fn attn_v(&self, layer: usize) -> WeightType {
         match self.target.name {
             "Q2_K" | "Q2_K_S" if self.n_gqa >= 4 => Q4_K,
@@ -197,14 +197,14 @@ impl Policy {
         }
     }
 
-    /// The first and the last eighth of the layers, and each third one between.
+    /// True for the first and the last eighth of the layers, and each third one between.
     fn is_sensitive(&self, layer: usize) -> bool {
         let eighth = self.n_layer / 8;
         layer < eighth || layer >= 7 * self.n_layer / 8 || (layer - eighth) % 3 == 2
     }
 }
 
-/// The type, or the next larger one whose blocks such rows are whole ones of.
+/// Type `ty`, or the next larger one whose blocks divide rows of `n_cols`.
 fn fitting(ty: WeightType, n_cols: u64) -> WeightType {
     let fits = |ty: &WeightType| n_cols.is_multiple_of(ty.block_len() as u64);
     let smaller_blocks = match ty {
@@ -218,7 +218,7 @@ fn fitting(ty: WeightType, n_cols: u64) -> WeightType {
     [ty, smaller_blocks].into_iter().find(fits).unwrap_or(F16)
 }
 
-/// The layer of `blk.3.ffn_up.weight`.
+/// Layer of a name such as `blk.3.ffn_up.weight`.
 fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
@@ -227,7 +227,7 @@ fn layer_of(name: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Architecture, layers, query heads to a key head, width and whether there is an output: `tests/reference/mixtures.py`.
+    /// Architecture, layers, query heads to a key head, width, and true if there is an output: `tests/reference/mixtures.py`.
     fn model(name: &str) -> (&'static str, usize, u64, u64, bool) {
         match name {
             "bloom24" => ("bloom", 24, 1, 256, false),
@@ -292,7 +292,7 @@ mod tests {
         for (target, n_cols, want) in cases {
             assert_eq!(policy(target, false).tensor_type("blk.0.ffn_up.weight", &[n_cols, 4]), want, "{target}");
         }
-        // A tied embedding is the output, and has more bits, unless all have the same.
+        // A tied embedding is the output, and has more bits, unless all tensors have the same type.
         let embedding = |pure| policy("Q4_0", pure).tensor_type("token_embd.weight", &[256, 4]).unwrap().ty;
         assert_eq!([embedding(false), embedding(true)], [Q6_K, Q4_0]);
     }

@@ -1,4 +1,5 @@
-//! One tensor, piece by piece: read, quantized by all threads, written in order, in memory that does not depend on its size.
+//! Quantization of one tensor, piece by piece: read, quantized by all threads, written in order, in memory that does not depend
+//! on its size.
 
 use std::io;
 use std::ops::Range;
@@ -10,23 +11,23 @@ use super::rows::quantize_rows;
 use super::unfit::Unfit;
 use crate::error::{Context, Result};
 
-/// Weights of a unit, which one thread makes: a whole number of blocks of every type.
+/// Number of weights of a unit, which one thread makes: a whole number of blocks of every type.
 const UNIT: usize = 256 * QK_K;
-/// Units that each thread makes before they are written.
+/// Number of units that each thread makes before they are written.
 const UNITS_PER_THREAD: usize = 8;
 
-/// The tensor that is made.
+/// Tensor that is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantized<'n> {
-    /// For messages.
+    /// Name, for messages.
     pub name: &'n str,
-    /// What its weights become.
+    /// Type that its weights become.
     pub ty: WeightType,
-    /// Rows, in all dimensions but the first.
+    /// Number of rows, over all dimensions but the first.
     pub n_rows: u64,
-    /// Weights of a row: whole blocks.
+    /// Number of weights of a row: whole blocks.
     pub n_cols: u64,
-    /// What its columns count, one on average; all the same without. `[n_cols]`
+    /// Importances of its columns, one on average; `None`: all the same. `[n_cols]`
     pub importance: Option<&'n [f32]>,
 }
 
@@ -37,7 +38,7 @@ pub struct Quantizer {
     units: Vec<Unit>,
 }
 
-/// Rows, or a part of a long one.
+/// Some rows, or a part of a long one.
 #[derive(Debug, Default)]
 struct Unit {
     rows: Range<u64>,
@@ -48,17 +49,17 @@ struct Unit {
 }
 
 impl Quantizer {
-    /// So many threads.
+    /// Starts `n_threads` threads.
     pub fn new(n_threads: usize) -> io::Result<Self> {
         let units = (0..n_threads * UNITS_PER_THREAD).map(|_| Unit::default()).collect();
         Ok(Self { pool: Pool::new(n_threads)?, units })
     }
 
-    /// Makes a tensor of what `read(row, first_col, out)` puts in `out`, the weights of a row from a column on, which any
-    /// thread asks for in any order; `write` gets the bytes in the order of the file.
+    /// Makes a tensor. `read(row, first_col, out)` fills `out` with weights of a row from a column on; any thread calls it, in
+    /// any order. `write` gets the bytes in the order of the file.
     ///
     /// # Errors
-    /// Those of `read` and `write`, and weights that the type cannot hold.
+    /// Any error of `read` and `write`, and weights that the type cannot hold.
     pub fn tensor(
         &mut self,
         tensor: &Quantized<'_>,
@@ -84,7 +85,7 @@ impl Quantizer {
                 }
             });
             for unit in units {
-                // The first error of the file, whichever thread was the first.
+                // The first error in the order of the file is returned, whichever thread came first.
                 match unit.error.take() {
                     Some(error) => return Err(error),
                     None => write(&unit.bytes)?,
@@ -96,7 +97,7 @@ impl Quantizer {
 
 impl Unit {
     fn make(&mut self, tensor: &Quantized<'_>, read: impl Fn(u64, u64, &mut [f32]) -> Result<()>) -> Result<()> {
-        // At most `UNIT` weights.
+        // The unit has at most `UNIT` weights.
         let n_cols = (self.cols.end - self.cols.start) as usize;
         let n_rows = (self.rows.end - self.rows.start) as usize;
         self.weights.resize(n_rows * n_cols, 0.0);
@@ -116,7 +117,7 @@ impl Unit {
     }
 }
 
-/// Whole rows of at most a unit; of longer rows, whole blocks.
+/// Rows and columns of the units: whole rows of at most `UNIT` weights; of longer rows, whole blocks.
 fn places(n_rows: u64, n_cols: u64) -> impl Iterator<Item = (Range<u64>, Range<u64>)> {
     const N: u64 = UNIT as u64;
     let n_together = (N / n_cols.max(1)).max(1);
@@ -135,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of a tensor, number `i` of row `r` being a function of both.
+    /// Bytes of a tensor whose weight `i` of row `r` is a function of both.
     fn bytes(n_threads: usize, n_rows: u64, n_cols: u64) -> Vec<u8> {
         let mut out = Vec::new();
         let tensor = Quantized { name: "x", ty: WeightType::Q8_0, n_rows, n_cols, importance: None };
@@ -156,14 +157,14 @@ mod tests {
 
     #[test]
     fn rows_come_in_order_from_any_number_of_threads() {
-        // Many short rows, more than all units together; rows longer than a unit; none.
+        // Many short rows, more than all units together; rows longer than a unit; a single row; no row.
         for (n_rows, n_cols) in [(40_000, 32), (3, 3 * UNIT as u64 + 64), (1, 64), (0, 64)] {
             let alone = bytes(1, n_rows, n_cols);
             assert_eq!(alone.len() as u64, n_rows * n_cols / 32 * 34);
             for n_threads in [2, 5] {
                 assert!(bytes(n_threads, n_rows, n_cols) == alone, "{n_rows} rows of {n_cols}, {n_threads} threads");
             }
-            // With 127 among them the scale is 1 (half-precision bits 0x3c00), and quants are the numbers.
+            // With 127 among them the scale is 1 (f16 bits 0x3c00), and quants are the numbers.
             for (block, place) in alone.chunks_exact(34).zip(0..) {
                 let (row, col) = (place * 32 / n_cols, place * 32 % n_cols);
                 let x = |i: u64| (((row * 31 + (col + i) * 7) % 255) as i32 - 127) as i8;

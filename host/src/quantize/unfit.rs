@@ -1,18 +1,18 @@
-//! Weights that have no place in a type.
+//! Weights that a type cannot hold.
 
 use std::fmt;
 
 use half::{bf16, f16};
 use nearfield::kernels::WeightType;
 
-/// A weight that a type cannot hold.
+/// Error of a weight that a type cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unfit {
-    /// The type.
+    /// Type that cannot hold it.
     pub ty: WeightType,
-    /// Its place among the weights.
+    /// Index of the weight.
     pub at: usize,
-    /// The weight.
+    /// Value of the weight.
     pub weight: f32,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Unfit {
 
 impl std::error::Error for Unfit {}
 
-/// The largest weight that a type can hold: for most, that of the half-precision scale.
+/// Largest weight that a type can hold: for most, that of the f16 scale.
 pub fn limit(ty: WeightType) -> f32 {
     match ty {
         WeightType::F32 => f32::MAX,

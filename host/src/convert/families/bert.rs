@@ -89,7 +89,7 @@ fn hparams(config: &Config, checkpoint: &Checkpoint) -> Result<Hparams> {
         norm_eps: config.number_from_0(&["layer_norm_eps"])?.unwrap_or(1e-12),
         encoder: Some(Encoder { n_token_types, pooling }),
         tied: config.flag(TIED, true)?,
-        // One of two published forms of the code has these three norms; no setting tells the forms apart.
+        // Only one of two published forms of the code has these three norms; no setting tells the forms apart.
         qk_norms: checkpoint.names().any(is_norm),
         ..Hparams::decoder(
             config.count(&["hidden_size"])?,

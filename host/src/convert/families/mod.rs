@@ -204,7 +204,7 @@ pub enum Rows {
     All,
     /// All rows: `[n_head, 3, head_dim]` in the source, `[3, n_head, head_dim]` in the file.
     Deinterleaved,
-    /// One part, by its index: the source consists of these parts, one after the other.
+    /// Part of the source, by its index: the source consists of these parts, one after the other.
     Part(&'static [Part], usize),
 }
 

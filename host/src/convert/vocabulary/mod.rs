@@ -1,6 +1,6 @@
 //! Vocabulary of a Hugging Face directory, and its metadata in a GGUF file.
 //!
-//! Of these sources the first that exists counts: sentencepiece's own model, `tokenizer.json`, `vocab.json` and `merges.txt`,
+//! Sources, of which the first that exists counts: sentencepiece's own model, `tokenizer.json`, `vocab.json` and `merges.txt`,
 //! `vocab.txt`. Beside each of them lie `tokenizer_config.json`, `added_tokens.json` and others, which [`added`] and
 //! [`special`] read.
 

@@ -1,10 +1,12 @@
-//! What rings would cut off of the attention on a text, measured.
+//! Measurement of the attention that rings would cut off on a text.
 //!
-//! The text is run in pieces of the context, with every key kept and visited. For each query of each layer, the keys of each block
-//! of 32 have a share of the softmax denominator; what a ring of `n` blocks cuts off is the sum of the shares of all blocks but the newest `n`.
-//! Of those sums, over all queries that have more blocks before them, all but a few outliers lie below what is told.
+//! The text runs in pieces of the context's length, with every key kept and visited. For each query of each layer, the keys of
+//! each block of 32 have a share of the softmax denominator. A ring of `n` blocks cuts off the sum of the shares of all blocks
+//! but the newest `n`. Rings are chosen by a value that this sum exceeds for a few outliers alone, among all queries that have
+//! more blocks before them.
 //!
-//! Every other piece only checks: it says what the rings cut off of a text that they were not chosen by. Neither is a bound for other texts.
+//! Every other piece is held out: it shows how much the rings cut off of a text that they were not chosen by. Neither figure is
+//! a bound for other texts.
 
 mod observer;
 mod shares;
@@ -27,43 +29,45 @@ use shares::Shares;
 
 pub use shares::Summary;
 
-/// What was measured.
+/// Result of a calibration.
 #[derive(Debug)]
 pub struct Calibration {
-    /// The text.
+    /// Name of the text's file.
     pub file: String,
-    /// Tokens of it that were run.
+    /// Number of tokens that were run.
     pub n_tokens: usize,
-    /// Pieces of it that rings are chosen by.
+    /// Number of pieces that rings are chosen by.
     pub n_pieces: usize,
-    /// Pieces of it that only check.
+    /// Number of pieces that are held out.
     pub n_held_out: usize,
     shares: Shares,
     held_out: Shares,
-    /// Natural logarithm of what a ring of so many blocks may cut off, outliers left out: `[n_head_kv, all blocks + 1]`, falling.
+    /// Natural logarithm of the share that a ring of each number of blocks cuts off, outliers left out: `[n_head_kv, all blocks
+    /// + 1]`, falling.
     ln_cut: Vec<Vec<f32>>,
 }
 
-/// A text to calibrate by.
+/// Text of a calibration, with settings.
 #[derive(Clone, Debug)]
 pub struct CalibrationText {
-    /// The file.
+    /// Path of the text.
     pub path: PathBuf,
-    /// Use no more than so many tokens of it.
+    /// Greatest number of its tokens to use; `None`: all.
     pub max_tokens: Option<usize>,
-    /// First tokens of a text that no ring cuts off.
+    /// Number of first tokens of a text that no ring cuts off.
     pub n_sinks: usize,
-    /// Share of the queries that may lose more than what is told.
+    /// Share of the queries that may lose more than the value that rings are chosen by.
     pub outliers: f32,
-    /// Threads; `None`: one for each core.
+    /// Number of threads; `None`: one for each core.
     pub n_threads: Option<usize>,
 }
 
 impl Calibration {
-    /// Runs a text in pieces of the context and adds up what rings would cut off.
+    /// Runs a text in pieces of the context's length and adds up the shares that rings would cut off.
     ///
     /// # Errors
-    /// When the text cannot be read or is shorter than the context, when heads cannot be told apart, and those of a session.
+    /// When the text cannot be read or is shorter than the context, when two heads have the same slope, and any error of a
+    /// session.
     pub fn measure(
         text: &CalibrationText,
         file: &ModelFile,
@@ -113,19 +117,19 @@ impl Calibration {
         })
     }
 
-    /// For [`nearfield::fit_rings`].
+    /// Natural logarithm of the share that a ring of `n_blocks` cuts off, for [`nearfield::fit_rings`].
     pub fn ln_cut(&self, head: usize, n_blocks: usize) -> f32 {
         self.ln_cut[head][n_blocks]
     }
 
-    /// What a ring of so many blocks cut off, and what it cut off of the pieces held out, if there are any.
+    /// Shares that a ring of `n_blocks` cuts off, and those of the pieces held out, if there are any.
     pub fn cut(&self, head: usize, n_blocks: usize) -> (Summary, Option<Summary>) {
         let held_out = (self.n_held_out > 0).then(|| self.held_out.summary(head, n_blocks));
         (self.shares.summary(head, n_blocks), held_out)
     }
 }
 
-/// The tokens of the text.
+/// Tokens of the text.
 fn tokens(text: &CalibrationText, file: &ModelFile) -> Result<Vec<u32>> {
     let bytes = fs::read(&text.path).context("cannot be read")?;
     let vocab = file.vocab()?;

@@ -1,4 +1,4 @@
-//! How much of each query's denominator lies in which block of keys, seen while the kernels walk past them.
+//! Observer of the share of each query's softmax denominator in each block of keys, while the kernels walk over them.
 
 use std::cell::RefCell;
 use std::mem;
@@ -12,23 +12,23 @@ use super::shares::Shares;
 use crate::error::{Result, ensure};
 use crate::watched::Watch;
 
-/// Looks at the walks of a session that visits every key of every text.
+/// Observer of a session that visits every key of every text.
 ///
-/// Heads are told apart by the slopes that they have at a query's position. The queries that walk together do so on one thread, from their own block to the first of the text, so
-/// what was seen of them so far lies with the thread.
+/// Heads are told apart by the slopes that they have at a query's position. The queries of a tile walk on one thread, from
+/// their own block to the first of the text, so their sums so far are local to the thread.
 pub struct Observer {
     kernels: &'static dyn Kernels,
     shape: Shape,
     scale: AlibiScale,
-    /// First keys that no ring cuts off.
+    /// Number of first keys that no ring cuts off.
     n_sinks: usize,
     n_ctx: usize,
     found: Mutex<Shares>,
-    /// Whether a slope was none of those.
+    /// True if a walk had the slope of no head.
     is_lost: AtomicBool,
 }
 
-/// Of one block: the largest score, the sum of `exp(score - largest)` of all keys, and of those that can be cut off.
+/// Sums of one block: the largest score, the sum of `exp(score - largest)` over all keys, and over those that can be cut off.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     max: f64,
@@ -37,12 +37,12 @@ struct Seen {
 }
 
 thread_local! {
-    /// What the queries that walk together saw, from the newest block on.
+    /// Sums of the queries of the current tile, from the newest block on.
     static WALKS: RefCell<Vec<Vec<Seen>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Observer {
-    /// Looks on while these kernels work.
+    /// Makes an observer of `kernels`; an error if heads have the same slope.
     pub fn new(kernels: &'static dyn Kernels, shape: &Shape, config: &SessionConfig, n_sinks: usize) -> Result<Self> {
         let (scale, n_ctx) = (config.alibi_scale, config.n_ctx);
         let found = Mutex::new(Shares::new(shape.n_head_kv, n_ctx));
@@ -54,17 +54,17 @@ impl Observer {
         Ok(observer)
     }
 
-    /// Of a query that sees `n_keys` keys.
+    /// Slope of a head for a query that sees `n_keys` keys.
     fn slope(&self, head: usize, n_keys: usize) -> f32 {
         alibi::slope_at(&self.shape, self.scale, head, n_keys) * self.shape.bias_scale()
     }
 
-    /// The first query head with this slope.
+    /// First query head with this slope.
     fn find(&self, slope: f32, n_keys: usize) -> Option<usize> {
         (0..self.shape.n_head).find(|&head| self.slope(head, n_keys).to_bits() == slope.to_bits())
     }
 
-    /// Adds what was found to `shares` and begins anew.
+    /// Adds the shares so far to `shares` and begins anew.
     pub fn move_to(&self, shares: &mut Shares) -> Result<()> {
         ensure!(!self.is_lost.load(Ordering::Relaxed), "a query has the slope of no head");
         let mut found = self.found.lock().expect("no thread stops while it holds this");
@@ -83,7 +83,7 @@ impl Observer {
         Seen { max, sum: terms().sum(), cut: terms().skip(self.n_sinks.saturating_sub(block.start)).sum() }
     }
 
-    /// Queries that have seen all.
+    /// Adds queries that have walked over all blocks.
     fn take_in(&self, walks: &[Walk<'_>], seen: &[Vec<Seen>]) {
         let mut found = self.found.lock().expect("no thread stops while it holds this");
         let mut shares = Vec::new();

@@ -1,50 +1,50 @@
-//! Shares of a softmax denominator by how far back their keys lie, over many queries.
+//! Shares of the softmax denominator that rings cut off, over many queries.
 
 use nearfield::kernels::KV_BLOCK;
 
-/// Bins of a factor of two to the quarter, down to 2^-40; what is below is counted with the last.
+/// Bins of a factor 2^(1/4) each, down to 2^-40; smaller shares count in the last bin.
 const BINS_PER_OCTAVE: f64 = 4.0;
 const N_BINS: usize = 161;
 
-/// For each KV head and each ring length in blocks, what is cut off.
+/// Shares that are cut off, for each KV head and each ring length in blocks.
 #[derive(Clone, Debug)]
 pub struct Shares {
-    /// Rows of [`n_blocks`](Self::n_blocks), one for each head; those of length 0 stay empty.
+    /// Rows of `n_lengths`, one for each head; those of length 0 stay empty.
     cuts: Vec<Cut>,
-    /// Blocks of the context, and one.
+    /// Number of blocks of the context, plus 1.
     n_lengths: usize,
 }
 
-/// What a ring of one length cuts off, over all queries that have more before them.
+/// Shares that a ring of one length cuts off, over all queries that see more keys.
 #[derive(Clone, Debug)]
 struct Cut {
     n: u64,
     sum: f64,
     most: f64,
-    /// Queries by the size of their share.
+    /// Number of queries by the size of their share. `[N_BINS]`
     bins: Vec<u32>,
 }
 
-/// The same in a few numbers.
+/// Shares that a ring cuts off, in a few numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// Queries that have more keys than the ring.
+    /// Number of queries that see more keys than the ring holds.
     pub n_queries: u64,
-    /// Mean of what they lose.
+    /// Mean share that these queries lose.
     pub mean: f64,
-    /// The most that one of them loses.
+    /// Largest share that one of them loses.
     pub most: f64,
 }
 
 impl Shares {
-    /// Nothing yet, for a context of `n_ctx`.
+    /// Makes empty sums for a context of `n_ctx`.
     pub fn new(n_heads: usize, n_ctx: usize) -> Self {
         let n_lengths = n_ctx.div_ceil(KV_BLOCK) + 1;
         let none = Cut { n: 0, sum: 0.0, most: 0.0, bins: vec![0; N_BINS] };
         Self { cuts: vec![none; n_heads * n_lengths], n_lengths }
     }
 
-    /// Takes in a query: the shares of the denominator of the blocks that it sees, from the newest on.
+    /// Adds a query: the shares of the denominator in the blocks that it sees, from the newest on.
     pub fn add(&mut self, head: usize, shares: &[f64]) {
         let mut cut = 0.0;
         for n_blocks in (1..shares.len()).rev() {
@@ -53,7 +53,7 @@ impl Shares {
         }
     }
 
-    /// Takes in all that another has.
+    /// Adds the sums of another.
     pub fn add_all(&mut self, other: &Self) {
         for (cut, other) in self.cuts.iter_mut().zip(&other.cuts) {
             cut.n += other.n;
@@ -63,14 +63,14 @@ impl Shares {
         }
     }
 
-    /// What a ring of so many blocks cuts off.
+    /// Shares that a ring of `n_blocks` cuts off.
     pub fn summary(&self, head: usize, n_blocks: usize) -> Summary {
         let cut = &self.cuts[head * self.n_lengths + n_blocks.min(self.n_lengths - 1)];
         Summary { n_queries: cut.n, mean: cut.sum / cut.n.max(1) as f64, most: cut.most }
     }
 
-    /// Natural logarithm of what a ring of each length cuts off of all queries but a share of outliers, made to fall:
-    /// minus infinity for the whole context. `[n_lengths]`
+    /// Natural logarithm of the share that a ring of each length cuts off, a share of outliers left out. Made to fall; minus
+    /// infinity for the whole context. `[n_lengths]`
     pub fn curve(&self, head: usize, outliers: f32) -> Vec<f32> {
         let row = &self.cuts[head * self.n_lengths..][..self.n_lengths];
         let mut curve: Vec<f32> = row.iter().map(|cut| cut.all_but(f64::from(outliers)).ln() as f32).collect();
@@ -83,7 +83,7 @@ impl Shares {
 
 impl Cut {
     fn add(&mut self, share: f64) {
-        // What is not a number may be anything.
+        // A NaN counts as the worst case.
         let share = if share.is_nan() { 1.0 } else { share.clamp(0.0, 1.0) };
         self.n += 1;
         self.sum += share;
@@ -91,7 +91,7 @@ impl Cut {
         self.bins[bin(share)] += 1;
     }
 
-    /// At least as large as all but a share of outliers: the upper end of a bin, or the largest of all.
+    /// Bound that all shares but the outliers keep: the upper end of a bin, or the largest share of all.
     fn all_but(&self, outliers: f64) -> f64 {
         let n_outliers = (self.n as f64 * outliers) as u64;
         let mut n = 0;
@@ -105,9 +105,9 @@ impl Cut {
     }
 }
 
-/// The bin of shares up to `2^(-i / 4)`.
+/// Index of the bin with shares up to `2^(-i / 4)`.
 fn bin(share: f64) -> usize {
-    // A share of 0 is infinitely far down; the conversion saturates.
+    // A share of 0 has the logarithm minus infinity; the conversion saturates.
     ((-share.log2() * BINS_PER_OCTAVE).floor().max(0.0) as usize).min(N_BINS - 1)
 }
 
@@ -137,7 +137,7 @@ mod tests {
             let found = f64::from(shares.curve(0, outliers)[1].exp());
             assert!(found >= 0.999999 * want && found < 1.2 * want, "{outliers}: {found}");
         }
-        // A longer ring is never told to cut off more, whichever queries it is about.
+        // A longer ring never has a larger value, even if its queries are others.
         shares.add(0, &[1.0, 0.0, 0.9]);
         let curve = shares.curve(0, 0.01);
         assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
