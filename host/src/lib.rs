@@ -1,8 +1,8 @@
-//! Parts of [`nearfield`] for machines with an operating system: files, threads and memory, which the library itself has not.
+//! [`nearfield`] on machines with an operating system: files, threads and memory, which the library itself lacks.
 //!
-//! The `nearfield` command is built on this crate, and so can a server or another language be. The crate prints nothing and
-//! watches no signals: a [`Monitor`] passes notes and progress to the caller and can cancel the work, and each failure is an
-//! [`Error`].
+//! The `nearfield` command is built on this crate; a server or a binding for another language can be, too. The crate prints
+//! nothing and watches no signals: a [`Monitor`] passes notes and progress to the caller and can cancel the work, and each
+//! failure is an [`Error`].
 //!
 //! | module | task |
 //! |---|---|

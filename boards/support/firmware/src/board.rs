@@ -15,7 +15,7 @@ pub trait Board: fmt::Write {
         None
     }
 
-    /// Number of inputs that each kernel is tried on at power-on: 16 take a second or two on the smallest board.
+    /// Number of inputs that each kernel is tried on at power-on; a few take a second or two on the smallest board.
     fn self_test_cases(&self) -> u64 {
         16
     }
