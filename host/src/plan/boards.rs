@@ -38,18 +38,73 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Variables besides the arena, in bytes: 193,176 of the Pico 2 less 190,592, the most of the three boards with a serial port
-/// (boards/README.md, "Memory").
-const FIRMWARE_VARIABLES: u64 = 193_176 - 190_592;
-/// Stack in bytes, as in those boards' linker scripts; 12,752 is the most that was ever used (ibidem).
+/// Table of the firmwares' sizes in bytes, which `boards/sizes --write` writes.
+const SIZES: &str = include_str!("../../../boards/sizes.md");
+/// Boards on a desk: their firmwares have one memory for variables and stack, and one for code and model.
+const DESK: [&str; 3] = ["pico2", "nrf52840-dk", "nucleo-h743zi"];
+/// Bytes of the arena of these firmwares, by the `arena` line of `boards/run mps2-an386`.
+const ARENA: u64 = 190_592;
+/// Bytes of the pocket model's index, by `nearfield inspect models/pocket.gguf`.
+const POCKET_INDEX: u64 = 13_312;
+/// Variables besides the arena, in bytes: the most of the boards on a desk.
+const FIRMWARE_VARIABLES: u64 = largest(&[4]) - ARENA;
+/// Stack in bytes, as in those boards' linker scripts; 12,752 is the most that was ever used (boards/README.md).
 const STACK: u64 = 16 * KIB;
 /// Bytes that a firmware takes of a memory with variables and stack.
 pub const FIRMWARE_RAM: u64 = FIRMWARE_VARIABLES + STACK;
-/// Bytes of the largest firmware of the three (ibidem): 328,052 of code and 52,844 of constants, less the index of the pocket
-/// model's tokenizer. Kernels for the weight types of further features (K types, ...) come on top.
-pub const FIRMWARE_FLASH: u64 = 328_052 + 52_844 - POCKET_INDEX;
-/// Bytes of the pocket model's index, by `nearfield inspect models/pocket.gguf`.
-const POCKET_INDEX: u64 = 13_312;
+/// Bytes of the largest firmware of the boards on a desk: code and constants, less the index of the pocket model's tokenizer.
+/// Kernels for the weight types of further features (K types, ...) come on top.
+pub const FIRMWARE_FLASH: u64 = largest(&[1, 3]) - POCKET_INDEX;
+
+/// Sum of these columns of [`SIZES`], the largest of the boards on a desk.
+const fn largest(columns: &[usize]) -> u64 {
+    let (mut largest, mut board) = (0, 0);
+    while board < DESK.len() {
+        let (mut sum, mut i) = (0, 0);
+        while i < columns.len() {
+            sum += size(DESK[board], columns[i]);
+            i += 1;
+        }
+        largest = if sum > largest { sum } else { largest };
+        board += 1;
+    }
+    largest
+}
+
+/// Number in a column of a board's row of [`SIZES`].
+///
+/// # Panics
+/// At compile time, if the table has no such row.
+const fn size(board: &str, column: usize) -> u64 {
+    let (table, name) = (SIZES.as_bytes(), board.as_bytes());
+    let mut at = 0;
+    while at + name.len() < table.len() {
+        if table[at] == b'`' && begins(table, at + 1, name) && table[at + 1 + name.len()] == b'`' {
+            let (mut bars, mut n) = (0, 0);
+            while bars <= column {
+                at += 1;
+                if table[at] == b'|' {
+                    bars += 1;
+                } else if bars == column && table[at].is_ascii_digit() {
+                    n = 10 * n + (table[at] - b'0') as u64;
+                }
+            }
+            return n;
+        }
+        at += 1;
+    }
+    panic!("no row of boards/sizes.md has this board")
+}
+
+/// True if `text` continues with `word` at this place.
+const fn begins(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let mut i = 0;
+    while i < word.len() && at + i < text.len() && text[at + i] == word[i] {
+        i += 1;
+    }
+    i == word.len()
+}
+
 /// Bytes that the system and other programs keep. Assumption: Raspberry Pi OS Lite without a desktop takes about this much.
 const SYSTEM: u64 = 128 * MIB;
 
@@ -173,6 +228,18 @@ mod tests {
                 Place::Ram => panic!("{name}"),
             }
         }
+    }
+
+    #[test]
+    fn sizes_are_read_from_the_table() {
+        for line in SIZES.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let name = cells[0].trim_matches('`');
+            for (column, cell) in cells.iter().enumerate().skip(1) {
+                assert_eq!(size(name, column).to_string(), *cell, "{name}, column {column}");
+            }
+        }
+        assert!(FIRMWARE_VARIABLES < 4 * KIB && FIRMWARE_FLASH > 300 * KIB);
     }
 
     #[test]
