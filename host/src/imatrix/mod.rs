@@ -3,8 +3,8 @@
 //! An error `e` of a weight in column `j` changes an output by `e x_j`. On average over the rows `x` that the matrix is
 //! multiplied with, the square of this change is `e²` times the mean of `x_j²`. These means are the importance matrix.
 //!
-//! - [`collector`]: the sums, while the model runs
-//! - [`file`]: files, in two forms
+//! - `collector`: the sums, while the model runs
+//! - `file`: files, in two forms
 
 mod collector;
 pub mod file;

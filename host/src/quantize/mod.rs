@@ -1,7 +1,7 @@
 //! Quantization: a model file with its weights in another type.
 //!
-//! [`target`] chooses the type of each tensor; [`rows`] and the modules that it uses make the blocks; [`tensor`] takes the
-//! tensors through them piece by piece; [`importance`] gives the weights of the columns' errors. All else in the file stays as
+//! `target` chooses the type of each tensor; `rows` and the modules that it uses make the blocks; `tensor` takes the
+//! tensors through them piece by piece; `importance` gives the weights of the columns' errors. All else in the file stays as
 //! it is.
 
 #[cfg(test)]
