@@ -1,6 +1,6 @@
 //! `nearfield perplexity`: perplexity of a text at one or more context lengths.
 //!
-//! - [`args`]: arguments
+//! - [`args`]: arguments of the command
 //! - [`heading`]: everything that a score depends on, in one line
 //! - [`output`]: the table, the CSV file and the picture
 

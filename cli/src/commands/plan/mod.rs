@@ -1,6 +1,6 @@
 //! `nearfield plan`: the memory of a session before it runs, rings for a budget, and whether a machine has room for it.
 //!
-//! - [`args`]: arguments
+//! - [`args`]: arguments of the command
 //! - [`advice`]: changes that make the session fit
 //! - [`output`]: the plan as text and as JSON
 
