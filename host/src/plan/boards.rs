@@ -239,7 +239,7 @@ mod tests {
                 assert_eq!(size(name, column).to_string(), *cell, "{name}, column {column}");
             }
         }
-        assert!(FIRMWARE_VARIABLES < 4 * KIB && FIRMWARE_FLASH > 300 * KIB);
+        const { assert!(FIRMWARE_VARIABLES < 4 * KIB && FIRMWARE_FLASH > 300 * KIB) };
     }
 
     #[test]
