@@ -192,7 +192,7 @@ pub enum PlanError {
     },
     /// `n_batch` is 0.
     Batch,
-    /// Keys or values are Q4_0, and the feature `q4_0` is not built in.
+    /// Keys or values are Q4_0, and the feature `kv_q4_0` is not built in.
     Q4NotBuilt,
     /// A ring has no keys, or its share is not between 0 and 1.
     Ring,

@@ -11,8 +11,8 @@
 /// assert!(N_LINES > 0 && MODEL.as_ptr().addr().is_multiple_of(64));
 /// ```
 ///
-/// `include_model!(PATH, in SECTION)` puts the file into that section of the program, such as a part of flash of its own. The path
-/// is relative to the source file, as for [`include_bytes!`].
+/// The path is relative to the source file, as for [`include_bytes!`]. Attributes behind it belong to the static that holds the
+/// file: `include_model!(PATH, #[unsafe(link_section = ".model")])` puts it into a part of flash of its own.
 ///
 /// **Alignment.** A [`Model`](crate::Model) is read where it lies. Its norms and biases need a multiple of 4 bytes
 /// ([`LoadError::Misaligned`](crate::LoadError::Misaligned) otherwise), which a file at a multiple of 4 has, since GGUF aligns its
@@ -20,11 +20,11 @@
 /// address, and fewest cache lines from a multiple of 64. Bytes of `include_bytes!` alone may lie anywhere.
 #[macro_export]
 macro_rules! include_model {
-    ($path:expr $(, in $section:literal)?) => {{
+    ($path:expr $(, #[$attribute:meta])*) => {{
         #[repr(C, align(64))]
         struct Aligned<T>(T);
         const N_BYTES: usize = include_bytes!($path).len();
-        $(#[unsafe(link_section = $section)])?
+        $(#[$attribute])*
         static FILE: Aligned<[u8; N_BYTES]> = Aligned(*include_bytes!($path));
         let file: &'static [u8] = &FILE.0;
         file

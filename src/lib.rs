@@ -132,8 +132,8 @@ struct Readme;
 
 /// Choosing the kernels of a session, and the types of weights.
 ///
-/// This is the part of `nearfield-kernels` that is stable with this crate. The rest of that crate, for programs that implement
-/// [`Kernels`](kernels::Kernels) or call them themselves, is used by its own name and version.
+/// The items here are the part of `nearfield-kernels` that is stable with this crate. Programs that implement
+/// [`Kernels`](kernels::Kernels), or call them themselves, depend on that crate by its own name and version.
 pub mod kernels {
     #[cfg(feature = "std")]
     pub use nearfield_kernels::Pool;

@@ -5,20 +5,20 @@ use core::ops::Range;
 use crate::arena;
 use crate::{BlockQ8, QK};
 
-/// Proof that 4-bit keys and values are compiled in (the feature `q4_0`). Without the feature this type has no value, so the
+/// Proof that 4-bit keys and values are compiled in (the feature `kv_q4_0`). Without the feature this type has no value, so the
 /// compiler removes all code that would handle them, and a board that does not use them spends no flash on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Q4Built {
-    #[cfg(not(feature = "q4_0"))]
+    #[cfg(not(feature = "kv_q4_0"))]
     _never: core::convert::Infallible,
 }
 
 impl Q4Built {
-    /// Proof: the feature `q4_0` is on.
-    #[cfg(feature = "q4_0")]
+    /// Proof: the feature `kv_q4_0` is on.
+    #[cfg(feature = "kv_q4_0")]
     pub const PROOF: Option<Self> = Some(Self {});
-    /// No proof: the feature `q4_0` is off.
-    #[cfg(not(feature = "q4_0"))]
+    /// No proof: the feature `kv_q4_0` is off.
+    #[cfg(not(feature = "kv_q4_0"))]
     pub const PROOF: Option<Self> = None;
 }
 

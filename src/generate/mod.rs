@@ -163,7 +163,7 @@ impl<'s> Generator<'s> {
     /// do not depend on the parts.
     ///
     /// # Errors
-    /// As [`Session::run`].
+    /// Errors of [`Session::run`].
     pub fn read(&mut self, session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> Result<(), RunError> {
         session.run(tokens)?;
         self.accept(tokens);
@@ -174,7 +174,7 @@ impl<'s> Generator<'s> {
     /// `None` once the text has ended.
     ///
     /// # Errors
-    /// As [`Session::decode`]; [`RunError::NoTokens`] if nothing was read.
+    /// Errors of [`Session::decode`]; [`RunError::NoTokens`] if nothing was read.
     pub fn advance<'l>(&mut self, session: &'l mut Session<'_, '_, '_>) -> Result<Option<&'l [f32]>, RunError> {
         if self.not_run.is_some() && session.n_free() == 0 {
             self.end.get_or_insert(End::ContextFull);

@@ -353,7 +353,7 @@ mod tests {
         words.iter().filter_map(begins).min()
     }
 
-    /// However a text is cut, the same is shown.
+    /// Cuts of a text into tokens do not change the text that is shown.
     #[test]
     fn cuts_do_not_matter() {
         let words = ["abac", "cab", "aaaa", "a(b)c"];

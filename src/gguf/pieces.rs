@@ -17,7 +17,7 @@ impl<'f> Gguf<'f> {
     /// Reads and checks tables whose data lie elsewhere: `tables` is a file up to the start of its data.
     ///
     /// # Errors
-    /// As for [`parse`](Self::parse); and [`GgufError::TensorPieces`] for a tensor that does not lie in one piece.
+    /// Errors of [`parse`](Self::parse), and [`GgufError::TensorPieces`] for a tensor that does not lie in one piece.
     pub fn parse_in_pieces(tables: &'f [u8], pieces: &'f dyn Pieces) -> Result<Self, GgufError> {
         let mut n_data = 0;
         loop {

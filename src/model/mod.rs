@@ -118,7 +118,7 @@ impl<'f> Model<'f> {
     /// Checks a file whose tables were read before, as [`from_gguf`](Self::from_gguf) does.
     ///
     /// # Errors
-    /// As for [`from_gguf`](Self::from_gguf).
+    /// Errors of [`from_gguf`](Self::from_gguf).
     pub fn from_tables(gguf: Gguf<'f>) -> Result<Self, LoadError> {
         let shape = Shape::from_gguf(&gguf)?;
         let finder = Finder { gguf, shape };

@@ -59,7 +59,7 @@ pub enum PrefixError {
         /// Types in the session.
         session: KvTypes,
     },
-    /// The snapshot has keys or values in Q4_0, and the feature `q4_0` is not built in.
+    /// The snapshot has keys or values in Q4_0, and the feature `kv_q4_0` is not built in.
     Q4NotBuilt,
     /// The snapshot was made with another [`horizon_eps`](crate::SessionConfig::horizon_eps).
     HorizonEps {

@@ -103,16 +103,22 @@ pub const fn require_kernels(mut types: &[u32]) {
 }
 
 /// Puts the model of a firmware into a static of its own and gives an [`Image`] of it.
+///
+/// `image!(NAME, PATH)`; with `in SECTION` model and snapshot lie in that section of the image, which the board's `memory.x` places.
 #[macro_export]
 macro_rules! image {
     ($name:literal, $path:expr $(, in $section:literal)?) => {{
         const _: () = $crate::require_kernels(include!(concat!(env!("OUT_DIR"), "/types.rs")));
         $crate::Image {
             name: $name,
-            gguf: $crate::include_model!($path $(, in $section)?),
+            // SAFETY: the section holds bytes that are only read, and no name that anything links to.
+            gguf: $crate::include_model!($path $(, #[unsafe(link_section = $section)])?),
             checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")),
             index: $crate::include_model!(concat!(env!("OUT_DIR"), "/tokenizer.index")),
-            prefix: $crate::include_model!(concat!(env!("OUT_DIR"), "/prefix.kv") $(, in $section)?),
+            // SAFETY: as for the model.
+            prefix: $crate::include_model!(
+                concat!(env!("OUT_DIR"), "/prefix.kv") $(, #[unsafe(link_section = $section)])?
+            ),
         }
     }};
 }

@@ -186,7 +186,7 @@ impl<B: Board> fmt::Write for Tee<'_, B> {
 /// With a snapshot in flash, its text is continued and `prompt` is unused.
 ///
 /// # Errors
-/// As [`Teller::tell`].
+/// Errors of [`Teller::tell`].
 pub fn tell_one<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, prompt: &str, n: usize) -> Result<(), Halt> {
     let (prompt, seed) = teller.begun.map_or((prompt, 1), |begun| ("", begun.seed));
     let Story { n_tokens, text, logits, .. } = teller.tell(board, prompt.as_bytes(), n, seed)?;

@@ -143,7 +143,7 @@ impl Header {
     /// Unpacks `d`, `dmin` and the packed scales of eight rows, in the order of [`crate::block::scale_and_minimum`].
     ///
     /// # Safety
-    /// These 16 bytes of each row can be read.
+    /// Each row has 16 readable bytes from here on.
     #[target_feature(enable = "neon")]
     #[inline]
     unsafe fn next(rows: &mut impl Rows) -> Self {

@@ -199,7 +199,7 @@ impl Interleaved {
     /// Loads bytes `AT + 4 QUARTER..` and `AT + 16 + 4 QUARTER..`, four of each row.
     ///
     /// # Safety
-    /// These bytes can be read.
+    /// The caller vouches that the bytes can be read.
     #[inline(always)]
     unsafe fn load<const AT: usize, const QUARTER: usize>(&self) -> Quarter32 {
         const { assert!(AT <= 32 && QUARTER < QUARTERS && TILE_ROWS == 16) };
@@ -225,7 +225,7 @@ impl Interleaved {
     /// Loads bytes `AT..AT + 4` of each row.
     ///
     /// # Safety
-    /// These bytes can be read.
+    /// The caller vouches that the bytes can be read.
     #[inline(always)]
     unsafe fn load_word<const AT: usize>(&self) -> Quarter16 {
         let (a, b);
@@ -246,7 +246,7 @@ impl Interleaved {
     /// Reads two bytes of each row.
     ///
     /// # Safety
-    /// These bytes can be read.
+    /// The caller vouches that the bytes can be read.
     #[inline(always)]
     unsafe fn next_eight(&mut self) -> uint16x8_t {
         let mut halves = self.words.wrapping_sub(self.halves);
