@@ -3,8 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::group::{Integers, Scales, Sink, Unpack};
-use super::legacy::high_nibbles;
-use super::rows::{Quarter32, Rows, Words};
+use super::rows::{Quarter32, Rows, Words, high_nibbles};
 use crate::block::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K};
 use crate::neon::floats::Floats;
 

@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::group::{Scales, Sink, Unpack};
-use super::rows::{Quarter16, Quarter32, Rows};
+use super::rows::{Quarter16, Quarter32, Rows, high_nibbles};
 use crate::block::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 
 impl Unpack for BlockQ4_0 {
@@ -77,22 +77,4 @@ impl Unpack for BlockQ8_0 {
 #[inline]
 pub(super) fn nibbles(both: Quarter16) -> Quarter32 {
     both.map(|both| [vandq_s8(both, vdupq_n_s8(15)), high_nibbles(both)])
-}
-
-#[target_feature(enable = "neon")]
-#[inline]
-pub(super) fn high_nibbles(both: int8x16_t) -> int8x16_t {
-    vreinterpretq_s8_u8(vshrq_n_u8::<4>(vreinterpretq_u8_s8(both)))
-}
-
-/// Quants of five bits less 16: the upper four bits of a nibble's byte become the inverse of the fifth bit, four times.
-///
-/// `byte` and `bit`: for each byte of the first and the last 16 columns, the byte of `qh` that holds its fifth bit, and the
-/// bit's mask.
-#[target_feature(enable = "neon")]
-#[inline]
-pub(super) fn five_bits(both: int8x16_t, qh: uint8x16_t, byte: [uint8x16_t; 2], bit: uint8x16_t) -> [int8x16_t; 2] {
-    let clear = vmvnq_u8(qh);
-    let [first, last] = byte.map(|byte| vreinterpretq_s8_u8(vtstq_u8(vqtbl1q_u8(clear, byte), bit)));
-    [vsliq_n_s8::<4>(both, first), vsliq_n_s8::<4>(high_nibbles(both), last)]
 }

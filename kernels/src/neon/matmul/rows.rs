@@ -8,13 +8,10 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::group::{Integers, Unpack, centred};
-use super::legacy::five_bits;
-use super::unit::{Dot, Unit};
+use crate::TILE_ROWS;
 use crate::contract::broken;
 use crate::neon::bytes::{ROWS, load_32, next_2, next_4, next_16, next_32, next_halves, next_words, widen};
 use crate::neon::floats::Floats;
-use crate::{BlockQ8, TILE_ROWS};
 
 /// Quarters of the bytes of eight rows.
 pub(super) const QUARTERS: usize = 4;
@@ -74,19 +71,6 @@ pub(in crate::neon) trait Rows: Copy {
     /// # Safety
     /// The bytes can be read.
     unsafe fn next_five_bits(&mut self, quarter: usize) -> Quarter32;
-
-    /// `Σ_j (q[j] - offset) · x[j]` of one token: of all columns (and zeros), or of each half if `B` has scales of halves.
-    ///
-    /// # Safety
-    /// The processor has the ISA.
-    unsafe fn dot<D: Dot, B: Unpack>(
-        walk: &mut [D::Walk; 2],
-        quants: impl FnMut(usize) -> Quarter32,
-        x: &BlockQ8,
-    ) -> [Integers; 2];
-
-    /// Packs quants for [`Unit::products`].
-    fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
 }
 
 /// Rows that lie apart.
@@ -155,29 +139,6 @@ impl Rows for Apart {
                 five_bits(next_16(row), bits, bytes, constant([0x8040_2010_0804_0201; 2]))
             }
         })
-    }
-
-    #[inline(always)]
-    unsafe fn dot<D: Dot, B: Unpack>(
-        walk: &mut [D::Walk; 2],
-        mut quants: impl FnMut(usize) -> Quarter32,
-        x: &BlockQ8,
-    ) -> [Integers; 2] {
-        let [first, last] = walk;
-        // SAFETY: the processor has the ISA (the caller), and the target NEON.
-        unsafe {
-            let mut quad = |walk, quarter| {
-                let ([a, b], [c, d]) = (quants(quarter), quants(quarter + 1));
-                centred::<B>(D::dot::<B>(walk, [a, b, c, d], super::unit::load(&x.qs)), x)
-            };
-            let (first, last) = (quad(first, 0), quad(last, 2));
-            [[first[0], last[0]], [first[1], last[1]]]
-        }
-    }
-
-    #[inline(always)]
-    fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
-        I::pack(quants)
     }
 }
 
@@ -352,21 +313,6 @@ impl Rows for Interleaved {
             [both(0), both(1)]
         }
     }
-
-    #[inline(always)]
-    unsafe fn dot<D: Dot, B: Unpack>(
-        _: &mut [D::Walk; 2],
-        quants: impl FnMut(usize) -> Quarter32,
-        x: &BlockQ8,
-    ) -> [Integers; 2] {
-        // SAFETY: the processor has the ISA (the caller).
-        unsafe { D::dot_words::<B>(quants, x) }
-    }
-
-    #[inline(always)]
-    fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
-        I::pack_words(quants)
-    }
 }
 
 /// Widens 16-bit integers to 32 bits, without sign.
@@ -381,4 +327,23 @@ fn long(x: uint16x8_t) -> Words {
 #[inline]
 fn constant([low, high]: [u64; 2]) -> uint8x16_t {
     vreinterpretq_u8_u64(vcombine_u64(vcreate_u64(low), vcreate_u64(high)))
+}
+
+/// Quants of five bits less 16: the upper four bits of a nibble's byte become the inverse of the fifth bit, four times.
+///
+/// `byte` and `bit`: for each byte of the first and the last 16 columns, the byte of `qh` that holds its fifth bit, and the
+/// bit's mask.
+#[target_feature(enable = "neon")]
+#[inline]
+fn five_bits(both: int8x16_t, qh: uint8x16_t, byte: [uint8x16_t; 2], bit: uint8x16_t) -> [int8x16_t; 2] {
+    let clear = vmvnq_u8(qh);
+    let [first, last] = byte.map(|byte| vreinterpretq_s8_u8(vtstq_u8(vqtbl1q_u8(clear, byte), bit)));
+    [vsliq_n_s8::<4>(both, first), vsliq_n_s8::<4>(high_nibbles(both), last)]
+}
+
+/// Upper four bits of each byte.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn high_nibbles(both: int8x16_t) -> int8x16_t {
+    vreinterpretq_s8_u8(vshrq_n_u8::<4>(vreinterpretq_u8_s8(both)))
 }

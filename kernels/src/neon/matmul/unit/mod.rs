@@ -1,8 +1,8 @@
 //! Units of the three ISAs of aarch64: integer sums of products of bytes. The ISAs differ in nothing else.
 //!
-//! - [`plain`]: instructions of every aarch64
-//! - [`dotprod`]: `FEAT_DotProd`
-//! - [`i8mm`]: `FEAT_I8MM`
+//! - `plain`: instructions of every aarch64
+//! - `dotprod`: `FEAT_DotProd`
+//! - `i8mm`: `FEAT_I8MM`
 //!
 //! Instructions that not every aarch64 has are `asm!`: their intrinsics are unstable. `.arch_extension` makes them known to the
 //! assembler without a target feature, so that one generic function serves, and is inlined into, all three.
