@@ -4,23 +4,10 @@
 //! Source: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's `tokenizers`, and their tables of Unicode. Unlike there,
 //! combining marks that take space (category Mc) are not put in canonical order.
 
-use super::normalizer::Unit;
+use super::options::BertOptions;
 use super::unicode::bert::{CLASSES, STRIPPED, STRIPPED_TO_MORE};
 use super::unicode::{first_char, lowered};
-
-/// Normalization of WordPiece: `tokenizer.ggml.normalizer.{lowercase,strip_accents}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BertOptions {
-    /// Lowercases letters.
-    pub lowercase: bool,
-    /// Decomposes characters (NFD) and drops marks without space (category Mn).
-    pub strip_accents: bool,
-}
-
-impl BertOptions {
-    /// Options of uncased models.
-    pub const DEFAULT: Self = Self { lowercase: true, strip_accents: true };
-}
+use super::unit::Unit;
 
 /// Class of a character in BERT's normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and OpenAI's `encoder.py`. Bytes
 //! without a token: `merge_word` in `bpe/model.rs` of Hugging Face's `tokenizers`.
 
-use super::encode::{Encoding, Part};
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
 use super::{Tokenizer, bpe};
 

@@ -4,13 +4,13 @@
 //! spelled without being stored.
 
 use super::byte_level::Symbols;
-use super::encode::{Encoding, Part};
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
-use super::normalizer::Unit;
 use super::pre::{Text, gpt2_piece};
 use super::split::First;
 use super::unicode::nfc::{Nfc, is_plain};
 use super::unicode::{Class, class};
+use super::unit::Unit;
 use super::{Tokenizer, bpe, byte_level};
 
 /// Implements [`Row::encode`](super::kind::Row::encode): normalizes the part, cuts it into pieces and merges the bytes of each.

@@ -5,20 +5,12 @@
 //! `WhitespaceSplit`, as jina-embeddings-v2-base-zh and DNABERT-2 are published. llama.cpp's tokenizer `whitespace` cuts as
 //! `WhitespaceSplit` where the model means `Whitespace`, and drops characters that have no token.
 
-use super::encode::{Encoding, Part};
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
-use super::normalizer::Unit;
+use super::options::CharacterOptions;
 use super::unicode::{Class, class, first_char, is_word, lowered};
+use super::unit::Unit;
 use super::{Tokenizer, bpe};
-
-/// Normalization and cuts of BPE over characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CharacterOptions {
-    /// Lowercases letters: `tokenizer.ggml.normalizer.lowercase`.
-    pub lowercase: bool,
-    /// Cuts words from signs, `\w+|[^\w\s]+`: `tokenizer.ggml.model` is `whitespace`. If false, only white space cuts.
-    pub cuts_signs: bool,
-}
 
 /// Role of a character where texts are cut.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! Text to tokens: special tokens are found, and the text between them goes to the [kind](super::kind) of the vocabulary.
 
-use core::ops::Range;
-
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
 use super::hash::Hash;
-use super::normalizer::Unit;
 use super::special::Bytes;
-use super::split::{Split, SplitStream, Wanted};
+use super::split::{Split, Wanted};
+use super::unit::Unit;
 use super::vocab::TokenType;
 use super::{Tokenizer, bpe};
 
@@ -180,82 +179,5 @@ impl Tokenizer<'_, '_> {
 
     fn is_text(&self, id: u32) -> bool {
         self.vocab.type_of(id) == TokenType::Normal && !self.hidden.contains(&id)
-    }
-}
-
-/// A part of a text without special tokens.
-pub(super) struct Part<'t> {
-    whole: &'t [u8],
-    /// Bytes of the part in the text.
-    pub range: Range<usize>,
-    /// True if the part begins a text: it follows a special token, or is the first and the text does not continue another one.
-    pub begins: bool,
-    /// True if control tokens are looked for.
-    parse_special: bool,
-}
-
-impl<'t> Part<'t> {
-    /// Bytes of the part.
-    pub fn text(&self) -> &'t [u8] {
-        self.whole.get(self.range.clone()).unwrap_or_default()
-    }
-
-    /// Cuts the part at tokens that are found in normalized text, for kinds that leave the text as it is.
-    pub fn split<'s>(&self, tokenizer: &'s Tokenizer<'_, '_>) -> impl Iterator<Item = (&'s [u8], Option<u32>)>
-    where
-        't: 's,
-    {
-        let text = self.text();
-        let split = Split::new(tokenizer, text, Wanted { control: self.parse_special, normalized: true });
-        split.map(|(range, token)| (text.get(range).unwrap_or_default(), token))
-    }
-
-    /// Cuts the part's `normalized` characters at tokens that are found in normalized text.
-    pub fn split_stream<'s, I: Iterator<Item = Unit> + Clone>(
-        &self,
-        tokenizer: &'s Tokenizer<'_, '_>,
-        normalized: I,
-    ) -> SplitStream<'s, I> {
-        SplitStream::new(tokenizer, normalized, self.parse_special)
-    }
-}
-
-/// Tokens of a text so far.
-pub(super) struct Encoding<'o> {
-    /// Tokens, then the slots that a kind works in.
-    pub out: &'o mut [u32],
-    /// Number of tokens.
-    pub n: usize,
-    /// Bytes that were left out.
-    pub n_skipped: usize,
-    /// Sum of the scores since the text began; used by unigram.
-    pub score: f32,
-}
-
-impl Encoding<'_> {
-    /// Writes a token.
-    pub fn push(&mut self, token: u32) -> Result<(), EncodeError> {
-        // `slots(1)` returned one slot at least.
-        if let [slot, ..] = self.slots(1)? {
-            *slot = token;
-            self.n += 1;
-        }
-        Ok(())
-    }
-
-    /// Free slots, at least `n`.
-    pub fn slots(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
-        let have = self.out.len();
-        let free = self.out.get_mut(self.n..).unwrap_or_default();
-        // `encode_counted` replaces `enough`: computing it takes a pass over the text.
-        if n > free.len() { Err(EncodeError::OutTooSmall { enough: 0, have }) } else { Ok(free) }
-    }
-
-    /// Free slots, enough to merge a piece of `n` symbols.
-    pub fn room(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
-        if n > bpe::MAX {
-            return Err(EncodeError::PieceTooLong { n_bytes: n });
-        }
-        self.slots(bpe::len_of(n))
     }
 }

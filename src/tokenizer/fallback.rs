@@ -3,9 +3,9 @@
 //! While a part of a text is worked on, such a character is a symbol in a range of its own above the ids of tokens.
 
 use super::Tokenizer;
-use super::encode::Encoding;
+use super::encoding::Encoding;
 use super::error::EncodeError;
-use super::normalizer::Unit;
+use super::unit::Unit;
 
 /// First symbol that is a character. From 2^21 above it, symbols are bytes that belong to no character.
 const UNKNOWN: u32 = 1 << 29;

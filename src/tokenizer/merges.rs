@@ -6,8 +6,8 @@ use super::bpe::{self, NEVER};
 use super::error::{MergePart, TokenizerError};
 use super::hash::{Hash, probes};
 use super::numbers::{Numbers, NumbersMut};
+use super::strings::StringArray;
 use super::tokens::TokenTable;
-use super::vocab::StringArray;
 use crate::sections::Sections;
 
 /// Merges by rank, and a hash table of their ranks. A merge's rank is its place in the file: low ranks are applied first.

@@ -1,6 +1,6 @@
 //! Text to tokens and back, from the vocabulary in the model file, without a heap.
 //!
-//! Each kind of tokenizer is a row of the table in `kind` and has a file of its own:
+//! Each kind of tokenizer is a row of the table in `kinds` and has a file of its own:
 //!
 //! | file | kind | further modules it uses |
 //! |---|---|---|
@@ -19,7 +19,8 @@
 //! 3. The text is cut: by `pre` into pieces (about a word each), at white space and signs, or where no token can lie across.
 //! 4. Tokens are found for each piece. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
 //!
-//! `vocab` borrows the vocabulary from the file, read by `from_gguf`. `tokens`, `merges` and `filter` are the index over it
+//! `vocab` borrows the vocabulary from the file, read by `from_gguf`, with the `options` of its normalization and its `strings`.
+//! A kind reads a part of a text and writes tokens (`encoding`). `tokens`, `merges` and `filter` are the index over the vocabulary
 //! (made of `numbers` and `hash`), which is built in the arena or was prepared and lies in flash (`index`). `unicode` has the
 //! tables of characters. Tokens become text by `alphabet` (how tokens spell bytes) and `detokenize`.
 
@@ -33,6 +34,7 @@ mod character_bpe;
 mod charsmap;
 mod detokenize;
 mod encode;
+mod encoding;
 mod error;
 mod fallback;
 mod filter;
@@ -40,17 +42,22 @@ mod from_gguf;
 mod hash;
 mod index;
 mod kind;
+mod kinds;
 mod merges;
 mod min_tree;
 mod normalizer;
 mod numbers;
+mod options;
 mod pre;
 mod sentencepiece_bpe;
 mod special;
 mod split;
+mod strings;
+mod token_list;
 mod tokens;
 mod unicode;
 mod unigram;
+mod unit;
 mod vocab;
 mod wordpiece;
 
@@ -58,17 +65,16 @@ use nearfield_kernels::Arena;
 
 pub use added::AddedTokens;
 pub use alphabet::TokenBytes;
-pub use bert::BertOptions;
 pub use byte_level_nfc::nfc;
-pub use character_bpe::CharacterOptions;
 pub use detokenize::Detokenizer;
 pub use encode::{EncodeOptions, Encoded};
 pub use error::{DetokenizeError, EncodeError, IndexError, MergePart, TokenizerError, UnknownPreTokenizer};
 pub use from_gguf::VocabError;
 pub use kind::Kind;
-pub use normalizer::SpaceOptions;
+pub use options::{BertOptions, CharacterOptions, SpaceOptions};
 pub use pre::{Pieces, PreTokenizer};
-pub use vocab::{StringArray, Strings, TokenType, Vocab};
+pub use strings::{StringArray, Strings};
+pub use vocab::{TokenType, Vocab};
 
 use crate::sections::Sections;
 use filter::{Filter, FilterMut};

@@ -7,57 +7,11 @@ use heapless::Vec;
 
 use super::Tokenizer;
 use super::charsmap::Charsmap;
-use super::encode::Part;
+use super::encoding::Part;
+use super::options::SpaceOptions;
 use super::special::{Bytes, MAX_LEN};
 use super::unicode::first_char;
-
-/// Normalization of SentencePiece: `tokenizer.ggml.{add_space_prefix,remove_extra_whitespaces,precompiled_charsmap}`.
-#[derive(Clone, Copy, Debug)]
-pub struct SpaceOptions<'f> {
-    /// Puts a space before the text.
-    pub add_prefix: bool,
-    /// Drops spaces at both ends, and all but one of other spaces in a row.
-    pub remove_extra: bool,
-    /// Replacements, as the file holds them.
-    pub charsmap: Option<&'f [u8]>,
-}
-
-impl SpaceOptions<'_> {
-    /// A space before the text, and nothing else.
-    pub const DEFAULT: Self = Self { add_prefix: true, remove_extra: false, charsmap: None };
-}
-
-/// A space as tokens spell it: `▁`.
-pub(super) const SPACE: char = '\u{2581}';
-
-/// A character, or a byte that belongs to none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Char(char),
-    Byte(u8),
-}
-
-impl Unit {
-    /// Number of bytes.
-    pub fn len(self) -> usize {
-        match self {
-            Self::Char(char) => char.len_utf8(),
-            Self::Byte(_) => 1,
-        }
-    }
-
-    /// Writes the bytes to `buffer`; returns them.
-    pub fn bytes(self, buffer: &mut [u8; 4]) -> &[u8] {
-        match self {
-            Self::Char(char) => char.encode_utf8(buffer).as_bytes(),
-            Self::Byte(byte) => {
-                let [first, ..] = buffer;
-                *first = byte;
-                core::slice::from_ref(first)
-            }
-        }
-    }
-}
+use super::unit::{SPACE, Unit};
 
 /// Iterator over a text as SentencePiece normalizes it. User-defined tokens in it stay as they are, except for spaces.
 #[derive(Clone, Debug)]

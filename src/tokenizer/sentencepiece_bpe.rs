@@ -10,10 +10,11 @@
 //!
 //! User-defined tokens never merge: reading from the front, the longest one at each place is a token.
 
-use super::encode::{Encoding, Part};
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
 use super::fallback::{self, expand};
-use super::normalizer::{Ahead, Normalized, Unit};
+use super::normalizer::{Ahead, Normalized};
+use super::unit::Unit;
 use super::{Tokenizer, bpe};
 
 /// Implements [`Row::encode`](super::kind::Row::encode): cuts the normalized part and merges the characters between cuts.

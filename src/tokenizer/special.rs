@@ -17,7 +17,7 @@ use nearfield_kernels::Arena;
 
 use super::hash::Hash;
 use super::numbers::{Numbers, NumbersMut};
-use super::tokens::TokenList;
+use super::token_list::TokenList;
 use super::vocab::TokenType;
 use crate::sections::Sections;
 
@@ -248,8 +248,9 @@ mod tests {
 
     use nearfield_kernels::Line;
 
+    use super::super::strings::StringArray;
     use super::super::tokens::TokenTableMut;
-    use super::super::vocab::{StringArray, Vocab};
+    use super::super::vocab::Vocab;
     use super::super::{PreTokenizer, Tokenizer};
     use super::*;
 

@@ -8,9 +8,11 @@
 use core::ops::Range;
 
 use super::Tokenizer;
-use super::normalizer::{Ahead, Unit};
+use super::encoding::Part;
+use super::normalizer::Ahead;
 use super::special::Bytes;
 use super::unicode::{Class, class, first_char};
+use super::unit::Unit;
 use super::vocab::TokenType;
 
 /// Special tokens that are looked for.
@@ -40,6 +42,27 @@ impl Tokenizer<'_, '_> {
             let is_normalized = !self.vocab.kind.row().defines_pieces && self.vocab.added.is_normalized(id);
             is_wanted && is_normalized == wanted.normalized
         })
+    }
+}
+
+impl<'t> Part<'t> {
+    /// Cuts the part at tokens that are found in normalized text, for kinds that leave the text as it is.
+    pub fn split<'s>(&self, tokenizer: &'s Tokenizer<'_, '_>) -> impl Iterator<Item = (&'s [u8], Option<u32>)>
+    where
+        't: 's,
+    {
+        let text = self.text();
+        let split = Split::new(tokenizer, text, Wanted { control: self.parse_special, normalized: true });
+        split.map(|(range, token)| (text.get(range).unwrap_or_default(), token))
+    }
+
+    /// Cuts the part's `normalized` characters at tokens that are found in normalized text.
+    pub fn split_stream<'s, I: Iterator<Item = Unit> + Clone>(
+        &self,
+        tokenizer: &'s Tokenizer<'_, '_>,
+        normalized: I,
+    ) -> SplitStream<'s, I> {
+        SplitStream::new(tokenizer, normalized, self.parse_special)
     }
 }
 

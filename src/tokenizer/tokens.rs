@@ -10,37 +10,13 @@ use super::error::TokenizerError;
 use super::hash::{Hash, probes};
 use super::numbers::{Numbers, NumbersMut};
 use super::special::{self, SpecialTable};
-use super::vocab::{StringArray, Vocab};
+use super::strings::StringArray;
+use super::token_list::TokenList;
+use super::vocab::Vocab;
 use crate::sections::Sections;
 
-/// Distance between tokens whose place in the file is kept. Tokens between them are found by walking.
-const STRIDE: usize = 8;
 /// Numbers in the index for each token.
 const N_NUMBERS: usize = 2;
-
-/// Strings of the vocabulary, by id.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TokenList<'f, 'a> {
-    strings: StringArray<'f>,
-    /// Offset in `strings` of each `STRIDE`-th token, in bytes.
-    starts: &'a [u32],
-}
-
-impl<'f> TokenList<'f, '_> {
-    pub fn len(&self) -> usize {
-        self.strings.len()
-    }
-
-    /// Text of a token as it lies in the file; `None` if there is no such token.
-    pub fn get(&self, id: u32) -> Option<&'f [u8]> {
-        let id = id as usize;
-        if id >= self.len() {
-            return None;
-        }
-        let start = *self.starts.get(id / STRIDE)?;
-        self.strings.iter_from(start as usize)?.nth(id % STRIDE)
-    }
-}
 
 /// The tokens, and a hash table of the ids of those that are not special.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +31,7 @@ pub(super) struct TokenTable<'f, 'a> {
 impl<'f, 'a> TokenTable<'f, 'a> {
     /// Bytes in the index for `n_tokens`.
     pub const fn bytes_of(wide: bool, n_tokens: usize) -> Option<usize> {
-        match (Arena::bytes_of::<u32>(n_tokens.div_ceil(STRIDE)), Numbers::bytes_of(wide, N_NUMBERS * n_tokens)) {
+        match (Arena::bytes_of::<u32>(TokenList::n_starts(n_tokens)), Numbers::bytes_of(wide, N_NUMBERS * n_tokens)) {
             (Some(starts), Some(numbers)) => starts.checked_add(numbers),
             _ => None,
         }
@@ -63,16 +39,16 @@ impl<'f, 'a> TokenTable<'f, 'a> {
 
     /// Reads the table from a prepared index; `None` if it cannot be that of `strings`, `n_special` of which are special.
     pub fn read(parts: &mut Sections<'a>, wide: bool, strings: StringArray<'f>, n_special: usize) -> Option<Self> {
-        let starts = parts.take(strings.len().div_ceil(STRIDE))?;
+        let starts = parts.take(TokenList::n_starts(strings.len()))?;
         let numbers = Numbers::read(parts, wide, N_NUMBERS * strings.len())?;
         let n_slots = N_NUMBERS * strings.len().checked_sub(n_special)?;
-        let list = TokenList { strings, starts };
+        let list = TokenList::new(strings, starts);
         numbers.all_up_to(strings.len()).then_some(Self { list, numbers, n_slots })
     }
 
     /// Words of the table in a prepared index.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<'a> {
-        Numbers::U32(self.list.starts).words().chain(self.numbers.words())
+        Numbers::U32(self.list.starts()).words().chain(self.numbers.words())
     }
 
     pub fn len(&self) -> usize {
@@ -132,7 +108,7 @@ impl<'a> TokenTableMut<'a> {
     ///
     /// All `n_tokens` together have at most `u32::MAX` bytes.
     pub fn take(arena: &mut Arena<'a>, wide: bool, n_tokens: usize) -> Option<Self> {
-        let starts = arena.take(n_tokens.div_ceil(STRIDE))?;
+        let starts = arena.take(TokenList::n_starts(n_tokens))?;
         let numbers = NumbersMut::take(arena, wide, N_NUMBERS * n_tokens)?;
         Some(Self { starts, numbers })
     }
@@ -145,12 +121,7 @@ impl<'a> TokenTableMut<'a> {
     /// is too long.
     pub fn fill<'f>(self, vocab: &Vocab<'f>) -> Result<TokenTable<'f, 'a>, TokenizerError> {
         let Self { starts, mut numbers } = self;
-        let mut strings = vocab.tokens.iter();
-        for start in starts.iter_mut() {
-            *start = (vocab.tokens.n_bytes() - strings.n_bytes()) as u32;
-            let _ = strings.nth(STRIDE - 1);
-        }
-        let list = TokenList { strings: vocab.tokens, starts };
+        let list = TokenList::fill(vocab.tokens, starts);
         let is_special = |&(id, token): &(u32, &[u8])| special::is_special(vocab.type_of(id), token);
         let special = || (0..).zip(vocab.tokens).filter(is_special);
         if let Some((token, text)) = special().find(|(_, text)| text.len() > special::MAX_LEN) {

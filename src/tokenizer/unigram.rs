@@ -12,11 +12,12 @@
 //! without such a place, such as a long row of one letter, is one segment, and takes two words for each character.
 
 use super::Tokenizer;
-use super::encode::{Encoding, Part};
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
 use super::fallback::{self, expand, is_unknown};
 use super::hash::Hash;
-use super::normalizer::{Ahead, Normalized, Unit};
+use super::normalizer::{Ahead, Normalized};
+use super::unit::Unit;
 
 /// Score of an unknown character below that of the worst token.
 const UNKNOWN_PENALTY: f32 = 10.0;

@@ -7,11 +7,11 @@ use heapless::Vec;
 
 use super::Tokenizer;
 use super::bert::{self, Class};
-use super::encode::{Encoding, Part};
+use super::encoding::{Encoding, Part};
 use super::error::EncodeError;
 use super::hash::Hash;
-use super::normalizer::{SPACE, Unit};
 use super::unicode::first_char;
+use super::unit::{SPACE, Unit};
 
 /// Characters of the longest word that is split into tokens; longer words are unknown.
 const MAX_CHARS: usize = 100;

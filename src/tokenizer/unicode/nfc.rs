@@ -5,7 +5,7 @@
 //! and holds a few characters. A run of marks, which may be of any length, is read once for each class in it. The tables take
 //! 30 KB; `make_nfc_tables.py` asks Hugging Face's `tokenizers` for them.
 
-use super::super::normalizer::Unit;
+use super::super::unit::Unit;
 use super::first_char;
 use super::nfc_tables::{CLASSES, COMPOSED, DECOMPOSED, SPECIAL};
 
