@@ -19,7 +19,8 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4
 
 use crate::config::SessionConfig;
 use crate::kv_type::KvType;
-use crate::plan::{Lengths, PLACE, StoreLengths};
+use crate::lengths::{PLACE, StoreLengths};
+use crate::plan::Lengths;
 use crate::planned::Planned;
 use crate::ring::HeadRing;
 use crate::shape::Shape;

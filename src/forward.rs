@@ -9,17 +9,14 @@
 //!   logits = W_out norm(x)                 [n_vocab], of one token
 //! ```
 
-use core::sync::atomic::AtomicU32;
-
 use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
 use crate::attention::Tile;
 use crate::cache::KvCache;
-use crate::heads::Heads;
-use crate::model::{Head, Layer, LayerTable, Linear, Model, Qkv};
+use crate::model::{Head, Layer, Linear, Qkv};
+use crate::pass::{Forward, Visited};
 use crate::planned::Planned;
-use crate::shape::Shape;
-use crate::steps::{ColumnsOf, Steps, rows, rows_mut};
+use crate::steps::{ColumnsOf, rows, rows_mut};
 
 /// Activations, in the arena. Each holds `n_batch` rows.
 #[derive(Debug)]
@@ -38,25 +35,11 @@ pub(crate) struct Activity<'a> {
     pub(crate) q8: &'a mut [BlockQ8],
     /// Logits of one token: `[n_vocab]`.
     pub(crate) logits: &'a mut [f32],
-    /// Keys visited in this step: `[n_head]`.
-    pub(crate) visited: &'a mut [AtomicU32],
-    /// Keys visited since the session began: `[n_layer, n_head]`.
-    pub(crate) visited_total: &'a mut [u64],
-}
-
-/// Model, kernels and settings of a forward pass.
-pub(crate) struct Forward<'s, 'f, 'a> {
-    pub(crate) model: &'s Model<'f>,
-    pub(crate) layers: &'s LayerTable<'a>,
-    pub(crate) steps: Steps<'s>,
-    pub(crate) heads: Heads,
+    /// Keys visited.
+    pub(crate) visited: Visited<'a>,
 }
 
 impl Forward<'_, '_, '_> {
-    fn shape(&self) -> &Shape {
-        self.model.shape()
-    }
-
     /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds the
     /// residual stream. Like all functions here, returns `None` if some memory is shorter than planned.
     pub(crate) fn layers(
@@ -133,10 +116,8 @@ impl Forward<'_, '_, '_> {
         let cache = &*cache;
         let walk =
             |tile: &mut Tile<'_>, kv_head, last| tile.walk(self.steps.kernels, cache.blocks(index, kv_head, last));
-        self.heads.attend(&self.steps, qkv, s.n_qkv(), pos, h, act.q8, act.visited, &walk)?;
-        for (total, step) in act.visited_total.get_mut(index * s.n_head..)?.iter_mut().zip(act.visited.iter_mut()) {
-            *total += u64::from(core::mem::take(step.get_mut()));
-        }
+        self.heads.attend(&self.steps, qkv, s.n_qkv(), pos, h, act.q8, act.visited.step(), &walk)?;
+        act.visited.end_step(index)?;
 
         // The queries are no longer needed: their rows take the product.
         let product = act.qkv.get_mut(..n_tokens * s.n_embd)?;

@@ -3,64 +3,13 @@
 
 use core::mem::size_of;
 
-use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, QK};
+use nearfield_kernels::{Arena, KV_BLOCK};
 
 use crate::config::{PlanError, SessionConfig};
-use crate::const_math::{attempt, max, sum, times};
-use crate::kv_type::KvType;
-use crate::model::LayerTable;
+use crate::const_math::{attempt, sum, times};
+use crate::lengths::{PLACE, PassLengths, StoreLengths, bytes, fits, tokenizer_bytes};
 use crate::ring::HeadRing;
 use crate::shape::Shape;
-use crate::tokenizer::Tokenizer;
-
-/// Unwraps a number, or returns [`PlanError::TooLarge`] for `None`.
-macro_rules! fits {
-    ($n:expr) => {
-        match $n {
-            Some(n) => n,
-            None => return Err(PlanError::TooLarge),
-        }
-    };
-}
-pub(crate) use fits;
-
-/// Bytes of `$len` elements of `$ty` in an arena; returns [`PlanError::TooLarge`] if they overflow.
-macro_rules! bytes {
-    ($ty:ty, $len:expr) => {
-        fits!(Arena::bytes_of::<$ty>($len))
-    };
-}
-pub(crate) use bytes;
-
-/// Words of a KV head's place in the cache: slots, blocks that a query sees, first row, first norm.
-pub(crate) const PLACE: usize = 4;
-
-/// Lengths, in elements, of all keys (or of all values).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StoreLengths {
-    pub(crate) ty: KvType,
-    /// Elements; for Q4_0, bytes that hold two.
-    pub(crate) elements: usize,
-    /// Scales of quantized types; 0 for others.
-    pub(crate) scales: usize,
-}
-
-impl StoreLengths {
-    pub(crate) const fn new(ty: KvType, n_rows: usize, head_dim: usize) -> Result<Self, PlanError> {
-        let row = if matches!(ty, KvType::Q4_0) { head_dim.div_ceil(2) } else { head_dim };
-        let groups = if matches!(ty, KvType::F32 | KvType::F16) { 0 } else { head_dim.div_ceil(QK) };
-        Ok(Self { ty, elements: fits!(times(n_rows, row)), scales: fits!(times(n_rows, groups)) })
-    }
-
-    pub(crate) const fn bytes(&self) -> Result<usize, PlanError> {
-        let elements = match self.ty {
-            KvType::F32 => bytes!(f32, self.elements),
-            KvType::F16 => bytes!(u16, self.elements),
-            KvType::Q8_0 | KvType::Q4_0 => bytes!(u8, self.elements),
-        };
-        Ok(fits!(sum([elements, bytes!(u16, self.scales)])))
-    }
-}
 
 /// Lengths, in elements, of all parts of a session's arena. The plan adds them up, and the session takes them: they are
 /// computed only here.
@@ -72,21 +21,12 @@ pub(crate) struct Lengths {
     pub(crate) key_norms: usize,
     /// Words of the KV heads' places in the cache.
     pub(crate) places: usize,
-    pub(crate) layer_table: usize,
-    /// `[n_batch, n_embd]`: each of two buffers.
-    pub(crate) residual: usize,
+    pub(crate) pass: PassLengths,
     /// `[n_batch, n_qkv]`: queries, keys and values.
     pub(crate) qkv: usize,
     /// `[n_batch, n_ff]`: feed-forward.
     pub(crate) ffn: usize,
-    /// `[n_batch, n_ff]`: gate of the feed-forward; 0 if there is none.
-    pub(crate) gate: usize,
-    /// Quantized activations, or quantized queries.
-    pub(crate) q8: usize,
     pub(crate) logits: usize,
-    pub(crate) n_head: usize,
-    /// Counts of keys visited, one for each layer and head.
-    pub(crate) visited: usize,
     pub(crate) n_head_kv: usize,
 }
 
@@ -124,22 +64,15 @@ impl Lengths {
         let batch = config.chunk();
         let kv_rows = fits!(times(s.n_layer, layer_rows));
         let kv_blocks = fits!(times(s.n_layer, layer_blocks));
-        let query_blocks = fits!(times(s.n_head, s.head_dim.div_ceil(QK)));
-        let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
         Ok(Self {
             keys: attempt!(StoreLengths::new(config.kv.keys, kv_rows, s.head_dim)),
             values: attempt!(StoreLengths::new(config.kv.values, kv_rows, s.head_dim)),
             key_norms: kv_blocks,
             places: fits!(times(s.n_head_kv, PLACE)),
-            layer_table: fits!(LayerTable::len(s)),
-            residual: fits!(times(batch, s.n_embd)),
+            pass: attempt!(PassLengths::new(s, batch)),
             qkv: fits!(times(batch, s.n_qkv())),
             ffn: fits!(times(batch, s.n_ff)),
-            gate: if s.arch.gated { fits!(times(batch, s.n_ff)) } else { 0 },
-            q8: fits!(times(batch, q8_row)),
             logits: s.n_vocab,
-            n_head: s.n_head,
-            visited: fits!(times(s.n_layer, s.n_head)),
             n_head_kv: s.n_head_kv,
         })
     }
@@ -190,24 +123,15 @@ impl MemoryPlan {
         let plan = Self {
             kv_cache: fits!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes())])),
             key_norms: fits!(sum([bytes!(f32, n.key_norms), bytes!(u64, n.places)])),
-            layer_table: bytes!(u64, n.layer_table),
+            layer_table: attempt!(n.pass.layer_table_bytes()),
             activations: fits!(sum([
-                bytes!(f32, n.residual),
-                bytes!(f32, n.residual),
+                attempt!(n.pass.buffer_bytes()),
                 bytes!(f32, n.qkv),
                 bytes!(f32, n.ffn),
-                bytes!(f32, n.gate),
-                bytes!(BlockQ8, n.q8),
-                bytes!(u32, n.n_head),
-                bytes!(u64, n.visited),
                 bytes!(u64, n.n_head_kv),
             ])),
             logits: bytes!(f32, n.logits),
-            tokenizer: if shape.n_tokens == 0 {
-                0
-            } else {
-                fits!(Tokenizer::index_bytes(shape.n_tokens, shape.n_merges))
-            },
+            tokenizer: attempt!(tokenizer_bytes(shape)),
         };
         fits!(sum(plan.parts()));
         Ok(plan)
@@ -228,7 +152,7 @@ impl MemoryPlan {
         self.kv_cache + self.key_norms + self.layer_table + self.activations + self.logits
     }
 
-    /// Plan of a board whose tokenizer's index was [prepared](Tokenizer::prepared) and lies in flash.
+    /// Plan of a board whose tokenizer's index was [prepared](crate::tokenizer::Tokenizer::prepared) and lies in flash.
     pub const fn without_tokenizer(self) -> Self {
         Self { tokenizer: 0, ..self }
     }

@@ -1,20 +1,20 @@
 //! Sessions: a session runs a model over a text, with its memory from an arena.
 
 use core::fmt;
-use core::sync::atomic::AtomicU32;
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 
 use crate::cache::KvCache;
 use crate::config::{AlibiScale, PlanError, SessionConfig};
 use crate::executor::Executor;
-use crate::forward::{Activity, Forward};
+use crate::forward::Activity;
 use crate::heads::Heads;
-use crate::model::{LayerTable, LoadError, Model};
+use crate::model::{LoadError, Model};
+use crate::pass::{Forward, Runner, Visited};
 use crate::plan::{Lengths, MemoryPlan};
 use crate::planned::Planned;
 use crate::snapshot::{ModelId, Prefix, PrefixError, Snapshot, TextState};
-use crate::steps::{Steps, all_finite};
+use crate::steps::all_finite;
 
 /// Error of a session that cannot begin.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,11 +199,8 @@ pub struct KeyStats<'s> {
 
 /// A running text: a model, its memory, and the position reached.
 pub struct Session<'m, 'f, 'a> {
-    model: &'m Model<'f>,
-    kernels: &'m dyn Kernels,
-    executor: &'m dyn Executor,
+    runner: Runner<'m, 'f, 'a>,
     config: SessionConfig,
-    layers: LayerTable<'a>,
     cache: KvCache<'a>,
     act: Activity<'a>,
     pos: usize,
@@ -301,24 +298,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         }
         let parts = take_parts(arena, model, &config, &n, prefix).ok_or_else(too_small)?;
         let Parts { mut cache, words, act, in_ring } = parts;
-        let layers = LayerTable::new(model, words).map_err(SessionError::Load)?;
+        let runner = Runner::new(model, kernels, executor, words).map_err(SessionError::Load)?;
         // A checked prefix has all rows.
         cache.begin(kernels, s.n_layer).ok_or(PrefixError::Damaged)?;
         let pos = config.n_prefix;
-        Ok(Self {
-            model,
-            kernels,
-            executor,
-            config,
-            layers,
-            cache,
-            act,
-            pos,
-            written: pos,
-            last: Last::None,
-            held: 0,
-            in_ring,
-        })
+        Ok(Self { runner, config, cache, act, pos, written: pos, last: Last::None, held: 0, in_ring })
     }
 
     /// Runs `tokens` at the next positions and returns the logits after the last of them, one for each token of the file's
@@ -361,7 +345,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             }
             Last::Computed => {}
         }
-        self.act.logits.get(..self.model.shape().n_logits()).ok_or(RunError::Broken)
+        self.act.logits.get(..self.runner.shape().n_logits()).ok_or(RunError::Broken)
     }
 
     /// Runs `tokens` and passes the logits after each of them to `each`: all [`n_vocab`](crate::Shape::n_vocab), those of a padded
@@ -396,7 +380,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     pub fn reset(&mut self) {
         self.begin_again();
         self.held = 0;
-        self.act.visited_total.fill(0);
+        self.act.visited.reset();
         self.in_ring.fill(0);
     }
 
@@ -406,7 +390,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.written = self.pos;
         self.last = Last::None;
         // No error: the call succeeded when the session began.
-        let _ = self.cache.begin(self.kernels, self.model.shape().n_layer);
+        let _ = self.cache.begin(self.runner.kernels, self.runner.shape().n_layer);
     }
 
     /// Goes back to position `pos`, as if nothing had been run from there on: the next tokens give the same bits, and visit the
@@ -440,7 +424,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             }
             sees_none &= needs >= pos;
         }
-        self.cache.rewind(self.kernels, self.model.shape().n_layer, pos).ok_or(RewindError::Broken)?;
+        self.cache.rewind(self.runner.kernels, self.runner.shape().n_layer, pos).ok_or(RewindError::Broken)?;
         self.pos = pos;
         self.last = Last::None;
         if sees_none {
@@ -471,7 +455,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// # Errors
     /// [`RunError::Broken`], which would be a bug of this library.
     pub fn snapshot(&self, model: ModelId, text: &TextState<'_>) -> Result<Snapshot<'_>, RunError> {
-        let s = self.model.shape();
+        let s = self.runner.shape();
         Snapshot::new(&self.cache, s, &self.config, self.pos, model, text).ok_or(RunError::Broken)
     }
 
@@ -492,11 +476,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 
     /// Counts of keys that attention visited so far.
     pub fn key_stats(&self) -> KeyStats<'_> {
-        KeyStats { visited: self.act.visited_total, held: self.held, in_ring: self.in_ring }
+        KeyStats { visited: self.act.visited.total(), held: self.held, in_ring: self.in_ring }
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), RunError> {
-        let n_vocab = self.model.shape().n_vocab;
+        let n_vocab = self.runner.shape().n_vocab;
         if tokens.is_empty() {
             return Err(RunError::NoTokens);
         }
@@ -538,19 +522,14 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         &mut self,
         run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>) -> Planned,
     ) -> Result<(), RunError> {
-        let forward = Forward {
-            model: self.model,
-            layers: &self.layers,
-            steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
-            heads: Heads {
-                kv: self.config.kv.keys,
-                horizon_eps: self.config.horizon_eps,
-                alibi_bf16: self.config.alibi_bf16,
-                alibi_scale: self.config.alibi_scale,
-                n_ctx: self.config.n_ctx,
-            },
+        let heads = Heads {
+            kv: self.config.kv.keys,
+            horizon_eps: self.config.horizon_eps,
+            alibi_bf16: self.config.alibi_bf16,
+            alibi_scale: self.config.alibi_scale,
+            n_ctx: self.config.n_ctx,
         };
-        run(&forward, &mut self.cache, &mut self.act).ok_or(RunError::Broken)
+        run(&self.runner.forward(heads), &mut self.cache, &mut self.act).ok_or(RunError::Broken)
     }
 }
 
@@ -571,20 +550,17 @@ fn take_parts<'a>(
     prefix: Option<Prefix<'a>>,
 ) -> Option<Parts<'a>> {
     let cache = KvCache::take(arena, model.shape(), config, n, prefix)?;
-    let words = arena.take(n.layer_table)?;
+    let words = arena.take(n.pass.layer_table)?;
     let act = Activity {
-        x: arena.take(n.residual)?,
-        h: arena.take(n.residual)?,
+        x: arena.take(n.pass.residual)?,
+        h: arena.take(n.pass.residual)?,
         qkv: arena.take(n.qkv)?,
         ffn: arena.take(n.ffn)?,
-        gate: arena.take(n.gate)?,
-        q8: arena.take(n.q8)?,
+        gate: arena.take(n.pass.gate)?,
+        q8: arena.take(n.pass.q8)?,
         logits: arena.take(n.logits)?,
-        visited: arena.take::<AtomicU32>(n.n_head)?,
-        visited_total: arena.take(n.visited)?,
+        visited: Visited::take(arena, &n.pass)?,
     };
-    act.visited.iter_mut().for_each(|n| *n.get_mut() = 0);
-    act.visited_total.fill(0);
     let in_ring = arena.take(n.n_head_kv)?;
     in_ring.fill(0);
     Some(Parts { cache, words, act, in_ring })

@@ -12,17 +12,14 @@
 //! Jina's code model (`jina-bert-v2-qk-post-norm`) also normalises all queries and all keys of a token, and `y` once more:
 //! `y = norm(x + y)`.
 
-use core::sync::atomic::AtomicU32;
-
 use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
 use super::keys::Keys;
 use crate::attention::Tile;
-use crate::heads::Heads;
 use crate::model::{Head, LayerTable, Linear, Model, NormWeights};
+use crate::pass::{Forward, Visited};
 use crate::planned::Planned;
-use crate::shape::Shape;
-use crate::steps::{ColumnsOf, Input, Steps, rows, rows_mut};
+use crate::steps::{ColumnsOf, Input, rows, rows_mut};
 use crate::tensor::LayerSlot;
 
 /// Weights of one layer.
@@ -79,27 +76,11 @@ pub(crate) struct Activity<'a> {
     pub(crate) gate: &'a mut [f32],
     /// Quantized input of the next matrix, or quantized queries.
     pub(crate) q8: &'a mut [BlockQ8],
-    /// Keys visited in this step: `[n_head]`.
-    pub(crate) visited: &'a mut [AtomicU32],
-    /// Keys visited since the encoder began: `[n_layer, n_head]`.
-    pub(crate) visited_total: &'a mut [u64],
-}
-
-/// Model, kernels and settings of a forward pass.
-pub(crate) struct Forward<'s, 'f, 'a> {
-    pub(crate) model: &'s Model<'f>,
-    pub(crate) layers: &'s LayerTable<'a>,
-    pub(crate) steps: Steps<'s>,
-    pub(crate) heads: Heads,
-    /// Number of tokens that go through a layer together.
-    pub(crate) n_batch: usize,
+    /// Keys visited.
+    pub(crate) visited: Visited<'a>,
 }
 
 impl Forward<'_, '_, '_> {
-    fn shape(&self) -> &Shape {
-        self.model.shape()
-    }
-
     /// Runs a document of tokens below `n_vocab`, those from `second` on of the second type; `act.x` then holds its rows. Like
     /// all functions here, returns `None` if some memory is shorter than planned.
     pub(crate) fn document(
@@ -109,27 +90,27 @@ impl Forward<'_, '_, '_> {
         keys: &mut Keys<'_>,
         act: &mut Activity<'_>,
     ) -> Planned {
-        let n_batch = self.n_batch.max(1);
+        let n_batch = (act.a.len() / self.shape().n_embd.max(1)).max(1);
         for (i, chunk) in tokens.chunks(n_batch).enumerate() {
-            self.embed(chunk, i * n_batch, second, act)?;
+            self.embed_document(chunk, i * n_batch, second, act)?;
         }
         for index in 0..self.shape().n_layer {
             let layer = Layer::new(self.layers, self.model, index)?;
             keys.begin(tokens.len());
             for (i, chunk) in tokens.chunks(n_batch).enumerate() {
-                self.store_keys(&layer, i * n_batch, chunk.len(), keys, act)?;
+                layer.store_keys(self, i * n_batch, chunk.len(), keys, act)?;
             }
             keys.seal();
             for (i, chunk) in tokens.chunks(n_batch).enumerate() {
-                self.attention(&layer, index, i * n_batch, chunk.len(), keys, act)?;
-                self.feed_forward(&layer, i * n_batch, chunk.len(), act)?;
+                layer.attention(self, index, i * n_batch, chunk.len(), keys, act)?;
+                layer.feed_forward(self, i * n_batch, chunk.len(), act)?;
             }
         }
         Some(())
     }
 
     /// Computes `x = norm(embed(tokens) + type)` of the tokens at `pos..`.
-    fn embed(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Planned {
+    fn embed_document(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Planned {
         let Head::Encoder { token_types, .. } = &self.model.head else { return None };
         let norm = self.model.token_embd_norm.as_ref()?;
         let (n_embd, part, kernels) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()), self.steps.kernels);
@@ -151,33 +132,35 @@ impl Forward<'_, '_, '_> {
         });
         Some(())
     }
+}
 
+impl Layer<'_> {
     /// Computes and stores keys and values of the tokens at `pos..`.
     fn store_keys(
         &self,
-        layer: &Layer<'_>,
+        forward: &Forward<'_, '_, '_>,
         pos: usize,
         n_tokens: usize,
         keys: &mut Keys<'_>,
         act: &mut Activity<'_>,
     ) -> Planned {
-        let (s, n_kv) = (self.shape(), self.shape().n_embd_kv());
+        let (s, n_kv) = (forward.shape(), forward.shape().n_embd_kv());
         let x = act.x.get(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
         let k = act.a.get_mut(..n_tokens * n_kv)?;
         let normed = act.b.get_mut(..n_tokens * n_kv)?;
         let v = act.ffn.get_mut(..n_tokens * n_kv)?;
-        let input = self.steps.quantized(x, s.n_embd, act.q8, &[&layer.attn_k, &layer.attn_v])?;
-        self.project(&layer.attn_k, &input, k);
-        self.project(&layer.attn_v, &input, v);
-        let k: &[f32] = match &layer.attn_k_norm {
+        let input = forward.steps.quantized(x, s.n_embd, act.q8, &[&self.attn_k, &self.attn_v])?;
+        forward.project(&self.attn_k, &input, k);
+        forward.project(&self.attn_v, &input, v);
+        let k: &[f32] = match &self.attn_k_norm {
             None => k,
             Some(norm) => {
-                self.norm_rows(norm, n_kv, k, normed);
+                forward.norm_rows(norm, n_kv, k, normed);
                 normed
             }
         };
         for ((k, v), pos) in rows(k, n_kv).zip(rows(v, n_kv)).zip(pos..) {
-            keys.store(self.steps.kernels, pos, k, v)?;
+            keys.store(forward.steps.kernels, pos, k, v)?;
         }
         Some(())
     }
@@ -185,70 +168,80 @@ impl Forward<'_, '_, '_> {
     /// Computes `b = norm(x + W_o attention(W_q x))` of the tokens at `pos..`.
     fn attention(
         &self,
-        layer: &Layer<'_>,
+        forward: &Forward<'_, '_, '_>,
         index: usize,
         pos: usize,
         n_tokens: usize,
         keys: &Keys<'_>,
         act: &mut Activity<'_>,
     ) -> Planned {
-        let s = self.shape();
+        let s = forward.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
         let a = act.a.get_mut(..n_tokens * s.n_embd)?;
         let b = act.b.get_mut(..n_tokens * s.n_embd)?;
-        let input = self.steps.quantized(x, s.n_embd, act.q8, &[&layer.attn_q])?;
-        let (queries, attended) = match &layer.attn_q_norm {
+        let input = forward.steps.quantized(x, s.n_embd, act.q8, &[&self.attn_q])?;
+        let (queries, attended) = match &self.attn_q_norm {
             None => {
-                self.project(&layer.attn_q, &input, a);
+                forward.project(&self.attn_q, &input, a);
                 (a, b)
             }
             Some(norm) => {
-                self.project(&layer.attn_q, &input, b);
-                self.norm_rows(norm, s.n_embd, b, a);
+                forward.project(&self.attn_q, &input, b);
+                forward.norm_rows(norm, s.n_embd, b, a);
                 (a, b)
             }
         };
 
-        let kernels = self.steps.kernels;
+        let kernels = forward.steps.kernels;
         let walk = |tile: &mut Tile<'_>, head, last| {
             tile.walk(kernels, keys.up_to(head, last));
             if tile.turn(kernels, |pos| keys.mirrored(pos), |pos| keys.own(head, pos)) {
                 tile.walk(kernels, keys.behind(head, keys.mirrored(last)));
             }
         };
-        self.heads.attend(&self.steps, queries, s.n_embd, pos, attended, act.q8, act.visited, &walk)?;
-        for (total, step) in act.visited_total.get_mut(index * s.n_head..)?.iter_mut().zip(act.visited.iter_mut()) {
-            *total += u64::from(core::mem::take(step.get_mut()));
-        }
+        forward.heads.attend(&forward.steps, queries, s.n_embd, pos, attended, act.q8, act.visited.step(), &walk)?;
+        act.visited.end_step(index)?;
 
         // The queries are no longer needed: their rows take the product. Then the rows of attention's output take the norm.
         let (product, y) = (queries, attended);
-        let input = self.steps.quantized(y, s.n_embd, act.q8, &[&layer.attn_output])?;
-        self.steps.linear_beside(&layer.attn_output, &input, product, x, |product, x| kernels.add(product, x));
-        self.norm_rows(&layer.attn_output_norm, s.n_embd, product, y);
-        if let Some(norm) = &layer.attn_norm_2 {
+        let input = forward.steps.quantized(y, s.n_embd, act.q8, &[&self.attn_output])?;
+        forward.steps.linear_beside(&self.attn_output, &input, product, x, |product, x| kernels.add(product, x));
+        forward.norm_rows(&self.attn_output_norm, s.n_embd, product, y);
+        if let Some(norm) = &self.attn_norm_2 {
             product.copy_from_slice(y);
             kernels.add(product, x);
-            self.norm_rows(norm, s.n_embd, product, y);
+            forward.norm_rows(norm, s.n_embd, product, y);
         }
         Some(())
     }
 
     /// Computes `x = norm(b + W_down (f(W_gate b) * W_up b))` of the tokens at `pos..`.
-    fn feed_forward(&self, layer: &Layer<'_>, pos: usize, n_tokens: usize, act: &mut Activity<'_>) -> Planned {
-        let s = self.shape();
+    fn feed_forward(
+        &self,
+        forward: &Forward<'_, '_, '_>,
+        pos: usize,
+        n_tokens: usize,
+        act: &mut Activity<'_>,
+    ) -> Planned {
+        let s = forward.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
         let (product, y) = (act.a.get_mut(..x.len())?, act.b.get_mut(..x.len())?);
         let (up, gate) = (act.ffn.get_mut(..n_tokens * s.n_ff)?, act.gate.get_mut(..n_tokens * s.n_ff)?);
-        let input = self.steps.quantized(y, s.n_embd, act.q8, &[&layer.ffn_gate, &layer.ffn_up])?;
-        self.steps.linear(&layer.ffn_gate, &input, ColumnsOf::whole(gate, s.n_ff), |row| self.steps.activate(row));
-        self.steps.linear_beside(&layer.ffn_up, &input, up, gate, |up, gate| self.steps.kernels.multiply(up, gate));
-        let input = self.steps.quantized(up, s.n_ff, act.q8, &[&layer.ffn_down])?;
-        self.steps.linear_beside(&layer.ffn_down, &input, product, y, |product, y| self.steps.kernels.add(product, y));
-        self.norm_rows(&layer.layer_output_norm, s.n_embd, product, x);
+        let input = forward.steps.quantized(y, s.n_embd, act.q8, &[&self.ffn_gate, &self.ffn_up])?;
+        forward.steps.linear(&self.ffn_gate, &input, ColumnsOf::whole(gate, s.n_ff), |row| forward.steps.activate(row));
+        forward
+            .steps
+            .linear_beside(&self.ffn_up, &input, up, gate, |up, gate| forward.steps.kernels.multiply(up, gate));
+        let input = forward.steps.quantized(up, s.n_ff, act.q8, &[&self.ffn_down])?;
+        forward
+            .steps
+            .linear_beside(&self.ffn_down, &input, product, y, |product, y| forward.steps.kernels.add(product, y));
+        forward.norm_rows(&self.layer_output_norm, s.n_embd, product, x);
         Some(())
     }
+}
 
+impl Forward<'_, '_, '_> {
     /// Computes `out = W x + b`, clamped if the model does so.
     fn project(&self, linear: &Linear<'_>, input: &Input<'_>, out: &mut [f32]) {
         self.steps.linear(linear, input, ColumnsOf::whole(out, linear.weight.n_rows()), |row| {

@@ -1,15 +1,15 @@
 //! Encoders run a whole document at once: each token sees keys on both sides, and the result is one vector or one score.
 
 use core::fmt;
-use core::sync::atomic::AtomicU32;
 
 use nearfield_kernels::{Arena, Kernels};
 
 use crate::config::{AlibiScale, PlanError};
 use crate::executor::Executor;
 use crate::heads::Heads;
-use crate::model::{Head, LayerTable, LoadError, Model};
-use crate::steps::{Steps, all_finite};
+use crate::model::{Head, LoadError, Model};
+use crate::pass::{Forward, Runner, Visited};
+use crate::steps::all_finite;
 
 mod config;
 mod forward;
@@ -18,7 +18,7 @@ mod plan;
 mod pooling;
 
 pub use config::EncoderConfig;
-use forward::{Activity, Forward};
+use forward::Activity;
 use keys::Keys;
 pub use plan::EncoderPlan;
 use plan::Lengths;
@@ -141,11 +141,8 @@ impl core::error::Error for DocumentError {}
 /// # }
 /// ```
 pub struct Encoder<'m, 'f, 'a> {
-    model: &'m Model<'f>,
-    kernels: &'m dyn Kernels,
-    executor: &'m dyn Executor,
+    runner: Runner<'m, 'f, 'a>,
     config: EncoderConfig,
-    layers: LayerTable<'a>,
     keys: Keys<'a>,
     act: Activity<'a>,
     /// `[n_embd]`: the last vector.
@@ -185,8 +182,8 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
             return Err(too_small);
         }
         let Memory { keys, words, act, output } = take_parts(arena, model, &n).ok_or(too_small)?;
-        let layers = LayerTable::new(model, words).map_err(EncoderError::Load)?;
-        Ok(Self { model, kernels, executor, config, layers, keys, act, output, held: 0 })
+        let runner = Runner::new(model, kernels, executor, words).map_err(EncoderError::Load)?;
+        Ok(Self { runner, config, keys, act, output, held: 0 })
     }
 
     /// Computes the vector (`[n_embd]`) of a document, of length one if `normalize` is true.
@@ -195,16 +192,16 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// [`DocumentError`]. Nothing was run then, unless it is [`DocumentError::NotFinite`].
     pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], DocumentError> {
         self.document(tokens, tokens.len())?;
-        let n_embd = self.model.shape().n_embd;
+        let n_embd = self.runner.shape().n_embd;
         let x = self.act.x.get(..tokens.len() * n_embd).ok_or(DocumentError::Broken)?;
         // A maximum would hide a NaN.
         if !all_finite(x) {
             return Err(DocumentError::NotFinite);
         }
         let sum = self.act.a.get_mut(..n_embd).ok_or(DocumentError::Broken)?;
-        pooling.pool(self.kernels, x, sum, self.output).ok_or(DocumentError::Broken)?;
+        pooling.pool(self.runner.kernels, x, sum, self.output).ok_or(DocumentError::Broken)?;
         if normalize {
-            pooling::normalize(self.kernels, self.output);
+            pooling::normalize(self.runner.kernels, self.output);
         }
         if all_finite(self.output) { Ok(self.output) } else { Err(DocumentError::NotFinite) }
     }
@@ -231,12 +228,12 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// Errors of [`embed`](Self::embed), except [`DocumentError::NotFinite`].
     pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], DocumentError> {
         self.document(tokens, tokens.len())?;
-        self.act.x.get(..tokens.len() * self.model.shape().n_embd).ok_or(DocumentError::Broken)
+        self.act.x.get(..tokens.len() * self.runner.shape().n_embd).ok_or(DocumentError::Broken)
     }
 
     /// True if the model gives scores.
     pub fn has_score(&self) -> bool {
-        matches!(self.model.head, Head::Encoder { cls_output: Some(_), .. })
+        matches!(self.runner.model.head, Head::Encoder { cls_output: Some(_), .. })
     }
 
     /// Tokens of the longest document that fits.
@@ -247,7 +244,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// Number of keys that attention visited since the encoder was created (`[n_layer, n_head]`), and the number that walks to
     /// both ends would have visited, for each head of each layer.
     pub fn key_stats(&self) -> (&[u64], u64) {
-        (self.act.visited_total, self.held)
+        (self.act.visited.total(), self.held)
     }
 
     /// Checks that a document can be run, without running it.
@@ -255,7 +252,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// # Errors
     /// Errors of [`embed`](Self::embed), except [`DocumentError::NotFinite`].
     pub fn check(&self, tokens: &[u32]) -> Result<(), DocumentError> {
-        let s = self.model.shape();
+        let s = self.runner.shape();
         if tokens.is_empty() {
             return Err(DocumentError::NoTokens);
         }
@@ -270,7 +267,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
 
     fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), DocumentError> {
         self.check(tokens)?;
-        let s = self.model.shape();
+        let s = self.runner.shape();
         if second < tokens.len() && s.n_token_types < 2 {
             return Err(DocumentError::TokenTypes { n_token_types: s.n_token_types });
         }
@@ -281,21 +278,15 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     }
 
     fn forward(&mut self) -> (Forward<'_, 'f, 'a>, &mut Keys<'a>, &mut Activity<'a>) {
-        let forward = Forward {
-            model: self.model,
-            layers: &self.layers,
-            steps: Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor },
+        let heads = Heads {
+            kv: self.config.kv.keys,
             // Half of the share for the keys before a query, half for those after it.
-            heads: Heads {
-                kv: self.config.kv.keys,
-                horizon_eps: self.config.horizon_eps * 0.5,
-                alibi_bf16: false,
-                alibi_scale: AlibiScale::Model,
-                n_ctx: self.config.n_ctx,
-            },
-            n_batch: self.config.chunk(),
+            horizon_eps: self.config.horizon_eps * 0.5,
+            alibi_bf16: false,
+            alibi_scale: AlibiScale::Model,
+            n_ctx: self.config.n_ctx,
         };
-        (forward, &mut self.keys, &mut self.act)
+        (self.runner.forward(heads), &mut self.keys, &mut self.act)
     }
 }
 
@@ -310,18 +301,15 @@ struct Memory<'a> {
 /// Takes the parts from the arena, in the order of the plan; `None` if it is too small.
 fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Memory<'a>> {
     let keys = Keys::take(arena, model.shape(), n)?;
-    let words = arena.take(n.layer_table)?;
+    let words = arena.take(n.pass.layer_table)?;
     let act = Activity {
         x: arena.take(n.document)?,
-        a: arena.take(n.residual)?,
-        b: arena.take(n.residual)?,
+        a: arena.take(n.pass.residual)?,
+        b: arena.take(n.pass.residual)?,
         ffn: arena.take(n.ffn)?,
-        gate: arena.take(n.gate)?,
-        q8: arena.take(n.q8)?,
-        visited: arena.take::<AtomicU32>(n.n_head)?,
-        visited_total: arena.take(n.visited)?,
+        gate: arena.take(n.pass.gate)?,
+        q8: arena.take(n.pass.q8)?,
+        visited: Visited::take(arena, &n.pass)?,
     };
-    act.visited.iter_mut().for_each(|n| *n.get_mut() = 0);
-    act.visited_total.fill(0);
     Some(Memory { keys, words, act, output: arena.take(n.output)? })
 }

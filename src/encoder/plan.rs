@@ -2,15 +2,13 @@
 
 use core::mem::size_of;
 
-use nearfield_kernels::{Arena, BlockQ8, KV_BLOCK, Line, QK};
+use nearfield_kernels::{Arena, KV_BLOCK, Line};
 
 use super::config::EncoderConfig;
 use crate::config::PlanError;
 use crate::const_math::{attempt, max, sum, times};
-use crate::model::LayerTable;
-use crate::plan::{StoreLengths, bytes, fits};
+use crate::lengths::{PassLengths, StoreLengths, bytes, fits, tokenizer_bytes};
 use crate::shape::Shape;
-use crate::tokenizer::Tokenizer;
 
 /// Lengths, in elements, of everything in an encoder's arena.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +21,13 @@ pub(crate) struct Lengths {
     pub(crate) values: StoreLengths,
     /// Norms of the keys, one for each KV head and block.
     pub(crate) key_norms: usize,
-    pub(crate) layer_table: usize,
+    pub(crate) pass: PassLengths,
     /// `[n_ctx, n_embd]`: rows of the document.
     pub(crate) document: usize,
-    /// `[n_batch, n_embd]`: each of two buffers.
-    pub(crate) residual: usize,
     /// `[n_batch, n_ff]`: feed-forward, or values.
     pub(crate) ffn: usize,
-    /// `[n_batch, n_ff]`: gate of the feed-forward.
-    pub(crate) gate: usize,
-    /// Quantized activations, or quantized queries.
-    pub(crate) q8: usize,
     /// `[n_embd]`: the vector.
     pub(crate) output: usize,
-    pub(crate) n_head: usize,
-    /// Counts of keys visited, one for each layer and head.
-    pub(crate) visited: usize,
 }
 
 impl Lengths {
@@ -48,22 +37,15 @@ impl Lengths {
         // `n_ctx` is at most 2^24, which is a multiple of the block.
         let n_slots = config.n_ctx.next_multiple_of(KV_BLOCK);
         let kv_rows = fits!(times(n_slots, s.n_head_kv));
-        let query_blocks = fits!(times(s.n_head, s.head_dim.div_ceil(QK)));
-        let q8_row = max(max(s.n_embd, s.n_ff).div_ceil(QK), query_blocks);
         Ok(Self {
             n_slots,
             keys: attempt!(StoreLengths::new(config.kv.keys, kv_rows, s.head_dim)),
             values: attempt!(StoreLengths::new(config.kv.values, kv_rows, s.head_dim)),
             key_norms: kv_rows / KV_BLOCK,
-            layer_table: fits!(LayerTable::len(s)),
+            pass: attempt!(PassLengths::new(s, batch)),
             document: fits!(times(config.n_ctx, s.n_embd)),
-            residual: fits!(times(batch, s.n_embd)),
             ffn: fits!(times(batch, max(s.n_ff, s.n_embd_kv()))),
-            gate: fits!(times(batch, s.n_ff)),
-            q8: fits!(times(batch, q8_row)),
             output: s.n_embd,
-            n_head: s.n_head,
-            visited: fits!(times(s.n_layer, s.n_head)),
         })
     }
 }
@@ -96,23 +78,10 @@ impl EncoderPlan {
         let side = fits!(sum([attempt!(n.keys.bytes()), attempt!(n.values.bytes()), bytes!(f32, n.key_norms)]));
         let plan = Self {
             keys: fits!(times(2, side)),
-            layer_table: bytes!(u64, n.layer_table),
+            layer_table: attempt!(n.pass.layer_table_bytes()),
             document: bytes!(f32, n.document),
-            activations: fits!(sum([
-                bytes!(f32, n.residual),
-                bytes!(f32, n.residual),
-                bytes!(f32, n.ffn),
-                bytes!(f32, n.gate),
-                bytes!(BlockQ8, n.q8),
-                bytes!(f32, n.output),
-                bytes!(u32, n.n_head),
-                bytes!(u64, n.visited),
-            ])),
-            tokenizer: if shape.n_tokens == 0 {
-                0
-            } else {
-                fits!(Tokenizer::index_bytes(shape.n_tokens, shape.n_merges))
-            },
+            activations: fits!(sum([attempt!(n.pass.buffer_bytes()), bytes!(f32, n.ffn), bytes!(f32, n.output),])),
+            tokenizer: attempt!(tokenizer_bytes(shape)),
         };
         fits!(sum([plan.keys, plan.layer_table, plan.document, plan.activations, plan.tokenizer]));
         Ok(plan)

@@ -10,7 +10,7 @@ use super::{ModelId, PrefixError, TextState};
 use crate::checksum::Checksum;
 use crate::config::SessionConfig;
 use crate::kv_type::KvType;
-use crate::plan::StoreLengths;
+use crate::lengths::StoreLengths;
 use crate::ring::HeadRing;
 use crate::sections::Sections;
 use crate::shape::Shape;

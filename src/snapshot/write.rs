@@ -7,7 +7,7 @@ use super::{ModelId, TextState};
 use crate::cache::KvCache;
 use crate::checksum::{Checksum, Words};
 use crate::config::SessionConfig;
-use crate::plan::StoreLengths;
+use crate::lengths::StoreLengths;
 use crate::planned::Planned;
 use crate::shape::Shape;
 
