@@ -20,7 +20,7 @@ use crate::steps::{ColumnsOf, rows, rows_mut};
 
 /// Activations, in the arena. Each holds `n_batch` rows.
 #[derive(Debug)]
-pub(crate) struct Activity<'a> {
+pub(crate) struct Buffers<'a> {
     /// Residual stream: `[n_batch, n_embd]`.
     pub(crate) x: &'a mut [f32],
     /// Normalised stream, then attention's output: `[n_batch, n_embd]`.
@@ -42,13 +42,7 @@ pub(crate) struct Activity<'a> {
 impl Forward<'_, '_, '_> {
     /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds the
     /// residual stream. Like all functions here, returns `None` if some memory is shorter than planned.
-    pub(crate) fn layers(
-        &self,
-        tokens: &[u32],
-        pos: usize,
-        cache: &mut KvCache<'_>,
-        act: &mut Activity<'_>,
-    ) -> Planned {
+    pub(crate) fn layers(&self, tokens: &[u32], pos: usize, cache: &mut KvCache<'_>, act: &mut Buffers<'_>) -> Planned {
         self.embed(tokens, pos, act)?;
         for i in 0..self.shape().n_layer {
             let layer = self.layers.layer(self.model, i)?;
@@ -59,7 +53,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes the logits (`act.logits`) of the token in row `row` of `act.x`.
-    pub(crate) fn output(&self, row: usize, act: &mut Activity<'_>) -> Planned {
+    pub(crate) fn output(&self, row: usize, act: &mut Buffers<'_>) -> Planned {
         let n_embd = self.shape().n_embd;
         let Head::Decoder { output_norm, output } = &self.model.head else { return None };
         let output = Linear { weight: *output, bias: None };
@@ -69,7 +63,7 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    fn embed(&self, tokens: &[u32], pos: usize, act: &mut Activity<'_>) -> Planned {
+    fn embed(&self, tokens: &[u32], pos: usize, act: &mut Buffers<'_>) -> Planned {
         let kernels = self.steps.kernels;
         let (n_embd, part) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()));
         let (x, h) = (act.x.get_mut(..tokens.len() * n_embd)?, act.h.get_mut(..tokens.len() * n_embd)?);
@@ -101,7 +95,7 @@ impl Forward<'_, '_, '_> {
         n_tokens: usize,
         pos: usize,
         cache: &mut KvCache<'_>,
-        act: &mut Activity<'_>,
+        act: &mut Buffers<'_>,
     ) -> Planned {
         let s = self.shape();
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;
@@ -138,7 +132,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`.
-    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Activity<'_>) -> Planned {
+    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Buffers<'_>) -> Planned {
         let s = self.shape();
         let x = act.x.get_mut(..n_tokens * s.n_embd)?;
         let h = act.h.get_mut(..n_tokens * s.n_embd)?;

@@ -7,7 +7,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 use crate::cache::KvCache;
 use crate::config::{AlibiScale, PlanError, SessionConfig};
 use crate::executor::Executor;
-use crate::forward::Activity;
+use crate::forward::Buffers;
 use crate::heads::Heads;
 use crate::model::{LoadError, Model};
 use crate::pass::{Forward, Runner, Visited};
@@ -202,7 +202,7 @@ pub struct Session<'m, 'f, 'a> {
     runner: Runner<'m, 'f, 'a>,
     config: SessionConfig,
     cache: KvCache<'a>,
-    act: Activity<'a>,
+    act: Buffers<'a>,
     pos: usize,
     /// One past the last position whose key was stored since the text began, including those of a prefix. Greater than `pos`
     /// after a rewind.
@@ -520,7 +520,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 
     fn forward(
         &mut self,
-        run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Activity<'a>) -> Planned,
+        run: impl FnOnce(&Forward<'_, 'f, 'a>, &mut KvCache<'a>, &mut Buffers<'a>) -> Planned,
     ) -> Result<(), RunError> {
         let heads = Heads {
             kv: self.config.kv.keys,
@@ -537,7 +537,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 struct Parts<'a> {
     cache: KvCache<'a>,
     words: &'a mut [u64],
-    act: Activity<'a>,
+    act: Buffers<'a>,
     in_ring: &'a mut [u64],
 }
 
@@ -551,7 +551,7 @@ fn take_parts<'a>(
 ) -> Option<Parts<'a>> {
     let cache = KvCache::take(arena, model.shape(), config, n, prefix)?;
     let words = arena.take(n.pass.layer_table)?;
-    let act = Activity {
+    let act = Buffers {
         x: arena.take(n.pass.residual)?,
         h: arena.take(n.pass.residual)?,
         qkv: arena.take(n.qkv)?,

@@ -63,7 +63,7 @@ impl<'f> Layer<'f> {
 
 /// Activations, in the arena. Each but `x` holds `n_batch` rows.
 #[derive(Debug)]
-pub(crate) struct Activity<'a> {
+pub(crate) struct Buffers<'a> {
     /// Rows of the document: `[n_ctx, n_embd]`.
     pub(crate) x: &'a mut [f32],
     /// Keys, queries, then products: `[n_batch, n_embd]`.
@@ -88,7 +88,7 @@ impl Forward<'_, '_, '_> {
         tokens: &[u32],
         second: usize,
         keys: &mut Keys<'_>,
-        act: &mut Activity<'_>,
+        act: &mut Buffers<'_>,
     ) -> Planned {
         let n_batch = (act.a.len() / self.shape().n_embd.max(1)).max(1);
         for (i, chunk) in tokens.chunks(n_batch).enumerate() {
@@ -110,7 +110,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `x = norm(embed(tokens) + type)` of the tokens at `pos..`.
-    fn embed_document(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Activity<'_>) -> Planned {
+    fn embed_document(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Buffers<'_>) -> Planned {
         let Head::Encoder { token_types, .. } = &self.model.head else { return None };
         let norm = self.model.token_embd_norm.as_ref()?;
         let (n_embd, part, kernels) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()), self.steps.kernels);
@@ -142,7 +142,7 @@ impl Layer<'_> {
         pos: usize,
         n_tokens: usize,
         keys: &mut Keys<'_>,
-        act: &mut Activity<'_>,
+        act: &mut Buffers<'_>,
     ) -> Planned {
         let (s, n_kv) = (forward.shape(), forward.shape().n_embd_kv());
         let x = act.x.get(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
@@ -173,7 +173,7 @@ impl Layer<'_> {
         pos: usize,
         n_tokens: usize,
         keys: &Keys<'_>,
-        act: &mut Activity<'_>,
+        act: &mut Buffers<'_>,
     ) -> Planned {
         let s = forward.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
@@ -221,7 +221,7 @@ impl Layer<'_> {
         forward: &Forward<'_, '_, '_>,
         pos: usize,
         n_tokens: usize,
-        act: &mut Activity<'_>,
+        act: &mut Buffers<'_>,
     ) -> Planned {
         let s = forward.shape();
         let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
@@ -266,7 +266,7 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Score of a document that was run, from its first row `x`: `W_output tanh(W_cls x)`.
-    pub(crate) fn score(&self, act: &mut Activity<'_>) -> Option<f32> {
+    pub(crate) fn score(&self, act: &mut Buffers<'_>) -> Option<f32> {
         let Head::Encoder { cls, cls_output: Some(cls_output), .. } = &self.model.head else { return None };
         let n_embd = self.shape().n_embd;
         let x = act.x.get(..n_embd)?;

@@ -18,7 +18,7 @@ mod plan;
 mod pooling;
 
 pub use config::EncoderConfig;
-use forward::Activity;
+use forward::Buffers;
 use keys::Keys;
 pub use plan::EncoderPlan;
 use plan::Lengths;
@@ -144,7 +144,7 @@ pub struct Encoder<'m, 'f, 'a> {
     runner: Runner<'m, 'f, 'a>,
     config: EncoderConfig,
     keys: Keys<'a>,
-    act: Activity<'a>,
+    act: Buffers<'a>,
     /// `[n_embd]`: the last vector.
     output: &'a mut [f32],
     /// Sum of the keys of each query's document, over all queries so far.
@@ -277,7 +277,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         Ok(())
     }
 
-    fn forward(&mut self) -> (Forward<'_, 'f, 'a>, &mut Keys<'a>, &mut Activity<'a>) {
+    fn forward(&mut self) -> (Forward<'_, 'f, 'a>, &mut Keys<'a>, &mut Buffers<'a>) {
         let heads = Heads {
             kv: self.config.kv.keys,
             // Half of the share for the keys before a query, half for those after it.
@@ -294,7 +294,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
 struct Memory<'a> {
     keys: Keys<'a>,
     words: &'a mut [u64],
-    act: Activity<'a>,
+    act: Buffers<'a>,
     output: &'a mut [f32],
 }
 
@@ -302,7 +302,7 @@ struct Memory<'a> {
 fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Memory<'a>> {
     let keys = Keys::take(arena, model.shape(), n)?;
     let words = arena.take(n.pass.layer_table)?;
-    let act = Activity {
+    let act = Buffers {
         x: arena.take(n.document)?,
         a: arena.take(n.pass.residual)?,
         b: arena.take(n.pass.residual)?,

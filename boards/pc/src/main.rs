@@ -19,7 +19,7 @@ use core::arch::global_asm;
 use core::fmt::Write;
 
 use nearfield::{Inline, KvType, KvTypes, SessionConfig, kernels};
-use nearfield_boards::{Image, Memory, image, plan, power_on, tell_one};
+use nearfield_boards::{Image, Memory, generate_once, image, plan, power_on};
 use static_cell::ConstStaticCell;
 
 use machine::{Pc, arguments, end};
@@ -40,8 +40,8 @@ extern "C" fn start() -> ! {
     let mut pc = Pc::set_up();
     let mut words = arguments().split_whitespace();
     end(match words.next() {
-        None => power_on(&mut pc, &IMAGE, CONFIG, kernels::best(), &Inline, MEMORY.take(), |pc, teller| {
-            tell_one(pc, teller, "Once upon a time", 64)
+        None => power_on(&mut pc, &IMAGE, CONFIG, kernels::best(), &Inline, MEMORY.take(), |pc, model| {
+            generate_once(pc, model, "Once upon a time", 64)
         }),
         Some("conformance") => {
             let n_cases = words.next().and_then(|word| word.parse().ok()).unwrap_or(100);

@@ -97,11 +97,11 @@ extern "C" fn start(core: usize) -> ! {
     }
     let mut board = Raspi3 { uart: Uart::new() };
     let (isa, cores) = (kernels::best(), Cores::ready());
-    end(power_on(&mut board, &IMAGE, CONFIG, isa, &cores, MEMORY.take(), |board, teller| {
+    end(power_on(&mut board, &IMAGE, CONFIG, isa, &cores, MEMORY.take(), |board, model| {
         #[cfg(feature = "qemu")]
-        return nearfield_boards::tell_one(board, teller, "Once upon a time", 64);
+        return nearfield_boards::generate_once(board, model, "Once upon a time", 64);
         #[cfg(not(feature = "qemu"))]
-        nearfield_boards::answer_prompts(board, teller, 512)
+        nearfield_boards::answer_prompts(board, model, 512)
     }))
 }
 

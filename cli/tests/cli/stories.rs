@@ -165,7 +165,7 @@ fn hashes_are_those_of_the_bits() {
     let hash = |flags: &str| {
         let output = f.nearfield(&format!("run tiny.gguf Once --hash -n 30 --seed 1 {flags}"));
         let report = crate::text(&output.stderr);
-        report.lines().find(|line| line.starts_with("hash     story ")).expect(&report).to_owned()
+        report.lines().find(|line| line.starts_with("hash     text ")).expect(&report).to_owned()
     };
     let first = hash("--threads 1");
     assert_eq!(first, hash("--isa scalar --threads 2"));

@@ -7,7 +7,7 @@ use core::fmt;
 use core::panic::PanicInfo;
 
 use nearfield::{Inline, KvType, KvTypes, Ring, SessionConfig, kernels};
-use nearfield_boards::{Board, Image, Memory, StackUse, power_on, tell_one};
+use nearfield_boards::{Board, Image, Memory, StackUse, generate_once, power_on};
 use semihosting::io::Write as _;
 use semihosting::process::exit;
 #[cfg(feature = "defmt")]
@@ -78,8 +78,8 @@ pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut 
     let out = semihosting::io::stderr();
     let Ok(out) = out else { exit(1) };
     let mut mps = Mps { name, out };
-    let code = power_on(&mut mps, image, CONFIG, kernels::best(), &Inline, memory, |mps, teller| {
-        tell_one(mps, teller, PROMPT, N_TOKENS)
+    let code = power_on(&mut mps, image, CONFIG, kernels::best(), &Inline, memory, |mps, model| {
+        generate_once(mps, model, PROMPT, N_TOKENS)
     });
     exit(code.into())
 }

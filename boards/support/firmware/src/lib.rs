@@ -6,7 +6,7 @@
 //! ```text
 //!  power_on ─▶ self_test: the kernels give the definitions' bits on this processor
 //!           ─▶ image: the model in flash is whole
-//!           ─▶ story: tokenizer, session, text, streamed ─▶ prompt after prompt
+//!           ─▶ generate: tokenizer, session, text, streamed ─▶ prompt after prompt
 //! ```
 //!
 //! No code here depends on a processor. The host tests it, and its hashes compare a board with the `nearfield` command.
@@ -17,15 +17,16 @@
 extern crate std;
 
 mod board;
+mod generate;
 mod halt;
 pub mod hash;
 mod image;
 mod power_on;
 mod prompt;
 mod self_test;
-mod story;
 
 pub use board::{Board, StackUse};
+pub use generate::{Generated, Memory, TextModel, generate_once};
 pub use halt::Halt;
 pub use image::{Image, plan, require_kernels};
 #[doc(hidden)]
@@ -33,4 +34,3 @@ pub use nearfield::include_model;
 pub use power_on::power_on;
 pub use prompt::{MAX_PROMPT, Prompt, answer_prompts};
 pub use self_test::self_test;
-pub use story::{Memory, Story, Teller, tell_one};

@@ -4,10 +4,10 @@ use nearfield::kernels::Kernels;
 use nearfield::{Executor, SessionConfig};
 
 use crate::board::Board;
+use crate::generate::{Memory, TextModel};
 use crate::halt::Halt;
 use crate::image::Image;
 use crate::self_test::self_test;
-use crate::story::{Memory, Teller};
 
 /// Tests the kernels, loads the model and hands it to `then`. Writes progress to the board, and returns the code to halt with
 /// ([`Halt::code`]): 0 when `then` returned without an error.
@@ -18,7 +18,7 @@ pub fn power_on<B: Board, const LINES: usize>(
     isa: &dyn Kernels,
     executor: &dyn Executor,
     memory: &mut Memory<LINES>,
-    then: impl FnOnce(&mut B, &mut Teller<'_, '_, '_>) -> Result<(), Halt>,
+    then: impl FnOnce(&mut B, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
 ) -> u8 {
     match begin(board, image, config, isa, executor, memory, then) {
         Ok(()) => 0,
@@ -40,7 +40,7 @@ fn begin<B: Board, const LINES: usize>(
     isa: &dyn Kernels,
     executor: &dyn Executor,
     memory: &mut Memory<LINES>,
-    then: impl FnOnce(&mut B, &mut Teller<'_, '_, '_>) -> Result<(), Halt>,
+    then: impl FnOnce(&mut B, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
 ) -> Result<(), Halt> {
     let (name, isa_name, n_cases) = (board.name(), isa.name(), board.self_test_cases());
     write!(board, "nearfield on {name}, kernels {isa_name}, model {}\r\n", image.name)?;
@@ -50,12 +50,12 @@ fn begin<B: Board, const LINES: usize>(
     write!(board, "self-test: {n_cases} cases of each kernel, {isa_name} gives the definitions' bits\r\n")?;
     #[cfg(feature = "defmt")]
     defmt::info!("self-test passed: {}", isa_name);
-    Teller::open(image, config, isa, executor, memory, |teller| {
-        if teller.n_prefix() > 0 {
-            write!(board, "a text of {} tokens goes on\r\n", teller.n_prefix())?;
+    TextModel::open(image, config, isa, executor, memory, |model| {
+        if model.n_prefix() > 0 {
+            write!(board, "a text of {} tokens goes on\r\n", model.n_prefix())?;
         }
         #[cfg(feature = "defmt")]
-        defmt::info!("{} is ready: {} bytes of arena", image.name, teller.arena_bytes());
-        then(board, teller)
+        defmt::info!("{} is ready: {} bytes of arena", image.name, model.arena_bytes());
+        then(board, model)
     })
 }

@@ -1,8 +1,8 @@
 //! Prompts typed over a serial line.
 
 use crate::board::Board;
+use crate::generate::{Generated, TextModel};
 use crate::halt::Halt;
-use crate::story::{Story, Teller};
 
 /// Greatest length of a prompt in bytes. Bytes beyond it are dropped, with a notice.
 pub const MAX_PROMPT: usize = 256;
@@ -83,14 +83,14 @@ impl Prompt {
 ///
 /// # Errors
 /// [`Halt`] when the board cannot be written to or the model fails.
-pub fn answer_prompts<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, n_tokens: usize) -> Result<(), Halt> {
+pub fn answer_prompts<B: Board>(board: &mut B, model: &mut TextModel<'_, '_, '_>, n_tokens: usize) -> Result<(), Halt> {
     for seed in 1.. {
         board.write_str("\r\n> ")?;
         let Some(prompt) = Prompt::read(board)? else { return Ok(()) };
         if prompt.dropped() > 0 {
             write!(board, "[a prompt has at most {MAX_PROMPT} bytes: {} were dropped]\r\n", prompt.dropped())?;
         }
-        let Story { n_tokens, micros, .. } = teller.tell(board, prompt.bytes(), n_tokens, seed)?;
+        let Generated { n_tokens, micros, .. } = model.generate(board, prompt.bytes(), n_tokens, seed)?;
         if let Some(micros) = micros {
             let per_1000_seconds = n_tokens as u64 * 1_000_000_000 / micros.max(1);
             let (whole, thousandths) = (per_1000_seconds / 1000, per_1000_seconds % 1000);
@@ -101,7 +101,7 @@ pub fn answer_prompts<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, 
         if let Some(stack) = board.stack() {
             write!(board, ", stack {stack}")?;
         }
-        write!(board, ", arena {} bytes]\r\n", teller.arena_bytes())?;
+        write!(board, ", arena {} bytes]\r\n", model.arena_bytes())?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use nearfield::{
     Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, ModelId, Session, SessionConfig, TextState, checksum,
 };
 use nearfield_boards::{
-    Board, Halt, Image, MAX_PROMPT, Memory, Teller, answer_prompts, hash, plan, power_on, self_test, tell_one,
+    Board, Halt, Image, MAX_PROMPT, Memory, TextModel, answer_prompts, generate_once, hash, plan, power_on, self_test,
 };
 
 #[repr(C, align(64))]
@@ -83,34 +83,34 @@ impl Board for Paper {
     }
 }
 
-fn with_teller<T>(then: impl FnOnce(&mut Teller<'_, '_, '_>) -> Result<T, Halt>) -> T {
+fn with_teller<T>(then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>) -> T {
     let mut memory = Box::new(Memory::<LINES>::ZERO);
-    Teller::open(&image(), CONFIG, best(), &Inline, &mut memory, then).unwrap()
+    TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, then).unwrap()
 }
 
 fn answers(typed: &[u8]) -> String {
     let mut board = Paper { typed: typed.iter().copied().collect(), ..Paper::default() };
-    with_teller(|teller| answer_prompts(&mut board, teller, 10));
+    with_teller(|model| answer_prompts(&mut board, model, 10));
     board.told
 }
 
 #[test]
 fn a_story_and_its_hashes_are_told() {
     let mut board = Paper::default();
-    with_teller(|teller| tell_one(&mut board, teller, "Once upon a time", 12));
+    with_teller(|model| generate_once(&mut board, model, "Once upon a time", 12));
     let (text, report) = board.told.split_once("\nhash ").unwrap();
     assert!(text.starts_with("Once upon a time, there was"), "{text}");
     let mut want = hash::Fnv64::default();
     want.bytes(text.as_bytes());
-    assert!(report.starts_with(&format!("story {:016x} logits ", want.get())), "{report}");
+    assert!(report.starts_with(&format!("text {:016x} logits ", want.get())), "{report}");
 }
 
 #[test]
 fn a_story_told_again_is_the_same() {
     let mut told = Vec::new();
-    with_teller(|teller| {
+    with_teller(|model| {
         for (prompt, seed) in [("The dog", 1), ("The cat", 2), ("The dog", 1)] {
-            told.push(teller.tell(&mut Paper::default(), prompt.as_bytes(), 9, seed)?);
+            told.push(model.generate(&mut Paper::default(), prompt.as_bytes(), 9, seed)?);
         }
         Ok(())
     });
@@ -147,8 +147,8 @@ fn what_is_damaged_halts_with_a_message_and_a_code() {
         let mut board = Paper::default();
         // The arena has room for the self-test, too.
         let mut memory = Box::new(Memory::<2048>::ZERO);
-        let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, teller| {
-            tell_one(board, teller, "The cat", 3)
+        let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, model| {
+            generate_once(board, model, "The cat", 3)
         });
         (code, board.told)
     };
@@ -184,18 +184,18 @@ fn a_stored_text_goes_on() {
     let whole = tokens(text);
     assert!(whole.len() > 34);
     let mut at_once = Paper::default();
-    let want = with_teller(|teller| teller.tell(&mut at_once, text.as_bytes(), 12, 3));
+    let want = with_teller(|model| model.generate(&mut at_once, text.as_bytes(), 12, 3));
     for (image, prompt) in [
         (image_behind(&whole, 3), ""),
         (image_behind(&tokens("Once upon a time, there was a little boy named Tim."), 3), &text[51..]),
     ] {
         let mut memory = Box::new(Memory::<LINES>::ZERO);
         let (mut first, mut again) = (Paper::default(), Paper::default());
-        let got = Teller::open(&image, CONFIG, best(), &Inline, &mut memory, |teller| {
-            let got = teller.tell(&mut first, prompt.as_bytes(), 12, 3)?;
+        let got = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, |model| {
+            let got = model.generate(&mut first, prompt.as_bytes(), 12, 3)?;
             // Each text begins again at the snapshot.
-            teller.tell(&mut Paper::default(), b" x", 30, 1)?;
-            assert_eq!(teller.tell(&mut again, prompt.as_bytes(), 12, 3)?.logits, got.logits);
+            model.generate(&mut Paper::default(), b" x", 30, 1)?;
+            assert_eq!(model.generate(&mut again, prompt.as_bytes(), 12, 3)?.logits, got.logits);
             Ok(got)
         })
         .unwrap();
@@ -207,9 +207,9 @@ fn a_stored_text_goes_on() {
     let image = image_behind(&whole, 3);
     let mut board = Paper::default();
     let mut memory = Box::new(Memory::<2048>::ZERO);
-    let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, teller| {
-        assert!(teller.arena_bytes() < LINES * Line::BYTES);
-        tell_one(board, teller, "not this", 12)
+    let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, model| {
+        assert!(model.arena_bytes() < LINES * Line::BYTES);
+        generate_once(board, model, "not this", 12)
     });
     let n = whole.len() - 1;
     assert!(code == 0 && board.told.contains(&format!("\r\na text of {n} tokens goes on\r\n")), "{}", board.told);
@@ -222,7 +222,7 @@ fn a_stored_text_that_is_damaged_or_another_models_halts() {
     let halted = |bytes: &[u8]| {
         let image = Image { prefix: in_flash(bytes), ..image };
         let mut memory = Box::new(Memory::<LINES>::ZERO);
-        let halt = Teller::open(&image, CONFIG, best(), &Inline, &mut memory, |_| Ok(())).unwrap_err();
+        let halt = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, |_| Ok(())).unwrap_err();
         (halt.code(), halt.to_string())
     };
     let whole = image.prefix;

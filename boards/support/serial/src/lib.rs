@@ -65,8 +65,8 @@ pub fn main<const LINES: usize>(
     receive: impl FnMut() -> u8,
 ) -> ! {
     let mut serial = Serial { name, send, receive };
-    power_on(&mut serial, image, config, kernels::best(), &Inline, memory, |serial, teller| {
-        answer_prompts(serial, teller, N_TOKENS)
+    power_on(&mut serial, image, config, kernels::best(), &Inline, memory, |serial, model| {
+        answer_prompts(serial, model, N_TOKENS)
     });
     loop {
         cortex_m::asm::wfi();

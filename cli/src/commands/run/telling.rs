@@ -67,7 +67,7 @@ pub fn tell_on(
     report::generated(&generated, &keys, (model.options.sampler.temp > 0.0).then_some(seed));
     if telling.hash {
         let (text, logits) = (generated.hashes.text.get(), generated.hashes.logits.get());
-        note(format_args!("hash     story {text:016x} logits {logits:016x}"));
+        note(format_args!("hash     text {text:016x} logits {logits:016x}"));
     }
     if telling.verbose {
         note(&keys);

@@ -39,7 +39,7 @@ impl<const LINES: usize> Memory<LINES> {
 
 /// Result of a generated text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Story {
+pub struct Generated {
     /// Number of tokens after the prompt.
     pub n_tokens: usize,
     /// Time that these tokens took, in microseconds; `None` where the board has no clock.
@@ -52,7 +52,7 @@ pub struct Story {
 
 /// Model that is ready to generate texts.
 #[derive(Debug)]
-pub struct Teller<'m, 'f, 'a> {
+pub struct TextModel<'m, 'f, 'a> {
     tokenizer: &'m Tokenizer<'f, 'a>,
     session: Session<'m, 'f, 'a>,
     tokens: &'m mut [u32],
@@ -62,7 +62,7 @@ pub struct Teller<'m, 'f, 'a> {
     n_prefix: usize,
 }
 
-impl Teller<'_, '_, '_> {
+impl TextModel<'_, '_, '_> {
     /// Loads a model and hands it to `then`.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Teller<'_, '_, '_> {
         kernels: &dyn Kernels,
         executor: &dyn Executor,
         memory: &mut Memory<LINES>,
-        then: impl FnOnce(&mut Teller<'_, '_, '_>) -> Result<T, Halt>,
+        then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
         let model = image.model()?;
         let tokenizer = image.tokenizer(&model)?;
@@ -86,7 +86,7 @@ impl Teller<'_, '_, '_> {
         };
         let begun = prefix.map(|prefix| prefix.text());
         let n_prefix = config.n_prefix;
-        then(&mut Teller { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan, begun, n_prefix })
+        then(&mut TextModel { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan, begun, n_prefix })
     }
 
     /// Number of bytes of the arena in use.
@@ -103,7 +103,7 @@ impl Teller<'_, '_, '_> {
     ///
     /// # Errors
     /// [`Halt`] when the board cannot be written to or the model fails.
-    pub fn tell<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Story, Halt> {
+    pub fn generate<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Generated, Halt> {
         let in_use = self.encode(board, prompt)?;
         let sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
         let config = GeneratorConfig { max_tokens: Some(n), ..GeneratorConfig::DEFAULT };
@@ -140,7 +140,7 @@ impl Teller<'_, '_, '_> {
         }
         generator.finish(&mut Tee { board, hash: &mut text })?;
         let micros = start.zip(board.micros()).map(|(start, end)| end.saturating_sub(start));
-        Ok(Story { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get() })
+        Ok(Generated { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get() })
     }
 
     /// Encodes the prompt and returns its place in `self.tokens`. A prompt too long for the context loses its beginning, with a
@@ -186,17 +186,22 @@ impl<B: Board> fmt::Write for Tee<'_, B> {
 /// With a snapshot in flash, its text is continued and `prompt` is unused.
 ///
 /// # Errors
-/// Errors of [`Teller::tell`].
-pub fn tell_one<B: Board>(board: &mut B, teller: &mut Teller<'_, '_, '_>, prompt: &str, n: usize) -> Result<(), Halt> {
-    let (prompt, seed) = teller.begun.map_or((prompt, 1), |begun| ("", begun.seed));
-    let Story { n_tokens, text, logits, .. } = teller.tell(board, prompt.as_bytes(), n, seed)?;
-    writeln!(board, "\nhash story {text:016x} logits {logits:016x}, {n_tokens} tokens")?;
-    let MemoryPlan { kv_cache, key_norms, layer_table, activations, logits, .. } = teller.plan;
+/// Errors of [`TextModel::generate`].
+pub fn generate_once<B: Board>(
+    board: &mut B,
+    model: &mut TextModel<'_, '_, '_>,
+    prompt: &str,
+    n: usize,
+) -> Result<(), Halt> {
+    let (prompt, seed) = model.begun.map_or((prompt, 1), |begun| ("", begun.seed));
+    let Generated { n_tokens, text, logits, .. } = model.generate(board, prompt.as_bytes(), n, seed)?;
+    writeln!(board, "\nhash text {text:016x} logits {logits:016x}, {n_tokens} tokens")?;
+    let MemoryPlan { kv_cache, key_norms, layer_table, activations, logits, .. } = model.plan;
     writeln!(
         board,
         "arena {} bytes: keys and values {kv_cache}, key norms {key_norms}, layer table {layer_table}, activations \
          {activations}, logits {logits}",
-        teller.arena_bytes()
+        model.arena_bytes()
     )?;
     if let Some(stack) = board.stack() {
         writeln!(board, "stack {stack}")?;
