@@ -1,7 +1,8 @@
 //! Products of quantized weights: the sixteen rows of a row tile at a time, a 32-bit lane each.
 //!
-//! For one token each block is unpacked and multiplied at once. For more tokens 1024 columns of a tile are unpacked once and
-//! multiplied with all tokens, some at a time; between such panels the sums of a token rest in the output.
+//! For one token each block is unpacked and multiplied at once. So it is for up to eight tokens with interleaved rows, four tokens
+//! at a time: so few do not repay a panel in memory. For more tokens 1024 columns of a tile are unpacked once and multiplied with all tokens, some at a time; between
+//! such panels the sums of a token rest in the output.
 
 use core::marker::PhantomData;
 use core::mem::size_of;
@@ -15,6 +16,9 @@ use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 
 /// Groups that are unpacked together: 1024 columns, some 20 KiB, which leave the rest of the smallest L1 to the activations.
 const PANEL: usize = 32;
+
+/// Tokens up to which blocks are unpacked in registers, for four tokens at a time.
+const FEW: usize = 8;
 
 /// Group that is used more than once.
 type Unpacked<L> = Group<L, [<L as Unit>::I; 8]>;
@@ -40,8 +44,15 @@ fn tiles<B: Unpack, L: Unit, const H: usize>(l: L, w: &Matrix<'_>, x: &[BlockQ8]
         let next = end.min(tile.first_row + TILE_ROWS);
         let columns = row - out.start()..next - out.start();
         let lanes = row - tile.first_row..next - tile.first_row;
-        if out.n_tokens() == 1 {
-            write::<L, H>(l, dot(l, &tile, x), lanes, &mut out.row(0)[columns]);
+        let n_tokens = out.n_tokens();
+        if n_tokens == 1 {
+            dots::<B, L, 1, H>(l, &tile, x, 0, out, &columns, &lanes);
+        } else if n_tokens <= FEW
+            && let Rows::Interleaved(_) = tile.rows
+        {
+            for token in (0..n_tokens).step_by(4) {
+                dots::<B, L, 4, H>(l, &tile, x, token, out, &columns, &lanes);
+            }
         } else {
             panels(l, &tile, x, out, columns, lanes, &mut groups);
         }
@@ -90,10 +101,7 @@ impl<'f, B: Unpack> Tile<'f, B> {
     #[inline(always)]
     fn unpack<L: Unit>(&self, l: L, b: usize, first: usize, sink: &mut impl Sink<L>) {
         match &self.rows {
-            Rows::Interleaved(tile) => {
-                let size = TILE_ROWS * size_of::<B>();
-                B::unpack(l, Interleaved::<B>::new::<L>(&tile[b * size..(b + 1) * size], first), sink);
-            }
+            Rows::Interleaved(blocks) => unpack_interleaved::<B, L>(l, blocks, b, first, sink),
             Rows::Plain(rows) => {
                 let mut blocks = [&rows[0][b]; TILE_ROWS];
                 for (block, row) in blocks.iter_mut().zip(&rows[first..first + L::N]) {
@@ -105,41 +113,84 @@ impl<'f, B: Unpack> Tile<'f, B> {
     }
 }
 
+/// Hands the groups of block `b` of interleaved rows to `sink`, as [`Tile::unpack`] does.
+#[inline(always)]
+fn unpack_interleaved<B: Unpack, L: Unit>(l: L, tile: &[u8], b: usize, first: usize, sink: &mut impl Sink<L>) {
+    let size = TILE_ROWS * size_of::<B>();
+    B::unpack(l, Interleaved::<B>::new::<L>(&tile[b * size..(b + 1) * size], first), sink);
+}
+
 /// Groups of 32 columns in a block.
 const fn groups_per_block<B: Unpack>() -> usize {
     B::TYPE.block_len() / QK
 }
 
-/// Dot products of a row tile with one token.
+/// Dot products of a row tile with `T` tokens from `first` on, to the given columns of `out`. The last token stands in for tokens that
+/// do not exist.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
-fn dot<B: Unpack, L: Unit, const H: usize>(l: L, tile: &Tile<'_, B>, x: &[BlockQ8]) -> [L::F; H] {
-    let mut acc = [l.splat(0.0); H];
+fn dots<B: Unpack, L: Unit, const T: usize, const H: usize>(
+    l: L,
+    tile: &Tile<'_, B>,
+    x: &[BlockQ8],
+    first: usize,
+    out: &mut ColumnsMut<'_>,
+    columns: &Range<usize>,
+    lanes: &Range<usize>,
+) {
+    let stride = x.len() / out.n_tokens();
+    let n = T.min(out.n_tokens() - first);
+    let mut rows: [&[BlockQ8]; T] = [&[]; T];
+    for (t, row) in rows.iter_mut().enumerate() {
+        *row = &x[(first + t.min(n - 1)) * stride..][..stride];
+    }
+    let mut acc = [[l.splat(0.0); T]; H];
     let mut ahead = tile.first_byte().wrapping_add(AHEAD);
-    for (b, x) in x.chunks_exact(groups_per_block::<B>()).enumerate() {
+    for b in 0..stride / groups_per_block::<B>() {
         for (h, acc) in acc.iter_mut().enumerate() {
-            let mut sink = Dot::<B, L, H> { x: x.iter(), acc: *acc, ahead, block: PhantomData };
-            tile.unpack(l, b, h * L::N, &mut sink);
+            let mut sink = Dots::<B, L, T, H> {
+                x: rows,
+                group: b * groups_per_block::<B>(),
+                acc: *acc,
+                ahead,
+                block: PhantomData,
+            };
+            // Only one token is multiplied with plain rows.
+            if T == 1 {
+                tile.unpack(l, b, h * L::N, &mut sink);
+            } else if let Rows::Interleaved(blocks) = tile.rows {
+                unpack_interleaved::<B, L>(l, blocks, b, h * L::N, &mut sink);
+            }
             *acc = sink.acc;
             ahead = sink.ahead;
         }
     }
-    acc
+    for t in 0..n {
+        let mut sums = [l.splat(0.0); H];
+        for h in 0..H {
+            sums[h] = acc[h][t];
+        }
+        write::<L, H>(l, sums, lanes.clone(), &mut out.row(first + t)[columns.clone()]);
+    }
 }
 
 /// Bytes between the weights in use and those that are prefetched. Within a block weights are not read in order, which a
 /// hardware prefetcher does not expect.
 const AHEAD: usize = 4096;
 
-/// Sink that multiplies groups with one token as they come.
-struct Dot<'x, B, L: Unit, const H: usize> {
-    x: core::slice::Iter<'x, BlockQ8>,
-    acc: L::F,
+/// Sink that multiplies groups with `T` tokens as they come.
+struct Dots<'x, B, L: Unit, const T: usize, const H: usize> {
+    /// Rows of the tokens, all of one length.
+    x: [&'x [BlockQ8]; T],
+    /// Group that comes next.
+    group: usize,
+    acc: [L::F; T],
     /// Address to prefetch next.
     ahead: *const u8,
     block: PhantomData<B>,
 }
 
-impl<B: Unpack, L: Unit, const H: usize> Sink<L> for Dot<'_, B, L, H> {
+impl<B: Unpack, L: Unit, const T: usize, const H: usize> Sink<L> for Dots<'_, B, L, T, H> {
     #[inline(always)]
     fn take<Q: Quants<L>>(&mut self, l: L, group: Group<L, Q>) {
         // Bytes of a group in one register.
@@ -148,11 +199,13 @@ impl<B: Unpack, L: Unit, const H: usize> Sink<L> for Dot<'_, B, L, H> {
             l.prefetch(self.ahead.wrapping_add(line));
         }
         self.ahead = self.ahead.wrapping_add(step);
-        if let Some(x) = self.x.next() {
-            let mut acc = [[self.acc]];
-            // SAFETY: `x` is one block.
-            unsafe { accumulate::<B, L, Q, 1, 1>(l, [&group], [x], &mut acc) };
-            [[self.acc]] = acc;
+        if self.group < self.x[0].len() {
+            let mut acc = [self.acc];
+            let x = self.x.map(|x| x.as_ptr().wrapping_add(self.group));
+            // SAFETY: each of `x` is one block: all rows have the length of the first.
+            unsafe { accumulate::<B, L, Q, T, 1>(l, [&group], x, &mut acc) };
+            [self.acc] = acc;
+            self.group += 1;
         }
     }
 }
