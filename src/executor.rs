@@ -5,14 +5,23 @@
 /// The bits of a result never depend on the number of workers: parts are cut so that each number is computed by one worker
 /// alone.
 pub trait Executor: Sync {
-    /// Number of workers that [`run`](Self::run) uses, at least 1. The work is cut accordingly.
+    /// Number of workers, the caller among them: at least 1.
     fn n_workers(&self) -> usize;
 
-    /// Calls `work` on every worker, maybe at the same time, and returns when all calls have returned.
+    /// Multiply-accumulates of a step for which one more worker pays. A smaller step would wait longer for a worker than it
+    /// saves. Steps are cut by their size, never by a clock, so that a speed does not depend on luck.
+    fn least_work(&self) -> usize {
+        LEAST_WORK
+    }
+
+    /// Calls `work` on at most `n_workers` workers, maybe at the same time, and returns when all calls have returned.
     ///
     /// Each call takes parts until none is left, so one call alone does all the work, and extra calls do nothing.
-    fn run(&self, work: &(dyn Fn() + Sync));
+    fn run(&self, n_workers: usize, work: &(dyn Fn() + Sync));
 }
+
+/// Multiply-accumulates of 10 microseconds or so on a laptop's core; a step on two of them waits about one.
+const LEAST_WORK: usize = 1 << 18;
 
 /// Executor with one worker: the caller.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +32,7 @@ impl Executor for Inline {
         1
     }
 
-    fn run(&self, work: &(dyn Fn() + Sync)) {
+    fn run(&self, _: usize, work: &(dyn Fn() + Sync)) {
         work();
     }
 }

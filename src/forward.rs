@@ -65,10 +65,12 @@ impl Forward<'_, '_, '_> {
 
     fn embed(&self, tokens: &[u32], pos: usize, act: &mut Buffers<'_>) -> Planned {
         let kernels = self.steps.kernels;
-        let (n_embd, part) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()));
+        let n_embd = self.shape().n_embd;
+        let over = self.steps.over_rows(tokens.len(), n_embd);
+        let part = over.part;
         let (x, h) = (act.x.get_mut(..tokens.len() * n_embd)?, act.h.get_mut(..tokens.len() * n_embd)?);
         let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(h, part * n_embd)));
-        self.steps.on_rows(tokens.len(), &|| {
+        over.run(&|| {
             while let Some((i, (x, h))) = parts.take() {
                 let tokens = tokens.iter().zip(pos..).skip(i * part);
                 for (((&token, pos), x), h) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(h, n_embd)) {

@@ -10,6 +10,7 @@ use crate::config::AlibiScale;
 use crate::kv_type::KvType;
 use crate::planned::Planned;
 use crate::rounded::Rounded;
+use crate::shape::Shape;
 use crate::steps::{Steps, rows, rows_mut};
 
 /// Settings of attention that all heads share.
@@ -48,7 +49,10 @@ impl Heads {
     ) -> Planned {
         let s = steps.shape;
         let n_tokens = out.len() / s.n_embd.max(1);
-        let (n_heads, tile_tokens) = tile_shape(steps, n_tokens);
+        // Half of a product and a sum over all keys: flat heads visit them all, steep ones few.
+        let n_keys = self.n_ctx.min(pos + n_tokens);
+        let n_workers = steps.workers(n_keys.saturating_mul(n_tokens).saturating_mul(s.n_embd));
+        let (n_heads, tile_tokens) = tile_shape(s, n_workers, n_tokens);
         let n_blocks = s.head_dim.div_ceil(QK);
         let q8_stride = s.n_head * n_blocks;
         let q8 = q8.get_mut(..n_tokens * q8_stride)?;
@@ -56,7 +60,7 @@ impl Heads {
             Tiles::of_columns(out, s.n_embd, 0..s.n_embd, n_heads * s.head_dim).of_tokens(tile_tokens, pos),
             Tiles::of_columns(q8, q8_stride, 0..q8_stride, n_heads * n_blocks).of_tokens(tile_tokens, pos),
         ));
-        steps.executor.run(&|| {
+        steps.run(n_workers, &|| {
             while let Some((_, (mut out, mut q8))) = parts.take() {
                 let first_head = out.start() / s.head_dim.max(1);
                 let tokens = out.tokens();
@@ -96,8 +100,7 @@ impl Heads {
 
 /// Heads and tokens of a part of attention: as many heads of a KV head as leave each worker four parts, and as many tokens as
 /// then fit a query tile.
-fn tile_shape(steps: &Steps<'_>, n_tokens: usize) -> (usize, usize) {
-    let (s, n_workers) = (steps.shape, steps.executor.n_workers());
+fn tile_shape(s: &Shape, n_workers: usize, n_tokens: usize) -> (usize, usize) {
     let n_parts = |n_heads: usize| s.n_head / n_heads * n_tokens.div_ceil(TILE / n_heads);
     let fits = |&n: &usize| s.heads_per_kv().is_multiple_of(n) && (n_workers <= 1 || n_parts(n) >= 4 * n_workers);
     let n_heads = (1..=TILE).rev().find(fits).unwrap_or(1);

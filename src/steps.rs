@@ -38,9 +38,11 @@ impl Steps<'_> {
     ) -> Option<Input<'b>> {
         let n_embd = self.shape.n_embd;
         let (n_rows, n_blocks, quantize) = (h.len() / n_embd.max(1), n_embd.div_ceil(QK), want_q8(users));
-        let (part, q8) = (self.rows_of_part(n_rows), q8.get_mut(..n_rows * n_blocks)?);
+        let q8 = q8.get_mut(..n_rows * n_blocks)?;
+        let over = self.over_rows(n_rows, n_embd);
+        let part = over.part;
         let parts = Parts::new((RowsMut::new(h, part * n_embd), RowsMut::new(q8, part * n_blocks)));
-        self.on_rows(n_rows, &|| {
+        over.run(&|| {
             while let Some((i, (h, q8))) = parts.take() {
                 let x = rows(x, n_embd).skip(i * part);
                 for ((x, h), q8) in x.zip(rows_mut(h, n_embd)).zip(rows_mut(q8, n_blocks)) {
@@ -66,9 +68,11 @@ impl Steps<'_> {
             return Some(Input { x, q8: &[] });
         }
         let (n_rows, n_blocks) = (x.len() / n_cols.max(1), n_cols.div_ceil(QK));
-        let (part, q8) = (self.rows_of_part(n_rows), q8.get_mut(..n_rows * n_blocks)?);
+        let q8 = q8.get_mut(..n_rows * n_blocks)?;
+        let over = self.over_rows(n_rows, n_cols);
+        let part = over.part;
         let parts = Parts::new(RowsMut::new(q8, part * n_blocks));
-        self.on_rows(n_rows, &|| {
+        over.run(&|| {
             while let Some((i, q8)) = parts.take() {
                 for (x, q8) in rows(x, n_cols).skip(i * part).zip(rows_mut(q8, n_blocks)) {
                     self.kernels.quantize_q8(x, q8);
@@ -78,14 +82,20 @@ impl Steps<'_> {
         Some(Input { x, q8 })
     }
 
-    /// Runs `work` on all workers if there are several rows, otherwise on the caller.
-    pub(crate) fn on_rows(&self, n_rows: usize, work: &(dyn Fn() + Sync)) {
-        if n_rows > 1 { self.executor.run(work) } else { work() }
+    /// Number of workers that a step of `macs` multiply-accumulates is worth.
+    pub(crate) fn workers(&self, macs: usize) -> usize {
+        (macs / self.executor.least_work().max(1)).clamp(1, self.executor.n_workers().max(1))
     }
 
-    /// Number of rows that a worker takes at a time.
-    pub(crate) fn rows_of_part(&self, n_rows: usize) -> usize {
-        n_rows.div_ceil(self.executor.n_workers().saturating_mul(4).max(1))
+    /// Runs `work` on at most so many workers; on the caller alone for one.
+    pub(crate) fn run(&self, n_workers: usize, work: &(dyn Fn() + Sync)) {
+        if n_workers > 1 { self.executor.run(n_workers, work) } else { work() }
+    }
+
+    /// Cuts a step over rows, all columns of each.
+    pub(crate) fn over_rows(&self, n_rows: usize, width: usize) -> OverRows<'_> {
+        let n_workers = self.workers(n_rows.saturating_mul(width).saturating_mul(MACS_OF_ELEMENT)).min(n_rows);
+        OverRows { steps: self, n_workers, part: n_rows.div_ceil(n_workers.saturating_mul(4).max(1)) }
     }
 
     pub(crate) fn norm(&self, weights: &NormWeights<'_>, x: &[f32], out: &mut [f32]) {
@@ -119,9 +129,9 @@ impl Steps<'_> {
             return Some(());
         }
         let n_rows = qkv.len() / s.n_qkv().max(1);
-        let part = self.rows_of_part(n_rows);
-        let parts = Parts::new((RowsMut::new(qkv, part * s.n_qkv()), RowsMut::new(h, part * s.n_embd)));
-        self.on_rows(n_rows, &|| {
+        let over = self.over_rows(n_rows, s.n_qkv());
+        let parts = Parts::new((RowsMut::new(qkv, over.part * s.n_qkv()), RowsMut::new(h, over.part * s.n_embd)));
+        over.run(&|| {
             while let Some((_, (qkv, h))) = parts.take() {
                 for (row, h) in rows_mut(qkv, s.n_qkv()).zip(rows_mut(h, s.n_embd)) {
                     let (queries, rest) = row.split_at_mut_checked(s.n_embd).unwrap_or_default();
@@ -148,8 +158,9 @@ impl Steps<'_> {
     ) {
         let ColumnsOf { buffer, stride, first, n } = out;
         self.kernels.watch(&linear.weight, input.x);
-        let tiles = Parts::new(Tiles::of_columns(buffer, stride, first..first + n, self.tile_len(n)));
-        self.executor.run(&|| {
+        let n_workers = self.product_workers(linear, buffer.len() / stride.max(1));
+        let tiles = Parts::new(Tiles::of_columns(buffer, stride, first..first + n, tile_len(n, n_workers)));
+        self.run(n_workers, &|| {
             while let Some((_, mut tile)) = tiles.take() {
                 self.product(linear, input, &mut tile);
                 tile.rows_mut().for_each(&then);
@@ -168,9 +179,10 @@ impl Steps<'_> {
     ) {
         let n = linear.weight.n_rows();
         self.kernels.watch(&linear.weight, input.x);
-        let [out, other] = [out, other].map(|buffer| Tiles::of_columns(buffer, n, 0..n, self.tile_len(n)));
+        let n_workers = self.product_workers(linear, out.len() / n.max(1));
+        let [out, other] = [out, other].map(|buffer| Tiles::of_columns(buffer, n, 0..n, tile_len(n, n_workers)));
         let tiles = Parts::new((out, other));
-        self.executor.run(&|| {
+        self.run(n_workers, &|| {
             while let Some((_, (mut tile, mut other))) = tiles.take() {
                 self.product(linear, input, &mut tile);
                 tile.rows_mut().zip(other.rows_mut()).for_each(|(row, other)| then(row, other));
@@ -188,13 +200,37 @@ impl Steps<'_> {
         }
     }
 
-    /// Number of outputs that a worker takes at a time: all for one worker, otherwise a quarter of its share, in groups of 16
-    /// rows. The upper limit bounds the time that others wait if a worker is interrupted.
-    fn tile_len(&self, n: usize) -> usize {
-        match self.executor.n_workers() {
-            0 | 1 => n,
-            workers => n.div_ceil(workers.saturating_mul(4)).next_multiple_of(16).clamp(64, 1024),
-        }
+    /// Workers for a product with `n_tokens` rows.
+    fn product_workers(&self, linear: &Linear<'_>, n_tokens: usize) -> usize {
+        let of_token = linear.weight.n_rows().saturating_mul(linear.weight.n_cols());
+        self.workers(of_token.saturating_mul(n_tokens))
+    }
+}
+
+/// Multiply-accumulates that take as long as the work on one element in a step without a matrix: a norm, a copy, rounding to
+/// int8.
+const MACS_OF_ELEMENT: usize = 32;
+
+/// Step over rows that is cut into parts.
+pub(crate) struct OverRows<'s> {
+    steps: &'s Steps<'s>,
+    n_workers: usize,
+    /// Number of rows that a worker takes at a time.
+    pub(crate) part: usize,
+}
+
+impl OverRows<'_> {
+    pub(crate) fn run(&self, work: &(dyn Fn() + Sync)) {
+        self.steps.run(self.n_workers, work);
+    }
+}
+
+/// Number of outputs that a worker takes at a time: all for one worker, otherwise a quarter of its share, in groups of 16 rows.
+/// The upper limit bounds the time that others wait if a worker is interrupted.
+fn tile_len(n: usize, n_workers: usize) -> usize {
+    match n_workers {
+        0 | 1 => n,
+        workers => n.div_ceil(workers.saturating_mul(4)).next_multiple_of(16).clamp(64, 1024),
     }
 }
 

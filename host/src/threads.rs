@@ -23,7 +23,7 @@ impl Executor for Threads {
         self.pool.n_workers()
     }
 
-    fn run(&self, work: &(dyn Fn() + Sync)) {
-        self.pool.run(work);
+    fn run(&self, n_workers: usize, work: &(dyn Fn() + Sync)) {
+        self.pool.run_on(n_workers, work);
     }
 }

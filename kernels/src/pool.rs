@@ -33,6 +33,8 @@ struct Shared {
     state: AtomicU64,
     /// The work of the step. Written by the caller while the step is not open and nobody is inside; read by those inside.
     work: UnsafeCell<Option<*const Work>>,
+    /// Number of threads that may be in the step together. Written before the step opens.
+    limit: AtomicU64,
     /// Threads that sleep or are about to.
     n_sleeping: AtomicUsize,
     /// Thread that sleeps until the step is over.
@@ -71,6 +73,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             work: UnsafeCell::new(None),
+            limit: AtomicU64::new(0),
             n_sleeping: AtomicUsize::new(0),
             caller: Mutex::new(None),
             panicked: AtomicBool::new(false),
@@ -95,11 +98,20 @@ impl Pool {
     /// # Panics
     /// When `work` does, in any thread.
     pub fn run(&self, work: &(dyn Fn() + Sync)) {
-        if self.threads.is_empty() || self.busy.swap(true, Ordering::Acquire) {
+        self.run_on(self.n_workers(), work);
+    }
+
+    /// Calls `work` as [`run`](Self::run) does, on at most `n_workers` workers, the caller included.
+    ///
+    /// # Panics
+    /// When `work` does, in any thread.
+    pub fn run_on(&self, n_workers: usize, work: &(dyn Fn() + Sync)) {
+        let n_threads = self.threads.len().min(n_workers.saturating_sub(1));
+        if n_threads == 0 || self.busy.swap(true, Ordering::Acquire) {
             return work();
         }
         let step = Step { pool: self };
-        step.open(work);
+        step.open(n_threads, work);
         work();
         drop(step);
         if self.shared.panicked.load(Ordering::Relaxed) {
@@ -114,8 +126,8 @@ struct Step<'p> {
 }
 
 impl Step<'_> {
-    fn open(&self, work: &(dyn Fn() + Sync)) {
-        let Shared { state, n_sleeping, .. } = &*self.pool.shared;
+    fn open(&self, n_threads: usize, work: &(dyn Fn() + Sync)) {
+        let Shared { state, limit, n_sleeping, .. } = &*self.pool.shared;
         // SAFETY: only the lifetime changes, which the pointer does not keep: threads call it between joining the step and
         // leaving it, and `drop` returns after the last of them has left and none can join, which is before `run` does.
         let work: *const Work = unsafe { core::mem::transmute::<&(dyn Fn() + Sync), &'static Work>(work) };
@@ -125,12 +137,13 @@ impl Step<'_> {
         // The store to `state` releases, so that a thread that joins sees `work`. (The number of steps would wrap in a million
         // years.)
         self.pool.shared.panicked.store(false, Ordering::Relaxed);
+        limit.store(n_threads as u64, Ordering::Relaxed);
         let before = state.load(Ordering::Relaxed);
         state.store((before & !AWAITED).wrapping_add(STEP) | OPEN, Ordering::SeqCst);
         // A thread that goes to sleep counts itself and then reads `state` once more: either it sees the step, or it is seen
         // here.
         if n_sleeping.load(Ordering::SeqCst) > 0 {
-            self.pool.threads.iter().for_each(|thread| thread.thread().unpark());
+            self.pool.threads.iter().take(n_threads).for_each(|thread| thread.thread().unpark());
         }
     }
 }
@@ -197,10 +210,12 @@ impl Shared {
 
     /// Waits for an open step other than `done`; returns its state, or `None` at the end of the pool.
     fn next_step(&self, done: u64) -> Option<u64> {
-        let found = |state: u64| state & END != 0 || state & OPEN != 0 && state / STEP != done;
+        // Read after the state, whose store released it: the limit of the state's step, or of a later one, which fails to join.
+        let may_join = |state: u64| state & INSIDE < self.limit.load(Ordering::Relaxed);
+        let found = |state: u64| state & END != 0 || state & OPEN != 0 && state / STEP != done && may_join(state);
         let mut patience = Patience::new();
         loop {
-            let mut state = self.state.load(Ordering::Relaxed);
+            let mut state = self.state.load(Ordering::Acquire);
             if !found(state) && !patience.spin() {
                 self.n_sleeping.fetch_add(1, Ordering::SeqCst);
                 state = self.state.load(Ordering::SeqCst);
@@ -283,6 +298,22 @@ mod tests {
             }
         });
         assert_eq!(n_inside.into_inner(), 4);
+    }
+
+    #[test]
+    fn no_more_threads_join_than_are_asked_for() {
+        let pool = Pool::new(4).unwrap();
+        for n_workers in [2, 1, 4, 3] {
+            let (n_inside, most, deadline) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now() + 8 * SPIN);
+            pool.run_on(n_workers, &|| {
+                most.fetch_max(n_inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                while Instant::now() < deadline {
+                    thread::yield_now();
+                }
+                n_inside.fetch_sub(1, Ordering::SeqCst);
+            });
+            assert!(most.into_inner() <= n_workers, "{n_workers}");
+        }
     }
 
     #[test]

@@ -113,11 +113,13 @@ impl Forward<'_, '_, '_> {
     fn embed_document(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Buffers<'_>) -> Planned {
         let Head::Encoder { token_types, .. } = &self.model.head else { return None };
         let norm = self.model.token_embd_norm.as_ref()?;
-        let (n_embd, part, kernels) = (self.shape().n_embd, self.steps.rows_of_part(tokens.len()), self.steps.kernels);
+        let (n_embd, kernels) = (self.shape().n_embd, self.steps.kernels);
+        let over = self.steps.over_rows(tokens.len(), n_embd);
+        let part = over.part;
         let x = act.x.get_mut(pos * n_embd..(pos + tokens.len()) * n_embd)?;
         let a = act.a.get_mut(..tokens.len() * n_embd)?;
         let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(a, part * n_embd)));
-        self.steps.on_rows(tokens.len(), &|| {
+        over.run(&|| {
             while let Some((i, (x, a))) = parts.take() {
                 let tokens = tokens.iter().zip(pos..).skip(i * part);
                 for (((&token, pos), x), a) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(a, n_embd)) {
@@ -254,9 +256,10 @@ impl Forward<'_, '_, '_> {
     /// Computes `out = norm(x)`, rows of `width`.
     fn norm_rows(&self, weights: &NormWeights<'_>, width: usize, x: &[f32], out: &mut [f32]) {
         let n_rows = out.len() / width.max(1);
-        let part = self.steps.rows_of_part(n_rows);
+        let over = self.steps.over_rows(n_rows, width);
+        let part = over.part;
         let parts = Parts::new(RowsMut::new(out, part * width));
-        self.steps.on_rows(n_rows, &|| {
+        over.run(&|| {
             while let Some((i, out)) = parts.take() {
                 for (x, out) in rows(x, width).skip(i * part).zip(rows_mut(out, width)) {
                     self.steps.norm(weights, x, out);

@@ -117,8 +117,12 @@ impl Executor for Pools {
         self.chosen().executor().n_workers()
     }
 
-    fn run(&self, work: &(dyn Fn() + Sync)) {
-        self.chosen().executor().run(work);
+    fn least_work(&self) -> usize {
+        self.chosen().executor().least_work()
+    }
+
+    fn run(&self, n_workers: usize, work: &(dyn Fn() + Sync)) {
+        self.chosen().executor().run(n_workers, work);
     }
 }
 
