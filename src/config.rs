@@ -6,8 +6,8 @@ use nearfield_kernels::{KV_BLOCK, Q4Built};
 
 use crate::kv_type::{KvType, KvTypes};
 
-/// Sizes and settings of a session. Each may change the memory that the session takes; all but `n_batch` may change the bits
-/// of the logits.
+/// Sizes and settings of a session. Each may change the memory that the session takes; all but `n_batch` and `n_draft` may change
+/// the bits of the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SessionConfig {
@@ -31,6 +31,9 @@ pub struct SessionConfig {
     /// Share of the softmax denominator that attention may leave out: it stops once all older keys together add less. 0 visits
     /// every key.
     pub horizon_eps: f32,
+    /// Guessed tokens that go through the layers with a token ([`decode_ahead`](crate::Session::decode_ahead)), at most
+    /// [`MAX_DRAFT`](Self::MAX_DRAFT): each takes memory for its logits.
+    pub n_draft: usize,
     /// Computes the bias as Falcon-RW's published code does: slope, key's position and their product each rounded to bfloat16.
     pub alibi_bf16: bool,
     /// Change of the slopes in long texts.
@@ -51,6 +54,7 @@ impl SessionConfig {
         endless: false,
         n_prefix: 0,
         horizon_eps: Self::HORIZON_EPS,
+        n_draft: 0,
         alibi_bf16: false,
         alibi_scale: AlibiScale::Model,
     };
@@ -63,6 +67,8 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
+    /// Greatest number of guessed tokens in a pass.
+    pub const MAX_DRAFT: usize = 15;
     /// Longest context, 2^24: distances up to here are exact in a float.
     pub const MAX_CONTEXT: usize = 1 << 24;
 
@@ -75,6 +81,9 @@ impl SessionConfig {
         }
         if matches!(self.kv.keys, KvType::Q4_0) | matches!(self.kv.values, KvType::Q4_0) && Q4Built::PROOF.is_none() {
             return Err(PlanError::Q4NotBuilt);
+        }
+        if self.n_draft > Self::MAX_DRAFT {
+            return Err(PlanError::Draft { found: self.n_draft });
         }
         if self.n_sinks > self.n_ctx {
             return Err(PlanError::Sinks { found: self.n_sinks, n_ctx: self.n_ctx });
@@ -106,6 +115,18 @@ impl SessionConfig {
     /// room ahead.
     pub(crate) const fn blocks_per_chunk(&self) -> usize {
         self.chunk().div_ceil(KV_BLOCK)
+    }
+
+    /// Blocks that are written before the first query of a chunk looks back, or before guessed tokens are taken back.
+    pub(crate) const fn blocks_ahead(&self) -> usize {
+        let of_draft = self.n_draft.div_ceil(KV_BLOCK);
+        let of_chunk = self.blocks_per_chunk() - 1;
+        if of_draft > of_chunk { of_draft } else { of_chunk }
+    }
+
+    /// Rows of logits that are computed together.
+    pub(crate) const fn n_outputs(&self) -> usize {
+        self.n_draft.saturating_add(1)
     }
 }
 
@@ -210,6 +231,11 @@ pub enum PlanError {
         /// Bytes of the budget.
         budget: usize,
     },
+    /// The draft is longer than [`MAX_DRAFT`](SessionConfig::MAX_DRAFT).
+    Draft {
+        /// Guessed tokens asked for.
+        found: usize,
+    },
     /// There are more sinks than positions.
     Sinks {
         /// Number of sinks asked for.
@@ -252,6 +278,9 @@ impl fmt::Display for PlanError {
             }
             Self::Budget { need, budget } => {
                 write!(f, "a budget of {budget} bytes: one block of keys in each head takes {need}")
+            }
+            Self::Draft { found } => {
+                write!(f, "a draft of {found} tokens: up to {} can run in a pass", SessionConfig::MAX_DRAFT)
             }
             Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
             Self::Prefix { n_prefix, n_ctx } => {

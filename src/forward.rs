@@ -33,7 +33,7 @@ pub(crate) struct Buffers<'a> {
     pub(crate) gate: &'a mut [f32],
     /// Quantized input of the next matrix, or quantized queries.
     pub(crate) q8: &'a mut [BlockQ8],
-    /// Logits of one token: `[n_vocab]`.
+    /// Logits: `[n_draft + 1, n_vocab]`.
     pub(crate) logits: &'a mut [f32],
     /// Keys visited.
     pub(crate) visited: Visited<'a>,
@@ -52,14 +52,14 @@ impl Forward<'_, '_, '_> {
         Some(())
     }
 
-    /// Computes the logits (`act.logits`) of the token in row `row` of `act.x`.
-    pub(crate) fn output(&self, row: usize, act: &mut Buffers<'_>) -> Planned {
-        let n_embd = self.shape().n_embd;
+    /// Computes the logits of the tokens in `n` rows of `act.x` from `first` on, to the first rows of `act.logits`.
+    pub(crate) fn outputs(&self, first: usize, n: usize, act: &mut Buffers<'_>) -> Planned {
+        let (n_embd, n_vocab) = (self.shape().n_embd, self.shape().n_vocab);
         let Head::Decoder { output_norm, output } = &self.model.head else { return None };
         let output = Linear { weight: *output, bias: None };
-        let (x, h) = (rows(act.x, n_embd).nth(row)?, act.h.get_mut(..n_embd)?);
+        let (x, h) = (act.x.get(first * n_embd..(first + n) * n_embd)?, act.h.get_mut(..n * n_embd)?);
         let input = self.steps.normed(output_norm, x, h, act.q8, &[&output])?;
-        self.steps.linear(&output, &input, ColumnsOf::whole(act.logits, self.shape().n_vocab), |_| ());
+        self.steps.linear(&output, &input, ColumnsOf::whole(act.logits.get_mut(..n * n_vocab)?, n_vocab), |_| ());
         Some(())
     }
 

@@ -26,6 +26,7 @@ pub(crate) struct Lengths {
     pub(crate) qkv: usize,
     /// `[n_batch, n_ff]`: feed-forward.
     pub(crate) ffn: usize,
+    /// `[n_draft + 1, n_vocab]`
     pub(crate) logits: usize,
     pub(crate) n_head_kv: usize,
 }
@@ -72,7 +73,7 @@ impl Lengths {
             pass: attempt!(PassLengths::new(s, batch)),
             qkv: fits!(times(batch, s.n_qkv())),
             ffn: fits!(times(batch, s.n_ff)),
-            logits: s.n_vocab,
+            logits: fits!(times(config.n_outputs(), s.n_vocab)),
             n_head_kv: s.n_head_kv,
         })
     }
@@ -91,7 +92,7 @@ pub struct MemoryPlan {
     pub layer_table: usize,
     /// Residual stream, projections, feed-forward, their quantized forms, and attention's counts.
     pub activations: usize,
-    /// Logits of one position.
+    /// Logits of the positions that are computed together: one, and those of guessed tokens.
     pub logits: usize,
     /// Index of the tokenizer; 0 for a file without a tokenizer.
     pub tokenizer: usize,

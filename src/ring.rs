@@ -83,9 +83,7 @@ impl HeadRing {
     }
 
     const fn of_blocks(n_blocks: usize, config: &SessionConfig) -> Self {
-        // Blocks that are written before the first query of a chunk looks back.
-        let ahead = config.blocks_per_chunk() - 1;
-        let n_slots = n_blocks.saturating_add(ahead).saturating_mul(KV_BLOCK);
+        let n_slots = n_blocks.saturating_add(config.blocks_ahead()).saturating_mul(KV_BLOCK);
         let first = config.first_of_arena();
         let n_left = config.n_ctx.saturating_sub(first);
         let is_context = !config.endless && n_left < n_slots;

@@ -1,6 +1,7 @@
 //! Sessions: a session runs a model over a text, with its memory from an arena.
 
 use core::fmt;
+use core::ops::Range;
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels};
 
@@ -209,6 +210,10 @@ pub struct Session<'m, 'f, 'a> {
     written: usize,
     /// Token whose logits are asked for next.
     last: Last,
+    /// Guessed tokens at the next positions, which were run ahead. The logits after each lie in the rows behind that of `last`.
+    guesses: [u32; SessionConfig::MAX_DRAFT],
+    /// Guesses that were not yet reached.
+    ahead: Range<usize>,
     /// [`KeyStats::held`] so far.
     held: u64,
     /// [`KeyStats::in_ring`] so far.
@@ -222,8 +227,8 @@ enum Last {
     None,
     /// The token in this row of the activations.
     Row(usize),
-    /// The logits are there.
-    Computed,
+    /// The token whose logits lie in this row of the buffer.
+    Computed(usize),
 }
 
 impl fmt::Debug for Session<'_, '_, '_> {
@@ -302,7 +307,19 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         // A checked prefix has all rows.
         cache.begin(kernels, s.n_layer).ok_or(PrefixError::Damaged)?;
         let pos = config.n_prefix;
-        Ok(Self { runner, config, cache, act, pos, written: pos, last: Last::None, held: 0, in_ring })
+        Ok(Self {
+            runner,
+            config,
+            cache,
+            act,
+            pos,
+            written: pos,
+            last: Last::None,
+            guesses: [0; _],
+            ahead: 0..0,
+            held: 0,
+            in_ring,
+        })
     }
 
     /// Runs `tokens` at the next positions and returns the logits after the last of them, one for each token of the file's
@@ -324,10 +341,80 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     pub fn run(&mut self, tokens: &[u32]) -> Result<(), RunError> {
         self.check(tokens)?;
         let mut rest = tokens;
+        while let [token, after @ ..] = rest
+            && self.advance_to(*token)
+        {
+            rest = after;
+        }
+        if !rest.is_empty() {
+            self.take_back()?;
+        }
         while !rest.is_empty() {
             let n_run = self.run_chunk(rest)?;
             self.last = Last::Row(n_run.saturating_sub(1));
             rest = rest.get(n_run..).ok_or(RunError::Broken)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `token`, and with it guesses of the tokens behind it, in one pass over the weights; returns the logits after `token`.
+    ///
+    /// The session stands behind `token` alone. Whatever is asked of it next has the results of a session without guesses, bit
+    /// for bit: [`decode`](Self::decode) of the token that was guessed only moves on, since its logits are there; anything else
+    /// first takes back the guesses that are left. So any guesses are right, and good ones save time.
+    ///
+    /// As many guesses are run as [`n_draft`](SessionConfig::n_draft), a chunk and the context have room for;
+    /// [`ahead`](Self::ahead) returns them. [`key_stats`](Self::key_stats) counts them all.
+    ///
+    /// # Errors
+    /// Errors of [`prefill`](Self::prefill).
+    pub fn decode_ahead(&mut self, token: u32, guesses: &[u32]) -> Result<&[f32], RunError> {
+        self.check(&[token])?;
+        if self.advance_to(token) {
+            return self.logits();
+        }
+        self.take_back()?;
+        let n_vocab = self.runner.shape().n_vocab;
+        let room = self.config.n_draft.min(self.n_free().saturating_sub(1));
+        let guesses = guesses.iter().copied().take_while(|&id| (id as usize) < n_vocab).take(room);
+        let mut tokens = [0; SessionConfig::MAX_DRAFT + 1];
+        let mut n = 0;
+        for (slot, token) in tokens.iter_mut().zip(core::iter::once(token).chain(guesses)) {
+            *slot = token;
+            n += 1;
+        }
+        let n_run = self.run_chunk(tokens.get(..n).ok_or(RunError::Broken)?)?;
+        self.forward(|forward, _, act| forward.outputs(0, n_run, act))?;
+        let [_, guesses @ ..] = tokens;
+        (self.guesses, self.ahead) = (guesses, 0..n_run.saturating_sub(1));
+        self.pos = self.pos.saturating_sub(self.ahead.len());
+        self.last = Last::Computed(0);
+        self.logits()
+    }
+
+    /// Guessed tokens at the next positions that were run and not yet taken back.
+    pub fn ahead(&self) -> &[u32] {
+        self.guesses.get(self.ahead.clone()).unwrap_or_default()
+    }
+
+    /// Moves behind `token` if it was run ahead; true if so.
+    fn advance_to(&mut self, token: u32) -> bool {
+        let Last::Computed(row) = self.last else { return false };
+        if self.ahead().first() != Some(&token) {
+            return false;
+        }
+        self.ahead.start += 1;
+        self.pos += 1;
+        self.last = Last::Computed(row + 1);
+        true
+    }
+
+    /// Takes back the tokens that were run ahead.
+    fn take_back(&mut self) -> Result<(), RunError> {
+        if !self.ahead.is_empty() {
+            self.ahead = 0..0;
+            // The keys that a query at `pos` sees are there: rings have room for a draft.
+            self.cache.rewind(self.runner.kernels, self.runner.shape().n_layer, self.pos).ok_or(RunError::Broken)?;
         }
         Ok(())
     }
@@ -337,15 +424,18 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// # Errors
     /// [`RunError::NoTokens`] if none ran since the text began or went back; [`RunError::NotFinite`].
     pub fn logits(&mut self) -> Result<&[f32], RunError> {
-        match self.last {
+        let row = match self.last {
             Last::None => return Err(RunError::NoTokens),
             Last::Row(row) => {
-                self.output(row, self.pos.saturating_sub(1))?;
-                self.last = Last::Computed;
+                self.forward(|forward, _, act| forward.outputs(row, 1, act))?;
+                self.last = Last::Computed(0);
+                0
             }
-            Last::Computed => {}
-        }
-        self.act.logits.get(..self.runner.shape().n_logits()).ok_or(RunError::Broken)
+            Last::Computed(row) => row,
+        };
+        let n_logits = self.runner.shape().n_logits();
+        let logits = self.logits_of(row, self.pos.saturating_sub(1))?;
+        logits.get(..n_logits).ok_or(RunError::Broken)
     }
 
     /// Runs `tokens` and passes the logits after each of them to `each`: all [`n_vocab`](crate::Shape::n_vocab), those of a padded
@@ -355,14 +445,19 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// Errors of [`prefill`](Self::prefill).
     pub fn prefill_each(&mut self, tokens: &[u32], mut each: impl FnMut(&[f32])) -> Result<(), RunError> {
         self.check(tokens)?;
+        self.take_back()?;
         let mut rest = tokens;
         while !rest.is_empty() {
             let n_run = self.run_chunk(rest)?;
             let begin = self.pos.saturating_sub(n_run);
-            for row in 0..n_run {
-                each(self.output(row, begin + row)?);
+            for first in (0..n_run).step_by(self.config.n_outputs()) {
+                let n = self.config.n_outputs().min(n_run - first);
+                self.forward(|forward, _, act| forward.outputs(first, n, act))?;
+                for row in 0..n {
+                    each(self.logits_of(row, begin + first + row)?);
+                }
+                self.last = Last::Computed(n - 1);
             }
-            self.last = Last::Computed;
             rest = rest.get(n_run..).ok_or(RunError::Broken)?;
         }
         Ok(())
@@ -389,6 +484,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.pos = self.config.n_prefix;
         self.written = self.pos;
         self.last = Last::None;
+        self.ahead = 0..0;
         // No error: the call succeeded when the session began.
         let _ = self.cache.begin(self.runner.kernels, self.runner.shape().n_layer);
     }
@@ -415,6 +511,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
             self.begin_again();
             return Ok(());
         }
+        self.take_back().map_err(|_| RewindError::Broken)?;
         let mut sees_none = true;
         for ring in self.cache.rings() {
             // Positions before the rings are never forgotten.
@@ -445,6 +542,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         if !scale.is_valid() {
             return Err(PlanError::AlibiScale);
         }
+        // No error: guesses were run through the slopes before.
+        let _ = self.take_back();
         self.config.alibi_scale = scale;
         Ok(())
     }
@@ -454,7 +553,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     ///
     /// # Errors
     /// [`RunError::Broken`], which would be a bug of this library.
-    pub fn snapshot(&self, model: ModelId, text: &TextState<'_>) -> Result<Snapshot<'_>, RunError> {
+    pub fn snapshot(&mut self, model: ModelId, text: &TextState<'_>) -> Result<Snapshot<'_>, RunError> {
+        self.take_back()?;
         let s = self.runner.shape();
         Snapshot::new(&self.cache, s, &self.config, self.pos, model, text).ok_or(RunError::Broken)
     }
@@ -467,6 +567,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// Number of positions of the context; in an [endless](SessionConfig::endless) text, the number that a query sees.
     pub fn n_ctx(&self) -> usize {
         self.config.n_ctx
+    }
+
+    /// Guesses that [`decode_ahead`](Self::decode_ahead) runs at most.
+    pub fn n_draft(&self) -> usize {
+        self.config.n_draft
     }
 
     /// Positions that are free: tokens that still can be run.
@@ -493,10 +598,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Ok(())
     }
 
-    /// Computes the logits after the token in `row` of the chunk that ran last; the token stands at `pos`.
-    fn output(&mut self, row: usize, pos: usize) -> Result<&[f32], RunError> {
-        self.forward(|forward, _, act| forward.output(row, act))?;
-        if all_finite(self.act.logits) { Ok(self.act.logits) } else { Err(RunError::NotFinite { pos }) }
+    /// The logits in `row` of their buffer, after the token at `pos`: all rows of the vocabulary.
+    fn logits_of(&self, row: usize, pos: usize) -> Result<&[f32], RunError> {
+        let n_vocab = self.runner.shape().n_vocab;
+        let logits = self.act.logits.get(row * n_vocab..(row + 1) * n_vocab).ok_or(RunError::Broken)?;
+        if all_finite(logits) { Ok(logits) } else { Err(RunError::NotFinite { pos }) }
     }
 
     /// Runs the first of `tokens` through the layers, as many as go together; returns their number.

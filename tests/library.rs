@@ -9,6 +9,7 @@ mod targets;
 mod alibi_scale;
 mod bits;
 mod compile_time;
+mod drafts;
 mod encoder;
 mod endless;
 mod errors;

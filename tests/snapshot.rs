@@ -513,7 +513,7 @@ fn hostile_numbers_are_harmless() {
                     n_run += 1;
                     session.prefill(&[1, 2, 3]).expect("room");
                     session.reset();
-                    let _ = snapshot(&session, file.bytes(), &NO_TEXT);
+                    let _ = snapshot(&mut session, file.bytes(), &NO_TEXT);
                 }
             }
         }

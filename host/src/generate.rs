@@ -32,6 +32,7 @@ use nearfield::{
 };
 use nearfield_boards::hash::Fnv64;
 
+use crate::draft::{Counted, Draft, Drafts};
 use crate::engine::{Engine, N_BATCH};
 use crate::error::{Context, Error, PromptTooLong, Result};
 use crate::memory::allocate;
@@ -70,6 +71,8 @@ pub struct Options {
     /// Settings of keys and values, rings, horizon and slopes. The number of positions, the batch, the prefix and whether the
     /// text is endless follow from the other options.
     pub session: SessionConfig,
+    /// Guesses of the tokens that follow.
+    pub draft: Draft,
     /// File for the snapshot of the text at its end; `None`: no snapshot is written.
     pub save: Option<Save>,
 }
@@ -82,6 +85,7 @@ impl Default for Options {
             n_ctx: None,
             sampler: SamplerConfig::default(),
             session: SessionConfig::default(),
+            draft: Draft::default(),
             save: None,
         }
     }
@@ -147,6 +151,8 @@ pub struct Generated {
     pub prefill: Timing,
     /// Tokens and time of the generated text.
     pub decode: Timing,
+    /// Guesses of the drafts.
+    pub drafts: Drafts,
     /// Bytes of all memory that changes.
     pub arena_bytes: usize,
     /// Number of keys visited by each head of each layer. `[n_layer, n_head]`
@@ -257,7 +263,14 @@ impl TextModel<'_> {
             let least = SessionConfig::default().n_ctx;
             least.max(n_prefix.saturating_add(n_prompt).saturating_add(length)).min(n_positions)
         });
-        SessionConfig { n_ctx, n_batch: N_BATCH, endless, n_prefix, ..session }
+        SessionConfig {
+            n_ctx,
+            n_batch: N_BATCH,
+            endless,
+            n_prefix,
+            n_draft: self.options.draft.n_draft(self.file.n_bytes()),
+            ..session
+        }
     }
 }
 
@@ -295,7 +308,12 @@ impl<'s> Generator<'s, '_> {
         let words = prompt.stops.words();
         let mut memory = vec![0; StopWords::memory_bytes(&words)];
         let stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
-        let steps = nearfield::Generator::new(sampler, self.model.generator_config(prompt), stop);
+        let mut steps = nearfield::Generator::new(sampler, self.model.generator_config(prompt), stop);
+        let (mut drafts, mut newest) = (Drafts::default(), Draft::memory());
+        let mut drafter = Counted::new(&mut newest, &mut drafts);
+        if self.session.n_draft() > 0 {
+            steps = steps.with_drafter(&mut drafter);
+        }
         let (prefill, decode) = (Timing::default(), Timing::default());
         let (hashes, written) = (Hashes::default(), Vec::new());
         let mut generation =
@@ -304,7 +322,7 @@ impl<'s> Generator<'s, '_> {
         let Generation { prefill, decode, hashes, written, saved, .. } = generation;
         let KeyStats { visited, held, .. } = self.session.key_stats();
         let (visited, arena_bytes) = (visited.to_vec(), self.arena_bytes);
-        Ok(Generated { end, prefill, decode, arena_bytes, visited, held, hashes, tokens: written, saved })
+        Ok(Generated { end, prefill, decode, drafts, arena_bytes, visited, held, hashes, tokens: written, saved })
     }
 
     /// Rewinds the session to the end of the beginning that `tokens` share with the text read before, leaving at least one
@@ -445,7 +463,7 @@ impl Generation<'_, '_, '_> {
         }
         let id = model.model_id.context("a model is read before its text is stored")?;
         let text = TextState { model_name: model.file.short_name(), last_tokens: &last_tokens, seed };
-        snapshot_file::save(&save.path, save.force, &generator.session, id, &text)
+        snapshot_file::save(&save.path, save.force, &mut generator.session, id, &text)
     }
 
     fn show(&mut self, text: &str, out: &mut impl Write) -> Result<()> {

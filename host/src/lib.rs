@@ -21,6 +21,7 @@
 mod bytes;
 pub mod chat;
 pub mod convert;
+pub mod draft;
 pub mod encode;
 pub mod engine;
 pub mod error;

@@ -65,7 +65,7 @@ pub struct Saved {
 pub fn save(
     path: &Path,
     force: bool,
-    session: &Session<'_, '_, '_>,
+    session: &mut Session<'_, '_, '_>,
     model: ModelId,
     text: &TextState<'_>,
 ) -> Result<Saved> {

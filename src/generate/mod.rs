@@ -3,18 +3,21 @@
 //! ```text
 //!   read       runs the prompt
 //!   loop:
-//!     advance  runs the token that was written last and draws the next from the logits
+//!     advance  runs the token that was written last, with guesses of a drafter, and draws the next from the logits
 //!     write    writes its text, unless it ends the text
 //! ```
 
+mod draft;
 mod stops;
 
 use core::fmt::{self, Write};
 
+use crate::config::SessionConfig;
 use crate::sampler::Sampler;
 use crate::session::{RunError, Session};
 use crate::tokenizer::{DetokenizeError, Detokenizer, Tokenizer};
 
+pub use draft::{Drafter, Lookup};
 pub use stops::StopWords;
 
 /// Reason why generation stopped.
@@ -136,6 +139,9 @@ pub struct Generator<'s> {
     /// Tokens that were written.
     n_tokens: usize,
     end: Option<End>,
+    drafter: Option<&'s mut dyn Drafter>,
+    /// Guesses of the last draft that were run, and those of them that came true so far; `None` once its outcome is known.
+    drafted: Option<(usize, usize)>,
 }
 
 impl<'s> Generator<'s> {
@@ -143,12 +149,35 @@ impl<'s> Generator<'s> {
     pub fn new(sampler: Sampler, config: GeneratorConfig<'s>, stop: StopWords<'s>) -> Self {
         let seed_before = sampler.seed();
         let detokenizer = Detokenizer::new(false);
-        Self { sampler, detokenizer, config, stop, drawn: None, seed_before, not_run: None, n_tokens: 0, end: None }
+        Self {
+            sampler,
+            detokenizer,
+            config,
+            stop,
+            drawn: None,
+            seed_before,
+            not_run: None,
+            n_tokens: 0,
+            end: None,
+            drafter: None,
+            drafted: None,
+        }
+    }
+
+    /// Lets a drafter guess tokens, as many as the session's [`n_draft`](crate::SessionConfig::n_draft) at a time. The text and
+    /// the bits of its logits stay the same.
+    pub fn with_drafter(self, drafter: &'s mut dyn Drafter) -> Self {
+        Self { drafter: Some(drafter), ..self }
     }
 
     /// Lets the sampler know tokens of the text that need not be run, since they were before.
     pub fn accept(&mut self, tokens: &[u32]) {
-        tokens.iter().for_each(|&token| self.sampler.accept(token));
+        for &token in tokens {
+            self.sampler.accept(token);
+            if let Some(drafter) = &mut self.drafter {
+                drafter.accept(token);
+            }
+        }
     }
 
     /// Lets the detokenizer know the last tokens of a text that goes on: a character may be spread over them and the next ones.
@@ -183,7 +212,7 @@ impl<'s> Generator<'s> {
             return Ok(None);
         }
         if let Some(token) = self.not_run {
-            session.run(&[token])?;
+            self.run(session, token)?;
             self.sampler.accept(token);
             self.not_run = None;
         }
@@ -191,6 +220,31 @@ impl<'s> Generator<'s> {
         self.seed_before = self.sampler.seed();
         self.drawn = Some(self.sampler.sample(logits));
         Ok(Some(logits))
+    }
+
+    /// Runs a token, with guesses of those behind it unless the last guesses still last.
+    fn run(&mut self, session: &mut Session<'_, '_, '_>, token: u32) -> Result<(), RunError> {
+        let Some(drafter) = &mut self.drafter else { return session.run(&[token]) };
+        drafter.accept(token);
+        let came_true = session.ahead().first() == Some(&token);
+        if let Some((n_run, n_true)) = &mut self.drafted {
+            *n_true += usize::from(came_true);
+            if !came_true || n_true == n_run {
+                drafter.outcome(*n_run, *n_true);
+                self.drafted = None;
+            }
+        }
+        if came_true {
+            return session.run(&[token]);
+        }
+        // No guess lies behind the end of the text.
+        let n_left = self.config.max_tokens.map_or(usize::MAX, |n| n.saturating_sub(self.n_tokens + 1));
+        let mut guesses = [0; SessionConfig::MAX_DRAFT];
+        let guesses = guesses.get_mut(..n_left.min(session.n_draft())).unwrap_or(&mut []);
+        let n = drafter.draft(guesses);
+        session.decode_ahead(token, guesses.get(..n).unwrap_or_default())?;
+        self.drafted = Some((session.ahead().len(), 0)).filter(|&(n_run, _)| n_run > 0);
+        Ok(())
     }
 
     /// Writes the text of the token that was drawn and returns the token; `None` if the text ends before it.

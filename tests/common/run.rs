@@ -122,7 +122,7 @@ impl Flash {
 }
 
 /// A session's text so far.
-pub fn snapshot(session: &Session<'_, '_, '_>, file: &[u8], text: &TextState<'_>) -> Flash {
+pub fn snapshot(session: &mut Session<'_, '_, '_>, file: &[u8], text: &TextState<'_>) -> Flash {
     let snapshot = session.snapshot(ModelId::of(file), text).unwrap_or_else(|error| panic!("{error}"));
     let mut bytes = vec![];
     let Ok(()) = snapshot.write(|part| {

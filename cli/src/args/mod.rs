@@ -66,6 +66,7 @@ impl SessionArgs {
             endless: false,
             n_prefix: 0,
             horizon_eps: self.horizon_eps,
+            n_draft: 0,
             alibi_bf16: self.alibi_bf16,
             alibi_scale: self.alibi_scale,
         }

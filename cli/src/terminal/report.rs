@@ -99,6 +99,9 @@ pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>) {
     }
     note(format_args!("prefill  {}", Rate(text.prefill)));
     note(format_args!("decode   {}", Rate(text.decode)));
+    if text.drafts.n_run > 0 {
+        note(format_args!("drafts   {} of {} guesses came true", text.drafts.n_true, text.drafts.n_run));
+    }
     note(format_args!("arena    {}", Bytes(text.arena_bytes as u64)));
     note(format_args!("keys     {:.1} % of those held were visited", 100.0 * keys.total_share()));
     if let Some(stored) = &text.saved {

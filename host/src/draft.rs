@@ -1,0 +1,82 @@
+//! Drafts: guessed tokens that run with a token in one pass over the weights. They change the speed of a text, and no bit of it.
+
+use nearfield::{Drafter, Lookup};
+
+/// Source of guesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Draft {
+    /// [`Lookup`](Self::Lookup) for models that no cache holds, whose weights are read from memory in each pass; else
+    /// [`Off`](Self::Off), since a wrong guess takes longer than it saves.
+    #[default]
+    Auto,
+    /// No guesses.
+    Off,
+    /// The text so far: what followed an earlier occurrence of its end.
+    Lookup,
+}
+
+impl Draft {
+    /// Greatest number of guesses in a pass. Kernels multiply eight tokens with weights that are unpacked in registers.
+    const N: usize = 7;
+    /// Bytes of weights that caches hold.
+    const CACHED: u64 = 32 << 20;
+    /// Newest tokens that are looked through, half of them at least.
+    const MEMORY: usize = 1 << 13;
+
+    /// True if tokens are guessed for a model of `n_bytes`.
+    pub fn is_on(self, n_bytes: u64) -> bool {
+        match self {
+            Self::Auto => n_bytes > Self::CACHED,
+            Self::Off => false,
+            Self::Lookup => true,
+        }
+    }
+
+    /// [`SessionConfig::n_draft`](nearfield::SessionConfig::n_draft) for a model of `n_bytes`.
+    pub fn n_draft(self, n_bytes: u64) -> usize {
+        if self.is_on(n_bytes) { Self::N } else { 0 }
+    }
+
+    /// Memory for the newest tokens of a text.
+    pub(crate) fn memory() -> Vec<u32> {
+        vec![0; Self::MEMORY]
+    }
+}
+
+/// Counts of guesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drafts {
+    /// Guesses that were run.
+    pub n_run: usize,
+    /// Guesses among them that came true.
+    pub n_true: usize,
+}
+
+/// Lookup that counts its guesses.
+#[derive(Debug)]
+pub(crate) struct Counted<'a> {
+    lookup: Lookup<'a>,
+    counts: &'a mut Drafts,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(memory: &'a mut [u32], counts: &'a mut Drafts) -> Self {
+        Self { lookup: Lookup::new(memory), counts }
+    }
+}
+
+impl Drafter for Counted<'_> {
+    fn accept(&mut self, token: u32) {
+        self.lookup.accept(token);
+    }
+
+    fn draft(&mut self, guesses: &mut [u32]) -> usize {
+        self.lookup.draft(guesses)
+    }
+
+    fn outcome(&mut self, n_run: usize, n_true: usize) {
+        self.counts.n_run += n_run;
+        self.counts.n_true += n_true;
+        self.lookup.outcome(n_run, n_true);
+    }
+}
