@@ -65,6 +65,61 @@ fn many_entries() {
     }
 }
 
+/// The header, and the places of the entries, are those that were written.
+#[test]
+fn places_are_those_in_the_file() {
+    for (version, alignment) in [(2, None), (3, Some(8)), (3, Some(64))] {
+        let writer = alignment.into_iter().fold(Writer::new(version), Writer::alignment);
+        let writer = writer.meta("a", Value::Bool(true)).tensor("matrix", &[3, 5], 0, vec![1; 60]);
+        let file = writer.tensor("row", &[40], 1, vec![2; 80]).tensor("one", &[], 0, vec![3; 4]).finish();
+        let gguf = Gguf::parse(&file).unwrap();
+        assert_eq!((gguf.version(), gguf.alignment() as u32), (version, alignment.unwrap_or(32)));
+        let mut at = gguf.tensors_at();
+        for (tensor, (name, ty, n_bytes)) in gguf.tensors().zip([("matrix", 0_u32, 60), ("row", 1, 80), ("one", 0, 4)])
+        {
+            let entry = [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
+            assert!(file[at..].starts_with(&entry), "{name}");
+            let [type_at, end] = [tensor.type_at(), tensor.end()].map(|at| at as usize);
+            assert_eq!(file[type_at..end], [&ty.to_le_bytes()[..], &tensor.offset.to_le_bytes()].concat(), "{name}");
+            assert_eq!(gguf.data(tensor.offset, n_bytes).map(<[u8]>::len), Some(n_bytes as usize));
+            at = end;
+        }
+        assert_eq!(gguf.data_at(), at.next_multiple_of(gguf.alignment()));
+        assert_eq!(file.len() - gguf.data_at(), gguf.n_data() as usize);
+    }
+}
+
+/// A file ends its tables where its counts say, even if entries seem to follow.
+#[test]
+fn what_looks_like_an_entry_in_the_data_is_none() {
+    // Entry of a float without dimensions.
+    let entry = [&4_u64.to_le_bytes()[..], b"fake", &[0; 4 + 4 + 8]].concat();
+    let n_without_padding = (1..=8).filter(|&n| {
+        let name = "x".repeat(n);
+        let file = Writer::new(3).alignment(8).tensor(&name, &[7], 0, entry.clone()).finish();
+        let gguf = Gguf::parse(&file).unwrap();
+        assert!(gguf.data_from(0).starts_with(&entry));
+        assert_eq!(gguf.tensor(&name, "").map(|tensor| tensor.dims[0]), Some(7));
+        assert!(gguf.tensor("fa", "ke").is_none(), "{n}");
+        gguf.tensors().next().unwrap().end() == gguf.data_at() as u64
+    });
+    assert_eq!(n_without_padding.count(), 1);
+}
+
+#[test]
+fn limits_belong_to_what_is_read() {
+    let counted = |n_tensors: u64, n_entries: u64| {
+        let header = [b"GGUF\x03\0\0\0", &n_tensors.to_le_bytes()[..], &n_entries.to_le_bytes()].concat();
+        Gguf::parse(&header).unwrap_err()
+    };
+    for error in [counted(16_384, 0), counted(0, 16_384)] {
+        assert!(matches!(error, GgufError::Truncated { .. }), "{error}");
+    }
+    let gguf = |alignment| Gguf::parse(&Writer::new(3).alignment(alignment).finish()).map(|gguf| gguf.alignment());
+    assert_eq!(gguf(1 << 20), Ok(1 << 20));
+    assert_eq!(gguf(1 << 21), Err(GgufError::Alignment { found: 1 << 21 }));
+}
+
 /// A value of any kind that the reader skips in a way of its own.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![

@@ -69,7 +69,7 @@ mod tests {
         let long = noted(ValueType::String, &[8, 30, 9, 50, 20, 10, 40]);
         let places = [1, 2, 3, 4, 5, 6, 7].map(|i| long.n_bytes(1000 * i));
         assert_eq!(places, [None, Some(30), None, Some(50), Some(20), None, Some(40)]);
-        assert_eq!(long.n_bytes(0), None);
+        assert_eq!([long, LongArrays::NONE].map(|long| long.n_bytes(0)), [None; 2]);
     }
 
     #[test]

@@ -85,6 +85,13 @@ const fn hash(mut bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::string::String;
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    use super::super::{Gguf, GgufError};
     use super::*;
 
     /// Counts the results of adding names `0..n` to all groups.
@@ -123,5 +130,55 @@ mod tests {
         let mut group = Group::new(0, 1);
         let seen = (0..2000).map(|i| group.add(heapless::format!(8; "{i}").unwrap().as_bytes()));
         assert!(seen.filter(|&seen| seen == Seen::NoRoom).count() > 1000);
+    }
+
+    /// Parses a file whose keys are these, and one whose tensors have these names; the errors are the same.
+    fn parse(names: &[String]) -> Result<(), GgufError> {
+        let (mut keys, mut tensors) = (vec![], vec![]);
+        for (i, name) in names.iter().enumerate() {
+            let string = [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
+            // A byte of type 0; a float without dimensions, type 0.
+            keys.extend([&string[..], &[0; 4 + 1]].concat());
+            tensors.extend([&string[..], &[0; 4 + 4], &(32 * i as u64).to_le_bytes()].concat());
+        }
+        let n = names.len() as u64;
+        let file = |counts: [u64; 2], entries: &[u8]| {
+            [b"GGUF\x03\0\0\0", &counts[0].to_le_bytes()[..], &counts[1].to_le_bytes(), entries].concat()
+        };
+        let tensors = [file([n, 0], &tensors), vec![0; 32 * (names.len() + 1)]].concat();
+        let results = [file([0, n], &keys), tensors].map(|file| Gguf::parse(&file).map(|_| ()));
+        assert_eq!(results[0], results[1]);
+        results[0]
+    }
+
+    /// The first names whose hashes are so.
+    fn names(n: usize, is_so: impl Fn(u64) -> bool) -> impl Iterator<Item = String> {
+        (0..).map(|i| format!("{i:x}")).filter(move |name| is_so(hash(name.as_bytes()))).take(n)
+    }
+
+    fn too_many(found: u64) -> Result<(), GgufError> {
+        Err(GgufError::TooMany { what: "names with the same hashes", found, limit: MAX_ALIKE })
+    }
+
+    #[test]
+    fn names_made_to_be_compared_are_refused() {
+        // One group. Names that fill slots in a row, then those that have the same bits and begin at one of these slots.
+        let is_near = |hash: u64| hash as usize % SLOTS < 150;
+        let alike = names(80, |hash| is_near(hash) && (hash >> 32) as u16 == 77);
+        let all: Vec<String> = names(170, is_near).chain(alike).collect();
+        let mut group = Group::new(0, 1);
+        let mut compared = (0..all.len()).filter(|&i| group.add(all[i].as_bytes()) == Seen::Perhaps);
+        let last = compared.nth(64).unwrap();
+        assert_eq!(parse(&all[..last]), Ok(()));
+        assert_eq!(parse(&all[..=last]), too_many(65));
+    }
+
+    #[test]
+    fn names_made_to_fill_one_group_are_refused() {
+        // Four groups.
+        let all = names(1000, |hash| (hash >> 48) % 4 == 0).collect::<Vec<_>>();
+        assert_eq!(parse(&all), too_many(65));
+        let others = names(552, |hash| (hash >> 48) % 4 != 0);
+        assert_eq!(parse(&all[..448].iter().cloned().chain(others).collect::<Vec<_>>()), Ok(()));
     }
 }

@@ -275,3 +275,34 @@ impl<'f> Array<'f> {
         (0..self.len).map_while(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_each_type_are_read_unless_negative() {
+        for (value, number) in [
+            (Value::U8(u8::MAX), u8::MAX.into()),
+            (Value::U16(u16::MAX), u16::MAX.into()),
+            (Value::U32(u32::MAX), u32::MAX.into()),
+            (Value::U64(u64::MAX), u64::MAX),
+            (Value::I8(i8::MAX), i8::MAX as u64),
+            (Value::I16(i16::MAX), i16::MAX as u64),
+            (Value::I32(i32::MAX), i32::MAX as u64),
+            (Value::I64(i64::MAX), i64::MAX as u64),
+        ] {
+            assert_eq!((value.as_u64(), value.as_f32()), (Some(number), None), "{value:?}");
+        }
+        for zero in [Value::I8(0), Value::I16(0), Value::I32(0), Value::I64(0)] {
+            assert_eq!(zero.as_u64(), Some(0), "{zero:?}");
+        }
+        for negative in [Value::I8(-1), Value::I16(-1), Value::I32(-1), Value::I64(-1)] {
+            assert_eq!(negative.as_u64(), None, "{negative:?}");
+        }
+        for other in [Value::F32(1.0), Value::F64(1.0), Value::Bool(true), Value::String(b"1")] {
+            assert_eq!(other.as_u64(), None, "{other:?}");
+        }
+        assert_eq!([Value::F32(0.1), Value::F64(0.1)].map(Value::as_f32), [Some(0.1); 2]);
+    }
+}
