@@ -3,7 +3,7 @@
 use crate::common::compare::assert_same_bits;
 use crate::common::model::{MPT, Spec};
 use crate::common::run::{Setup, logits};
-use nearfield::{AlibiScale, KvType, PlanError, Ring, Session, SessionConfig};
+use nearfield::{AlibiScale, KvType, Model, PlanError, Ring, Session, SessionConfig, alibi, bias_cut};
 
 const N_TOKENS: usize = 200;
 const SCALES: [AlibiScale; 4] =
@@ -111,6 +111,32 @@ fn a_scale_that_is_none_is_refused_and_changes_nothing() {
         [first, logits(session, after)].concat()
     });
     assert_same_bits("after errors", &setup.logits(file.bytes(), &tokens), &got);
+}
+
+/// Queries and rings keep the slopes of training up to its length; beyond it, slopes shrink as the text grows.
+#[test]
+fn slopes_change_beyond_the_length_of_training_only() {
+    let shape = |alibi_train_length| {
+        let file = Spec { alibi_train_length, ..MPT }.file("F32");
+        *Model::from_gguf(file.bytes()).expect("right").shape()
+    };
+    let (plain, trained) = (shape(None), shape(Some(60)));
+    for (shape, scale) in [(&plain, AlibiScale::Trained(60)), (&trained, AlibiScale::Model)] {
+        for head in 0..plain.n_head {
+            let slope = alibi::slope(head, plain.n_head, plain.max_alibi_bias);
+            let at = [1, 59, 60, 61, 120, 240].map(|n_keys| alibi::slope_at(shape, scale, head, n_keys));
+            assert_eq!(at, [slope, slope, slope, slope * (60.0 / 61.0), slope / 2.0, slope / 4.0]);
+        }
+        for head in 0..plain.n_head_kv {
+            let cut = |shape, n_ctx, alibi_scale| {
+                bias_cut(shape, &SessionConfig { n_ctx, alibi_scale, ..SessionConfig::DEFAULT }, head, 1)
+            };
+            for (n_ctx, factor) in [(40, 1.0), (60, 1.0), (120, 0.5), (240, 0.25)] {
+                let (want, got) = (cut(&plain, n_ctx, AlibiScale::Factor(factor)), cut(shape, n_ctx, scale));
+                assert!((want - got).abs() < 1e-5, "head {head}, {n_ctx} positions: {got} for {want}");
+            }
+        }
+    }
 }
 
 /// The extreme scales that are accepted give no NaN, and with the flattest all keys count alike.
