@@ -140,3 +140,19 @@ fn hangul(syllable: u32) -> [Option<u32>; 3] {
     let last = syllable % 28;
     [Some(0x1100 + syllable / (21 * 28)), Some(0x1161 + syllable / 28 % 21), (last > 0).then_some(0x11a7 + last)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_option_is_one_step() {
+        let is = |lowercase, strip_accents, wanted: &str| {
+            BertOptions { lowercase, strip_accents }.normalized("Été\t\u{0}我 각").eq(wanted.chars())
+        };
+        assert!(is(false, false, "Été  我  각"));
+        assert!(is(true, false, "été  我  각"));
+        assert!(is(false, true, "Ete  我  \u{1100}\u{1161}\u{11a8}"));
+        assert!(is(true, true, "ete  我  \u{1100}\u{1161}\u{11a8}"));
+    }
+}

@@ -82,3 +82,13 @@ impl Text for First<Nfc<'_>> {
         word.iter().all(|&byte| rest.next() == Some(Unit::Char(byte.into())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_nfc_has_whole_characters() {
+        assert!(nfc("cafe\u{301} \u{1100}\u{1161}").eq("café 가".chars()));
+    }
+}

@@ -60,3 +60,37 @@ impl<'f> Charsmap<'f> {
 fn offset(unit: u32) -> u32 {
     (unit >> 10) << ((unit & 1 << 9) >> 6)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+
+    use super::*;
+
+    /// A key is found where it ends, not where a character only begins as it does.
+    #[test]
+    fn whole_keys_are_found() {
+        // One key, `ab`: each unit has its byte and its place XOR that of its children, which is 256, 512 and 768.
+        let mut trie = vec![0u32; 1024];
+        trie[0] = 256 << 10;
+        trie[256 ^ 0x61] = (256 ^ 0x61 ^ 512) << 10 | 0x61;
+        trie[512 ^ 0x62] = (512 ^ 0x62 ^ 768) << 10 | 1 << 8 | 0x62;
+        trie[768] = 1 << 31 | 2;
+        let units: vec::Vec<[u8; 4]> = trie.into_iter().map(u32::to_le_bytes).collect();
+        let map = Charsmap { units: &units, replacements: b"x\0yz\0" };
+        assert!(map.is_sound());
+        for text in ["ab", "abc", "abab"] {
+            assert_eq!(map.longest_match(text.as_bytes()), Some((2, &b"yz"[..])), "{text}");
+        }
+        for text in ["", "a", "ac", "b", "ba"] {
+            assert_eq!(map.longest_match(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn far_children_are_counted_in_256s() {
+        assert_eq!([offset(5 << 10 | 1 << 8 | 0xff), offset(5 << 10 | 1 << 9 | 0xff)], [5, 5 << 8]);
+    }
+}

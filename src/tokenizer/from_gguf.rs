@@ -420,6 +420,221 @@ mod tests {
         }
     }
 
+    /// Value of an entry.
+    #[derive(Clone, Copy)]
+    enum Made<'m> {
+        Text(&'m str),
+        Id(u32),
+        Flag(bool),
+        Ids(&'m [u32]),
+        Bytes(&'m [u8]),
+    }
+
+    use Made::*;
+
+    /// A GGUF file of `n` empty tokens with scores, without merges, and with these entries.
+    fn made(n: usize, entries: &[(&str, Made<'_>)]) -> Vec<u8> {
+        let string = |s: &str| [&(s.len() as u64).to_le_bytes()[..], s.as_bytes()].concat();
+        let array = |ty: u32, n: usize, body: &[u8]| [&ty.to_le_bytes()[..], &(n as u64).to_le_bytes(), body].concat();
+        let value = |value: &Made<'_>| match *value {
+            Text(text) => (8, string(text)),
+            Id(id) => (4, id.to_le_bytes().to_vec()),
+            Flag(flag) => (7, [flag.into()].to_vec()),
+            Ids(ids) => (9, array(4, ids.len(), &ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>())),
+            Bytes(bytes) => (9, array(0, bytes.len(), bytes)),
+        };
+        let mut file = b"GGUF\x03\0\0\0".to_vec();
+        file.extend([0, entries.len() as u64 + 3].map(u64::to_le_bytes).concat());
+        let arrays = [
+            ("tokenizer.ggml.tokens", array(8, n, &[0; 8].repeat(n))),
+            (MERGES, array(8, 0, &[])),
+            (SCORES, array(6, n, &[0; 4].repeat(n))),
+        ];
+        let entries = entries.iter().map(|(key, of)| (*key, value(of)));
+        for (key, (ty, value)) in entries.chain(arrays.map(|(key, value)| (key, (9u32, value)))) {
+            file.extend([&string(key)[..], &ty.to_le_bytes(), &value].concat());
+        }
+        file
+    }
+
+    const MODEL: &str = "tokenizer.ggml.model";
+    const ARCHITECTURE: &str = "general.architecture";
+    const BOS: &str = "tokenizer.ggml.bos_token_id";
+    const EOS: &str = "tokenizer.ggml.eos_token_id";
+    const SEP: &str = "tokenizer.ggml.seperator_token_id";
+    const UNK: &str = "tokenizer.ggml.unknown_token_id";
+
+    /// Hands over the vocabulary of `n` tokens of a model, with these entries.
+    fn read<R>(
+        n: usize,
+        model: &str,
+        entries: &[(&str, Made<'_>)],
+        use_it: impl FnOnce(Result<Vocab<'_>, VocabError>) -> R,
+    ) -> R {
+        let file = made(n, &[&[(MODEL, Text(model))], entries].concat());
+        use_it(Vocab::from_gguf(&Gguf::parse(&file).unwrap()))
+    }
+
+    /// Ids are those of the file, or llama.cpp's defaults where the vocabulary has them.
+    #[test]
+    fn ids_that_a_file_lacks_are_those_of_llama_cpp() {
+        let ids = |n: usize, model: &str, entries: &[(&str, Made<'_>)]| {
+            read(n, model, entries, |vocab| vocab.map(|v| [v.unk, v.bos, v.eos, v.sep]).unwrap())
+        };
+        assert_eq!(ids(5, "llama", &[]), [Some(0), Some(1), Some(2), None]);
+        assert_eq!(ids(2, "llama", &[]), [Some(0), Some(1), None, None]);
+        assert_eq!(ids(1, "llama", &[]), [Some(0), None, None, None]);
+        assert_eq!(ids(0, "llama", &[]), [None; 4]);
+        assert_eq!(ids(5, "t5", &[]), [Some(2), None, Some(1), None]);
+        assert_eq!(ids(2, "t5", &[]), [None, None, Some(1), None]);
+        let named = [(UNK, Id(4)), (BOS, Id(3)), (EOS, Id(0))];
+        assert_eq!(ids(5, "llama", &named), [Some(4), Some(3), Some(0), None]);
+        assert_eq!(ids(5, "t5", &named), [Some(4), Some(3), Some(0), None]);
+        assert_eq!(ids(103, "bert", &[]), [Some(100), Some(101), None, Some(102)]);
+        assert_eq!(ids(102, "bert", &[]), [Some(100), Some(101), None, None]);
+        assert_eq!(ids(101, "bert", &[]), [Some(100), None, None, None]);
+        assert_eq!(ids(100, "bert", &[]), [None; 4]);
+        let named = [(UNK, Id(4)), (BOS, Id(3)), (SEP, Id(0))];
+        assert_eq!(ids(103, "bert", &named), [Some(4), Some(3), None, Some(0)]);
+    }
+
+    #[test]
+    fn flags_that_a_file_lacks_are_those_of_llama_cpp() {
+        let flags = |model: &str, entries: &[(&str, Made<'_>)]| {
+            read(5, model, entries, |vocab| vocab.map(|v| (v.add_bos, v.add_eos)).unwrap())
+        };
+        let encoder = (ARCHITECTURE, Text("jina-bert-v2"));
+        assert_eq!([flags("llama", &[]), flags("t5", &[])], [(true, false), (false, true)]);
+        assert_eq!([flags("llama", &[encoder]), flags("t5", &[encoder])], [(true, true); 2]);
+        for model in ["llama", "t5"] {
+            for (bos, eos) in [(false, false), (false, true), (true, false), (true, true)] {
+                assert_eq!(flags(model, &[(ADD_BOS, Flag(bos)), (ADD_EOS, Flag(eos))]), (bos, eos), "{model}");
+            }
+        }
+    }
+
+    /// Where a file has both, `sep` stands behind a text, unless the flags choose `eos`. WordPiece always has `sep`.
+    #[test]
+    fn flags_choose_between_two_ends() {
+        let sep = |model: &str, eos: Option<bool>, sep: Option<bool>| {
+            let mut entries = [(EOS, Id(1)), (SEP, Id(2))].to_vec();
+            entries.extend(eos.map(|flag| (ADD_EOS, Flag(flag))));
+            entries.extend(sep.map(|flag| (ADD_SEP, Flag(flag))));
+            read(5, model, &entries, |vocab| vocab.unwrap().sep)
+        };
+        let flags = [None, Some(false), Some(true)];
+        for (eos, with_sep) in flags.into_iter().flat_map(|eos| flags.map(|sep| (eos, sep))) {
+            let chosen = if (eos, with_sep) == (Some(true), Some(false)) { 1 } else { 2 };
+            assert_eq!(sep("gpt2", eos, with_sep), Some(chosen), "{eos:?} {with_sep:?}");
+            assert_eq!(sep("bert", eos, with_sep), Some(2), "{eos:?} {with_sep:?}");
+        }
+    }
+
+    #[test]
+    fn each_key_has_its_field() {
+        let entries = [
+            ("tokenizer.ggml.token_type", Ids(&[1, 2, 3])),
+            ("tokenizer.ggml.eot_token_id", Id(3)),
+            ("tokenizer.ggml.eom_token_id", Id(4)),
+            ("tokenizer.ggml.eos_token_ids", Ids(&[0, 2])),
+            (UNK, Id(0)),
+            (UNKNOWN_BYTE, Id(2)),
+            (FUSE_UNKNOWN, Flag(true)),
+        ];
+        read(5, "gpt2", &entries, |vocab| {
+            let vocab = vocab.unwrap();
+            assert_eq!((vocab.eot, vocab.eom, vocab.unk, vocab.fuse_unk), (Some(3), Some(4), Some(2), true));
+            let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
+            assert_eq!(vocab.token_types, Some(&*bytes(&[1, 2, 3])));
+            assert_eq!(vocab.ends, Some(&*bytes(&[0, 2])));
+        });
+        let bert = |entries: &[(&str, Made<'_>)]| read(5, "bert", entries, |vocab| vocab.unwrap().bert);
+        let both = |flag| BertOptions { lowercase: flag, strip_accents: flag };
+        assert_eq!([bert(&[]), bert(&[(LOWERCASE, Flag(false))])], [both(true), both(false)]);
+    }
+
+    #[test]
+    fn the_unknown_character_is_the_one_of_the_bpe() {
+        let unk = |entries: &[(&str, Made<'_>)]| read(5, "whitespace", entries, |vocab| vocab.unwrap().unk);
+        let (named, own, fused) = ((UNK, Id(3)), (UNKNOWN_BYTE, Id(2)), (FUSE_UNKNOWN, Flag(false)));
+        assert_eq!([unk(&[]), unk(&[named]), unk(&[named, fused])], [None, Some(3), None]);
+        assert_eq!([unk(&[own]), unk(&[named, own]), unk(&[named, own, fused])], [Some(2); 3]);
+    }
+
+    #[test]
+    fn nfc_is_wanted_by_the_key_or_else_the_name() {
+        let kind = |entries: &[(&str, Made<'_>)]| read(5, "gpt2", entries, |vocab| vocab.map(|vocab| vocab.kind));
+        let pre = |name| (PRE, Text(name));
+        let arch = |name| (ARCHITECTURE, Text(name));
+        for entries in [
+            &[pre("mpt")][..],
+            &[pre("olmo")],
+            &[pre("default"), arch("mpt")],
+            &[pre("gpt-2"), (NFC, Flag(true))],
+            &[(NFC, Flag(true))],
+        ] {
+            assert_eq!(kind(entries), Ok(Kind::BYTE_LEVEL_BPE_NFC));
+            let file = made(5, &[&[(MODEL, Text("gpt2"))], entries].concat());
+            let error = Vocab::byte_level_from_gguf(&Gguf::parse(&file).unwrap()).err();
+            assert!(matches!(error, Some(VocabError::Nfc { .. })), "{error:?}");
+        }
+        for entries in [
+            &[][..],
+            &[pre("gpt-2")],
+            &[arch("mpt")],
+            &[pre("default"), arch("jais")],
+            &[pre("mpt"), (NFC, Flag(false))],
+        ] {
+            assert_eq!(kind(entries), Ok(Kind::BYTE_LEVEL_BPE));
+        }
+        assert!(matches!(kind(&[pre("bloom"), (NFC, Flag(true))]), Err(VocabError::Nfc { .. })));
+    }
+
+    #[test]
+    fn an_index_is_the_end_of_its_array() {
+        let need = Tokenizer::prepared_bytes(5, 0).unwrap();
+        let bytes: Vec<u8> = (0..need + 3).map(|i| (i % 251) as u8).collect();
+        for n in [need, need + 3] {
+            read(5, "gpt2", &[(Vocab::INDEX_KEY, Bytes(&bytes[..n]))], |vocab| {
+                assert_eq!(vocab.unwrap().index, Some(&bytes[n - need..n]));
+            });
+        }
+        read(5, "gpt2", &[(Vocab::INDEX_KEY, Bytes(&bytes[..need - 1]))], |vocab| {
+            assert_eq!(vocab.unwrap().index, None);
+        });
+    }
+
+    /// Firmwares have all rules of added tokens but the one that needs a table of words.
+    #[test]
+    fn rules_of_added_tokens_are_read() {
+        let rules = |added: AddedTokens<'_>| {
+            let may_stand = added.may_stand(3, None, Some('x'));
+            [added.takes_space_before(3), added.takes_space_behind(3), added.is_normalized(3), !may_stand]
+        };
+        for (i, key) in [LSTRIP, RSTRIP, NORMALIZED, SINGLE_WORD].into_iter().enumerate() {
+            let wanted = core::array::from_fn(|rule| rule == i);
+            read(5, "gpt2", &[(key, Ids(&[3]))], |vocab| assert_eq!(rules(vocab.unwrap().added), wanted, "{key}"));
+            let file = made(5, &[(MODEL, Text("gpt2")), (key, Ids(&[3]))]);
+            let found = Vocab::byte_level_from_gguf(&Gguf::parse(&file).unwrap()).map(|vocab| rules(vocab.added));
+            assert_eq!(found, if key == SINGLE_WORD { Err(VocabError::SingleWord) } else { Ok(wanted) });
+        }
+        let file = made(5, &[(MODEL, Text("gpt2")), (SINGLE_WORD, Ids(&[]))]);
+        assert!(Vocab::byte_level_from_gguf(&Gguf::parse(&file).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_family_decides_only_where_the_file_names_no_pre_tokenizer() {
+        let pre = |pre, architecture| {
+            read(5, "gpt2", &[(PRE, Text(pre)), (ARCHITECTURE, Text(architecture))], |vocab| {
+                vocab.map(|vocab| vocab.pre).ok()
+            })
+        };
+        assert_eq!(pre("gpt-2", "bloom"), Some(PreTokenizer::Gpt2));
+        assert_eq!(pre("falcon", "mpt"), Some(PreTokenizer::Falcon));
+        assert_eq!(pre("default", "bloom"), Some(PreTokenizer::Bloom));
+        assert_eq!(pre("default", "unknown"), None);
+    }
+
     #[test]
     fn merges_of_characters_go_by_the_model_or_the_cuts() {
         for (model, pre, lowercase, cuts_signs) in [

@@ -77,3 +77,26 @@ impl fmt::Debug for Kind {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_is_told_by_its_name() {
+        for (kind, name) in [
+            (Kind::BYTE_LEVEL_BPE, "byte-level BPE"),
+            (Kind::SENTENCEPIECE_BPE, "SentencePiece BPE"),
+            (Kind::UNIGRAM, "unigram"),
+            (Kind::WORDPIECE, "WordPiece"),
+            (Kind::CHARACTER_BPE, "BPE over characters"),
+            (Kind::BYTE_LEVEL_BPE_NFC, "byte-level BPE after NFC"),
+        ] {
+            assert_eq!((kind.name(), format!("{kind:?}").as_str()), (name, name));
+        }
+    }
+}

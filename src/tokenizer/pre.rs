@@ -359,6 +359,7 @@ mod tests {
             ("gpt-2", PreTokenizer::Gpt2),
             ("mpt", PreTokenizer::Gpt2),
             ("jais", PreTokenizer::Gpt2),
+            ("jina-v2-code", PreTokenizer::Gpt2),
             ("refact", PreTokenizer::Starcoder),
             ("starcoder", PreTokenizer::Starcoder),
             ("bloom", PreTokenizer::Bloom),

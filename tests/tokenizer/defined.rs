@@ -7,7 +7,7 @@ use nearfield::tokenizer::{EncodeOptions, Kind, PreTokenizer, SpaceOptions, Stri
 use nearfield::{Arena, Line};
 use serde_json::Value;
 
-use super::vocab::{NORMAL, USER_DEFINED, body, encode, folder, here};
+use super::vocab::{CONTROL, NORMAL, USER_DEFINED, body, encode, folder, here};
 
 /// A piece: its text, score and type.
 type Piece<'t> = (&'t str, f32, i32);
@@ -148,6 +148,56 @@ fn thousands_of_long_pieces() {
                 let tokens = encode(tokenizer, &text, EncodeOptions::default()).unwrap();
                 assert_eq!(tokens.len(), n_tokens, "{kind:?}");
             }
+        });
+    }
+}
+
+const LETTERS: [Piece<'_>; 8] = [
+    ("<unk>", 0.0, 2),
+    ("▁", -1.0, NORMAL),
+    ("a", -2.0, NORMAL),
+    ("b", -2.0, NORMAL),
+    ("c", -2.0, NORMAL),
+    ("ab", -1.0, NORMAL),
+    ("abc", 0.0, USER_DEFINED),
+    ("<s>", 0.0, CONTROL),
+];
+
+#[test]
+fn pieces_that_are_to_be_read_as_text_are_not_found() {
+    for kind in [Kind::SENTENCEPIECE_BPE, Kind::UNIGRAM] {
+        with(kind, &LETTERS, SpaceOptions::DEFAULT, |tokenizer| {
+            let read = |hidden: &[u32]| encode(&tokenizer.reading_as_text(hidden), "abc", EncodeOptions::default());
+            assert_eq!([read(&[]), read(&[6])], [Ok(vec![1, 6]), Ok(vec![1, 5, 4])]);
+            assert_eq!([read(&[5]), read(&[5, 6])], [Ok(vec![1, 6]), Ok(vec![1, 2, 3, 4])]);
+        });
+    }
+}
+
+#[test]
+fn characters_without_a_token_are_counted() {
+    for kind in [Kind::SENTENCEPIECE_BPE, Kind::UNIGRAM] {
+        with(kind, &LETTERS, SpaceOptions::DEFAULT, |tokenizer| {
+            let vocab = Vocab { unk: None, ..*tokenizer.vocab() };
+            let mut lines = vec![Line::ZERO; Tokenizer::index_bytes(LETTERS.len(), 0).unwrap() / Line::BYTES];
+            let tokenizer = Tokenizer::new(vocab, &mut Arena::new(&mut lines)).unwrap();
+            let mut out = [0; 64];
+            let encoded = tokenizer.encode_counted("aéxb€", EncodeOptions::default(), &mut out).unwrap();
+            assert_eq!((&out[..encoded.n_tokens], encoded.n_skipped), (&[1, 2, 3][..], 6));
+        });
+    }
+}
+
+/// A text that goes on has no space before it, but one behind each special token in it.
+#[test]
+fn a_special_token_ends_what_goes_on() {
+    for kind in [Kind::SENTENCEPIECE_BPE, Kind::UNIGRAM] {
+        with(kind, &LETTERS, SpaceOptions::DEFAULT, |tokenizer| {
+            let read = |continues| {
+                let options = EncodeOptions { continues, parse_special: true, ..EncodeOptions::default() };
+                encode(tokenizer, "a<s>b", options).unwrap()
+            };
+            assert_eq!([read(false), read(true)], [vec![1, 2, 7, 1, 3], vec![2, 7, 1, 3]]);
         });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use nearfield::tokenizer::{Tokenizer, Vocab};
+use nearfield::tokenizer::{PreTokenizer, StringArray, Tokenizer, Vocab};
 use nearfield::{Arena, Gguf, Line};
 
 use super::vocab::{encode, here};
@@ -141,4 +141,13 @@ fn ends_are_found_by_any_of_their_names() {
     let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
     (many[105], many[106]) = ("▁the", "▁cat");
     assert_eq!(ids(&with((&many, 105), "bert", &[])), [101, 105, 106, 102]);
+}
+
+/// Text generation ends at each token that a file calls an end, and at no other.
+#[test]
+fn generation_ends_at_any_end() {
+    let vocab = Vocab::byte_level(StringArray::EMPTY, StringArray::EMPTY, PreTokenizer::Gpt2);
+    let more: Vec<u8> = [6u32, 256].into_iter().flat_map(u32::to_le_bytes).collect();
+    let vocab = Vocab { eos: Some(1), eot: Some(3), eom: Some(4), ends: Some(&more), sep: Some(5), ..vocab };
+    assert_eq!((0..300).filter(|&token| vocab.is_end(token)).collect::<Vec<_>>(), [1, 3, 4, 6, 256]);
 }

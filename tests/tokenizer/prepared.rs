@@ -160,6 +160,24 @@ fn the_index_of_another_vocabulary_is_refused() {
     assert_eq!(check(&types), other, "another type of the first token");
 }
 
+/// All bytes of a short vocabulary count, also where they are no whole number of words.
+#[test]
+fn the_last_bytes_of_a_vocabulary_count() {
+    let of = |last: &str| {
+        let tokens = ["a", last].map(|token| token.as_bytes().to_vec()).to_vec();
+        Words { tokens, types: vec![1; 2], merges: vec![], pre: PreTokenizer::Gpt2, kind: Kind::BYTE_LEVEL_BPE }
+    };
+    for last in ["x", "xy", "xyz", "wxyz"] {
+        let index = index_of(&of(last));
+        assert_eq!(error(&of(last), &index), None);
+        for at in 0..last.len() {
+            let mut changed = last.to_string();
+            changed.replace_range(at..=at, "b");
+            assert_eq!(error(&of(&changed), &index), Some(TokenizerError::Index(IndexError::Vocabulary)), "{changed}");
+        }
+    }
+}
+
 #[test]
 fn errors_say_what_is_wrong() {
     for (error, wanted) in [

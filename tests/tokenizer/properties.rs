@@ -96,6 +96,20 @@ fn large_vocabularies_merge_as_in_a_literal_bpe() {
 }
 
 /// Bytes of the index on a microcontroller and for BLOOM.
+/// Numbers have two bytes as long as all ids and ranks plus one fit, and four up to the largest vocabulary.
+#[test]
+fn the_index_grows_with_what_it_has_to_count() {
+    for (n_tokens, n_merges, n_bytes) in
+        [(65_535, 0, 427_008), (65_536, 0, 689_664), (1, 65_535, 656_512), (1, 65_536, 1_312_384), (65_536, 1, 558_720)]
+    {
+        assert_eq!(Tokenizer::index_bytes(n_tokens, n_merges), Some(n_bytes), "{n_tokens} {n_merges}");
+    }
+    const MOST: usize = (1 << 30) - 1;
+    assert_eq!([Tokenizer::index_bytes(MOST + 1, 1), Tokenizer::index_bytes(1, MOST + 1)], [None; 2]);
+    #[cfg(target_pointer_width = "64")]
+    assert!(Tokenizer::index_bytes(MOST, MOST).is_some());
+}
+
 #[test]
 fn the_index_is_small() {
     for (n_tokens, n_merges, n_bytes) in

@@ -1,8 +1,8 @@
 //! Special tokens, options, and errors of texts and tokens.
 
 use nearfield::tokenizer::{
-    DetokenizeError, Detokenizer, EncodeError, EncodeOptions, Encoded, PreTokenizer, StringArray, TokenType, Tokenizer,
-    Vocab,
+    DetokenizeError, Detokenizer, EncodeError, EncodeOptions, Encoded, Kind, PreTokenizer, StringArray, TokenType,
+    Tokenizer, Vocab,
 };
 use nearfield::{Arena, Line};
 
@@ -139,6 +139,18 @@ fn a_character_over_several_tokens_is_written_when_it_is_whole() {
         .unwrap();
 }
 
+/// A byte that no character begins with is no reason to wait.
+#[test]
+fn a_byte_of_no_character_is_written_at_once() {
+    words(&[])
+        .with(|t| {
+            let (mut detokenizer, mut text) = (Detokenizer::new(false), String::new());
+            detokenizer.push(t, t.find("ÿ").unwrap(), &mut text).unwrap();
+            assert_eq!(text, "\u{fffd}");
+        })
+        .unwrap();
+}
+
 #[test]
 fn the_token_that_begins_a_text() {
     let (tokens, merges) = (body(&[b"a".to_vec(), b"<s>".to_vec()]), body(&[]));
@@ -178,6 +190,49 @@ fn a_byte_without_a_token_is_left_out_and_counted() {
             assert_eq!(counted("ab").1, 0);
         })
         .unwrap();
+}
+
+/// The bytes counted are those of the text after its normalization.
+#[test]
+fn a_byte_without_a_token_is_counted_in_nfc_too() {
+    let mut words = Words { kind: Kind::BYTE_LEVEL_BPE_NFC, ..words(&[]) };
+    let c = words.tokens.iter().position(|token| token == b"c").unwrap();
+    words.tokens[c] = b"[was c]".to_vec();
+    words
+        .with(|t| {
+            for (text, wanted) in [("ce\u{301}", 1), ("e\u{301}cc ce\u{301}c", 4)] {
+                let mut out = [0; 32];
+                let encoded = t.encode_counted(text, EncodeOptions::default(), &mut out).unwrap();
+                let rest = text.replace('c', "").replace("e\u{301}", "é");
+                assert_eq!(bytes_of(t, &out[..encoded.n_tokens]), rest.as_bytes());
+                assert_eq!(encoded.n_skipped, wanted, "{text}");
+            }
+        })
+        .unwrap();
+}
+
+/// As for bytes: left out and counted, or the unknown token, once for a run in a word if it is fused.
+#[test]
+fn characters_without_a_token_are_those_of_bytes_without_one() {
+    let tokens = ["a", "b", "ab", "[UNK]"].map(|token| token.as_bytes().to_vec()).to_vec();
+    let (types, merges) = (vec![1, 1, 1, 3], vec![b"a b".to_vec()]);
+    let words = Words { tokens, types, merges, pre: PreTokenizer::Gpt2, kind: Kind::CHARACTER_BPE };
+    let (a, b, ab, unk) = (0, 1, 2, 3);
+    words.with_vocab(|vocab| {
+        let check = |vocab, text: &str, wanted: &[u32], n_skipped| {
+            let mut lines = vec![Line::ZERO; 1 << 8];
+            let t = Tokenizer::new(vocab, &mut Arena::new(&mut lines)).unwrap();
+            let mut out = vec![0; t.room(text, EncodeOptions::default())];
+            let encoded = t.encode_counted(text, EncodeOptions::default(), &mut out).unwrap();
+            assert_eq!((&out[..encoded.n_tokens], encoded.n_skipped), (wanted, n_skipped), "{text}");
+        };
+        check(vocab, "aécb ca", &[ab, a], 4);
+        let vocab = Vocab { unk: Some(unk), ..vocab };
+        check(vocab, "accb cc cab", &[a, unk, unk, b, unk, unk, unk, ab], 0);
+        let vocab = Vocab { fuse_unk: true, ..vocab };
+        check(vocab, "accb cc cab", &[a, unk, b, unk, unk, ab], 0);
+        check(vocab, "cacbc", &[unk, a, unk, b, unk], 0);
+    });
 }
 
 /// The ids of Hugging Face's `tokenizers` 0.23 for BPE with `unk_token`, without and with `fuse_unk`: the unknown token separates
@@ -220,6 +275,28 @@ fn numbers_that_are_no_tokens_are_errors() {
             }
         })
         .unwrap();
+}
+
+#[test]
+fn errors_of_texts_and_tokens_say_what_is_wrong() {
+    for (error, wanted) in [
+        (
+            EncodeError::OutTooSmall { enough: 7, have: 3 },
+            "no room for the tokens of this text: 3 places, 7 are enough",
+        ),
+        (EncodeError::PieceTooLong { n_bytes: 1 << 30 }, "a piece of 1073741824 bytes without a cut: expected less"),
+        (EncodeError::NoBos, "the vocabulary has no token that begins a text (tokenizer.ggml.bos_token_id)"),
+        (EncodeError::NoEos, "the vocabulary has no token that ends a text (tokenizer.ggml.eos_token_id)"),
+    ] {
+        assert!(error.to_string().starts_with(wanted), "{error}");
+    }
+    for (error, wanted) in [
+        (DetokenizeError::NoSuchToken { token: 9, n_tokens: 5 }, "no token 9: the vocabulary has 5"),
+        (DetokenizeError::OutTooSmall { need: 2, have: 1 }, "a token of 2 bytes does not fit 1"),
+        (DetokenizeError::Write, "the text could not be written"),
+    ] {
+        assert_eq!(error.to_string(), wanted);
+    }
 }
 
 #[test]
