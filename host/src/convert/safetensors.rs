@@ -9,9 +9,11 @@
 //! After [`Table::parse`] every tensor lies inside the data and is as long as its shape says.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::ops::Range;
 
 use half::{bf16, f16};
+use serde_core::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::{Context, Result, bail, ensure};
@@ -110,15 +112,17 @@ impl Table {
         let Some((table, data)) = rest.split_at_checked(length as usize) else {
             bail!("the file is cut off: its table has {length} bytes, {} are there", rest.len());
         };
-        let mut parsed: Map<String, Value> =
+        let Object(parsed) =
             serde_json::from_slice(table).context("not a safetensors file: its table is not a JSON object")?;
-        if let Some(key) = repeated_key(table) {
-            bail!("{key} stands twice in the file's table");
+        let mut table = Map::new();
+        for (key, value) in parsed {
+            ensure!(!table.contains_key(&key), "{key} stands twice in the file's table");
+            table.insert(key, value);
         }
-        let metadata = parsed.remove("__metadata__");
+        let metadata = table.remove("__metadata__");
         let data_at = file.len() - data.len();
         let mut entries = Vec::new();
-        for (name, entry) in parsed {
+        for (name, entry) in table {
             entries.push(Entry::parse(name, &entry, data_at, data.len() as u64)?);
         }
         entries.sort_by_key(|entry| (entry.bytes.start, entry.bytes.end));
@@ -141,34 +145,31 @@ fn aliases(metadata: Option<Value>, entries: &[Entry]) -> Vec<(String, String)> 
     pairs.filter(|(name, stored)| !names.contains(name.as_str()) && names.contains(stored.as_str())).collect()
 }
 
-/// First key that occurs twice in the outermost object of valid JSON.
-fn repeated_key(json: &[u8]) -> Option<String> {
-    let mut seen = HashSet::new();
-    let (mut depth, mut text, mut i) = (0_usize, 0..0, 0);
-    while let Some(byte) = json.get(i) {
-        match byte {
-            b'"' => {
-                let start = i;
-                i += 1;
-                while json.get(i).is_some_and(|&byte| byte != b'"') {
-                    i += if json.get(i) == Some(&b'\\') { 2 } else { 1 };
-                }
-                text = start..i + 1;
+/// Keys and values of a JSON object, in its order; keys may repeat.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
             }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            // The last string before the colon is the key.
-            b':' if depth == 1 => {
-                let key: String = serde_json::from_slice(json.get(text.clone())?).ok()?;
-                if !seen.insert(key.clone()) {
-                    return Some(key);
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
                 }
+                Ok(Object(entries))
             }
-            _ => {}
         }
-        i += 1;
+
+        json.deserialize_map(Entries)
     }
-    None
 }
 
 impl Entry {
@@ -292,11 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_stand_twice() {
-        let key = |json: &str| repeated_key(json.as_bytes());
-        assert_eq!(key(r#"{"a":{"a":1,"b":["a",{"b":2}]},"b":"a","\"":"c"}"#), None);
-        assert_eq!(key(r#"{"a":{"b":1},"b":{},"c":[1],"b":3}"#).as_deref(), Some("b"));
-        assert_eq!(key(r#"{"\\\"":0 , "\\\"" : 1}"#).as_deref(), Some("\\\""));
+    fn only_keys_of_the_outermost_object_are_told_apart() {
+        let why = |json: &str| Table::parse(&file(json, 0)).unwrap_err().to_string();
+        assert_eq!(why(r#"{"a":{"a":1,"b":["a",{"b":2}]},"b":"a","\"":"c"}"#), "the tensor \" has no dtype");
+        assert_eq!(why(r#"{"a":{"b":1},"b":{},"c":[1],"b":3}"#), "b stands twice in the file's table");
+        assert_eq!(why(r#"{"\\\"":0 , "\\\"" : 1}"#), "\\\" stands twice in the file's table");
+        assert_eq!(why(r#"{"__metadata__":{},"__metadata__":{}}"#), "__metadata__ stands twice in the file's table");
     }
 
     #[test]

@@ -5,11 +5,9 @@
 //! [`special`] read.
 
 mod added;
-mod base64;
 mod chat_template;
 mod ends;
 mod lists;
-mod protobuf;
 mod sentencepiece;
 mod settings;
 mod special;

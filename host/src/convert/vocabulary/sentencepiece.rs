@@ -4,14 +4,61 @@
 use std::fs;
 use std::path::Path;
 
-use super::protobuf::{Field, fields};
+use prost::Message;
+
 use super::{Algorithm, Kind, Normalizer, Token, Vocabulary};
 use crate::error::{Context, Error, Result, bail, ensure};
 
-/// Field numbers of `ModelProto`.
-const PIECES: u64 = 1;
-const TRAINER_SPEC: u64 = 2;
-const NORMALIZER_SPEC: u64 = 3;
+/// Model, with the fields that matter here, as in all messages below.
+#[derive(Clone, PartialEq, Message)]
+struct ModelProto {
+    #[prost(message, repeated, tag = "1")]
+    pieces: Vec<SentencePiece>,
+    #[prost(message, optional, tag = "2")]
+    trainer_spec: Option<TrainerSpec>,
+    #[prost(message, optional, tag = "3")]
+    normalizer_spec: Option<NormalizerSpec>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SentencePiece {
+    /// Text of the piece, checked in [`SentencePiece::token`], where its id is known.
+    #[prost(bytes = "vec", optional, tag = "1")]
+    piece: Option<Vec<u8>>,
+    #[prost(float, optional, tag = "2")]
+    score: Option<f32>,
+    /// Kind of the token, in the numbers of [`Kind`].
+    #[prost(int32, optional, tag = "3", default = "1")]
+    ty: Option<i32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TrainerSpec {
+    #[prost(int32, optional, tag = "3", default = "1")]
+    model_type: Option<i32>,
+    #[prost(bool, optional, tag = "24")]
+    treat_whitespace_as_suffix: Option<bool>,
+    #[prost(int32, optional, tag = "40", default = "0")]
+    unk_id: Option<i32>,
+    #[prost(int32, optional, tag = "41", default = "1")]
+    bos_id: Option<i32>,
+    #[prost(int32, optional, tag = "42", default = "2")]
+    eos_id: Option<i32>,
+    #[prost(int32, optional, tag = "43", default = "-1")]
+    pad_id: Option<i32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NormalizerSpec {
+    #[prost(bytes = "vec", optional, tag = "2")]
+    precompiled_charsmap: Option<Vec<u8>>,
+    #[prost(bool, optional, tag = "3", default = "true")]
+    add_dummy_prefix: Option<bool>,
+    #[prost(bool, optional, tag = "4", default = "true")]
+    remove_extra_whitespaces: Option<bool>,
+    #[prost(bool, optional, tag = "5", default = "true")]
+    escape_whitespaces: Option<bool>,
+}
 
 /// Reads a model.
 pub fn read(path: &Path) -> Result<Vocabulary> {
@@ -20,28 +67,23 @@ pub fn read(path: &Path) -> Result<Vocabulary> {
 }
 
 fn parse(model: &[u8]) -> Result<Vocabulary> {
-    let mut tokens = Vec::new();
-    let mut trainer = Trainer::default();
-    let mut normalizer = Normalizer { add_space_prefix: true, remove_extra_whitespaces: true, charsmap: Vec::new() };
-    fields(model, |number, field| match (number, field) {
-        (PIECES, Field::Bytes(piece)) => {
-            let token = self::piece(piece).with_context(|| format!("piece {}", tokens.len()))?;
-            tokens.push(token);
-            Ok(())
-        }
-        (TRAINER_SPEC, Field::Bytes(spec)) => trainer.read(spec),
-        (NORMALIZER_SPEC, Field::Bytes(spec)) => read_normalizer(spec, &mut normalizer),
-        _ => Ok(()),
-    })?;
+    let model = ModelProto::decode(model).map_err(Error::invalid).context("it is broken or cut off")?;
+    let numbered = model.pieces.into_iter().enumerate();
+    let tokens = numbered.map(|(id, piece)| piece.token().with_context(|| format!("piece {id}")));
+    let tokens = tokens.collect::<Result<Vec<Token>>>()?;
     ensure!(!tokens.is_empty(), "it has no pieces");
-    ensure!(!trainer.whitespace_is_suffix, "`treat_whitespace_as_suffix` is set");
-    let algorithm = match trainer.model_type {
+    let trainer = model.trainer_spec.unwrap_or_default();
+    ensure!(!trainer.treat_whitespace_as_suffix(), "`treat_whitespace_as_suffix` is set");
+    let algorithm = match trainer.model_type() {
         1 => Algorithm::Unigram,
         2 => Algorithm::SentencePieceBpe,
         other => bail!("its `model_type` is {other}, neither 1 (unigram) nor 2 (BPE)"),
     };
-    let mut vocabulary = Vocabulary { tokens, normalizer: Some(normalizer), ..Vocabulary::new(algorithm, "default") };
-    for (name, id) in [("unk", trainer.unk), ("bos", trainer.bos), ("eos", trainer.eos), ("pad", trainer.pad)] {
+    let normalizer = Some(model.normalizer_spec.unwrap_or_default().normalizer()?);
+    let mut vocabulary = Vocabulary { tokens, normalizer, ..Vocabulary::new(algorithm, "default") };
+    let special =
+        [("unk", trainer.unk_id()), ("bos", trainer.bos_id()), ("eos", trainer.eos_id()), ("pad", trainer.pad_id())];
+    for (name, id) in special {
         if let Some(id) = usize::try_from(id).ok().filter(|&id| id < vocabulary.tokens.len()) {
             vocabulary.special.offer(name, id);
         }
@@ -51,74 +93,29 @@ fn parse(model: &[u8]) -> Result<Vocabulary> {
     Ok(vocabulary)
 }
 
-/// Fields of `TrainerSpec` that matter here, with its defaults.
-struct Trainer {
-    model_type: u64,
-    whitespace_is_suffix: bool,
-    unk: i64,
-    bos: i64,
-    eos: i64,
-    pad: i64,
-}
-
-impl Default for Trainer {
-    fn default() -> Self {
-        Self { model_type: 1, whitespace_is_suffix: false, unk: 0, bos: 1, eos: 2, pad: -1 }
-    }
-}
-
-impl Trainer {
-    fn read(&mut self, spec: &[u8]) -> Result<()> {
-        fields(spec, |number, field| {
-            // Negative numbers are 64 bits of two's complement.
-            let Field::Number(x) = field else { return Ok(()) };
-            match number {
-                3 => self.model_type = x,
-                24 => self.whitespace_is_suffix = x != 0,
-                40 => self.unk = x as i64,
-                41 => self.bos = x as i64,
-                42 => self.eos = x as i64,
-                43 => self.pad = x as i64,
-                _ => {}
-            }
-            Ok(())
+impl SentencePiece {
+    fn token(self) -> Result<Token> {
+        let (kind, score) = (self.ty(), self.score());
+        let text = String::from_utf8(self.piece.unwrap_or_default()).map_err(Error::invalid);
+        let kinds = [Kind::Normal, Kind::Unknown, Kind::Control, Kind::UserDefined, Kind::Unused, Kind::Byte];
+        let found = kinds.into_iter().find(|&known| known as i32 == kind);
+        Ok(Token {
+            text: text.context("its text is not UTF-8")?,
+            kind: found.with_context(|| format!("its type is {kind}, which is not known"))?,
+            score,
         })
     }
 }
 
-fn read_normalizer(spec: &[u8], normalizer: &mut Normalizer) -> Result<()> {
-    fields(spec, |number, field| {
-        match (number, field) {
-            (2, Field::Bytes(charsmap)) => normalizer.charsmap = charsmap.into(),
-            (3, Field::Number(x)) => normalizer.add_space_prefix = x != 0,
-            (4, Field::Number(x)) => normalizer.remove_extra_whitespaces = x != 0,
-            (5, Field::Number(0)) => bail!("`escape_whitespaces` is not set"),
-            _ => {}
-        }
-        Ok(())
-    })
-}
-
-fn piece(message: &[u8]) -> Result<Token> {
-    let mut token = Token { text: String::new(), kind: Kind::Normal, score: 0.0 };
-    fields(message, |number, field| {
-        match (number, field) {
-            (1, Field::Bytes(text)) => {
-                let text =
-                    std::str::from_utf8(text).map_err(|error| Error::invalid(error).context("its text is not UTF-8"));
-                token.text = text?.into();
-            }
-            (2, Field::Fixed32(bits)) => token.score = f32::from_bits(bits),
-            (3, Field::Number(kind)) => {
-                let kinds = [Kind::Normal, Kind::Unknown, Kind::Control, Kind::UserDefined, Kind::Unused, Kind::Byte];
-                let found = kinds.into_iter().find(|&known| known as u64 == kind);
-                token.kind = found.with_context(|| format!("its type is {kind}, which is not known"))?;
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok(token)
+impl NormalizerSpec {
+    fn normalizer(self) -> Result<Normalizer> {
+        ensure!(self.escape_whitespaces(), "`escape_whitespaces` is not set");
+        Ok(Normalizer {
+            add_space_prefix: self.add_dummy_prefix(),
+            remove_extra_whitespaces: self.remove_extra_whitespaces(),
+            charsmap: self.precompiled_charsmap.unwrap_or_default(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +164,32 @@ mod tests {
         assert_eq!(error(&model(3)), "its `model_type` is 3, neither 1 (unigram) nor 2 (BPE)");
         assert_eq!(error(b""), "it has no pieces");
         assert_eq!(error(&piece_of("x", 0.0, 9)), "piece 0: its type is 9, which is not known");
-        assert_eq!(error(&model(1)[..5]), "the file is cut off in the middle of a field");
+        let cut_off = error(&model(1)[..5]);
+        assert!(cut_off.starts_with("it is broken or cut off: failed to decode Protobuf message: "), "{cut_off}");
+        assert!(error(&bytes(1, &bytes(1, b"\xff"))).starts_with("piece 0: its text is not UTF-8: invalid utf-8 "));
+        let suffix = [piece_of("x", 0.0, 1), bytes(2, &[0xc0, 0x01, 1])].concat();
+        assert_eq!(error(&suffix), "`treat_whitespace_as_suffix` is set");
+        let spaces = [piece_of("x", 0.0, 1), bytes(3, &[5 << 3, 0])].concat();
+        assert_eq!(error(&spaces), "`escape_whitespaces` is not set");
+    }
+
+    #[test]
+    fn fields_that_are_missing_have_the_defaults_of_the_format() {
+        let found = parse(&bytes(1, &bytes(1, b"x"))).unwrap();
+        assert_eq!(found.algorithm, Algorithm::Unigram);
+        assert_eq!(found.tokens, [Token { text: "x".into(), kind: Kind::Normal, score: 0.0 }]);
+        let want = Normalizer { add_space_prefix: true, remove_extra_whitespaces: true, charsmap: Vec::new() };
+        assert_eq!(found.normalizer, Some(want));
+    }
+
+    #[test]
+    fn a_model_cut_off_within_a_field_is_refused() {
+        let model = model(1);
+        let n_read = (0..model.len()).filter(|&len| parse(&model[..len]).is_ok()).count();
+        // After each of three pieces, and after the trainer's settings.
+        assert_eq!(n_read, 4);
+        for broken in [&b"\x0b"[..], b"\x0a\xff\xff\xff\xff\x0f", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
+            assert!(parse(broken).is_err(), "{broken:?}");
+        }
     }
 }

@@ -3,12 +3,13 @@
 //! The steps are read as settings of sentencepiece, which Hugging Face's `tokenizers` follows with a few exceptions:
 //! [`Spaces::differences`].
 
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine};
 use serde_json::Value;
 
 use super::tokenizer_json::flatten;
-use super::{Algorithm, Kind, Normalizer, Token, Vocabulary, base64};
+use super::{Algorithm, Kind, Normalizer, Token, Vocabulary};
 use crate::convert::config::Config;
-use crate::error::{Context, Result, bail, ensure};
+use crate::error::{Context, Error, Result, bail, ensure};
 use crate::monitor::Monitor;
 
 /// Reads the vocabulary of a file `json` whose `model` is given.
@@ -114,7 +115,9 @@ impl Spaces {
         match step.get("type").and_then(Value::as_str) {
             Some("Precompiled") => {
                 let text = step.get("precompiled_charsmap").and_then(Value::as_str);
-                self.charsmap = text.and_then(base64::decode).context("`precompiled_charsmap` is not base64")?;
+                let text = text.context("`precompiled_charsmap` is not a text")?;
+                let bytes = BASE64.decode(text).map_err(Error::invalid);
+                self.charsmap = bytes.context("`precompiled_charsmap` is not base64")?;
             }
             Some("Replace")
                 if step["pattern"]["Regex"] == " {2,}" && (step["content"] == " " || step["content"] == "\u{2581}") =>
@@ -214,6 +217,10 @@ mod tests {
         assert_eq!(read(&json).unwrap().unknown, None);
         json["model"]["byte_fallback"] = json!(false);
         assert_eq!(read(&json).unwrap_err().to_string(), "its model has no `unk_id`");
+        json["model"]["byte_fallback"] = json!(true);
+        json["normalizer"]["normalizers"][0]["precompiled_charsmap"] = json!("Z m9");
+        let why = format!("{:#}", read(&json).unwrap_err());
+        assert!(why.starts_with("`precompiled_charsmap` is not base64: "), "{why}");
     }
 
     #[test]
