@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Vocabulary;
 use super::lists::token_id;
-use super::tokenizer_json::flatten;
+use super::steps::steps;
 use crate::error::{Context, Result, bail, ensure};
 
 /// Sets the tokens that a text begins and ends with.
@@ -14,8 +14,7 @@ use crate::error::{Context, Result, bail, ensure};
 /// first one's result for several texts.
 pub fn set_ends(processor: Option<&Value>, vocabulary: &mut Vocabulary) -> Result<()> {
     vocabulary.special.knows_ends = true;
-    let mut steps = Vec::new();
-    flatten(processor, "processors", &mut steps);
+    let mut steps = steps(processor, "processors");
     // `ByteLevel` changes offsets of tokens alone.
     steps.retain(|step| step.get("type").and_then(Value::as_str) != Some("ByteLevel"));
     let (first, last) = match steps[..] {

@@ -11,6 +11,7 @@ mod lists;
 mod sentencepiece;
 mod settings;
 mod special;
+mod steps;
 mod tokenizer_json;
 mod unigram;
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::added::{Flags, add};
 use super::ends::set_ends;
 use super::lists::{BERT, mark_bert_tokens, set_ids, token_id};
+use super::steps::steps;
 use super::{Algorithm, Bert, Vocabulary, WHITESPACE, WHITESPACE_SPLIT, unigram};
 use crate::convert::config::{Config, read_json};
 use crate::error::{Context, Result, bail, ensure};
@@ -72,8 +73,7 @@ fn merges(json: &Value, model: &Config, pre: &str, monitor: &Monitor) -> Result<
     vocabulary.unknown = unknown;
     vocabulary.fuse_unknown = model.flag("fuse_unk", false)?;
     let cuts_as_gpt2 = PreTokenizer::from_name(&vocabulary.pre) == Ok(PreTokenizer::Gpt2);
-    let mut steps = Vec::new();
-    flatten(json.get("normalizer"), "normalizers", &mut steps);
+    let steps = steps(json.get("normalizer"), "normalizers");
     let words: Vec<_> = steps.iter().filter_map(|step| step.get("type").and_then(Value::as_str)).collect();
     match &words[..] {
         [] => {}
@@ -116,8 +116,7 @@ const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 
 /// Name of the pre-tokenizer in GGUF: the family's, if it cuts as the file's does.
 fn pre_tokenizer<'p>(pre_tokenizer: Option<&Value>, family: &'p str) -> Result<&'p str> {
-    let mut steps = Vec::new();
-    flatten(pre_tokenizer, "pretokenizers", &mut steps);
+    let steps = steps(pre_tokenizer, "pretokenizers");
     let words: Vec<String> = steps.iter().map(|step| word(step)).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let gpt2 = format!("split {GPT2}");
@@ -163,21 +162,11 @@ fn word(step: &Value) -> String {
     }
 }
 
-/// Steps of a sequence, in their order; sequences inside it are flattened.
-pub fn flatten<'v>(step: Option<&'v Value>, key: &str, out: &mut Vec<&'v Value>) {
-    let Some(step) = step.filter(|step| !step.is_null()) else { return };
-    match step.get(key).and_then(Value::as_array) {
-        Some(all) => all.iter().for_each(|step| flatten(Some(step), key, out)),
-        None => out.push(step),
-    }
-}
-
 fn word_piece(json: &Value, model: &Config) -> Result<Vocabulary> {
     model.only("continuing_subword_prefix", &[json!("##")])?;
     model.only("max_input_chars_per_word", &[json!(100)])?;
-    let (mut cuts, mut steps) = (Vec::new(), Vec::new());
-    flatten(json.get("pre_tokenizer"), "pretokenizers", &mut cuts);
-    flatten(json.get("normalizer"), "normalizers", &mut steps);
+    let cuts = steps(json.get("pre_tokenizer"), "pretokenizers");
+    let steps = steps(json.get("normalizer"), "normalizers");
     let is_of = |step: &Value, ty: &str| step.get("type").and_then(Value::as_str) == Some(ty);
     ensure!(matches!(cuts[..], [step] if is_of(step, "BertPreTokenizer")), "its `pre_tokenizer` is not BERT's");
     let [Value::Object(normalizer)] = steps[..] else { bail!("its `normalizer` is not BERT's") };

@@ -6,7 +6,7 @@
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine};
 use serde_json::Value;
 
-use super::tokenizer_json::flatten;
+use super::steps::steps;
 use super::{Algorithm, Kind, Normalizer, Token, Vocabulary};
 use crate::convert::config::Config;
 use crate::error::{Context, Error, Result, bail, ensure};
@@ -91,13 +91,10 @@ impl Spaces {
             prefix: Prefix::Never,
             splits: false,
         };
-        let mut steps = Vec::new();
-        flatten(json.get("normalizer"), "normalizers", &mut steps);
-        for step in steps {
+        for step in steps(json.get("normalizer"), "normalizers") {
             found.read_normalizer(step)?;
         }
-        let mut steps = Vec::new();
-        flatten(json.get("pre_tokenizer"), "pretokenizers", &mut steps);
+        let steps = steps(json.get("pre_tokenizer"), "pretokenizers");
         let types: Vec<_> = steps.iter().map(|step| step.get("type").and_then(Value::as_str)).collect();
         let metaspace = match (&types[..], &steps[..]) {
             ([Some("Metaspace")], [step]) | ([Some("WhitespaceSplit"), Some("Metaspace")], [_, step]) => *step,
