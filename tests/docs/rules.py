@@ -10,6 +10,7 @@ NEVER = [
     (r"^tests/fuzz/run", "it needs a nightly Rust"),
     (r"\bcd boards/(pico2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
     (r"^cargo install", "it installs the command"),
+    (r"^cargo semver-checks", "it compares with a release"),
     (r"^hf ", "it downloads a model"),
     (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
     (r"--llama|greedy\.py|peers\.py|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
