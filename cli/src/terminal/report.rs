@@ -14,9 +14,9 @@ use crate::errors::more_room;
 use crate::terminal::{Bytes, note};
 
 /// Number of tokens, their time and tokens per second.
-struct Rate(Timing);
+struct TimingLine(Timing);
 
-impl fmt::Display for Rate {
+impl fmt::Display for TimingLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Timing { n, time } = self.0;
         let tokens = if n == 1 { "token" } else { "tokens" };
@@ -97,8 +97,8 @@ pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>) {
     if let End::ContextFull { n_ctx } = text.end {
         note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(keys.shape(), n_ctx)));
     }
-    note(format_args!("prefill  {}", Rate(text.prefill)));
-    note(format_args!("decode   {}", Rate(text.decode)));
+    note(format_args!("prefill  {}", TimingLine(text.prefill)));
+    note(format_args!("decode   {}", TimingLine(text.decode)));
     if text.drafts.n_run > 0 {
         note(format_args!("drafts   {} of {} guesses came true", text.drafts.n_true, text.drafts.n_run));
     }

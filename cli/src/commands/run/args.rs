@@ -10,7 +10,7 @@ use nearfield_host::chat::Chat;
 use nearfield_host::draft::Draft;
 use nearfield_host::generate::{self, Options, Save};
 
-use super::telling::Telling;
+use super::print::PrintOptions;
 use crate::args::{ModelArgs, SessionArgs, one_of};
 
 #[derive(Args, Debug)]
@@ -119,9 +119,9 @@ impl RunArgs {
     }
 
     /// Settings of the report on standard error.
-    pub fn telling(&self) -> Telling {
+    pub fn print_options(&self) -> PrintOptions {
         let Self { verbose, hash, .. } = *self;
-        Telling { seed: self.sampler.seed, verbose, hash, plot_keys: self.plot_keys.clone() }
+        PrintOptions { seed: self.sampler.seed, verbose, hash, plot_keys: self.plot_keys.clone() }
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
         use clap::Parser;
         let args = Line::try_parse_from(["run"]).unwrap().run;
         assert_eq!(format!("{:?}", args.options()), format!("{:?}", Options::default()));
-        assert_eq!(format!("{:?}", args.telling()), format!("{:?}", Telling::default()));
+        assert_eq!(format!("{:?}", args.print_options()), format!("{:?}", PrintOptions::default()));
     }
 
     #[test]

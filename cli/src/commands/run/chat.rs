@@ -11,7 +11,7 @@ use nearfield_host::chat::{Chat, Conversation};
 use nearfield_host::generate::{End, Generator, TextModel};
 use nearfield_host::text;
 
-use super::telling::{Telling, tell_on, with_generator};
+use super::print::{PrintOptions, print_with, with_generator};
 use crate::errors::{is_too_long, more_room, of_question};
 use crate::terminal::input::Lines;
 use crate::terminal::{StandardOutput, interrupt, monitor, note};
@@ -23,7 +23,7 @@ pub fn chat(
     system: Option<&[u8]>,
     stop: &[String],
     question: Option<&[u8]>,
-    telling: &Telling,
+    print: &PrintOptions,
 ) -> Result<()> {
     ensure!(
         !model.options.endless,
@@ -33,13 +33,13 @@ pub fn chat(
     // A format that the model has no tokens for is an error before anything is asked.
     let mut conversation = Conversation::new(model, chat, system, stop)?;
     let n_first = conversation.prompt(question.unwrap_or_default())?.tokens.len();
-    with_generator(model, n_first, telling, |generator| match question {
-        Some(question) => answer(generator, &mut conversation, question, telling),
-        None => talk(generator, &mut conversation, telling),
+    with_generator(model, n_first, print, |generator| match question {
+        Some(question) => answer(generator, &mut conversation, question, print),
+        None => talk(generator, &mut conversation, print),
     })
 }
 
-fn talk(generator: &mut Generator<'_, '_>, conversation: &mut Conversation<'_>, telling: &Telling) -> Result<()> {
+fn talk(generator: &mut Generator<'_, '_>, conversation: &mut Conversation<'_>, print: &PrintOptions) -> Result<()> {
     let mut lines = Lines::new(stdin().lock());
     loop {
         write!(StandardOutput::lock(), "> ")?;
@@ -48,7 +48,7 @@ fn talk(generator: &mut Generator<'_, '_>, conversation: &mut Conversation<'_>, 
         if question.is_empty() {
             continue;
         }
-        match answer(generator, conversation, &question, telling) {
+        match answer(generator, conversation, &question, print) {
             Err(error) if interrupt::is_interrupted(&error) => {}
             // The conversation is unchanged.
             Err(error) if is_too_long(&error) => note(format_args!("nearfield: {error}")),
@@ -61,7 +61,7 @@ fn answer(
     generator: &mut Generator<'_, '_>,
     conversation: &mut Conversation<'_>,
     question: &[u8],
-    telling: &Telling,
+    print: &PrintOptions,
 ) -> Result<()> {
     let mut notes = text::Notes::default();
     notes.encode(&conversation.tokenizer(), question, EncodeOptions::default())?;
@@ -77,7 +77,7 @@ fn answer(
         ));
     }
     let prompt = conversation.prompt(question)?;
-    let generated = tell_on(generator, &prompt, telling, &mut StandardOutput::lock())?;
+    let generated = print_with(generator, &prompt, print, &mut StandardOutput::lock())?;
     conversation.answered(question, &generated.tokens)?;
     if generated.end == End::Cancelled { Err(Error::Cancelled.into()) } else { Ok(()) }
 }

@@ -8,7 +8,7 @@ use nearfield_host::generate::{Options, TextModel, load};
 use nearfield_host::model_file::{ModelFile, Repack};
 use nearfield_host::prompt::Prompt;
 
-use super::telling::{Telling, tell};
+use super::print::{PrintOptions, print_text};
 use crate::errors::explain;
 use crate::terminal::input::Lines;
 use crate::terminal::{interrupt, monitor};
@@ -20,7 +20,7 @@ pub fn interactive() -> Result<()> {
         writeln!(stdout(), "The beginning of a story? (Ctrl-D to end, Ctrl-C to stop a story.)")?;
         ask(&mut stdin().lock(), &mut stdout(), |beginning| {
             let prompt = Prompt::of_text(model.tokenizer, beginning, monitor())?;
-            match tell(model, &prompt, &Telling::default()) {
+            match print_text(model, &prompt, &PrintOptions::default()) {
                 Err(error) if interrupt::is_interrupted(&error) => Ok(()),
                 result => result,
             }

@@ -3,7 +3,7 @@
 mod args;
 mod chat;
 pub mod interactive;
-mod telling;
+mod print;
 
 use anyhow::Result;
 use nearfield_host::generate::{TextModel, load};
@@ -16,7 +16,7 @@ use crate::errors::explain;
 use crate::terminal::{input, monitor};
 
 pub use args::RunArgs;
-use telling::{Telling, tell};
+use print::{PrintOptions, print_text};
 
 /// Generates one text, or with `--chat` answers.
 pub fn run(args: &RunArgs) -> Result<()> {
@@ -28,23 +28,23 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if let Some(path) = &args.plot_keys {
         OutputFile::check(path)?;
     }
-    let (options, telling) = (args.options(), args.telling());
+    let (options, print) = (args.options(), args.print_options());
     let engine = args.session.machine.engine()?;
     let prefix = args.load_kv.as_deref();
     load(file, &engine, args.session.machine.repack, &options, prefix, |model| -> Result<()> {
         let done = match args.chat {
             Some(format) => {
                 let system = args.system.as_ref().map(input::bytes_of);
-                chat::chat(model, format, system, &args.stop, prompt.as_ref().map(input::bytes_of), &telling)
+                chat::chat(model, format, system, &args.stop, prompt.as_ref().map(input::bytes_of), &print)
             }
-            None => continue_text(args, model, prompt.as_ref().map(input::bytes_of), &telling),
+            None => continue_text(args, model, prompt.as_ref().map(input::bytes_of), &print),
         };
         done.map_err(|error| explain(model.file, error))
     })
 }
 
 /// Generates text after a prompt, in the hole before a suffix, or after a snapshot.
-fn continue_text(args: &RunArgs, model: &TextModel<'_>, text: Option<&[u8]>, telling: &Telling) -> Result<()> {
+fn continue_text(args: &RunArgs, model: &TextModel<'_>, text: Option<&[u8]>, print: &PrintOptions) -> Result<()> {
     let mut prompt = match (&args.suffix, &model.prefix, text) {
         (Some(suffix), _, prefix) => {
             Prompt::with_hole(model.file, model.tokenizer, prefix.unwrap_or_default(), input::bytes_of(suffix))?
@@ -53,5 +53,5 @@ fn continue_text(args: &RunArgs, model: &TextModel<'_>, text: Option<&[u8]>, tel
         (None, None, text) => Prompt::of_text(model.tokenizer, text.unwrap_or(b"Once upon a time"), monitor())?,
     };
     prompt.stops.add(model.tokenizer, &args.stop);
-    tell(model, &prompt, telling)
+    print_text(model, &prompt, print)
 }

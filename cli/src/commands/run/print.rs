@@ -16,7 +16,7 @@ use crate::terminal::{StandardOutput, note, report};
 
 /// Settings of the report on standard error, and the seed of each text.
 #[derive(Debug, Default)]
-pub struct Telling {
+pub struct PrintOptions {
     /// Random seed; the same seed gives the same text. `None` takes the snapshot's, or a new one each time.
     pub seed: Option<u64>,
     /// True to also report memory, machine, shape and keys.
@@ -28,10 +28,10 @@ pub struct Telling {
 }
 
 /// Generates one text to standard output, and reports on standard error.
-pub fn tell(model: &TextModel<'_>, prompt: &Prompt, telling: &Telling) -> Result<()> {
+pub fn print_text(model: &TextModel<'_>, prompt: &Prompt, print: &PrintOptions) -> Result<()> {
     let out = &mut StandardOutput::lock();
     let generated =
-        with_generator(model, prompt.tokens.len(), telling, |generator| tell_on(generator, prompt, telling, out))?;
+        with_generator(model, prompt.tokens.len(), print, |generator| print_with(generator, prompt, print, out))?;
     if generated.end == End::Cancelled { Err(Error::Cancelled.into()) } else { Ok(()) }
 }
 
@@ -39,11 +39,11 @@ pub fn tell(model: &TextModel<'_>, prompt: &Prompt, telling: &Telling) -> Result
 pub fn with_generator<T>(
     model: &TextModel<'_>,
     n_prompt: usize,
-    telling: &Telling,
+    print: &PrintOptions,
     then: impl FnOnce(&mut Generator<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let (config, plan) = model.plan(n_prompt).map_err(|error| of_session(error.into()))?;
-    if telling.verbose {
+    if print.verbose {
         report::session(model.file, model.model, model.engine, &config);
         report::plan(&plan);
     }
@@ -51,28 +51,28 @@ pub fn with_generator<T>(
 }
 
 /// Generates one text to `out`, after the tokens that the generator has already processed, and reports on standard error.
-pub fn tell_on(
+pub fn print_with(
     generator: &mut Generator<'_, '_>,
     prompt: &Prompt,
-    telling: &Telling,
+    print: &PrintOptions,
     out: &mut impl Write,
 ) -> Result<Generated> {
     let model = generator.model();
     let shape = model.model.shape();
     let stored = model.prefix.map(|prefix| prefix.text().seed);
-    let seed = telling.seed.or(stored).unwrap_or_else(any_seed);
+    let seed = print.seed.or(stored).unwrap_or_else(any_seed);
     let generated = generator.generate(prompt, seed, out).map_err(|error| of_prompt(error, shape))?;
     writeln!(out)?;
     let keys = Keys::new(shape, &generated);
     report::generated(&generated, &keys, (model.options.sampler.temp > 0.0).then_some(seed));
-    if telling.hash {
+    if print.hash {
         let (text, logits) = (generated.hashes.text.get(), generated.hashes.logits.get());
         note(format_args!("hash     text {text:016x} logits {logits:016x}"));
     }
-    if telling.verbose {
+    if print.verbose {
         note(&keys);
     }
-    if let Some(path) = &telling.plot_keys {
+    if let Some(path) = &print.plot_keys {
         OutputFile::create(path)?.write_all(keys.plot()?.as_bytes())?;
     }
     Ok(generated)
