@@ -32,7 +32,8 @@ pub struct SessionConfig {
     /// every key.
     pub horizon_eps: f32,
     /// Guessed tokens that go through the layers with a token ([`decode_ahead`](crate::Session::decode_ahead)), at most
-    /// [`MAX_DRAFT`](Self::MAX_DRAFT): each takes memory for its logits.
+    /// [`MAX_DRAFT`](Self::MAX_DRAFT): each takes memory for its logits. [`prefill_each`](crate::Session::prefill_each) computes
+    /// the logits of as many tokens, and one, together.
     pub n_draft: usize,
     /// Computes the bias as Falcon-RW's published code does: slope, key's position and their product each rounded to bfloat16.
     pub alibi_bf16: bool,

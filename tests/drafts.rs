@@ -82,6 +82,9 @@ fn the_bits_are_those_of_each_isa_and_number_of_workers() {
     }
 }
 
+/// Something that is asked of a session, and its result as rows of numbers.
+type Check<'c> = (&'c str, &'c dyn Fn(&mut Session<'_, '_, '_>) -> Vec<Vec<f32>>);
+
 /// Everything that can be asked of a session behind guesses has the result of one without.
 #[test]
 fn guesses_are_taken_back_before_anything_else() {
@@ -103,7 +106,7 @@ fn guesses_are_taken_back_before_anything_else() {
         })
     };
     let text = TextState { model_name: "", last_tokens: &[], seed: 0 };
-    let checks: [(&str, &dyn Fn(&mut Session<'_, '_, '_>) -> Vec<Vec<f32>>); 6] = [
+    let checks: [Check<'_>; 6] = [
         ("prefill", &|session| vec![session.prefill(&tokens[41..90]).unwrap().to_vec()]),
         ("prefill_each", &|session| logits(session, &tokens[41..90])),
         ("logits", &|session| vec![session.logits().unwrap().to_vec()]),

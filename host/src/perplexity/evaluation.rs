@@ -61,7 +61,9 @@ impl Evaluation<'_> {
     }
 
     fn config(&self, n_ctx: usize) -> SessionConfig {
-        SessionConfig { n_ctx, n_batch: N_BATCH, n_sinks: self.session.n_sinks.min(n_ctx), ..self.session }
+        let n_sinks = self.session.n_sinks.min(n_ctx);
+        // The vocabulary's matrix is read once for so many tokens, and one.
+        SessionConfig { n_ctx, n_batch: N_BATCH, n_sinks, n_draft: SessionConfig::MAX_DRAFT, ..self.session }
     }
 
     /// Score of a window, which runs from an empty context.
@@ -79,7 +81,7 @@ impl Evaluation<'_> {
             let n_silent = window.scored.start.saturating_sub(at + 1).min(part.len());
             let (silent, heard) = part.split_at(n_silent);
             if !silent.is_empty() {
-                session.prefill(silent)?;
+                session.run(silent)?;
                 at += silent.len();
             }
             if heard.is_empty() {
