@@ -59,7 +59,7 @@ impl<'a> Tile<'a> {
     }
 
     /// Adds the query at `pos` of a head; its result will be in `out` (`[head_dim]`). `slope` is the final factor of distances,
-    /// or the one that `rounded` rounds and scales. `None` if the tile is full.
+    /// or the one that `rounded` rounds and scales. `None` if the query tile is full.
     pub(crate) fn push(
         &mut self,
         kernels: &dyn Kernels,

@@ -6,7 +6,7 @@ use nearfield_kernels::{KV_BLOCK, Q4Built};
 
 use crate::kv_type::{KvType, KvTypes};
 
-/// Sizes and settings of a session. Each may change the memory that the session takes; all but `n_batch` and `n_draft` may change
+/// Sizes and settings of a session. Most change the memory that the session takes; all but `n_batch` and `n_draft` may change
 /// the bits of the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -33,7 +33,7 @@ pub struct SessionConfig {
     pub horizon_eps: f32,
     /// Guessed tokens that go through the layers with a token ([`decode_ahead`](crate::Session::decode_ahead)), at most
     /// [`MAX_DRAFT`](Self::MAX_DRAFT): each takes memory for its logits. [`prefill_each`](crate::Session::prefill_each) computes
-    /// the logits of as many tokens, and one, together.
+    /// the logits of `n_draft + 1` tokens together.
     pub n_draft: usize,
     /// Computes the bias as Falcon-RW's published code does: slope, key's position and their product each rounded to bfloat16.
     pub alibi_bf16: bool,

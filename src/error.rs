@@ -11,7 +11,7 @@ use crate::sampler::SamplerError;
 use crate::session::{RewindError, RunError, SessionError};
 use crate::shape::ShapeError;
 use crate::snapshot::PrefixError;
-use crate::tokenizer::{DetokenizeError, EncodeError, TokenizerError, VocabError};
+use crate::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 
 /// Declares the variants with their `From` and `Display`.
 macro_rules! errors {
@@ -79,7 +79,7 @@ errors! {
     /// A tokenizer cannot be built.
     Tokenizer(TokenizerError),
     /// A text cannot be turned into tokens.
-    Encode(EncodeError),
+    Text(TextError),
     /// A token cannot be turned into text.
     Detokenize(DetokenizeError),
     /// The settings of a sampler make no sense.

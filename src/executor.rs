@@ -8,8 +8,8 @@ pub trait Executor: Sync {
     /// Number of workers, the caller among them: at least 1.
     fn n_workers(&self) -> usize;
 
-    /// Multiply-accumulates of a step for which one more worker pays. A smaller step would wait longer for a worker than it
-    /// saves. Steps are cut by their size, never by a clock, so that a speed does not depend on luck.
+    /// Least multiply-accumulates of each worker in a step: a step below twice as many runs on the caller alone. A worker with
+    /// less would take longer to join than it saves. The size alone decides, never a clock, so speed does not depend on luck.
     fn least_work(&self) -> usize {
         LEAST_WORK
     }
@@ -20,7 +20,7 @@ pub trait Executor: Sync {
     fn run(&self, n_workers: usize, work: &(dyn Fn() + Sync));
 }
 
-/// Multiply-accumulates of 10 microseconds or so on a laptop's core; a step on two of them waits about one.
+/// Multiply-accumulates of 10 microseconds or so on a laptop's core; about one more passes until a second core has joined a step.
 const LEAST_WORK: usize = 1 << 18;
 
 /// Executor with one worker: the caller.

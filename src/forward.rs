@@ -6,7 +6,7 @@
 //!     q, k, v = W_qkv norm(x)              [n_tokens, n_qkv]      k, v go to the cache
 //!     x += W_o attention(q, cache)         [n_tokens, n_embd]     bias -slope * distance, made on the fly
 //!     x += W_down f(W_up norm(x))          [n_tokens, n_ff] between
-//!   logits = W_out norm(x)                 [n_vocab], of one token
+//!   logits = W_out norm(x)                 [n, n_vocab], of the last token, or of some in a row
 //! ```
 
 use nearfield_kernels::{BlockQ8, Parts, RowsMut};
@@ -18,7 +18,7 @@ use crate::pass::{Forward, Visited};
 use crate::planned::Planned;
 use crate::steps::{ColumnsOf, rows, rows_mut};
 
-/// Activations, in the arena. Each holds `n_batch` rows.
+/// Activations, in the arena. Each but `logits` and `visited` holds `n_batch` rows.
 #[derive(Debug)]
 pub(crate) struct Buffers<'a> {
     /// Residual stream: `[n_batch, n_embd]`.

@@ -49,7 +49,8 @@ impl Heads {
     ) -> Planned {
         let s = steps.shape;
         let n_tokens = out.len() / s.n_embd.max(1);
-        // Half of a product and a sum over all keys: flat heads visit them all, steep ones few.
+        // Scores and values of all keys take `2 n_keys n_tokens n_embd` multiply-accumulates. Half is counted: flat heads visit all
+        // keys, steep ones few.
         let n_keys = self.n_ctx.min(pos + n_tokens);
         let n_workers = steps.workers(n_keys.saturating_mul(n_tokens).saturating_mul(s.n_embd));
         let (n_heads, tile_tokens) = tile_shape(s, n_workers, n_tokens);

@@ -11,8 +11,8 @@ use crate::lengths::{PLACE, PassLengths, StoreLengths, bytes, fits, tokenizer_by
 use crate::ring::HeadRing;
 use crate::shape::Shape;
 
-/// Lengths, in elements, of all parts of a session's arena. The plan adds them up, and the session takes them: they are
-/// computed only here.
+/// Lengths, in elements, of all parts of a session's arena. The plan adds them up, and the session takes them.
+/// Those that encoders have, too, come from `lengths`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
     pub(crate) keys: StoreLengths,

@@ -108,8 +108,8 @@ pub enum RunError {
         /// Positions of the context.
         n_ctx: usize,
     },
-    /// A logit is NaN or infinite, so that no token can be chosen: so is a weight of the model, or activations overflow. The
-    /// tokens up to this one were run.
+    /// A logit is NaN or infinite, so that no token can be chosen: a weight of the model is not finite either, or
+    /// activations overflow. The tokens up to this one were run.
     NotFinite {
         /// Position of the token whose logits these are.
         pos: usize,
@@ -301,8 +301,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         if need > have {
             return Err(too_small());
         }
-        let parts = take_parts(arena, model, &config, &n, prefix).ok_or_else(too_small)?;
-        let Parts { mut cache, words, act, in_ring } = parts;
+        let parts = take(arena, model, &config, &n, prefix).ok_or_else(too_small)?;
+        let Taken { mut cache, words, act, in_ring } = parts;
         let runner = Runner::new(model, kernels, executor, words).map_err(SessionError::Load)?;
         // A checked prefix has all rows.
         cache.begin(kernels, s.n_layer).ok_or(PrefixError::Damaged)?;
@@ -361,7 +361,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     ///
     /// The session stands behind `token` alone. Whatever is asked of it next has the results of a session without guesses, bit
     /// for bit: [`decode`](Self::decode) of the token that was guessed only moves on, since its logits are there; anything else
-    /// first takes back the guesses that are left. So any guesses are right, and good ones save time.
+    /// first takes back the guesses that are left. Wrong guesses cost time and change no result. Guesses from the
+    /// first that is no token of the vocabulary on are left out.
     ///
     /// As many guesses are run as [`n_draft`](SessionConfig::n_draft), a chunk and the context have room for;
     /// [`ahead`](Self::ahead) returns them. [`key_stats`](Self::key_stats) counts them all.
@@ -542,7 +543,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         if !scale.is_valid() {
             return Err(PlanError::AlibiScale);
         }
-        // No error: guesses were run through the slopes before.
+        // Guesses were run with the old slopes, so they are taken back. That cannot fail while the memory is as planned.
         let _ = self.take_back();
         self.config.alibi_scale = scale;
         Ok(())
@@ -640,7 +641,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
 }
 
 /// Memory of a session.
-struct Parts<'a> {
+struct Taken<'a> {
     cache: KvCache<'a>,
     words: &'a mut [u64],
     act: Buffers<'a>,
@@ -648,13 +649,13 @@ struct Parts<'a> {
 }
 
 /// Takes the parts from the arena, in the order of the plan; `None` if it is too small.
-fn take_parts<'a>(
+fn take<'a>(
     arena: &mut Arena<'a>,
     model: &Model<'_>,
     config: &SessionConfig,
     n: &Lengths,
     prefix: Option<Prefix<'a>>,
-) -> Option<Parts<'a>> {
+) -> Option<Taken<'a>> {
     let cache = KvCache::take(arena, model.shape(), config, n, prefix)?;
     let words = arena.take(n.pass.layer_table)?;
     let act = Buffers {
@@ -669,5 +670,5 @@ fn take_parts<'a>(
     };
     let in_ring = arena.take(n.n_head_kv)?;
     in_ring.fill(0);
-    Some(Parts { cache, words, act, in_ring })
+    Some(Taken { cache, words, act, in_ring })
 }

@@ -87,7 +87,7 @@ impl Steps<'_> {
         (macs / self.executor.least_work().max(1)).clamp(1, self.executor.n_workers().max(1))
     }
 
-    /// Runs `work` on at most so many workers; on the caller alone for one.
+    /// Runs `work` on at most `n_workers` workers; for 1, on the caller alone.
     pub(crate) fn run(&self, n_workers: usize, work: &(dyn Fn() + Sync)) {
         if n_workers > 1 { self.executor.run(n_workers, work) } else { work() }
     }
@@ -200,7 +200,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Workers for a product with `n_tokens` rows.
+    /// Workers for a product with `n_tokens` tokens.
     fn product_workers(&self, linear: &Linear<'_>, n_tokens: usize) -> usize {
         let of_token = linear.weight.n_rows().saturating_mul(linear.weight.n_cols());
         self.workers(of_token.saturating_mul(n_tokens))

@@ -16,7 +16,8 @@ pub enum Draft {
 }
 
 impl Draft {
-    /// Greatest number of guesses in a pass. Kernels multiply eight tokens with weights that are unpacked in registers.
+    /// Greatest number of guesses in a pass. With the token before them they are eight, the most for which x86
+    /// kernels unpack weights in registers.
     const N: usize = 7;
     /// Bytes of weights that caches hold.
     const CACHED: u64 = 32 << 20;

@@ -34,14 +34,14 @@ impl Engine {
 
     /// Reads the model into memory, its weights interleaved for the kernels as `repack` says.
     pub fn load(&self, file: ModelFile, repack: Repack) -> Result<ModelFile> {
-        let file = self.in_order(file, repack)?;
+        let file = self.interleave(file, repack)?;
         file.page_in()?;
         Ok(file)
     }
 
     /// Interleaves weights as `repack` says, and reads nothing else of the file yet: for [`read_while`](Self::read_while).
-    pub fn in_order(&self, file: ModelFile, repack: Repack) -> Result<ModelFile> {
-        file.repacked(repack, self.kernels, self.executor().n_workers())
+    pub fn interleave(&self, file: ModelFile, repack: Repack) -> Result<ModelFile> {
+        file.interleaved(repack, self.kernels, self.executor().n_workers())
     }
 
     /// Result of `make`, which reads the file's tables. With 2 or more threads, another one reads the weights meanwhile.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 
-use nearfield::tokenizer::{DetokenizeError, EncodeError as TextError, TokenizerError, VocabError};
+use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 use nearfield::{
     DocumentError, EncoderError, GenerateError, GgufError, LoadError, PlanError, PrefixError, RewindError, RunError,
     SamplerError, SessionError,
@@ -124,7 +124,7 @@ pub struct PromptTooLong {
 
 impl fmt::Display for PromptTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.has_prefix { "the stored text and the prompt have" } else { "the prompt has" };
+        let what = if self.has_prefix { "the snapshot and the prompt have" } else { "the prompt has" };
         write!(f, "{what} {} tokens, the context {}", self.n_tokens, self.n_ctx)
     }
 }

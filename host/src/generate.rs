@@ -192,7 +192,7 @@ pub fn load<R, E: From<Error>>(
     let model_id = (options.save.is_some() || prefix.is_some()).then(|| file.id());
     let snapshot = prefix.map(SnapshotFile::open).transpose()?;
     let prefix = snapshot.as_ref().zip(model_id).map(|(snapshot, model)| snapshot.prefix(model)).transpose()?;
-    let file = engine.in_order(file, repack)?;
+    let file = engine.interleave(file, repack)?;
     let mut lines = None;
     let (model, tokenizer) = engine.read_while(&file, || {
         let model = file.model()?;

@@ -49,7 +49,7 @@ impl Prompt {
             EncodeOptions { add_bos: false, continues: true, ..options(tokenizer) },
         )?);
         notes.tell(monitor);
-        ensure!(!tokens.is_empty(), "the stored text has no token to go on with, and no prompt follows");
+        ensure!(!tokens.is_empty(), "the snapshot has no token to go on with, and no prompt follows");
         Ok(Self { shown: text.to_vec(), tokens, stops: Stops::default(), after: vec![] })
     }
 

@@ -28,7 +28,11 @@
 //! | `attention/probs.rs` | probabilities times scales, as integers |
 //! | `attention/rows.rs` | stored keys and values |
 //! | `attention/tile/`, `panel.rs` | x86 alone: several queries share a block that was made ready for them |
+//! | `matmul/peak.rs` | the peak of 8-bit arithmetic, for comparison |
 //! | `floats.rs`, `math.rs`, `norm.rs`, `quantize.rs` | sums of floats, exponentials and activations, norms, float to int8 |
+//!
+//! Files that one ISA alone needs say at their head what for: `matmul/byte_order.rs` and `bytes.rs` (neon), `split.rs` and
+//! `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
 //!
 //! `float_matmul.rs` holds the products of float weights that x86 and NEON share. [`block::Quantized`] states the facts of each
 //! quantized type that all ISAs build on.

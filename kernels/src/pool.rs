@@ -134,8 +134,8 @@ impl Step<'_> {
         // SAFETY: `busy` lets one caller in at a time; the step is not open (the last one was closed, or there was none) and
         // nobody is inside (its `drop` waited), so nobody reads it.
         unsafe { *self.pool.shared.work.get() = Some(work) };
-        // The store to `state` releases, so that a thread that joins sees `work`. (The number of steps would wrap in a million
-        // years.)
+        // The store to `state` releases, so that a thread that joins sees `work`. (The number of steps wraps after
+        // years of steps without a pause; it is only compared for equality.)
         self.pool.shared.panicked.store(false, Ordering::Relaxed);
         limit.store(n_threads as u64, Ordering::Relaxed);
         let before = state.load(Ordering::Relaxed);
@@ -210,7 +210,8 @@ impl Shared {
 
     /// Waits for an open step other than `done`; returns its state, or `None` at the end of the pool.
     fn next_step(&self, done: u64) -> Option<u64> {
-        // Read after the state, whose store released it: the limit of the state's step, or of a later one, which fails to join.
+        // The limit is read after the state, so it belongs to the same step or to a later one; with a later one, the exchange in
+        // `serve` fails.
         let may_join = |state: u64| state & INSIDE < self.limit.load(Ordering::Relaxed);
         let found = |state: u64| state & END != 0 || state & OPEN != 0 && state / STEP != done && may_join(state);
         let mut patience = Patience::new();

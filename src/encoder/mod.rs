@@ -98,8 +98,8 @@ pub enum DocumentError {
     },
     /// A score was asked of a model that gives none.
     NoScore,
-    /// A number of the document's rows, of its vector or its score is NaN or infinite: so is a weight of the model, or
-    /// activations overflow.
+    /// A number of the document's rows, of its vector or its score is NaN or infinite: a weight of the model is not finite
+    /// either, or activations overflow.
     NotFinite,
     /// The encoder's memory is not what its plan says. This is a bug of this library.
     Broken,
@@ -181,7 +181,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if need > have {
             return Err(too_small);
         }
-        let Memory { keys, words, act, output } = take_parts(arena, model, &n).ok_or(too_small)?;
+        let Taken { keys, words, act, output } = take(arena, model, &n).ok_or(too_small)?;
         let runner = Runner::new(model, kernels, executor, words).map_err(EncoderError::Load)?;
         Ok(Self { runner, config, keys, act, output, held: 0 })
     }
@@ -291,7 +291,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
 }
 
 /// Memory of an encoder.
-struct Memory<'a> {
+struct Taken<'a> {
     keys: Keys<'a>,
     words: &'a mut [u64],
     act: Buffers<'a>,
@@ -299,7 +299,7 @@ struct Memory<'a> {
 }
 
 /// Takes the parts from the arena, in the order of the plan; `None` if it is too small.
-fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Memory<'a>> {
+fn take<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Taken<'a>> {
     let keys = Keys::take(arena, model.shape(), n)?;
     let words = arena.take(n.pass.layer_table)?;
     let act = Buffers {
@@ -311,5 +311,5 @@ fn take_parts<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Opti
         q8: arena.take(n.pass.q8)?,
         visited: Visited::take(arena, &n.pass)?,
     };
-    Some(Memory { keys, words, act, output: arena.take(n.output)? })
+    Some(Taken { keys, words, act, output: arena.take(n.output)? })
 }

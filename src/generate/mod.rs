@@ -170,7 +170,7 @@ impl<'s> Generator<'s> {
         Self { drafter: Some(drafter), ..self }
     }
 
-    /// Lets the sampler know tokens of the text that need not be run, since they were before.
+    /// Lets the sampler and the drafter know tokens of the text that were run before.
     pub fn accept(&mut self, tokens: &[u32]) {
         for &token in tokens {
             self.sampler.accept(token);
@@ -222,7 +222,7 @@ impl<'s> Generator<'s> {
         Ok(Some(logits))
     }
 
-    /// Runs a token, with guesses of those behind it unless the last guesses still last.
+    /// Runs a token. Guesses of the tokens behind it run with it, unless the token itself was guessed and has been run.
     fn run(&mut self, session: &mut Session<'_, '_, '_>, token: u32) -> Result<(), RunError> {
         let Some(drafter) = &mut self.drafter else { return session.run(&[token]) };
         drafter.accept(token);

@@ -4,15 +4,11 @@
 //! without a token: `merge_word` in `bpe/model.rs` of Hugging Face's `tokenizers`.
 
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::{Tokenizer, bpe};
 
 /// Implements [`Row::encode`](super::kind::Row::encode): cuts the part into pieces and merges the bytes of each.
-pub(super) fn encode(
-    tokenizer: &Tokenizer<'_, '_>,
-    part: &Part<'_>,
-    out: &mut Encoding<'_>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
     for (text, special) in part.split(tokenizer) {
         for piece in tokenizer.vocab.pre.pieces(text) {
             let mut symbols = Symbols::new(out.room(piece.len())?);

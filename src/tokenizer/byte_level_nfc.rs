@@ -5,7 +5,7 @@
 
 use super::byte_level::Symbols;
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::pre::{Text, gpt2_piece};
 use super::split::First;
 use super::unicode::nfc::{Nfc, is_plain};
@@ -14,11 +14,7 @@ use super::unit::Unit;
 use super::{Tokenizer, bpe, byte_level};
 
 /// Implements [`Row::encode`](super::kind::Row::encode): normalizes the part, cuts it into pieces and merges the bytes of each.
-pub(super) fn encode(
-    tokenizer: &Tokenizer<'_, '_>,
-    part: &Part<'_>,
-    out: &mut Encoding<'_>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
     if is_plain(part.text()) {
         return byte_level::encode(tokenizer, part, out);
     }

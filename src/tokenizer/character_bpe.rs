@@ -6,7 +6,7 @@
 //! `WhitespaceSplit` where the model means `Whitespace`, and drops characters that have no token.
 
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::options::CharacterOptions;
 use super::unicode::{Class, class, first_char, is_word, lowered};
 use super::unit::Unit;
@@ -31,11 +31,7 @@ impl CharacterOptions {
 }
 
 /// Implements [`Row::encode`](super::kind::Row::encode): cuts the part into words and merges the characters of each.
-pub(super) fn encode(
-    tokenizer: &Tokenizer<'_, '_>,
-    part: &Part<'_>,
-    out: &mut Encoding<'_>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
     let options = tokenizer.vocab.characters;
     let mut word = Word { n: 0, after_unknown: false, side: Side::Space };
     let units = Lowered { rest: part.text(), lowercase: options.lowercase, second: None };
@@ -107,7 +103,7 @@ impl Word {
         char: char,
         n_bytes: usize,
         out: &mut Encoding<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), TextError> {
         let known = tokenizer.find_char(Unit::Char(char));
         let was_unknown = core::mem::replace(&mut self.after_unknown, known.is_none());
         match known.or(tokenizer.vocab.unk) {
@@ -124,7 +120,7 @@ impl Word {
     }
 
     /// Merges the characters of the word, and begins another word.
-    fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
+    fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
         let slots = out.room(self.n)?;
         out.n += bpe::merge(&tokenizer.merges, slots, self.n);
         (self.n, self.after_unknown) = (0, false);

@@ -1,7 +1,7 @@
 //! Text to tokens: special tokens are found, and the text between them goes to the [kind](super::kind) of the vocabulary.
 
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::hash::Hash;
 use super::special::Bytes;
 use super::split::{Split, Wanted};
@@ -61,12 +61,7 @@ impl Tokenizer<'_, '_> {
     /// become adjacent, as in Hugging Face's `tokenizers` and llama.cpp; [`encode_counted`](Self::encode_counted) counts them.
     /// Published byte-level vocabularies lack bytes that never occur in UTF-8, and few others: BLOOMZ's lacks a vertical tab,
     /// Refact's a byte of unassigned characters.
-    pub fn encode(
-        &self,
-        text: impl AsRef<[u8]>,
-        options: EncodeOptions,
-        out: &mut [u32],
-    ) -> Result<usize, EncodeError> {
+    pub fn encode(&self, text: impl AsRef<[u8]>, options: EncodeOptions, out: &mut [u32]) -> Result<usize, TextError> {
         self.encode_counted(text, options, out).map(|encoded| encoded.n_tokens)
     }
 
@@ -76,21 +71,21 @@ impl Tokenizer<'_, '_> {
         text: impl AsRef<[u8]>,
         options: EncodeOptions,
         out: &mut [u32],
-    ) -> Result<Encoded, EncodeError> {
+    ) -> Result<Encoded, TextError> {
         let text = text.as_ref();
         let mut encoding = Encoding { out, n: 0, n_skipped: 0, score: 0.0 };
         match self.encode_bytes(text, options, &mut encoding) {
             Ok(()) => Ok(Encoded { n_tokens: encoding.n, n_skipped: encoding.n_skipped }),
-            Err(EncodeError::OutTooSmall { have, .. }) => {
-                Err(EncodeError::OutTooSmall { enough: self.room_of(text, options), have })
+            Err(TextError::OutTooSmall { have, .. }) => {
+                Err(TextError::OutTooSmall { enough: self.room_of(text, options), have })
             }
             Err(error) => Err(error),
         }
     }
 
-    fn encode_bytes(&self, text: &[u8], options: EncodeOptions, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
+    fn encode_bytes(&self, text: &[u8], options: EncodeOptions, out: &mut Encoding<'_>) -> Result<(), TextError> {
         if options.add_bos {
-            out.push(self.vocab.bos.ok_or(EncodeError::NoBos)?)?;
+            out.push(self.vocab.bos.ok_or(TextError::NoBos)?)?;
         }
         let encode = self.vocab.kind.row().encode;
         for (part, special) in self.parts(text, options) {
@@ -102,7 +97,7 @@ impl Tokenizer<'_, '_> {
             }
         }
         if options.add_eos {
-            out.push(self.vocab.end().ok_or(EncodeError::NoEos)?)?;
+            out.push(self.vocab.end().ok_or(TextError::NoEos)?)?;
         }
         Ok(())
     }

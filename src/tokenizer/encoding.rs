@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::bpe;
-use super::error::EncodeError;
+use super::error::TextError;
 
 /// A part of a text without special tokens.
 pub(super) struct Part<'t> {
@@ -37,7 +37,7 @@ pub(super) struct Encoding<'o> {
 
 impl Encoding<'_> {
     /// Writes a token.
-    pub fn push(&mut self, token: u32) -> Result<(), EncodeError> {
+    pub fn push(&mut self, token: u32) -> Result<(), TextError> {
         // `slots(1)` returned one slot at least.
         if let [slot, ..] = self.slots(1)? {
             *slot = token;
@@ -47,17 +47,17 @@ impl Encoding<'_> {
     }
 
     /// Free slots, at least `n`.
-    pub fn slots(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
+    pub fn slots(&mut self, n: usize) -> Result<&mut [u32], TextError> {
         let have = self.out.len();
         let free = self.out.get_mut(self.n..).unwrap_or_default();
         // `encode_counted` replaces `enough`: computing it takes a pass over the text.
-        if n > free.len() { Err(EncodeError::OutTooSmall { enough: 0, have }) } else { Ok(free) }
+        if n > free.len() { Err(TextError::OutTooSmall { enough: 0, have }) } else { Ok(free) }
     }
 
     /// Free slots, enough to merge a piece of `n` symbols.
-    pub fn room(&mut self, n: usize) -> Result<&mut [u32], EncodeError> {
+    pub fn room(&mut self, n: usize) -> Result<&mut [u32], TextError> {
         if n > bpe::MAX {
-            return Err(EncodeError::PieceTooLong { n_bytes: n });
+            return Err(TextError::PieceTooLong { n_bytes: n });
         }
         self.slots(bpe::len_of(n))
     }

@@ -223,7 +223,7 @@ impl core::error::Error for UnknownPreTokenizer {}
 /// Error of a text that cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum EncodeError {
+pub enum TextError {
     /// `out` is too small.
     OutTooSmall {
         /// Length that is enough for this text: [`Tokenizer::room`](super::Tokenizer::room).
@@ -242,7 +242,7 @@ pub enum EncodeError {
     NoEos,
 }
 
-impl fmt::Display for EncodeError {
+impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutTooSmall { enough, have } => {
@@ -257,7 +257,7 @@ impl fmt::Display for EncodeError {
     }
 }
 
-impl core::error::Error for EncodeError {}
+impl core::error::Error for TextError {}
 
 /// Error of tokens that cannot be turned into text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use super::Tokenizer;
 use super::encoding::Encoding;
-use super::error::EncodeError;
+use super::error::TextError;
 use super::unit::Unit;
 
 /// First symbol that is a character. From 2^21 above it, symbols are bytes that belong to no character.
@@ -60,8 +60,8 @@ pub(super) fn text<'b>(tokenizer: &Tokenizer<'b, '_>, symbol: u32, buffer: &'b m
 /// of these is missing, the unknown token; without that it is left out.
 ///
 /// # Errors
-/// [`EncodeError::OutTooSmall`] if `out` is too small for the bytes.
-pub(super) fn expand(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, start: usize) -> Result<(), EncodeError> {
+/// [`TextError::OutTooSmall`] if `out` is too small for the bytes.
+pub(super) fn expand(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, start: usize) -> Result<(), TextError> {
     let has_bytes = |symbol| bytes_of(symbol, &mut [0; 4]).iter().all(|&byte| tokenizer.byte_token(byte).is_some());
     // First pass: moves symbols to the front, replaces those that need one slot at most, and counts the further slots that
     // bytes need.

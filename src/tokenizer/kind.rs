@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::Tokenizer;
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 
 /// Kind of tokenizer: the algorithm that turns a text into tokens of a vocabulary.
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ pub(super) struct Row {
     /// True if user-defined tokens are pieces of text among others, as in SentencePiece, and are not found before all others.
     pub defines_pieces: bool,
     /// Encodes a part of a text without special tokens, except those that the kind finds itself.
-    pub encode: fn(&Tokenizer<'_, '_>, &Part<'_>, &mut Encoding<'_>) -> Result<(), EncodeError>,
+    pub encode: fn(&Tokenizer<'_, '_>, &Part<'_>, &mut Encoding<'_>) -> Result<(), TextError>,
     /// Slots that are enough for the tokens of a part and the work on them.
     pub room: fn(&Tokenizer<'_, '_>, &Part<'_>) -> usize,
 }

@@ -20,7 +20,7 @@
 //! 4. Tokens are found for each piece. All kinds of BPE merge neighbors in `bpe`, with `min_tree` for long pieces.
 //!
 //! `vocab` borrows the vocabulary from the file, read by `from_gguf`, with the `options` of its normalization and its `strings`.
-//! A kind reads a part of a text and writes tokens (`encoding`). `tokens`, `merges` and `filter` are the index over the vocabulary
+//! A kind reads a part of a text and writes tokens (`encoding`). Texts are read as characters and stray bytes (`unit`). `tokens` (by id: `token_list`), `merges` and `filter` are the index over the vocabulary
 //! (made of `numbers` and `hash`), which is built in the arena or was prepared and lies in flash (`index`). `unicode` has the
 //! tables of characters. Tokens become text by `alphabet` (how tokens spell bytes) and `detokenize`.
 
@@ -68,7 +68,7 @@ pub use alphabet::TokenBytes;
 pub use byte_level_nfc::nfc;
 pub use detokenize::Detokenizer;
 pub use encode::{EncodeOptions, Encoded};
-pub use error::{DetokenizeError, EncodeError, IndexError, MergePart, TokenizerError, UnknownPreTokenizer};
+pub use error::{DetokenizeError, IndexError, MergePart, TextError, TokenizerError, UnknownPreTokenizer};
 pub use from_gguf::VocabError;
 pub use kind::Kind;
 pub use options::{BertOptions, CharacterOptions, SpaceOptions};

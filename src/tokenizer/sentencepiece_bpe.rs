@@ -11,18 +11,14 @@
 //! User-defined tokens never merge: reading from the front, the longest one at each place is a token.
 
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::fallback::{self, expand};
 use super::normalizer::{Ahead, Normalized};
 use super::unit::Unit;
 use super::{Tokenizer, bpe};
 
 /// Implements [`Row::encode`](super::kind::Row::encode): cuts the normalized part and merges the characters between cuts.
-pub(super) fn encode(
-    tokenizer: &Tokenizer<'_, '_>,
-    part: &Part<'_>,
-    out: &mut Encoding<'_>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
     let start = out.n;
     let mut units = Normalized::new(tokenizer, part);
     let mut n = 0;
@@ -47,7 +43,7 @@ pub(super) fn encode(
 }
 
 /// Merges the `n` symbols that were written behind the tokens.
-fn merge(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, n: &mut usize) -> Result<(), EncodeError> {
+fn merge(tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>, n: &mut usize) -> Result<(), TextError> {
     let slots = out.room(*n)?;
     out.n += bpe::merge(&Scores(tokenizer), slots, core::mem::take(n));
     Ok(())

@@ -13,7 +13,7 @@
 
 use super::Tokenizer;
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::fallback::{self, expand, is_unknown};
 use super::hash::Hash;
 use super::normalizer::{Ahead, Normalized};
@@ -27,11 +27,7 @@ const RESET: f32 = 100_000.0;
 const NONE: u32 = u32::MAX;
 
 /// Implements [`Row::encode`](super::kind::Row::encode): searches the best cut of the normalized part, segment by segment.
-pub(super) fn encode(
-    tokenizer: &Tokenizer<'_, '_>,
-    part: &Part<'_>,
-    out: &mut Encoding<'_>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
     let start = out.n;
     let mut units = Normalized::new(tokenizer, part);
     out.score = 0.0;
@@ -79,7 +75,7 @@ struct Segment<'e, 'o> {
 }
 
 impl<'e, 'o> Segment<'e, 'o> {
-    fn new(out: &'e mut Encoding<'o>) -> Result<Self, EncodeError> {
+    fn new(out: &'e mut Encoding<'o>) -> Result<Self, TextError> {
         let score = out.score;
         let mut segment = Self { out, reach: 0 };
         segment.out.slots(2)?;
@@ -121,7 +117,7 @@ impl<'e, 'o> Segment<'e, 'o> {
         at: usize,
         unit: Unit,
         rest: &Normalized<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), TextError> {
         let here = self.node(at).score;
         let mut is_token = false;
         let (mut hash, mut next, mut ahead) = (Hash::EMPTY, Some(unit), rest.clone());
@@ -151,7 +147,7 @@ impl<'e, 'o> Segment<'e, 'o> {
     }
 
     /// Takes the way to `at` that ends in `last`, if it is better than the best so far.
-    fn offer(&mut self, at: usize, score: f32, last: u32) -> Result<(), EncodeError> {
+    fn offer(&mut self, at: usize, score: f32, last: u32) -> Result<(), TextError> {
         self.out.slots(2 * (at + 1))?;
         while self.reach < at {
             self.reach += 1;

@@ -1,4 +1,4 @@
-//! Characters of a text that may hold bytes of none.
+//! Characters of a text, and bytes that belong to no character.
 
 /// A space as tokens spell it: `▁`.
 pub(super) const SPACE: char = '\u{2581}';

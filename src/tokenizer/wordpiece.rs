@@ -8,7 +8,7 @@ use heapless::Vec;
 use super::Tokenizer;
 use super::bert::{self, Class};
 use super::encoding::{Encoding, Part};
-use super::error::EncodeError;
+use super::error::TextError;
 use super::hash::Hash;
 use super::unicode::first_char;
 use super::unit::{SPACE, Unit};
@@ -17,11 +17,7 @@ use super::unit::{SPACE, Unit};
 const MAX_CHARS: usize = 100;
 
 /// Implements [`Row::encode`](super::kind::Row::encode): cuts the normalized part into words and splits each into tokens.
-pub(super) fn encode(
-    tokenizer: &Tokenizer<'_, '_>,
-    part: &Part<'_>,
-    out: &mut Encoding<'_>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode(tokenizer: &Tokenizer<'_, '_>, part: &Part<'_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
     let mut word = Word::new();
     for (units, special) in part.split_stream(tokenizer, bert::Normalized::new(part.text(), tokenizer.vocab.bert)) {
         for unit in units {
@@ -78,7 +74,7 @@ impl Word {
     }
 
     /// Writes the tokens of the word, and begins another.
-    fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), EncodeError> {
+    fn end(&mut self, tokenizer: &Tokenizer<'_, '_>, out: &mut Encoding<'_>) -> Result<(), TextError> {
         let (n_chars, n_bytes) = (core::mem::take(&mut self.n_chars), core::mem::take(&mut self.n_bytes));
         if n_chars == 0 {
             return Ok(());

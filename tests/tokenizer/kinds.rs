@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, Kind, Tokenizer, TokenizerError, Vocab};
+use nearfield::tokenizer::{Detokenizer, EncodeOptions, Kind, TextError, Tokenizer, TokenizerError, Vocab};
 use nearfield::{Arena, Gguf, Line};
 
 use super::vocab::{encode, folder, here};
@@ -181,7 +181,7 @@ fn a_small_out_gives_the_same_tokens_or_says_what_is_enough() {
                     Ok(n) => assert_eq!(out[..n], wanted, "{name}"),
                     Err(error) => {
                         assert!(have < enough, "{name}");
-                        assert_eq!(error, EncodeError::OutTooSmall { enough, have }, "{name}");
+                        assert_eq!(error, TextError::OutTooSmall { enough, have }, "{name}");
                     }
                 }
             }

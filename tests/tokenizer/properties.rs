@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nearfield::tokenizer::{Detokenizer, EncodeError, EncodeOptions, PreTokenizer, Tokenizer};
+use nearfield::tokenizer::{Detokenizer, EncodeOptions, PreTokenizer, TextError, Tokenizer};
 use proptest::prelude::*;
 
 use super::vocab::{CONTROL, USER_DEFINED, Words, bytes_of, encode, letter};
@@ -165,7 +165,7 @@ proptest! {
             Ok(n) => prop_assert_eq!(&out[..n], wanted),
             Err(error) => {
                 let enough = words.with(|t| t.room(&text, EncodeOptions::default())).unwrap();
-                prop_assert_eq!(error, EncodeError::OutTooSmall { enough, have });
+                prop_assert_eq!(error, TextError::OutTooSmall { enough, have });
                 prop_assert!(have < text.len());
             }
         }

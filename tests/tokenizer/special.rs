@@ -1,7 +1,7 @@
 //! Special tokens, options, and errors of texts and tokens.
 
 use nearfield::tokenizer::{
-    DetokenizeError, Detokenizer, EncodeError, EncodeOptions, Encoded, Kind, PreTokenizer, StringArray, TokenType,
+    DetokenizeError, Detokenizer, EncodeOptions, Encoded, Kind, PreTokenizer, StringArray, TextError, TokenType,
     Tokenizer, Vocab,
 };
 use nearfield::{Arena, Line};
@@ -161,13 +161,13 @@ fn the_token_that_begins_a_text() {
     assert_eq!(encode(&tokenizer, "aa", tokenizer.options()), Ok(vec![1, 0, 0]));
     assert_eq!(encode(&tokenizer, "", tokenizer.options()), Ok(vec![1]));
     assert_eq!(encode(&tokenizer, "a", EncodeOptions::default()), Ok(vec![0]));
-    let none = EncodeError::OutTooSmall { enough: Tokenizer::encode_bound(0), have: 0 };
+    let none = TextError::OutTooSmall { enough: Tokenizer::encode_bound(0), have: 0 };
     assert_eq!(tokenizer.encode("", tokenizer.options(), &mut []), Err(none));
 
     let tokenizer = Tokenizer::new(vocab(None, true), &mut Arena::new(&mut lines)).unwrap();
     assert_eq!(encode(&tokenizer, "a", tokenizer.options()), Ok(vec![0]));
     let options = EncodeOptions { add_bos: true, ..EncodeOptions::default() };
-    assert_eq!(encode(&tokenizer, "a", options), Err(EncodeError::NoBos));
+    assert_eq!(encode(&tokenizer, "a", options), Err(TextError::NoBos));
 }
 
 #[test]
@@ -280,13 +280,10 @@ fn numbers_that_are_no_tokens_are_errors() {
 #[test]
 fn errors_of_texts_and_tokens_say_what_is_wrong() {
     for (error, wanted) in [
-        (
-            EncodeError::OutTooSmall { enough: 7, have: 3 },
-            "no room for the tokens of this text: 3 places, 7 are enough",
-        ),
-        (EncodeError::PieceTooLong { n_bytes: 1 << 30 }, "a piece of 1073741824 bytes without a cut: expected less"),
-        (EncodeError::NoBos, "the vocabulary has no token that begins a text (tokenizer.ggml.bos_token_id)"),
-        (EncodeError::NoEos, "the vocabulary has no token that ends a text (tokenizer.ggml.eos_token_id)"),
+        (TextError::OutTooSmall { enough: 7, have: 3 }, "no room for the tokens of this text: 3 places, 7 are enough"),
+        (TextError::PieceTooLong { n_bytes: 1 << 30 }, "a piece of 1073741824 bytes without a cut: expected less"),
+        (TextError::NoBos, "the vocabulary has no token that begins a text (tokenizer.ggml.bos_token_id)"),
+        (TextError::NoEos, "the vocabulary has no token that ends a text (tokenizer.ggml.eos_token_id)"),
     ] {
         assert!(error.to_string().starts_with(wanted), "{error}");
     }

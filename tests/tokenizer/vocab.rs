@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nearfield::tokenizer::{
-    EncodeError, EncodeOptions, Kind, PreTokenizer, StringArray, Tokenizer, TokenizerError, Vocab,
+    EncodeOptions, Kind, PreTokenizer, StringArray, TextError, Tokenizer, TokenizerError, Vocab,
 };
 use nearfield::{Arena, Gguf, Line};
 
@@ -90,7 +90,7 @@ pub fn encode(
     tokenizer: &Tokenizer<'_, '_>,
     text: impl AsRef<[u8]>,
     options: EncodeOptions,
-) -> Result<Vec<u32>, EncodeError> {
+) -> Result<Vec<u32>, TextError> {
     let mut out = vec![0; tokenizer.room(text.as_ref(), options)];
     let n = tokenizer.encode(text, options, &mut out)?;
     out.truncate(n);

@@ -1,4 +1,4 @@
-//! The four cores as the library's executor: core 0 tells the story, the others help with each step.
+//! The four cores as the library's executor: core 0 runs the session, the others help with each step.
 
 use core::arch::asm;
 use core::hint::spin_loop;

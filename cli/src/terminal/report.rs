@@ -31,7 +31,7 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     let isas: Vec<&str> = kernels::available().map(|isa| isa.name()).collect();
     note(format_args!("model    {}: {}", file.name, Summary(s)));
     note(format_args!("weights  {} read for each new token", Bytes(model.bytes_per_token())));
-    if let Some(bytes) = file.repacked_bytes() {
+    if let Some(bytes) = file.interleaved_bytes() {
         note(format_args!("         interleaved in memory, with the file's other bytes: {}", Bytes(bytes as u64)));
     }
     note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
@@ -106,7 +106,7 @@ pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>) {
     note(format_args!("keys     {:.1} % of those held were visited", 100.0 * keys.total_share()));
     if let Some(stored) = &text.saved {
         let bytes = Bytes(stored.n_bytes);
-        note(format_args!("stored   {} tokens in {bytes}: {}", stored.n_tokens, stored.name));
+        note(format_args!("snapshot {} tokens in {bytes}: {}", stored.n_tokens, stored.name));
     }
     if let Some(seed) = seed {
         note(format_args!("seed     {seed}"));

@@ -70,7 +70,7 @@ fn files_of_other_kinds() {
         }
     }
     f.stdout("run tiny.gguf beep -n 3 --save-kv text.kv");
-    f.fails("run -m text.kv beep", 1, "text.kv: no model: a stored text: --load-kv takes it");
+    f.fails("run -m text.kv beep", 1, "text.kv: no model: a snapshot: --load-kv takes it");
     let model = tiny::model("mpt");
     f.write("model.gguf.part", &model[..model.len() - 2000]);
     f.fails("run -m model.gguf.part beep", 1, "model.gguf.part: by its name it is still being fetched: the tensor ");

@@ -74,7 +74,7 @@ fn a_prompt_may_follow() {
 fn a_stored_text_is_told_of() {
     let f = Folder::new();
     let report = f.stderr("run tiny.gguf Once --seed 1 -n 0 --kv q8_0 --ring 32 --sinks 1 --save-kv a.kv");
-    assert!(report.contains("stored   4 tokens in "), "{report}");
+    assert!(report.contains("snapshot 4 tokens in "), "{report}");
     let told = f.stdout("inspect a.kv");
     for part in [
         "a.kv: keys and values of 4 tokens, ",
@@ -119,7 +119,7 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             "--ring 64 --sinks 2 --ctx 84 -n 2",
-            "the stored text and the prompt have 85 tokens, the context 84: --ctx N makes room",
+            "the snapshot and the prompt have 85 tokens, the context 84: --ctx N makes room",
         ),
     ] {
         f.fails(&go_on(flags), 1, want);

@@ -44,7 +44,7 @@ pub fn instead_of_gguf(bytes: &[u8]) -> Option<String> {
         return Some(pointer.to_string());
     }
     if is_snapshot(bytes) {
-        return Some("a stored text: --load-kv takes it, beside the model that it was made with".into());
+        return Some("a snapshot: --load-kv takes it, beside the model that it was made with".into());
     }
     if let Some((len, rest)) = bytes.split_first_chunk()
         && rest.first() == Some(&b'{')

@@ -135,7 +135,7 @@ impl ModelFile {
 
     /// Copy of the model in memory with interleaved weights, or the file as it is: with [`Repack::Off`], with [`Repack::Auto`]
     /// where the kernels gain nothing or memory is short, and where nothing is left to interleave.
-    pub fn repacked(self, when: Repack, kernels: &dyn Kernels, n_threads: usize) -> Result<Self> {
+    pub fn interleaved(self, when: Repack, kernels: &dyn Kernels, n_threads: usize) -> Result<Self> {
         let worth_it = kernels.layout() == Layout::Interleaved;
         if when == Repack::Off || when == Repack::Auto && !worth_it {
             return Ok(self);
@@ -162,7 +162,7 @@ impl ModelFile {
     }
 
     /// Bytes of memory that interleaved weights take, besides the file; `None` if the file is used in place.
-    pub fn repacked_bytes(&self) -> Option<usize> {
+    pub fn interleaved_bytes(&self) -> Option<usize> {
         match &self.bytes {
             Bytes::Repacked(_, len) => Some(*len),
             Bytes::BuiltIn(_) | Bytes::Mapped(_) | Bytes::Split(_) => None,

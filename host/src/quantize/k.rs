@@ -134,13 +134,13 @@ impl<const SUBS: usize> Lines<SUBS> {
     fn quants<const N: usize>(&self, x: &Batch<N, SUBS>, q_max: f32) -> [u8; 256] {
         let (inverse, m) = self.steps();
         let quants = Quants { lo: 0.0, hi: q_max };
-        in_order::<N, SUBS>(&x.map(|x| fit::each(|j| quants.nearest((x[j] - m[j]) * inverse[j]))))
+        interleave::<N, SUBS>(&x.map(|x| fit::each(|j| quants.nearest((x[j] - m[j]) * inverse[j]))))
     }
 }
 
 /// Quants in the order of the weights.
 #[inline(always)]
-fn in_order<const N: usize, const SUBS: usize>(q: &Batch<N, SUBS>) -> [u8; 256] {
+fn interleave<const N: usize, const SUBS: usize>(q: &Batch<N, SUBS>) -> [u8; 256] {
     let mut out = [0; 256];
     for (j, out) in out.chunks_exact_mut(N).enumerate() {
         for (out, q) in out.iter_mut().zip(q) {
@@ -245,7 +245,7 @@ impl<const SUBS: usize> Scales<SUBS> {
     #[inline(always)]
     fn quants<const N: usize>(&self, x: &Batch<N, SUBS>, levels: impl Levels) -> [u8; 256] {
         let inverse = self.steps();
-        in_order::<N, SUBS>(&x.map(|x| fit::each(|j| levels.nearest(x[j] * inverse[j]) - levels.lo())))
+        interleave::<N, SUBS>(&x.map(|x| fit::each(|j| levels.nearest(x[j] * inverse[j]) - levels.lo())))
     }
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use nearfield::kernels::conformance::Mismatch;
-use nearfield::tokenizer::{DetokenizeError, EncodeError, TokenizerError, VocabError};
+use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 use nearfield::{GgufError, LoadError, PlanError, PrefixError, RunError, SamplerError, SessionError};
 
 /// Error between power-on and the end of a text.
@@ -32,7 +32,7 @@ pub enum Halt {
     /// The sampler's settings are out of range.
     Sampler(SamplerError),
     /// A prompt cannot be encoded.
-    Encode(EncodeError),
+    Encode(TextError),
     /// A token has no text.
     Detokenize(DetokenizeError),
     /// Tokens cannot be run.
@@ -104,7 +104,7 @@ from! {
     Plan PlanError;
     Session SessionError;
     Sampler SamplerError;
-    Encode EncodeError;
+    Encode TextError;
     Detokenize DetokenizeError;
     Run RunError;
     SelfTest Mismatch;

@@ -56,14 +56,14 @@ fn image_behind(tokens: &[u32], seed: u64) -> Image {
 
 #[derive(Default)]
 struct Paper {
-    told: String,
+    written: String,
     typed: VecDeque<u8>,
     micros: u64,
 }
 
 impl fmt::Write for Paper {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.told.push_str(text);
+        self.written.push_str(text);
         Ok(())
     }
 }
@@ -83,22 +83,22 @@ impl Board for Paper {
     }
 }
 
-fn with_teller<T>(then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>) -> T {
+fn with_model<T>(then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>) -> T {
     let mut memory = Box::new(Memory::<LINES>::ZERO);
     TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, then).unwrap()
 }
 
 fn answers(typed: &[u8]) -> String {
     let mut board = Paper { typed: typed.iter().copied().collect(), ..Paper::default() };
-    with_teller(|model| answer_prompts(&mut board, model, 10));
-    board.told
+    with_model(|model| answer_prompts(&mut board, model, 10));
+    board.written
 }
 
 #[test]
-fn a_story_and_its_hashes_are_told() {
+fn a_text_and_its_hashes_are_written() {
     let mut board = Paper::default();
-    with_teller(|model| generate_once(&mut board, model, "Once upon a time", 12));
-    let (text, report) = board.told.split_once("\nhash ").unwrap();
+    with_model(|model| generate_once(&mut board, model, "Once upon a time", 12));
+    let (text, report) = board.written.split_once("\nhash ").unwrap();
     assert!(text.starts_with("Once upon a time, there was"), "{text}");
     let mut want = hash::Fnv64::default();
     want.bytes(text.as_bytes());
@@ -106,39 +106,39 @@ fn a_story_and_its_hashes_are_told() {
 }
 
 #[test]
-fn a_story_told_again_is_the_same() {
-    let mut told = Vec::new();
-    with_teller(|model| {
+fn a_text_generated_again_is_the_same() {
+    let mut written = Vec::new();
+    with_model(|model| {
         for (prompt, seed) in [("The dog", 1), ("The cat", 2), ("The dog", 1)] {
-            told.push(model.generate(&mut Paper::default(), prompt.as_bytes(), 9, seed)?);
+            written.push(model.generate(&mut Paper::default(), prompt.as_bytes(), 9, seed)?);
         }
         Ok(())
     });
-    assert_eq!((told[0].text, told[0].logits), (told[2].text, told[2].logits));
-    assert_ne!(told[0].logits, told[1].logits);
+    assert_eq!((written[0].text, written[0].logits), (written[2].text, written[2].logits));
+    assert_ne!(written[0].logits, written[1].logits);
 }
 
 #[test]
 fn prompts_are_answered_until_nobody_types() {
-    let told = answers(b"The cat\r\nThe dag\x7f\x7fog\n");
-    assert!(told.contains("\r\n> The cat\r\nThe cat"), "{told}");
-    assert!(told.contains("\r\n> The dag\x08 \x08\x08 \x08og\r\nThe dog"), "{told}");
-    assert_eq!(told.matches("[10 tokens, 10.000 tokens/s, arena ").count(), 2, "{told}");
-    assert!(told.ends_with("\r\n> "), "{told}");
+    let written = answers(b"The cat\r\nThe dag\x7f\x7fog\n");
+    assert!(written.contains("\r\n> The cat\r\nThe cat"), "{written}");
+    assert!(written.contains("\r\n> The dag\x08 \x08\x08 \x08og\r\nThe dog"), "{written}");
+    assert_eq!(written.matches("[10 tokens, 10.000 tokens/s, arena ").count(), 2, "{written}");
+    assert!(written.ends_with("\r\n> "), "{written}");
 }
 
 #[test]
 fn a_prompt_that_is_too_long_is_cut_with_a_notice() {
     let line = [&[b'z'; MAX_PROMPT + 44][..], b"\n"].concat();
-    let told = answers(&line);
-    assert!(told.contains("[a prompt has at most 256 bytes: 44 were dropped]"), "{told}");
-    assert!(told.contains("tokens do not fit: its last 96 are used]"), "{told}");
+    let written = answers(&line);
+    assert!(written.contains("[a prompt has at most 256 bytes: 44 were dropped]"), "{written}");
+    assert!(written.contains("tokens do not fit: its last 96 are used]"), "{written}");
 }
 
 #[test]
 fn characters_are_echoed_whole_and_taken_back_whole() {
-    let told = answers("aß\u{8}\u{8}é€\n".as_bytes());
-    assert!(told.contains("\r\n> aß\x08 \x08\x08 \x08é€\r\né€"), "{told}");
+    let written = answers("aß\u{8}\u{8}é€\n".as_bytes());
+    assert!(written.contains("\r\n> aß\x08 \x08\x08 \x08é€\r\né€"), "{written}");
 }
 
 #[test]
@@ -150,21 +150,21 @@ fn what_is_damaged_halts_with_a_message_and_a_code() {
         let code = power_on(&mut board, &image, CONFIG, best(), &Inline, &mut memory, |board, model| {
             generate_once(board, model, "The cat", 3)
         });
-        (code, board.told)
+        (code, board.written)
     };
     let whole = image();
-    let (zero, told) = code(whole);
-    assert!(zero == 0 && told.contains("16 cases of each kernel") && told.contains("\r\nThe cat"), "{told}");
+    let (zero, written) = code(whole);
+    assert!(zero == 0 && written.contains("16 cases of each kernel") && written.contains("\r\nThe cat"), "{written}");
     let checksum = whole.checksum ^ 1;
-    let (two, told) = code(Image { checksum, ..whole });
+    let (two, written) = code(Image { checksum, ..whole });
     let want =
         format!("\r\nhalted with code 2: the model in flash is damaged: its checksum is {:#010x}", whole.checksum);
-    assert!(two == 2 && told.contains(&want), "{told}");
+    assert!(two == 2 && written.contains(&want), "{written}");
     let gguf = &whole.gguf[..1000];
-    let (three, told) = code(Image { gguf, checksum: nearfield::checksum(gguf), ..whole });
-    assert!(three == 3 && told.contains("halted with code 3: the model cannot be run: "), "{told}");
-    let (three, told) = code(Image { index: &whole.index[64..], ..whole });
-    assert!(three == 3 && told.contains("halted with code 3: the model's tokenizer cannot be used: "), "{told}");
+    let (three, written) = code(Image { gguf, checksum: nearfield::checksum(gguf), ..whole });
+    assert!(three == 3 && written.contains("halted with code 3: the model cannot be run: "), "{written}");
+    let (three, written) = code(Image { index: &whole.index[64..], ..whole });
+    assert!(three == 3 && written.contains("halted with code 3: the model's tokenizer cannot be used: "), "{written}");
 }
 
 /// A prompt after the snapshot gives the logits and the text of both prompts in one.
@@ -184,7 +184,7 @@ fn a_stored_text_goes_on() {
     let whole = tokens(text);
     assert!(whole.len() > 34);
     let mut at_once = Paper::default();
-    let want = with_teller(|model| model.generate(&mut at_once, text.as_bytes(), 12, 3));
+    let want = with_model(|model| model.generate(&mut at_once, text.as_bytes(), 12, 3));
     for (image, prompt) in [
         (image_behind(&whole, 3), ""),
         (image_behind(&tokens("Once upon a time, there was a little boy named Tim."), 3), &text[51..]),
@@ -200,8 +200,8 @@ fn a_stored_text_goes_on() {
         })
         .unwrap();
         assert_eq!(got.logits, want.logits, "{prompt:?}");
-        assert_eq!(first.told, at_once.told[text.len() - prompt.len()..], "{prompt:?}");
-        assert_eq!(first.told, again.told);
+        assert_eq!(first.written, at_once.written[text.len() - prompt.len()..], "{prompt:?}");
+        assert_eq!(first.written, again.written);
     }
     // A board with a snapshot needs less memory, writes its number of tokens, and uses its seed.
     let image = image_behind(&whole, 3);
@@ -212,8 +212,8 @@ fn a_stored_text_goes_on() {
         generate_once(board, model, "not this", 12)
     });
     let n = whole.len() - 1;
-    assert!(code == 0 && board.told.contains(&format!("\r\na text of {n} tokens goes on\r\n")), "{}", board.told);
-    assert!(board.told.contains(&at_once.told[text.len()..]), "{}", board.told);
+    assert!(code == 0 && board.written.contains(&format!("\r\na text of {n} tokens goes on\r\n")), "{}", board.written);
+    assert!(board.written.contains(&at_once.written[text.len()..]), "{}", board.written);
 }
 
 #[test]
@@ -230,8 +230,8 @@ fn a_stored_text_that_is_damaged_or_another_models_halts() {
     damaged[1000] ^= 4;
     let what = "the beginning of the text cannot be used: the snapshot ";
     assert_eq!(halted(&damaged), (2, format!("{what}is damaged: its checksum is not that of its bytes")));
-    let (code, told) = halted(&whole[..whole.len() - 64]);
-    assert!(code == 3 && told.starts_with(&format!("{what}should have ")), "{told}");
+    let (code, written) = halted(&whole[..whole.len() - 64]);
+    assert!(code == 3 && written.starts_with(&format!("{what}should have ")), "{written}");
 }
 
 #[test]

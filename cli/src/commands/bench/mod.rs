@@ -101,7 +101,7 @@ fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
         if args.models.is_empty() { vec![None] } else { args.models.iter().cloned().map(Some).collect() };
     paths
         .into_iter()
-        .map(|path| Ok(ModelFile::open(path, monitor())?.repacked(args.repack, kernels, n_cores())?))
+        .map(|path| Ok(ModelFile::open(path, monitor())?.interleaved(args.repack, kernels, n_cores())?))
         .collect()
 }
 

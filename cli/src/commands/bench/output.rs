@@ -29,7 +29,7 @@ enum Field {
 /// Names and values of the fields. Scripts depend on the names, so they never change.
 fn fields(row: &Row) -> Vec<(&'static str, Field)> {
     use Field::{Count, Number, Numbers, Text};
-    let (s, rate) = (&row.setting, row.rate());
+    let (s, rate) = (&row.setting, row.tokens_per_second());
     let peak = |of: fn(&super::row::Peaks) -> f64| Number(row.peaks.as_ref().map(of));
     let macs = row.macs_per_token();
     vec![
@@ -148,7 +148,7 @@ const COLUMNS: [(&str, bool); 16] = [
 
 fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let s = &row.setting;
-    let rate = row.rate();
+    let rate = row.tokens_per_second();
     let mark = if row.n_disturbed() > 0 { "*" } else { "" };
     let (done, share) = match s.test {
         Test::Prompt(_) => {

@@ -39,7 +39,7 @@ fn series(rows: &[Row]) -> Vec<Series<'_>> {
 /// repetition. The rates have a logarithmic axis, since prompts run tens of times as fast.
 pub fn plot(rows: &[Row]) -> anyhow::Result<String> {
     let point = |row: &&Row| {
-        let rate = row.rate();
+        let rate = row.tokens_per_second();
         Point { x: row.setting.depth as f64, y: rate.median, range: [rate.min, rate.max] }
     };
     let lines =

@@ -193,7 +193,7 @@ impl Spread {
 
 impl Row {
     /// Tokens per second.
-    pub fn rate(&self) -> Spread {
+    pub fn tokens_per_second(&self) -> Spread {
         Spread::new(self.rates())
     }
 
@@ -218,7 +218,7 @@ impl Row {
 
     /// Bytes read per second as a share of the read bandwidth. Above 1 when the weights stay in a cache.
     pub fn bandwidth_share(&self) -> Option<f64> {
-        Some(self.bytes_per_token()? * self.rate().median / self.peaks?.read_bandwidth)
+        Some(self.bytes_per_token()? * self.tokens_per_second().median / self.peaks?.read_bandwidth)
     }
 
     /// Multiply-accumulates for a token of a prompt: by weights, and with keys and values.
@@ -231,7 +231,7 @@ impl Row {
 
     /// Multiply-accumulates of both kinds per second.
     pub fn macs_per_second(&self) -> Option<f64> {
-        Some(self.macs_per_token()?.iter().sum::<f64>() * self.rate().median)
+        Some(self.macs_per_token()?.iter().sum::<f64>() * self.tokens_per_second().median)
     }
 
     /// Multiply-accumulates per second as a share of the 8-bit peak.

@@ -1,7 +1,7 @@
 //! Products of weights on aarch64: NEON, with `FEAT_DotProd` and with `FEAT_I8MM`.
 //!
 //! - [`unit`]: integer sums of products of bytes; the three ISAs differ in nothing else
-//! - [`rows`]: eight rows of blocks, which lie apart or are interleaved; [`dots`]: products in these two orders
+//! - [`rows`]: eight rows of blocks, which lie apart or are interleaved; [`byte_order`]: products in these two orders
 //! - [`legacy`], [`k`], [`iq4`]: blocks of each type as quants and scales; [`group`]: 32 columns of these, and their products
 //! - [`tiles`]: tiles of rows, panels of columns, tokens; [`floats`]: float weights; [`peak`]: the arithmetic peak, for
 //!   comparison
@@ -19,7 +19,7 @@
 //! 6. `unit::Dot` multiplies the quarter with the token's int8, in the way of the ISA; [`group::centred`] takes the offset off as `8 Σ x`.
 //! 7. [`group::add_terms`]: `acc += (d · d_x) · sum`, once for each 32 columns, in their order: the bits of [`crate::scalar::dot_q4_0`].
 
-mod dots;
+mod byte_order;
 mod floats;
 pub(super) mod group;
 mod iq4;

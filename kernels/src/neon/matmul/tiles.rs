@@ -8,7 +8,7 @@ use core::arch::aarch64::*;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::dots::Dots;
+use super::byte_order::ByteOrder;
 use super::group::{Integers, Scales, Sink, Unpack, add_terms, offset, scaled};
 use super::rows::{Apart, Interleaved, Quarter32};
 use super::unit::{Columns, Dot, Unit};
@@ -111,7 +111,7 @@ unsafe fn one_token<D: Dot, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut 
 /// The rows have as many groups as `x`; the processor has the ISA.
 #[target_feature(enable = "neon")]
 #[inline]
-unsafe fn dot<D: Dot, B: Unpack, R: Dots, const N: usize>(mut rows: [R; N], x: &[BlockQ8]) -> [Floats; N] {
+unsafe fn dot<D: Dot, B: Unpack, R: ByteOrder, const N: usize>(mut rows: [R; N], x: &[BlockQ8]) -> [Floats; N] {
     let mut acc = [[vdupq_n_f32(0.0); 2]; N];
     for x in x.chunks(PANEL) {
         for (rows, acc) in rows.iter_mut().zip(&mut acc) {
@@ -134,7 +134,7 @@ struct OneToken<R, D: Dot> {
     rows: PhantomData<R>,
 }
 
-impl<R: Dots, D: Dot> Sink for OneToken<R, D> {
+impl<R: ByteOrder, D: Dot> Sink for OneToken<R, D> {
     #[target_feature(enable = "neon")]
     #[inline]
     unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {
@@ -184,7 +184,7 @@ unsafe fn more_tokens<I: Unit, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &m
 /// Each row, and each token of `x`, has `n_groups` groups; the processor has the ISA.
 #[target_feature(enable = "neon")]
 #[inline]
-unsafe fn panels<I: Unit, B: Unpack, R: Dots>(
+unsafe fn panels<I: Unit, B: Unpack, R: ByteOrder>(
     eight: Eight<R>,
     n_groups: usize,
     x: &[BlockQ8],
@@ -228,7 +228,7 @@ struct Packing<R, I> {
     isa: PhantomData<(R, I)>,
 }
 
-impl<R: Dots, I: Unit> Sink for Packing<R, I> {
+impl<R: ByteOrder, I: Unit> Sink for Packing<R, I> {
     #[target_feature(enable = "neon")]
     #[inline]
     unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {

@@ -7,8 +7,9 @@
 //! 1. [`crate::interleave`](crate::layout::interleave), once, when a file is packed or loaded: the words of 16 rows alternate, so that a
 //!    register takes the same four bytes of each row. A plain row keeps its order and is gathered in step 4 instead.
 //! 2. [`crate::Kernels::matmul`] of `X86` calls the `matmul_*` below, compiled for the processor's unit ([`unit`]).
-//! 3. [`tiles::matmul`] finds the row tile (16 rows) and, for one token, walks its blocks at once; for more, it unpacks 32 groups of 32
-//!    columns into a panel, which all tokens share.
+//! 3. [`tiles::matmul`] finds the row tile (16 rows). For one token, and for up to eight with interleaved rows (four at a time),
+//!    `tiles::dots` walks its blocks and multiplies at once; for more, `tiles::panels` unpacks 32 groups of 32 columns into a panel,
+//!    which all tokens share.
 //! 4. [`rows::Source::quad`] loads the 16 bytes of quants of each row: the byte is one of four in its row's lane.
 //! 5. `Unpack::unpack` of its block ([`legacy`]; [`k`], [`iq4`] for other types) names quants and scale of the group:
 //!    `Group::plain(Nibbles(quad), d)`. [`crate::block::Quantized`] says what the numbers mean.

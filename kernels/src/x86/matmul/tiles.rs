@@ -1,8 +1,8 @@
 //! Products of quantized weights: the sixteen rows of a row tile at a time, a 32-bit lane each.
 //!
-//! For one token each block is unpacked and multiplied at once. So it is for up to eight tokens with interleaved rows, four tokens
-//! at a time: so few do not repay a panel in memory. For more tokens 1024 columns of a tile are unpacked once and multiplied with all tokens, some at a time; between
-//! such panels the sums of a token rest in the output.
+//! For one token, and for up to eight with interleaved rows (four at a time), each block is unpacked in registers and multiplied
+//! at once: a panel in memory does not pay for so few. For more tokens, or for two to eight with plain rows, 1024 columns of a row
+//! tile are unpacked once and multiplied with all tokens, some at a time; between such panels the sums of a token rest in the output.
 
 use core::marker::PhantomData;
 use core::mem::size_of;
@@ -75,7 +75,7 @@ enum Rows<'f, B> {
 }
 
 impl<'f, B: Unpack> Tile<'f, B> {
-    /// Tile that holds `row`; for a plain row, the tile that begins there, up to row `end`.
+    /// Row tile that holds `row`; for a plain row, the row tile that begins there, up to row `end`.
     #[inline(always)]
     fn holding(w: &Matrix<'f>, row: usize, end: usize) -> Self {
         if let Some(tile) = w.tile(row) {
@@ -88,7 +88,7 @@ impl<'f, B: Unpack> Tile<'f, B> {
         Self { first_row: row, rows: Rows::Plain(rows) }
     }
 
-    /// Address of the tile's first byte (of its first row, if the rows are plain).
+    /// Address of the row tile's first byte (of its first row, if the rows are plain).
     #[inline(always)]
     fn first_byte(&self) -> *const u8 {
         match &self.rows {
@@ -148,7 +148,7 @@ fn dots<B: Unpack, L: Unit, const T: usize, const H: usize>(
     let mut ahead = tile.first_byte().wrapping_add(AHEAD);
     for b in 0..stride / groups_per_block::<B>() {
         for (h, acc) in acc.iter_mut().enumerate() {
-            let mut sink = Dots::<B, L, T, H> {
+            let mut sink = FewTokens::<B, L, T, H> {
                 x: rows,
                 group: b * groups_per_block::<B>(),
                 acc: *acc,
@@ -179,7 +179,7 @@ fn dots<B: Unpack, L: Unit, const T: usize, const H: usize>(
 const AHEAD: usize = 4096;
 
 /// Sink that multiplies groups with `T` tokens as they come.
-struct Dots<'x, B, L: Unit, const T: usize, const H: usize> {
+struct FewTokens<'x, B, L: Unit, const T: usize, const H: usize> {
     /// Rows of the tokens, all of one length.
     x: [&'x [BlockQ8]; T],
     /// Group that comes next.
@@ -190,7 +190,7 @@ struct Dots<'x, B, L: Unit, const T: usize, const H: usize> {
     block: PhantomData<B>,
 }
 
-impl<B: Unpack, L: Unit, const T: usize, const H: usize> Sink<L> for Dots<'_, B, L, T, H> {
+impl<B: Unpack, L: Unit, const T: usize, const H: usize> Sink<L> for FewTokens<'_, B, L, T, H> {
     #[inline(always)]
     fn take<Q: Quants<L>>(&mut self, l: L, group: Group<L, Q>) {
         // Bytes of a group in one register.
@@ -289,7 +289,7 @@ struct Panel<'a, L: Unit, const H: usize> {
     stride: usize,
     /// Columns of the output that the rows lie in.
     columns: Range<usize>,
-    /// Lanes of the tile that hold the rows.
+    /// Lanes of the row tile that hold the rows.
     lanes: Range<usize>,
 }
 
@@ -358,7 +358,7 @@ impl<L: Unit, const H: usize> Panel<'_, L, H> {
     }
 }
 
-/// Writes the given lanes of a tile's sums to `out`.
+/// Writes the given lanes of a row tile's sums to `out`.
 #[inline(always)]
 fn write<L: Unit, const H: usize>(l: L, sums: [L::F; H], lanes: Range<usize>, out: &mut [f32]) {
     if out.len() == TILE_ROWS {
@@ -374,7 +374,7 @@ fn write<L: Unit, const H: usize>(l: L, sums: [L::F; H], lanes: Range<usize>, ou
     out.copy_from_slice(&all[lanes]);
 }
 
-/// Reads the given lanes of a tile's sums from `x`; the others are zero.
+/// Reads the given lanes of a row tile's sums from `x`; the others are zero.
 #[inline(always)]
 fn read<L: Unit, const H: usize>(l: L, lanes: Range<usize>, x: &[f32]) -> [L::F; H] {
     let mut all = [0.0; TILE_ROWS];

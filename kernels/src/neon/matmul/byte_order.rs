@@ -9,7 +9,7 @@ use super::unit::{Dot, Unit};
 use crate::BlockQ8;
 
 /// Rows whose quarters a unit can multiply.
-pub(super) trait Dots: Rows {
+pub(super) trait ByteOrder: Rows {
     /// `Σ_j (q[j] - offset) · x[j]` of one token: of all columns (and zeros), or of each half if `B` has scales of halves.
     ///
     /// # Safety
@@ -24,7 +24,7 @@ pub(super) trait Dots: Rows {
     fn pack<I: Unit>(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16];
 }
 
-impl Dots for Apart {
+impl ByteOrder for Apart {
     #[inline(always)]
     unsafe fn dot<D: Dot, B: Unpack>(
         walk: &mut [D::Walk; 2],
@@ -49,7 +49,7 @@ impl Dots for Apart {
     }
 }
 
-impl Dots for Interleaved {
+impl ByteOrder for Interleaved {
     #[inline(always)]
     unsafe fn dot<D: Dot, B: Unpack>(
         _: &mut [D::Walk; 2],
