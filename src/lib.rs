@@ -140,8 +140,4 @@ pub mod kernels {
     #[cfg(feature = "std")]
     pub use nearfield_kernels::Pool;
     pub use nearfield_kernels::{KV_BLOCK, Kernels, Layout, Matrix, WeightType, available, best, by_name};
-
-    // Not part of the API: for the command, the firmwares and the tests of this repository.
-    #[doc(hidden)]
-    pub use nearfield_kernels::*;
 }

@@ -6,8 +6,9 @@ use crate::common::model::{BAICHUAN, BLOOM, FALCON, GPT2, JAIS, MPT, Parts, REFA
 use crate::common::reference::quantize::{TYPES, Type};
 use crate::common::run::{Setup, logits};
 use crate::common::threads::Threads;
-use nearfield::kernels::{available, scalar};
+use nearfield::kernels::available;
 use nearfield::{AlibiScale, Executor, Inline, KvType, KvTypes, Session, SessionConfig};
+use nearfield_kernels::scalar;
 
 /// Length of a text: more than two blocks of keys, more than a chunk of 64, and a multiple of neither.
 const N_TOKENS: usize = 77;

@@ -8,8 +8,9 @@ use crate::common::model::{FALCON, MPT, Spec};
 use crate::common::reference::weights::{Tensor, bell, random};
 use crate::common::run::{Setup, logits};
 use half::f16;
-use nearfield::kernels::{Kernels, KvBlock, KvRows, Query, Walk, scalar};
+use nearfield::kernels::Kernels;
 use nearfield::{AlibiScale, KvType, SessionConfig};
+use nearfield_kernels::{KvBlock, KvRows, Query, Walk, scalar};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 

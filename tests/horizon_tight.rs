@@ -15,8 +15,9 @@ use crate::common::model::{MPT, Spec};
 use crate::common::reference::weights::Tensor;
 use crate::common::run::{Setup, snapshot};
 use half::f16;
-use nearfield::kernels::{Activations, ColumnsMut, KV_BLOCK, Kernels, KvBlock, KvRows, Matrix, Query, Walk, best};
+use nearfield::kernels::{KV_BLOCK, Kernels, Matrix, best};
 use nearfield::{AlibiScale, KvType, Ring, SessionConfig, TextState};
+use nearfield_kernels::{Activations, ColumnsMut, KvBlock, KvRows, Query, Walk};
 
 /// Norms of the keys of tokens 0, 1, 2 and 3, over that of token 1.
 const LENGTHS: [f32; 4] = [0.0, 1.0, 1.25, 0.6];

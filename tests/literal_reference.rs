@@ -7,7 +7,8 @@ use crate::common::reference::quantize::TYPES;
 use crate::common::reference::weights::random;
 use crate::common::run::Setup;
 use nearfield::AlibiScale;
-use nearfield::kernels::{Matrix, WeightType, scalar};
+use nearfield::kernels::{Matrix, WeightType};
+use nearfield_kernels::scalar;
 
 /// Largest difference over the standard deviation of the logits. The formulas are the same, so only the rounding of f32 is left.
 const BOUND: f64 = 1e-5;

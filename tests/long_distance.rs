@@ -8,8 +8,9 @@ use crate::common::model::{MPT, Spec};
 use crate::common::reference::weights::Tensor;
 use crate::common::run::{Setup, logits};
 use half::f16;
-use nearfield::kernels::{Kernels, KvRows, Query, available};
+use nearfield::kernels::{Kernels, available};
 use nearfield::{KvType, SessionConfig};
+use nearfield_kernels::{KvRows, Query};
 
 /// Largest difference over the spread of the logits.
 const BOUND: f64 = 2e-5;

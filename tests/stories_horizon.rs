@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use crate::common::compare::difference;
 use crate::common::file::File;
 use crate::common::run::Setup;
-use nearfield::kernels::{Activations, BlockQ8, ColumnsMut, KV_BLOCK, Kernels, KvBlock, Layout, Matrix, Walk, best};
+use nearfield::kernels::{KV_BLOCK, Kernels, Layout, Matrix, best};
 use nearfield::{Model, Sampler, SamplerConfig, SessionConfig};
+use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, KvBlock, Walk};
 
 /// Largest difference over the spread of the logits that the horizon may make.
 const BOUND: f64 = 1e-5;

@@ -1,6 +1,7 @@
 //! Kernels that are observed while they work; the results are those of the kernels alone.
 
-use nearfield::kernels::{Kernels, KvBlock, Matrix, Walk};
+use nearfield::kernels::{Kernels, Matrix};
+use nearfield_kernels::{KvBlock, Walk};
 
 /// Observer of a forward pass.
 pub trait Watch: Sync {

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use nearfield::gguf::{Array, Value};
-use nearfield::kernels::block::gguf_type_name;
 use nearfield::tokenizer::Vocab;
 use nearfield::{
     EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, Prefix, SessionConfig,
@@ -18,6 +17,7 @@ use nearfield_host::engine::N_BATCH;
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::{ModelFile, is_snapshot};
 use nearfield_host::text;
+use nearfield_kernels::block::gguf_type_name;
 
 use crate::args::ModelArgs;
 use crate::terminal::Bytes;

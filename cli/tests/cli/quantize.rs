@@ -4,7 +4,7 @@ use std::fs;
 
 use nearfield::Gguf;
 use nearfield::gguf::Value;
-use nearfield::kernels::block::gguf_type_name;
+use nearfield_kernels::block::gguf_type_name;
 
 use super::Folder;
 use super::reference::gguf_writer::{Value as Literal, Writer};

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use nearfield::gguf::{Value, ValueType};
-use nearfield::kernels::layout::interleave;
-use nearfield::kernels::{Layout, TILE_ROWS, WeightType};
+use nearfield::kernels::{Layout, WeightType};
 use nearfield::tokenizer::Vocab;
 use nearfield::{Gguf, Line, TensorInfo};
+use nearfield_kernels::TILE_ROWS;
+use nearfield_kernels::layout::interleave;
 
 use crate::error::{Result, ensure};
 use crate::monitor::{Monitor, Progress, Unit as Counted};

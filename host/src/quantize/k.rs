@@ -299,7 +299,7 @@ fn put_halves(out: &mut [u8], halves: [f16; 2]) {
     }
 }
 
-/// Packs eight 6-bit scales and minimums in 12 bytes, as `nearfield::kernels::block::scale_and_minimum` unpacks them.
+/// Packs eight 6-bit scales and minimums in 12 bytes, as `nearfield_kernels::block::scale_and_minimum` unpacks them.
 fn put_scales_and_minimums(out: &mut [u8], sc: &[u8; 8], mn: &[u8; 8]) {
     for j in 0..4 {
         out[j] = sc[j] | sc[j + 4] >> 4 << 6;

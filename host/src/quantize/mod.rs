@@ -20,9 +20,9 @@ use std::path::PathBuf;
 
 use half::f16;
 use nearfield::gguf::Value;
-use nearfield::kernels::block::gguf_type_name;
 use nearfield::kernels::{self, Layout, Matrix, WeightType};
 use nearfield::{Gguf, TensorInfo};
+use nearfield_kernels::block::gguf_type_name;
 
 use crate::engine::n_cores;
 use crate::error::{Context, Result, bail};

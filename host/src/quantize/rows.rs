@@ -1,7 +1,8 @@
 //! Blocks of each type from weights.
 
 use half::{bf16, f16};
-use nearfield::kernels::{self, WeightType, Work};
+use nearfield::kernels::WeightType;
+use nearfield_kernels::Work;
 
 use super::unfit::{Unfit, limit};
 use super::{k, legacy};
@@ -30,7 +31,7 @@ pub fn quantize_rows(ty: WeightType, x: &[f32], importance: Option<&[f32]>, out:
     if let Some(at) = x.iter().position(|x| x.is_nan() || x.abs() > limit) {
         return Err(Unfit { ty, at, weight: x[at] });
     }
-    kernels::vectorized(Rows { ty, x, importance, out });
+    nearfield_kernels::vectorized(Rows { ty, x, importance, out });
     Ok(())
 }
 

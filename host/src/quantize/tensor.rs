@@ -5,7 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use nearfield::kernels::{Pool, QK_K, WeightType};
+use nearfield::kernels::{Pool, WeightType};
+use nearfield_kernels::QK_K;
 
 use super::rows::quantize_rows;
 use super::unfit::Unfit;

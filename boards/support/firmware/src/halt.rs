@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use nearfield::kernels::conformance::Mismatch;
 use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 use nearfield::{GgufError, LoadError, PlanError, PrefixError, RunError, SamplerError, SessionError};
+use nearfield_kernels::conformance::Mismatch;
 
 /// Error between power-on and the end of a text.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Proof on the processor at hand that the kernels give the bits of their definitions.
 
 use nearfield::Arena;
-use nearfield::kernels::{Kernels, conformance};
+use nearfield::kernels::Kernels;
+use nearfield_kernels::conformance;
 
 use crate::halt::Halt;
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use nearfield::kernels::Layout;
-use nearfield::kernels::block::gguf_type_name;
 use nearfield::{KvType, KvTypes, Model, Ring, Shape};
+use nearfield_kernels::block::gguf_type_name;
 
 use super::noise::{self, Seen};
 

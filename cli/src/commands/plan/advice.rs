@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use nearfield::kernels::KV_BLOCK;
-use nearfield::kernels::block::WeightType;
 use nearfield::{Gguf, KvType, KvTypes, SessionConfig, Shape, bias_cut};
 use nearfield_host::plan::target::{Need, Target};
 use nearfield_host::plan::{By, Choice, fitted};
+use nearfield_kernels::block::WeightType;
 
 use super::args::SMALL_BATCH;
 

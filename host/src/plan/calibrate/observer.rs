@@ -5,8 +5,9 @@ use std::mem;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nearfield::kernels::{KV_BLOCK, Kernels, KvBlock, Walk};
+use nearfield::kernels::{KV_BLOCK, Kernels};
 use nearfield::{AlibiScale, SessionConfig, Shape, alibi};
+use nearfield_kernels::{KvBlock, Walk};
 
 use super::shares::Shares;
 use crate::error::{Result, ensure};
