@@ -109,7 +109,11 @@ impl OutputFile {
             Ok(metadata) if metadata.is_file() => ensure!(force, "{}", taken(path)),
             // A pipe or a device is written to directly.
             Ok(_) => return Ok(()),
-            Err(_) => {}
+            Err(_) => {
+                if let Ok(target) = fs::read_link(path) {
+                    bail!("cannot write {}: it is a link to {}, which is not there", path.display(), target.display());
+                }
+            }
         }
         let real = real_path(path);
         let folder = folder_of(&real);
@@ -424,6 +428,13 @@ mod tests {
         ends(&at("none/out"), true, &format!("there is no folder {}", at("none").display()));
         ends(&at("file/out"), true, &format!("{} is no folder", at("file").display()));
         ends(folder.path(), true, "it is a folder");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+            ends(&at("link"), false, "it is a link to nowhere, which is not there");
+            ends(&at("link"), true, "it is a link to nowhere, which is not there");
+            fs::remove_file(at("link")).unwrap();
+        }
         assert!(message(&at("file"), false).ends_with("is there already: --force replaces it"));
         OutputFile::check_new(&at("file"), true).unwrap();
         OutputFile::check_new(&at("new"), false).unwrap();

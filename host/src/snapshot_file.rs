@@ -6,6 +6,7 @@ use memmap2::Mmap;
 use nearfield::{ModelId, Prefix, PrefixError, Session, SnapshotHeader, TextState};
 
 use crate::error::{Context, Error, Result};
+use crate::lfs_pointer;
 use crate::model_file::map;
 use crate::output_file::OutputFile;
 
@@ -24,6 +25,7 @@ impl SnapshotFile {
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let bytes = map(path).with_context(|| format!("cannot open {name}"))?;
+        lfs_pointer::check(&bytes).with_context(|| name.clone())?;
         Ok(Self { name, bytes })
     }
 

@@ -1,6 +1,7 @@
 //! Rings as words, for the command line, files and reports.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 
 use nearfield::Ring;
 
@@ -9,12 +10,20 @@ use super::share;
 /// Accepted forms of `--ring`, for error messages.
 const WHAT: &str = "full, a number of keys, a share between 0 and 1 such as 2^-24, heads:N,N,... or @FILE";
 
+/// Greatest length of a plan in a file.
+const LONGEST: u64 = 16 << 20;
+
 /// The ring that a word, or the word in a file, stands for.
 pub fn parse(text: &str) -> Result<Ring, String> {
     match text.strip_prefix('@') {
         None => of_word(text).ok_or_else(|| WHAT.into()),
         Some(path) => {
-            let file = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+            let cannot_read = |error: io::Error| format!("cannot read {path}: {error}");
+            let mut file = String::new();
+            let n = File::open(path).and_then(|file_of| file_of.take(LONGEST + 1).read_to_string(&mut file));
+            if n.map_err(cannot_read)? as u64 > LONGEST {
+                return Err(format!("{path} has more than {} MiB: no plan is as long", LONGEST >> 20));
+            }
             in_file(&file).ok_or_else(|| format!("{path} has no ring: a plan in JSON, or what --ring takes"))
         }
     }
@@ -84,7 +93,7 @@ mod tests {
         let path = folder.path().join("ring");
         let at = format!("@{}", path.display());
         let file = |text: &str| {
-            fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).unwrap();
             parse(&at)
         };
         assert_eq!(file("heads:32,96\n"), Ok(Ring::Heads(&[32, 96])));

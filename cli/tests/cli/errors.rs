@@ -212,3 +212,28 @@ fn tokens_that_there_are_not() {
     f.fails("detokenize tiny.gguf 1 x", 1, "\"x\" is not a token id");
     assert_eq!(f.names().len(), 2, "{:?}", f.names());
 }
+
+/// Files in place of others: each is named for what it is, before any work.
+#[test]
+#[cfg(unix)]
+fn what_stands_in_place_of_a_file_is_named() {
+    let f = Folder::new();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    f.write("pointer", pointer.as_bytes());
+    let what = "a Git LFS pointer, not the file itself: `git lfs pull` fetches that";
+    f.fails("run tiny.gguf beep -n 1 --load-kv pointer", 1, &format!("pointer: {what}"));
+    f.fails("quantize tiny.gguf out.gguf Q8_0 --imatrix pointer", 1, &format!("pointer: {what}"));
+    f.fails("quantize tiny.gguf out.gguf Q8_0 --imatrix /dev/zero", 1, "/dev/zero: not a file");
+    let output = f.nearfield("run tiny.gguf beep -n 1 --ring @/dev/zero");
+    assert!(crate::text(&output.stderr).contains("/dev/zero has more than 16 MiB: no plan is as long"));
+
+    std::os::unix::fs::symlink("nowhere/out", f.path().join("link")).unwrap();
+    for flags in ["--save-kv link", "--save-kv link --force", "--plot-keys link"] {
+        let output = f.nearfield(&format!("run tiny.gguf beep -n 1 {flags}"));
+        assert_eq!(crate::text(&output.stdout), "", "{flags}: told before the text");
+        assert!(
+            crate::text(&output.stderr).contains("cannot write link: it is a link to nowhere/out, which is not there")
+        );
+    }
+    f.fails("run tiny.gguf beep -n 1 --save-kv a --plot-keys a", 1, "--save-kv and --plot-keys name the same file: a");
+}

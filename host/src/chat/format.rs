@@ -247,7 +247,10 @@ impl Chat {
         found.filter(has_tokens).or_else(|| by_template().filter(has_tokens)).with_context(|| {
             let names = Self::ALL[1..].iter().map(|(_, name, _)| *name).collect::<Vec<_>>();
             let (name, names) = (name.to_lowercase(), names.join(", "));
-            format!("--chat: no chat format is known for this model ({architecture}, \"{name}\"): --chat=NAME takes one of {names}")
+            format!(
+                "--chat: no chat format is known for this model ({}, {name:?}): --chat=NAME takes one of {names}",
+                architecture.escape_debug()
+            )
         })
     }
 }

@@ -12,7 +12,6 @@
 //! Source: llama.cpp, `tools/imatrix/imatrix.cpp`, `tools/quantize/quantize.cpp`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use nearfield::gguf::{Value, ValueType};
@@ -21,6 +20,8 @@ use nearfield::{Gguf, TensorInfo};
 
 use crate::error::{Context, Result, bail, ensure};
 use crate::gguf_out::GgufOut;
+use crate::lfs_pointer;
+use crate::model_file::map;
 use crate::monitor::Monitor;
 use crate::output_file;
 
@@ -61,7 +62,8 @@ impl Imatrix {
     pub fn read(path: &Path) -> Result<Self> {
         let read = || {
             output_file::protect(path);
-            let bytes = fs::read(path)?;
+            let bytes = map(path)?;
+            lfs_pointer::check(&bytes)?;
             let imatrix = if bytes.starts_with(b"GGUF") { Self::of_gguf(&bytes)? } else { Self::of_dat(&bytes)? };
             imatrix.check()?;
             Ok(imatrix)

@@ -13,6 +13,7 @@ use nearfield::gguf::{Pieces, Value};
 use super::map::map_input;
 use crate::error::{Context, Result, bail, ensure};
 use crate::gguf_out::{put_entry, put_string};
+use crate::lfs_pointer;
 
 const NUMBER: &str = "split.no";
 const COUNT: &str = "split.count";
@@ -91,7 +92,10 @@ impl SplitFile {
             let pattern = Names::any(count).name(0);
             format!("the first of {count} parts, which are found by its name: it has to be {pattern}")
         })?;
-        let n_tensors = gguf.get(N_TENSORS).and_then(Value::as_u64);
+        let n_tensors = match gguf.get(N_TENSORS) {
+            None => None,
+            Some(n) => Some(n.as_u64().with_context(|| format!("{N_TENSORS} is no count of tensors"))?),
+        };
         let mut split = Self { tables: Vec::new(), parts: vec![Part::new(first, 0)?] };
         for no in 1..count {
             let path = names.path(no);
@@ -107,7 +111,9 @@ impl SplitFile {
 
     fn push(&mut self, path: &Path, no: u64, count: u64) -> Result<()> {
         let before = self.parts.last().map_or(0, |part| part.at + part.data.len() as u64);
-        let part = Part::new(map_input(path)?, before)?;
+        let bytes = map_input(path)?;
+        lfs_pointer::check(&bytes)?;
+        let part = Part::new(bytes, before)?;
         let gguf = part.gguf();
         let [found_no, found_count] = [NUMBER, COUNT].map(|key| gguf.get(key).and_then(Value::as_u64));
         let is_it = found_no == Some(no) && found_count == Some(count);

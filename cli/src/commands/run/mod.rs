@@ -5,7 +5,7 @@ mod chat;
 pub mod interactive;
 mod print;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nearfield_host::generate::{TextModel, load};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file::OutputFile;
@@ -27,6 +27,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     if let Some(path) = &args.plot_keys {
         OutputFile::check(path)?;
+        ensure!(
+            args.save_kv.as_ref() != Some(path),
+            "--save-kv and --plot-keys name the same file: {}",
+            path.display()
+        );
     }
     let (options, print) = (args.options(), args.print_options());
     let engine = args.session.machine.engine()?;
