@@ -49,6 +49,29 @@ pub enum KvRows<'a> {
     },
 }
 
+/// Contract of a quantized type of keys and values, by the type of its elements: `i8` for Q8_0, `u8` for Q4_0. All ISAs build on
+/// it; a new type is this contract and a body for each ISA (`attention/`), beside those of its siblings.
+pub trait KvQuant: Copy {
+    /// Columns of each element.
+    const COLUMNS: usize;
+    /// Number that is added to each quant as it is stored.
+    const OFFSET: i32;
+    /// Element whose quants are zero: stands behind the end of a row.
+    const ZERO: Self;
+}
+
+impl KvQuant for i8 {
+    const COLUMNS: usize = 1;
+    const OFFSET: i32 = 0;
+    const ZERO: Self = 0;
+}
+
+impl KvQuant for u8 {
+    const COLUMNS: usize = 2;
+    const OFFSET: i32 = 8;
+    const ZERO: Self = 0x88;
+}
+
 impl<'a> KvRows<'a> {
     /// Consecutive rows of `head_dim` columns; `None` if they are not all there.
     pub fn rows(self, rows: Range<usize>, head_dim: usize) -> Option<Self> {

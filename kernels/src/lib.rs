@@ -35,7 +35,7 @@
 //! `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
 //!
 //! `float_matmul.rs` holds the products of float weights that x86 and NEON share. [`block::Quantized`] states the facts of each
-//! quantized type that all ISAs build on.
+//! quantized type that all ISAs build on, [`KvQuant`] those of keys and values.
 //!
 //! # A new kernel
 //!
@@ -90,7 +90,7 @@ mod x86;
 
 pub use arena::{Arena, Line};
 pub use block::{BlockQ8, QK, QK_K, WeightType};
-pub use kv::{KV_BLOCK, KvBlock, KvRows, KvRowsMut, Q4Built, Query, Walk};
+pub use kv::{KV_BLOCK, KvBlock, KvQuant, KvRows, KvRowsMut, Q4Built, Query, Walk};
 pub use layout::{Layout, TILE_ROWS};
 pub use matrix::{Activations, Matrix};
 pub use parts::{ColumnsMut, Cut, Parts, RowsMut, Tiles};

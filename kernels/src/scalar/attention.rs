@@ -7,7 +7,7 @@ use super::math::exp;
 use super::quantize::{QuantizedProbs, quantize_probs};
 use super::reduce::strided_sum;
 use crate::contract::{broken, require};
-use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvRows, QK, Query, Walk};
+use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvQuant, KvRows, QK, Query, Walk};
 
 /// Message of the contract check that a query and keys go together.
 const KINDS: &str = "Q8_0 and Q4_0 keys go with a Q8 query, F32 and F16 keys with an F32 one";
@@ -101,7 +101,7 @@ fn quant_groups(row: &[u8]) -> impl Iterator<Item = [i8; QK]> {
 pub(crate) fn unpack_quants(bytes: &[u8]) -> [i8; QK] {
     let mut quants = [0; QK];
     for (pair, &byte) in quants.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-        *pair = [byte & 15, byte >> 4].map(|q| q as i8 - 8);
+        *pair = [byte & 15, byte >> 4].map(|q| q as i8 - u8::OFFSET as i8);
     }
     quants
 }

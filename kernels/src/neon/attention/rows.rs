@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 
+use crate::kv::KvQuant;
 use crate::neon::bytes::{next_16, next_32, widen_one};
 use crate::neon::floats::{Floats, add, add_tail, sum, to_lanes, tree};
 use crate::neon::matmul::unit::load;
@@ -10,10 +11,7 @@ use crate::scalar::{LANES, assert_rows};
 use crate::{KvRows, QK};
 
 /// Byte of a stored row.
-pub(super) trait Quant: Copy {
-    /// Columns of each byte.
-    const COLUMNS: usize;
-
+pub(super) trait Quant: KvQuant {
     /// Loads 32 columns and steps behind them.
     ///
     /// # Safety
@@ -25,8 +23,6 @@ pub(super) trait Quant: Copy {
 }
 
 impl Quant for i8 {
-    const COLUMNS: usize = 1;
-
     #[inline(always)]
     unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2] {
         // SAFETY: the caller vouches for the 32 bytes.
@@ -36,13 +32,11 @@ impl Quant for i8 {
     #[inline]
     fn group(bytes: &[Self]) -> [int8x16_t; 2] {
         // SAFETY: the target has NEON.
-        unsafe { load(&filled(bytes, 0)) }
+        unsafe { load(&filled(bytes, Self::ZERO)) }
     }
 }
 
 impl Quant for u8 {
-    const COLUMNS: usize = 2;
-
     #[inline(always)]
     unsafe fn next_group(p: &mut *const u8) -> [int8x16_t; 2] {
         // SAFETY: the caller vouches for the 16 bytes; the target has NEON.
@@ -51,7 +45,7 @@ impl Quant for u8 {
 
     #[inline]
     fn group(bytes: &[Self]) -> [int8x16_t; 2] {
-        let all: [u8; QK / 2] = filled(bytes, 0x88);
+        let all: [u8; QK / 2] = filled(bytes, Self::ZERO);
         // SAFETY: the target has NEON; 16 readable bytes, and vector loads need no alignment.
         unsafe { unpack(vld1q_u8(all.as_ptr())) }
     }
@@ -61,7 +55,7 @@ impl Quant for u8 {
 #[target_feature(enable = "neon")]
 #[inline]
 fn unpack(bytes: uint8x16_t) -> [int8x16_t; 2] {
-    let eight = vdupq_n_s8(8);
+    let eight = vdupq_n_s8(u8::OFFSET as i8);
     let low = vsubq_s8(vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15))), eight);
     let high = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8::<4>(bytes)), eight);
     [vzip1q_s8(low, high), vzip2q_s8(low, high)]

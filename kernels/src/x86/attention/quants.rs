@@ -3,14 +3,10 @@
 use core::arch::x86_64::*;
 
 use crate::QK;
+use crate::kv::KvQuant;
 
 /// Element of a stored row of quants.
-pub(super) trait Quant: Copy {
-    /// Columns of each element.
-    const COLUMNS: usize;
-    /// Number that [`products`](Self::products) adds to each quant.
-    const OFFSET: i32;
-
+pub(super) trait Quant: KvQuant {
     /// Products of columns `32 g..32 g + 32` of a row, `OFFSET` added to each column, with the numbers `x` in ±127: sums of
     /// pairs in 16 bits. Past the end of the row `x` has zeros.
     ///
@@ -30,19 +26,16 @@ pub(super) trait Quant: Copy {
     /// The columns can be read; the processor has AVX2 and F16C.
     unsafe fn sixteen(at: *const Self) -> __m256i;
 
-    /// Column `c` of a row.
+    /// Quant of column `c` of a row.
     fn column(row: &[Self], c: usize) -> i32;
 }
 
 /// Quant of 8 bits.
 impl Quant for i8 {
-    const COLUMNS: usize = 1;
-    const OFFSET: i32 = 0;
-
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn products(row: &[Self], g: usize, x: __m256i) -> __m256i {
-        let key = load(&group(&row[g * QK..], 0));
+        let key = load(&group(&row[g * QK..], Self::ZERO));
         // Products of magnitudes (up to 128) with numbers that took the quants' signs (±127): pairs fit 16 bits.
         _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(x, key))
     }
@@ -50,7 +43,7 @@ impl Quant for i8 {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn widen_eight(eight: &[Self]) -> __m256 {
-        let eight: [i8; 8] = group(eight, 0);
+        let eight: [i8; 8] = group(eight, Self::ZERO);
         // SAFETY: 8 readable bytes.
         let bytes = unsafe { _mm_loadl_epi64(eight.as_ptr().cast()) };
         _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
@@ -71,13 +64,10 @@ impl Quant for i8 {
 
 /// Two quants of 4 bits, eight added to each.
 impl Quant for u8 {
-    const COLUMNS: usize = 2;
-    const OFFSET: i32 = 8;
-
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn products(row: &[Self], g: usize, x: __m256i) -> __m256i {
-        let bytes: [u8; QK / 2] = group(&row[g * QK / 2..], 0);
+        let bytes: [u8; QK / 2] = group(&row[g * QK / 2..], Self::ZERO);
         // SAFETY: 16 readable bytes; `loadu` needs no alignment.
         let words = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) });
         // The high half moves to the next byte. Pairs are at most 2 · 15 · 127.
@@ -89,7 +79,7 @@ impl Quant for u8 {
     #[inline]
     unsafe fn widen_eight(eight: &[Self]) -> __m256 {
         // Turning the uppermost of the 4 bits makes each quant a signed number, eight less.
-        let quants = u32::from_le_bytes(group(eight, 0)) ^ 0x8888_8888;
+        let quants = u32::from_le_bytes(group(eight, Self::ZERO)) ^ 0x8888_8888;
         let shifts = _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0);
         let tops = _mm256_sllv_epi32(_mm256_set1_epi32(quants as i32), shifts);
         _mm256_cvtepi32_ps(_mm256_srai_epi32::<28>(tops))
@@ -106,7 +96,7 @@ impl Quant for u8 {
 
     #[inline]
     fn column(row: &[Self], c: usize) -> i32 {
-        i32::from(row[c / 2] >> (c % 2 * 4) & 15) - 8
+        i32::from(row[c / 2] >> (c % 2 * 4) & 15) - Self::OFFSET
     }
 }
 

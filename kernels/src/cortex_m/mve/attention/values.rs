@@ -7,7 +7,7 @@ use crate::contract::broken;
 use crate::cortex_m::dsp;
 use crate::cortex_m::mve::math::flushes_nothing;
 use crate::scalar::assert_rows;
-use crate::{KvRows, QK};
+use crate::{KvQuant, KvRows, QK};
 
 /// Values that one part of the loop takes.
 const VALUES: usize = 4;
@@ -23,7 +23,9 @@ pub(in crate::cortex_m::mve) fn accumulate_block(probs: &[f32], values: KvRows<'
             dsp::attention::accumulate_block(probs, values, acc)
         }
         KvRows::Q8_0 { qs, d } => accumulate(probs, Quants { qs, bytes: COLUMNS, d }, add_bytes, acc),
-        KvRows::Q4_0 { qs, d, .. } => accumulate(probs, Quants { qs, bytes: COLUMNS / 2, d }, add_nibbles, acc),
+        KvRows::Q4_0 { qs, d, .. } => {
+            accumulate(probs, Quants { qs, bytes: COLUMNS / u8::COLUMNS, d }, add_nibbles, acc)
+        }
         _ => dsp::attention::accumulate_block(probs, values, acc),
     }
 }
