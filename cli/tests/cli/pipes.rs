@@ -152,7 +152,7 @@ fn a_text_is_stored_when_a_signal_ends_it() {
 
 /// Number of tokens that were stored after the prompt's five, plus the last one, which was not run.
 fn n_tokens(error: &str) -> usize {
-    let line = error.lines().find(|line| line.starts_with("stored")).unwrap_or_else(|| panic!("{error}"));
+    let line = error.lines().find(|line| line.starts_with("snapshot")).unwrap_or_else(|| panic!("{error}"));
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() + 1 - 5
 }
 
