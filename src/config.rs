@@ -70,6 +70,7 @@ impl Default for SessionConfig {
 impl SessionConfig {
     /// Greatest number of guessed tokens in a pass.
     pub const MAX_DRAFT: usize = 15;
+
     /// Longest context, 2^24: distances up to here are exact in a float.
     pub const MAX_CONTEXT: usize = 1 << 24;
 

@@ -12,7 +12,7 @@ use crate::ring::HeadRing;
 use crate::shape::Shape;
 
 /// Lengths, in elements, of all parts of a session's arena. The plan adds them up, and the session takes them.
-/// Those that encoders have, too, come from `lengths`.
+/// Lengths that encoders have, too, come from `lengths`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
     pub(crate) keys: StoreLengths,

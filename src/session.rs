@@ -364,8 +364,9 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// first takes back the guesses that are left. Wrong guesses cost time and change no result. Guesses from the
     /// first that is no token of the vocabulary on are left out.
     ///
-    /// As many guesses are run as [`n_draft`](SessionConfig::n_draft), a chunk and the context have room for;
-    /// [`ahead`](Self::ahead) returns them. [`key_stats`](Self::key_stats) counts them all.
+    /// The guesses that are run, which [`ahead`](Self::ahead) returns, end where [`n_draft`](SessionConfig::n_draft), a chunk or the
+    /// context has no room for more. [`key_stats`](Self::key_stats) counts them all. In a ring they took the place of as many of the
+    /// oldest keys, so [`rewind`](Self::rewind) may go back less far.
     ///
     /// # Errors
     /// Errors of [`prefill`](Self::prefill).

@@ -38,16 +38,16 @@ impl Draft {
         if self.is_on(n_bytes) { Self::N } else { 0 }
     }
 
-    /// Memory for the newest tokens of a text.
-    pub(crate) fn memory() -> Vec<u32> {
-        vec![0; Self::MEMORY]
+    /// Memory for the newest tokens of a text; none for a session without guesses.
+    pub(crate) fn memory(n_draft: usize) -> Vec<u32> {
+        vec![0; if n_draft > 0 { Self::MEMORY } else { 0 }]
     }
 }
 
 /// Counts of guesses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drafts {
-    /// Guesses that were run.
+    /// Guesses that were run. A last draft that the end of the text cut short is not counted.
     pub n_run: usize,
     /// Guesses among them that came true.
     pub n_true: usize,
@@ -79,5 +79,18 @@ impl Drafter for Counted<'_> {
         self.counts.n_run += n_run;
         self.counts.n_true += n_true;
         self.lookup.outcome(n_run, n_true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_are_made_by_themselves_for_models_that_no_cache_holds() {
+        let mib = |n: u64| n << 20;
+        assert_eq!([mib(3), mib(32), mib(32) + 1].map(|n| Draft::Auto.n_draft(n)), [0, 0, 7]);
+        assert_eq!([mib(3), mib(400)].map(|n| Draft::Off.n_draft(n)), [0, 0]);
+        assert_eq!([mib(3), mib(400)].map(|n| Draft::Lookup.n_draft(n)), [7, 7]);
     }
 }

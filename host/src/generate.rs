@@ -309,7 +309,7 @@ impl<'s> Generator<'s, '_> {
         let mut memory = vec![0; StopWords::memory_bytes(&words)];
         let stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
         let mut steps = nearfield::Generator::new(sampler, self.model.generator_config(prompt), stop);
-        let (mut drafts, mut newest) = (Drafts::default(), Draft::memory());
+        let (mut drafts, mut newest) = (Drafts::default(), Draft::memory(self.session.n_draft()));
         let mut drafter = Counted::new(&mut newest, &mut drafts);
         if self.session.n_draft() > 0 {
             steps = steps.with_drafter(&mut drafter);

@@ -249,6 +249,15 @@ fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// True if both paths lead to one file, which need not exist.
+pub fn are_one_file(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = fs::canonicalize(folder_of(path)).ok()?;
+        fs::canonicalize(path).ok().or_else(|| Some(folder.join(path.file_name()?)))
+    };
+    place(a).is_some_and(|a| place(b) == Some(a))
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -49,8 +49,8 @@ pub enum KvRows<'a> {
     },
 }
 
-/// Contract of a quantized type of keys and values, by the type of its elements: `i8` for Q8_0, `u8` for Q4_0. All ISAs build on
-/// it; a new type is this contract and a body for each ISA (`attention/`), beside those of its siblings.
+/// Contract of a quantized type of keys and values, by the type of its elements: `i8` for Q8_0, `u8` for Q4_0. The
+/// definitions, x86, NEON and Helium build on it; a new type is this contract and a body for each ISA (`attention/`), beside those of its siblings.
 pub trait KvQuant: Copy {
     /// Columns of each element.
     const COLUMNS: usize;

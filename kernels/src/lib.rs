@@ -35,7 +35,7 @@
 //! `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
 //!
 //! `float_matmul.rs` holds the products of float weights that x86 and NEON share. [`block::Quantized`] states the facts of each
-//! quantized type that all ISAs build on, [`KvQuant`] those of keys and values.
+//! quantized type that all ISAs build on; [`KvQuant`] states those of keys and values.
 //!
 //! # A new kernel
 //!

@@ -80,7 +80,7 @@ impl EncoderPlan {
             keys: fits!(times(2, side)),
             layer_table: attempt!(n.pass.layer_table_bytes()),
             document: bytes!(f32, n.document),
-            activations: fits!(sum([attempt!(n.pass.buffer_bytes()), bytes!(f32, n.ffn), bytes!(f32, n.output),])),
+            activations: fits!(sum([attempt!(n.pass.buffer_bytes()), bytes!(f32, n.ffn), bytes!(f32, n.output)])),
             tokenizer: attempt!(tokenizer_bytes(shape)),
         };
         fits!(sum([plan.keys, plan.layer_table, plan.document, plan.activations, plan.tokenizer]));

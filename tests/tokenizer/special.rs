@@ -211,7 +211,7 @@ fn a_byte_without_a_token_is_counted_in_nfc_too() {
         .unwrap();
 }
 
-/// As for bytes: left out and counted, or the unknown token, once for a run in a word if it is fused.
+/// Characters are left out and counted, as bytes are, or become the unknown token, once for a run in a word if it is fused.
 #[test]
 fn characters_without_a_token_are_those_of_bytes_without_one() {
     let tokens = ["a", "b", "ab", "[UNK]"].map(|token| token.as_bytes().to_vec()).to_vec();

@@ -1,7 +1,7 @@
 //! Rings as words, for the command line, files and reports.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 
 use nearfield::Ring;
 
@@ -18,13 +18,14 @@ pub fn parse(text: &str) -> Result<Ring, String> {
     match text.strip_prefix('@') {
         None => of_word(text).ok_or_else(|| WHAT.into()),
         Some(path) => {
-            let cannot_read = |error: io::Error| format!("cannot read {path}: {error}");
-            let mut file = String::new();
-            let n = File::open(path).and_then(|file_of| file_of.take(LONGEST + 1).read_to_string(&mut file));
-            if n.map_err(cannot_read)? as u64 > LONGEST {
+            let mut text = String::new();
+            File::open(path)
+                .and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
+                .map_err(|error| format!("cannot read {path}: {error}"))?;
+            if text.len() as u64 > LONGEST {
                 return Err(format!("{path} has more than {} MiB: no plan is as long", LONGEST >> 20));
             }
-            in_file(&file).ok_or_else(|| format!("{path} has no ring: a plan in JSON, or what --ring takes"))
+            in_file(&text).ok_or_else(|| format!("{path} has no ring: a plan in JSON, or what --ring takes"))
         }
     }
 }

@@ -235,5 +235,10 @@ fn what_stands_in_place_of_a_file_is_named() {
             crate::text(&output.stderr).contains("cannot write link: it is a link to nowhere/out, which is not there")
         );
     }
-    f.fails("run tiny.gguf beep -n 1 --save-kv a --plot-keys a", 1, "--save-kv and --plot-keys name the same file: a");
+    for other in ["a", "./a", "../"] {
+        let other =
+            if other == "../" { format!("../{}/a", f.path().file_name().unwrap().display()) } else { other.into() };
+        let line = format!("run tiny.gguf beep -n 1 --save-kv a --plot-keys {other}");
+        f.fails(&line, 1, &format!("--save-kv and --plot-keys name the same file: {other}"));
+    }
 }

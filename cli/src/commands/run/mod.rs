@@ -8,7 +8,7 @@ mod print;
 use anyhow::{Result, ensure};
 use nearfield_host::generate::{TextModel, load};
 use nearfield_host::model_file::ModelFile;
-use nearfield_host::output_file::OutputFile;
+use nearfield_host::output_file::{OutputFile, are_one_file};
 use nearfield_host::prompt::Prompt;
 
 use crate::args::model_and_text;
@@ -28,7 +28,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if let Some(path) = &args.plot_keys {
         OutputFile::check(path)?;
         ensure!(
-            args.save_kv.as_ref() != Some(path),
+            !args.save_kv.as_ref().is_some_and(|save| are_one_file(save, path)),
             "--save-kv and --plot-keys name the same file: {}",
             path.display()
         );
