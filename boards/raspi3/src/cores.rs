@@ -74,7 +74,7 @@ impl Executor for Cores {
         N_CORES
     }
 
-    /// Multiply-accumulates of about 10 microseconds.
+    /// Less than on a laptop: cores that wait together join at once, and each is slower. An estimate, as no board was timed.
     fn least_work(&self) -> usize {
         1 << 14
     }
