@@ -7,8 +7,10 @@
 //! Three rules make equal bits cheap:
 //! 1. Integer sums are exact, so they may run in any order. A block of quantized weights contributes one
 //!    `acc += (d_w * d_x) * sum as f32`; blocks are added in order.
-//! 2. Where a float reduction cannot be avoided, it runs in 16 strided partial sums and then a fixed tree.
-//! 3. Multiply, then add, each rounded; never fused.
+//! 2. Where a float reduction cannot be avoided, it runs in strided partial sums and then a fixed tree: 16 for norms and
+//!    denominators, eight for products of floats.
+//! 3. Chains of float products (rows of F32, F16 and BF16; scores of F32 and F16 keys, sums of their values) are fused
+//!    multiply-adds ([`scalar::fused_sum`]). All else multiplies, then adds, each rounded.
 //!
 //! # Folders
 //!
@@ -29,7 +31,7 @@
 //! | `attention/rows.rs` | stored keys and values |
 //! | `attention/tile/`, `panel.rs` | x86 alone: several queries share a block that was made ready for them |
 //! | `matmul/peak.rs` | the peak of 8-bit arithmetic, for comparison |
-//! | `floats.rs`, `math.rs`, `norm.rs`, `quantize.rs` | sums of floats, exponentials and activations, norms, float to int8 |
+//! | `floats.rs`, `math.rs`, `norm.rs`, `quantize.rs` | sums and products of floats, exponentials and activations, norms, float to int8 |
 //!
 //! Files that one ISA alone needs say at their head what for: `matmul/byte_order.rs` and `bytes.rs` (neon), `split.rs` and
 //! `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use nearfield_kernels::{Kernels, KvRows, available, best, by_name, conformance};
+use nearfield_kernels::conformance::{self, Rng};
+use nearfield_kernels::{
+    Activations, ColumnsMut, Kernels, KvRows, Matrix, WeightType, available, best, by_name, scalar,
+};
 
 /// Cases of each property: fewer without optimization, because the definitions are slow then.
 const N_CASES: u64 = if cfg!(debug_assertions) { 100 } else { 4000 };
@@ -81,4 +84,26 @@ fn a_wrapper_is_the_kernels_that_it_wraps() {
     let mut x = [1.0];
     Wrapper(&Nothing).silu(&mut x);
     assert_eq!((x, Wrapper(&Nothing).sum_squares(KvRows::F32(&[2.0]), 1)), ([7.0], 7.0));
+}
+
+/// Float weights pass in panels of 1024 columns, and tokens in batches of 64: more of both, and neither a multiple.
+#[test]
+fn products_of_long_rows_equal_the_definitions() {
+    let (n_rows, max_cols, max_tokens) = (29, 2060, 133);
+    let mut rng = Rng::new(7);
+    let x: Vec<f32> = (0..max_cols * max_tokens).map(|_| rng.bits() as i32 as f32 * 2f32.powi(-31)).collect();
+    for (ty, bits) in [(WeightType::F32, 0x3f7f_ffff), (WeightType::F16, 0x3bff_3bff), (WeightType::BF16, 0x3f7f_3f7f)] {
+        let words: Vec<u32> = (0..n_rows * max_cols).map(|_| rng.bits() as u32 & (bits | 0x8000_8000)).collect();
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        for (n_cols, n_tokens) in [(1023, 12), (1024, 65), (1025, 9), (2060, 133)] {
+            let w = Matrix::new(ty, n_rows, n_cols, &bytes[..ty.row_bytes(n_cols).unwrap() * n_rows]).unwrap();
+            let x = Activations::F32(&x[..n_tokens * n_cols]);
+            let [mut want, mut got] = [0.0, 1.0].map(|number| vec![number; n_tokens * n_rows]);
+            scalar::matmul(&w, x, &mut ColumnsMut::new(&mut want, n_rows));
+            for isa in available() {
+                isa.matmul(&w, x, &mut ColumnsMut::new(&mut got, n_rows));
+                assert_eq!(got, want, "{} {ty}, {n_cols} columns, {n_tokens} tokens", isa.name());
+            }
+        }
+    }
 }

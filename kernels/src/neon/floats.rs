@@ -1,11 +1,11 @@
-//! Rows of floats: four registers hold the 16 partial sums of a dot product.
+//! Rows of floats: two registers hold the eight chains of a dot product, four the 16 partial sums of a norm.
 
 use core::arch::aarch64::*;
 
 use super::bytes::{widen, widen_one};
 use crate::block::{BF16, F16, F32};
 use crate::contract::require;
-use crate::scalar::LANES;
+use crate::scalar::{CHAINS, LANES};
 
 /// Eight floats: two registers, in order.
 pub(super) type Floats = [float32x4_t; 2];
@@ -90,52 +90,67 @@ impl Element for u16 {
     }
 }
 
-/// `Σ_c rows[r][c] · x[t][c]` at `r * T + t`, for `R · T = 4`; all slices have one length.
+/// `Σ_c rows[r][c] · x[t][c]` at `[t][r]`, for up to four rows, in the order of [`crate::scalar::fused_sum`]; all slices have one
+/// length.
 #[target_feature(enable = "neon")]
 #[inline]
-pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
-    const { assert!(R * T == 4) };
+pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [[f32; 4]; T] {
+    const { assert!(R <= 4) };
     let n = x[0].len();
     require(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n), "rows of one length");
-    // Sums of each row and token: the first and the last eight partial sums.
-    let mut lanes = [[[vdupq_n_f32(0.0); 2]; 4]; 2];
-    for i in 0..n / LANES {
-        for (half, lanes) in lanes.iter_mut().enumerate() {
-            let at = i * LANES + half * 8;
-            // SAFETY: `at + 8 <= n`, the length of every row and token.
-            let x: [Floats; T] = core::array::from_fn(|t| f32::widen(unsafe { eight(x[t], at) }));
-            for (r, row) in rows.iter().enumerate() {
-                // SAFETY: as above.
-                let w = E::widen(unsafe { eight(row, at) });
-                for t in 0..T {
-                    let sums = &mut lanes[r * T + t];
-                    *sums = [0, 1].map(|i| vaddq_f32(sums[i], vmulq_f32(w[i], x[t][i])));
-                }
+    // The chains of each token and row.
+    let mut sums = [[[vdupq_n_f32(0.0); 2]; 4]; T];
+    let whole = n / CHAINS * CHAINS;
+    for at in (0..whole).step_by(CHAINS) {
+        // SAFETY: `at + 8 <= n`, the length of every row and token.
+        let w: [Floats; R] = core::array::from_fn(|r| E::widen(unsafe { eight(rows[r], at) }));
+        for t in 0..T {
+            // SAFETY: as above.
+            let x = f32::widen(unsafe { eight(x[t], at) });
+            for r in 0..R {
+                sums[t][r] = fused(w[r], x, sums[t][r]);
             }
         }
     }
-    let done = n / LANES * LANES;
-    if done < n {
-        for (r, row) in rows.iter().enumerate() {
-            for (t, x) in x.iter().enumerate() {
-                let products = row.iter().zip(*x).skip(done).map(|(w, x)| w.value() * x);
-                let i = r * T + t;
-                [lanes[0][i], lanes[1][i]] = add_tail([lanes[0][i], lanes[1][i]], products);
+    if whole < n {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = load_some(x.get(whole..).unwrap_or_default());
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let mut last = [0.0; CHAINS];
+                last.iter_mut().zip(row.iter().skip(whole)).for_each(|(to, w)| *to = w.value());
+                *sum = fused(load_some(&last), x, *sum);
             }
         }
     }
-    let [low, high] = lanes;
-    // Steps 8 and 4 of each tree, then the last steps of four trees at once.
-    let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
-        let eight = [0, 1].map(|j| vaddq_f32(low[i][j], high[i][j]));
-        vreinterpretq_f64_f32(vaddq_f32(eight[0], eight[1]))
-    });
+    sums.map(|sums| trees(sums))
+}
+
+/// `a · b + c`, rounded once.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn fused(a: Floats, b: Floats, c: Floats) -> Floats {
+    [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1])]
+}
+
+/// `a · b + c` of single numbers, rounded once.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn fused_one(a: f32, b: f32, c: f32) -> f32 {
+    vfmas_lane_f32::<0>(c, a, vdup_n_f32(b))
+}
+
+/// Tree sums of four times eight chains: 4, 2, 1. A sum of zero is +0.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn trees(chains: [Floats; 4]) -> [f32; 4] {
+    // Step 4 of each tree, then the last steps of four trees at once.
+    let [a, b, c, d] = chains.map(|[low, high]| vreinterpretq_f64_f32(vaddq_f32(low, high)));
     let twos = |a, b| {
         let (low, high) = (vzip1q_f64(a, b), vzip2q_f64(a, b));
         vaddq_f32(vreinterpretq_f32_f64(low), vreinterpretq_f32_f64(high))
     };
     let mut sums = [0.0; 4];
-    store(vpaddq_f32(twos(a, b), twos(c, d)), &mut sums);
+    store(vaddq_f32(vpaddq_f32(twos(a, b), twos(c, d)), vdupq_n_f32(0.0)), &mut sums);
     sums
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`detect`]: the features of the processor
 //! - [`matmul`]: products of weights; the three ISAs differ in [`matmul::unit`] alone
-//! - [`floats`]: rows of floats; four registers hold the 16 partial sums of a dot product; [`bytes`]: loads that step along rows
+//! - [`floats`]: rows of floats; two registers hold the eight chains of a dot product; [`bytes`]: loads that step along rows
 //! - [`attention`]: a block of stored keys and values
 //! - [`math`], [`norm`], [`quantize`]: all other kernels
 //!

@@ -5,7 +5,7 @@ use core::slice::ChunksExact;
 use super::dot::product;
 use super::math::exp;
 use super::quantize::{QuantizedProbs, quantize_probs};
-use super::reduce::strided_sum;
+use super::reduce::{fused, fused_sum, strided_sum};
 use crate::contract::{broken, require};
 use crate::{BlockQ8, KV_BLOCK, Kernels, KvBlock, KvQuant, KvRows, QK, Query, Walk};
 
@@ -35,7 +35,8 @@ pub fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     }
 }
 
-/// Implements [`Kernels::score_block`](crate::Kernels::score_block). Each product, and the difference, is rounded.
+/// Implements [`Kernels::score_block`](crate::Kernels::score_block). Products with F32 and F16 keys are sums of [`fused_sum`]; the
+/// scaled product, the bias and the difference are each rounded.
 ///
 /// Distances are u32 (they stop at its end) and rounded to f32. The maximum passes over NaN, is -inf without keys, and is +0 if
 /// it is zero.
@@ -53,11 +54,11 @@ pub fn score_block(q: Query<'_>, keys: KvRows<'_>, scale: f32, slope: f32, dista
     };
     match (q, keys) {
         (Query::F32(q), KvRows::F32(keys)) => {
-            let key_dot = |key: &[f32]| strided_sum(key.iter().zip(q).map(|(k, q)| k * q));
+            let key_dot = |key: &[f32]| fused_sum(key.iter().copied().zip(q.iter().copied()));
             dots.zip(rows(keys, head_dim)).for_each(|(score, key)| enter(score, key_dot(key)));
         }
         (Query::F32(q), KvRows::F16(keys)) => {
-            let key_dot = |key: &[u16]| strided_sum(key.iter().zip(q).map(|(&k, q)| f16(k) * q));
+            let key_dot = |key: &[u16]| fused_sum(key.iter().map(|&k| f16(k)).zip(q.iter().copied()));
             dots.zip(rows(keys, head_dim)).for_each(|(score, key)| enter(score, key_dot(key)));
         }
         (Query::Q8(q), KvRows::Q8_0 { qs, d }) => {
@@ -146,14 +147,14 @@ pub fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     }
 }
 
-/// `acc[c] += Σ_j probs[j] * v_j[c]` over a group of columns, the newest value first.
+/// `acc[c] += Σ_j probs[j] * v_j[c]` over a group of columns: a chain of fused terms, the newest value first.
 fn add_floats<V>(probs: &[f32], values: impl DoubleEndedIterator<Item = V> + ExactSizeIterator, acc: &mut [f32])
 where
     V: IntoIterator<Item = f32>,
 {
     let mut sums = [0.0; QK];
     for (&p, value) in probs.iter().zip(values).rev() {
-        sums.iter_mut().zip(value).for_each(|(sum, x)| *sum += p * x);
+        sums.iter_mut().zip(value).for_each(|(sum, x)| *sum = fused(p, x, *sum));
     }
     acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
 }

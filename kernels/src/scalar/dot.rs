@@ -1,25 +1,27 @@
 //! Dot product of one row of weights with the activations of one token: one definition each weight type.
 //!
+//! Float weights: eight chains of fused multiply-adds.
+//!
 //! Quantized weights: inside 32 columns everything is integer (ranges below show that 32 bits hold it, and that 24 bits
 //! do, so the conversion to a float is exact); then one `acc += (scale * d_x) * integer as f32`, blocks in column order, from
 //! the `acc` of the blocks before them on.
 //! Formats with a minimum add a second such term for each 32 columns, from the sums in the activation block.
-//! Nothing is fused. Scales are whatever the file holds: zero, subnormal, huge, infinite or NaN.
+//! None of these terms is fused. Scales are whatever the file holds: zero, subnormal, huge, infinite or NaN.
 
-use super::reduce::strided_sum;
+use super::reduce::fused_sum;
 use crate::block::*;
 use crate::contract::require;
 
 /// Message of the contract check of the lengths.
 const LENGTHS: &str = "as many activations as weights";
 
-/// `Σ_c w[c] · x[c]`, in 16 strided sums and the tree.
+/// `Σ_c w[c] · x[c]`, as [`fused_sum`] adds it: 8 strided chains and the tree.
 ///
 /// # Panics
 /// When the lengths differ.
 pub fn dot_f32(w: &[F32], x: &[f32]) -> f32 {
     require(w.len() == x.len(), LENGTHS);
-    strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
+    fused_sum(w.iter().zip(x).map(|(w, &x)| (w.to_f32(), x)))
 }
 
 /// `Σ_c w[c] · x[c]` in the order of [`dot_f32`], after the exact conversion of each weight.
@@ -28,7 +30,7 @@ pub fn dot_f32(w: &[F32], x: &[f32]) -> f32 {
 /// When the lengths differ.
 pub fn dot_f16(w: &[F16], x: &[f32]) -> f32 {
     require(w.len() == x.len(), LENGTHS);
-    strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
+    fused_sum(w.iter().zip(x).map(|(w, &x)| (w.to_f32(), x)))
 }
 
 /// `Σ_c w[c] · x[c]` in the order of [`dot_f32`], after the exact conversion of each weight.
@@ -37,7 +39,7 @@ pub fn dot_f16(w: &[F16], x: &[f32]) -> f32 {
 /// When the lengths differ.
 pub fn dot_bf16(w: &[BF16], x: &[f32]) -> f32 {
     require(w.len() == x.len(), LENGTHS);
-    strided_sum(w.iter().zip(x).map(|(w, x)| w.to_f32() * x))
+    fused_sum(w.iter().zip(x).map(|(w, &x)| (w.to_f32(), x)))
 }
 
 /// Each block: `acc += (d · d_x) · Σ_j (q[j] − 8) · x[j]`; the sum lies in ±8·127·32 = ±32 512.

@@ -15,8 +15,30 @@ pub fn strided_sum(terms: impl Iterator<Item = f32>) -> f32 {
     tree(lanes)
 }
 
-/// Adds the upper half of the lanes to the lower half: 8, 4, 2, 1.
-pub fn tree(mut lanes: [f32; LANES]) -> f32 {
+/// Number of chains of a float product: a register of 256 bits.
+pub const CHAINS: usize = 8;
+
+/// `a · b + c`, rounded once.
+#[inline]
+pub fn fused(a: f32, b: f32, c: f32) -> f32 {
+    libm::fmaf(a, b, c)
+}
+
+/// `Σ w · x` in 8 strided chains of [`fused`] terms, each starting at zero (chain `i` takes columns `i`, `i + 8`, ... in order), then
+/// the [`tree`].
+///
+/// A sum of zero is +0, also if all terms are -0. So a machine may fill up a row with zeros, and may begin a chain with a product.
+pub fn fused_sum(terms: impl Iterator<Item = (f32, f32)>) -> f32 {
+    let mut chains = [0.0; CHAINS];
+    for (i, (w, x)) in terms.enumerate() {
+        let chain = &mut chains[i % CHAINS];
+        *chain = fused(w, x, *chain);
+    }
+    tree(chains) + 0.0
+}
+
+/// Adds the upper half of the lanes to the lower half: of sixteen, 8, 4, 2, 1.
+pub fn tree<const N: usize>(mut lanes: [f32; N]) -> f32 {
     let mut rest = &mut lanes[..];
     while let [_, _, ..] = rest {
         let (lower, upper) = rest.split_at_mut(rest.len() / 2);

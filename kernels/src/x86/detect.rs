@@ -3,10 +3,10 @@
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 
 // `cpufeatures` checks that the system saves the wide registers.
-cpufeatures::new!(avx2_detected, "avx2");
+cpufeatures::new!(avx2_detected, "avx2", "fma");
 cpufeatures::new!(avx512_detected, "avx512f", "avx512bw");
 
-/// AVX2, which `cpufeatures` checks, and F16C, which it does not know: bit 29 of leaf 1.
+/// AVX2 and FMA, which `cpufeatures` checks, and F16C, which it does not know: bit 29 of leaf 1.
 pub(super) fn avx2() -> bool {
     // SAFETY: every x86-64 has `cpuid`; newer compilers call it safe.
     #[allow(unused_unsafe)]

@@ -1,16 +1,19 @@
-//! Rows of floats: two registers hold the 16 partial sums of a dot product.
+//! Rows of floats: a register holds the eight chains of a dot product, two the 16 partial sums of a norm.
 
 use core::arch::x86_64::*;
 
 use crate::block::{BF16, F16, F32};
-use crate::scalar::{LANES, tree};
+use crate::scalar::{CHAINS, LANES, tree};
+
+/// Bytes that a prefetch fetches.
+const LINE: usize = 64;
 
 /// Float of any kind, eight of which can be loaded as single precision.
 pub(super) trait Element: Copy {
     /// Loads eight elements as single precision.
     ///
     /// # Safety
-    /// The processor has AVX2 and F16C.
+    /// The processor has AVX2, FMA and F16C.
     unsafe fn widen(x: &[Self; 8]) -> __m256;
 
     /// Value of one element.
@@ -18,7 +21,7 @@ pub(super) trait Element: Copy {
 }
 
 impl Element for f32 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen(x: &[Self; 8]) -> __m256 {
         // SAFETY: eight readable floats; `loadu` needs no alignment.
@@ -32,7 +35,7 @@ impl Element for f32 {
 }
 
 impl Element for F32 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen(x: &[Self; 8]) -> __m256 {
         // SAFETY: 32 readable bytes; `loadu` needs no alignment.
@@ -46,7 +49,7 @@ impl Element for F32 {
 }
 
 impl Element for F16 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen(x: &[Self; 8]) -> __m256 {
         // SAFETY: 16 readable bytes; `loadu` needs no alignment.
@@ -60,7 +63,7 @@ impl Element for F16 {
 }
 
 impl Element for BF16 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen(x: &[Self; 8]) -> __m256 {
         // SAFETY: 16 readable bytes; `loadu` needs no alignment.
@@ -76,7 +79,7 @@ impl Element for BF16 {
 
 /// Half precision as bits, as the KV cache holds it.
 impl Element for u16 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen(x: &[Self; 8]) -> __m256 {
         // SAFETY: 16 readable bytes; `loadu` needs no alignment.
@@ -89,41 +92,71 @@ impl Element for u16 {
     }
 }
 
-/// `Σ_c rows[r][c] · x[t][c]` at `r * T + t`, for `R · T = 4`; all slices have one length.
-#[target_feature(enable = "avx2,f16c")]
+/// `Σ_c rows[r][c] · x[t][c]` at `[t][r]`, for up to four rows, in the order of [`crate::scalar::fused_sum`]; all slices have one
+/// length.
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [f32; 4] {
-    const { assert!(R * T == 4) };
+pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [[f32; 4]; T] {
+    dots_of::<E, R, T, false>(rows, x)
+}
+
+/// Computes [`dots`] of neighbouring rows, and fetches the `R` rows behind them: a hardware prefetcher ends with each row.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn dots_ahead<E: Element, const R: usize, const T: usize>(
+    rows: [&[E]; R],
+    x: [&[f32]; T],
+) -> [[f32; 4]; T] {
+    dots_of::<E, R, T, true>(rows, x)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn dots_of<E: Element, const R: usize, const T: usize, const AHEAD: bool>(
+    rows: [&[E]; R],
+    x: [&[f32]; T],
+) -> [[f32; 4]; T] {
+    const { assert!(R <= 4) };
     let n = x[0].len();
     assert!(rows.iter().all(|row| row.len() == n) && x.iter().all(|x| x.len() == n));
-    // Sums of each row and token: the first and the last eight partial sums.
-    let mut lanes = [[_mm256_setzero_ps(); 4]; 2];
-    for i in 0..n / LANES {
-        for (half, lanes) in lanes.iter_mut().enumerate() {
-            let at = i * LANES + half * 8;
-            // SAFETY: `at + 8 <= n`, the length of every row and token.
-            let x: [__m256; T] = core::array::from_fn(|t| unsafe { f32::widen(eight(x[t], at)) });
-            for (r, row) in rows.iter().enumerate() {
-                // SAFETY: as above.
-                let w = unsafe { E::widen(eight(row, at)) };
-                for t in 0..T {
-                    lanes[r * T + t] = _mm256_add_ps(lanes[r * T + t], _mm256_mul_ps(w, x[t]));
-                }
+    // The chains of each token and row.
+    let mut sums = [[_mm256_setzero_ps(); 4]; T];
+    let whole = n / CHAINS * CHAINS;
+    for at in (0..whole).step_by(CHAINS) {
+        if AHEAD && at * size_of::<E>() % LINE == 0 {
+            for row in rows {
+                let ahead = row.as_ptr().wrapping_add(at + R * n);
+                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+            }
+        }
+        // SAFETY: `at + 8 <= n`, the length of every row and token.
+        let w: [__m256; R] = core::array::from_fn(|r| unsafe { E::widen(eight(rows[r], at)) });
+        for t in 0..T {
+            // SAFETY: as above.
+            let x = unsafe { f32::widen(eight(x[t], at)) };
+            for r in 0..R {
+                sums[t][r] = _mm256_fmadd_ps(w[r], x, sums[t][r]);
             }
         }
     }
-    let done = n / LANES * LANES;
-    if done < n {
-        for (r, row) in rows.iter().enumerate() {
-            for (t, x) in x.iter().enumerate() {
-                let products = row[done..].iter().zip(&x[done..]).map(|(w, x)| w.value() * x);
-                let i = r * T + t;
-                [lanes[0][i], lanes[1][i]] = add_tail([lanes[0][i], lanes[1][i]], products);
+    if whole < n {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = load(&x[whole..]);
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let mut last = [0.0; CHAINS];
+                last.iter_mut().zip(&row[whole..]).for_each(|(to, w)| *to = w.value());
+                *sum = _mm256_fmadd_ps(load(&last), x, *sum);
             }
         }
     }
-    let [low, high] = lanes;
-    trees([0, 1, 2, 3].map(|i| _mm256_add_ps(low[i], high[i])))
+    sums.map(|sums| trees(sums))
+}
+
+/// `a · b + c`, rounded once.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn fused(a: f32, b: f32, c: f32) -> f32 {
+    _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)))
 }
 
 /// Elements `at..at + 8`.
@@ -138,7 +171,7 @@ unsafe fn eight<E>(x: &[E], at: usize) -> &[E; 8] {
 }
 
 /// `Σ f(x)`, in 16 strided sums and the tree.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(__m256) -> __m256) -> f32 {
     let (sixteens, rest) = x.as_chunks::<LANES>();
@@ -156,7 +189,7 @@ pub(super) fn sum<E: Element>(x: &[E], f: impl Fn(__m256) -> __m256) -> f32 {
 }
 
 /// Adds up to 15 last terms to the partial sums.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [__m256; 2] {
     let mut lanes = to_lanes(sums);
@@ -167,7 +200,7 @@ pub(super) fn add_tail(sums: [__m256; 2], terms: impl Iterator<Item = f32>) -> [
 }
 
 /// Lanes of the 16 partial sums.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
@@ -176,8 +209,8 @@ pub(super) fn to_lanes(sums: [__m256; 2]) -> [f32; LANES] {
     lanes
 }
 
-/// Tree sums of four registers of eight partial sums: 4, 2, 1.
-#[target_feature(enable = "avx2,f16c")]
+/// Tree sums of four registers of eight partial sums: 4, 2, 1. A sum of zero is +0.
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
     // Four lanes of a and of b; then of c and of d.
@@ -191,12 +224,12 @@ pub(super) fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
     // a, b, c, d from the even lanes.
     let all = _mm_unpacklo_ps(_mm_shuffle_ps::<0b10_00_10_00>(ac, ac), _mm_shuffle_ps::<0b10_00_10_00>(bd, bd));
     // SAFETY: four writable floats; `storeu` needs no alignment.
-    unsafe { _mm_storeu_ps(out.as_mut_ptr(), all) };
+    unsafe { _mm_storeu_ps(out.as_mut_ptr(), _mm_add_ps(all, _mm_setzero_ps())) };
     out
 }
 
 /// Loads up to eight floats; the lanes behind them are zero.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn load(x: &[f32]) -> __m256 {
     let Some(eight) = x.first_chunk::<8>() else {
@@ -209,7 +242,7 @@ pub(super) fn load(x: &[f32]) -> __m256 {
 }
 
 /// Stores the first lanes, as many as `out` holds (up to eight).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn store(x: __m256, out: &mut [f32]) {
     let Some(eight) = out.first_chunk_mut::<8>() else {

@@ -7,7 +7,7 @@ use super::floats::{load, store, sum};
 use crate::scalar::constants::*;
 
 /// Computes [`crate::scalar::exp`] in each lane.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn exp(x: __m256) -> __m256 {
     let set = |x| _mm256_set1_ps(x);
@@ -20,7 +20,7 @@ pub(super) fn exp(x: __m256) -> __m256 {
 }
 
 /// Computes [`exp`] of lanes that are at most zero, or NaN: nothing becomes infinite, and `2^n` fits a float.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn exp_down(x: __m256) -> __m256 {
     let (y, n) = reduced_exp(x);
@@ -28,7 +28,7 @@ pub(super) fn exp_down(x: __m256) -> __m256 {
 }
 
 /// `y` and `n` such that `e^x` is `y 2^n`, in the range in which it is a normal number.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn reduced_exp(x: __m256) -> (__m256, __m256i) {
     let set = |x| _mm256_set1_ps(x);
@@ -42,7 +42,7 @@ fn reduced_exp(x: __m256) -> (__m256, __m256i) {
 }
 
 /// Polynomial with the coefficients `c`, lowest first, by Horner's rule.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
     let mut y = _mm256_set1_ps(c[N - 1]);
@@ -53,14 +53,14 @@ fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
 }
 
 /// `2^n` for n in -126..=127.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn power_of_two(n: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
 }
 
 /// Computes [`crate::scalar::normal_cdf`] in each lane.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn normal_cdf(x: __m256) -> __m256 {
     let set = |x| _mm256_set1_ps(x);
@@ -73,7 +73,7 @@ fn normal_cdf(x: __m256) -> __m256 {
 }
 
 /// `x = f(x)`, eight at a time, in order; `f` also gets the zeros that fill the last eight.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
     for eight in x.chunks_mut(8) {
@@ -82,7 +82,7 @@ pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
 }
 
 /// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn gelu_tanh(x: &mut [f32]) {
     let one = _mm256_set1_ps(1.0);
     map(x, |x| {
@@ -93,25 +93,25 @@ pub(super) fn gelu_tanh(x: &mut [f32]) {
 }
 
 /// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn gelu_erf(x: &mut [f32]) {
     map(x, |x| _mm256_mul_ps(x, normal_cdf(x)));
 }
 
 /// Implements [`Kernels::silu`](crate::Kernels::silu).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn silu(x: &mut [f32]) {
     map(x, |x| _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative(x)))));
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn negative(x: __m256) -> __m256 {
     _mm256_xor_ps(x, _mm256_set1_ps(-0.0))
 }
 
 /// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     let shift = _mm256_set1_ps(max);
     map(scores, |score| exp(_mm256_sub_ps(score, shift)));

@@ -1,14 +1,14 @@
-//! x86-64 from 2013 on, for four ISAs: AVX2 with F16C; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
+//! x86-64 from 2013 on, for four ISAs: AVX2 with FMA and F16C; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
 //!
 //! - [`detect`]: the features of the processor
-//! - [`matmul`]: products of weights; the four ISAs differ in those of quantized weights alone, all other code is AVX2's
-//! - [`floats`]: rows of floats; two registers hold the 16 partial sums of a dot product
+//! - [`matmul`]: products of weights, in which alone the ISAs differ; all other code is AVX2's
+//! - [`floats`]: rows of floats; a register holds the eight chains of a dot product
 //! - [`attention`]: a block of stored keys and values
 //! - [`math`], [`norm`], [`quantize`]: all other kernels, eight columns at a time
 //!
 //! Element-wise sums and products, which the compiler vectorizes by itself, are the definitions, compiled for AVX2.
 //!
-//! Every function is compiled for the same two features: a closure has the features of the function around it, and is only
+//! Every function is compiled for the same three features: a closure has the features of the function around it, and is only
 //! inlined into a function that has them all.
 
 mod attention;
@@ -23,21 +23,41 @@ use crate::{
     Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar,
 };
 
-/// Processor with AVX2 and F16C, and maybe more: a value exists only if `detect` saw these features.
+/// Processor with AVX2, FMA and F16C, and maybe more: a value exists only if `detect` saw these features.
 struct X86 {
     name: &'static str,
     /// Products of quantized weights, which the four ISAs differ in.
     quantized: unsafe fn(&Matrix<'_>, &[BlockQ8], &mut ColumnsMut<'_>),
+    /// Products of float weights.
+    floats: unsafe fn(&Matrix<'_>, Activations<'_>, &mut ColumnsMut<'_>),
     /// Multiplies and adds bytes in registers, as [`Kernels::int8_peak`] says.
     int8_peak: unsafe fn(u32) -> u64,
 }
 
-static AVX2: X86 = X86 { name: "avx2", quantized: matmul::matmul_avx2, int8_peak: matmul::int8_peak_avx2 };
-static AVX_VNNI: X86 =
-    X86 { name: "avxvnni", quantized: matmul::matmul_avx_vnni, int8_peak: matmul::int8_peak_avx_vnni };
-static AVX512: X86 = X86 { name: "avx512", quantized: matmul::matmul_avx512, int8_peak: matmul::int8_peak_avx512 };
-static AVX512_VNNI: X86 =
-    X86 { name: "avx512vnni", quantized: matmul::matmul_avx512_vnni, int8_peak: matmul::int8_peak_avx512_vnni };
+static AVX2: X86 = X86 {
+    name: "avx2",
+    quantized: matmul::matmul_avx2,
+    floats: matmul::floats_avx2,
+    int8_peak: matmul::int8_peak_avx2,
+};
+static AVX_VNNI: X86 = X86 {
+    name: "avxvnni",
+    quantized: matmul::matmul_avx_vnni,
+    floats: matmul::floats_avx2,
+    int8_peak: matmul::int8_peak_avx_vnni,
+};
+static AVX512: X86 = X86 {
+    name: "avx512",
+    quantized: matmul::matmul_avx512,
+    floats: matmul::floats_avx512,
+    int8_peak: matmul::int8_peak_avx512,
+};
+static AVX512_VNNI: X86 = X86 {
+    name: "avx512vnni",
+    quantized: matmul::matmul_avx512_vnni,
+    floats: matmul::floats_avx512,
+    int8_peak: matmul::int8_peak_avx512_vnni,
+};
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     detect::avx2().then_some(&AVX2)
@@ -61,7 +81,7 @@ pub(crate) fn vectors() -> Option<&'static Vectors> {
     detect::avx2().then_some(&Vectors(()))
 }
 
-/// Processor with AVX2 and F16C: a value exists only if `detect` saw both.
+/// Processor with AVX2, FMA and F16C: a value exists only if `detect` saw both.
 #[cfg(feature = "std")]
 pub(crate) struct Vectors(());
 
@@ -69,11 +89,11 @@ pub(crate) struct Vectors(());
 impl Vectors {
     /// Does `work` compiled for AVX2, as [`vectorized`](crate::vectorized) says.
     pub(crate) fn run(&self, work: impl crate::Work) {
-        #[target_feature(enable = "avx2,f16c")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn run(work: impl crate::Work) {
             work.run();
         }
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { run(work) }
     }
 }
@@ -88,7 +108,7 @@ impl Kernels for X86 {
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [BlockQ8]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { quantize::quantize_q8(x, out) }
     }
 
@@ -96,58 +116,58 @@ impl Kernels for X86 {
         match x {
             // SAFETY: `self` exists, so `detect` saw the features of its ISA.
             Activations::Q8(x) if w.ty().is_quantized() => unsafe { (self.quantized)(w, x, out) },
-            // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
-            x => unsafe { matmul::matmul_floats(w, x, out) },
+            // SAFETY: as above.
+            x => unsafe { (self.floats)(w, x, out) },
         }
     }
 
     fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { norm::layer_norm(x, weight, bias, eps, out) }
     }
 
     fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { norm::rms_norm(x, weight, eps, out) }
     }
 
     fn add(&self, x: &mut [f32], y: &[f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { add(x, y) }
     }
 
     fn multiply(&self, x: &mut [f32], y: &[f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { multiply(x, y) }
     }
 
     fn clamp(&self, x: &mut [f32], limit: f32) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { clamp(x, limit) }
     }
 
     fn gelu_tanh(&self, x: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { math::gelu_tanh(x) }
     }
 
     fn gelu_erf(&self, x: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { math::gelu_erf(x) }
     }
 
     fn silu(&self, x: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { math::silu(x) }
     }
 
     fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { quantize::store_kv(x, out) }
     }
 
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { attention::sum_squares(row, head_dim) }
     }
 
@@ -160,27 +180,27 @@ impl Kernels for X86 {
         distance: u32,
         scores: &mut [f32],
     ) -> f32 {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { attention::score_block(q, keys, scale, slope, distance, scores) }
     }
 
     fn exp_block(&self, scores: &mut [f32], max: f32) -> f32 {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { math::exp_block(scores, max) }
     }
 
     fn accumulate_block(&self, probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { attention::accumulate_block(probs, values, acc) }
     }
 
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { attention::attend_block(self, block, scale, walks) }
     }
 
     fn scale(&self, x: &mut [f32], factor: f32) {
-        // SAFETY: `self` exists, so `detect` saw avx2 and f16c.
+        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
         unsafe { scale(x, factor) }
     }
 
@@ -190,22 +210,22 @@ impl Kernels for X86 {
     }
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn add(x: &mut [f32], y: &[f32]) {
     scalar::add(x, y);
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn multiply(x: &mut [f32], y: &[f32]) {
     scalar::multiply(x, y);
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn clamp(x: &mut [f32], limit: f32) {
     scalar::clamp(x, limit);
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn scale(x: &mut [f32], factor: f32) {
     scalar::scale(x, factor);
 }

@@ -6,7 +6,7 @@ use super::floats::sum;
 use crate::scalar::{inverse_root, rescale, standardize};
 
 /// Implements [`Kernels::layer_norm`](crate::Kernels::layer_norm).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
     let n = x.len() as f32;
     let mean = sum(x, |x| x) / n;
@@ -16,13 +16,13 @@ pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f
 }
 
 /// Implements [`Kernels::rms_norm`](crate::Kernels::rms_norm).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let mean_square = sum(x, |x| square(x)) / x.len() as f32;
     rescale(x, inverse_root(mean_square + eps), weight, out);
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn square(x: __m256) -> __m256 {
     _mm256_mul_ps(x, x)

@@ -9,7 +9,7 @@ use crate::scalar::{self, AMAX_MIN, ROW, quantize_block};
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (full, rest) = x.as_chunks();
@@ -22,7 +22,7 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
 }
 
 /// Quantizes a block of 32 columns as [`quantize_block`] does.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
     let x = [0, 8, 16, 24].map(|at| load(&x[at..at + 8]));
@@ -48,7 +48,7 @@ fn quantize_full(x: &[f32; QK]) -> BlockQ8 {
 }
 
 /// Largest magnitude, by its bits.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn largest(x: [__m256; 4]) -> f32 {
     let [a, b, c, d] = x.map(|x| _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fff_ffff)));
@@ -60,7 +60,7 @@ fn largest(x: [__m256; 4]) -> f32 {
 }
 
 /// Sum of sixteen numbers in ±127.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn total(x: __m256i) -> i16 {
     let pairs = _mm256_madd_epi16(x, _mm256_set1_epi16(1));
@@ -71,7 +71,7 @@ fn total(x: __m256i) -> i16 {
 }
 
 /// Implements [`Kernels::store_kv`](crate::Kernels::store_kv).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     match out {
         KvRowsMut::F16(out) => store_halves(x, out),
@@ -80,7 +80,7 @@ pub(super) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     }
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn store_halves(x: &[f32], out: &mut [u16]) {
     require(out.len() == x.len(), ROW);
     for (x, out) in x.chunks(8).zip(out.chunks_mut(8)) {
@@ -93,7 +93,7 @@ fn store_halves(x: &[f32], out: &mut [u16]) {
 }
 
 /// Stores a row of whole groups of 32 columns as Q8_0.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn store_quants(x: &[f32], qs: &mut [i8], d: &mut [u16]) {
     require(qs.len() == x.len() && d.len() == x.len() / QK, ROW);
     for ((x, qs), d) in x.as_chunks().0.iter().zip(qs.as_chunks_mut().0).zip(d) {

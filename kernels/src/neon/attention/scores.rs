@@ -83,7 +83,7 @@ fn largest(scores: &[f32]) -> f32 {
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
         let rows: [&[E]; 4] = four_rows(keys, q.len(), first, scores.len());
-        let sums = dots(rows, [q]);
+        let [sums] = dots(rows, [q]);
         match scores.first_chunk_mut() {
             Some(four) => *four = sums,
             None => scores.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum),

@@ -5,7 +5,7 @@ use core::arch::aarch64::*;
 use super::probs::{WithProbs, add_products};
 use crate::contract::{broken, require};
 use crate::neon::bytes::{ROWS, halves_apart, next_halves, part, rows_from, widen};
-use crate::neon::floats::{Element, Floats, add, load_some, store_some};
+use crate::neon::floats::{Element, Floats, add, fused, fused_one, load_some, store_some};
 use crate::neon::quantize::largest;
 use crate::scalar::{AMAX_MIN, QuantizedProbs, assert_rows};
 use crate::{KV_BLOCK, KvRows, QK};
@@ -42,8 +42,8 @@ fn add_floats<E: Element>(probs: &[f32], values: &[E], acc: &mut [f32]) {
         at += 8;
     }
     for (c, acc) in acc.iter_mut().enumerate().skip(at) {
-        let terms = probs.iter().enumerate().rev().map(|(key, &p)| p * one(values, key * n + c).value());
-        *acc += terms.fold(0.0, |sum, x| sum + x);
+        let values = probs.iter().enumerate().rev().map(|(key, &p)| (p, one(values, key * n + c).value()));
+        *acc += values.fold(0.0, |sum, (p, x)| fused_one(p, x, sum));
     }
 }
 
@@ -58,7 +58,7 @@ fn columns<E: Element, const N: usize>(probs: &[f32], values: &[E], at: usize, a
     for (key, &p) in probs.iter().enumerate().rev() {
         let x: &[[E; 8]] = part(values, key * head_dim + at, 8 * N).as_chunks().0;
         for (sum, x) in sums.iter_mut().zip(x) {
-            *sum = add(*sum, E::widen(x).map(|x| vmulq_n_f32(x, p)));
+            *sum = fused(E::widen(x), [vdupq_n_f32(p); 2], *sum);
         }
     }
     for (sum, acc) in sums.into_iter().zip(acc) {

@@ -33,7 +33,7 @@ impl Panel {
     }
 
     /// Transposes keys. Row c: column c of each key; zeros for keys that do not exist.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn turned<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
         let keys = Rows::new(x, head_dim);
         self.turn(head_dim, |key, i| match keys.get(key, 8 * i) {
@@ -45,14 +45,14 @@ impl Panel {
 
     /// Transposes keys of quants. Row i: columns `2 i` and `2 i + 1` of each key as 16-bit integers; zeros for keys that do not
     /// exist.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn turned_quants<Q: Quant>(&mut self, x: &[Q], head_dim: usize) -> &[Row] {
         let keys = Rows::new(x, head_dim / Q::COLUMNS);
         self.turn(head_dim / 2, |key, i| _mm256_castsi256_ps(keys.sixteen(key, i)))
     }
 
     /// Transposes `n` rows, a multiple of 8: `of(key, i)` returns numbers `8 i..8 i + 8` of a key.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     fn turn(&mut self, n: usize, of: impl Fn(usize, usize) -> __m256) -> &[Row] {
         for (i, rows) in self.0[..n].as_chunks_mut::<8>().0.iter_mut().enumerate() {
@@ -68,7 +68,7 @@ impl Panel {
     }
 
     /// Widens values. Row `32 g + j`: columns `32 g..32 g + 32` of value j; zeros for columns and values that do not exist.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn widened<E: Element>(&mut self, x: &[E], head_dim: usize) -> &[Row] {
         let values = Rows::new(x, head_dim);
         let n = head_dim.div_ceil(QK) * KV_BLOCK;
@@ -89,7 +89,7 @@ impl Panel {
 
     /// Pairs values of quants. Row `16 g + i`: columns `32 g..32 g + 32` of values `2 i` and `2 i + 1`, in pairs of 16-bit
     /// integers; zeros for columns and values that do not exist.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn paired<Q: Quant>(&mut self, x: &[Q], head_dim: usize) -> &[Row] {
         let values = Rows::new(x, head_dim / Q::COLUMNS);
         let n = head_dim.div_ceil(QK) * (KV_BLOCK / 2);
@@ -108,7 +108,7 @@ impl Panel {
 }
 
 /// Transposes eight rows of eight numbers.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
     let [a, b, c, d, e, f, g, h] = rows;
@@ -127,7 +127,7 @@ fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
     })
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn unpack(x: __m256, y: __m256) -> [__m256; 2] {
     [_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y)]

@@ -27,7 +27,7 @@ impl QuantizedProbs {
 }
 
 /// Quantizes `probs[j] * d[j]` of the values `seen`, or of all, as [`crate::scalar::quantize_probs`] does.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> QuantizedProbs {
     let mut quantized = [_mm256_setzero_ps(); 4];
@@ -65,7 +65,7 @@ pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> Quanti
 
 /// Scales of each group of columns, for all rows of a block beside each other; zeros for rows that do not exist. `d`:
 /// `[n, n_groups]`, `out`: `[n_groups]`
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn scales(d: &[u16], n_groups: usize, out: &mut [Row]) {
     match n_groups {
@@ -85,7 +85,7 @@ pub(super) fn scales(d: &[u16], n_groups: usize, out: &mut [Row]) {
 }
 
 /// Scales of `G` groups, as [`scales`] gives them, eight rows at a time.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn scales_of<const G: usize>(d: &[u16], out: &mut [Row]) {
     let mut all = [[0; G]; KV_BLOCK];

@@ -11,19 +11,19 @@ pub(super) trait Quant: KvQuant {
     /// pairs in 16 bits. Past the end of the row `x` has zeros.
     ///
     /// # Safety
-    /// The processor has AVX2 and F16C.
+    /// The processor has AVX2, FMA and F16C.
     unsafe fn products(row: &[Self], g: usize, x: __m256i) -> __m256i;
 
     /// Eight columns as floats.
     ///
     /// # Safety
-    /// The processor has AVX2 and F16C.
+    /// The processor has AVX2, FMA and F16C.
     unsafe fn widen_eight(eight: &[Self]) -> __m256;
 
     /// 16 columns from `at` on, as 16-bit integers.
     ///
     /// # Safety
-    /// The columns can be read; the processor has AVX2 and F16C.
+    /// The columns can be read; the processor has AVX2, FMA and F16C.
     unsafe fn sixteen(at: *const Self) -> __m256i;
 
     /// Quant of column `c` of a row.
@@ -32,7 +32,7 @@ pub(super) trait Quant: KvQuant {
 
 /// Quant of 8 bits.
 impl Quant for i8 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn products(row: &[Self], g: usize, x: __m256i) -> __m256i {
         let key = load(&group(&row[g * QK..], Self::ZERO));
@@ -40,7 +40,7 @@ impl Quant for i8 {
         _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(x, key))
     }
 
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen_eight(eight: &[Self]) -> __m256 {
         let eight: [i8; 8] = group(eight, Self::ZERO);
@@ -49,7 +49,7 @@ impl Quant for i8 {
         _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
     }
 
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn sixteen(at: *const Self) -> __m256i {
         // SAFETY: 16 bytes, by the caller; `loadu` needs no alignment.
@@ -64,7 +64,7 @@ impl Quant for i8 {
 
 /// Two quants of 4 bits, eight added to each.
 impl Quant for u8 {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn products(row: &[Self], g: usize, x: __m256i) -> __m256i {
         let bytes: [u8; QK / 2] = group(&row[g * QK / 2..], Self::ZERO);
@@ -75,7 +75,7 @@ impl Quant for u8 {
         _mm256_maddubs_epi16(_mm256_and_si256(nibbles, _mm256_set1_epi8(15)), x)
     }
 
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn widen_eight(eight: &[Self]) -> __m256 {
         // Turning the uppermost of the 4 bits makes each quant a signed number, eight less.
@@ -85,7 +85,7 @@ impl Quant for u8 {
         _mm256_cvtepi32_ps(_mm256_srai_epi32::<28>(tops))
     }
 
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn sixteen(at: *const Self) -> __m256i {
         // SAFETY: 8 bytes, by the caller; `loadl` needs no alignment.
@@ -111,7 +111,7 @@ fn group<T: Copy, const N: usize>(row: &[T], fill: T) -> [T; N] {
 }
 
 /// Loads 32 columns.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn load(group: &[i8; QK]) -> __m256i {
     // SAFETY: 32 readable bytes; `loadu` needs no alignment.
@@ -119,7 +119,7 @@ pub(super) fn load(group: &[i8; QK]) -> __m256i {
 }
 
 /// Reorders the numbers of eight rows, `G` groups each, row after row: register g gets the eight numbers of group g.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn by_group<const G: usize>(x: [__m256; G]) -> [__m256; G] {
     let mut groups = x;

@@ -51,7 +51,7 @@ impl<'a, E> Rows<'a, E> {
 
 impl<Q: Quant> Rows<'_, Q> {
     /// Columns `16 i..16 i + 16` of a row as 16-bit integers; zeros if the row or the columns do not exist.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     pub(super) fn sixteen(&self, row: usize, i: usize) -> __m256i {
         let (at, n) = (i * LANES / Q::COLUMNS, LANES / Q::COLUMNS);
@@ -66,7 +66,7 @@ impl<Q: Quant> Rows<'_, Q> {
     ///
     /// # Safety
     /// `row < n`, and the row has these columns.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     pub(super) unsafe fn sixteens<const N: usize>(&self, row: usize, at: usize) -> [__m256i; N] {
         // SAFETY: by the caller; this function has the features.

@@ -4,13 +4,13 @@ use core::arch::x86_64::*;
 
 use super::prefetch::prefetch_older;
 use super::quants::{self, Quant};
-use crate::scalar::{LANES, assert_query, distance_of};
+use crate::scalar::{CHAINS, assert_query, distance_of};
 use crate::x86::floats::{Element, dots, load, store, trees};
 use crate::x86::math::map;
 use crate::{BlockQ8, KvRows, QK, Query};
 
 /// Implements [`Kernels::score_block`](crate::Kernels::score_block).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::x86) fn score_block(
     q: Query<'_>,
     keys: KvRows<'_>,
@@ -25,7 +25,7 @@ pub(in crate::x86) fn score_block(
 }
 
 /// `scores[j] = q · k_j`
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn dot_block(q: Query<'_>, keys: KvRows<'_>, scores: &mut [f32]) {
     let head_dim = assert_query(q, keys, scores.len());
@@ -39,7 +39,7 @@ pub(super) fn dot_block(q: Query<'_>, keys: KvRows<'_>, scores: &mut [f32]) {
 }
 
 /// `score * scale - slope * distance`
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
     let n = scores.len();
@@ -61,7 +61,7 @@ fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
 }
 
 /// Largest number, +0 for any zero; a NaN is passed over.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn largest(scores: &[f32]) -> f32 {
     let (eights, rest) = scores.as_chunks::<8>();
@@ -76,59 +76,55 @@ fn largest(scores: &[f32]) -> f32 {
 }
 
 /// `scores[j] = q · k_j`, four keys at a time.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_keys<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     let (fours, rest) = scores.as_chunks_mut::<4>();
     let (keys, last) = keys.split_at(4 * fours.len() * q.len());
     // Constant trip counts let the compiler unroll.
     match q.len() {
-        16 => dot_fours::<E, 1>(q, keys, fours),
-        32 => dot_fours::<E, 2>(q, keys, fours),
-        64 => dot_fours::<E, 4>(q, keys, fours),
-        128 => dot_fours::<E, 8>(q, keys, fours),
-        n if n > 0 && n.is_multiple_of(LANES) => dot_fours::<E, 0>(q, keys, fours),
+        16 => dot_fours::<E, 2>(q, keys, fours),
+        32 => dot_fours::<E, 4>(q, keys, fours),
+        64 => dot_fours::<E, 8>(q, keys, fours),
+        128 => dot_fours::<E, 16>(q, keys, fours),
+        n if n > 0 && n.is_multiple_of(CHAINS) => dot_fours::<E, 0>(q, keys, fours),
         // Heads of other lengths. Those of no columns have no key with an element either.
         _ => dot_ragged(q, keys, fours.as_flattened_mut()),
     }
     dot_ragged(q, last, rest);
 }
 
-/// `scores[j] = q · k_j` for whole fours of keys; each partial sum has `N` terms, or any number if `N` is 0.
-#[target_feature(enable = "avx2,f16c")]
+/// `scores[j] = q · k_j` for whole fours of keys; each chain has `N` terms, or any number if `N` is 0.
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_fours<E: Element, const N: usize>(q: &[f32], keys: &[E], scores: &mut [[f32; 4]]) {
-    let n = if N == 0 { q.len() / LANES } else { N };
-    let (q, keys): (&[[f32; 8]], &[[E; 8]]) = (&q.as_chunks().0[..2 * n], keys.as_chunks().0);
+    let n = if N == 0 { q.len() / CHAINS } else { N };
+    let (q, keys): (&[[f32; CHAINS]], &[[E; CHAINS]]) = (&q.as_chunks().0[..n], keys.as_chunks().0);
     // The order, from the last four to the first, is that of walks from block to block: one stream, which the hardware
     // prefetcher predicts better.
-    for (keys, scores) in keys.chunks_exact(8 * n).zip(scores).rev() {
-        prefetch_older(keys, 2 * n);
-        // The first and the last eight partial sums of each key.
-        let mut sums = [[_mm256_setzero_ps(); 4]; 2];
+    for (keys, scores) in keys.chunks_exact(4 * n).zip(scores).rev() {
+        prefetch_older(keys, n);
+        let mut sums = [_mm256_setzero_ps(); 4];
         for c in 0..n {
-            for half in 0..2 {
-                let x = load(&q[2 * c + half]);
-                for r in 0..4 {
-                    // SAFETY: this function has the features, too.
-                    let key = unsafe { E::widen(&keys[2 * (r * n + c) + half]) };
-                    sums[half][r] = _mm256_add_ps(sums[half][r], _mm256_mul_ps(key, x));
-                }
+            let x = load(&q[c]);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: this function has the features, too.
+                *sum = _mm256_fmadd_ps(unsafe { E::widen(&keys[r * n + c]) }, x, *sum);
             }
         }
-        let [low, high] = sums;
-        *scores = trees([0, 1, 2, 3].map(|r| _mm256_add_ps(low[r], high[r])));
+        *scores = trees(sums);
     }
 }
 
 /// `scores[j] = q · k_j` for any number of keys of any length, four at a time.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_ragged<E: Element>(q: &[f32], keys: &[E], scores: &mut [f32]) {
     for (first, scores) in (0..).step_by(4).zip(scores.chunks_mut(4)) {
         let rows: [&[E]; 4] = rows_from(keys, q.len(), first, scores.len());
         rows.iter().take(scores.len()).for_each(|row| prefetch_older(row, q.len()));
-        scores.copy_from_slice(&dots(rows, [q])[..scores.len()]);
+        let [sums] = dots(rows, [q]);
+        scores.copy_from_slice(&sums[..scores.len()]);
     }
 }
 
@@ -143,7 +139,7 @@ fn rows_from<T, const R: usize>(all: &[T], stride: usize, first: usize, n: usize
 }
 
 /// `scores[j] = q · k_j` for keys of quants, eight at a time.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     let (eights, rest) = scores.as_chunks_mut::<8>();
@@ -161,7 +157,7 @@ fn dot_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, sco
 
 /// `scores[j] = q · k_j` for whole eights of keys that have `G` whole groups of columns each. Eight groups are multiplied at a
 /// time, with their scales beside each other as they are stored; then the products of a key are added up in order.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_groups<Q: Quant, const G: usize>(q: [&BlockQ8; G], qs: &[Q], d: &[u16], scores: &mut [[f32; 8]]) {
     let n = QK / Q::COLUMNS;
@@ -190,7 +186,7 @@ fn dot_groups<Q: Quant, const G: usize>(q: [&BlockQ8; G], qs: &[Q], d: &[u16], s
 }
 
 /// `scores[j] = q · k_j` for any number of keys of any length, eight at a time, a lane each.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_ragged_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usize, scores: &mut [f32]) {
     let stride = head_dim.div_ceil(Q::COLUMNS);
@@ -218,7 +214,7 @@ fn dot_ragged_quants<Q: Quant>(q: &[BlockQ8], qs: &[Q], d: &[u16], head_dim: usi
 }
 
 /// Sum of the lanes of each register.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn sums_of([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> __m256i {
     let abcd = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
@@ -227,7 +223,7 @@ fn sums_of([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> __m256i {
     _mm256_add_epi32(low, high)
 }
 
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn load_ints(x: &[i32; 8]) -> __m256i {
     // SAFETY: eight readable integers; `loadu` needs no alignment.

@@ -9,12 +9,12 @@ use super::quants::Quant;
 use super::rows::Rows;
 use crate::contract::require;
 use crate::scalar::{self, LANES, assert_rows, tree};
-use crate::x86::floats::{Element, add_tail, load, store, sum, to_lanes};
+use crate::x86::floats::{Element, add_tail, fused, load, store, sum, to_lanes};
 use crate::x86::norm::square;
 use crate::{KV_BLOCK, KvRows, QK};
 
 /// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::x86) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
     assert_rows(row, 1, head_dim);
     match row {
@@ -26,7 +26,7 @@ pub(in crate::x86) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
 }
 
 /// `Σ (d q)²`
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn squares<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
     let scale = |at: usize| d[at / QK].value();
@@ -44,7 +44,7 @@ fn squares<Q: Quant>(qs: &[Q], d: &[u16], head_dim: usize) -> f32 {
 }
 
 /// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::x86) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {
     assert_rows(values, probs.len(), acc.len());
     require(probs.len() <= KV_BLOCK, "values of one block");
@@ -58,7 +58,7 @@ pub(in crate::x86) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &
 }
 
 /// Adds values of floats: 64, 32 and 8 columns at a time, then one by one. The sums stay in registers while the values pass by.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_floats<E: Element>(probs: &[f32], x: &[E], acc: &mut [f32]) {
     let head_dim = acc.len();
@@ -77,13 +77,13 @@ fn add_floats<E: Element>(probs: &[f32], x: &[E], acc: &mut [f32]) {
         at += 8;
     }
     for (c, acc) in acc.iter_mut().enumerate().skip(at) {
-        let weighted = probs.iter().enumerate().rev().map(|(j, &p)| p * x[j * head_dim + c].value());
-        *acc += weighted.fold(0.0, |sum, x| sum + x);
+        let values = probs.iter().enumerate().rev().map(|(j, &p)| (p, x[j * head_dim + c].value()));
+        *acc += values.fold(0.0, |sum, (p, x)| fused(p, x, sum));
     }
 }
 
 /// Adds the values' columns `at..at + N`, which `acc` has.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_columns<E: Element, const N: usize>(probs: &[f32], rows: &Rows<'_, E>, at: usize, acc: &mut [f32]) {
     let acc: &mut [f32; N] = acc[at..].first_chunk_mut().expect("as many columns");
@@ -98,8 +98,7 @@ fn add_columns<E: Element, const N: usize>(probs: &[f32], rows: &Rows<'_, E>, at
         rows.prefetch_older(x);
         for (sum, x) in sums.iter_mut().zip(x.as_chunks().0) {
             // SAFETY: this function has the features, too.
-            let term = _mm256_mul_ps(_mm256_set1_ps(p), unsafe { E::widen(x) });
-            *sum = _mm256_add_ps(*sum, term);
+            *sum = _mm256_fmadd_ps(_mm256_set1_ps(p), unsafe { E::widen(x) }, *sum);
         }
     }
     for (sum, acc) in sums.into_iter().zip(acc.as_chunks_mut::<8>().0) {
@@ -108,7 +107,7 @@ fn add_columns<E: Element, const N: usize>(probs: &[f32], rows: &Rows<'_, E>, at
 }
 
 /// Adds values of quants: a group of 32 columns at a time; of a shorter last group 16 columns, then one by one.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
     let (head_dim, n_groups) = (acc.len(), acc.len().div_ceil(QK));
@@ -142,7 +141,7 @@ fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
 ///
 /// # Safety
 /// Rows have the columns from `at` on that `acc` has.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 unsafe fn add_sixteens<Q: Quant, const N: usize>(
     rows: &Rows<'_, Q>,
@@ -179,21 +178,21 @@ unsafe fn add_sixteens<Q: Quant, const N: usize>(
 }
 
 /// Pairs sixteen columns of two values: columns 0 to 3 and 8 to 11, then the others.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn pairs_of(older: __m256i, newer: __m256i) -> [__m256i; 2] {
     [_mm256_unpacklo_epi16(older, newer), _mm256_unpackhi_epi16(older, newer)]
 }
 
 /// Puts the results of such pairs in the order of the columns.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn in_order([a, b]: [__m256i; 2]) -> [__m256i; 2] {
     [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b)]
 }
 
 /// `acc[c] += step * sums[c] as f32`
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn add_scaled<const N: usize>(sums: [__m256i; N], step: f32, acc: &mut [f32]) {
     for (sum, acc) in sums.into_iter().zip(acc.as_chunks_mut::<8>().0) {

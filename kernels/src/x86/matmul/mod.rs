@@ -37,7 +37,7 @@ mod unit;
 
 use crate::block::for_block;
 use crate::{BlockQ8, ColumnsMut, Matrix};
-pub(super) use floats::matmul_floats;
+pub(super) use floats::{floats_avx2, floats_avx512};
 use group::Unpack;
 pub(super) use peak::{int8_peak_avx_vnni, int8_peak_avx2, int8_peak_avx512, int8_peak_avx512_vnni};
 use unit::{Avx2, Avx512, Avx512Vnni, AvxVnni};

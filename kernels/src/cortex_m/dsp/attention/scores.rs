@@ -3,6 +3,7 @@
 use core::arch::asm;
 
 use crate::contract::broken;
+use crate::cortex_m::dsp::floats::dot;
 use crate::cortex_m::dsp::split::byte_pairs;
 use crate::cortex_m::dsp::word::{add_products, half, sign_extend_even, sign_extend_odd};
 use crate::scalar::{self, assert_query, distance_of, unpack_quants};
@@ -30,12 +31,12 @@ pub(in crate::cortex_m) fn score_block(
         }
         (Query::F32(q), KvRows::F32(keys)) if head_dim > 0 => {
             for (key, score) in keys.chunks_exact(head_dim).zip(&mut *scores) {
-                *score = crate::cortex_m::dsp::floats::dot(key, q, |&x| x);
+                *score = dot(key, q);
             }
         }
         (Query::F32(q), KvRows::F16(keys)) if head_dim > 0 => {
             for (key, score) in keys.chunks_exact(head_dim).zip(&mut *scores) {
-                *score = crate::cortex_m::dsp::floats::dot(key, q, |&x| half(x));
+                *score = dot(key, q);
             }
         }
         _ => return scalar::score_block(q, keys, scale, slope, distance, scores),

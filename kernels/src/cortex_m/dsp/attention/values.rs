@@ -4,15 +4,13 @@ use core::arch::asm;
 
 use super::probs::QuantizedProbs;
 use crate::contract::{broken, require};
-use crate::cortex_m::dsp::floats::strided_sum;
+use crate::cortex_m::dsp::floats::{COLUMNS, accumulate, strided_sum};
 use crate::cortex_m::dsp::word::half;
 use crate::scalar::{self, assert_rows};
 use crate::{KV_BLOCK, KvRows, QK};
 
 /// Values that one part of the loop takes.
 const VALUES: usize = 4;
-/// Columns of float values that a pass takes.
-const COLUMNS: usize = 16;
 
 /// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
 pub(in crate::cortex_m) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
@@ -38,24 +36,10 @@ pub(in crate::cortex_m) fn accumulate_block(probs: &[f32], values: KvRows<'_>, a
     require(probs.len() <= KV_BLOCK, "values of one block");
     match values {
         _ if probs.is_empty() || !head_dim.is_multiple_of(COLUMNS) => scalar::accumulate_block(probs, values, acc),
-        KvRows::F32(values) => accumulate(probs, values, |&x| x, acc),
-        KvRows::F16(values) => accumulate(probs, values, |&x| half(x), acc),
+        KvRows::F32(values) => accumulate(probs, values, acc),
+        KvRows::F16(values) => accumulate(probs, values, acc),
         KvRows::Q8_0 { qs, d } => accumulate_quants(probs, Quants { qs, group_len: QK, d }, add_bytes, acc),
         KvRows::Q4_0 { qs, d, .. } => accumulate_quants(probs, Quants { qs, group_len: QK / 2, d }, add_nibbles, acc),
-    }
-}
-
-/// Adds values of floats, 16 columns at a time.
-fn accumulate<T>(probs: &[f32], values: &[T], float: impl Fn(&T) -> f32, acc: &mut [f32]) {
-    let head_dim = acc.len();
-    for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
-        let mut sums = [0.0; COLUMNS];
-        for (row, &p) in values.chunks_exact(head_dim.max(1)).zip(probs).rev() {
-            for (sum, x) in sums.iter_mut().zip(row.iter().skip(i * COLUMNS)) {
-                *sum += p * float(x);
-            }
-        }
-        acc.iter_mut().zip(sums).for_each(|(acc, sum)| *acc += sum);
     }
 }
 

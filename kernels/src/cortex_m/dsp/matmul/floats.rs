@@ -1,11 +1,11 @@
 //! Products of float weights.
 
 use crate::block::{Block, blocks_of};
-use crate::cortex_m::dsp::floats::dot;
+use crate::cortex_m::dsp::floats::{Element, dot};
 use crate::{ColumnsMut, Matrix};
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul) for float weights.
-pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>, float: impl Fn(&B) -> f32) {
+pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols();
     w.require_product(x.len(), stride, out);
     if stride == 0 {
@@ -14,7 +14,7 @@ pub(super) fn matmul<B: Block>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'
     let rows = blocks_of::<B>(w.rows(out.start(), out.end()));
     for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
         for (row, out) in rows.chunks_exact(stride).zip(out) {
-            *out = dot(row, x, &float);
+            *out = dot(row, x);
         }
     }
 }

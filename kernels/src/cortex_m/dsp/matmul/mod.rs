@@ -51,9 +51,9 @@ pub(in crate::cortex_m) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut 
         (WeightType::IQ4_XS, Activations::Q8(x)) if cfg!(feature = "iq4") => {
             tiles::matmul_unpacked::<BlockIQ4_XS>(w, x, out)
         }
-        (WeightType::F32, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F32| w.to_f32()),
-        (WeightType::F16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &F16| half(u16::from_le_bytes(w.0))),
-        (WeightType::BF16, Activations::F32(x)) => floats::matmul(w, x, out, |w: &BF16| w.to_f32()),
+        (WeightType::F32, Activations::F32(x)) => floats::matmul::<F32>(w, x, out),
+        (WeightType::F16, Activations::F32(x)) => floats::matmul::<F16>(w, x, out),
+        (WeightType::BF16, Activations::F32(x)) => floats::matmul::<BF16>(w, x, out),
         // The definition refuses weights and activations that do not belong together.
         _ => scalar::matmul(w, x, out),
     }

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use super::super::panel::Row;
 use crate::contract::broken;
-use crate::scalar::{LANES, SEEN};
+use crate::scalar::{CHAINS, SEEN};
 use crate::{BlockQ8, QK, Query};
 
 /// Keys of a block, transposed.
@@ -16,7 +16,7 @@ pub(super) enum Keys<'p> {
 
 impl Keys<'_> {
     /// Products of each query with each key.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     pub(super) fn dots<const Q: usize>(&self, queries: [Query<'_>; Q]) -> [Row; Q] {
         let mut dots = [[_mm256_setzero_ps(); 4]; Q];
@@ -26,12 +26,13 @@ impl Keys<'_> {
                     Query::F32(q) => q.as_chunks().0,
                     Query::Q8(_) => broken(SEEN),
                 });
-                let keys = keys.as_chunks::<LANES>().0;
+                let keys = keys.as_chunks::<CHAINS>().0;
                 for part in [0, 2] {
                     // Constant trip counts let the compiler unroll.
                     match keys.len() {
                         4 => dot_floats::<Q, 4>(&mut dots, keys, queries, part),
                         8 => dot_floats::<Q, 8>(&mut dots, keys, queries, part),
+                        16 => dot_floats::<Q, 16>(&mut dots, keys, queries, part),
                         _ => dot_floats::<Q, 0>(&mut dots, keys, queries, part),
                     }
                 }
@@ -56,29 +57,29 @@ impl Keys<'_> {
 /// Sums for `Q` queries and 16 keys: parts `part` and `part + 1` of each row.
 type Sums<T, const Q: usize> = [[T; 2]; Q];
 
-/// Writes the products with parts `part` and `part + 1` of the keys: 16 strided sums and the tree, for each lane. Each strided
-/// sum has `N` terms, or any number if `N` is 0.
-#[target_feature(enable = "avx2,f16c")]
+/// Writes the products with parts `part` and `part + 1` of the keys: eight chains and the tree, for each lane. Each chain has `N`
+/// terms, or any number if `N` is 0.
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn dot_floats<const Q: usize, const N: usize>(
     dots: &mut [Row; Q],
-    keys: &[[Row; LANES]],
-    queries: [&[[f32; LANES]]; Q],
+    keys: &[[Row; CHAINS]],
+    queries: [&[[f32; CHAINS]]; Q],
     part: usize,
 ) {
     let n = if N == 0 { keys.len() } else { N };
     let (keys, queries) = (&keys[..n], queries.map(|q| &q[..n]));
     // Finished sums lie in memory: a sum in progress needs all registers.
-    let mut halves = [[[MaybeUninit::uninit(); 2]; Q]; LANES / 2];
+    let mut halves = [[[MaybeUninit::uninit(); 2]; Q]; CHAINS / 2];
     for (lane, half) in halves.iter_mut().enumerate() {
-        put(half, strided_sum(keys, &queries, part, lane));
-        let upper = strided_sum(keys, &queries, part, lane + LANES / 2);
+        put(half, chain(keys, &queries, part, lane));
+        let upper = chain(keys, &queries, part, lane + CHAINS / 2);
         // SAFETY: `half` was just written.
         unsafe { add_to(half, &upper) };
     }
-    for n in [4, 2, 1] {
+    for n in [2, 1] {
         for lane in 0..n {
-            // SAFETY: all eight elements of `halves` were written above.
+            // SAFETY: all four elements of `halves` were written above.
             unsafe {
                 let upper = get(&halves[lane + n]);
                 add_to(&mut halves[lane], &upper);
@@ -89,19 +90,18 @@ fn dot_floats<const Q: usize, const N: usize>(
     let sums = unsafe { get(&halves[0]) };
     for t in 0..Q {
         for i in 0..2 {
-            // The sums begin with a product and not with zero, which changes a bit only if all products are -0: adding zero
-            // mends it.
+            // A sum of zero is +0.
             dots[t][part + i] = _mm256_add_ps(_mm256_setzero_ps(), sums[t][i]);
         }
     }
 }
 
-/// Partial sum `lane`, which begins with a product.
-#[target_feature(enable = "avx2,f16c")]
+/// Chain `lane`, which begins with a product.
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn strided_sum<const Q: usize>(
-    keys: &[[Row; LANES]],
-    queries: &[&[[f32; LANES]]; Q],
+fn chain<const Q: usize>(
+    keys: &[[Row; CHAINS]],
+    queries: &[&[[f32; CHAINS]]; Q],
     part: usize,
     lane: usize,
 ) -> Sums<__m256, Q> {
@@ -111,8 +111,10 @@ fn strided_sum<const Q: usize>(
         for t in 0..Q {
             let q = _mm256_set1_ps(queries[t][c][lane]);
             for i in 0..2 {
-                let product = _mm256_mul_ps(key[i], q);
-                sums[t][i] = if c == 0 { product } else { _mm256_add_ps(sums[t][i], product) };
+                sums[t][i] = match c {
+                    0 => _mm256_mul_ps(key[i], q),
+                    _ => _mm256_fmadd_ps(key[i], q, sums[t][i]),
+                };
             }
         }
     }
@@ -145,7 +147,7 @@ unsafe fn get<const Q: usize>(from: &Put<Q>) -> Sums<__m256, Q> {
 ///
 /// # Safety
 /// `to` was written.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 unsafe fn add_to<const Q: usize>(to: &mut Put<Q>, sums: &Sums<__m256, Q>) {
     for t in 0..Q {
@@ -158,7 +160,7 @@ unsafe fn add_to<const Q: usize>(to: &mut Put<Q>, sums: &Sums<__m256, Q>) {
 }
 
 /// Adds the products with a group of up to 32 columns: `dot += (d_k · d_q) · Σ q_k q_q`.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_quants<const Q: usize>(
     dots: &mut [Row; Q],
@@ -187,7 +189,7 @@ fn add_quants<const Q: usize>(
 }
 
 /// Pairs of quants, as 16-bit integers in a word.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn pairs_of(qs: &[i8; QK]) -> [i32; QK / 2] {
     let mut pairs = [0; QK / 2];

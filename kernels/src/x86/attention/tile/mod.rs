@@ -30,7 +30,7 @@ const GROUP: usize = 4;
 const MIN_WALKS: usize = 4;
 
 /// Implements [`Kernels::attend_block`](crate::Kernels::attend_block).
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::x86) fn attend_block(kernels: &impl Kernels, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
     for walks in walks.chunks_mut(KV_BLOCK) {
         let mut going = [0; KV_BLOCK];
@@ -59,7 +59,7 @@ fn fit(block: &KvBlock<'_>, walks: &[Walk<'_>]) -> bool {
 }
 
 /// Takes one walk past the block, and reads the rows as they are stored.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn attend_alone(block: &KvBlock<'_>, scale: f32, walk: &mut Walk<'_>) {
     let (n, head_dim) = (block.n_seen(walk.pos), walk.acc.len());
     require(n > 0, SEEN);
@@ -76,7 +76,7 @@ fn attend_alone(block: &KvBlock<'_>, scale: f32, walk: &mut Walk<'_>) {
 }
 
 /// Takes the walks in `going` past the block.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usize]) {
     let (n, head_dim) = (block.end.saturating_sub(block.start), walks[going[0]].acc.len());
     assert_block(block, head_dim);
@@ -156,7 +156,7 @@ fn attend(block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>], going: &[usiz
 }
 
 /// Numbers of the keys of a block: 0 to 31.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn numbers() -> Row {
     let eight = _mm256_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0);
@@ -164,7 +164,7 @@ fn numbers() -> Row {
 }
 
 /// Mask of the keys that a walk sees, the first `n` of a block; `None` if it sees all of a whole block.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn seen(n: usize) -> Option<Row> {
     let end = _mm256_set1_ps(n as f32);
@@ -173,7 +173,7 @@ fn seen(n: usize) -> Option<Row> {
 
 /// Turns the products of the keys with the query into scores, -∞ for keys that the walk does not see, and raises the walk's
 /// maximum.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn take_scores(walk: &mut Walk<'_>, dots: &Row, block: &KvBlock<'_>, scale: f32) -> Row {
     let (numbers, lowest) = (numbers(), _mm256_set1_ps(f32::NEG_INFINITY));
@@ -203,7 +203,7 @@ fn take_scores(walk: &mut Walk<'_>, dots: &Row, block: &KvBlock<'_>, scale: f32)
 
 /// Replaces the scores by their exponentials, the probabilities of the values, and adds these to the walk's sum. Runs after the
 /// scores of all walks are made: right behind those of one walk it would wait for that walk's maximum.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn take_exponentials(walk: &mut Walk<'_>, scores: &mut Row, block: &KvBlock<'_>) {
     let shift = _mm256_set1_ps(walk.max);
@@ -220,7 +220,7 @@ fn take_exponentials(walk: &mut Walk<'_>, scores: &mut Row, block: &KvBlock<'_>)
 }
 
 /// Adds the upper half of the lanes to the lower half: 4, 2, 1.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn sum(x: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
@@ -229,7 +229,7 @@ fn sum(x: __m256) -> f32 {
 }
 
 /// Largest lane; no lane is a NaN.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn largest(x: __m256) -> f32 {
     let four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));

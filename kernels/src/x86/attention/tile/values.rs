@@ -19,7 +19,7 @@ pub(super) enum Values<'p> {
 impl Values<'_> {
     /// `acc[i] += Σ_j probs[j] v_j[i]` over the first `n_seen` values, for `Q` walks; each walk sees at least as many values as
     /// the one before it.
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     pub(super) fn accumulate<const Q: usize>(
         &self,
@@ -35,7 +35,7 @@ impl Values<'_> {
 }
 
 /// Adds values of floats, from the last value to the first.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_floats<const Q: usize>(
     values: &[[Row; KV_BLOCK]],
@@ -53,7 +53,7 @@ fn add_floats<const Q: usize>(
                 for t in first..Q {
                     let weight = _mm256_set1_ps(probs[t][j]);
                     for (sum, &x) in sums[t].iter_mut().zip(&values[j]) {
-                        *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, x));
+                        *sum = _mm256_fmadd_ps(weight, x, *sum);
                     }
                 }
             }
@@ -68,7 +68,7 @@ fn add_floats<const Q: usize>(
 }
 
 /// Adds values of quants, two at a time; a value that a walk does not see has the factor zero.
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_quants<const Q: usize>(
     values: &[[Row; KV_BLOCK / 2]],
