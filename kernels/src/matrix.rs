@@ -2,7 +2,6 @@
 
 use crate::block::{Block, blocks_of, bytes_of_mut};
 use crate::contract::{broken, require};
-use crate::layout::pieces;
 use crate::{ColumnsMut, Layout, TILE_ROWS, WeightType};
 
 /// Message of the contract check that rows exist.
@@ -129,14 +128,24 @@ impl<'f> Matrix<'f> {
         };
         let tile = tile.get(i * TILE_ROWS * size..(i + 1) * TILE_ROWS * size).unwrap_or_default();
         let mut found = block(tile.get(..size).unwrap_or_default());
-        let bytes = bytes_of_mut(&mut found);
-        for (at, width) in pieces(self.ty) {
-            let start = TILE_ROWS * at + width * (row % TILE_ROWS);
-            let piece = tile.get(start..start + width).unwrap_or_default();
-            bytes.iter_mut().skip(at).zip(piece).for_each(|(byte, &piece)| *byte = piece);
-        }
+        // Scales, words, scales, as `crate::layout::pieces` names them.
+        let [first, last] = self.ty.halves();
+        let (words, end) = (2 * first, size - 2 * last);
+        let (before, rest) = bytes_of_mut(&mut found).split_at_mut(words);
+        let (middle, after) = rest.split_at_mut(end - words);
+        let from = |at: usize| tile.get(TILE_ROWS * at..).unwrap_or_default();
+        take_row::<2>(from(0), row % TILE_ROWS, before);
+        take_row::<4>(from(words), row % TILE_ROWS, middle);
+        take_row::<2>(from(end), row % TILE_ROWS, after);
         found
     }
+}
+
+/// Copies the pieces of `W` bytes of row `r` of a row tile.
+#[inline]
+fn take_row<const W: usize>(tile: &[u8], r: usize, out: &mut [u8]) {
+    let pieces = tile.as_chunks::<W>().0.iter().skip(r).step_by(TILE_ROWS);
+    out.as_chunks_mut::<W>().0.iter_mut().zip(pieces).for_each(|(out, piece)| *out = *piece);
 }
 
 /// Activations that a matrix is multiplied with: `n_tokens` rows of `n_cols`.

@@ -103,10 +103,7 @@ pub(super) fn dots<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], 
 /// Computes [`dots`] of neighbouring rows, and fetches the `R` rows behind them: a hardware prefetcher ends with each row.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(super) fn dots_ahead<E: Element, const R: usize, const T: usize>(
-    rows: [&[E]; R],
-    x: [&[f32]; T],
-) -> [[f32; 4]; T] {
+pub(super) fn dots_ahead<E: Element, const R: usize, const T: usize>(rows: [&[E]; R], x: [&[f32]; T]) -> [[f32; 4]; T] {
     dots_of::<E, R, T, true>(rows, x)
 }
 

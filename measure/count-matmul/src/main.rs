@@ -5,7 +5,7 @@
 
 use cortex_m_rt::entry;
 use nearfield_kernels::conformance::Rng;
-use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Matrix, QK, WeightType, available};
+use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Layout, Matrix, QK, WeightType, available};
 use semihosting::println;
 use static_cell::ConstStaticCell;
 use {cortex_m as _, semihosting::process::exit};
@@ -27,12 +27,14 @@ fn main() -> ! {
     weights.fill_with(|| rng.bits() as u8);
     x.fill_with(|| rng.unit());
     for isa in available() {
-        for ty in [WeightType::Q8_0, WeightType::Q4_0, WeightType::Q5_0, WeightType::Q4_K, WeightType::Q6_K] {
-            for n_cols in COLUMNS {
+        let types = [WeightType::Q8_0, WeightType::Q4_0, WeightType::Q5_0, WeightType::Q4_K, WeightType::Q6_K];
+        for (layout, packed) in [(Layout::Plain, ""), (Layout::Interleaved, "-packed")] {
+            for (ty, n_cols) in types.into_iter().flat_map(|ty| COLUMNS.map(|n_cols| (ty, n_cols))) {
                 let bytes = ty.row_bytes(n_cols).expect("whole blocks") * ROWS;
                 let w = Matrix::new(ty, ROWS, n_cols, &weights[..bytes]).expect("whole rows");
+                let w = w.in_layout(layout).expect("a type that can be interleaved");
                 let blocks = &mut blocks[..n_cols / QK];
-                println!("{} {ty} {ROWS} {n_cols}", isa.name());
+                println!("{} {ty}{packed} {ROWS} {n_cols}", isa.name());
                 mark();
                 isa.quantize_q8(&x[..n_cols], blocks);
                 mark();

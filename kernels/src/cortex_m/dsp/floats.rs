@@ -142,7 +142,10 @@ macro_rules! element {
 // Each loads eight elements at `r0` to `s16`..`s23`, and may change `r3`, `r4`, `s8`..`s11`.
 element!(f32, |x| x, "vldm r0, {{s16-s23}}", "32");
 element!(F32, F32::to_f32, "vldm r0, {{s16-s23}}", "32");
-element!(u16, half, "vldm r0, {{s8-s11}}
+element!(
+    u16,
+    half,
+    "vldm r0, {{s8-s11}}
     vcvtb.f32.f16 s16, s8
     vcvtt.f32.f16 s17, s8
     vcvtb.f32.f16 s18, s9
@@ -150,8 +153,13 @@ element!(u16, half, "vldm r0, {{s8-s11}}
     vcvtb.f32.f16 s20, s10
     vcvtt.f32.f16 s21, s10
     vcvtb.f32.f16 s22, s11
-    vcvtt.f32.f16 s23, s11", "16");
-element!(F16, |x: F16| half(u16::from_le_bytes(x.0)), "vldm r0, {{s8-s11}}
+    vcvtt.f32.f16 s23, s11",
+    "16"
+);
+element!(
+    F16,
+    |x: F16| half(u16::from_le_bytes(x.0)),
+    "vldm r0, {{s8-s11}}
     vcvtb.f32.f16 s16, s8
     vcvtt.f32.f16 s17, s8
     vcvtb.f32.f16 s18, s9
@@ -159,8 +167,13 @@ element!(F16, |x: F16| half(u16::from_le_bytes(x.0)), "vldm r0, {{s8-s11}}
     vcvtb.f32.f16 s20, s10
     vcvtt.f32.f16 s21, s10
     vcvtb.f32.f16 s22, s11
-    vcvtt.f32.f16 s23, s11", "16");
-element!(BF16, BF16::to_f32, "ldr r4, [r0]
+    vcvtt.f32.f16 s23, s11",
+    "16"
+);
+element!(
+    BF16,
+    BF16::to_f32,
+    "ldr r4, [r0]
     lsl r3, r4, #16
     bfc r4, #0, #16
     vmov s16, s17, r3, r4
@@ -175,7 +188,9 @@ element!(BF16, BF16::to_f32, "ldr r4, [r0]
     ldr r4, [r0, #12]
     lsl r3, r4, #16
     bfc r4, #0, #16
-    vmov s22, s23, r3, r4", "16");
+    vmov s22, s23, r3, r4",
+    "16"
+);
 
 /// True if registers can be loaded from `x` on: loads of several registers need whole words.
 #[inline]

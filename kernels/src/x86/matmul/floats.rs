@@ -139,7 +139,7 @@ macro_rules! matmul {
         pub(in crate::x86) fn $name(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
             #[target_feature(enable = $features)]
             fn of<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
-                // This function has the features of the unit.
+                // The unit exists: the function is compiled for it.
                 float_matmul::matmul::<B, _, $tokens>($unit(()), w, x, out);
             }
             match (w.ty(), x) {

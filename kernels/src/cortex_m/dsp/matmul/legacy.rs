@@ -10,6 +10,7 @@ use crate::{BlockQ8, QK};
 impl FourRows for BlockQ8_0 {
     type Split = [u32; 1 + QK / 2];
     const ROWS: Rows = rows::q8_0;
+    const TILED: Rows = rows::q8_0_tiled;
     fn split(x: &BlockQ8, out: &mut Self::Split) {
         split::bytes(x, out)
     }
@@ -18,6 +19,7 @@ impl FourRows for BlockQ8_0 {
 impl FourRows for BlockQ4_0 {
     type Split = [u32; 2 + QK / 2];
     const ROWS: Rows = rows::q4_0;
+    const TILED: Rows = rows::q4_0_tiled;
     fn split(x: &BlockQ8, out: &mut Self::Split) {
         split::nibbles::<{ BlockQ4_0::OFFSET }>(x, out)
     }
@@ -26,6 +28,7 @@ impl FourRows for BlockQ4_0 {
 impl FourRows for BlockQ5_0 {
     type Split = [u32; 2 + QK];
     const ROWS: Rows = rows::q5_0;
+    const TILED: Rows = rows::q5_0_tiled;
     fn split(x: &BlockQ8, out: &mut Self::Split) {
         split::fifth_bits::<{ BlockQ5_0::OFFSET }>(x, out)
     }

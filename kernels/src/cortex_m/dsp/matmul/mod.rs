@@ -24,13 +24,12 @@ mod tiles;
 
 use super::word::half;
 use crate::block::*;
-use crate::{Activations, BlockQ8, ColumnsMut, Layout, Matrix, QK, scalar};
+use crate::{Activations, BlockQ8, ColumnsMut, Matrix, QK, scalar};
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul).
 pub(in crate::cortex_m) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
     match (w.ty(), x) {
-        _ if w.layout() == Layout::Interleaved => scalar::matmul(w, x, out),
         (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ4_0>(w, x, out),
         (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
             tiles::matmul_unpacked::<BlockQ4_1>(w, x, out)

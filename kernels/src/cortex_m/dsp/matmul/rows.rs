@@ -4,12 +4,16 @@
 //! A split block ([`crate::cortex_m::dsp::split`]) begins with the start value of the sums (if quants have an offset) and the
 //! scale; then follow pairs of i16, in the order in which the loop reads them.
 //!
+//! Each loop exists for plain rows, and `tiled` for four neighbouring rows of a row tile ([`crate::layout`]): there a word of each row
+//! lies beside the next, and the next word of a row 64 bytes further.
+//!
 //! Registers of each loop: `r0` weights of row 0, `r1` activations, `r2` and `r3` once and three times the stride; `r4`..`r7`
 //! sums; `r8`..`r11` activations; `r12` weights, `lr` pairs of them; `s0`..`s3` scales, `s8`..`s11` the rows' results.
 
 use core::arch::asm;
 
-/// Adds to `acc[r]` the products of the blocks of four rows, which lie `stride` bytes apart, with split activations.
+/// Adds to `acc[r]` the products of the blocks of four rows, which lie `stride` bytes apart, with split activations. Of tiled rows, `w`
+/// points at the scale of the first, and `stride` is the distance from there to the first row's word.
 ///
 /// # Safety
 /// `x..x_end` are one or more whole split blocks, and each of the four rows from `w` on holds as many blocks.
@@ -60,7 +64,7 @@ macro_rules! rows {
 
 /// Loads the head of a split block and the rows' scales; multiplies these with the activations' scale.
 macro_rules! head {
-    ($load:literal) => {
+    (plain, $load:literal) => {
         concat!(
             $load,
             "
@@ -74,12 +78,44 @@ macro_rules! head {
             vcvtb.f32.f16 s0, s0
             vcvtb.f32.f16 s1, s1
             vcvtb.f32.f16 s2, s2
-            vcvtb.f32.f16 s3, s3
+            vcvtb.f32.f16 s3, s3",
+            head!(scale)
+        )
+    };
+    (tiled, $load:literal) => {
+        concat!(
+            $load,
+            "
+            ldr r8, [r0]
+            ldr r9, [r0, #4]
+            add r0, r0, r2
+            vmov s4, r5
+            vmov s2, s3, r8, r9
+            vcvtb.f32.f16 s0, s2
+            vcvtt.f32.f16 s1, s2
+            vcvtb.f32.f16 s2, s3
+            vcvtt.f32.f16 s3, s3",
+            head!(scale)
+        )
+    };
+    (scale) => {
+        "
             vmul.f32 s0, s0, s4
             vmul.f32 s1, s1, s4
             vmul.f32 s2, s2, s4
             vmul.f32 s3, s3, s4"
-        )
+    };
+}
+
+/// Steps from the last word of a block to the scale of the next.
+macro_rules! next {
+    (plain) => {
+        ""
+    };
+    (tiled) => {
+        "
+            sub r0, r0, r2
+            add r0, r0, #32"
     };
 }
 
@@ -116,7 +152,7 @@ macro_rules! tail {
 
 /// Step over all four rows, `$row!(address, sum, begin)`; the last row moves on by a word.
 macro_rules! four_rows {
-    ($row:ident, $begin:tt) => {
+    (plain, $row:ident, $begin:tt) => {
         concat!(
             $row!("[r0, r2]", "r5", $begin),
             $row!("[r0, r2, lsl #1]", "r6", $begin),
@@ -124,12 +160,28 @@ macro_rules! four_rows {
             $row!("[r0], #4", "r4", $begin),
         )
     };
-    ($row:ident) => {
+    (plain, $row:ident) => {
         concat!(
             $row!("[r0, r2]", "r5", "r5"),
             $row!("[r0, r2, lsl #1]", "r6", "r6"),
             $row!("[r0, r3]", "r7", "r7"),
             $row!("[r0], #4", "r4", "r4"),
+        )
+    };
+    (tiled, $row:ident, $begin:tt) => {
+        concat!(
+            $row!("[r0, #4]", "r5", $begin),
+            $row!("[r0, #8]", "r6", $begin),
+            $row!("[r0, #12]", "r7", $begin),
+            $row!("[r0], #64", "r4", $begin),
+        )
+    };
+    (tiled, $row:ident) => {
+        concat!(
+            $row!("[r0, #4]", "r5", "r5"),
+            $row!("[r0, #8]", "r6", "r6"),
+            $row!("[r0, #12]", "r7", "r7"),
+            $row!("[r0], #64", "r4", "r4"),
         )
     };
 }
@@ -174,23 +226,36 @@ macro_rules! q8_odd {
     };
 }
 
+macro_rules! q8_0 {
+    ($layout:ident) => {
+        concat!(
+            head!($layout, "ldr r5, [r1], #4"),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q8_first, "r4"),
+            four_rows!($layout, q8_odd),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q8_even),
+            four_rows!($layout, q8_odd),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q8_even),
+            four_rows!($layout, q8_odd),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q8_even),
+            four_rows!($layout, q8_odd),
+            next!($layout),
+            tail!(""),
+        )
+    };
+}
+
 rows! {
     /// Multiplies Q8_0. Pairs: columns `4k, 4k + 2`, then `4k + 1, 4k + 3`.
-    q8_0:
-        head!("ldr r5, [r1], #4"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q8_first),
-        four_rows!(q8_odd),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q8_even),
-        four_rows!(q8_odd),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q8_even),
-        four_rows!(q8_odd),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q8_even),
-        four_rows!(q8_odd),
-        tail!(""),
+    q8_0: q8_0!(plain),
+}
+
+rows! {
+    /// Multiplies tiled rows of Q8_0, as [`q8_0`] does.
+    q8_0_tiled: q8_0!(tiled),
 }
 
 /// Four bytes of a row: columns `4k..4k + 4` in the low halves `l`, `4k + 16..4k + 20` in the high halves `h`.
@@ -214,19 +279,41 @@ macro_rules! q4_row {
     };
 }
 
+/// Four steps over 16 bytes of nibbles, `$first` the first of them.
+macro_rules! nibbles {
+    ($layout:ident, $first:expr) => {
+        concat!(
+            "\n ldmia r1!, {{r8-r11}}",
+            $first,
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q4_row),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q4_row),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, q4_row),
+        )
+    };
+}
+
+macro_rules! q4_0 {
+    ($layout:ident) => {
+        concat!(
+            head!($layout, "ldmia r1!, {{r4, r5}}"),
+            nibbles!($layout, four_rows!($layout, q4_row, "r4")),
+            next!($layout),
+            tail!(", #4"),
+        )
+    };
+}
+
 rows! {
     /// Multiplies Q4_0, with sums times 16. Pairs: those of [`crate::cortex_m::dsp::split::nibbles`].
-    q4_0:
-        head!("ldmia r1!, {{r4, r5}}"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row, "r4"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        tail!(", #4"),
+    q4_0: q4_0!(plain),
+}
+
+rows! {
+    /// Multiplies tiled rows of Q4_0, as [`q4_0`] does.
+    q4_0_tiled: q4_0!(tiled),
 }
 
 /// Fifth bits of four columns of a row and of the columns 16 behind: bit i of a pair is a quant times `2^i`, which the
@@ -277,22 +364,57 @@ macro_rules! bits_12 {
     };
 }
 
-/// Step over the bits of four rows, from the same word of each; the last row moves on.
+/// Step over the bits of four rows, `$row!(address, sum, begin)`, which stays at their word.
 macro_rules! four_rows_of_bits {
-    ($row:ident, $begin:literal, $last:literal) => {
+    (plain, $row:ident, $begin:literal) => {
         concat!(
             $row!("[r0, r2]", "r5", $begin),
             $row!("[r0, r2, lsl #1]", "r6", $begin),
             $row!("[r0, r3]", "r7", $begin),
-            $row!($last, "r4", "r4"),
+            $row!("[r0]", "r4", $begin),
         )
     };
-    ($row:ident, $last:literal) => {
+    (plain, $row:ident) => {
         concat!(
             $row!("[r0, r2]", "r5", "r5"),
             $row!("[r0, r2, lsl #1]", "r6", "r6"),
             $row!("[r0, r3]", "r7", "r7"),
-            $row!($last, "r4", "r4"),
+            $row!("[r0]", "r4", "r4"),
+        )
+    };
+    (tiled, $row:ident, $begin:literal) => {
+        concat!(
+            $row!("[r0, #4]", "r5", $begin),
+            $row!("[r0, #8]", "r6", $begin),
+            $row!("[r0, #12]", "r7", $begin),
+            $row!("[r0]", "r4", $begin),
+        )
+    };
+    (tiled, $row:ident) => {
+        concat!(
+            $row!("[r0, #4]", "r5", "r5"),
+            $row!("[r0, #8]", "r6", "r6"),
+            $row!("[r0, #12]", "r7", "r7"),
+            $row!("[r0]", "r4", "r4"),
+        )
+    };
+}
+
+macro_rules! q5_0 {
+    ($layout:ident) => {
+        concat!(
+            head!($layout, "ldmia r1!, {{r4, r5}}"),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows_of_bits!($layout, bits_0, "r4"),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows_of_bits!($layout, bits_4),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows_of_bits!($layout, bits_8),
+            "\n ldmia r1!, {{r8-r11}}",
+            four_rows!($layout, bits_12),
+            nibbles!($layout, four_rows!($layout, q4_row)),
+            next!($layout),
+            tail!(", #4"),
         )
     };
 }
@@ -300,23 +422,10 @@ macro_rules! four_rows_of_bits {
 rows! {
     /// Multiplies Q5_0, with sums times 16. Pairs: those of the fifth bits ([`crate::cortex_m::dsp::split::fifth_bits`]), then
     /// those of [`q4_0`].
-    q5_0:
-        head!("ldmia r1!, {{r4, r5}}"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows_of_bits!(bits_0, "r4", "[r0]"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows_of_bits!(bits_4, "[r0]"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows_of_bits!(bits_8, "[r0]"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows_of_bits!(bits_12, "[r0], #4"),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        "ldmia r1!, {{r8-r11}}",
-        four_rows!(q4_row),
-        tail!(", #4"),
+    q5_0: q5_0!(plain),
+}
+
+rows! {
+    /// Multiplies tiled rows of Q5_0, as [`q5_0`] does.
+    q5_0_tiled: q5_0!(tiled),
 }

@@ -5,10 +5,10 @@ use core::mem::size_of;
 use super::rows::Rows;
 use super::{Unpack, per_block};
 use crate::block::*;
-use crate::contract::require;
+use crate::contract::{broken, require};
 use crate::cortex_m::dsp::split;
 use crate::cortex_m::dsp::word::half_products;
-use crate::{ColumnsMut, Matrix, QK};
+use crate::{ColumnsMut, Layout, Matrix, QK, TILE_ROWS};
 
 /// Words of activations on the stack: 2304 bytes, which hold 1024 columns for Q4_0. Longer rows are taken in panels of this
 /// size, and their sums rest in the output.
@@ -22,8 +22,10 @@ pub(super) trait FourRows: Block {
     type Split: Copy;
     /// Splits a block of activations.
     fn split(x: &BlockQ8, out: &mut Self::Split);
-    /// Loop over four rows.
+    /// Loop over four plain rows.
     const ROWS: Rows;
+    /// Loop over four neighbouring rows of a row tile.
+    const TILED: Rows;
 }
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul) for types with a loop over four rows.
@@ -31,43 +33,88 @@ pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut Colum
     let stride = w.n_cols() / QK;
     w.require_product(x.len(), stride, out);
     out.rows_mut().for_each(|out| out.fill(0.0));
-    let weights = w.rows(out.start(), out.end());
+    let start = out.start();
     for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
-        row_panels::<B>(weights, x, out);
+        row_panels::<B>(w, start, x, out);
     }
 }
 
-/// `out[r] += w[r] · x`
-fn row_panels<B: FourRows>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
-    let row_bytes = x.len() * size_of::<B>();
-    require(weights.len() == out.len() * row_bytes, "a row of weights for each output");
+/// `out[r] += w[start + r] · x`
+fn row_panels<B: FourRows>(w: &Matrix<'_>, start: usize, x: &[BlockQ8], out: &mut [f32]) {
+    let n_tiled = match w.layout() {
+        Layout::Plain => 0,
+        Layout::Interleaved => (w.n_rows() / TILE_ROWS * TILE_ROWS).saturating_sub(start).min(out.len()),
+    };
+    let (tiled, plain) = out.split_at_mut(n_tiled);
+    let weights = w.rows(start + tiled.len(), start + tiled.len() + plain.len());
     let mut panel = [0u32; PANEL];
     let words = size_of::<B::Split>() / size_of::<u32>();
-    for (i, x) in x.chunks(PANEL / words).enumerate() {
+    for (i, part) in x.chunks(PANEL / words).enumerate() {
         // SAFETY: a `Split` is an array of words (in `legacy`), so any words are a value of it, and `PANEL / words` of them fit
         // the panel, one after the other; `chunks` has no more than that.
         let splits: &mut [B::Split] =
             unsafe { core::slice::from_raw_parts_mut(panel.as_mut_ptr().cast(), PANEL / words) };
-        for (x, split) in x.iter().zip(splits) {
+        for (x, split) in part.iter().zip(&mut *splits) {
             B::split(x, split);
         }
-        let columns = panel.as_ptr();
-        let columns_end = columns.wrapping_add(x.len() * words);
-        let first = i * (PANEL / words) * size_of::<B>();
+        let columns = Columns::<B> { first: i * (PANEL / words), splits: splits.get(..part.len()).unwrap_or_default() };
+        columns.add_tiled(w, start, tiled);
+        columns.add_plain(weights, x.len() * size_of::<B>(), plain);
+    }
+}
+
+/// Activations of some columns, split for the loop of `B`.
+struct Columns<'a, B: FourRows> {
+    /// First block of each row that they are multiplied with.
+    first: usize,
+    /// At least one.
+    splits: &'a [B::Split],
+}
+
+impl<B: FourRows> Columns<'_, B> {
+    /// Adds the products of plain rows, which follow each other in `weights`, to `out`.
+    fn add_plain(&self, weights: &[u8], row_bytes: usize, out: &mut [f32]) {
+        require(weights.len() == out.len() * row_bytes, "a row of weights for each output");
+        let columns = self.splits.as_ptr_range();
         let (fours, rest) = out.as_chunks_mut::<ROWS>();
-        let mut at = first;
-        for four in &mut *fours {
-            // SAFETY: four rows lie `row_bytes` apart from block `i * (PANEL / words)` of this row on, and have `x.len()` more
-            // blocks: `weights` holds the rows of `out`. `columns..columns_end` are as many split blocks, at least one.
-            unsafe { B::ROWS(weights.as_ptr().add(at), columns, row_bytes, columns_end, four) };
+        let mut at = self.first * size_of::<B>();
+        for four in fours {
+            // SAFETY: four rows lie `row_bytes` apart from block `first` of this row on, and have as many more blocks as there are
+            // splits: `weights` holds the rows of `out`. There is at least one split.
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start.cast(), row_bytes, columns.end.cast(), four) };
             at += ROWS * row_bytes;
         }
         for one in rest {
             let mut four = [*one; ROWS];
             // SAFETY: as above; with a stride of zero, all four rows are this one.
-            unsafe { B::ROWS(weights.as_ptr().add(at), columns, 0, columns_end, &mut four) };
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start.cast(), 0, columns.end.cast(), &mut four) };
             *one = four[0];
             at += row_bytes;
+        }
+    }
+
+    /// Adds the products of rows of row tiles, from row `start` on, to `out`.
+    fn add_tiled(&self, w: &Matrix<'_>, start: usize, out: &mut [f32]) {
+        let columns = self.splits.as_ptr_range();
+        let (mut row, mut rest) = (start, out);
+        while !rest.is_empty() {
+            // Four rows, of which the first may lie before those asked for, and the last behind.
+            let before = row % ROWS;
+            let (out, after) = rest.split_at_mut((ROWS - before).min(rest.len()));
+            let mut four = [0.0; ROWS];
+            four.iter_mut().skip(before).zip(&*out).for_each(|(acc, out)| *acc = *out);
+            let in_tile = (row - before) % TILE_ROWS;
+            // A block of a tile: 16 scales, then the words.
+            let (at, to_words) = (self.first * TILE_ROWS * size_of::<B>() + 2 * in_tile, 2 * TILE_ROWS + 2 * in_tile);
+            let tile = w.tile(row).unwrap_or_else(|| broken("rows of row tiles"));
+            let need = (self.first + self.splits.len()) * TILE_ROWS * size_of::<B>();
+            require(need <= tile.len(), "as many blocks as activations");
+            // SAFETY: the tile has as many blocks from `first` on as there are splits (just checked), of four rows each from
+            // `in_tile` on, which is at most 12. There is at least one split.
+            unsafe { B::TILED(tile.as_ptr().add(at), columns.start.cast(), to_words, columns.end.cast(), &mut four) };
+            out.iter_mut().zip(four.iter().skip(before)).for_each(|(out, acc)| *out = *acc);
+            row += out.len();
+            rest = after;
         }
     }
 }
@@ -78,19 +125,33 @@ pub(super) fn matmul_unpacked<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mu
     w.require_product(x.len(), stride, out);
     out.rows_mut().for_each(|out| out.fill(0.0));
     let per_block = const { per_block::<B>() };
-    let blocks: &[B] = blocks_of(w.rows(out.start(), out.end()));
+    let rows = out.start()..out.end();
     if stride == 0 {
         return;
     }
+    // Blocks of interleaved rows are copied one by one.
+    let plain: &[B] = match w.layout() {
+        Layout::Plain => blocks_of(w.rows(rows.start, rows.end)),
+        Layout::Interleaved => &[],
+    };
     for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
         let mut panel = [[0; QK / 2]; PANEL / (QK / 2) / GROUPS * GROUPS];
         for (i, x) in x.chunks(panel.len()).enumerate() {
             for (x, pairs) in x.iter().zip(&mut panel) {
                 split::byte_pairs(x, pairs);
             }
-            for (row, out) in blocks.chunks_exact((stride / per_block).max(1)).zip(&mut *out) {
-                let row = row.iter().skip(i * panel.len() / per_block);
-                for ((block, x), pairs) in row.zip(x.chunks(per_block)).zip(panel.chunks(per_block)) {
+            for (row, out) in rows.clone().zip(&mut *out) {
+                let first = i * panel.len() / per_block;
+                let mut in_place = plain.iter().skip((row - rows.start) * (stride / per_block) + first);
+                for ((x, pairs), b) in x.chunks(per_block).zip(panel.chunks(per_block)).zip(first..) {
+                    let copy;
+                    let block = match in_place.next() {
+                        Some(block) => block,
+                        None => {
+                            copy = w.block::<B>(row, b);
+                            &copy
+                        }
+                    };
                     for (g, (x, pairs)) in x.iter().zip(pairs).enumerate() {
                         *out = block.add(g, half_products(&block.words(g), pairs), x, *out);
                     }
