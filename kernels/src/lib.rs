@@ -76,18 +76,20 @@ pub mod conformance;
 mod contract;
 #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
 mod cortex_m;
-#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+#[cfg(all(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")), not(test)))]
 mod float_matmul;
 pub mod kv;
 pub mod layout;
 pub mod matrix;
-#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
 mod neon;
 pub mod parts;
 #[cfg(any(test, feature = "std"))]
 pub mod pool;
+#[cfg_attr(test, allow(unused_imports))]
 pub mod scalar;
-#[cfg(target_arch = "x86_64")]
+// Unit tests see the definitions alone, so that they need not compile the ISAs again; `tests/` compares these with them.
+#[cfg(all(target_arch = "x86_64", not(test)))]
 mod x86;
 
 pub use arena::{Arena, Line};
@@ -103,23 +105,23 @@ pub use pool::Pool;
 pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
     let isas = [
         scalar::detect(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(test)))]
         x86::detect(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(test)))]
         x86::detect_avx_vnni(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(test)))]
         x86::detect_avx512(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(test)))]
         x86::detect_avx512_vnni(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
         cortex_m::dsp::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]
         cortex_m::mve::detect(),
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
         neon::detect(),
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
         neon::detect_dotprod(),
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
         neon::detect_i8mm(),
     ];
     isas.into_iter().flatten()
@@ -145,7 +147,7 @@ pub trait Work {
 /// Does `work`, compiled for the vectors that this machine has: on x86-64 those of AVX2. The bits stay the same, since nothing
 /// is fused.
 pub fn vectorized(work: impl Work) {
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    #[cfg(all(feature = "std", target_arch = "x86_64", not(test)))]
     if let Some(x86) = x86::vectors() {
         return x86.run(work);
     }

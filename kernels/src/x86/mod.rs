@@ -36,25 +36,25 @@ struct X86 {
 
 static AVX2: X86 = X86 {
     name: "avx2",
-    quantized: matmul::matmul_avx2,
+    quantized: matmul::avx2::matmul,
     floats: matmul::floats_avx2,
     int8_peak: matmul::int8_peak_avx2,
 };
 static AVX_VNNI: X86 = X86 {
     name: "avxvnni",
-    quantized: matmul::matmul_avx_vnni,
+    quantized: matmul::avx_vnni::matmul,
     floats: matmul::floats_avx2,
     int8_peak: matmul::int8_peak_avx_vnni,
 };
 static AVX512: X86 = X86 {
     name: "avx512",
-    quantized: matmul::matmul_avx512,
+    quantized: matmul::avx512::matmul,
     floats: matmul::floats_avx512,
     int8_peak: matmul::int8_peak_avx512,
 };
 static AVX512_VNNI: X86 = X86 {
     name: "avx512vnni",
-    quantized: matmul::matmul_avx512_vnni,
+    quantized: matmul::avx512_vnni::matmul,
     floats: matmul::floats_avx512,
     int8_peak: matmul::int8_peak_avx512_vnni,
 };

@@ -6,7 +6,7 @@
 //!
 //! 1. [`crate::interleave`](crate::layout::interleave), once, when a file is packed or loaded: the words of 16 rows alternate, so that a
 //!    register takes the same four bytes of each row. A plain row keeps its order and is gathered in step 4 instead.
-//! 2. [`crate::Kernels::matmul`] of `X86` calls the `matmul_*` below, compiled for the processor's unit ([`unit`]).
+//! 2. [`crate::Kernels::matmul`] of `X86` calls the `matmul` of a module below, compiled for the processor's unit ([`unit`]).
 //! 3. [`tiles::matmul`] finds the row tile (16 rows). For one token, and for up to eight with interleaved rows (four at a time),
 //!    `tiles::dots` walks its blocks and multiplies at once; for more, `tiles::panels` unpacks 32 groups of 32 columns into a panel,
 //!    which all tokens share.
@@ -36,44 +36,50 @@ mod tiles;
 mod unit;
 
 use crate::block::for_block;
-use crate::{BlockQ8, ColumnsMut, Matrix};
 pub(super) use floats::{floats_avx2, floats_avx512};
 use group::Unpack;
 pub(super) use peak::{int8_peak_avx_vnni, int8_peak_avx2, int8_peak_avx512, int8_peak_avx512_vnni};
-use unit::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
-/// Function that multiplies with weights of any quantized type, compiled for a vector unit.
+/// Module whose function `matmul` multiplies with weights of any quantized type, compiled for a vector unit. A module each makes a
+/// codegen unit each, which compilers work on side by side.
 macro_rules! matmul {
-    ($(#[$doc:meta])* $name:ident, $features:literal, $unit:ty) => {
+    ($(#[$doc:meta])* $module:ident, $features:literal, $unit:ty) => {
         $(#[$doc])*
-        ///
-        /// # Safety
-        /// The processor has these features.
-        #[target_feature(enable = $features)]
-        pub(in crate::x86) fn $name(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+        pub(in crate::x86) mod $module {
+            use super::{Unpack, for_block, tiles, unit};
+            use crate::{Activations, BlockQ8, ColumnsMut, Matrix, scalar};
+
+            /// Multiplies with weights of any quantized type.
+            ///
+            /// # Safety
+            /// The processor has the unit's features.
+            #[target_feature(enable = $features)]
+            pub(in crate::x86) fn matmul(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+                for_block!(w.ty(), B => of::<B>(w, x, out), _ => scalar::matmul(w, Activations::Q8(x), out))
+            }
+
             #[target_feature(enable = $features)]
             fn of<B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
                 // SAFETY: this function has the features.
                 tiles::matmul::<B, _>(unsafe { <$unit>::new() }, w, x, out);
             }
-            for_block!(w.ty(), B => of::<B>(w, x, out), _ => crate::scalar::matmul(w, crate::Activations::Q8(x), out))
         }
     };
 }
 
 matmul! {
-    /// Multiplies with AVX2: products added in pairs.
-    matmul_avx2, "avx2,f16c", Avx2
+    /// AVX2: products added in pairs.
+    avx2, "avx2,f16c", unit::Avx2
 }
 matmul! {
-    /// Multiplies with AVX-VNNI: products added by fours.
-    matmul_avx_vnni, "avx2,f16c,avxvnni", AvxVnni
+    /// AVX-VNNI: products added by fours.
+    avx_vnni, "avx2,f16c,avxvnni", unit::AvxVnni
 }
 matmul! {
-    /// Multiplies with AVX-512: products added in pairs, registers twice as wide, and twice as many.
-    matmul_avx512, "avx2,f16c,avx512f,avx512bw", Avx512
+    /// AVX-512: products added in pairs, registers twice as wide, and twice as many.
+    avx512, "avx2,f16c,avx512f,avx512bw", unit::Avx512
 }
 matmul! {
-    /// Multiplies with AVX-512 VNNI: products added by fours in the wider registers.
-    matmul_avx512_vnni, "avx2,f16c,avx512f,avx512bw,avx512vnni", Avx512Vnni
+    /// AVX-512 VNNI: products added by fours in the wider registers.
+    avx512_vnni, "avx2,f16c,avx512f,avx512bw,avx512vnni", unit::Avx512Vnni
 }
