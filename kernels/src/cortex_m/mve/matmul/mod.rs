@@ -10,12 +10,11 @@ mod tiles;
 
 use crate::block::{BlockIQ4_NL, BlockQ4_0, BlockQ5_0, BlockQ8_0};
 use crate::cortex_m::dsp;
-use crate::{Activations, ColumnsMut, Layout, Matrix, WeightType};
+use crate::{Activations, ColumnsMut, Matrix, WeightType};
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul).
 pub(super) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     match (w.ty(), x) {
-        _ if w.layout() == Layout::Interleaved => dsp::matmul::matmul(w, x, out),
         (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ4_0, 4>(w, x, out),
         (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ5_0, 4>(w, x, out),
         (WeightType::Q8_0, Activations::Q8(x)) => tiles::matmul::<BlockQ8_0, 8>(w, x, out),
