@@ -13,6 +13,7 @@ use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
 use crate::attention::Tile;
 use crate::cache::KvCache;
+use crate::heads::{self, Queries};
 use crate::model::{Head, Layer, Linear, Qkv};
 use crate::pass::{Forward, Visited};
 use crate::planned::Planned;
@@ -112,7 +113,8 @@ impl Forward<'_, '_, '_> {
         let cache = &*cache;
         let walk =
             |tile: &mut Tile<'_>, kv_head, last| tile.walk(self.steps.kernels, cache.blocks(index, kv_head, last));
-        self.heads.attend(&self.steps, qkv, s.n_qkv(), pos, h, act.q8, act.visited.step(), &walk)?;
+        let text = Queries { heads: self.heads, pos, n_tokens, visited: act.visited.step(), walk };
+        heads::attend(&self.steps, qkv, s.n_qkv(), h, act.q8, [text])?;
         act.visited.end_step(index)?;
 
         // The queries are no longer needed: their rows take the product.

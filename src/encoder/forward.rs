@@ -16,6 +16,7 @@ use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
 use super::keys::Keys;
 use crate::attention::Tile;
+use crate::heads::{self, Queries};
 use crate::model::{Head, LayerTable, Linear, Model, NormWeights};
 use crate::pass::{Forward, Visited};
 use crate::planned::Planned;
@@ -201,7 +202,8 @@ impl Layer<'_> {
                 tile.walk(kernels, keys.behind(head, keys.mirrored(last)));
             }
         };
-        forward.heads.attend(&forward.steps, queries, s.n_embd, pos, attended, act.q8, act.visited.step(), &walk)?;
+        let text = Queries { heads: forward.heads, pos, n_tokens, visited: act.visited.step(), walk };
+        heads::attend(&forward.steps, queries, s.n_embd, attended, act.q8, [text])?;
         act.visited.end_step(index)?;
 
         // The queries are no longer needed: their rows take the product. Then the rows of attention's output take the norm.
