@@ -20,7 +20,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4
 use crate::config::SessionConfig;
 use crate::kv_type::KvType;
 use crate::lengths::{PLACE, StoreLengths};
-use crate::plan::Lengths;
+use crate::plan::SequenceLengths;
 use crate::planned::Planned;
 use crate::ring::HeadRing;
 use crate::shape::Shape;
@@ -121,7 +121,7 @@ impl<'a> KvCache<'a> {
         arena: &mut Arena<'a>,
         s: &Shape,
         config: &SessionConfig,
-        n: &Lengths,
+        n: &SequenceLengths,
         prefix: Option<Prefix<'a>>,
     ) -> Option<Self> {
         let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);

@@ -1,4 +1,4 @@
-//! Configuration of a session, and the error of a configuration without a plan.
+//! Configuration of a session and of a batch, and the error of a configuration without a plan.
 
 use core::fmt;
 
@@ -126,9 +126,38 @@ impl SessionConfig {
         if of_draft > of_chunk { of_draft } else { of_chunk }
     }
 
-    /// Rows of logits that are computed together.
-    pub(crate) const fn n_outputs(&self) -> usize {
-        self.n_draft.saturating_add(1)
+    /// Batch of a single sequence.
+    pub(crate) const fn batch(&self) -> BatchConfig {
+        BatchConfig { n_tokens: self.chunk(), n_outputs: self.n_draft.saturating_add(1) }
+    }
+}
+
+/// Sizes of a [`Batch`](crate::Batch): memory that its sequences share. They change no bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BatchConfig {
+    /// Tokens that go through a layer together, those of all sequences and guesses among them.
+    pub n_tokens: usize,
+    /// Tokens whose logits are computed together: one for each sequence that generates, and its guesses.
+    pub n_outputs: usize,
+}
+
+impl BatchConfig {
+    /// The values of [`Default`], for constants.
+    pub const DEFAULT: Self = Self { n_tokens: 64, n_outputs: 8 };
+
+    pub(crate) const fn check(&self) -> Result<(), PlanError> {
+        match self {
+            Self { n_tokens: 0, .. } => Err(PlanError::Batch),
+            Self { n_outputs: 0, .. } => Err(PlanError::Outputs),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self::DEFAULT
     }
 }
 
@@ -213,8 +242,10 @@ pub enum PlanError {
         /// Number of learned positions.
         n_positions: usize,
     },
-    /// `n_batch` is 0.
+    /// `n_batch`, or `n_tokens` of a [`BatchConfig`], is 0.
     Batch,
+    /// `n_outputs` of a [`BatchConfig`] is 0.
+    Outputs,
     /// Keys or values are Q4_0, and the feature `kv_q4_0` is not built in.
     Q4NotBuilt,
     /// A ring has no keys, or its share is not between 0 and 1.
@@ -273,6 +304,7 @@ impl fmt::Display for PlanError {
                 write!(f, "a text without end: the model has learned positions for {n_positions} tokens, and no more")
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
+            Self::Outputs => f.write_str("a batch with logits of 0 tokens"),
             Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature kv_q4_0"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::RingHeads { found, n_head_kv } => {

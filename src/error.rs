@@ -8,7 +8,7 @@ use crate::generate::GenerateError;
 use crate::gguf::GgufError;
 use crate::model::LoadError;
 use crate::sampler::SamplerError;
-use crate::session::{RewindError, RunError, SessionError};
+use crate::session::{ChunkError, RewindError, RunError, SessionError};
 use crate::shape::ShapeError;
 use crate::snapshot::PrefixError;
 use crate::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
@@ -66,6 +66,8 @@ errors! {
     Session(SessionError),
     /// Tokens cannot be run.
     Run(RunError),
+    /// A chunk of a batch cannot be run.
+    Chunk(ChunkError),
     /// A session cannot go back.
     Rewind(RewindError),
     /// A snapshot cannot be read.

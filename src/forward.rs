@@ -1,25 +1,27 @@
 //! The forward pass: embedding, layers, output. Read top to bottom.
 //!
 //! ```text
-//!   x = embed(tokens)                      [n_tokens, n_embd]     with learned positions where a model has them
+//!   x = embed(tokens)                      [n_rows, n_embd]       with learned positions where a model has them
 //!   for each layer:
-//!     q, k, v = W_qkv norm(x)              [n_tokens, n_qkv]      k, v go to the cache
-//!     x += W_o attention(q, cache)         [n_tokens, n_embd]     bias -slope * distance, made on the fly
-//!     x += W_down f(W_up norm(x))          [n_tokens, n_ff] between
-//!   logits = W_out norm(x)                 [n, n_vocab], of the last token, or of some in a row
+//!     q, k, v = W_qkv norm(x)              [n_rows, n_qkv]        k, v go to the cache of the row's sequence
+//!     x += W_o attention(q, cache)         [n_rows, n_embd]       bias -slope * distance, made on the fly
+//!     x += W_down f(W_up norm(x))          [n_rows, n_ff] between
+//!   logits = W_out norm(x)                 [n, n_vocab], of some of the rows
 //! ```
+//!
+//! A row is a token of a sequence. Rows of all sequences are multiplied together; only attention tells the sequences apart.
 
 use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
 use crate::attention::Tile;
-use crate::cache::KvCache;
 use crate::heads::{self, Queries};
 use crate::model::{Head, Layer, Linear, Qkv};
-use crate::pass::{Forward, Visited};
+use crate::pass::Forward;
 use crate::planned::Planned;
+use crate::session::sequence::{Chunk, Sequence};
 use crate::steps::{ColumnsOf, rows, rows_mut};
 
-/// Activations, in the arena. Each but `logits` and `visited` holds `n_batch` rows.
+/// Activations, in the arena. Each but `logits` holds `n_batch` rows.
 #[derive(Debug)]
 pub(crate) struct Buffers<'a> {
     /// Residual stream: `[n_batch, n_embd]`.
@@ -34,47 +36,62 @@ pub(crate) struct Buffers<'a> {
     pub(crate) gate: &'a mut [f32],
     /// Quantized input of the next matrix, or quantized queries.
     pub(crate) q8: &'a mut [BlockQ8],
-    /// Logits: `[n_draft + 1, n_vocab]`.
+    /// Logits: `[n_outputs, n_vocab]`.
     pub(crate) logits: &'a mut [f32],
-    /// Keys visited.
-    pub(crate) visited: Visited<'a>,
 }
 
 impl Forward<'_, '_, '_> {
-    /// Runs `tokens` (at most `n_batch`, each below `n_vocab`) at positions `pos..` through all layers; `act.x` then holds the
-    /// residual stream. Like all functions here, returns `None` if some memory is shorter than planned.
-    pub(crate) fn layers(&self, tokens: &[u32], pos: usize, cache: &mut KvCache<'_>, act: &mut Buffers<'_>) -> Planned {
-        self.embed(tokens, pos, act)?;
+    /// Runs the rows of `chunks` (at most `n_batch`, tokens below `n_vocab`) through all layers; `act.x` then holds the residual
+    /// stream. Like all functions here, returns `None` if some memory is shorter than planned.
+    pub(crate) fn layers(&self, chunks: &mut [Chunk<'_, '_, '_>], act: &mut Buffers<'_>) -> Planned {
+        let n_rows = chunks.iter().map(Chunk::n_rows).sum();
+        self.embed(chunks, n_rows, act)?;
         for i in 0..self.shape().n_layer {
             let layer = self.layers.layer(self.model, i)?;
-            self.attention(&layer, i, tokens.len(), pos, cache, act)?;
-            self.feed_forward(&layer, tokens.len(), act)?;
+            self.attention(&layer, i, n_rows, chunks, act)?;
+            self.feed_forward(&layer, n_rows, act)?;
         }
         Some(())
     }
 
-    /// Computes the logits of the tokens in `n` rows of `act.x` from `first` on, to the first rows of `act.logits`.
-    pub(crate) fn outputs(&self, first: usize, n: usize, act: &mut Buffers<'_>) -> Planned {
+    /// Computes the logits of the tokens in some rows of `act.x`, to the rows of `act.logits` from `first` on; returns their number.
+    pub(crate) fn outputs(
+        &self,
+        of: impl Iterator<Item = usize>,
+        first: usize,
+        act: &mut Buffers<'_>,
+    ) -> Option<usize> {
         let (n_embd, n_vocab) = (self.shape().n_embd, self.shape().n_vocab);
         let Head::Decoder { output_norm, output } = &self.model.head else { return None };
         let output = Linear { weight: *output, bias: None };
-        let (x, h) = (act.x.get(first * n_embd..(first + n) * n_embd)?, act.h.get_mut(..n * n_embd)?);
-        let input = self.steps.normed(output_norm, x, h, act.q8, &[&output])?;
-        self.steps.linear(&output, &input, ColumnsOf::whole(act.logits.get_mut(..n * n_vocab)?, n_vocab), |_| ());
-        Some(())
+        // The rows come together where queries were.
+        let mut n = 0;
+        let mut places = rows_mut(act.qkv, n_embd);
+        for row in of {
+            let x = act.x.get(row * n_embd..(row + 1) * n_embd)?;
+            places.next()?.iter_mut().zip(x).for_each(|(to, x)| *to = *x);
+            n += 1;
+        }
+        if n > 0 {
+            let (x, h) = (act.qkv.get(..n * n_embd)?, act.h.get_mut(..n * n_embd)?);
+            let input = self.steps.normed(output_norm, x, h, act.q8, &[&output])?;
+            let logits = act.logits.get_mut(first * n_vocab..(first + n) * n_vocab)?;
+            self.steps.linear(&output, &input, ColumnsOf::whole(logits, n_vocab), |_| ());
+        }
+        Some(n)
     }
 
-    fn embed(&self, tokens: &[u32], pos: usize, act: &mut Buffers<'_>) -> Planned {
+    fn embed(&self, chunks: &[Chunk<'_, '_, '_>], n_rows: usize, act: &mut Buffers<'_>) -> Planned {
         let kernels = self.steps.kernels;
         let n_embd = self.shape().n_embd;
-        let over = self.steps.over_rows(tokens.len(), n_embd);
+        let over = self.steps.over_rows(n_rows, n_embd);
         let part = over.part;
-        let (x, h) = (act.x.get_mut(..tokens.len() * n_embd)?, act.h.get_mut(..tokens.len() * n_embd)?);
+        let (x, h) = (act.x.get_mut(..n_rows * n_embd)?, act.h.get_mut(..n_rows * n_embd)?);
         let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(h, part * n_embd)));
         over.run(&|| {
             while let Some((i, (x, h))) = parts.take() {
-                let tokens = tokens.iter().zip(pos..).skip(i * part);
-                for (((&token, pos), x), h) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(h, n_embd)) {
+                let tokens = chunks.iter().flat_map(Chunk::rows).skip(i * part);
+                for (((token, pos), x), h) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(h, n_embd)) {
                     kernels.dequantize_row(&self.model.token_embd, token as usize, x);
                     if let Some(positions) = &self.model.position_embd {
                         kernels.dequantize_row(positions, pos, h);
@@ -95,33 +112,43 @@ impl Forward<'_, '_, '_> {
         &self,
         layer: &Layer<'_>,
         index: usize,
-        n_tokens: usize,
-        pos: usize,
-        cache: &mut KvCache<'_>,
+        n_rows: usize,
+        chunks: &mut [Chunk<'_, '_, '_>],
         act: &mut Buffers<'_>,
     ) -> Planned {
-        let s = self.shape();
-        let x = act.x.get_mut(..n_tokens * s.n_embd)?;
-        let h = act.h.get_mut(..n_tokens * s.n_embd)?;
-        let qkv = act.qkv.get_mut(..n_tokens * s.n_qkv())?;
+        let (s, kernels) = (self.shape(), self.steps.kernels);
+        let x = act.x.get_mut(..n_rows * s.n_embd)?;
+        let h = act.h.get_mut(..n_rows * s.n_embd)?;
+        let qkv = act.qkv.get_mut(..n_rows * s.n_qkv())?;
         self.project_qkv(layer, x, h, qkv, act.q8)?;
 
-        for (i, row) in rows(qkv, s.n_qkv()).enumerate() {
-            let (keys, values) = row.get(s.n_embd..)?.split_at_checked(s.n_embd_kv())?;
-            cache.store(self.steps.kernels, index, pos + i, keys, values)?;
+        let mut stored = rows(qkv, s.n_qkv());
+        for chunk in &mut *chunks {
+            let pos = chunk.sequence.pos();
+            for (pos, row) in (pos..).zip(stored.by_ref().take(chunk.n_rows())) {
+                let (keys, values) = row.get(s.n_embd..)?.split_at_checked(s.n_embd_kv())?;
+                chunk.sequence.cache.store(kernels, index, pos, keys, values)?;
+            }
         }
-        let cache = &*cache;
-        let walk =
-            |tile: &mut Tile<'_>, kv_head, last| tile.walk(self.steps.kernels, cache.blocks(index, kv_head, last));
-        let text = Queries { heads: self.heads, pos, n_tokens, visited: act.visited.step(), walk };
-        heads::attend(&self.steps, qkv, s.n_qkv(), h, act.q8, [text])?;
-        act.visited.end_step(index)?;
+        let queries = chunks.iter().filter(|chunk| chunk.n_rows() > 0).map(|chunk| {
+            let Sequence { cache, visited, .. } = &*chunk.sequence;
+            Queries {
+                heads: chunk.sequence.heads(),
+                pos: chunk.sequence.pos(),
+                n_tokens: chunk.n_rows(),
+                visited: visited.step(),
+                walk: move |tile: &mut Tile<'_>, kv_head, last| tile.walk(kernels, cache.blocks(index, kv_head, last)),
+            }
+        });
+        heads::attend(&self.steps, qkv, s.n_qkv(), h, act.q8, queries)?;
+        for chunk in chunks.iter_mut().filter(|chunk| chunk.n_rows() > 0) {
+            chunk.sequence.visited.end_step(index)?;
+        }
 
         // The queries are no longer needed: their rows take the product.
-        let product = act.qkv.get_mut(..n_tokens * s.n_embd)?;
+        let product = act.qkv.get_mut(..n_rows * s.n_embd)?;
         let input = self.steps.quantized(h, s.n_embd, act.q8, &[&layer.attn_output])?;
-        self.steps
-            .linear_beside(&layer.attn_output, &input, product, x, |product, x| self.steps.kernels.add(x, product));
+        self.steps.linear_beside(&layer.attn_output, &input, product, x, |product, x| kernels.add(x, product));
         Some(())
     }
 
@@ -136,18 +163,18 @@ impl Forward<'_, '_, '_> {
     }
 
     /// Computes `x += W_down f(W_up norm(x))`, or with a gate `x += W_down (f(W_gate norm(x)) * W_up norm(x))`.
-    fn feed_forward(&self, layer: &Layer<'_>, n_tokens: usize, act: &mut Buffers<'_>) -> Planned {
+    fn feed_forward(&self, layer: &Layer<'_>, n_rows: usize, act: &mut Buffers<'_>) -> Planned {
         let s = self.shape();
-        let x = act.x.get_mut(..n_tokens * s.n_embd)?;
-        let h = act.h.get_mut(..n_tokens * s.n_embd)?;
-        let ffn = act.ffn.get_mut(..n_tokens * s.n_ff)?;
+        let x = act.x.get_mut(..n_rows * s.n_embd)?;
+        let h = act.h.get_mut(..n_rows * s.n_embd)?;
+        let ffn = act.ffn.get_mut(..n_rows * s.n_ff)?;
         match &layer.ffn_gate {
             None => {
                 let input = self.steps.normed(&layer.ffn_norm, x, h, act.q8, &[&layer.ffn_up])?;
                 self.steps.linear(&layer.ffn_up, &input, ColumnsOf::whole(ffn, s.n_ff), |row| self.steps.activate(row));
             }
             Some(gate_weights) => {
-                let gate = act.gate.get_mut(..n_tokens * s.n_ff)?;
+                let gate = act.gate.get_mut(..n_rows * s.n_ff)?;
                 let input = self.steps.normed(&layer.ffn_norm, x, h, act.q8, &[gate_weights, &layer.ffn_up])?;
                 self.steps.linear(gate_weights, &input, ColumnsOf::whole(gate, s.n_ff), |row| self.steps.activate(row));
                 self.steps

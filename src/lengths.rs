@@ -69,10 +69,6 @@ pub(crate) struct PassLengths {
     pub(crate) gate: usize,
     /// Quantized activations, or quantized queries.
     pub(crate) q8: usize,
-    /// Counts of keys visited in a step.
-    pub(crate) n_head: usize,
-    /// Counts of keys visited, one for each layer and head.
-    pub(crate) visited: usize,
 }
 
 impl PassLengths {
@@ -85,8 +81,6 @@ impl PassLengths {
             residual: fits!(times(n_batch, s.n_embd)),
             gate: if s.arch.gated { fits!(times(n_batch, s.n_ff)) } else { 0 },
             q8: fits!(times(n_batch, q8_row)),
-            n_head: s.n_head,
-            visited: fits!(times(s.n_layer, s.n_head)),
         })
     }
 
@@ -102,9 +96,26 @@ impl PassLengths {
             bytes!(f32, self.residual),
             bytes!(f32, self.gate),
             bytes!(BlockQ8, self.q8),
-            bytes!(u32, self.n_head),
-            bytes!(u64, self.visited),
         ])))
+    }
+}
+
+/// Lengths, in elements, of counts of keys visited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VisitedLengths {
+    /// Counts in a step, one for each head.
+    pub(crate) step: usize,
+    /// Counts since the beginning, one for each layer and head.
+    pub(crate) total: usize,
+}
+
+impl VisitedLengths {
+    pub(crate) const fn new(s: &Shape) -> Result<Self, PlanError> {
+        Ok(Self { step: s.n_head, total: fits!(times(s.n_layer, s.n_head)) })
+    }
+
+    pub(crate) const fn bytes(&self) -> Result<usize, PlanError> {
+        Ok(fits!(sum([bytes!(u32, self.step), bytes!(u64, self.total)])))
     }
 }
 

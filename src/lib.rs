@@ -11,7 +11,8 @@
 //!              Tokenizer ── token ids ◀──────────────────────┘     Generator: the loop of these
 //! ```
 //!
-//! An [`Encoder`] takes the place of the session for models that make a vector, or a score, of a whole document.
+//! An [`Encoder`] takes the place of the session for models that make a vector, or a score, of a whole document. Several texts share
+//! a [`Batch`]: weights are read once for a token of each.
 //!
 //! # A text from a model
 //!
@@ -111,7 +112,7 @@ mod tensor;
 pub mod tokenizer;
 
 pub use checksum::checksum;
-pub use config::{AlibiScale, PlanError, Ring, SessionConfig};
+pub use config::{AlibiScale, BatchConfig, PlanError, Ring, SessionConfig};
 pub use encoder::{DocumentError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
 pub use error::Error;
 pub use executor::{Executor, Inline};
@@ -120,10 +121,10 @@ pub use gguf::{Gguf, GgufError, TensorInfo};
 pub use kv_type::{KvType, KvTypes};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
 pub use nearfield_kernels::{Arena, Line};
-pub use plan::MemoryPlan;
+pub use plan::{BatchPlan, MemoryPlan};
 pub use planner::{HeadPlan, bias_cut, fit_rings};
 pub use sampler::{Sampler, SamplerConfig, SamplerError};
-pub use session::{KeyStats, RewindError, RunError, Session, SessionError};
+pub use session::{Batch, Chunk, ChunkError, KeyStats, RewindError, RunError, Sequence, Session, SessionError};
 pub use shape::{Shape, ShapeError};
 pub use snapshot::{ModelId, Prefix, PrefixError, Snapshot, SnapshotHeader, TextState};
 

@@ -6,8 +6,7 @@ use core::sync::atomic::AtomicU32;
 use nearfield_kernels::{Arena, Kernels};
 
 use crate::executor::Executor;
-use crate::heads::Heads;
-use crate::lengths::PassLengths;
+use crate::lengths::VisitedLengths;
 use crate::model::{LayerTable, LoadError, Model};
 use crate::planned::Planned;
 use crate::shape::Shape;
@@ -22,7 +21,7 @@ pub(crate) struct Runner<'m, 'f, 'a> {
 }
 
 impl<'m, 'f, 'a> Runner<'m, 'f, 'a> {
-    /// Fills `words` (of [`PassLengths::layer_table`]) with the places of the model's tensors.
+    /// Fills `words` (of [`PassLengths::layer_table`](crate::lengths::PassLengths::layer_table)) with the places of the model's tensors.
     pub(crate) fn new(
         model: &'m Model<'f>,
         kernels: &'m dyn Kernels,
@@ -36,19 +35,18 @@ impl<'m, 'f, 'a> Runner<'m, 'f, 'a> {
         self.model.shape()
     }
 
-    /// A pass with these settings of attention.
-    pub(crate) fn forward(&self, heads: Heads) -> Forward<'_, 'f, 'a> {
+    /// A pass.
+    pub(crate) fn forward(&self) -> Forward<'_, 'f, 'a> {
         let steps = Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor };
-        Forward { model: self.model, layers: &self.layers, steps, heads }
+        Forward { model: self.model, layers: &self.layers, steps }
     }
 }
 
-/// Model, kernels and settings of a forward pass. `forward` has the graph of decoders, `encoder::forward` that of encoders.
+/// Model, kernels and workers of a forward pass. `forward` has the graph of decoders, `encoder::forward` that of encoders.
 pub(crate) struct Forward<'s, 'f, 'a> {
     pub(crate) model: &'s Model<'f>,
     pub(crate) layers: &'s LayerTable<'a>,
     pub(crate) steps: Steps<'s>,
-    pub(crate) heads: Heads,
 }
 
 impl Forward<'_, '_, '_> {
@@ -62,15 +60,15 @@ impl Forward<'_, '_, '_> {
 pub(crate) struct Visited<'a> {
     /// In this step: `[n_head]`.
     step: &'a mut [AtomicU32],
-    /// Since the session or the encoder began: `[n_layer, n_head]`.
+    /// Since the sequence or the encoder began: `[n_layer, n_head]`.
     total: &'a mut [u64],
 }
 
 impl<'a> Visited<'a> {
     /// Takes counts of 0; `None` if the arena is too small.
-    pub(crate) fn take(arena: &mut Arena<'a>, n: &PassLengths) -> Option<Self> {
-        let step = arena.take::<AtomicU32>(n.n_head)?;
-        let total = arena.take(n.visited)?;
+    pub(crate) fn take(arena: &mut Arena<'a>, n: &VisitedLengths) -> Option<Self> {
+        let step = arena.take::<AtomicU32>(n.step)?;
+        let total = arena.take(n.total)?;
         step.iter_mut().for_each(|n| *n.get_mut() = 0);
         total.fill(0);
         Some(Self { step, total })

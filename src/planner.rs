@@ -20,7 +20,7 @@ use nearfield_kernels::KV_BLOCK;
 
 use crate::alibi;
 use crate::config::{PlanError, Ring, SessionConfig};
-use crate::plan::{Lengths, MemoryPlan};
+use crate::plan::MemoryPlan;
 use crate::ring::HeadRing;
 use crate::shape::Shape;
 
@@ -135,8 +135,7 @@ impl<B: Fn(usize, usize) -> f32> Planner<'_, B> {
             rows += self.config.n_sinks + ring.n_slots;
             norms += self.config.n_sinks.div_ceil(KV_BLOCK) + ring.n_slot_blocks();
         }
-        let lengths = Lengths::of_rows(self.shape, self.config, rows, norms)?;
-        let plan = MemoryPlan::of(self.shape, &lengths)?;
+        let plan = MemoryPlan::of_rows(self.shape, self.config, rows, norms)?;
         Ok(plan.kv_cache + plan.key_norms)
     }
 

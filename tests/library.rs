@@ -7,6 +7,7 @@ mod reference;
 mod targets;
 
 mod alibi_scale;
+mod batch;
 mod bits;
 mod compile_time;
 mod drafts;

@@ -202,7 +202,7 @@ impl Layer<'_> {
                 tile.walk(kernels, keys.behind(head, keys.mirrored(last)));
             }
         };
-        let text = Queries { heads: forward.heads, pos, n_tokens, visited: act.visited.step(), walk };
+        let text = Queries { heads: keys.heads, pos, n_tokens, visited: act.visited.step(), walk };
         heads::attend(&forward.steps, queries, s.n_embd, attended, act.q8, [text])?;
         act.visited.end_step(index)?;
 

@@ -11,6 +11,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock};
 
 use super::plan::Lengths;
 use crate::cache::{Block, Store};
+use crate::heads::Heads;
 use crate::planned::Planned;
 use crate::shape::Shape;
 
@@ -28,6 +29,8 @@ struct Side<'a> {
 /// Keys and values of a document in one layer, in both orders.
 #[derive(Debug)]
 pub(crate) struct Keys<'a> {
+    /// Settings of attention over the keys.
+    pub(crate) heads: Heads,
     text: Side<'a>,
     mirror: Side<'a>,
     head_dim: usize,
@@ -38,12 +41,12 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, n: &Lengths) -> Option<Self> {
+    pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, n: &Lengths, heads: Heads) -> Option<Self> {
         let mut side = || -> Option<Side<'a>> {
             let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
             Some(Side { keys, values, norms: arena.take(n.key_norms)? })
         };
-        Some(Self { text: side()?, mirror: side()?, head_dim: s.head_dim, n_slots: n.n_slots, n: 0 })
+        Some(Self { heads, text: side()?, mirror: side()?, head_dim: s.head_dim, n_slots: n.n_slots, n: 0 })
     }
 
     /// Begins a layer of a document of `n` tokens.

@@ -181,7 +181,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if need > have {
             return Err(too_small);
         }
-        let Taken { keys, words, act, output } = take(arena, model, &n).ok_or(too_small)?;
+        let Taken { keys, words, act, output } = take(arena, model, &config, &n).ok_or(too_small)?;
         let runner = Runner::new(model, kernels, executor, words).map_err(EncoderError::Load)?;
         Ok(Self { runner, config, keys, act, output, held: 0 })
     }
@@ -278,15 +278,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     }
 
     fn forward(&mut self) -> (Forward<'_, 'f, 'a>, &mut Keys<'a>, &mut Buffers<'a>) {
-        let heads = Heads {
-            kv: self.config.kv.keys,
-            // Half of the share for the keys before a query, half for those after it.
-            horizon_eps: self.config.horizon_eps * 0.5,
-            alibi_bf16: false,
-            alibi_scale: AlibiScale::Model,
-            n_ctx: self.config.n_ctx,
-        };
-        (self.runner.forward(heads), &mut self.keys, &mut self.act)
+        (self.runner.forward(), &mut self.keys, &mut self.act)
     }
 }
 
@@ -299,8 +291,16 @@ struct Taken<'a> {
 }
 
 /// Takes the parts from the arena, in the order of the plan; `None` if it is too small.
-fn take<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Taken<'a>> {
-    let keys = Keys::take(arena, model.shape(), n)?;
+fn take<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &EncoderConfig, n: &Lengths) -> Option<Taken<'a>> {
+    let heads = Heads {
+        kv: config.kv.keys,
+        // Half of the share for the keys before a query, half for those after it.
+        horizon_eps: config.horizon_eps * 0.5,
+        alibi_bf16: false,
+        alibi_scale: AlibiScale::Model,
+        n_ctx: config.n_ctx,
+    };
+    let keys = Keys::take(arena, model.shape(), n, heads)?;
     let words = arena.take(n.pass.layer_table)?;
     let act = Buffers {
         x: arena.take(n.document)?,
@@ -309,7 +309,7 @@ fn take<'a>(arena: &mut Arena<'a>, model: &Model<'_>, n: &Lengths) -> Option<Tak
         ffn: arena.take(n.ffn)?,
         gate: arena.take(n.pass.gate)?,
         q8: arena.take(n.pass.q8)?,
-        visited: Visited::take(arena, &n.pass)?,
+        visited: Visited::take(arena, &n.visited)?,
     };
     Some(Taken { keys, words, act, output: arena.take(n.output)? })
 }

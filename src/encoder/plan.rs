@@ -7,7 +7,7 @@ use nearfield_kernels::{Arena, KV_BLOCK, Line};
 use super::config::EncoderConfig;
 use crate::config::PlanError;
 use crate::const_math::{attempt, max, sum, times};
-use crate::lengths::{PassLengths, StoreLengths, bytes, fits, tokenizer_bytes};
+use crate::lengths::{PassLengths, StoreLengths, VisitedLengths, bytes, fits, tokenizer_bytes};
 use crate::shape::Shape;
 
 /// Lengths, in elements, of everything in an encoder's arena.
@@ -22,6 +22,7 @@ pub(crate) struct Lengths {
     /// Norms of the keys, one for each KV head and block.
     pub(crate) key_norms: usize,
     pub(crate) pass: PassLengths,
+    pub(crate) visited: VisitedLengths,
     /// `[n_ctx, n_embd]`: rows of the document.
     pub(crate) document: usize,
     /// `[n_batch, n_ff]`: feed-forward, or values.
@@ -43,6 +44,7 @@ impl Lengths {
             values: attempt!(StoreLengths::new(config.kv.values, kv_rows, s.head_dim)),
             key_norms: kv_rows / KV_BLOCK,
             pass: attempt!(PassLengths::new(s, batch)),
+            visited: attempt!(VisitedLengths::new(s)),
             document: fits!(times(config.n_ctx, s.n_embd)),
             ffn: fits!(times(batch, max(s.n_ff, s.n_embd_kv()))),
             output: s.n_embd,
@@ -80,7 +82,12 @@ impl EncoderPlan {
             keys: fits!(times(2, side)),
             layer_table: attempt!(n.pass.layer_table_bytes()),
             document: bytes!(f32, n.document),
-            activations: fits!(sum([attempt!(n.pass.buffer_bytes()), bytes!(f32, n.ffn), bytes!(f32, n.output)])),
+            activations: fits!(sum([
+                attempt!(n.pass.buffer_bytes()),
+                attempt!(n.visited.bytes()),
+                bytes!(f32, n.ffn),
+                bytes!(f32, n.output),
+            ])),
             tokenizer: attempt!(tokenizer_bytes(shape)),
         };
         fits!(sum([plan.keys, plan.layer_table, plan.document, plan.activations, plan.tokenizer]));

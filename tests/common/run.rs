@@ -3,7 +3,7 @@
 use nearfield::kernels::{Kernels, best};
 use nearfield::{
     AlibiScale, Arena, Executor, Inline, KvType, KvTypes, Line, MemoryPlan, Model, ModelId, Prefix, Ring, Session,
-    SessionConfig, TextState,
+    SessionConfig, Snapshot, TextState,
 };
 
 /// Settings of a session's run.
@@ -124,13 +124,18 @@ impl Flash {
 /// A session's text so far.
 pub fn snapshot(session: &mut Session<'_, '_, '_>, file: &[u8], text: &TextState<'_>) -> Flash {
     let snapshot = session.snapshot(ModelId::of(file), text).unwrap_or_else(|error| panic!("{error}"));
+    Flash::new(&bytes_of(&snapshot))
+}
+
+/// Bytes of a snapshot.
+pub fn bytes_of(snapshot: &Snapshot<'_>) -> Vec<u8> {
     let mut bytes = vec![];
     let Ok(()) = snapshot.write(|part| {
         bytes.extend_from_slice(part);
         Ok::<(), std::convert::Infallible>(())
     });
     assert_eq!(bytes.len(), snapshot.n_bytes());
-    Flash::new(&bytes)
+    bytes
 }
 
 /// The logits after each of `tokens`.
@@ -141,7 +146,7 @@ pub fn logits(session: &mut Session<'_, '_, '_>, tokens: &[u32]) -> Vec<Vec<f32>
 }
 
 /// Bytes that are large numbers in every type, so that memory read before it is written shows.
-pub(super) fn soil(lines: &mut [Line]) {
+pub fn soil(lines: &mut [Line]) {
     let n = lines.len() * Line::BYTES;
     let mut arena = Arena::new(lines);
     arena.take::<u8>(n).expect("all of it").fill(0x7b);
