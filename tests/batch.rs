@@ -1,9 +1,11 @@
 //! Several sequences in a pass: each has the bits that it has alone, whatever else is in the pass.
 
 use nearfield::kernels::{available, best};
+use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{
-    AlibiScale, Arena, Batch, BatchConfig, BatchPlan, Chunk, ChunkError, Inline, KvType, KvTypes, Line, MemoryPlan,
-    Model, ModelId, PlanError, Prefix, Ring, RunError, Sequence, SessionConfig, SessionError, TextState,
+    AlibiScale, Arena, Batch, BatchConfig, BatchPlan, Chunk, ChunkError, ChunkTokens, End, Generator, GeneratorConfig,
+    Inline, KvType, KvTypes, Line, Lookup, MemoryPlan, Model, ModelId, PlanError, Prefix, Ring, RunError, Sampler,
+    SamplerConfig, Sequence, SessionConfig, SessionError, StopWords, TextState,
 };
 
 use crate::common::compare::assert_same_bits;
@@ -437,4 +439,85 @@ fn plans_and_memory_that_are_too_small() {
     assert_eq!((error, arena.free_bytes()), (SessionError::ArenaTooSmall { need, have }, have));
     let error = batch.sequence(SessionConfig { n_ctx: 0, ..config }, &mut arena).unwrap_err();
     assert_eq!(error, SessionError::Plan(PlanError::Context { found: 0 }));
+}
+
+/// Texts that are generated together, with drafts, stop words and ends of their own, are those of sessions.
+#[test]
+fn generators_share_a_batch() {
+    let file = File::new(include_bytes!("../models/pocket.gguf"));
+    let model = Model::from_gguf(file.bytes()).unwrap();
+    let mut index = vec![Line::ZERO; 1 << 10];
+    let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf()).unwrap(), &mut Arena::new(&mut index)).unwrap();
+    let config = SessionConfig { n_ctx: 100, n_draft: 7, ..SessionConfig::DEFAULT };
+    let greedy = SamplerConfig { seed: 4, repeat_penalty: 1.2, ..SamplerConfig::GREEDY };
+    let texts = [
+        ("Tom had a red ball. Tom had a blue ball. Tom had a green ball. Tom had", greedy, None, "bird"),
+        ("Once upon a time", SamplerConfig { seed: 1, ..SamplerConfig::default() }, Some(60), "."),
+        ("The dog ran. The dog ran. The", SamplerConfig::GREEDY, None, "\n\n\n\n"),
+        ("Lily", SamplerConfig { seed: 2, temp: 1.0, top_k: 0, ..SamplerConfig::default() }, Some(41), "qqq"),
+    ];
+    let prompts = texts.map(|(prompt, ..)| {
+        let mut tokens = vec![0; 64];
+        let n = tokenizer.encode(prompt, tokenizer.options(), &mut tokens).unwrap();
+        tokens[..n].to_vec()
+    });
+    for has_drafts in [false, true] {
+        let mut memory = [[0; 64]; 8];
+        let mut lookups = memory.each_mut().map(|memory| Lookup::new(memory));
+        let mut words = [[0; 64]; 8];
+        let settings = lookups.iter_mut().zip(&mut words).zip(texts.iter().cycle());
+        let mut generators = settings.map(|((lookup, words), (_, sampler, max_tokens, stop))| {
+            let stop = StopWords::new(std::slice::from_ref(stop), words).unwrap();
+            let config = GeneratorConfig { max_tokens: *max_tokens, after_end: Some("\n"), ..GeneratorConfig::DEFAULT };
+            let generator = Generator::new(Sampler::new(*sampler).unwrap(), config, stop);
+            if has_drafts { generator.with_drafter(lookup) } else { generator }
+        });
+        let alone = generators.by_ref().take(4).zip(&prompts).map(|(mut generator, prompt)| {
+            Setup { config, ..Setup::default() }.session(file.bytes(), |session| {
+                let mut text = String::new();
+                generator.read(session, prompt).unwrap();
+                while generator.next(session, &tokenizer, &mut text).unwrap().is_some() {}
+                generator.finish(&mut text).unwrap();
+                (text, generator.end(), generator.n_tokens(), generator.seed())
+            })
+        });
+        let alone: Vec<_> = alone.collect();
+        let ends = [End::ContextFull, End::Word, End::ContextFull, End::Length];
+        assert_eq!(alone.iter().map(|text| text.1).collect::<Vec<_>>(), ends.map(Some), "{alone:?}");
+
+        // The texts begin one after the other, and fewer tokens fit a pass than there are.
+        let shared = BatchConfig { n_tokens: 6, n_outputs: 5 };
+        let together = with_batch(file.bytes(), Setup::default(), shared, &[config; 4], |batch, sequences| {
+            let slots = generators.zip(sequences).zip(&prompts).map(|((mut generator, sequence), prompt)| {
+                generator.accept(prompt);
+                (generator, sequence, String::new())
+            });
+            let mut slots: Vec<_> = slots.collect();
+            let mut tokens = [ChunkTokens::default(); 4];
+            for n_pass in 0.. {
+                let begun = slots.iter_mut().zip(&mut tokens).zip(&prompts).take(1 + n_pass / 3);
+                let chunks = begun.filter_map(|(((generator, sequence, _), tokens), prompt)| {
+                    let rest = prompt.get(sequence.pos()..).filter(|rest| !rest.is_empty());
+                    if rest.is_some() { Some(Chunk::new(sequence, rest?)) } else { generator.chunk(sequence, tokens) }
+                });
+                let n_run = batch.run(&mut chunks.collect::<Vec<_>>()).unwrap();
+                if n_run == 0 {
+                    break;
+                }
+                for ((generator, sequence, text), prompt) in slots.iter_mut().zip(&prompts) {
+                    if sequence.pos() >= prompt.len() {
+                        while generator.next_of(batch, sequence, &tokenizer, text).unwrap().is_some() {}
+                    }
+                }
+            }
+            slots
+                .into_iter()
+                .map(|(mut generator, _, mut text)| {
+                    generator.finish(&mut text).unwrap();
+                    (text, generator.end(), generator.n_tokens(), generator.seed())
+                })
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(alone, together, "drafts: {has_drafts}");
+    }
 }

@@ -6,6 +6,8 @@
 //!     advance  runs the token that was written last, with guesses of a drafter, and draws the next from the logits
 //!     write    writes its text, unless it ends the text
 //! ```
+//!
+//! Texts of a batch share the passes: `chunk` gives what `advance` would run, and `draw` draws from the logits of the pass.
 
 mod draft;
 mod stops;
@@ -14,7 +16,7 @@ use core::fmt::{self, Write};
 
 use crate::config::SessionConfig;
 use crate::sampler::Sampler;
-use crate::session::{RunError, Session};
+use crate::session::{Batch, Chunk, RunError, Sequence, Session};
 use crate::tokenizer::{DetokenizeError, Detokenizer, Tokenizer};
 
 pub use draft::{Drafter, Lookup};
@@ -90,6 +92,10 @@ impl From<DetokenizeError> for GenerateError {
     }
 }
 
+/// Memory for the tokens of a [`Generator::chunk`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChunkTokens([u32; 1 + SessionConfig::MAX_DRAFT]);
+
 /// A text as it is generated: what the sampler and the detokenizer remember of it, and why it ended.
 ///
 /// Session and tokenizer are handed to each call, so that they are free in between.
@@ -136,6 +142,8 @@ pub struct Generator<'s> {
     seed_before: u64,
     /// The token that was written and not yet run.
     not_run: Option<u32>,
+    /// Position at which it is to run, once a chunk has it.
+    waits_at: Option<usize>,
     /// Tokens that were written.
     n_tokens: usize,
     end: Option<End>,
@@ -157,6 +165,7 @@ impl<'s> Generator<'s> {
             drawn: None,
             seed_before,
             not_run: None,
+            waits_at: None,
             n_tokens: 0,
             end: None,
             drafter: None,
@@ -205,46 +214,96 @@ impl<'s> Generator<'s> {
     /// # Errors
     /// Errors of [`Session::decode`]; [`RunError::NoTokens`] if nothing was read.
     pub fn advance<'l>(&mut self, session: &'l mut Session<'_, '_, '_>) -> Result<Option<&'l [f32]>, RunError> {
-        if self.not_run.is_some() && session.n_free() == 0 {
-            self.end.get_or_insert(End::ContextFull);
+        let (batch, sequence) = session.parts();
+        if !self.was_run(batch, sequence) {
+            let mut tokens = ChunkTokens::default();
+            if let Some(chunk) = self.chunk(sequence, &mut tokens) {
+                batch.run(&mut [chunk]).map_err(|error| error.error)?;
+            }
         }
-        if self.end.is_some() {
+        self.draw(batch, sequence)
+    }
+
+    /// The token that was written last, with guesses of a drafter behind it, for the next pass of a batch; `None` if the text has
+    /// ended, or no token waits to be run. `tokens` holds them.
+    ///
+    /// After the pass, [`next_of`](Self::next_of) draws from the logits. A chunk that had to wait is made again.
+    pub fn chunk<'c, 'm, 'a>(
+        &mut self,
+        sequence: &'c mut Sequence<'m, 'a>,
+        tokens: &'c mut ChunkTokens,
+    ) -> Option<Chunk<'c, 'm, 'a>> {
+        let token = self.not_run.filter(|_| self.end.is_none())?;
+        if sequence.n_free() == 0 {
+            self.end = Some(End::ContextFull);
+            return None;
+        }
+        let is_new = self.waits_at != Some(sequence.pos());
+        self.waits_at = Some(sequence.pos());
+        let [first, guesses @ ..] = &mut tokens.0;
+        *first = token;
+        let mut n = 0;
+        if let Some(drafter) = &mut self.drafter {
+            if is_new {
+                drafter.accept(token);
+                if let Some((n_run, n_true)) = self.drafted.take() {
+                    drafter.outcome(n_run, n_true);
+                }
+            }
+            // No guess lies behind the end of the text.
+            let n_left = self.config.max_tokens.map_or(usize::MAX, |n| n.saturating_sub(self.n_tokens + 1));
+            n = drafter.draft(guesses.get_mut(..n_left.min(sequence.n_draft())).unwrap_or(&mut []));
+        }
+        let guesses = guesses.get(..n).unwrap_or_default();
+        Some(Chunk::new(sequence, core::slice::from_ref(first)).with_guesses(guesses))
+    }
+
+    /// Draws the next token from the logits of the sequence. Returns the logits, or `None` if the text has ended or the token that
+    /// was written last has to be run first, in a [`chunk`](Self::chunk).
+    ///
+    /// # Errors
+    /// Errors of [`Batch::logits`].
+    pub fn draw<'l>(
+        &mut self,
+        batch: &'l mut Batch<'_, '_, '_>,
+        sequence: &mut Sequence<'_, '_>,
+    ) -> Result<Option<&'l [f32]>, RunError> {
+        if self.end.is_some() || !self.was_run(batch, sequence) {
             return Ok(None);
         }
-        if let Some(token) = self.not_run {
-            self.run(session, token)?;
-            self.sampler.accept(token);
-            self.not_run = None;
-        }
-        let logits = session.logits()?;
+        let logits = batch.logits(sequence)?;
         self.seed_before = self.sampler.seed();
         self.drawn = Some(self.sampler.sample(logits));
         Ok(Some(logits))
     }
 
-    /// Runs a token. Guesses of the tokens behind it run with it, unless the token itself was guessed and has been run.
-    fn run(&mut self, session: &mut Session<'_, '_, '_>, token: u32) -> Result<(), RunError> {
-        let Some(drafter) = &mut self.drafter else { return session.run(&[token]) };
+    /// True if the token that was written last, if there is one, was run; moves behind it if it was guessed.
+    fn was_run(&mut self, batch: &Batch<'_, '_, '_>, sequence: &mut Sequence<'_, '_>) -> bool {
+        let Some(token) = self.not_run else { return true };
+        if self.waits_at.is_some_and(|pos| pos < sequence.pos()) {
+            self.drafted = Some((sequence.ahead().len(), 0)).filter(|&(n_run, _)| n_run > 0);
+        } else if self.waits_at.is_none() && batch.advance(sequence, token) {
+            self.came_true(token);
+        } else {
+            return false;
+        }
+        self.waits_at = None;
+        self.not_run = None;
+        self.sampler.accept(token);
+        true
+    }
+
+    /// Notes a guess that came true.
+    fn came_true(&mut self, token: u32) {
+        let Some(drafter) = &mut self.drafter else { return };
         drafter.accept(token);
-        let came_true = session.ahead().first() == Some(&token);
         if let Some((n_run, n_true)) = &mut self.drafted {
-            *n_true += usize::from(came_true);
-            if !came_true || n_true == n_run {
+            *n_true += 1;
+            if n_true == n_run {
                 drafter.outcome(*n_run, *n_true);
                 self.drafted = None;
             }
         }
-        if came_true {
-            return session.run(&[token]);
-        }
-        // No guess lies behind the end of the text.
-        let n_left = self.config.max_tokens.map_or(usize::MAX, |n| n.saturating_sub(self.n_tokens + 1));
-        let mut guesses = [0; SessionConfig::MAX_DRAFT];
-        let guesses = guesses.get_mut(..n_left.min(session.n_draft())).unwrap_or(&mut []);
-        let n = drafter.draft(guesses);
-        session.decode_ahead(token, guesses.get(..n).unwrap_or_default())?;
-        self.drafted = Some((session.ahead().len(), 0)).filter(|&(n_run, _)| n_run > 0);
-        Ok(())
     }
 
     /// Writes the text of the token that was drawn and returns the token; `None` if the text ends before it.
@@ -292,6 +351,71 @@ impl<'s> Generator<'s> {
     ) -> Result<Option<u32>, GenerateError> {
         self.advance(session)?;
         Ok(self.write(tokenizer, out)?)
+    }
+
+    /// [`draw`](Self::draw) and [`write`](Self::write), for a sequence of a batch: generates a token from the logits of a pass, writes
+    /// its text and returns it. `None` once the next pass is needed, or the text has ended. It is called until then: guesses that
+    /// came true need no pass.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use nearfield::tokenizer::{Tokenizer, Vocab};
+    /// # use nearfield::{Arena, Batch, BatchConfig, BatchPlan, Chunk, Inline, Line, MemoryPlan, Model, SessionConfig, kernels};
+    /// # use nearfield::{ChunkTokens, Generator, GeneratorConfig, Sampler, SamplerConfig, StopWords};
+    /// # let file = std::fs::read("models/pocket.gguf")?;
+    /// # let model = Model::from_gguf(&file)?;
+    /// # let (shared, config) = (BatchConfig::default(), SessionConfig { n_ctx: 128, ..SessionConfig::default() });
+    /// # let plan = MemoryPlan::new(model.shape(), &config)?;
+    /// # let n_bytes = plan.tokenizer + BatchPlan::new(model.shape(), &shared)?.total() + 2 * plan.sequence();
+    /// # let mut memory = vec![Line::ZERO; n_bytes / Line::BYTES];
+    /// # let mut arena = Arena::new(&mut memory);
+    /// # let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
+    /// # let mut batch = Batch::new(&model, shared, kernels::best(), &Inline, &mut arena)?;
+    /// # let mut tokens = [0; 64];
+    /// # let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+    /// # let prompt = &tokens[..n];
+    /// let generator_config = GeneratorConfig { max_tokens: Some(20), ..GeneratorConfig::default() };
+    /// let mut texts = Vec::new();
+    /// for seed in 1..3 {
+    ///     let mut sequence = batch.sequence(config, &mut arena)?;
+    ///     batch.run(&mut [Chunk::new(&mut sequence, prompt).without_logits()])?;
+    ///     let sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
+    ///     let mut generator = Generator::new(sampler, generator_config, StopWords::none());
+    ///     generator.accept(prompt);
+    ///     let mut text = String::new();
+    ///     generator.next_of(&mut batch, &mut sequence, &tokenizer, &mut text)?;
+    ///     texts.push((sequence, generator, text));
+    /// }
+    /// let mut tokens = [ChunkTokens::default(); 2];
+    /// loop {
+    ///     let of_texts = texts.iter_mut().zip(&mut tokens);
+    ///     let mut chunks: Vec<_> = of_texts.filter_map(|((sequence, generator, _), tokens)| generator.chunk(sequence, tokens)).collect();
+    ///     if batch.run(&mut chunks)? == 0 {
+    ///         break;
+    ///     }
+    ///     drop(chunks);
+    ///     for (sequence, generator, text) in &mut texts {
+    ///         while generator.next_of(&mut batch, sequence, &tokenizer, text)?.is_some() {}
+    ///     }
+    /// }
+    /// assert!(texts.iter().all(|(_, generator, text)| generator.n_tokens() == 20 && !text.is_empty()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`GenerateError`].
+    pub fn next_of(
+        &mut self,
+        batch: &mut Batch<'_, '_, '_>,
+        sequence: &mut Sequence<'_, '_>,
+        tokenizer: &Tokenizer<'_, '_>,
+        out: &mut impl Write,
+    ) -> Result<Option<u32>, GenerateError> {
+        match self.draw(batch, sequence)? {
+            Some(_) => Ok(self.write(tokenizer, out)?),
+            None => Ok(None),
+        }
     }
 
     /// Writes the letters that were held back for a stop word, and U+FFFD for a character that has only begun.

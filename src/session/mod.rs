@@ -254,6 +254,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.sequence.key_stats()
     }
 
+    /// The batch and its only sequence.
+    pub(crate) fn parts(&mut self) -> (&mut Batch<'m, 'f, 'a>, &mut Sequence<'m, 'a>) {
+        (&mut self.batch, &mut self.sequence)
+    }
+
     /// Runs the first of `tokens` through the layers, as many as go together; returns their number.
     fn pass(&mut self, tokens: &[u32]) -> Result<usize, RunError> {
         self.batch.pass(&mut [Chunk::new(&mut self.sequence, tokens).without_logits()])
