@@ -1,6 +1,7 @@
 //! Two texts from one model at the same time: `cargo run -p nearfield --example two_sessions`
 //!
-//! Model and tokenizer are read only, so any number of sessions share them; each has a part of the arena of its own.
+//! Model and tokenizer are read only, so any number of sessions share them; each has a part of the arena of its own. Sequences of a
+//! `Batch` also share the passes over the weights: `Generator::next_of` has an example.
 
 use std::error::Error;
 

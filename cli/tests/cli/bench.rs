@@ -70,6 +70,25 @@ fn keys_bytes_and_products_are_counted() {
     assert!(number(&horizon, "keys_visited") < 0.9 * number(&horizon, "keys_held"), "{horizon}");
 }
 
+/// Sequences visit their own keys, and share the weights.
+#[test]
+fn sequences_run_together() {
+    let f = Folder::new();
+    let rows =
+        json(&f, "tiny.gguf -p 4 -n 3 -d 5 -r 2 --no-peaks --horizon-eps 0 --threads 2 --batch 2 --sequences 1,3");
+    let [_, one, prompts, three] = &rows[..] else { panic!("{rows:?}") };
+    let heads = 2 * 4;
+    assert_eq!([&one["sequences"], &three["sequences"], &three["test"]], [&1.into(), &3.into(), &Value::from("tg3")]);
+    assert_eq!([&three["keys_visited"], &three["keys_held"]], [3 * heads * (6 + 7 + 8); 2]);
+    assert_eq!(prompts["keys_visited"], 3 * heads * (6 + 7 + 8 + 9));
+    assert_eq!(number(three, "kv_bytes_per_token"), number(one, "kv_bytes_per_token"));
+    let of_weights = |row| number(row, "bytes_per_token") - number(row, "kv_bytes_per_token");
+    assert!((of_weights(one) / of_weights(three) - 3.0).abs() < 1e-9);
+    let table = f.stdout("bench tiny.gguf -p 0 -n 2 -r 1 --no-peaks --threads 1 --sequences 2");
+    assert!(table.contains(" tg2 x2 "), "{table}");
+    f.fails("bench --sequences 0", 2, "invalid value '0' for '--sequences <N,...>': 0 is not in 1..=65535");
+}
+
 /// A text is run from its beginning, and visits as many keys as in a session.
 #[test]
 fn a_text_of_ones_own() {

@@ -56,6 +56,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [N_BATCH])]
     pub batch: Vec<usize>,
 
+    /// Numbers of sequences that run together, each with keys and values of its own; tokens per second count those of all
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    pub sequences: Vec<u16>,
+
     /// Share of the softmax that attention may skip: it stops once all older keys together hold less; 0 visits every key
     #[arg(long, value_name = "E", default_value = "2^-24", value_parser = share, allow_negative_numbers = true)]
     pub horizon_eps: f32,

@@ -3,9 +3,12 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nearfield::kernels::Kernels;
-use nearfield::{Arena, Executor, KvTypes, MemoryPlan, Model, Ring, Session, SessionConfig, Shape};
+use nearfield::{
+    Arena, Batch, BatchConfig, BatchPlan, Chunk, Executor, KvTypes, MemoryPlan, Model, Ring, Sequence, SessionConfig,
+    Shape,
+};
 use nearfield_host::engine::Workers;
 use nearfield_host::memory::allocate;
 
@@ -47,7 +50,7 @@ impl Tests {
     }
 }
 
-/// Session to measure.
+/// Sequences to measure.
 #[derive(Clone)]
 pub struct Case<'m> {
     pub model: &'m Model<'m>,
@@ -55,7 +58,8 @@ pub struct Case<'m> {
     pub kernels: &'static dyn Kernels,
     pub kv: KvTypes,
     pub batch: usize,
-    /// Tokens to run, [`Tests::n_ctx`] of them.
+    pub n_sequences: usize,
+    /// Tokens that each sequence runs, [`Tests::n_ctx`] of them.
     pub tokens: Rc<[u32]>,
 }
 
@@ -72,10 +76,22 @@ impl Case<'_> {
         }
     }
 
-    /// Checks that the session is valid and fits in memory.
+    /// Memory that the sequences share.
+    fn shared(&self) -> BatchConfig {
+        BatchConfig { n_tokens: self.batch.max(self.n_sequences), n_outputs: self.n_sequences }
+    }
+
+    /// Bytes of the sequences and of what they share.
+    fn n_bytes(&self, tests: &Tests) -> Result<usize> {
+        let s = self.model.shape();
+        let of_sequence = MemoryPlan::new(s, &self.config(tests))?.sequence();
+        let of_all = of_sequence.checked_mul(self.n_sequences).context("more memory than can be addressed")?;
+        BatchPlan::new(s, &self.shared())?.total().checked_add(of_all).context("more memory than can be addressed")
+    }
+
+    /// Checks that the sequences are valid and fit in memory.
     pub fn check(&self, tests: &Tests) -> Result<()> {
-        let plan = MemoryPlan::new(self.model.shape(), &self.config(tests))?;
-        memory::check(tests.n_ctx(), plan.session() as u64)
+        memory::check(tests.n_ctx(), self.n_bytes(tests)? as u64)
     }
 }
 
@@ -136,9 +152,11 @@ pub fn measure(
     rows: &mut Vec<Row>,
 ) -> Result<()> {
     let config = case.config(tests);
-    let mut lines = allocate(MemoryPlan::new(case.model.shape(), &config)?.session())?;
-    let session = Session::new(case.model, config, case.kernels, pools, &mut Arena::new(&mut lines))?;
-    let mut running = Running { session, shape: case.model.shape(), tokens: &case.tokens, pools };
+    let mut lines = allocate(case.n_bytes(tests)?)?;
+    let mut arena = Arena::new(&mut lines);
+    let batch = Batch::new(case.model, case.shared(), case.kernels, pools, &mut arena)?;
+    let sequences = (0..case.n_sequences).map(|_| batch.sequence(config, &mut arena)).collect::<Result<_, _>>()?;
+    let mut running = Running { batch, sequences, shape: case.model.shape(), tokens: &case.tokens, pools };
     for (i, &depth) in tests.depths.iter().enumerate() {
         tests.turns.wait()?;
         if i == 0 {
@@ -161,6 +179,7 @@ pub fn measure(
                     threads: pools.n_threads(pool),
                     kv: case.kv,
                     batch: case.batch,
+                    n_sequences: case.n_sequences,
                     ring: tests.ring,
                     horizon_eps: tests.horizon_eps,
                     text: tests.text.clone(),
@@ -198,23 +217,38 @@ fn repeat(running: &mut Running<'_, '_>, tests: &Tests, progress: &mut Progress,
     Ok(())
 }
 
-/// Session, its text and the pools that run it.
+/// Sequences, their text and the pools that run it.
 struct Running<'m, 'a> {
-    session: Session<'m, 'm, 'a>,
+    batch: Batch<'m, 'm, 'a>,
+    sequences: Vec<Sequence<'m, 'a>>,
     shape: &'m Shape,
     tokens: &'m [u32],
     pools: &'m Pools,
 }
 
 impl Running<'_, '_> {
+    /// Runs these tokens in all sequences, and computes the logits after the last of each.
+    fn run(&mut self, tokens: &[u32]) -> Result<()> {
+        let mut chunks: Vec<_> = self.sequences.iter_mut().map(|sequence| Chunk::new(sequence, tokens)).collect();
+        while self.batch.run(&mut chunks)? > 0 {}
+        Ok(())
+    }
+
+    fn pos(&self) -> usize {
+        self.sequences.first().map_or(0, Sequence::pos)
+    }
+
+    fn rewind(&mut self, pos: usize) -> Result<()> {
+        Ok(self.sequences.iter_mut().try_for_each(|sequence| sequence.rewind(pos))?)
+    }
+
     /// Runs one token with each pool, to bring the weights into memory and wake the threads.
     fn warm_up(&mut self) -> Result<()> {
         for pool in 0..self.pools.len() {
             interrupt::check()?;
-            let first = &self.tokens[..1];
             self.pools.choose(pool);
-            self.session.prefill(first)?;
-            self.session.rewind(0)?;
+            self.run(&self.tokens[..1])?;
+            self.rewind(0)?;
         }
         Ok(())
     }
@@ -222,33 +256,38 @@ impl Running<'_, '_> {
     /// Runs the text up to `depth`, with the largest pool.
     fn fill(&mut self, depth: usize, progress: &mut Progress) -> Result<()> {
         self.pools.choose(self.pools.largest());
-        while self.session.pos() < depth {
+        while self.pos() < depth {
             interrupt::check()?;
-            let pos = self.session.pos();
-            let part = &self.tokens[pos..depth.min(pos + FILL_PART)];
-            self.session.prefill(part)?;
+            let pos = self.pos();
+            self.run(&self.tokens[pos..depth.min(pos + FILL_PART)])?;
             progress.advance();
         }
         Ok(())
     }
 
-    /// Runs the test once, and rewinds the session.
+    /// Runs the test once, and rewinds the sequences.
     fn time(&mut self, test: Test, pool: usize) -> Result<(Seen, Keys)> {
-        let depth = self.session.pos();
+        let depth = self.pos();
         let tokens = &self.tokens[depth..depth + test.n_tokens()];
-        let session = &mut self.session;
-        let before = (session.key_stats().visited.to_vec(), session.key_stats().held);
+        let counts = |sequence: &Sequence<'_, '_>| {
+            let stats = sequence.key_stats();
+            (stats.visited.to_vec(), stats.held)
+        };
+        let before: Vec<_> = self.sequences.iter().map(counts).collect();
         self.pools.choose(pool);
         let watch = Watch::start();
         match test {
-            Test::Prompt(_) => session.prefill(tokens).map(|_| ())?,
-            Test::Generate(_) => tokens.iter().try_for_each(|&token| session.decode(token).map(|_| ()))?,
+            Test::Prompt(_) => self.run(tokens)?,
+            Test::Generate(_) => tokens.chunks(1).try_for_each(|token| self.run(token))?,
         }
         let seen = watch.stop();
-        let stats = session.key_stats();
-        let visited: Vec<u64> = stats.visited.iter().zip(&before.0).map(|(after, before)| after - before).collect();
-        let keys = Keys::new(self.shape, &visited, stats.held - before.1);
-        session.rewind(depth)?;
+        let mut keys = Keys::default();
+        for ((visited, held), sequence) in before.into_iter().zip(&self.sequences) {
+            let (after, held_after) = counts(sequence);
+            let visited: Vec<u64> = after.iter().zip(visited).map(|(after, before)| after - before).collect();
+            keys.add(&Keys::new(self.shape, &visited, held_after - held));
+        }
+        self.rewind(depth)?;
         Ok((seen, keys))
     }
 }

@@ -113,7 +113,7 @@ fn kernels(args: &BenchArgs) -> Result<Vec<&'static dyn Kernels>> {
     }
 }
 
-/// Every combination of model, ISA, cache and batch. An error if one of the sessions is invalid, or there are too few tokens.
+/// Every combination of model, ISA, cache, batch and number of sequences. An error if one of the sessions is invalid, or there are too few tokens.
 fn cases<'m>(
     args: &BenchArgs,
     tests: &Tests,
@@ -128,7 +128,10 @@ fn cases<'m>(
         for &kernels in isas {
             for &kv in &args.kv {
                 for &batch in &args.batch {
-                    cases.push(Case { model, facts: facts.clone(), kernels, kv, batch, tokens: Rc::default() });
+                    for n_sequences in args.sequences.iter().map(|&n| n.into()) {
+                        let facts = facts.clone();
+                        cases.push(Case { model, facts, kernels, kv, batch, n_sequences, tokens: Rc::default() });
+                    }
                 }
             }
         }

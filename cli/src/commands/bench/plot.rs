@@ -17,7 +17,7 @@ fn series(rows: &[Row]) -> Vec<Series<'_>> {
         let s = &row.setting;
         let threads = format!("{} {}", s.threads, if s.threads == 1 { "thread" } else { "threads" });
         let batch = format!("batch {}", s.batch);
-        [s.model.name.clone(), s.test.to_string(), s.isa.into(), threads, s.kv.to_string(), batch]
+        [s.model.name.clone(), s.name(), s.isa.into(), threads, s.kv.to_string(), batch]
     };
     let all: Vec<_> = rows.iter().map(attributes).collect();
     // Attributes that are the same everywhere are left out of the labels, except the test.
@@ -35,7 +35,7 @@ fn series(rows: &[Row]) -> Vec<Series<'_>> {
     all_series
 }
 
-/// Draws a line for each model, test, ISA, number of threads, cache and batch, with bars from the slowest to the fastest
+/// Draws a line for each model, test, number of sequences, ISA, number of threads, cache and batch, with bars from the slowest to the fastest
 /// repetition. The rates have a logarithmic axis, since prompts run tens of times as fast.
 pub fn plot(rows: &[Row]) -> anyhow::Result<String> {
     let point = |row: &&Row| {

@@ -106,7 +106,7 @@ impl fmt::Display for Test {
     }
 }
 
-/// Keys that one repetition visited; all repetitions visit the same.
+/// Keys that one repetition visited, in all sequences; all repetitions visit the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// Keys visited by each query head of each layer: `[n_layer, n_head]`.
@@ -120,6 +120,15 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Adds those of another sequence.
+    pub fn add(&mut self, other: &Self) {
+        self.by_head.resize(other.by_head.len(), 0);
+        self.by_head.iter_mut().zip(&other.by_head).for_each(|(sum, n)| *sum += n);
+        self.visited += other.visited;
+        self.read += other.read;
+        self.held += other.held;
+    }
+
     /// Sums up the keys visited by each query head of each layer, `[n_layer, n_head]`, and the keys held by each.
     pub fn new(shape: &Shape, visited: &[u64], held: u64) -> Self {
         Self {
@@ -143,12 +152,26 @@ pub struct Setting {
     pub threads: usize,
     pub kv: KvTypes,
     pub batch: usize,
+    /// Sequences that run the test together.
+    pub n_sequences: usize,
     pub ring: Ring,
     pub horizon_eps: f32,
     /// Name of the text.
     pub text: String,
     pub depth: usize,
     pub test: Test,
+}
+
+impl Setting {
+    /// Name of the test, with the number of sequences if there are several: `tg64 x4`.
+    pub fn name(&self) -> String {
+        if self.n_sequences == 1 { self.test.to_string() } else { format!("{} x{}", self.test, self.n_sequences) }
+    }
+
+    /// Tokens of a repetition, those of all sequences together.
+    pub fn n_tokens(&self) -> usize {
+        self.test.n_tokens() * self.n_sequences
+    }
 }
 
 /// Peaks of the machine, measured just before.
@@ -199,20 +222,23 @@ impl Row {
 
     /// Tokens per second of each repetition.
     pub fn rates(&self) -> impl Iterator<Item = f64> {
-        self.samples.iter().map(|seen| self.setting.test.n_tokens() as f64 / seen.seconds)
+        self.samples.iter().map(|seen| self.setting.n_tokens() as f64 / seen.seconds)
     }
 
     /// Bytes of keys and values that a token reads.
     pub fn kv_bytes_per_token(&self) -> f64 {
         let bytes = self.keys.read * self.setting.model.bytes_per_key(self.setting.kv);
-        bytes as f64 / self.setting.test.n_tokens() as f64
+        bytes as f64 / self.setting.n_tokens() as f64
     }
 
-    /// Bytes of weights, keys and values that a generated token reads, at least.
+    /// Bytes of weights, keys and values that a generated token reads, at least: sequences share the weights.
     pub fn bytes_per_token(&self) -> Option<f64> {
         match self.setting.test {
             Test::Prompt(_) => None,
-            Test::Generate(_) => Some(self.setting.model.bytes_per_token as f64 + self.kv_bytes_per_token()),
+            Test::Generate(_) => {
+                let weights = self.setting.model.bytes_per_token as f64 / self.setting.n_sequences as f64;
+                Some(weights + self.kv_bytes_per_token())
+            }
         }
     }
 
@@ -225,7 +251,7 @@ impl Row {
     pub fn macs_per_token(&self) -> Option<[f64; 2]> {
         let (Test::Prompt(n), model) = (self.setting.test, &self.setting.model) else { return None };
         let weights = model.layer_macs as f64 + model.output_macs as f64 / n as f64;
-        let attention = 2.0 * (self.keys.visited * model.shape.head_dim as u64) as f64 / n as f64;
+        let attention = 2.0 * (self.keys.visited * model.shape.head_dim as u64) as f64 / self.setting.n_tokens() as f64;
         Some([weights, attention])
     }
 
