@@ -24,7 +24,7 @@ pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use peak::int8_peak;
 pub use quantize::{QuantizedProbs, quantize_block, quantize_probs, quantize_q8, store_kv};
-pub use reduce::{CHAINS, LANES, fused, fused_sum, strided_sum, tree};
+pub use reduce::{CHAINS, LANES, fused, fused_sum, strided_sum, tree, tree_of_chains};
 
 pub(crate) use math::constants;
 pub(crate) use quantize::{AMAX_MIN, ROW};

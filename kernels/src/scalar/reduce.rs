@@ -25,7 +25,7 @@ pub fn fused(a: f32, b: f32, c: f32) -> f32 {
 }
 
 /// `Σ w · x` in 8 strided chains of [`fused`] terms, each starting at zero (chain `i` takes columns `i`, `i + 8`, ... in order), then
-/// the [`tree`].
+/// the [tree](tree_of_chains).
 ///
 /// A sum of zero is +0, also if all terms are -0. So a machine may fill up a row with zeros, and may begin a chain with a product.
 pub fn fused_sum(terms: impl Iterator<Item = (f32, f32)>) -> f32 {
@@ -34,16 +34,21 @@ pub fn fused_sum(terms: impl Iterator<Item = (f32, f32)>) -> f32 {
         let chain = &mut chains[i % CHAINS];
         *chain = fused(w, x, *chain);
     }
-    tree(chains) + 0.0
+    tree_of_chains(chains) + 0.0
 }
 
-/// Adds the upper half of the lanes to the lower half: of sixteen, 8, 4, 2, 1.
-pub fn tree<const N: usize>(mut lanes: [f32; N]) -> f32 {
-    let mut rest = &mut lanes[..];
-    while let [_, _, ..] = rest {
-        let (lower, upper) = rest.split_at_mut(rest.len() / 2);
-        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower += *upper);
-        rest = lower;
-    }
-    lanes[0]
+/// Adds the upper half of the lanes to the lower half: 8, 4, 2, 1.
+#[inline]
+pub fn tree(lanes: [f32; LANES]) -> f32 {
+    let (lower, upper) = lanes.split_at(LANES / 2);
+    let mut half = [0.0; LANES / 2];
+    half.iter_mut().zip(lower.iter().zip(upper)).for_each(|(half, (lower, upper))| *half = lower + upper);
+    tree_of_chains(half)
+}
+
+/// Adds the upper half of the chains to the lower half: 4, 2, 1.
+#[inline]
+pub fn tree_of_chains([a, b, c, d, e, f, g, h]: [f32; CHAINS]) -> f32 {
+    let [a, b, c, d] = [a + e, b + f, c + g, d + h];
+    (a + c) + (b + d)
 }

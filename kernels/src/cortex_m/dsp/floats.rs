@@ -5,7 +5,7 @@ use core::arch::asm;
 use super::word::half;
 use crate::block::{BF16, F16, F32};
 use crate::contract::require;
-use crate::scalar::{CHAINS, LANES, tree};
+use crate::scalar::{CHAINS, LANES, tree, tree_of_chains};
 
 /// Computes [`crate::scalar::strided_sum`] of `term(x)`.
 #[inline]
@@ -212,7 +212,7 @@ pub(super) fn dot<E: Element>(w: &[E], x: &[f32]) -> f32 {
         let chain = &mut chains[i % CHAINS];
         *chain = fused(w.value(), *x, *chain);
     }
-    tree(chains) + 0.0
+    tree_of_chains(chains) + 0.0
 }
 
 /// `acc[c] += Σ_j probs[j] · values[j][c]`, from the last value to the first; `acc` has a multiple of 16 columns, and there are as
