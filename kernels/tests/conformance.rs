@@ -94,7 +94,7 @@ fn products_of_long_rows_equal_the_definitions() {
     let x: Vec<f32> = (0..max_cols * max_tokens).map(|_| rng.bits() as i32 as f32 * 2f32.powi(-31)).collect();
     for (ty, bits) in [(WeightType::F32, 0x3f7f_ffff), (WeightType::F16, 0x3bff_3bff), (WeightType::BF16, 0x3f7f_3f7f)]
     {
-        let words: Vec<u32> = (0..n_rows * max_cols).map(|_| rng.bits() as u32 & (bits | 0x8000_8000)).collect();
+        let words: Vec<u32> = (0..n_rows * max_cols).map(|_| rng.bits() & (bits | 0x8000_8000)).collect();
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         for (n_cols, n_tokens) in [(1023, 12), (1024, 65), (1025, 9), (2060, 133)] {
             let w = Matrix::new(ty, n_rows, n_cols, &bytes[..ty.row_bytes(n_cols).unwrap() * n_rows]).unwrap();

@@ -120,7 +120,7 @@ fn dots_of<E: Element, const R: usize, const T: usize, const AHEAD: bool>(
     let mut sums = [[_mm256_setzero_ps(); 4]; T];
     let whole = n / CHAINS * CHAINS;
     for at in (0..whole).step_by(CHAINS) {
-        if AHEAD && at * size_of::<E>() % LINE == 0 {
+        if AHEAD && (at * size_of::<E>()).is_multiple_of(LINE) {
             for row in rows {
                 let ahead = row.as_ptr().wrapping_add(at + R * n);
                 _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
