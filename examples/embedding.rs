@@ -40,16 +40,16 @@ fn of_texts(model: &Model<'_>, texts: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Similarity of two lists of tokens for a random model.
+/// Similarity of two lists of tokens, which go through a random model together.
 fn of_tokens() -> Result<(), Box<dyn Error>> {
     let file = common::encoder::JINA.file("F32");
     let model = Model::from_gguf(file.bytes())?;
-    let config = EncoderConfig { n_ctx: 64, ..EncoderConfig::default() };
+    let config = EncoderConfig { n_ctx: 64, n_documents: 2, ..EncoderConfig::default() };
     let mut memory = vec![Line::ZERO; EncoderPlan::new(model.shape(), &config)?.n_lines()];
     let mut encoder = Encoder::new(&model, config, kernels::best(), &Inline, &mut Arena::new(&mut memory))?;
-    let first = encoder.embed(&[1, 7, 9, 2], Pooling::Mean, true)?.to_vec();
-    let second = encoder.embed(&[1, 7, 8, 2], Pooling::Mean, true)?;
-    let [same, other] = [dot(&first, &first), dot(&first, second)];
+    let vectors = encoder.embed_pass(&[[1, 7, 9, 2], [1, 7, 8, 2]], Pooling::Mean, true)?;
+    let (first, second) = vectors.split_at(model.shape().n_embd);
+    let [same, other] = [dot(first, first), dot(first, second)];
     println!("a document of {} numbers; similarity to itself {same:.4}, to another {other:.4}", first.len());
     assert!((same - 1.0).abs() < 1e-5 && other < same);
     Ok(())

@@ -246,6 +246,8 @@ pub enum PlanError {
     Batch,
     /// `n_outputs` of a [`BatchConfig`] is 0.
     Outputs,
+    /// `n_documents` of an [`EncoderConfig`](crate::EncoderConfig) is 0.
+    Documents,
     /// Keys or values are Q4_0, and the feature `kv_q4_0` is not built in.
     Q4NotBuilt,
     /// A ring has no keys, or its share is not between 0 and 1.
@@ -305,6 +307,7 @@ impl fmt::Display for PlanError {
             }
             Self::Batch => f.write_str("a batch of 0 tokens"),
             Self::Outputs => f.write_str("a batch with logits of 0 tokens"),
+            Self::Documents => f.write_str("a pass of 0 documents"),
             Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature kv_q4_0"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::RingHeads { found, n_head_kv } => {

@@ -28,6 +28,22 @@ pub fn with_tokenizer<R, E: From<Error>>(
     then(&text::tokenizer(vocab, &mut lines, file.monitor())?)
 }
 
+/// The configuration with room for as many documents as a pass takes if passes are filled with documents of these lengths, in
+/// their order.
+pub fn filled(config: EncoderConfig, lengths: impl Iterator<Item = usize>) -> EncoderConfig {
+    let n_rows = EncoderConfig { n_documents: usize::MAX, ..config }.n_rows();
+    let (mut n_documents, mut n, mut n_tokens) = (1, 0, 0_usize);
+    for length in lengths {
+        n_tokens = n_tokens.saturating_add(length);
+        if n_tokens > n_rows {
+            (n, n_tokens) = (0, length);
+        }
+        n += 1;
+        n_documents = n.max(n_documents);
+    }
+    EncoderConfig { n_documents, ..config }
+}
+
 /// Calls `then` with an encoder of the model in `file`, which the engine has loaded.
 ///
 /// # Errors
@@ -44,4 +60,20 @@ pub fn with_encoder<R, E: From<Error>>(
     let mut arena = Arena::new(&mut lines);
     let encoder = Encoder::new(&model, config, engine.kernels, engine.executor(), &mut arena);
     then(&model, &mut encoder.map_err(Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_have_room_for_what_fills_them() {
+        let n_documents = |n_ctx, n_batch, lengths: &[usize]| {
+            filled(EncoderConfig { n_ctx, n_batch, ..EncoderConfig::DEFAULT }, lengths.iter().copied()).n_documents
+        };
+        assert_eq!(n_documents(20, 256, &[20; 100]), 12);
+        assert_eq!(n_documents(20, 256, &[20; 7]), 7);
+        assert_eq!(n_documents(300, 256, &[300, 1, 2, 300, 200, 12, 300, 100, 100, 12, 300]), 4);
+        assert_eq!([n_documents(9, 1, &[9, 9, 1]), n_documents(9, 0, &[]), n_documents(0, 9, &[5])], [1; 3]);
+    }
 }

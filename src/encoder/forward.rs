@@ -3,17 +3,22 @@
 //! ```text
 //!   x = norm(embed(tokens) + type)         [n, n_embd]
 //!   for each layer:
-//!     k, v = W_k x, W_v x                  [n, n_embd_kv]     of the whole document, before any query
+//!     k, v = W_k x, W_v x                  [n, n_embd_kv]     of whole documents, before any query
 //!     for some tokens at a time:
 //!       y = norm(x + W_o attention(W_q x, k, v))              bias -slope * |distance|, made on the fly
 //!       x = norm(y + W_down (f(W_gate y) * W_up y))
 //! ```
 //!
+//! A row is a token of a document. Rows of all documents are multiplied together; only attention tells the documents apart.
+//!
 //! Jina's code model (`jina-bert-v2-qk-post-norm`) also normalises all queries and all keys of a token, and `y` once more:
 //! `y = norm(x + y)`.
 
+use core::ops::Range;
+
 use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
+use super::documents::Documents;
 use super::keys::Keys;
 use crate::attention::Tile;
 use crate::heads::{self, Queries};
@@ -65,7 +70,7 @@ impl<'f> Layer<'f> {
 /// Activations, in the arena. Each but `x` holds `n_batch` rows.
 #[derive(Debug)]
 pub(crate) struct Buffers<'a> {
-    /// Rows of the document: `[n_ctx, n_embd]`.
+    /// Rows of the documents: `[n_rows, n_embd]`.
     pub(crate) x: &'a mut [f32],
     /// Keys, queries, then products: `[n_batch, n_embd]`.
     pub(crate) a: &'a mut [f32],
@@ -82,51 +87,50 @@ pub(crate) struct Buffers<'a> {
 }
 
 impl Forward<'_, '_, '_> {
-    /// Runs a document of tokens below `n_vocab`, those from `second` on of the second type; `act.x` then holds its rows. Like
-    /// all functions here, returns `None` if some memory is shorter than planned.
-    pub(crate) fn document(
-        &self,
-        tokens: &[u32],
-        second: usize,
-        keys: &mut Keys<'_>,
-        act: &mut Buffers<'_>,
-    ) -> Planned {
-        let n_batch = (act.a.len() / self.shape().n_embd.max(1)).max(1);
-        for (i, chunk) in tokens.chunks(n_batch).enumerate() {
-            self.embed_document(chunk, i * n_batch, second, act)?;
+    /// Runs documents of tokens below `n_vocab`; `act.x` then holds their rows. Like all functions here, returns `None` if some
+    /// memory is shorter than planned.
+    pub(crate) fn documents(&self, documents: &Documents<'_>, keys: &mut Keys<'_>, act: &mut Buffers<'_>) -> Planned {
+        let (n_rows, n_batch) = (documents.n_rows(), (act.a.len() / self.shape().n_embd.max(1)).max(1));
+        let chunks = || (0..n_rows).step_by(n_batch).map(|first| first..n_rows.min(first + n_batch));
+        for chunk in chunks() {
+            self.embed_documents(documents, chunk, act)?;
         }
         for index in 0..self.shape().n_layer {
             let layer = Layer::new(self.layers, self.model, index)?;
-            keys.begin(tokens.len());
-            for (i, chunk) in tokens.chunks(n_batch).enumerate() {
-                layer.store_keys(self, i * n_batch, chunk.len(), keys, act)?;
+            keys.begin();
+            for chunk in chunks() {
+                layer.store_keys(self, documents, chunk, keys, act)?;
             }
-            keys.seal();
-            for (i, chunk) in tokens.chunks(n_batch).enumerate() {
-                layer.attention(self, index, i * n_batch, chunk.len(), keys, act)?;
-                layer.feed_forward(self, i * n_batch, chunk.len(), act)?;
+            keys.seal(documents)?;
+            for chunk in chunks() {
+                layer.attention(self, index, documents, chunk.clone(), keys, act)?;
+                layer.feed_forward(self, chunk, act)?;
             }
         }
         Some(())
     }
 
-    /// Computes `x = norm(embed(tokens) + type)` of the tokens at `pos..`.
-    fn embed_document(&self, tokens: &[u32], pos: usize, second: usize, act: &mut Buffers<'_>) -> Planned {
+    /// Computes `x = norm(embed(tokens) + type)` of some rows.
+    fn embed_documents(&self, documents: &Documents<'_>, chunk: Range<usize>, act: &mut Buffers<'_>) -> Planned {
         let Head::Encoder { token_types, .. } = &self.model.head else { return None };
         let norm = self.model.token_embd_norm.as_ref()?;
         let (n_embd, kernels) = (self.shape().n_embd, self.steps.kernels);
-        let over = self.steps.over_rows(tokens.len(), n_embd);
+        let tokens = documents.tokens(chunk.clone())?;
+        let over = self.steps.over_rows(chunk.len(), n_embd);
         let part = over.part;
-        let x = act.x.get_mut(pos * n_embd..(pos + tokens.len()) * n_embd)?;
-        let a = act.a.get_mut(..tokens.len() * n_embd)?;
+        let x = act.x.get_mut(chunk.start * n_embd..chunk.end * n_embd)?;
+        let a = act.a.get_mut(..chunk.len() * n_embd)?;
         let parts = Parts::new((RowsMut::new(x, part * n_embd), RowsMut::new(a, part * n_embd)));
         over.run(&|| {
             while let Some((i, (x, a))) = parts.take() {
-                let tokens = tokens.iter().zip(pos..).skip(i * part);
-                for (((&token, pos), x), a) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(a, n_embd)) {
+                let is_second = documents
+                    .within(chunk.start + i * part..chunk.end)
+                    .flat_map(|(document, positions)| positions.map(move |pos| pos >= document.second));
+                let tokens = tokens.iter().skip(i * part).zip(is_second);
+                for (((&token, is_second), x), a) in tokens.zip(rows_mut(x, n_embd)).zip(rows_mut(a, n_embd)) {
                     kernels.dequantize_row(&self.model.token_embd, token as usize, a);
                     if let Some(types) = token_types {
-                        kernels.dequantize_row(types, usize::from(pos >= second), x);
+                        kernels.dequantize_row(types, usize::from(is_second), x);
                         kernels.add(a, x);
                     }
                     self.steps.norm(norm, a, x);
@@ -138,20 +142,20 @@ impl Forward<'_, '_, '_> {
 }
 
 impl Layer<'_> {
-    /// Computes and stores keys and values of the tokens at `pos..`.
+    /// Computes and stores keys and values of some rows.
     fn store_keys(
         &self,
         forward: &Forward<'_, '_, '_>,
-        pos: usize,
-        n_tokens: usize,
+        documents: &Documents<'_>,
+        chunk: Range<usize>,
         keys: &mut Keys<'_>,
         act: &mut Buffers<'_>,
     ) -> Planned {
         let (s, n_kv) = (forward.shape(), forward.shape().n_embd_kv());
-        let x = act.x.get(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
-        let k = act.a.get_mut(..n_tokens * n_kv)?;
-        let normed = act.b.get_mut(..n_tokens * n_kv)?;
-        let v = act.ffn.get_mut(..n_tokens * n_kv)?;
+        let x = act.x.get(chunk.start * s.n_embd..chunk.end * s.n_embd)?;
+        let k = act.a.get_mut(..chunk.len() * n_kv)?;
+        let normed = act.b.get_mut(..chunk.len() * n_kv)?;
+        let v = act.ffn.get_mut(..chunk.len() * n_kv)?;
         let input = forward.steps.quantized(x, s.n_embd, act.q8, &[&self.attn_k, &self.attn_v])?;
         forward.project(&self.attn_k, &input, k);
         forward.project(&self.attn_v, &input, v);
@@ -162,26 +166,29 @@ impl Layer<'_> {
                 normed
             }
         };
-        for ((k, v), pos) in rows(k, n_kv).zip(rows(v, n_kv)).zip(pos..) {
-            keys.store(forward.steps.kernels, pos, k, v)?;
+        let mut stored = rows(k, n_kv).zip(rows(v, n_kv));
+        for (document, positions) in documents.within(chunk) {
+            for (pos, (k, v)) in positions.zip(&mut stored) {
+                keys.store(forward.steps.kernels, &document, pos, k, v)?;
+            }
         }
         Some(())
     }
 
-    /// Computes `b = norm(x + W_o attention(W_q x))` of the tokens at `pos..`.
+    /// Computes `b = norm(x + W_o attention(W_q x))` of some rows.
     fn attention(
         &self,
         forward: &Forward<'_, '_, '_>,
         index: usize,
-        pos: usize,
-        n_tokens: usize,
+        documents: &Documents<'_>,
+        chunk: Range<usize>,
         keys: &Keys<'_>,
         act: &mut Buffers<'_>,
     ) -> Planned {
         let s = forward.shape();
-        let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
-        let a = act.a.get_mut(..n_tokens * s.n_embd)?;
-        let b = act.b.get_mut(..n_tokens * s.n_embd)?;
+        let x = act.x.get_mut(chunk.start * s.n_embd..chunk.end * s.n_embd)?;
+        let a = act.a.get_mut(..chunk.len() * s.n_embd)?;
+        let b = act.b.get_mut(..chunk.len() * s.n_embd)?;
         let input = forward.steps.quantized(x, s.n_embd, act.q8, &[&self.attn_q])?;
         let (queries, attended) = match &self.attn_q_norm {
             None => {
@@ -196,14 +203,18 @@ impl Layer<'_> {
         };
 
         let kernels = forward.steps.kernels;
-        let walk = |tile: &mut Tile<'_>, head, last| {
-            tile.walk(kernels, keys.up_to(head, last));
-            if tile.turn(kernels, |pos| keys.mirrored(pos), |pos| keys.own(head, pos)) {
-                tile.walk(kernels, keys.behind(head, keys.mirrored(last)));
-            }
-        };
-        let text = Queries { heads: keys.heads, pos, n_tokens, visited: act.visited.step(), walk };
-        heads::attend(&forward.steps, queries, s.n_embd, attended, act.q8, [text])?;
+        let texts = documents.within(chunk).map(|(document, positions)| {
+            let (heads, keys) = (keys.heads, keys.of(document));
+            let walk = move |tile: &mut Tile<'_>, head, last| {
+                tile.walk(kernels, keys.up_to(head, last));
+                if tile.turn(kernels, |pos| keys.mirrored(pos), |pos| keys.own(head, pos)) {
+                    tile.walk(kernels, keys.behind(head, keys.mirrored(last)));
+                }
+            };
+            let (pos, n_tokens) = (positions.start, positions.len());
+            Queries { heads, pos, n_tokens, visited: act.visited.step(), walk }
+        });
+        heads::attend(&forward.steps, queries, s.n_embd, attended, act.q8, texts)?;
         act.visited.end_step(index)?;
 
         // The queries are no longer needed: their rows take the product. Then the rows of attention's output take the norm.
@@ -219,16 +230,10 @@ impl Layer<'_> {
         Some(())
     }
 
-    /// Computes `x = norm(b + W_down (f(W_gate b) * W_up b))` of the tokens at `pos..`.
-    fn feed_forward(
-        &self,
-        forward: &Forward<'_, '_, '_>,
-        pos: usize,
-        n_tokens: usize,
-        act: &mut Buffers<'_>,
-    ) -> Planned {
-        let s = forward.shape();
-        let x = act.x.get_mut(pos * s.n_embd..(pos + n_tokens) * s.n_embd)?;
+    /// Computes `x = norm(b + W_down (f(W_gate b) * W_up b))` of some rows.
+    fn feed_forward(&self, forward: &Forward<'_, '_, '_>, chunk: Range<usize>, act: &mut Buffers<'_>) -> Planned {
+        let (s, n_tokens) = (forward.shape(), chunk.len());
+        let x = act.x.get_mut(chunk.start * s.n_embd..chunk.end * s.n_embd)?;
         let (product, y) = (act.a.get_mut(..x.len())?, act.b.get_mut(..x.len())?);
         let (up, gate) = (act.ffn.get_mut(..n_tokens * s.n_ff)?, act.gate.get_mut(..n_tokens * s.n_ff)?);
         let input = forward.steps.quantized(y, s.n_embd, act.q8, &[&self.ffn_gate, &self.ffn_up])?;
@@ -270,23 +275,30 @@ impl Forward<'_, '_, '_> {
         });
     }
 
-    /// Score of a document that was run, from its first row `x`: `W_output tanh(W_cls x)`.
-    pub(crate) fn score(&self, act: &mut Buffers<'_>) -> Option<f32> {
+    /// Computes the score of each document that was run, `W_output tanh(W_cls x)` of its first row `x`, to the beginning of `out`.
+    pub(crate) fn scores(&self, documents: &Documents<'_>, act: &mut Buffers<'_>, out: &mut [f32]) -> Planned {
         let Head::Encoder { cls, cls_output: Some(cls_output), .. } = &self.model.head else { return None };
         let n_embd = self.shape().n_embd;
-        let x = act.x.get(..n_embd)?;
-        let (a, b) = (act.a.get_mut(..n_embd)?, act.b.get_mut(..1)?);
-        let x = match cls {
-            None => x,
-            Some(cls) => {
-                let input = self.steps.quantized(x, n_embd, act.q8, &[cls])?;
-                self.steps.linear(cls, &input, ColumnsOf::whole(a, n_embd), |row| row.iter_mut().for_each(tanh));
-                a
+        let n_batch = (act.a.len() / n_embd.max(1)).max(1);
+        let mut documents = documents.iter();
+        for out in out.get_mut(..documents.clone().count())?.chunks_mut(n_batch) {
+            let (a, b) = (act.a.get_mut(..out.len() * n_embd)?, act.b.get_mut(..out.len() * n_embd)?);
+            // The rows come first: they end before a document is taken.
+            for (a, document) in rows_mut(a, n_embd).zip(documents.by_ref()) {
+                a.copy_from_slice(act.x.get(document.row * n_embd..(document.row + 1) * n_embd)?);
             }
-        };
-        let input = self.steps.quantized(x, n_embd, act.q8, &[cls_output])?;
-        self.steps.linear(cls_output, &input, ColumnsOf::whole(b, 1), |_| ());
-        b.first().copied()
+            let x = match cls {
+                None => a,
+                Some(cls) => {
+                    let input = self.steps.quantized(a, n_embd, act.q8, &[cls])?;
+                    self.steps.linear(cls, &input, ColumnsOf::whole(b, n_embd), |row| row.iter_mut().for_each(tanh));
+                    b
+                }
+            };
+            let input = self.steps.quantized(x, n_embd, act.q8, &[cls_output])?;
+            self.steps.linear(cls_output, &input, ColumnsOf::whole(out, 1), |_| ());
+        }
+        Some(())
     }
 }
 

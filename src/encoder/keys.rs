@@ -1,14 +1,16 @@
-//! Keys and values of a document in one layer, stored twice: in the order of the text, and in reverse (the mirror).
+//! Keys and values of the documents of a pass in one layer, stored twice: in the order of the text, and in reverse (the mirror).
 //!
 //! A walk goes from the newest key to the oldest, but a query of an encoder has keys on both sides. In the reversed text, the
 //! keys after the query are those before it: a second walk over the mirror continues with the maximum and sums of the first,
 //! and uses the same kernels. So memory grows with the length of the document, and each side has a horizon of its own.
 //!
-//! Position `p` is `end - 1 - p` in the mirror, with `end` a whole number of blocks of [`KV_BLOCK`]: a block of the text is a
-//! block of the mirror, and queries that share the one share the other. The first positions of the mirror may be empty.
+//! Position `p` of a document is `end - 1 - p` in its mirror, with `end` a whole number of blocks of [`KV_BLOCK`]: a block of the
+//! text is a block of the mirror, and queries that share the one share the other. The first positions of the mirror may be empty.
+//! Each document has whole blocks of slots, so its keys are cut into the blocks that they would have alone.
 
 use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock};
 
+use super::documents::{Document, Documents};
 use super::plan::Lengths;
 use crate::cache::{Block, Store};
 use crate::heads::Heads;
@@ -21,12 +23,12 @@ struct Side<'a> {
     /// `[n_head_kv, n_slots, head_dim]`: the keys.
     keys: Store<'a>,
     values: Store<'a>,
-    /// `[n_head_kv, n_slots / KV_BLOCK]`: largest norm of any key in a block; after [`Keys::seal`], of any key up to the end of
-    /// the block.
+    /// `[n_head_kv, n_slots / KV_BLOCK]`: largest norm of any key in a block; after [`Keys::seal`], of any key of the document up
+    /// to the end of the block.
     norms: &'a mut [f32],
 }
 
-/// Keys and values of a document in one layer, in both orders.
+/// Keys and values of the documents of a pass in one layer, in both orders.
 #[derive(Debug)]
 pub(crate) struct Keys<'a> {
     /// Settings of attention over the keys.
@@ -36,8 +38,6 @@ pub(crate) struct Keys<'a> {
     head_dim: usize,
     /// Number of positions that fit: whole blocks.
     n_slots: usize,
-    /// Number of positions of the document.
-    n: usize,
 }
 
 impl<'a> Keys<'a> {
@@ -46,24 +46,30 @@ impl<'a> Keys<'a> {
             let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
             Some(Side { keys, values, norms: arena.take(n.key_norms)? })
         };
-        Some(Self { heads, text: side()?, mirror: side()?, head_dim: s.head_dim, n_slots: n.n_slots, n: 0 })
+        Some(Self { heads, text: side()?, mirror: side()?, head_dim: s.head_dim, n_slots: n.n_slots })
     }
 
-    /// Begins a layer of a document of `n` tokens.
-    pub(crate) fn begin(&mut self, n: usize) {
-        self.n = n;
+    /// Begins a layer.
+    pub(crate) fn begin(&mut self) {
         self.text.norms.fill(0.0);
         self.mirror.norms.fill(0.0);
     }
 
-    /// Stores the keys and values of one position: `[n_head_kv, head_dim]` each. `None` if there is no room, which the plan
-    /// rules out.
-    pub(crate) fn store(&mut self, kernels: &dyn Kernels, pos: usize, keys: &[f32], values: &[f32]) -> Planned {
+    /// Stores the keys and values of one position of a document: `[n_head_kv, head_dim]` each. `None` if there is no room, which
+    /// the plan rules out.
+    pub(crate) fn store(
+        &mut self,
+        kernels: &dyn Kernels,
+        document: &Document,
+        pos: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) -> Planned {
         // A head has at least eight columns.
-        let (width, mirrored) = (self.head_dim.max(1), self.mirrored(pos));
+        let (width, mirrored) = (self.head_dim.max(1), mirrored(document, pos));
         for (head, (key, value)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
             for (side, pos) in [(&mut self.text, pos), (&mut self.mirror, mirrored)] {
-                let row = head * self.n_slots + pos;
+                let row = head * self.n_slots + document.slot + pos;
                 kernels.store_kv(key, side.keys.row_mut(row, self.head_dim)?);
                 kernels.store_kv(value, side.values.row_mut(row, self.head_dim)?);
                 let norm =
@@ -77,56 +83,85 @@ impl<'a> Keys<'a> {
         Some(())
     }
 
-    /// Ends the storing of keys: each norm becomes the largest up to the end of its block.
-    pub(crate) fn seal(&mut self) {
+    /// Ends the storing of keys: each norm becomes the largest of its document up to the end of its block.
+    pub(crate) fn seal(&mut self, documents: &Documents<'_>) -> Planned {
         let n_blocks = (self.n_slots / KV_BLOCK).max(1);
         for norms in [&mut self.text.norms, &mut self.mirror.norms] {
             for norms in norms.chunks_exact_mut(n_blocks) {
-                norms.iter_mut().fold(0f32, |before, norm| {
-                    *norm = norm.max(before);
-                    *norm
-                });
+                for document in documents.iter() {
+                    let blocks = document.slot / KV_BLOCK..(document.slot + end(&document)) / KV_BLOCK;
+                    norms.get_mut(blocks)?.iter_mut().fold(0f32, |before, norm| {
+                        *norm = norm.max(before);
+                        *norm
+                    });
+                }
             }
         }
+        Some(())
     }
 
-    /// End of the mirror: one past its last position.
-    fn end(&self) -> usize {
-        self.n.next_multiple_of(KV_BLOCK)
+    /// Keys of one document.
+    pub(crate) fn of(&self, document: Document) -> DocumentKeys<'_> {
+        DocumentKeys { keys: self, document }
     }
+}
 
+/// End of a document's mirror: one past its last position.
+fn end(document: &Document) -> usize {
+    document.n_tokens.next_multiple_of(KV_BLOCK)
+}
+
+/// Position in the mirror of a position in the text, or the other way round.
+fn mirrored(document: &Document, pos: usize) -> usize {
+    end(document).saturating_sub(pos + 1)
+}
+
+/// Keys and values of one document in one layer. Positions are those of the document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DocumentKeys<'k> {
+    keys: &'k Keys<'k>,
+    document: Document,
+}
+
+impl<'k> DocumentKeys<'k> {
     /// Position in the mirror of a position in the text, or the other way round.
     pub(crate) fn mirrored(&self, pos: usize) -> usize {
-        self.end().saturating_sub(pos + 1)
+        mirrored(&self.document, pos)
     }
 
     /// Iterates over the blocks of the text up to position `last`, from the newest to the oldest.
-    pub(crate) fn up_to(&self, head: usize, last: usize) -> Blocks<'_> {
-        Blocks { keys: self, side: &self.text, head, end: last + 1, first: 0 }
+    pub(crate) fn up_to(&self, head: usize, last: usize) -> Blocks<'k> {
+        self.blocks(&self.keys.text, head, last + 1, 0)
     }
 
     /// Iterates over the blocks of the mirror before the block of position `pos` there, from the newest to the oldest.
-    pub(crate) fn behind(&self, head: usize, pos: usize) -> Blocks<'_> {
+    pub(crate) fn behind(&self, head: usize, pos: usize) -> Blocks<'k> {
         self.mirror_up_to(head, pos / KV_BLOCK * KV_BLOCK)
     }
 
     /// Keys before position `pos` in its block of the mirror; maybe none.
-    pub(crate) fn own(&self, head: usize, pos: usize) -> Option<Block<'_>> {
+    pub(crate) fn own(&self, head: usize, pos: usize) -> Option<Block<'k>> {
         let blocks = self.mirror_up_to(head, pos);
         blocks.block(blocks.first.max(pos / KV_BLOCK * KV_BLOCK))
     }
 
-    fn mirror_up_to(&self, head: usize, end: usize) -> Blocks<'_> {
-        Blocks { keys: self, side: &self.mirror, head, end, first: self.end().saturating_sub(self.n) }
+    fn mirror_up_to(&self, head: usize, to: usize) -> Blocks<'k> {
+        self.blocks(&self.keys.mirror, head, to, end(&self.document).saturating_sub(self.document.n_tokens))
+    }
+
+    fn blocks(&self, side: &'k Side<'k>, head: usize, end: usize, first: usize) -> Blocks<'k> {
+        let first_row = head * self.keys.n_slots + self.document.slot;
+        Blocks { side, head_dim: self.keys.head_dim, first_row, end, first }
     }
 }
 
-/// Iterator over the blocks of one KV head in one order.
+/// Iterator over the blocks of one KV head of a document in one order.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks<'k> {
-    keys: &'k Keys<'k>,
     side: &'k Side<'k>,
-    head: usize,
+    head_dim: usize,
+    /// Row of position 0.
+    first_row: usize,
     /// End of the keys: one past the newest.
     end: usize,
     /// Position of the oldest key.
@@ -136,7 +171,7 @@ pub(crate) struct Blocks<'k> {
 impl<'k> Blocks<'k> {
     /// Block of the keys `start..end`, which lie in one block of positions.
     fn block(&self, start: usize) -> Option<Block<'k>> {
-        let (head_dim, first_row) = (self.keys.head_dim, self.head * self.keys.n_slots);
+        let (head_dim, first_row) = (self.head_dim, self.first_row);
         let rows = first_row + start..first_row + self.end;
         let older_norm = match (start / KV_BLOCK).checked_sub(1) {
             Some(older) => *self.side.norms.get(first_row / KV_BLOCK + older)?,

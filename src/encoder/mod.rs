@@ -1,4 +1,5 @@
-//! Encoders run a whole document at once: each token sees keys on both sides, and the result is one vector or one score.
+//! Encoders run whole documents, several in a pass: each token sees keys on both sides, and the result is one vector or one score
+//! for each document.
 
 use core::fmt;
 
@@ -8,16 +9,18 @@ use crate::config::{AlibiScale, PlanError};
 use crate::executor::Executor;
 use crate::heads::Heads;
 use crate::model::{Head, LoadError, Model};
-use crate::pass::{Forward, Runner, Visited};
-use crate::steps::all_finite;
+use crate::pass::{Runner, Visited};
+use crate::steps::{all_finite, rows_mut};
 
 mod config;
+mod documents;
 mod forward;
 mod keys;
 mod plan;
 mod pooling;
 
 pub use config::EncoderConfig;
+use documents::Documents;
 use forward::Buffers;
 use keys::Keys;
 pub use plan::EncoderPlan;
@@ -144,8 +147,9 @@ pub struct Encoder<'m, 'f, 'a> {
     runner: Runner<'m, 'f, 'a>,
     config: EncoderConfig,
     keys: Keys<'a>,
+    documents: Documents<'a>,
     act: Buffers<'a>,
-    /// `[n_embd]`: the last vector.
+    /// `[n_documents, n_embd]`: the last vectors, or scores.
     output: &'a mut [f32],
     /// Sum of the keys of each query's document, over all queries so far.
     held: u64,
@@ -181,9 +185,9 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         if need > have {
             return Err(too_small);
         }
-        let Taken { keys, words, act, output } = take(arena, model, &config, &n).ok_or(too_small)?;
+        let Taken { keys, words, documents, act, output } = take(arena, model, &config, &n).ok_or(too_small)?;
         let runner = Runner::new(model, kernels, executor, words).map_err(EncoderError::Load)?;
-        Ok(Self { runner, config, keys, act, output, held: 0 })
+        Ok(Self { runner, config, keys, documents, act, output, held: 0 })
     }
 
     /// Computes the vector (`[n_embd]`) of a document, of length one if `normalize` is true.
@@ -191,19 +195,59 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// # Errors
     /// [`DocumentError`]. Nothing was run then, unless it is [`DocumentError::NotFinite`].
     pub fn embed(&mut self, tokens: &[u32], pooling: Pooling, normalize: bool) -> Result<&[f32], DocumentError> {
-        self.document(tokens, tokens.len())?;
+        self.embed_pass(&[tokens], pooling, normalize)
+    }
+
+    /// Computes the vectors of the first documents in one pass, as many as it holds and at least one: `[n, n_embd]`, with the bits
+    /// that each gets alone. A document that cannot be encoded ends the pass before it, so errors concern the first document.
+    ///
+    /// ```
+    /// # use nearfield::{DocumentError, Encoder, Pooling};
+    /// /// Hands the vector of each text to `take`.
+    /// fn embed_all(
+    ///     encoder: &mut Encoder<'_, '_, '_>,
+    ///     mut texts: &[Vec<u32>],
+    ///     n_embd: usize,
+    ///     mut take: impl FnMut(&[f32]),
+    /// ) -> Result<(), DocumentError> {
+    ///     while !texts.is_empty() {
+    ///         let vectors = encoder.embed_pass(texts, Pooling::Mean, true)?;
+    ///         vectors.chunks_exact(n_embd).for_each(&mut take);
+    ///         texts = &texts[vectors.len() / n_embd..];
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`embed`](Self::embed), for the first document.
+    pub fn embed_pass(
+        &mut self,
+        documents: &[impl AsRef<[u32]>],
+        pooling: Pooling,
+        normalize: bool,
+    ) -> Result<&[f32], DocumentError> {
+        self.run(documents.iter().map(|tokens| (tokens.as_ref(), usize::MAX)))?;
         let n_embd = self.runner.shape().n_embd;
-        let x = self.act.x.get(..tokens.len() * n_embd).ok_or(DocumentError::Broken)?;
-        // A maximum would hide a NaN.
-        if !all_finite(x) {
-            return Err(DocumentError::NotFinite);
+        let (kernels, mut n_finite) = (self.runner.kernels, 0);
+        for (document, vector) in self.documents.iter().zip(rows_mut(self.output, n_embd)) {
+            let rows = document.rows();
+            let x = self.act.x.get(rows.start * n_embd..rows.end * n_embd).ok_or(DocumentError::Broken)?;
+            // A maximum would hide a NaN.
+            if !all_finite(x) {
+                break;
+            }
+            let sum = self.act.a.get_mut(..n_embd).ok_or(DocumentError::Broken)?;
+            pooling.pool(kernels, x, sum, vector).ok_or(DocumentError::Broken)?;
+            if normalize {
+                pooling::normalize(kernels, vector);
+            }
+            if !all_finite(vector) {
+                break;
+            }
+            n_finite += 1;
         }
-        let sum = self.act.a.get_mut(..n_embd).ok_or(DocumentError::Broken)?;
-        pooling.pool(self.runner.kernels, x, sum, self.output).ok_or(DocumentError::Broken)?;
-        if normalize {
-            pooling::normalize(self.runner.kernels, self.output);
-        }
-        if all_finite(self.output) { Ok(self.output) } else { Err(DocumentError::NotFinite) }
+        self.results(n_finite, n_embd)
     }
 
     /// Computes the score of a pair of texts, query and document, whose tokens from `second` on are of the second type
@@ -213,13 +257,24 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// [`DocumentError::NoScore`] for a model that is not a reranker, [`DocumentError::TokenTypes`] for a second text without a
     /// type, and the errors of [`embed`](Self::embed).
     pub fn score(&mut self, tokens: &[u32], second: usize) -> Result<f32, DocumentError> {
+        self.score_pass(&[(tokens, second)])?.first().copied().ok_or(DocumentError::Broken)
+    }
+
+    /// Computes the scores of the first pairs in one pass, as [`embed_pass`](Self::embed_pass) computes vectors. A pair is tokens
+    /// and the index of the first of the second type.
+    ///
+    /// # Errors
+    /// Those of [`score`](Self::score), for the first pair.
+    pub fn score_pass(&mut self, pairs: &[(impl AsRef<[u32]>, usize)]) -> Result<&[f32], DocumentError> {
         if !self.has_score() {
             return Err(DocumentError::NoScore);
         }
-        self.document(tokens, second)?;
-        let (forward, _, act) = self.forward();
-        let score = forward.score(act).ok_or(DocumentError::Broken)?;
-        if score.is_finite() { Ok(score) } else { Err(DocumentError::NotFinite) }
+        self.run(pairs.iter().map(|(tokens, second)| (tokens.as_ref(), *second)))?;
+        let forward = self.runner.forward();
+        forward.scores(&self.documents, &mut self.act, self.output).ok_or(DocumentError::Broken)?;
+        let scores = self.output.iter().take(self.documents.len());
+        let n_finite = scores.take_while(|score| score.is_finite()).count();
+        self.results(n_finite, 1)
     }
 
     /// Computes the rows of a document, one for each token: `[n_tokens, n_embd]`. Rows of a broken model may be NaN.
@@ -227,7 +282,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// # Errors
     /// Errors of [`embed`](Self::embed), except [`DocumentError::NotFinite`].
     pub fn rows(&mut self, tokens: &[u32]) -> Result<&[f32], DocumentError> {
-        self.document(tokens, tokens.len())?;
+        self.run([(tokens, usize::MAX)].into_iter())?;
         self.act.x.get(..tokens.len() * self.runner.shape().n_embd).ok_or(DocumentError::Broken)
     }
 
@@ -265,20 +320,37 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
         Ok(())
     }
 
-    fn document(&mut self, tokens: &[u32], second: usize) -> Result<(), DocumentError> {
-        self.check(tokens)?;
-        let s = self.runner.shape();
-        if second < tokens.len() && s.n_token_types < 2 {
-            return Err(DocumentError::TokenTypes { n_token_types: s.n_token_types });
+    /// Runs the first documents, as many as a pass holds.
+    fn run<'t>(&mut self, documents: impl Iterator<Item = (&'t [u32], usize)>) -> Result<(), DocumentError> {
+        self.documents.clear();
+        for (tokens, second) in documents {
+            let checked = self.check(tokens).and_then(|()| self.check_types(tokens, second));
+            match checked {
+                Err(error) if self.documents.len() == 0 => return Err(error),
+                Ok(()) if self.documents.push(tokens, second) => {}
+                _ => break,
+            }
         }
-        let (forward, keys, act) = self.forward();
-        forward.document(tokens, second, keys, act).ok_or(DocumentError::Broken)?;
-        self.held += (tokens.len() as u64).pow(2);
+        let forward = self.runner.forward();
+        forward.documents(&self.documents, &mut self.keys, &mut self.act).ok_or(DocumentError::Broken)?;
+        self.held += self.documents.iter().map(|document| (document.n_tokens as u64).pow(2)).sum::<u64>();
         Ok(())
     }
 
-    fn forward(&mut self) -> (Forward<'_, 'f, 'a>, &mut Keys<'a>, &mut Buffers<'a>) {
-        (self.runner.forward(), &mut self.keys, &mut self.act)
+    fn check_types(&self, tokens: &[u32], second: usize) -> Result<(), DocumentError> {
+        let n_token_types = self.runner.shape().n_token_types;
+        match second < tokens.len() && n_token_types < 2 {
+            true => Err(DocumentError::TokenTypes { n_token_types }),
+            false => Ok(()),
+        }
+    }
+
+    /// The first `n` results of the pass, `width` numbers each. An error if documents were run and the first has no result.
+    fn results(&self, n: usize, width: usize) -> Result<&[f32], DocumentError> {
+        if n == 0 && self.documents.len() > 0 {
+            return Err(DocumentError::NotFinite);
+        }
+        self.output.get(..n * width).ok_or(DocumentError::Broken)
     }
 }
 
@@ -286,6 +358,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
 struct Taken<'a> {
     keys: Keys<'a>,
     words: &'a mut [u64],
+    documents: Documents<'a>,
     act: Buffers<'a>,
     output: &'a mut [f32],
 }
@@ -302,6 +375,7 @@ fn take<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &EncoderConfig, n:
     };
     let keys = Keys::take(arena, model.shape(), n, heads)?;
     let words = arena.take(n.pass.layer_table)?;
+    let documents = Documents::take(arena, n)?;
     let act = Buffers {
         x: arena.take(n.document)?,
         a: arena.take(n.pass.residual)?,
@@ -311,5 +385,5 @@ fn take<'a>(arena: &mut Arena<'a>, model: &Model<'_>, config: &EncoderConfig, n:
         q8: arena.take(n.pass.q8)?,
         visited: Visited::take(arena, &n.visited)?,
     };
-    Some(Taken { keys, words, act, output: arena.take(n.output)? })
+    Some(Taken { keys, words, documents, act, output: arena.take(n.output)? })
 }

@@ -278,7 +278,8 @@ pub struct Setup<'a> {
 impl Default for Setup<'_> {
     /// The fastest kernels, one worker, f32 keys and values, every key visited.
     fn default() -> Self {
-        let config = EncoderConfig { n_ctx: 512, n_batch: 512, kv: KvType::F32.into(), horizon_eps: 0.0 };
+        let (kv, horizon_eps) = (KvType::F32.into(), 0.0);
+        let config = EncoderConfig { n_ctx: 512, n_batch: 512, n_documents: 1, kv, horizon_eps };
         Self { config, kernels: best(), executor: &Inline }
     }
 }

@@ -51,6 +51,8 @@ fn arenas_and_configurations() {
         (EncoderConfig { n_ctx: 0, ..config }, PlanError::Context { found: 0 }),
         (EncoderConfig { n_ctx: (1 << 24) + 1, ..config }, PlanError::Context { found: (1 << 24) + 1 }),
         (EncoderConfig { n_batch: 0, ..config }, PlanError::Batch),
+        (EncoderConfig { n_documents: 0, ..config }, PlanError::Documents),
+        (EncoderConfig { n_documents: usize::MAX, ..config }, PlanError::TooLarge),
         (EncoderConfig { horizon_eps: f32::NAN, ..config }, PlanError::HorizonEps),
     ] {
         assert_eq!(encoder_error(file.bytes(), config, 1), EncoderError::Plan(want));

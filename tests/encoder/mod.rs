@@ -5,3 +5,4 @@ mod errors;
 mod fused;
 mod horizon;
 mod literal;
+mod passes;

@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use nearfield::{AlibiScale, EncoderConfig, KvType, KvTypes, Ring, SessionConfig};
+use nearfield_host::encode::filled;
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::model_file::Repack;
 
@@ -120,10 +121,12 @@ pub struct EncoderArgs {
 }
 
 impl EncoderArgs {
-    /// Configuration for texts of `longest` tokens at most.
-    pub fn config(&self, longest: usize) -> EncoderConfig {
-        let n_ctx = self.ctx.unwrap_or(longest);
-        EncoderConfig { n_ctx, n_batch: self.chunk, kv: self.kv, horizon_eps: self.horizon_eps }
+    /// Configuration for texts of these numbers of tokens.
+    pub fn config(&self, lengths: impl Iterator<Item = usize> + Clone) -> EncoderConfig {
+        let n_ctx = self.ctx.unwrap_or_else(|| lengths.clone().max().unwrap_or_default());
+        let config =
+            EncoderConfig { n_ctx, n_batch: self.chunk, n_documents: 1, kv: self.kv, horizon_eps: self.horizon_eps };
+        filled(config, lengths)
     }
 }
 

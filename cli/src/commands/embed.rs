@@ -69,19 +69,19 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
     check(&file)?;
     args.output.as_deref().map(OutputFile::check).transpose()?;
     let documents = documents(args, words, &file)?;
-    let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
     let engine = args.encoder.machine.engine()?;
     let file = engine.load(file, args.encoder.machine.repack)?;
-    let done = with_encoder(&file, &engine, args.encoder.config(longest), |model, encoder| {
+    let done = with_encoder(&file, &engine, args.encoder.config(documents.iter().map(Vec::len)), |model, encoder| {
         let pooling = pooling(args, model)?;
         for (i, tokens) in documents.iter().enumerate() {
             encoder.check(tokens).with_context(|| format!("text {}", i + 1))?;
         }
-        let mut vectors = Vectors { args, pooling, encoder, documents: &documents };
+        let width = model.shape().n_embd;
+        let mut vectors = Vectors { args, pooling, encoder, documents: &documents, width };
         match &args.output {
             None => vectors.print(),
             Some(path) => OutputFile::create(path)?.write(|out| {
-                out.write_all(&npy::header(documents.len(), model.shape().n_embd))?;
+                out.write_all(&npy::header(documents.len(), width))?;
                 vectors.each(true, |vector| {
                     let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
                     Ok(out.write_all(&bytes)?)
@@ -134,6 +134,8 @@ struct Vectors<'v, 'm, 'f, 'a> {
     pooling: Pooling,
     encoder: &'v mut Encoder<'m, 'f, 'a>,
     documents: &'v [Vec<u32>],
+    /// Numbers of a vector.
+    width: usize,
 }
 
 impl Vectors<'_, '_, '_, '_> {
@@ -147,15 +149,18 @@ impl Vectors<'_, '_, '_, '_> {
         })
     }
 
-    /// Hands each vector to `take`.
+    /// Hands each vector to `take`. Texts go through the model together, as many as a pass holds.
     fn each(&mut self, with_bar: bool, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let n_tokens: usize = self.documents.iter().map(Vec::len).sum();
         let mut progress = with_bar.then(|| Progress::of_tokens("embedding", n_tokens as u64));
-        let mut done = 0;
-        for tokens in self.documents {
+        let (mut rest, mut done) = (self.documents, 0);
+        while !rest.is_empty() {
             interrupt::check()?;
-            take(self.encoder.embed(tokens, self.pooling, !self.args.no_normalize)?)?;
-            done += tokens.len() as u64;
+            let vectors = self.encoder.embed_pass(rest, self.pooling, !self.args.no_normalize)?;
+            let (of_pass, others) = rest.split_at(vectors.len() / self.width);
+            vectors.chunks_exact(self.width).try_for_each(&mut take)?;
+            rest = others;
+            done += of_pass.iter().map(|tokens| tokens.len() as u64).sum::<u64>();
             if let Some(progress) = &mut progress {
                 progress.reached(done);
             }

@@ -61,16 +61,15 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
     check(&file)?;
     args.output.as_deref().map(OutputFile::check).transpose()?;
     let (texts, pairs) = pairs(args, words, &file)?;
-    let longest = pairs.iter().map(|pair| pair.tokens.len()).max().unwrap_or_default();
     let name = file.name.clone();
     let engine = args.encoder.machine.engine()?;
     let file = engine.load(file, args.encoder.machine.repack)?;
-    let done = with_encoder(&file, &engine, args.encoder.config(longest), |_, encoder| {
+    let done = with_encoder(&file, &engine, args.encoder.config(pairs.iter().map(n_tokens)), |_, encoder| {
         if !encoder.has_score() {
             return Err(DocumentError::NoScore).context(name);
         }
-        for (i, pair) in pairs.iter().enumerate() {
-            encoder.check(&pair.tokens).with_context(|| format!("text {}", i + 1))?;
+        for (i, (tokens, _)) in pairs.iter().enumerate() {
+            encoder.check(tokens).with_context(|| format!("text {}", i + 1))?;
         }
         match &args.output {
             None => print(&texts, &args.shown(scores(encoder, &pairs)?)),
@@ -95,11 +94,11 @@ impl RerankArgs {
     }
 }
 
-/// Tokens of a query and a text.
-struct Pair {
-    tokens: Vec<u32>,
-    /// Index of the first token of the second type; the number of tokens if there is none.
-    second: usize,
+/// Tokens of a query and a text, and the index of the first of the second type; the number of tokens if there is none.
+type Pair = (Vec<u32>, usize);
+
+fn n_tokens((tokens, _): &Pair) -> usize {
+    tokens.len()
 }
 
 /// The texts for display, and the tokens of each with the query.
@@ -108,7 +107,8 @@ fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec
         ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
         let pair = |ids: &String| -> Result<Pair> {
             let tokens = input::read_ids(ids)?;
-            Ok(Pair { second: tokens.len(), tokens })
+            let second = tokens.len();
+            Ok((tokens, second))
         };
         return Ok((args.tokens.clone(), args.tokens.iter().map(pair).collect::<Result<_>>()?));
     }
@@ -175,22 +175,21 @@ impl Form {
     fn pair(&self, tokenizer: &Tokenizer<'_, '_>, beginning: &[u32], text: &[u8], notes: &mut Notes) -> Result<Pair> {
         let text = notes.encode(tokenizer, text, EncodeOptions::default())?;
         let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
-        Ok(Pair { second: if self.typed { beginning.len() } else { tokens.len() }, tokens })
+        let second = if self.typed { beginning.len() } else { tokens.len() };
+        Ok((tokens, second))
     }
 }
 
-/// The score of each pair.
+/// The score of each pair. Pairs go through the model together, as many as a pass holds.
 fn scores(encoder: &mut Encoder<'_, '_, '_>, pairs: &[Pair]) -> Result<Vec<f32>> {
-    let mut progress = Progress::of_tokens("reranking", pairs.iter().map(|pair| pair.tokens.len() as u64).sum());
-    let mut done = 0;
-    let mut score = |pair: &Pair| {
+    let mut progress = Progress::of_tokens("reranking", pairs.iter().map(|pair| n_tokens(pair) as u64).sum());
+    let mut scores = Vec::with_capacity(pairs.len());
+    while scores.len() < pairs.len() {
         interrupt::check()?;
-        let score = encoder.score(&pair.tokens, pair.second)?;
-        done += pair.tokens.len() as u64;
-        progress.reached(done);
-        Ok(score)
-    };
-    pairs.iter().map(&mut score).collect()
+        scores.extend_from_slice(encoder.score_pass(&pairs[scores.len()..])?);
+        progress.reached(pairs[..scores.len()].iter().map(|pair| n_tokens(pair) as u64).sum());
+    }
+    Ok(scores)
 }
 
 /// Prints score, number and text, the best first; equal scores stay in the order of the texts.

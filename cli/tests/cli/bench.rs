@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{Folder, text};
+use crate::{Folder, text, tiny};
 
 fn json(f: &Folder, flags: &str) -> Vec<Value> {
     let told = f.stdout(&format!("bench -o json {flags}"));
@@ -217,6 +217,48 @@ fn what_cannot_be_measured_is_an_error() {
     ];
     for (flags, want) in cases {
         f.fails(&format!("bench {flags}"), 2, want);
+    }
+}
+
+/// An encoder embeds texts; each sees its own keys alone.
+#[test]
+fn encoders_embed_texts() {
+    let f = Folder::new();
+    f.write("encoder.gguf", &tiny::encoder(false));
+    let flags = "encoder.gguf -p 5,0,40 --texts 7 --threads 1,2 --batch 16,256 -r 2 --no-peaks --horizon-eps 0";
+    let rows = json(&f, flags);
+    let tests: Vec<&str> = rows.iter().map(|row| row["test"].as_str().unwrap()).collect();
+    assert_eq!(tests, ["embed7x5", "embed7x40"].repeat(4));
+    for (row, n) in rows.iter().zip([5, 40].into_iter().cycle()) {
+        assert_eq!([&row["test_tokens"], &row["depth_tokens"]], [7 * n, 0]);
+        assert_eq!([&row["kv"], &row["text"]], ["f32", "random tokens"]);
+        assert!((number(row, "texts_per_second") * n as f64 / number(row, "tokens_per_second") - 1.0).abs() < 1e-9);
+        // 2 layers of 4 heads; 4 matrices of 32 x 32 and 3 of 64 x 32 in each layer.
+        assert_eq!([&row["keys_visited"], &row["keys_held"]], [2 * 4 * 7 * n * n; 2]);
+        assert_eq!(number(row, "weight_macs_per_token"), (2 * (4 * 32 * 32 + 3 * 64 * 32)) as f64);
+        assert_eq!(number(row, "attention_macs_per_token"), (2 * 4 * n * 2 * 8) as f64);
+        assert!(row["bytes_per_token"].is_null());
+    }
+    // Beside a decoder; the lengths are those of either by default.
+    let rows = json(&f, "tiny.gguf encoder.gguf -n 1 --texts 1 -r 1 --threads 1 --no-peaks");
+    let tests: Vec<&str> = rows.iter().map(|row| row["test"].as_str().unwrap()).collect();
+    assert_eq!(tests, ["pp512", "tg1", "embed1x20", "embed1x95", "embed1x512"]);
+    assert!(rows[0]["texts_per_second"].is_null());
+    for format in ["table", "md"] {
+        let has_texts =
+            |model| f.stdout(&format!("bench {model} -p 5 -n 0 -r 1 --no-peaks -o {format}")).contains("texts/s");
+        assert_eq!([has_texts("tiny.gguf"), has_texts("encoder.gguf")], [false, true]);
+    }
+    f.write("text", b"the winter in the winter");
+    for (flags, want) in [
+        ("-p 0", "nothing to time: an encoder needs a -p above 0"),
+        ("-d 5", "an encoder sees each text alone: --depth, --ring and --sequences are for models that continue texts"),
+        ("--ring 5", "an encoder sees each text alone"),
+        ("--sequences 1,2", "an encoder sees each text alone"),
+        ("-p 20 --texts 9 --text text", "text: 15 tokens: depth and test together are 180"),
+        ("--batch 0", "a batch of 0 tokens"),
+    ] {
+        f.fails(&format!("bench encoder.gguf {flags}"), 1, want);
     }
 }
 

@@ -99,6 +99,44 @@ fn numbers_do_not_depend_on_how_they_are_made() {
     }
 }
 
+/// Texts of 1 to 60 words, a line each.
+fn many_texts() -> Vec<String> {
+    let words = ["the ", "winter ", "in ", "others ", "he "];
+    (0..40).map(|i| (0..1 + i * 17 % 60).map(|word| words[(i + word) % 5]).collect::<String>()).collect()
+}
+
+/// Many texts go through the model together, in passes that begin and end anywhere.
+#[test]
+fn many_texts_have_the_numbers_of_each_alone() {
+    let f = folder();
+    let texts = many_texts();
+    f.write("lines.txt", texts.join("\n").as_bytes());
+    let alone = |line: &str| -> Vec<String> {
+        let told = |text: &String| {
+            f.write("one.txt", text.as_bytes());
+            f.stdout(&format!("{line} -f one.txt"))
+        };
+        texts.iter().map(told).collect()
+    };
+    let all = ["", "--chunk 1", "--chunk 50", "--chunk 5000", "--ctx 200 --threads 3"];
+    for line in ["embed encoder.gguf", "embed bert.gguf --pooling max --no-normalize"] {
+        let want = alone(line).concat();
+        for flags in all {
+            assert_eq!(f.stdout(&format!("{line} -f lines.txt {flags}")), want, "{line} {flags}");
+        }
+    }
+    for line in ["rerank reranker.gguf winter", "rerank bert.gguf winter"] {
+        let alone = alone(line);
+        let want: Vec<f32> = alone.iter().map(|line| ranked(line)[0].0).collect();
+        for flags in all {
+            let lines = f.stdout(&format!("{line} -f lines.txt {flags}"));
+            let mut found = ranked(&lines);
+            found.sort_by_key(|&(_, number, _)| number);
+            assert_eq!(found.iter().map(|&(score, ..)| score).collect::<Vec<_>>(), want, "{line} {flags}");
+        }
+    }
+}
+
 #[test]
 fn an_array_holds_the_same_numbers() {
     let f = folder();
@@ -128,6 +166,7 @@ fn what_cannot_be_embedded_is_said() {
         ("embed encoder.gguf", "no text to embed"),
         ("embed encoder.gguf the --tokens 1", "\"the\" is a text, and --tokens stands for one"),
         ("embed encoder.gguf --tokens 1,999", "text 1: token 999 is not below the vocabulary's size 272"),
+        ("embed encoder.gguf --tokens 1 --tokens 2,999 --tokens 3", "text 2: token 999 is not below"),
         ("embed encoder.gguf in the-winter --ctx 4", "text 2: a document of "),
         ("embed encoder.gguf in --ctx 0", "a context of 0 tokens"),
         ("embed encoder.gguf in --chunk 0", "a batch of 0 tokens"),

@@ -16,9 +16,13 @@ pub struct BenchArgs {
     #[arg(value_name = "MODEL.gguf")]
     pub models: Vec<PathBuf>,
 
-    /// Prompt lengths to time, in tokens; 0 skips prompts
-    #[arg(short = 'p', long, value_name = "N,...", value_delimiter = ',', default_value = "512")]
+    /// Prompt lengths to time, in tokens, or lengths of an encoder's texts; 0 skips them [default: 512; 20,95,512 for encoders]
+    #[arg(short = 'p', long, value_name = "N,...", value_delimiter = ',')]
     pub prompt: Vec<usize>,
+
+    /// Number of texts that an encoder embeds in a test
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub texts: u16,
 
     /// Numbers of tokens to generate one by one; 0 skips generation
     #[arg(short = 'n', long, value_name = "N,...", value_delimiter = ',', default_value = "64")]
@@ -40,8 +44,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "T,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Vec<u16>,
 
-    /// Types of the stored keys and values: f32, f16, q8_0 or q4_0; K/V sets one for keys and one for values
-    #[arg(long, value_name = "TYPE|K/V,...", value_delimiter = ',', default_value = "f16", value_parser = kv_types)]
+    /// Types of the stored keys and values: f32, f16, q8_0 or q4_0; K/V sets one for keys and one for values [default: f16; f32
+    /// for encoders]
+    #[arg(long, value_name = "TYPE|K/V,...", value_delimiter = ',', value_parser = kv_types)]
     pub kv: Vec<KvTypes>,
 
     /// Newest keys kept by each head, as in `nearfield run --ring`

@@ -16,6 +16,7 @@ use super::memory;
 use super::noise::{Seen, Watch};
 use super::peaks::{Machine, int8_peak};
 use super::row::{Keys, ModelFacts, Peaks, Row, Setting, Test};
+use super::texts;
 use super::turns::Turns;
 use crate::terminal::Progress;
 use crate::terminal::interrupt;
@@ -28,6 +29,8 @@ pub struct Tests {
     /// Depths in ascending order, in tokens.
     pub depths: Vec<usize>,
     pub tests: Vec<Test>,
+    /// Tests of encoders: numbers of texts, and tokens of each.
+    pub texts: Vec<(usize, usize)>,
     pub repetitions: usize,
     pub ring: Ring,
     pub horizon_eps: f32,
@@ -43,14 +46,22 @@ impl Tests {
         self.depths.last().unwrap_or(&0).saturating_add(longest)
     }
 
-    /// Steps of the progress of one session.
-    pub fn n_steps(&self, n_threads: usize) -> u64 {
+    /// Tokens of an encoder's longest text.
+    pub fn longest_text(&self) -> usize {
+        self.texts.iter().map(|&(_, n_tokens)| n_tokens).max().unwrap_or(0)
+    }
+
+    /// Steps of the progress of one encoder, or of one session.
+    pub fn n_steps(&self, of_encoder: bool, n_threads: usize) -> u64 {
+        if of_encoder {
+            return (self.repetitions * n_threads * self.texts.len()) as u64;
+        }
         let fill = self.depths.last().unwrap_or(&0).div_ceil(FILL_PART);
         (fill + self.depths.len() * self.repetitions * n_threads * self.tests.len()) as u64
     }
 }
 
-/// Sequences to measure.
+/// Sequences or encoder to measure.
 #[derive(Clone)]
 pub struct Case<'m> {
     pub model: &'m Model<'m>,
@@ -59,7 +70,7 @@ pub struct Case<'m> {
     pub kv: KvTypes,
     pub batch: usize,
     pub n_sequences: usize,
-    /// Tokens that each sequence runs, [`Tests::n_ctx`] of them.
+    /// Tokens to run, [`n_tokens`](Self::n_tokens) of them; each sequence runs all.
     pub tokens: Rc<[u32]>,
 }
 
@@ -89,8 +100,23 @@ impl Case<'_> {
         BatchPlan::new(s, &self.shared())?.total().checked_add(of_all).context("more memory than can be addressed")
     }
 
-    /// Checks that the sequences are valid and fit in memory.
+    pub fn is_encoder(&self) -> bool {
+        self.model.shape().arch.is_encoder()
+    }
+
+    /// Number of tokens that the tests take.
+    pub fn n_tokens(&self, tests: &Tests) -> usize {
+        match self.is_encoder() {
+            true => tests.texts.iter().map(|&(n_texts, n_tokens)| n_texts.saturating_mul(n_tokens)).max().unwrap_or(0),
+            false => tests.n_ctx(),
+        }
+    }
+
+    /// Checks that the sequences or the encoder are valid and fit in memory.
     pub fn check(&self, tests: &Tests) -> Result<()> {
+        if self.is_encoder() {
+            return texts::check(self, tests);
+        }
         memory::check(tests.n_ctx(), self.n_bytes(tests)? as u64)
     }
 }
@@ -111,7 +137,7 @@ impl Pools {
     }
 
     /// Chooses the pool that does the work from now on.
-    fn choose(&self, pool: usize) {
+    pub fn choose(&self, pool: usize) {
         self.chosen.store(pool, Ordering::Relaxed);
     }
 
@@ -151,6 +177,9 @@ pub fn measure(
     progress: &mut Progress,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
+    if case.is_encoder() {
+        return texts::measure(case, tests, pools, machine, progress, rows);
+    }
     let config = case.config(tests);
     let mut lines = allocate(case.n_bytes(tests)?)?;
     let mut arena = Arena::new(&mut lines);
@@ -166,48 +195,68 @@ pub fn measure(
         running.fill(depth, progress)?;
         progress.stage(format!("{}, {}, measuring at {depth}", case.facts.name, case.kv));
         let first = rows.len();
-        for pool in 0..pools.len() {
-            let peaks = machine.map(|machine| Peaks {
-                read_bandwidth: machine.read_bandwidth(pools.n_threads(pool)),
-                buffer_bytes: machine.buffer_bytes(),
-                int8: int8_peak(case.kernels, pools.n_threads(pool)),
-            });
-            rows.extend(tests.tests.iter().map(|&test| Row {
-                setting: Setting {
-                    model: case.facts.clone(),
-                    isa: case.kernels.name(),
-                    threads: pools.n_threads(pool),
-                    kv: case.kv,
-                    batch: case.batch,
-                    n_sequences: case.n_sequences,
-                    ring: tests.ring,
-                    horizon_eps: tests.horizon_eps,
-                    text: tests.text.clone(),
-                    depth,
-                    test,
-                },
-                peaks,
-                keys: Keys::default(),
-                samples: Vec::new(),
-            }));
-        }
+        new_rows(case, tests, pools, machine, depth, &tests.tests, rows);
         tests.turns.done(format_args!("filled {depth}"))?;
-        let done = repeat(&mut running, tests, progress, &mut rows[first..]);
+        let mut time = |test, pool| running.time(test, pool);
+        let done = repeat(tests, tests.tests.len(), progress, &mut rows[first..], &mut time);
         rows.retain(|row| !row.samples.is_empty());
         done?;
     }
     Ok(())
 }
 
+/// Adds a row for each pool and each of `of_case`, the tests of the case, without measurements but for the machine's peaks.
+pub fn new_rows(
+    case: &Case<'_>,
+    tests: &Tests,
+    pools: &Pools,
+    machine: Option<&Machine>,
+    depth: usize,
+    of_case: &[Test],
+    rows: &mut Vec<Row>,
+) {
+    for pool in 0..pools.len() {
+        let peaks = machine.map(|machine| Peaks {
+            read_bandwidth: machine.read_bandwidth(pools.n_threads(pool)),
+            buffer_bytes: machine.buffer_bytes(),
+            int8: int8_peak(case.kernels, pools.n_threads(pool)),
+        });
+        rows.extend(of_case.iter().map(|&test| Row {
+            setting: Setting {
+                model: case.facts.clone(),
+                isa: case.kernels.name(),
+                threads: pools.n_threads(pool),
+                kv: case.kv,
+                batch: case.batch,
+                n_sequences: case.n_sequences,
+                ring: tests.ring,
+                horizon_eps: tests.horizon_eps,
+                text: tests.text.clone(),
+                depth,
+                test,
+            },
+            peaks,
+            keys: Keys::default(),
+            samples: Vec::new(),
+        }));
+    }
+}
+
 /// Times every row once, then all rows again, `repetitions` times in all, so that a disturbance of the machine is spread over
-/// all rows.
-fn repeat(running: &mut Running<'_, '_>, tests: &Tests, progress: &mut Progress, rows: &mut [Row]) -> Result<()> {
+/// all rows. `time` runs a test once with a pool; each pool has `n_tests` rows.
+pub fn repeat(
+    tests: &Tests,
+    n_tests: usize,
+    progress: &mut Progress,
+    rows: &mut [Row],
+    time: &mut dyn FnMut(Test, usize) -> Result<(Seen, Keys)>,
+) -> Result<()> {
     for _ in 0..tests.repetitions {
         for (i, row) in rows.iter_mut().enumerate() {
             interrupt::check()?;
             tests.turns.wait()?;
             let Setting { test, threads, .. } = row.setting;
-            let (seen, keys) = running.time(test, i / tests.tests.len())?;
+            let (seen, keys) = time(test, i / n_tests)?;
             row.samples.push(seen);
             row.keys = keys;
             progress.advance();
@@ -279,6 +328,7 @@ impl Running<'_, '_> {
         match test {
             Test::Prompt(_) => self.run(tokens)?,
             Test::Generate(_) => tokens.chunks(1).try_for_each(|token| self.run(token))?,
+            Test::Embed { .. } => unreachable!("an encoder's test"),
         }
         let seen = watch.stop();
         let mut keys = Keys::default();

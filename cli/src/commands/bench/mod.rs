@@ -8,6 +8,7 @@ mod output;
 mod peaks;
 mod plot;
 mod row;
+mod texts;
 mod tokens;
 mod turns;
 
@@ -16,8 +17,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
-use nearfield::Model;
 use nearfield::kernels::Kernels;
+use nearfield::{KvType, Model};
 
 use crate::terminal::monitor;
 
@@ -53,7 +54,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     }
 
     let mut rows = Vec::new();
-    let mut progress = Progress::of_steps(cases.len() as u64 * tests.n_steps(pools.len()));
+    let n_steps = cases.iter().map(|case| tests.n_steps(case.is_encoder(), pools.len())).sum();
+    let mut progress = Progress::of_steps(n_steps);
     let end =
         cases.iter().try_for_each(|case| measure(case, &tests, &pools, machine.as_ref(), &mut progress, &mut rows));
     drop(progress);
@@ -77,9 +79,14 @@ fn print(rows: &[Row], args: &BenchArgs) -> Result<()> {
 
 /// Tests and their depths.
 fn tests(args: &BenchArgs) -> Result<Tests> {
-    let prompts = args.prompt.iter().filter(|&&n| n > 0).map(|&n| Test::Prompt(n));
+    let lengths = |default: &[usize]| -> Vec<usize> {
+        let lengths = if args.prompt.is_empty() { default } else { &args.prompt };
+        lengths.iter().copied().filter(|&n| n > 0).collect()
+    };
+    let prompts = lengths(&[512]).into_iter().map(Test::Prompt);
     let generated = args.generate.iter().filter(|&&n| n > 0).map(|&n| Test::Generate(n));
     let tests: Vec<Test> = prompts.chain(generated).collect();
+    let texts: Vec<_> = lengths(&[20, 95, 512]).into_iter().map(|n_tokens| (args.texts.into(), n_tokens)).collect();
     ensure!(!tests.is_empty(), "nothing to time: -p or -n has to be above 0");
     let mut depths = args.depth.clone();
     depths.sort_unstable();
@@ -87,6 +94,7 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
     Ok(Tests {
         depths,
         tests,
+        texts,
         repetitions: args.repetitions.into(),
         ring: args.ring,
         horizon_eps: args.horizon_eps,
@@ -124,9 +132,11 @@ fn cases<'m>(
     let mut cases = Vec::new();
     for (file, model) in files.iter().zip(models) {
         let first = cases.len();
+        let default = if model.shape().arch.is_encoder() { KvType::F32 } else { KvType::F16 };
+        let kv_types = if args.kv.is_empty() { vec![default.into()] } else { args.kv.clone() };
         let facts = Rc::new(ModelFacts::new(short_name(file), model));
         for &kernels in isas {
-            for &kv in &args.kv {
+            for &kv in &kv_types {
                 for &batch in &args.batch {
                     for n_sequences in args.sequences.iter().map(|&n| n.into()) {
                         let facts = facts.clone();
@@ -137,7 +147,8 @@ fn cases<'m>(
         }
         // The sessions are checked before the tokens are made.
         cases[first..].iter().try_for_each(|case: &Case<'_>| case.check(tests))?;
-        let tokens = tokens::tokens(args, file, model.shape().n_vocab, tests.n_ctx())?;
+        let n_tokens = cases[first].n_tokens(tests);
+        let tokens = tokens::tokens(args, file, model.shape().n_vocab, n_tokens)?;
         cases[first..].iter_mut().for_each(|case| case.tokens = tokens.clone());
     }
     Ok(cases)

@@ -53,6 +53,7 @@ fn fields(row: &Row) -> Vec<(&'static str, Field)> {
         ("tokens_per_second", Number(Some(rate.median))),
         ("tokens_per_second_min", Number(Some(rate.min))),
         ("tokens_per_second_max", Number(Some(rate.max))),
+        ("texts_per_second", Number(row.texts_per_second())),
         ("bytes_per_token", Number(row.bytes_per_token())),
         ("weight_bytes_per_token", Count(s.model.bytes_per_token)),
         ("kv_bytes_per_token", Number(Some(row.kv_bytes_per_token()))),
@@ -126,9 +127,12 @@ fn csv(rows: &[Row]) -> String {
     out
 }
 
+/// Column that only tables with encoders have.
+const TEXTS: &str = "texts/s";
+
 /// Names of the columns of a table, and true for numbers. `keys`: share of the held keys that was visited; `others`: largest
 /// share of a core that other processes took during a repetition.
-const COLUMNS: [(&str, bool); 16] = [
+const COLUMNS: [(&str, bool); 17] = [
     ("model", false),
     ("weights", false),
     ("layout", false),
@@ -141,6 +145,7 @@ const COLUMNS: [(&str, bool); 16] = [
     ("depth", true),
     ("test", false),
     ("tokens/s (min..max)", true),
+    (TEXTS, true),
     ("moved or done", true),
     ("of the peak", true),
     ("keys", true),
@@ -152,7 +157,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let rate = row.tokens_per_second();
     let mark = if row.n_disturbed() > 0 { "*" } else { "" };
     let (done, share) = match s.test {
-        Test::Prompt(_) => {
+        Test::Prompt(_) | Test::Embed { .. } => {
             let peak = row.peaks.map(|peaks| format!(" of {}MAC/s", scaled(peaks.int8)));
             (row.macs_per_second().map(|macs| format!("{}MAC/s", scaled(macs))), row.int8_share().zip(peak))
         }
@@ -174,6 +179,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
         s.depth.to_string(),
         s.name(),
         format!("{}{mark} ({}..{})", digits(rate.median), digits(rate.min), digits(rate.max)),
+        row.texts_per_second().map(digits).unwrap_or_default(),
         done.unwrap_or_default(),
         share.map(|(share, peak)| format!("{:.0} %{peak}", 100.0 * share)).unwrap_or_default(),
         format!("{:.1} %", 100.0 * row.keys.share()),
@@ -196,16 +202,24 @@ fn scaled(x: f64) -> String {
     }
 }
 
+/// Columns that the rows have, in order: their number among all, and true for numbers.
+fn columns(rows: &[Row]) -> Vec<(usize, bool)> {
+    let has_texts = rows.iter().any(|row| row.texts_per_second().is_some());
+    let all = COLUMNS.iter().enumerate().filter(|(_, (name, _))| has_texts || *name != TEXTS);
+    all.map(|(column, &(_, is_number))| (column, is_number)).collect()
+}
+
 fn table(rows: &[Row]) -> String {
     let header = COLUMNS.map(|(name, _)| name.to_string());
     let lines: Vec<_> = std::iter::once(header).chain(rows.iter().map(cells)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS.len()] = std::array::from_fn(width);
+    let columns: Vec<_> =
+        columns(rows).into_iter().map(|(column, is_number)| (column, is_number, width(column))).collect();
     let mut out = String::new();
     for line in &lines {
-        let padded = line.iter().zip(widths).zip(COLUMNS).map(|((cell, width), (_, is_number))| match is_number {
-            true => format!("{cell:>width$}"),
-            false => format!("{cell:<width$}"),
+        let padded = columns.iter().map(|&(column, is_number, width)| match (is_number, &line[column]) {
+            (true, cell) => format!("{cell:>width$}"),
+            (false, cell) => format!("{cell:<width$}"),
         });
         out += padded.collect::<Vec<_>>().join("  ").trim_end();
         out.push('\n');
@@ -214,8 +228,12 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn markdown(rows: &[Row]) -> String {
+    let columns = columns(rows);
     let rules = COLUMNS.map(|(_, is_number)| if is_number { "---:" } else { "---" });
-    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let line = |cells: &[&str]| {
+        let cells: Vec<&str> = columns.iter().map(|&(column, _)| cells[column]).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
     let mut out = line(&COLUMNS.map(|(name, _)| name)) + &line(&rules);
     for row in rows {
         let cells = cells(row).map(|cell| cell.replace('|', "\\|"));

@@ -86,22 +86,30 @@ pub enum Test {
     Prompt(usize),
     /// Tokens processed one by one, as in generation.
     Generate(usize),
+    /// Texts that an encoder embeds.
+    Embed {
+        n_texts: usize,
+        /// Tokens of each text.
+        n_tokens: usize,
+    },
 }
 
 impl Test {
     pub fn n_tokens(self) -> usize {
         match self {
             Self::Prompt(n) | Self::Generate(n) => n,
+            Self::Embed { n_texts, n_tokens } => n_texts * n_tokens,
         }
     }
 }
 
-/// Writes the test as llama-bench does: `pp512`, `tg64`.
+/// Writes the test as llama-bench does: `pp512`, `tg64`; `embed64x20` for 64 texts of 20 tokens.
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prompt(n) => write!(f, "pp{n}"),
             Self::Generate(n) => write!(f, "tg{n}"),
+            Self::Embed { n_texts, n_tokens } => write!(f, "embed{n_texts}x{n_tokens}"),
         }
     }
 }
@@ -234,7 +242,7 @@ impl Row {
     /// Bytes of weights, keys and values that a generated token reads, at least: sequences share the weights.
     pub fn bytes_per_token(&self) -> Option<f64> {
         match self.setting.test {
-            Test::Prompt(_) => None,
+            Test::Prompt(_) | Test::Embed { .. } => None,
             Test::Generate(_) => {
                 let weights = self.setting.model.bytes_per_token as f64 / self.setting.n_sequences as f64;
                 Some(weights + self.kv_bytes_per_token())
@@ -247,10 +255,23 @@ impl Row {
         Some(self.bytes_per_token()? * self.tokens_per_second().median / self.peaks?.read_bandwidth)
     }
 
-    /// Multiply-accumulates for a token of a prompt: by weights, and with keys and values.
+    /// Texts per second of an encoder.
+    pub fn texts_per_second(&self) -> Option<f64> {
+        match self.setting.test {
+            Test::Embed { n_tokens, .. } => Some(self.tokens_per_second().median / n_tokens as f64),
+            Test::Prompt(_) | Test::Generate(_) => None,
+        }
+    }
+
+    /// Multiply-accumulates for a token of a prompt or a text: by weights, and with keys and values.
     pub fn macs_per_token(&self) -> Option<[f64; 2]> {
-        let (Test::Prompt(n), model) = (self.setting.test, &self.setting.model) else { return None };
-        let weights = model.layer_macs as f64 + model.output_macs as f64 / n as f64;
+        let model = &self.setting.model;
+        let (n, output_macs) = match self.setting.test {
+            Test::Prompt(n) => (n, model.output_macs),
+            test @ Test::Embed { .. } => (test.n_tokens(), 0),
+            Test::Generate(_) => return None,
+        };
+        let weights = model.layer_macs as f64 + output_macs as f64 / n as f64;
         let attention = 2.0 * (self.keys.visited * model.shape.head_dim as u64) as f64 / self.setting.n_tokens() as f64;
         Some([weights, attention])
     }
