@@ -122,8 +122,7 @@ fn dots_of<E: Element, const R: usize, const T: usize, const AHEAD: bool>(
     for at in (0..whole).step_by(CHAINS) {
         if AHEAD && (at * size_of::<E>()).is_multiple_of(LINE) {
             for row in rows {
-                let ahead = row.as_ptr().wrapping_add(at + R * n);
-                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                prefetch(row.as_ptr().wrapping_add(at + R * n));
             }
         }
         // SAFETY: `at + 8 <= n`, the length of every row and token.
@@ -147,6 +146,13 @@ fn dots_of<E: Element, const R: usize, const T: usize, const AHEAD: bool>(
         }
     }
     sums.map(|sums| trees(sums))
+}
+
+/// Fetches the line at `x` ahead, if there is one.
+#[inline]
+fn prefetch<E>(x: *const E) {
+    // SAFETY: a prefetch reads nothing, and may be given any address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) };
 }
 
 /// `a · b + c`, rounded once.
