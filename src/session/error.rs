@@ -29,7 +29,7 @@ pub enum SessionError {
     },
     /// The session cannot begin with this prefix.
     Prefix(PrefixError),
-    /// The prefix has another length than [`n_prefix`](SessionConfig::n_prefix) of the configuration.
+    /// The prefix has another length than [`n_prefix`](crate::SessionConfig::n_prefix) of the configuration.
     PrefixLength {
         /// Positions in the configuration.
         planned: usize,
@@ -88,7 +88,7 @@ pub enum RunError {
         /// Size of the vocabulary.
         n_vocab: usize,
     },
-    /// The tokens do not fit the context, and the text is not [endless](SessionConfig::endless).
+    /// The tokens do not fit the context, and the text is not [endless](crate::SessionConfig::endless).
     ContextFull {
         /// Tokens given.
         n_tokens: usize,

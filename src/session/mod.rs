@@ -37,6 +37,8 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// # Errors
     /// [`SessionError::ArenaTooSmall`] tells the bytes needed and free; [`SessionError::Plan`] for a bad configuration;
     /// [`SessionError::Encoder`] for an encoder.
+    ///
+    /// [`MemoryPlan::session`]: crate::MemoryPlan::session
     pub fn new(
         model: &'m Model<'f>,
         config: SessionConfig,
