@@ -1,7 +1,7 @@
 //! Time of a pass of 1, 2, 4 and 8 tokens with the logits of each, beside that of one token: the least of nine, on one thread.
 //!
 //!     nearfield pack MODEL.gguf packed.gguf
-//!     cargo run --release --example passes -- packed.gguf
+//!     cargo run --release -p nearfield --example passes -- packed.gguf
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Tokens per second of 1, 2, 4 and 8 sequences that generate together, beside those of one: medians of runs in turns.
 //!
 //!     nearfield pack MODEL.gguf packed.gguf
-//!     cargo run --release --features std --example sequences -- packed.gguf [TOKENS [DEPTH [REPETITIONS]]]
+//!     cargo run --release -p nearfield --features std --example sequences -- packed.gguf [TOKENS [DEPTH [REPETITIONS]]]
 
 use std::time::Instant;
 
