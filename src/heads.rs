@@ -148,12 +148,13 @@ impl<W: Fn(&mut Tile<'_>, usize, usize) + Sync> Cut<'_, W> {
 /// Heads and tokens of a part of attention over texts of these numbers of tokens: as many heads of a KV head as leave each
 /// worker four parts, and as many tokens as then fit a query tile.
 fn tile_shape(s: &Shape, n_workers: usize, n_tokens: impl Iterator<Item = usize> + Clone) -> (usize, usize) {
+    let tokens_beside = |n_heads: usize| (TILE / n_heads.max(1)).max(1);
     let n_parts = |n_heads: usize| {
-        let n_tiles: usize = n_tokens.clone().map(|n| n.div_ceil(TILE / n_heads)).sum();
-        s.n_head / n_heads * n_tiles
+        let n_tiles: usize = n_tokens.clone().map(|n| n.div_ceil(tokens_beside(n_heads))).sum();
+        s.n_head / n_heads.max(1) * n_tiles
     };
     let fits = |&n: &usize| s.heads_per_kv().is_multiple_of(n) && (n_workers <= 1 || n_parts(n) >= 4 * n_workers);
     let n_heads = (1..=TILE).rev().find(fits).unwrap_or(1);
     // A power of two, so that the blocks of positions are cut at multiples.
-    (n_heads, 1 << (TILE / n_heads).checked_ilog2().unwrap_or(0))
+    (n_heads, 1 << tokens_beside(n_heads).checked_ilog2().unwrap_or(0))
 }
