@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use crate::block::{Block, blocks_of};
-use crate::contract::broken;
+use crate::contract::{broken, require};
 use crate::scalar::CHAINS;
 use crate::{ColumnsMut, Matrix};
 
@@ -29,6 +29,9 @@ const BATCH: usize = 64;
 
 /// Tokens up to which rows are widened in registers.
 const FEW: usize = 8;
+
+/// Message of the contract check of a panel and of what passes it.
+const ROOM: &str = "a panel with room for its rows, columns and tokens";
 
 /// Vector unit that multiplies weights of type `B`. A value exists only if the unit's instructions were detected.
 pub(crate) trait Unit<B>: Copy {
@@ -102,7 +105,7 @@ fn rows<'f, B: Block, const R: usize>(w: &Matrix<'f>, first: usize, out: &Column
 /// Activations of tokens `first..first + T`; the last one also stands in for tokens that do not exist.
 #[inline(always)]
 fn tokens<const T: usize>(x: &[f32], n_cols: usize, first: usize) -> [&[f32]; T] {
-    let last = x.len() / n_cols - 1;
+    let last = (x.len() / n_cols.max(1)).saturating_sub(1);
     let mut tokens: [&[f32]; T] = [&[]; T];
     for (t, slot) in tokens.iter_mut().enumerate() {
         let at = (first + t).min(last) * n_cols;
@@ -154,7 +157,7 @@ fn panels<B: Block, U: Unit<B>, const T: usize>(unit: U, w: &Matrix<'_>, x: &[f3
     let n_tokens = out.n_tokens();
     let mut weights = Weights([0.0; _]);
     // A panel of all columns serves all tokens; for more columns, the activations of a batch stay in L2 while all rows pass.
-    let step = if w.n_cols() > PANEL_COLUMNS { BATCH } else { n_tokens };
+    let step = if w.n_cols() > PANEL_COLUMNS { BATCH } else { n_tokens.max(1) };
     for first in (0..n_tokens).step_by(step) {
         let tokens = first..n_tokens.min(first + step);
         for row in (0..out.end() - out.start()).step_by(PANEL_ROWS) {
@@ -202,11 +205,14 @@ fn multiply_rows<B: Block, U: Unit<B>, const T: usize>(
         let mut slots = &resting[..];
         for (token, n) in tiles_of::<T>(&batch) {
             for tile in 0..n_tiles {
-                let (chains, rest) = slots.split_at(REGISTERS * n);
+                let (chains, rest) = slots.split_at_checked(REGISTERS * n).unwrap_or_else(|| broken(ROOM));
                 slots = rest;
                 for t in 0..n.min(batch.end - token) {
-                    // SAFETY: the panels above wrote the chains of each tile, in this order; any number of columns has one.
-                    let of = |r: usize| unsafe { chains[r * n + t].assume_init() };
+                    let of = |r: usize| {
+                        let chain = chains.get(r * n + t).unwrap_or_else(|| broken(ROOM));
+                        // SAFETY: the panels above wrote the chains of each tile, in this order; any number of columns has one.
+                        unsafe { chain.assume_init() }
+                    };
                     let sums = unit.trees([of(0), of(1), of(2)]);
                     write(&sums[..tile_rows], row + tile * tile_rows, token + t, out);
                 }
@@ -232,16 +238,17 @@ fn tiles_of<const T: usize>(batch: &Range<usize>) -> impl Iterator<Item = (usize
 fn fill<B: Block, U: Unit<B>>(unit: U, rows: &[&[B]], columns: Range<usize>, to: &mut [f32]) {
     let n_rows = rows.len();
     for (r, row) in rows.iter().enumerate() {
-        let (eights, rest) = row[columns.clone()].as_chunks::<CHAINS>();
+        let row = row.get(columns.clone()).unwrap_or_else(|| broken(ROOM));
+        let (eights, rest) = row.as_chunks::<CHAINS>();
         let mut to = to.as_chunks_mut::<CHAINS>().0.chunks_exact_mut(n_rows);
         for (from, to) in eights.iter().zip(&mut to) {
-            unit.widen(from, &mut to[r]);
+            unit.widen(from, to.get_mut(r).unwrap_or_else(|| broken(ROOM)));
         }
-        if let (Some(&weight), Some(to)) = (rest.first(), to.next()) {
+        if let Some((&weight, to)) = rest.first().zip(to.next().and_then(|to| to.get_mut(r))) {
             let mut last = [weight; CHAINS];
             last.iter_mut().zip(rest).for_each(|(last, weight)| *last = *weight);
-            unit.widen(&last, &mut to[r]);
-            to[r][rest.len()..].fill(0.0);
+            unit.widen(&last, to);
+            to.iter_mut().skip(rest.len()).for_each(|to| *to = 0.0);
         }
     }
 }
@@ -270,10 +277,10 @@ impl Panel<'_> {
     ) -> &'s mut [MaybeUninit<U::Chains>] {
         let mut x = tokens::<T>(self.x, self.n_cols, token);
         for x in &mut x {
-            *x = &x[self.columns.clone()];
+            *x = x.get(self.columns.clone()).unwrap_or_else(|| broken(ROOM));
         }
         for weights in self.weights.chunks_exact(REGISTERS * U::ROWS * PANEL_COLUMNS).take(self.n_tiles) {
-            let (of_tile, rest) = slots.split_at_mut(REGISTERS * T);
+            let (of_tile, rest) = slots.split_at_mut_checked(REGISTERS * T).unwrap_or_else(|| broken(ROOM));
             slots = rest;
             let mut chains = [[unit.zero(); T]; REGISTERS];
             if self.columns.start > 0 {
@@ -301,11 +308,11 @@ fn add_columns<B: Block, U: Unit<B>, const T: usize>(
 ) {
     let step = REGISTERS * U::ROWS * CHAINS;
     let n = x[0].len();
-    assert!(x.iter().all(|x| x.len() == n) && n.div_ceil(CHAINS) * step <= weights.len());
+    require(x.iter().all(|x| x.len() == n) && n.div_ceil(CHAINS) * step <= weights.len(), ROOM);
     let whole = n / CHAINS;
     let mut panel = weights.as_ptr();
     for i in 0..whole {
-        // SAFETY: eight columns of each row and token are left (asserted above).
+        // SAFETY: eight columns of each row and token are left (checked above).
         unsafe {
             add_eight::<B, U, T>(unit, panel, &x, i * CHAINS, chains);
             panel = panel.add(step);
@@ -314,9 +321,9 @@ fn add_columns<B: Block, U: Unit<B>, const T: usize>(
     if whole * CHAINS < n {
         let mut last = [[0.0; CHAINS]; T];
         for (last, x) in last.iter_mut().zip(x) {
-            last.iter_mut().zip(&x[whole * CHAINS..]).for_each(|(last, x)| *last = *x);
+            last.iter_mut().zip(x.iter().skip(whole * CHAINS)).for_each(|(last, x)| *last = *x);
         }
-        // SAFETY: eight columns of each row are left (asserted above).
+        // SAFETY: eight columns of each row are left (checked above).
         unsafe { add_eight::<B, U, T>(unit, panel, &last.each_ref().map(|x| &x[..]), 0, chains) };
     }
 }
