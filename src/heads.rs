@@ -74,7 +74,7 @@ pub(crate) fn attend<'q, W: Fn(&mut Tile<'_>, usize, usize) + Sync>(
     loop {
         let mut group = Vec::<_, TOGETHER>::new();
         for text in texts.by_ref().take(TOGETHER) {
-            group.push(text).ok()?;
+            group.push(Some(text)).ok()?;
         }
         if group.is_empty() {
             return Some(());
@@ -85,10 +85,11 @@ pub(crate) fn attend<'q, W: Fn(&mut Tile<'_>, usize, usize) + Sync>(
             let n_keys = text.heads.n_ctx.min(text.pos + text.n_tokens);
             n_keys.saturating_mul(text.n_tokens).saturating_mul(s.n_embd)
         };
-        let n_workers = steps.workers(group.iter().map(macs).fold(0, usize::saturating_add));
-        let (n_heads, tile_tokens) = tile_shape(s, n_workers, group.iter().map(|text| text.n_tokens));
+        let n_workers = steps.workers(group.iter().flatten().map(macs).fold(0, usize::saturating_add));
+        let (n_heads, tile_tokens) = tile_shape(s, n_workers, group.iter().flatten().map(|text| text.n_tokens));
         let mut cuts = Vec::<_, TOGETHER>::new();
-        for text in group {
+        // Taken one by one: a vector that is moved out of has a branch that panics.
+        for text in group.iter_mut().filter_map(Option::take) {
             let rows;
             (rows, queries) = queries.split_at_checked(text.n_tokens * stride)?;
             let (own_out, rest_out) = out.split_at_mut_checked(text.n_tokens * s.n_embd)?;
