@@ -1,4 +1,4 @@
-//! Products of float weights: the walk over rows and tokens that x86-64 and NEON share. They differ in their [`Unit`].
+//! Products of float weights: the walk over rows and tokens that x86-64 and NEON share. They differ in their [`FloatUnit`].
 //!
 //! For up to eight tokens rows are widened in registers, as they are multiplied. For more, twelve rows at a time become a panel of
 //! single precision, 1024 columns after 1024, which all tokens share. A tile of three registers of rows and some tokens keeps its
@@ -34,7 +34,7 @@ const FEW: usize = 8;
 const ROOM: &str = "a panel with room for its rows, columns and tokens";
 
 /// Vector unit that multiplies weights of type `B`. A value exists only if the unit's instructions were detected.
-pub(crate) trait Unit<B>: Copy {
+pub(crate) trait FloatUnit<B>: Copy {
     /// Chains of `ROWS` rows with one token.
     type Chains: Copy;
 
@@ -72,7 +72,7 @@ pub(crate) trait Unit<B>: Copy {
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul) for float weights, with tiles of `T` tokens.
 #[inline(always)]
-pub(crate) fn matmul<B: Block, U: Unit<B>, const T: usize>(
+pub(crate) fn matmul<B: Block, U: FloatUnit<B>, const T: usize>(
     unit: U,
     w: &Matrix<'_>,
     x: &[f32],
@@ -123,7 +123,7 @@ fn write(sums: &[f32], row: usize, token: usize, out: &mut ColumnsMut<'_>) {
 
 /// Multiplies `R` rows with `T` tokens at a time, both as they lie in memory.
 #[inline(always)]
-fn few<B: Block, U: Unit<B>, const R: usize, const T: usize>(
+fn few<B: Block, U: FloatUnit<B>, const R: usize, const T: usize>(
     unit: U,
     w: &Matrix<'_>,
     x: &[f32],
@@ -153,7 +153,7 @@ struct Weights([f32; PANEL_ROWS * PANEL_COLUMNS]);
 
 /// Multiplies with panels of rows.
 #[inline(always)]
-fn panels<B: Block, U: Unit<B>, const T: usize>(unit: U, w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+fn panels<B: Block, U: FloatUnit<B>, const T: usize>(unit: U, w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
     let n_tokens = out.n_tokens();
     let mut weights = Weights([0.0; _]);
     // A panel of all columns serves all tokens; for more columns, the activations of a batch stay in L2 while all rows pass.
@@ -168,7 +168,7 @@ fn panels<B: Block, U: Unit<B>, const T: usize>(unit: U, w: &Matrix<'_>, x: &[f3
 
 /// Multiplies up to twelve rows, from `row` on, with some tokens.
 #[inline(always)]
-fn multiply_rows<B: Block, U: Unit<B>, const T: usize>(
+fn multiply_rows<B: Block, U: FloatUnit<B>, const T: usize>(
     unit: U,
     w: &Matrix<'_>,
     x: &[f32],
@@ -235,7 +235,7 @@ fn tiles_of<const T: usize>(batch: &Range<usize>) -> impl Iterator<Item = (usize
 
 /// Widens the columns of a tile's rows, filled up with zeros to whole eights.
 #[inline(always)]
-fn fill<B: Block, U: Unit<B>>(unit: U, rows: &[&[B]], columns: Range<usize>, to: &mut [f32]) {
+fn fill<B: Block, U: FloatUnit<B>>(unit: U, rows: &[&[B]], columns: Range<usize>, to: &mut [f32]) {
     let n_rows = rows.len();
     for (r, row) in rows.iter().enumerate() {
         let row = row.get(columns.clone()).unwrap_or_else(|| broken(ROOM));
@@ -269,7 +269,7 @@ impl Panel<'_> {
     /// Adds the products of each tile with `T` tokens from `token` on to the chains in `slots` (for the first columns: to zero);
     /// returns the slots behind them.
     #[inline(always)]
-    fn multiply<'s, B: Block, U: Unit<B>, const T: usize>(
+    fn multiply<'s, B: Block, U: FloatUnit<B>, const T: usize>(
         &self,
         unit: U,
         token: usize,
@@ -300,7 +300,7 @@ impl Panel<'_> {
 
 /// Adds the products of a tile's rows with its tokens to the chains. `weights` has all columns of `x`, as [`fill`] leaves them.
 #[inline(always)]
-fn add_columns<B: Block, U: Unit<B>, const T: usize>(
+fn add_columns<B: Block, U: FloatUnit<B>, const T: usize>(
     unit: U,
     weights: &[f32],
     x: [&[f32]; T],
@@ -333,7 +333,7 @@ fn add_columns<B: Block, U: Unit<B>, const T: usize>(
 /// # Safety
 /// Eight columns of the tile's rows lie at `panel`, eight activations at index `at` of each of `x`.
 #[inline(always)]
-unsafe fn add_eight<B: Block, U: Unit<B>, const T: usize>(
+unsafe fn add_eight<B: Block, U: FloatUnit<B>, const T: usize>(
     unit: U,
     panel: *const f32,
     x: &[&[f32]; T],

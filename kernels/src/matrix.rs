@@ -95,7 +95,7 @@ impl<'f> Matrix<'f> {
     }
 
     /// First row that is not interleaved with others.
-    fn plain_from(&self) -> usize {
+    pub(crate) fn plain_from(&self) -> usize {
         match self.layout {
             Layout::Plain => 0,
             Layout::Interleaved => self.n_rows / TILE_ROWS * TILE_ROWS,

@@ -220,7 +220,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`embed`](Self::embed), for the first document.
+    /// Errors of [`embed`](Self::embed), for the first document.
     pub fn embed_pass(
         &mut self,
         documents: &[impl AsRef<[u32]>],
@@ -264,7 +264,7 @@ impl<'m, 'f, 'a> Encoder<'m, 'f, 'a> {
     /// and the index of the first of the second type.
     ///
     /// # Errors
-    /// Those of [`score`](Self::score), for the first pair.
+    /// Errors of [`score`](Self::score), for the first pair.
     pub fn score_pass(&mut self, pairs: &[(impl AsRef<[u32]>, usize)]) -> Result<&[f32], DocumentError> {
         if !self.has_score() {
             return Err(DocumentError::NoScore);

@@ -44,7 +44,7 @@ pub(super) trait Element: Copy {
     /// Adds the products of whole eights of columns to eight chains.
     ///
     /// # Safety
-    /// As many elements as `x` has lie at `w`, a multiple of 4; `x` has a multiple of eight columns, at least eight.
+    /// `w`, a multiple of 4, points at as many elements as `x` has: a multiple of eight, at least eight.
     unsafe fn add_products(w: *const Self, x: &[f32], chains: &mut [f32; CHAINS]);
 
     /// Adds 16 columns of values, each times its probability, to `sums`, from the last value to the first.
@@ -64,7 +64,7 @@ macro_rules! fuse_eight {
 }
 
 macro_rules! element {
-    ($ty:ty, $value:expr, $load:literal, $eight_bytes:literal) => {
+    ($ty:ty, $value:expr, $load:expr, $eight_bytes:literal) => {
         impl Element for $ty {
             #[inline]
             fn value(self) -> f32 {
@@ -139,37 +139,26 @@ macro_rules! element {
     };
 }
 
+/// Loads eight half-precision numbers as floats.
+macro_rules! halves {
+    () => {
+        "vldm r0, {{s8-s11}}
+    vcvtb.f32.f16 s16, s8
+    vcvtt.f32.f16 s17, s8
+    vcvtb.f32.f16 s18, s9
+    vcvtt.f32.f16 s19, s9
+    vcvtb.f32.f16 s20, s10
+    vcvtt.f32.f16 s21, s10
+    vcvtb.f32.f16 s22, s11
+    vcvtt.f32.f16 s23, s11"
+    };
+}
+
 // Each loads eight elements at `r0` to `s16`..`s23`, and may change `r3`, `r4`, `s8`..`s11`.
 element!(f32, |x| x, "vldm r0, {{s16-s23}}", "32");
 element!(F32, F32::to_f32, "vldm r0, {{s16-s23}}", "32");
-element!(
-    u16,
-    half,
-    "vldm r0, {{s8-s11}}
-    vcvtb.f32.f16 s16, s8
-    vcvtt.f32.f16 s17, s8
-    vcvtb.f32.f16 s18, s9
-    vcvtt.f32.f16 s19, s9
-    vcvtb.f32.f16 s20, s10
-    vcvtt.f32.f16 s21, s10
-    vcvtb.f32.f16 s22, s11
-    vcvtt.f32.f16 s23, s11",
-    "16"
-);
-element!(
-    F16,
-    |x: F16| half(u16::from_le_bytes(x.0)),
-    "vldm r0, {{s8-s11}}
-    vcvtb.f32.f16 s16, s8
-    vcvtt.f32.f16 s17, s8
-    vcvtb.f32.f16 s18, s9
-    vcvtt.f32.f16 s19, s9
-    vcvtb.f32.f16 s20, s10
-    vcvtt.f32.f16 s21, s10
-    vcvtb.f32.f16 s22, s11
-    vcvtt.f32.f16 s23, s11",
-    "16"
-);
+element!(u16, half, halves!(), "16");
+element!(F16, |x: F16| half(u16::from_le_bytes(x.0)), halves!(), "16");
 element!(
     BF16,
     BF16::to_f32,

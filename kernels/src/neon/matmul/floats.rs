@@ -1,7 +1,7 @@
 //! Products of float weights.
 
 use crate::block::{BF16, Block, F16, F32};
-use crate::float_matmul::{self, Unit};
+use crate::float_matmul::{self, FloatUnit};
 use crate::neon::floats::{Element, Floats, dots, fused, store_some, trees};
 use crate::scalar::CHAINS;
 use crate::{Activations, ColumnsMut, Matrix, WeightType, scalar};
@@ -12,7 +12,7 @@ use core::arch::aarch64::*;
 #[derive(Clone, Copy)]
 struct Neon;
 
-impl<B: Element> Unit<B> for Neon {
+impl<B: Element> FloatUnit<B> for Neon {
     type Chains = Floats;
     const ROWS: usize = 1;
 

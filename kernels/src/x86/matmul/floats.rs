@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::block::{BF16, Block, F16, F32};
-use crate::float_matmul::{self, Unit};
+use crate::float_matmul::{self, FloatUnit};
 use crate::scalar::CHAINS;
 use crate::x86::floats::{Element, dots_ahead, store, trees};
 use crate::{Activations, ColumnsMut, Matrix, WeightType, scalar};
@@ -16,7 +16,7 @@ struct Ymm(());
 #[derive(Clone, Copy)]
 struct Zmm(());
 
-impl<B: Element> Unit<B> for Ymm {
+impl<B: Element> FloatUnit<B> for Ymm {
     type Chains = __m256;
     const ROWS: usize = 1;
 
@@ -64,7 +64,7 @@ impl<B: Element> Unit<B> for Ymm {
     }
 }
 
-impl<B: Element> Unit<B> for Zmm {
+impl<B: Element> FloatUnit<B> for Zmm {
     type Chains = __m512;
     const ROWS: usize = 2;
 

@@ -41,11 +41,7 @@ pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut Colum
 
 /// `out[r] += w[start + r] · x`
 fn row_panels<B: FourRows>(w: &Matrix<'_>, start: usize, x: &[BlockQ8], out: &mut [f32]) {
-    let n_tiled = match w.layout() {
-        Layout::Plain => 0,
-        Layout::Interleaved => (w.n_rows() / TILE_ROWS * TILE_ROWS).saturating_sub(start).min(out.len()),
-    };
-    let (tiled, plain) = out.split_at_mut(n_tiled);
+    let (tiled, plain) = out.split_at_mut(w.plain_from().saturating_sub(start).min(out.len()));
     let weights = w.rows(start + tiled.len(), start + tiled.len() + plain.len());
     let mut panel = [0u32; PANEL];
     let words = size_of::<B::Split>() / size_of::<u32>();

@@ -106,11 +106,11 @@ macro_rules! four_tiled_rows {
                     $head,
                     "vldrb.u8 q0, [r8], #16",
                     "vldrb.u8 q1, [r8], #16",
-                    $row!("r1", "r0"),
-                    $row!("r4", "r2"),
+                    $row!(tiled, "r1", "r0"),
+                    $row!(tiled, "r4", "r2"),
                     "vmov q4[2], q4[0], r0, r2",
-                    $row!("r3", "r0"),
-                    $row!("r5", "r2"),
+                    $row!(tiled, "r3", "r0"),
+                    $row!(tiled, "r5", "r2"),
                     "vmov q4[3], q4[1], r0, r2",
                     $centre,
                     "vldrh.u32 q2, [r6]",
@@ -150,7 +150,7 @@ macro_rules! four_tiled_rows {
 /// Columns 16 to 31 lie four words further: `q7` has their offsets.
 #[rustfmt::skip]
 macro_rules! q8_tiled_row {
-    ($p:literal, $sum:literal) => {
+    (tiled, $p:literal, $sum:literal) => {
         concat!(
             "vldrw.u32 q2, [", $p, ", q6]",
             "\n vmladav.s8 ", $sum, ", q2, q0",
@@ -211,7 +211,7 @@ impl Rows<8> for BlockQ8_0 {
     }
 }
 
-/// Loop over four rows of blocks whose quants `$row!(address, sum)` unpacks. `$at` is the distance from a block's start to the
+/// Loop over four rows of blocks whose quants `$row!(plain, address, sum)` unpacks. `$at` is the distance from a block's start to the
 /// first byte that `$row!` reads, `$scale` from the address behind the last byte to the block's scale; then follows the quants'
 /// offset, or the table of their values.
 #[rustfmt::skip]
@@ -246,11 +246,11 @@ macro_rules! four_rows {
                     $head,
                     "vldrb.u8 q0, [r8], #16",
                     "vldrb.u8 q1, [r8], #16",
-                    $row!("r1", "r0"),
-                    $row!("r4", "r2"),
+                    $row!(plain, "r1", "r0"),
+                    $row!(plain, "r4", "r2"),
                     "vmov q4[2], q4[0], r0, r2",
-                    $row!("r3", "r0"),
-                    $row!("r5", "r2"),
+                    $row!(plain, "r3", "r0"),
+                    $row!(plain, "r5", "r2"),
                     "vmov q4[3], q4[1], r0, r2",
                     $centre,
                     add_products!("q4", "r1", "q6", "r9", "q5"),
@@ -277,22 +277,20 @@ macro_rules! four_rows {
 
 #[rustfmt::skip]
 macro_rules! q4_row {
-    ($p:literal, $sum:literal) => {
+    (plain, $p:literal, $sum:literal) => {
         concat!(
             "vldrb.u8 q2, [", $p, "], #18",
-            "\n vshr.u8 q3, q2, #4",
-            "\n vand q2, q2, q7",
-            "\n vmladav.s8 ", $sum, ", q2, q0",
-            "\n vmladava.s8 ", $sum, ", q3, q1",
+            q4_row!($sum),
         )
     };
-}
-
-#[rustfmt::skip]
-macro_rules! q4_tiled_row {
-    ($p:literal, $sum:literal) => {
+    (tiled, $p:literal, $sum:literal) => {
         concat!(
             "vldrw.u32 q2, [", $p, ", q6]",
+            q4_row!($sum),
+        )
+    };
+    ($sum:literal) => {
+        concat!(
             "\n vshr.u8 q3, q2, #4",
             "\n vand q2, q2, q7",
             "\n vmladav.s8 ", $sum, ", q2, q0",
@@ -303,37 +301,28 @@ macro_rules! q4_tiled_row {
 
 impl Rows<4> for BlockQ4_0 {
     four_rows!(q4_row, 2, -20, offset 8);
-    four_tiled_rows!(q4_tiled_row, 288, 0, offset 8);
+    four_tiled_rows!(q4_row, 288, 0, offset 8);
 }
 
 /// Quants of five bits: the bits of 16 columns are the predicate of an addition of 16 (`r11` has 16 in its lowest byte, too).
 #[rustfmt::skip]
 macro_rules! q5_row {
-    ($p:literal, $sum:literal) => {
+    (plain, $p:literal, $sum:literal) => {
         concat!(
             "ldr ", $sum, ", [", $p, "], #4",
             "\n vldrb.u8 q2, [", $p, "], #18",
-            "\n vshr.u8 q3, q2, #4",
-            "\n vand q2, q2, q7",
-            "\n vmsr p0, ", $sum,
-            "\n vpst",
-            "\n vaddt.i8 q2, q2, r11",
-            "\n lsr ", $sum, ", ", $sum, ", #16",
-            "\n vmsr p0, ", $sum,
-            "\n vpst",
-            "\n vaddt.i8 q3, q3, r11",
-            "\n vmladav.s8 ", $sum, ", q2, q0",
-            "\n vmladava.s8 ", $sum, ", q3, q1",
+            q5_row!($sum),
         )
     };
-}
-
-#[rustfmt::skip]
-macro_rules! q5_tiled_row {
-    ($p:literal, $sum:literal) => {
+    (tiled, $p:literal, $sum:literal) => {
         concat!(
             "ldr ", $sum, ", [", $p, "]",
             "\n vldrw.u32 q2, [", $p, ", q6]",
+            q5_row!($sum),
+        )
+    };
+    ($sum:literal) => {
+        concat!(
             "\n vshr.u8 q3, q2, #4",
             "\n vand q2, q2, q7",
             "\n vmsr p0, ", $sum,
@@ -351,15 +340,26 @@ macro_rules! q5_tiled_row {
 
 impl Rows<4> for BlockQ5_0 {
     four_rows!(q5_row, 2, -24, offset 16);
-    four_tiled_rows!(q5_tiled_row, 352, 64, offset 16);
+    four_tiled_rows!(q5_row, 352, 64, offset 16);
 }
 
 /// Values of 16 indexes, gathered from the table (`r11`).
 #[rustfmt::skip]
 macro_rules! iq4_row {
-    ($p:literal, $sum:literal) => {
+    (plain, $p:literal, $sum:literal) => {
         concat!(
             "vldrb.u8 q2, [", $p, "], #18",
+            iq4_row!($sum),
+        )
+    };
+    (tiled, $p:literal, $sum:literal) => {
+        concat!(
+            "vldrw.u32 q2, [", $p, ", q6]",
+            iq4_row!($sum),
+        )
+    };
+    ($sum:literal) => {
+        concat!(
             "\n vshl.i8 q3, q2, #4",
             "\n vshr.u8 q3, q3, #4",
             "\n vldrb.u8 q7, [r11, q3]",
@@ -374,23 +374,7 @@ macro_rules! iq4_row {
 /// Table of the values in flash: a gather needs an address.
 static VALUES: [i8; 16] = IQ4_VALUES;
 
-#[rustfmt::skip]
-macro_rules! iq4_tiled_row {
-    ($p:literal, $sum:literal) => {
-        concat!(
-            "vldrw.u32 q2, [", $p, ", q6]",
-            "\n vshl.i8 q3, q2, #4",
-            "\n vshr.u8 q3, q3, #4",
-            "\n vldrb.u8 q7, [r11, q3]",
-            "\n vshr.u8 q2, q2, #4",
-            "\n vmladav.s8 ", $sum, ", q7, q0",
-            "\n vldrb.u8 q7, [r11, q2]",
-            "\n vmladava.s8 ", $sum, ", q7, q1",
-        )
-    };
-}
-
 impl Rows<4> for BlockIQ4_NL {
     four_rows!(iq4_row, 2, -20, table VALUES);
-    four_tiled_rows!(iq4_tiled_row, 288, 0, table VALUES);
+    four_tiled_rows!(iq4_row, 288, 0, table VALUES);
 }

@@ -5,7 +5,7 @@ use core::mem::size_of;
 use super::rows::{Rows, offsets};
 use crate::contract::{broken, require};
 use crate::cortex_m::dsp;
-use crate::{Activations, BlockQ8, ColumnsMut, Layout, Matrix, QK, TILE_ROWS};
+use crate::{Activations, BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul) for types with a loop over `R` rows.
 pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
@@ -15,10 +15,7 @@ pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], 
         return out.rows_mut().for_each(|out| out.fill(0.0));
     }
     let start = out.start();
-    let n_tiled = match w.layout() {
-        Layout::Plain => 0,
-        Layout::Interleaved => (w.n_rows() / TILE_ROWS * TILE_ROWS).saturating_sub(start).min(out.end() - start),
-    };
+    let n_tiled = w.plain_from().saturating_sub(start).min(out.end() - start);
     let weights = w.rows(start + n_tiled, out.end());
     // Helium loads numbers of 16 and 32 bits from their alignment only; those of a GGUF file have it.
     let tile = w.tile(start).unwrap_or_default().as_ptr();
