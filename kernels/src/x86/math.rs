@@ -1,119 +1,129 @@
-//! Elementary functions of eight numbers: the operations of `scalar::math`, with its constants.
+//! Elementary functions of sixteen numbers: the operations of `scalar::math`, with its constants.
 
-use core::arch::x86_64::*;
 use core::f32::consts::LOG2_E;
 
-use super::floats::{load, store, sum};
+use super::floats::sum;
+use super::sixteen::{Sixteen, Ymm, Zmm};
 use crate::scalar::constants::*;
 
 /// Computes [`crate::scalar::exp`] in each lane.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn exp(x: __m256) -> __m256 {
-    let set = |x| _mm256_set1_ps(x);
-    let (y, n) = reduced_exp(x);
-    let half = _mm256_srai_epi32::<1>(n);
-    let y = _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_epi32(n, half)));
+#[inline(always)]
+fn exp<U: Sixteen>(u: U, x: U::F) -> U::F {
+    let (y, n) = reduced_exp(u, x);
+    let half = u.half(n);
+    let y = u.mul(u.mul(y, power_of_two(u, half)), power_of_two(u, u.sub_integers(n, half)));
     // Outside of the range `y` is arbitrary and replaced; a NaN has stayed a NaN.
-    let y = _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, set(EXP_MIN)), y);
-    _mm256_blendv_ps(y, set(f32::INFINITY), _mm256_cmp_ps::<_CMP_GT_OQ>(x, set(EXP_MAX)))
+    let y = u.drop(u.less(x, u.splat(EXP_MIN)), y);
+    u.select(u.less(u.splat(EXP_MAX), x), u.splat(f32::INFINITY), y)
 }
 
 /// Computes [`exp`] of lanes that are at most zero, or NaN: nothing becomes infinite, and `2^n` fits a float.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn exp_down(x: __m256) -> __m256 {
-    let (y, n) = reduced_exp(x);
-    _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_set1_ps(EXP_MIN)), _mm256_mul_ps(y, power_of_two(n)))
+#[inline(always)]
+pub(super) fn exp_down<U: Sixteen>(u: U, x: U::F) -> U::F {
+    let (y, n) = reduced_exp(u, x);
+    u.drop(u.less(x, u.splat(EXP_MIN)), u.mul(y, power_of_two(u, n)))
 }
 
 /// `y` and `n` such that `e^x` is `y 2^n`, in the range in which it is a normal number.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn reduced_exp(x: __m256) -> (__m256, __m256i) {
-    let set = |x| _mm256_set1_ps(x);
-    let rounded = _mm256_add_ps(_mm256_mul_ps(x, set(LOG2_E)), set(ROUND));
-    let n = _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_castps_si256(set(ROUND)));
-    let steps = _mm256_sub_ps(rounded, set(ROUND));
-    let r = _mm256_sub_ps(x, _mm256_mul_ps(steps, set(LN_2_HIGH)));
-    let r = _mm256_sub_ps(r, _mm256_mul_ps(steps, set(LN_2_LOW)));
-    let y = _mm256_mul_ps(_mm256_mul_ps(r, r), polynomial(&EXP, r));
-    (_mm256_add_ps(set(1.0), _mm256_add_ps(r, y)), n)
+#[inline(always)]
+fn reduced_exp<U: Sixteen>(u: U, x: U::F) -> (U::F, U::I) {
+    let round = u.splat(ROUND);
+    let rounded = u.add(u.mul(x, u.splat(LOG2_E)), round);
+    let n = u.sub_integers(u.bits(rounded), u.bits(round));
+    let steps = u.sub(rounded, round);
+    let r = u.sub(x, u.mul(steps, u.splat(LN_2_HIGH)));
+    let r = u.sub(r, u.mul(steps, u.splat(LN_2_LOW)));
+    let y = u.mul(u.mul(r, r), polynomial(u, &EXP, r));
+    (u.add(u.splat(1.0), u.add(r, y)), n)
 }
 
 /// Polynomial with the coefficients `c`, lowest first, by Horner's rule.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn polynomial<const N: usize>(c: &[f32; N], x: __m256) -> __m256 {
-    let mut y = _mm256_set1_ps(c[N - 1]);
+#[inline(always)]
+fn polynomial<U: Sixteen, const N: usize>(u: U, c: &[f32; N], x: U::F) -> U::F {
+    let mut y = u.splat(c[N - 1]);
     for k in (0..N - 1).rev() {
-        y = _mm256_add_ps(_mm256_mul_ps(y, x), _mm256_set1_ps(c[k]));
+        y = u.add(u.mul(y, x), u.splat(c[k]));
     }
     y
 }
 
 /// `2^n` for n in -126..=127.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn power_of_two(n: __m256i) -> __m256 {
-    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
+#[inline(always)]
+fn power_of_two<U: Sixteen>(u: U, n: U::I) -> U::F {
+    u.of_bits(u.to_exponent(u.add_integers(n, u.splat_integer(127))))
 }
 
 /// Computes [`crate::scalar::normal_cdf`] in each lane.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn normal_cdf(x: __m256) -> __m256 {
-    let set = |x| _mm256_set1_ps(x);
-    let a = _mm256_andnot_ps(set(-0.0), x);
-    let t = _mm256_div_ps(set(1.0), _mm256_add_ps(set(1.0), _mm256_mul_ps(set(CDF_T), a)));
-    let density = exp(_mm256_mul_ps(_mm256_mul_ps(a, a), set(-0.5)));
-    let tail = _mm256_mul_ps(density, _mm256_mul_ps(t, polynomial(&CDF, t)));
-    let upper = _mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps());
-    _mm256_blendv_ps(tail, _mm256_sub_ps(set(1.0), tail), upper)
+#[inline(always)]
+fn normal_cdf<U: Sixteen>(u: U, x: U::F) -> U::F {
+    let one = u.splat(1.0);
+    let a = u.magnitude(x);
+    let t = u.div(one, u.add(one, u.mul(u.splat(CDF_T), a)));
+    let density = exp(u, u.mul(u.mul(a, a), u.splat(-0.5)));
+    let tail = u.mul(density, u.mul(t, polynomial(u, &CDF, t)));
+    u.select(u.less(u.splat(0.0), x), u.sub(one, tail), tail)
 }
 
-/// `x = f(x)`, eight at a time, in order; `f` also gets the zeros that fill the last eight.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn map(x: &mut [f32], mut f: impl FnMut(__m256) -> __m256) {
-    for eight in x.chunks_mut(8) {
-        store(f(load(eight)), eight);
+/// `x = f(x)`, sixteen at a time, in order; `f` also gets the zeros that fill the last sixteen.
+#[inline(always)]
+pub(super) fn map<U: Sixteen>(u: U, x: &mut [f32], mut f: impl FnMut(U::F) -> U::F) {
+    let (sixteens, rest) = x.as_chunks_mut::<16>();
+    for sixteen in sixteens {
+        u.store_some(f(u.load_some(sixteen)), sixteen);
     }
+    u.store_some(f(u.load_some(rest)), rest);
 }
 
-/// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn gelu_tanh(x: &mut [f32]) {
-    let one = _mm256_set1_ps(1.0);
-    map(x, |x| {
-        let cubic = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(GELU_CUBIC), x), x);
-        let u2 = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(GELU_SLOPE), x), _mm256_add_ps(one, cubic));
-        _mm256_div_ps(x, _mm256_add_ps(one, exp(negative(u2))))
-    });
+/// Functions that implement the activations of [`Kernels`](crate::Kernels), compiled for a vector unit.
+macro_rules! activations {
+    ($(#[$doc:meta])* $module:ident, $features:literal, $unit:ident) => {
+        $(#[$doc])*
+        pub(super) mod $module {
+            use super::*;
+
+            /// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
+            #[target_feature(enable = $features)]
+            pub(in super::super) fn gelu_tanh(x: &mut [f32]) {
+                let u = $unit::new();
+                let one = u.splat(1.0);
+                map(u, x, |x| {
+                    let cubic = u.mul(u.mul(u.splat(GELU_CUBIC), x), x);
+                    let u2 = u.mul(u.mul(u.splat(GELU_SLOPE), x), u.add(one, cubic));
+                    u.div(x, u.add(one, exp(u, u.negative(u2))))
+                });
+            }
+
+            /// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
+            #[target_feature(enable = $features)]
+            pub(in super::super) fn gelu_erf(x: &mut [f32]) {
+                let u = $unit::new();
+                map(u, x, |x| u.mul(x, normal_cdf(u, x)));
+            }
+
+            /// Implements [`Kernels::silu`](crate::Kernels::silu).
+            #[target_feature(enable = $features)]
+            pub(in super::super) fn silu(x: &mut [f32]) {
+                let u = $unit::new();
+                map(u, x, |x| u.div(x, u.add(u.splat(1.0), exp(u, u.negative(x)))));
+            }
+        }
+    };
 }
 
-/// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn gelu_erf(x: &mut [f32]) {
-    map(x, |x| _mm256_mul_ps(x, normal_cdf(x)));
+activations! {
+    /// Activations with AVX2.
+    avx2, "avx2,fma,f16c", Ymm
 }
-
-/// Implements [`Kernels::silu`](crate::Kernels::silu).
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn silu(x: &mut [f32]) {
-    map(x, |x| _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative(x)))));
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn negative(x: __m256) -> __m256 {
-    _mm256_xor_ps(x, _mm256_set1_ps(-0.0))
+activations! {
+    /// Activations with AVX-512.
+    avx512, "avx2,fma,f16c,avx512f,avx512bw", Zmm
 }
 
 /// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
-    let shift = _mm256_set1_ps(max);
-    map(scores, |score| exp(_mm256_sub_ps(score, shift)));
+    let u = Ymm::new();
+    let shift = u.splat(max);
+    map(u, scores, |score| exp(u, u.sub(score, shift)));
     sum(scores, |x| x)
 }

@@ -1,15 +1,16 @@
 //! x86-64 from 2013 on, for four ISAs: AVX2 with FMA and F16C; and with AVX-VNNI, AVX-512 or AVX-512 VNNI.
 //!
 //! - [`detect`]: the features of the processor
-//! - [`matmul`]: products of weights, in which alone the ISAs differ; all other code is AVX2's
+//! - [`matmul`]: products of weights, in which all four ISAs differ
 //! - [`floats`]: rows of floats; a register holds the eight chains of a dot product
-//! - [`attention`]: a block of stored keys and values
-//! - [`math`], [`norm`], [`quantize`]: all other kernels, eight columns at a time
+//! - [`attention`]: a block of stored keys and values; that of many queries at once is written for AVX2 and for AVX-512
+//! - [`sixteen`]: the two units that it is written for
+//! - [`math`], [`norm`], [`quantize`]: all other kernels, with AVX2
 //!
 //! Element-wise sums and products, which the compiler vectorizes by itself, are the definitions, compiled for AVX2.
 //!
-//! Every function is compiled for the same three features: a closure has the features of the function around it, and is only
-//! inlined into a function that has them all.
+//! A function for one unit is compiled for its features: a closure has the features of the function around it, and is only inlined
+//! into a function that has them all. A function for any unit (`U: Sixteen`, `L: Unit`) is always inlined into such a function.
 
 mod attention;
 mod detect;
@@ -18,6 +19,7 @@ mod math;
 mod matmul;
 mod norm;
 mod quantize;
+mod sixteen;
 
 use crate::{
     Activations, BlockQ8, ColumnsMut, Kernels, KvBlock, KvRows, KvRowsMut, Layout, Matrix, Query, Walk, scalar,
@@ -30,33 +32,42 @@ struct X86 {
     quantized: unsafe fn(&Matrix<'_>, &[BlockQ8], &mut ColumnsMut<'_>),
     /// Products of float weights.
     floats: unsafe fn(&Matrix<'_>, Activations<'_>, &mut ColumnsMut<'_>),
+    /// Attention of several queries.
+    attend: unsafe fn(&X86, &KvBlock<'_>, f32, &mut [Walk<'_>]),
+    gelu_tanh: unsafe fn(&mut [f32]),
+    gelu_erf: unsafe fn(&mut [f32]),
+    silu: unsafe fn(&mut [f32]),
     /// Multiplies and adds bytes in registers, as [`Kernels::int8_peak`] says.
     int8_peak: unsafe fn(u32) -> u64,
 }
 
-static AVX2: X86 = X86 {
+const AVX2: X86 = X86 {
     name: "avx2",
     quantized: matmul::avx2::matmul,
     floats: matmul::floats_avx2,
+    attend: attention::attend_block_avx2,
+    gelu_tanh: math::avx2::gelu_tanh,
+    gelu_erf: math::avx2::gelu_erf,
+    silu: math::avx2::silu,
     int8_peak: matmul::int8_peak_avx2,
 };
-static AVX_VNNI: X86 = X86 {
-    name: "avxvnni",
-    quantized: matmul::avx_vnni::matmul,
-    floats: matmul::floats_avx2,
-    int8_peak: matmul::int8_peak_avx_vnni,
-};
-static AVX512: X86 = X86 {
+const AVX_VNNI: X86 =
+    X86 { name: "avxvnni", quantized: matmul::avx_vnni::matmul, int8_peak: matmul::int8_peak_avx_vnni, ..AVX2 };
+const AVX512: X86 = X86 {
     name: "avx512",
     quantized: matmul::avx512::matmul,
     floats: matmul::floats_avx512,
+    attend: attention::attend_block_avx512,
+    gelu_tanh: math::avx512::gelu_tanh,
+    gelu_erf: math::avx512::gelu_erf,
+    silu: math::avx512::silu,
     int8_peak: matmul::int8_peak_avx512,
 };
-static AVX512_VNNI: X86 = X86 {
+const AVX512_VNNI: X86 = X86 {
     name: "avx512vnni",
     quantized: matmul::avx512_vnni::matmul,
-    floats: matmul::floats_avx512,
     int8_peak: matmul::int8_peak_avx512_vnni,
+    ..AVX512
 };
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
@@ -147,18 +158,18 @@ impl Kernels for X86 {
     }
 
     fn gelu_tanh(&self, x: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
-        unsafe { math::gelu_tanh(x) }
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+        unsafe { (self.gelu_tanh)(x) }
     }
 
     fn gelu_erf(&self, x: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
-        unsafe { math::gelu_erf(x) }
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+        unsafe { (self.gelu_erf)(x) }
     }
 
     fn silu(&self, x: &mut [f32]) {
-        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
-        unsafe { math::silu(x) }
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+        unsafe { (self.silu)(x) }
     }
 
     fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
@@ -195,8 +206,8 @@ impl Kernels for X86 {
     }
 
     fn attend_block(&self, block: &KvBlock<'_>, scale: f32, walks: &mut [Walk<'_>]) {
-        // SAFETY: `self` exists, so `detect` saw avx2, fma and f16c.
-        unsafe { attention::attend_block(self, block, scale, walks) }
+        // SAFETY: `self` exists, so `detect` saw the features of its ISA.
+        unsafe { (self.attend)(self, block, scale, walks) }
     }
 
     fn scale(&self, x: &mut [f32], factor: f32) {

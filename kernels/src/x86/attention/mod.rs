@@ -15,5 +15,5 @@ mod tile;
 mod values;
 
 pub(super) use scores::score_block;
-pub(super) use tile::attend_block;
+pub(super) use tile::{attend_block_avx2, attend_block_avx512};
 pub(super) use values::{accumulate_block, sum_squares};

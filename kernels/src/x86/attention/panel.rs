@@ -7,15 +7,61 @@ use super::quants::Quant;
 use super::rows::Rows;
 use super::values::{in_order, pairs_of};
 use crate::x86::floats::Element;
+use crate::x86::sixteen::Sixteen;
 use crate::{KV_BLOCK, QK};
 
 /// Columns of the widest head that fits a panel: half of a small L1 cache.
 pub(super) const WIDTH: usize = 128;
 
-/// Thirty-two numbers: one of each key, or 32 columns of one value.
-pub(super) type Row = [__m256; 4];
+/// Thirty-two floats, integers of 32 bits or pairs of 16 bits: one of each key, or 32 columns of one value.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Row([f32; KV_BLOCK]);
 
-/// Room for the keys or the values of a block.
+impl Row {
+    pub(super) const ZERO: Self = Self([0.0; KV_BLOCK]);
+
+    /// Numbers in lanes.
+    #[inline(always)]
+    pub(super) fn of<U: Sixteen>(u: U, [lower, upper]: [U::F; 2]) -> Self {
+        let mut row = Self::ZERO;
+        // SAFETY: 32 writable floats.
+        unsafe {
+            u.store(lower, row.0.as_mut_ptr());
+            u.store(upper, row.0.as_mut_ptr().add(16));
+        }
+        row
+    }
+
+    /// Floats `16 i..16 i + 16`, for an `i` of 0 or 1.
+    #[inline(always)]
+    pub(super) fn part<U: Sixteen>(&self, u: U, i: usize) -> U::F {
+        let sixteen: &[f32; 16] = &self.0.as_chunks().0[i];
+        // SAFETY: sixteen readable floats.
+        unsafe { u.load(sixteen.as_ptr()) }
+    }
+
+    /// Integers `16 i..16 i + 16`.
+    #[inline(always)]
+    pub(super) fn integers<U: Sixteen>(&self, u: U, i: usize) -> U::I {
+        u.bits(self.part(u, i))
+    }
+
+    /// All floats.
+    #[inline(always)]
+    pub(super) fn floats(&self) -> &[f32; KV_BLOCK] {
+        &self.0
+    }
+
+    /// Floats `8 i..8 i + 8`, to be written.
+    #[inline(always)]
+    pub(super) fn eight(&mut self, i: usize) -> &mut [f32; 8] {
+        &mut self.0.as_chunks_mut().0[i]
+    }
+}
+
+/// Room for the keys or the values of a block, as [`Row`]s.
+#[repr(C, align(64))]
 pub(super) struct Panel([[MaybeUninit<__m256>; 4]; WIDTH]);
 
 impl Panel {
@@ -28,7 +74,7 @@ impl Panel {
     /// # Safety
     /// The first `n` rows were written.
     unsafe fn rows(&self, n: usize) -> &[Row] {
-        // SAFETY: a `MaybeUninit` has the layout of the type that it may hold, and these rows were written (the caller).
+        // SAFETY: four registers have the size of a `Row`, the panel its alignment, and these rows were written (the caller).
         unsafe { core::slice::from_raw_parts(self.0[..n].as_ptr().cast(), n) }
     }
 

@@ -6,7 +6,8 @@ use super::panel::Row;
 use super::quants::by_group;
 use crate::KV_BLOCK;
 use crate::scalar::AMAX_MIN;
-use crate::x86::floats::Element;
+use crate::x86::floats::{Element, store};
+use crate::x86::sixteen::Sixteen;
 
 /// Factors of one group, as [`crate::scalar::QuantizedProbs`], in pairs.
 #[derive(Clone, Copy)]
@@ -27,23 +28,24 @@ impl QuantizedProbs {
 }
 
 /// Quantizes `probs[j] * d[j]` of the values `seen`, or of all, as [`crate::scalar::quantize_probs`] does.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> QuantizedProbs {
-    let mut quantized = [_mm256_setzero_ps(); 4];
-    let mut amax = _mm256_setzero_si256();
-    for i in 0..4 {
-        quantized[i] = _mm256_mul_ps(probs[i], d[i]);
+#[inline(always)]
+pub(super) fn quantize_probs<U: Sixteen>(
+    u: U,
+    probs: &[f32; KV_BLOCK],
+    d: &Row,
+    seen: Option<[U::M; 2]>,
+) -> QuantizedProbs {
+    let mut products = [u.splat(0.0); 2];
+    let mut amax = u.splat_integer(0);
+    for (i, probs) in probs.as_chunks::<16>().0.iter().enumerate() {
+        products[i] = u.mul(u.load_some(probs), d.part(u, i));
         if let Some(seen) = seen {
-            quantized[i] = _mm256_and_ps(seen[i], quantized[i]);
+            products[i] = u.keep(seen[i], products[i]);
         }
-        let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), quantized[i]);
-        amax = _mm256_max_epi32(amax, _mm256_castps_si256(magnitude));
+        amax = u.max_integers(amax, u.bits(u.magnitude(products[i])));
     }
-    let four = _mm_max_epi32(_mm256_castsi256_si128(amax), _mm256_extracti128_si256::<1>(amax));
-    let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b11_10_11_10>(four));
-    let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b01_01_01_01>(two));
-    let amax = f32::from_bits(_mm_cvtsi128_si32(one) as u32);
+    // SAFETY: every unit has AVX2.
+    let amax = unsafe { largest(u.max_integer_halves(amax)) };
     if !amax.is_finite() {
         return QuantizedProbs { step: f32::NAN, ..QuantizedProbs::NONE };
     }
@@ -51,16 +53,22 @@ pub(super) fn quantize_probs(probs: &Row, d: &Row, seen: Option<&Row>) -> Quanti
         return QuantizedProbs::NONE;
     }
     let mut pairs = [0; KV_BLOCK / 2];
-    let id = _mm256_set1_ps(32767.0 / amax);
-    let quants = quantized.map(|w| _mm256_cvtps_epi32(_mm256_mul_ps(w, id)));
-    for (pairs, quants) in pairs.as_chunks_mut::<8>().0.iter_mut().zip(quants.as_chunks::<2>().0) {
-        // Packing alternates 128 bits of both; the permutation puts them in order.
-        let words = _mm256_packs_epi32(quants[0], quants[1]);
-        let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
-        // SAFETY: 32 writable bytes; `storeu` needs no alignment.
-        unsafe { _mm256_storeu_si256(pairs.as_mut_ptr().cast(), words) };
+    let id = u.splat(32767.0 / amax);
+    for (pairs, product) in pairs.as_chunks_mut::<8>().0.iter_mut().zip(products) {
+        // SAFETY: 32 writable bytes, of any alignment; every unit has AVX2.
+        unsafe { _mm256_storeu_si256(pairs.as_mut_ptr().cast(), u.words(u.rounded(u.mul(product, id)))) };
     }
     QuantizedProbs { step: amax / 32767.0, pairs }
+}
+
+/// Largest of eight integers, as the bits of a float.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn largest(eight: __m256i) -> f32 {
+    let four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+    let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b11_10_11_10>(four));
+    let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b01_01_01_01>(two));
+    f32::from_bits(_mm_cvtsi128_si32(one) as u32)
 }
 
 /// Scales of each group of columns, for all rows of a block beside each other; zeros for rows that do not exist. `d`:
@@ -76,9 +84,10 @@ pub(super) fn scales(d: &[u16], n_groups: usize, out: &mut [Row]) {
             for (g, out) in out.iter_mut().take(n_groups).enumerate() {
                 let mut halves = [0; KV_BLOCK];
                 halves.iter_mut().zip(d.chunks_exact(n_groups)).for_each(|(half, d)| *half = d[g]);
-                let eights = halves.as_chunks::<8>().0;
-                // SAFETY: this function has the features.
-                *out = core::array::from_fn(|i| unsafe { Element::widen(&eights[i]) });
+                for (i, eight) in halves.as_chunks().0.iter().enumerate() {
+                    // SAFETY: this function has the features.
+                    store(unsafe { Element::widen(eight) }, out.eight(i));
+                }
             }
         }
     }
@@ -98,6 +107,6 @@ fn scales_of<const G: usize>(d: &[u16], out: &mut [Row]) {
         let eights = eight.as_flattened().as_chunks().0;
         // SAFETY: this function has the features.
         let rows = by_group(core::array::from_fn::<_, G, _>(|v| unsafe { Element::widen(&eights[v]) }));
-        out.iter_mut().zip(rows).for_each(|(out, row)| out[i] = row);
+        out.iter_mut().zip(rows).for_each(|(out, row)| store(row, out.eight(i)));
     }
 }

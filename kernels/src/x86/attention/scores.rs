@@ -7,6 +7,7 @@ use super::quants::{self, Quant};
 use crate::scalar::{CHAINS, assert_query, distance_of};
 use crate::x86::floats::{Element, dots, load, store, trees};
 use crate::x86::math::map;
+use crate::x86::sixteen::{Sixteen, Ymm};
 use crate::{BlockQ8, KvRows, QK, Query};
 
 /// Implements [`Kernels::score_block`](crate::Kernels::score_block).
@@ -50,13 +51,14 @@ fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) {
         }
         return;
     }
-    let (scale, slope, step) = (_mm256_set1_ps(scale), _mm256_set1_ps(slope), _mm256_set1_ps(8.0));
-    let farthest = _mm256_set1_ps((distance as usize + n) as f32);
-    let mut distances = _mm256_sub_ps(farthest, _mm256_setr_ps(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0));
-    map(scores, |score| {
-        let bias = _mm256_mul_ps(slope, distances);
-        distances = _mm256_sub_ps(distances, step);
-        _mm256_sub_ps(_mm256_mul_ps(score, scale), bias)
+    let u = Ymm::new();
+    let (scale, slope, step) = (u.splat(scale), u.splat(slope), u.splat(16.0));
+    let numbers: [f32; 16] = core::array::from_fn(|i| (i + 1) as f32);
+    let mut distances = u.sub(u.splat((distance as usize + n) as f32), u.load_some(&numbers));
+    map(u, scores, |score| {
+        let bias = u.mul(slope, distances);
+        distances = u.sub(distances, step);
+        u.sub(u.mul(score, scale), bias)
     });
 }
 

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::panel::WIDTH;
+use super::panel::{Row, WIDTH};
 use super::prefetch::prefetch_older;
 use super::probs::{QuantizedProbs, quantize_probs, scales};
 use super::quants::Quant;
@@ -11,6 +11,7 @@ use crate::contract::require;
 use crate::scalar::{self, LANES, assert_rows, tree};
 use crate::x86::floats::{Element, add_tail, fused, load, store, sum, to_lanes};
 use crate::x86::norm::square;
+use crate::x86::sixteen::{Sixteen, Ymm};
 use crate::{KV_BLOCK, KvRows, QK};
 
 /// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
@@ -114,13 +115,12 @@ fn add_quants<Q: Quant>(probs: &[f32], qs: &[Q], d: &[u16], acc: &mut [f32]) {
     prefetch_older(d, n_groups);
     let mut row = [0.0; KV_BLOCK];
     row[..probs.len()].copy_from_slice(probs);
-    let probs = [0, 8, 16, 24].map(|first| load(&row[first..]));
-    let mut d_rows = [[_mm256_setzero_ps(); 4]; WIDTH / QK];
+    let mut d_rows = [Row::ZERO; WIDTH / QK];
     scales(d, n_groups, &mut d_rows);
     let stride = head_dim.div_ceil(Q::COLUMNS);
     let rows = Rows::new(qs, stride);
     for ((acc, d), at) in acc.chunks_mut(QK).zip(&d_rows).zip((0..).step_by(QK)) {
-        let quantized = quantize_probs(&probs, d, None);
+        let quantized = quantize_probs(Ymm::new(), &row, d, None);
         if acc.len() == QK {
             // SAFETY: a row is as wide as all of `acc`, so it has the columns from `at` on that this part has.
             unsafe { add_sixteens::<Q, 2>(&rows, &quantized, at, acc.as_chunks_mut().0) };
@@ -173,7 +173,7 @@ unsafe fn add_sixteens<Q: Quant, const N: usize>(
         add(older, newer, pairs[j]);
     }
     for (sums, acc) in sums.into_iter().zip(acc) {
-        add_scaled(in_order(sums), quantized.step, acc);
+        add_scaled(Ymm::new(), in_order(sums), quantized.step, acc);
     }
 }
 
@@ -192,11 +192,8 @@ pub(super) fn in_order([a, b]: [__m256i; 2]) -> [__m256i; 2] {
 }
 
 /// `acc[c] += step * sums[c] as f32`
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn add_scaled<const N: usize>(sums: [__m256i; N], step: f32, acc: &mut [f32]) {
-    for (sum, acc) in sums.into_iter().zip(acc.as_chunks_mut::<8>().0) {
-        let term = _mm256_mul_ps(_mm256_set1_ps(step), _mm256_cvtepi32_ps(sum));
-        store(_mm256_add_ps(load(acc), term), acc);
-    }
+#[inline(always)]
+pub(super) fn add_scaled<U: Sixteen>(u: U, sums: U::I, step: f32, acc: &mut [f32; 16]) {
+    let term = u.mul(u.splat(step), u.to_floats(sums));
+    u.store_some(u.add(u.load_some(acc), term), acc);
 }
