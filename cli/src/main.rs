@@ -32,11 +32,17 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match answer(cli.command) {
+    exit_code(answer(cli.command))
+}
+
+/// Exit code of a command; an error is told on standard error.
+fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if interrupt::is_interrupted(&error) => ExitCode::from(interrupt::exit_code()),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            StandardOutput::end_line();
             note(format_args!("nearfield: {error:#}"));
             ExitCode::FAILURE
         }
@@ -66,15 +72,14 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => run::interactive::interactive(),
-        None => Ok(Cli::command().print_long_help()?),
+        None => Ok(StandardOutput::named(Cli::command().print_long_help())?),
     }
 }
 
 /// Prints help to standard output, and a wrong argument as one line on standard error.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return exit_code(StandardOutput::named(error.print()).map_err(Into::into));
     }
     let text = error.render().to_string();
     // The first paragraph describes the error; usage and hints follow it.

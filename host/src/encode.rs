@@ -25,7 +25,7 @@ pub fn with_tokenizer<R, E: From<Error>>(
 ) -> Result<R, E> {
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    then(&text::tokenizer(vocab, &mut lines, file.monitor())?)
+    then(&file.tokenizer(vocab, &mut lines)?)
 }
 
 /// The configuration with room for as many documents as a pass takes if passes are filled with documents of these lengths, in

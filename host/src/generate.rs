@@ -198,7 +198,7 @@ pub fn load<R, E: From<Error>>(
         let model = file.model()?;
         let vocab = file.vocab_of(&model)?;
         let lines = lines.insert(allocate(text::index_bytes(&vocab)?)?);
-        Ok((model, text::tokenizer(vocab, lines, file.monitor())?))
+        Ok((model, file.tokenizer(vocab, lines)?))
     })?;
     then(&TextModel { file: &file, model: &model, tokenizer: &tokenizer, engine, options, model_id, prefix })
 }

@@ -111,5 +111,5 @@ fn with_tokenizer(model: Option<PathBuf>, then: impl FnOnce(&Tokenizer<'_, '_>) 
     let file = ModelFile::open(model, monitor())?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    then(&text::tokenizer(vocab, &mut lines, monitor())?)
+    then(&file.tokenizer(vocab, &mut lines)?)
 }

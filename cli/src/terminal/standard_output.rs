@@ -1,6 +1,10 @@
 //! Standard output with errors that name it.
 
-use std::io::{Error, Result, StdoutLock, Write, stdout};
+use std::io::{Error, IsTerminal, Result, StdoutLock, Write, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// True if the last byte that was written ended a line, or none was written.
+static ENDED_LINE: AtomicBool = AtomicBool::new(true);
 
 /// The process's standard output, held until dropped.
 #[derive(Debug)]
@@ -11,19 +15,30 @@ impl StandardOutput {
     pub fn lock() -> Self {
         Self(stdout().lock())
     }
+
+    /// Ends a line that was begun on a terminal, so that an error does not stand behind half a text; an error of writing is ignored.
+    pub fn end_line() {
+        if stdout().is_terminal() && !ENDED_LINE.load(Ordering::Relaxed) {
+            let _ = writeln!(stdout());
+        }
+    }
+
+    /// Result of writing, with an error that names standard output and keeps its kind, so that a closed pipe is still recognized.
+    pub fn named<T>(result: Result<T>) -> Result<T> {
+        result.map_err(|error| Error::new(error.kind(), format!("cannot write to standard output: {error}")))
+    }
 }
 
 impl Write for StandardOutput {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        self.0.write(bytes).map_err(named)
+        let n = Self::named(self.0.write(bytes))?;
+        if let Some(last) = bytes[..n].last() {
+            ENDED_LINE.store(*last == b'\n', Ordering::Relaxed);
+        }
+        Ok(n)
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.0.flush().map_err(named)
+        Self::named(self.0.flush())
     }
-}
-
-/// Adds the name to an error and keeps its kind, so that a closed pipe is still recognized.
-fn named(error: Error) -> Error {
-    Error::new(error.kind(), format!("cannot write to standard output: {error}"))
 }

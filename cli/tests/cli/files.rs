@@ -87,7 +87,9 @@ fn a_full_disk_is_an_error() {
     assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays a device");
 
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    for line in ["run tiny.gguf beep", "tokenize tiny.gguf beep", "inspect tiny.gguf"] {
+    for line in
+        ["run tiny.gguf beep", "tokenize tiny.gguf beep", "inspect tiny.gguf", "--help", "run --help", "--version"]
+    {
         let output = f.command(line.split(' ')).stdout(full.try_clone().unwrap()).output().unwrap();
         let error = crate::text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{line}");

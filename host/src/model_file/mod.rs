@@ -11,12 +11,13 @@ use std::sync::Once;
 use memmap2::Mmap;
 use nearfield::gguf::Value;
 use nearfield::kernels::{self, Kernels, Layout, Matrix};
-use nearfield::tokenizer::Vocab;
+use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{Gguf, GgufError, Line, Model, ModelId, TensorInfo};
 
 use crate::error::{Context, Error, Result};
 use crate::memory::{Memory, allocate};
 use crate::monitor::{Monitor, Unit};
+use crate::text;
 
 use packing::Packing;
 use split::SplitFile;
@@ -219,6 +220,11 @@ impl ModelFile {
     /// Vocabulary of a file whose model was read before: its tables are not checked again.
     pub fn vocab_of<'f>(&self, model: &Model<'f>) -> Result<Vocab<'f>> {
         self.vocab_in(model.gguf())
+    }
+
+    /// Tokenizer of the file's vocabulary; `lines`, of [`index_bytes`](text::index_bytes), hold its index where the file has none.
+    pub fn tokenizer<'f: 'a, 'a>(&self, vocab: Vocab<'f>, lines: &'a mut [Line]) -> Result<Tokenizer<'f, 'a>> {
+        text::tokenizer(vocab, lines, &self.monitor).with_context(|| self.name.clone())
     }
 
     fn vocab_in<'f>(&self, gguf: &Gguf<'f>) -> Result<Vocab<'f>> {

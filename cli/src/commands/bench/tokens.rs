@@ -29,7 +29,7 @@ fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Resu
     let bytes = fs::read(path).context("cannot be read")?;
     let vocab = file.vocab()?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
-    let tokenizer = text::tokenizer(vocab, &mut lines, monitor())?;
+    let tokenizer = file.tokenizer(vocab, &mut lines)?;
     let options = EncodeOptions { parse_special, ..tokenizer.options() };
     let mut notes = Notes::default();
     let mut tokens = notes.encode_looking_for_names(&tokenizer, &bytes, options)?;
