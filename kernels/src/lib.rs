@@ -33,6 +33,8 @@
 //! | `matmul/peak.rs` | the peak of 8-bit arithmetic, for comparison |
 //! | `floats.rs`, `math.rs`, `norm.rs`, `quantize.rs` | sums and products of floats, exponentials and activations, norms, float to int8 |
 //!
+//! `sixteen/` of x86 holds the two units that its attention and activations are written for: registers of AVX2 in pairs, or of AVX-512.
+//!
 //! Files that one ISA alone needs say at their head what for: `matmul/byte_order.rs` and `bytes.rs` (neon), `split.rs` and
 //! `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
 //!
