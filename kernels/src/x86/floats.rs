@@ -235,11 +235,11 @@ pub(super) fn trees([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn load(x: &[f32]) -> __m256 {
-    let Some(eight) = x.first_chunk::<8>() else {
-        let mut all = [0.0; 8];
+    let mut all = [0.0; 8];
+    let eight = x.first_chunk().unwrap_or_else(|| {
         all[..x.len()].copy_from_slice(x);
-        return load(&all);
-    };
+        &all
+    });
     // SAFETY: eight readable floats; `loadu` needs no alignment.
     unsafe { _mm256_loadu_ps(eight.as_ptr()) }
 }
@@ -248,11 +248,12 @@ pub(super) fn load(x: &[f32]) -> __m256 {
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(super) fn store(x: __m256, out: &mut [f32]) {
-    let Some(eight) = out.first_chunk_mut::<8>() else {
-        let mut all = [0.0; 8];
-        store(x, &mut all);
-        return out.copy_from_slice(&all[..out.len()]);
-    };
-    // SAFETY: eight writable floats; `storeu` needs no alignment.
-    unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), x) };
+    if let Some(eight) = out.first_chunk_mut::<8>() {
+        // SAFETY: eight writable floats; `storeu` needs no alignment.
+        return unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), x) };
+    }
+    let mut all = [0.0; 8];
+    // SAFETY: as above.
+    unsafe { _mm256_storeu_ps(all.as_mut_ptr(), x) };
+    out.copy_from_slice(&all[..out.len()]);
 }

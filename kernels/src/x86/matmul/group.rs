@@ -128,7 +128,8 @@ pub(super) unsafe fn accumulate<B: Unpack, L: Unit, Q: Quants<L>, const T: usize
     }
 }
 
-/// Computes the first sum of [`accumulate`]: `Σ_h sc_h Σ_j q x`.
+/// Computes the first sum of [`accumulate`]: `Σ_h sc_h Σ_j q x`; units that add products by fours subtract what all quants are too
+/// large by.
 ///
 /// # Safety
 /// Each of `x` points at a readable block.
@@ -164,13 +165,11 @@ pub(super) unsafe fn add_scaled<B: Unpack, L: Unit, Q: Quants<L>, const T: usize
 ) {
     for t in 0..T {
         // SAFETY: `x[t]` points at a readable block (the caller).
-        let (d_x, x_sums) = unsafe { ((*x[t]).d, x[t].cast::<u8>().add(offset_of!(BlockQ8, sums)).cast::<i32>()) };
-        let d_x = l.splat(d_x);
-        // SAFETY: `sums` are four bytes of the block; a pair of i16 is read as one number.
-        let x_sums = l.set(unsafe { x_sums.read_unaligned() });
+        let (d_x, x_sums) = unsafe { (l.splat((*x[t]).d), sums_of(l, x[t])) };
         let same = match same_offset::<B, L>() {
+            _ if L::FOURS => None,
             0 => None,
-            offset => Some(l.madd(l.set(i32::from(offset) * 0x0001_0001), x_sums)),
+            offset => Some(l.madd(pair(l, offset), x_sums)),
         };
         for h in 0..H {
             let mut sum = sums[h][t];
@@ -189,6 +188,12 @@ pub(super) unsafe fn add_scaled<B: Unpack, L: Unit, Q: Quants<L>, const T: usize
     }
 }
 
+/// Pair of the same number, for each row.
+#[inline(always)]
+fn pair<L: Unit>(l: L, x: i16) -> L::I {
+    l.set(i32::from(x as u16) * 0x0001_0001)
+}
+
 /// Number that all quants are too large by. Signed quants become unsigned (128 larger) on units that add products by fours.
 const fn same_offset<B: Quantized, L: Unit>() -> i16 {
     match (B::SCALING, Range::of::<B>()) {
@@ -205,6 +210,16 @@ const fn has_scaled_offset<B: Quantized, L: Unit>() -> bool {
         (_, Range::I8) => L::FOURS,
         _ => B::OFFSET != 0,
     }
+}
+
+/// Sums of the activations' first and last 16 columns: a pair of i16, for every row.
+///
+/// # Safety
+/// `x` points at a readable block.
+#[inline(always)]
+unsafe fn sums_of<L: Unit>(l: L, x: *const BlockQ8) -> L::I {
+    // SAFETY: `sums` are four of the block's bytes; a pair of i16 is read as one number.
+    l.set(unsafe { x.cast::<u8>().add(offset_of!(BlockQ8, sums)).cast::<i32>().read_unaligned() })
 }
 
 /// Activations of columns `4 k..4 k + 4`, for every row.
@@ -251,6 +266,14 @@ unsafe fn by_fours<B: Unpack, L: Unit, Q: Quants<L>, const T: usize, const H: us
                 }
             }
         } else {
+            if same_offset::<B, L>() != 0 {
+                for t in 0..T {
+                    let less = l.dpwssd(l.set(0), pair(l, -same_offset::<B, L>()), sums_of(l, x[t]));
+                    for h in 0..H {
+                        total[h][t] = less;
+                    }
+                }
+            }
             for k in 0..8 {
                 fours_of(l, groups, x, k, &mut total);
             }

@@ -378,10 +378,14 @@ fn write<L: Unit, const H: usize>(l: L, sums: [L::F; H], lanes: Range<usize>, ou
 #[inline(always)]
 fn read<L: Unit, const H: usize>(l: L, lanes: Range<usize>, x: &[f32]) -> [L::F; H] {
     let mut all = [0.0; TILE_ROWS];
-    all[lanes].copy_from_slice(x);
+    let x = x.try_into().unwrap_or_else(|_| {
+        all[lanes].copy_from_slice(x);
+        &all
+    });
+    let x: &[f32; TILE_ROWS] = x;
     let mut sums = [l.splat(0.0); H];
-    for (h, all) in all.chunks_exact(L::N).enumerate() {
-        sums[h] = l.load_floats(all);
+    for (h, x) in x.chunks_exact(L::N).enumerate() {
+        sums[h] = l.load_floats(x);
     }
     sums
 }

@@ -106,6 +106,8 @@ pub(super) trait Unit: Copy {
     fn madd(self, a: Self::I, b: Self::I) -> Self::I;
     /// `acc` plus the products of unsigned with signed bytes, added by fours to 32 bits. Only if [`FOURS`](Self::FOURS).
     fn dpbusd(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
+    /// `acc` plus the products of 16 bits, added in pairs to 32. Only if [`FOURS`](Self::FOURS).
+    fn dpwssd(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
 
     /// Prefetches a cache line.
     #[inline(always)]

@@ -80,22 +80,23 @@ impl<const FOURS: bool> Unit for Ymm<FOURS> {
 
     #[inline(always)]
     fn store(self, x: __m256, out: &mut [f32]) {
-        let Some(eight) = out.first_chunk_mut::<8>() else {
-            let mut all = [0.0; 8];
-            self.store(x, &mut all);
-            return out.copy_from_slice(&all[..out.len()]);
-        };
-        // SAFETY: eight writable floats; the unit exists.
-        unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), x) }
+        if let Some(eight) = out.first_chunk_mut::<8>() {
+            // SAFETY: eight writable floats; the unit exists.
+            return unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), x) };
+        }
+        let mut all = [0.0; 8];
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(all.as_mut_ptr(), x) };
+        out.copy_from_slice(&all[..out.len()]);
     }
 
     #[inline(always)]
     fn load_floats(self, x: &[f32]) -> __m256 {
-        let Some(eight) = x.first_chunk::<8>() else {
-            let mut all = [0.0; 8];
+        let mut all = [0.0; 8];
+        let eight = x.first_chunk().unwrap_or_else(|| {
             all[..x.len()].copy_from_slice(x);
-            return self.load_floats(&all);
-        };
+            &all
+        });
         // SAFETY: eight readable floats; the unit exists.
         unsafe { _mm256_loadu_ps(eight.as_ptr()) }
     }
@@ -141,6 +142,13 @@ impl<const FOURS: bool> Unit for Ymm<FOURS> {
         debug_assert!(FOURS);
         // SAFETY: the unit exists, with AVX-VNNI if `FOURS`, which a caller has checked.
         unsafe { _mm256_dpbusd_avx_epi32(acc, a, b) }
+    }
+
+    #[inline(always)]
+    fn dpwssd(self, acc: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        debug_assert!(FOURS);
+        // SAFETY: the unit exists, with AVX-VNNI if `FOURS`, which a caller has checked.
+        unsafe { _mm256_dpwssd_avx_epi32(acc, a, b) }
     }
 
     #[inline(always)]

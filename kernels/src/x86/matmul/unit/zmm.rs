@@ -84,22 +84,23 @@ impl<const FOURS: bool> Unit for Zmm<FOURS> {
 
     #[inline(always)]
     fn store(self, x: __m512, out: &mut [f32]) {
-        let Some(sixteen) = out.first_chunk_mut::<16>() else {
-            let mut all = [0.0; 16];
-            self.store(x, &mut all);
-            return out.copy_from_slice(&all[..out.len()]);
-        };
-        // SAFETY: sixteen writable floats; the unit exists.
-        unsafe { _mm512_storeu_ps(sixteen.as_mut_ptr(), x) }
+        if let Some(sixteen) = out.first_chunk_mut::<16>() {
+            // SAFETY: sixteen writable floats; the unit exists.
+            return unsafe { _mm512_storeu_ps(sixteen.as_mut_ptr(), x) };
+        }
+        let mut all = [0.0; 16];
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(all.as_mut_ptr(), x) };
+        out.copy_from_slice(&all[..out.len()]);
     }
 
     #[inline(always)]
     fn load_floats(self, x: &[f32]) -> __m512 {
-        let Some(sixteen) = x.first_chunk::<16>() else {
-            let mut all = [0.0; 16];
+        let mut all = [0.0; 16];
+        let sixteen = x.first_chunk().unwrap_or_else(|| {
             all[..x.len()].copy_from_slice(x);
-            return self.load_floats(&all);
-        };
+            &all
+        });
         // SAFETY: sixteen readable floats; the unit exists.
         unsafe { _mm512_loadu_ps(sixteen.as_ptr()) }
     }
@@ -151,6 +152,13 @@ impl<const FOURS: bool> Unit for Zmm<FOURS> {
         debug_assert!(FOURS);
         // SAFETY: the unit exists, with VNNI if `FOURS`, which a caller has checked.
         unsafe { _mm512_dpbusd_epi32(acc, a, b) }
+    }
+
+    #[inline(always)]
+    fn dpwssd(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        debug_assert!(FOURS);
+        // SAFETY: the unit exists, with VNNI if `FOURS`, which a caller has checked.
+        unsafe { _mm512_dpwssd_epi32(acc, a, b) }
     }
 
     #[inline(always)]
