@@ -13,7 +13,7 @@ NEVER = [
     (r"^cargo semver-checks", "it compares with a release"),
     (r"^hf ", "it downloads a model"),
     (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
-    (r"--llama|greedy\.py|peers\.py|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
+    (r"--llama|greedy\.py|peers/run|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
     (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
     (r"compare_\w+\.py|make\.py", "it needs PyTorch and transformers"),
 ]
