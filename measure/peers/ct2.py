@@ -4,10 +4,12 @@ Its `generate_batch` runs the tokens of a prompt but the last together, and then
 a prompt of one token with N new ones is tgN, and N prompts of one token are N sequences that decode together. Tokens before the test are a static prompt, whose
 keys and values it keeps. Each step takes the likeliest token, which the others here do without.
 """
+import json
 import os
-import re
 import sys
 import time
+
+import numpy as np
 
 from turns import Cell
 
@@ -20,9 +22,7 @@ class Decoder:
         self.name = "CTranslate2 int8"
         self.generators = {n: ctranslate2.Generator(folder, device="cpu", compute_type="int8", intra_threads=n, inter_threads=1) for n in threads}
         with open(os.path.join(folder, "vocabulary.json")) as vocabulary:
-            import json
             self.tokens = json.load(vocabulary)
-        import numpy as np
         self.ids = np.random.default_rng(1).integers(256, len(self.tokens), 1 << 16).tolist()
         self.static = None
 
@@ -63,7 +63,6 @@ def convert(gguf_path: str, folder: str):
     """Writes the checkpoint of a BLOOM file in F16 or F32, in int8 with one scale for each row, with the same weights."""
     import ctranslate2
     import gguf
-    import numpy as np
     from ctranslate2.specs import common_spec, transformer_spec
 
     reader = gguf.GGUFReader(gguf_path)
