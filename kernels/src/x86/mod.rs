@@ -12,6 +12,17 @@
 //! A function for one unit is compiled for its features: a closure has the features of the function around it, and is only inlined
 //! into a function that has them all. A function for any unit (`U: Sixteen`, `L: Unit`) is always inlined into such a function.
 
+/// Methods of a vector unit that are one instruction each.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $intrinsic:path;)*) => { $(
+        #[inline(always)]
+        fn $name(self, $($arg: $ty),*) -> $out {
+            // SAFETY: `self` exists, so the processor has the instruction.
+            unsafe { $intrinsic($($arg),*) }
+        }
+    )* };
+}
+
 mod attention;
 mod detect;
 mod floats;

@@ -17,27 +17,36 @@ impl Ymm {
     }
 }
 
-/// Applies a function to the first and to the second register of pairs.
-macro_rules! each {
-    ($function:path, $($pair:ident),+) => {
-        [$function($($pair[0]),+), $function($($pair[1]),+)]
-    };
+/// Two registers of floats.
+type F = [__m256; 2];
+/// Two registers of integers.
+type I = [__m256i; 2];
+
+/// Methods of [`Sixteen`] that are an instruction for each of two registers.
+macro_rules! pairs {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $intrinsic:path;)*) => { $(
+        #[inline(always)]
+        fn $name(self, $($arg: $ty),*) -> $out {
+            // SAFETY: `self` exists, so the processor has the instruction.
+            unsafe { [$intrinsic($($arg[0]),*), $intrinsic($($arg[1]),*)] }
+        }
+    )* };
 }
 
 impl Sixteen for Ymm {
-    type F = [__m256; 2];
-    type I = [__m256i; 2];
-    type M = [__m256; 2];
+    type F = F;
+    type I = I;
+    type M = F;
     const WIDE: bool = false;
 
     #[inline(always)]
-    unsafe fn load(self, x: *const f32) -> [__m256; 2] {
+    unsafe fn load(self, x: *const f32) -> F {
         // SAFETY: sixteen readable floats, as promised; the unit exists.
         unsafe { [_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(8))] }
     }
 
     #[inline(always)]
-    unsafe fn store(self, x: [__m256; 2], to: *mut f32) {
+    unsafe fn store(self, x: F, to: *mut f32) {
         // SAFETY: sixteen writable floats, as promised; the unit exists.
         unsafe {
             _mm256_storeu_ps(to, x[0]);
@@ -46,182 +55,88 @@ impl Sixteen for Ymm {
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> [__m256; 2] {
+    fn splat(self, x: f32) -> F {
         // SAFETY: the unit exists.
         unsafe { [_mm256_set1_ps(x); 2] }
     }
 
     #[inline(always)]
-    fn splat_integer(self, x: i32) -> [__m256i; 2] {
+    fn splat_integer(self, x: i32) -> I {
         // SAFETY: the unit exists.
         unsafe { [_mm256_set1_epi32(x); 2] }
     }
 
     #[inline(always)]
-    fn add(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_add_ps, a, b) }
+    fn negative(self, a: F) -> F {
+        self.xor(self.splat(-0.0), a)
     }
 
     #[inline(always)]
-    fn sub(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_sub_ps, a, b) }
+    fn magnitude(self, a: F) -> F {
+        self.drop(self.splat(-0.0), a)
     }
 
     #[inline(always)]
-    fn mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_mul_ps, a, b) }
+    fn select(self, m: F, yes: F, no: F) -> F {
+        self.blend(no, yes, m)
     }
 
     #[inline(always)]
-    fn div(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_div_ps, a, b) }
-    }
-
-    #[inline(always)]
-    fn fused(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_fmadd_ps, a, b, c) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_max_ps, a, b) }
-    }
-
-    #[inline(always)]
-    fn negative(self, a: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe {
-            let sign = self.splat(-0.0);
-            each!(_mm256_xor_ps, a, sign)
-        }
-    }
-
-    #[inline(always)]
-    fn magnitude(self, a: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe {
-            let sign = self.splat(-0.0);
-            each!(_mm256_andnot_ps, sign, a)
-        }
-    }
-
-    #[inline(always)]
-    fn less(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_cmp_ps::<_CMP_LT_OQ>, a, b) }
-    }
-
-    #[inline(always)]
-    fn select(self, m: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_blendv_ps, no, yes, m) }
-    }
-
-    #[inline(always)]
-    fn keep(self, m: [__m256; 2], a: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_and_ps, m, a) }
-    }
-
-    #[inline(always)]
-    fn drop(self, m: [__m256; 2], a: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_andnot_ps, m, a) }
-    }
-
-    #[inline(always)]
-    fn sum_halves(self, a: [__m256; 2]) -> __m256 {
+    fn sum_halves(self, a: F) -> __m256 {
         // SAFETY: the unit exists.
         unsafe { _mm256_add_ps(a[0], a[1]) }
     }
 
     #[inline(always)]
-    fn max_halves(self, a: [__m256; 2]) -> __m256 {
+    fn max_halves(self, a: F) -> __m256 {
         // SAFETY: the unit exists.
         unsafe { _mm256_max_ps(a[0], a[1]) }
     }
 
     #[inline(always)]
-    fn max_integer_halves(self, a: [__m256i; 2]) -> __m256i {
+    fn max_integer_halves(self, a: I) -> __m256i {
         // SAFETY: the unit exists.
         unsafe { _mm256_max_epi32(a[0], a[1]) }
     }
 
     #[inline(always)]
-    fn add_integers(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_add_epi32, a, b) }
+    fn add_products(self, sum: I, a: I, b: I) -> I {
+        self.add_integers(sum, self.products(a, b))
     }
 
     #[inline(always)]
-    fn sub_integers(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+    fn words(self, a: I) -> __m256i {
+        // Packing alternates 128 bits of both; the permutation puts them in order.
         // SAFETY: the unit exists.
-        unsafe { each!(_mm256_sub_epi32, a, b) }
+        unsafe { _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a[0], a[1])) }
     }
 
-    #[inline(always)]
-    fn max_integers(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_max_epi32, a, b) }
+    pairs! {
+        add(a: F, b: F) -> F = _mm256_add_ps;
+        sub(a: F, b: F) -> F = _mm256_sub_ps;
+        mul(a: F, b: F) -> F = _mm256_mul_ps;
+        div(a: F, b: F) -> F = _mm256_div_ps;
+        fused(a: F, b: F, c: F) -> F = _mm256_fmadd_ps;
+        max(a: F, b: F) -> F = _mm256_max_ps;
+        less(a: F, b: F) -> F = _mm256_cmp_ps::<_CMP_LT_OQ>;
+        keep(m: F, a: F) -> F = _mm256_and_ps;
+        drop(m: F, a: F) -> F = _mm256_andnot_ps;
+        add_integers(a: I, b: I) -> I = _mm256_add_epi32;
+        sub_integers(a: I, b: I) -> I = _mm256_sub_epi32;
+        max_integers(a: I, b: I) -> I = _mm256_max_epi32;
+        to_exponent(a: I) -> I = _mm256_slli_epi32::<23>;
+        half(a: I) -> I = _mm256_srai_epi32::<1>;
+        to_floats(a: I) -> F = _mm256_cvtepi32_ps;
+        rounded(a: F) -> I = _mm256_cvtps_epi32;
+        bits(a: F) -> I = _mm256_castps_si256;
+        of_bits(a: I) -> F = _mm256_castsi256_ps;
     }
+}
 
-    #[inline(always)]
-    fn add_products(self, sum: [__m256i; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe {
-            let products = each!(_mm256_madd_epi16, a, b);
-            each!(_mm256_add_epi32, sum, products)
-        }
-    }
-
-    #[inline(always)]
-    fn to_exponent(self, a: [__m256i; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_slli_epi32::<23>, a) }
-    }
-
-    #[inline(always)]
-    fn half(self, a: [__m256i; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_srai_epi32::<1>, a) }
-    }
-
-    #[inline(always)]
-    fn words(self, a: [__m256i; 2]) -> __m256i {
-        // SAFETY: the unit exists.
-        unsafe {
-            // Packing alternates 128 bits of both; the permutation puts them in order.
-            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a[0], a[1]))
-        }
-    }
-
-    #[inline(always)]
-    fn to_floats(self, a: [__m256i; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_cvtepi32_ps, a) }
-    }
-
-    #[inline(always)]
-    fn rounded(self, a: [__m256; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_cvtps_epi32, a) }
-    }
-
-    #[inline(always)]
-    fn bits(self, a: [__m256; 2]) -> [__m256i; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_castps_si256, a) }
-    }
-
-    #[inline(always)]
-    fn of_bits(self, a: [__m256i; 2]) -> [__m256; 2] {
-        // SAFETY: the unit exists.
-        unsafe { each!(_mm256_castsi256_ps, a) }
+impl Ymm {
+    pairs! {
+        blend(no: F, yes: F, m: F) -> F = _mm256_blendv_ps;
+        products(a: I, b: I) -> I = _mm256_madd_epi16;
+        xor(a: F, b: F) -> F = _mm256_xor_ps;
     }
 }

@@ -15,6 +15,13 @@ impl Zmm {
     pub(in crate::x86) fn new() -> Self {
         Self(())
     }
+
+    /// Upper eight floats.
+    #[inline(always)]
+    fn upper(self, a: __m512) -> __m256 {
+        // SAFETY: the unit exists. (The float form would be AVX-512 DQ.)
+        unsafe { _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a))) }
+    }
 }
 
 impl Sixteen for Zmm {
@@ -36,69 +43,9 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_set1_ps(x) }
-    }
-
-    #[inline(always)]
-    fn splat_integer(self, x: i32) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_set1_epi32(x) }
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn fused(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-
-    #[inline(always)]
     fn negative(self, a: __m512) -> __m512 {
-        // SAFETY: the unit exists.
+        // SAFETY: the unit exists. (The float form would be AVX-512 DQ.)
         unsafe { self.of_bits(_mm512_xor_si512(self.bits(a), self.splat_integer(i32::MIN))) }
-    }
-
-    #[inline(always)]
-    fn magnitude(self, a: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_abs_ps(a) }
-    }
-
-    #[inline(always)]
-    fn less(self, a: __m512, b: __m512) -> __mmask16 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
     }
 
     #[inline(always)]
@@ -108,33 +55,20 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
-    fn keep(self, m: __mmask16, a: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_maskz_mov_ps(m, a) }
-    }
-
-    #[inline(always)]
     fn drop(self, m: __mmask16, a: __m512) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_maskz_mov_ps(!m, a) }
+        self.keep(!m, a)
     }
 
     #[inline(always)]
     fn sum_halves(self, a: __m512) -> __m256 {
         // SAFETY: the unit exists.
-        unsafe {
-            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
-            _mm256_add_ps(_mm512_castps512_ps256(a), upper)
-        }
+        unsafe { _mm256_add_ps(_mm512_castps512_ps256(a), self.upper(a)) }
     }
 
     #[inline(always)]
     fn max_halves(self, a: __m512) -> __m256 {
         // SAFETY: the unit exists.
-        unsafe {
-            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
-            _mm256_max_ps(_mm512_castps512_ps256(a), upper)
-        }
+        unsafe { _mm256_max_ps(_mm512_castps512_ps256(a), self.upper(a)) }
     }
 
     #[inline(always)]
@@ -144,68 +78,32 @@ impl Sixteen for Zmm {
     }
 
     #[inline(always)]
-    fn add_integers(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_add_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub_integers(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_sub_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    fn max_integers(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_max_epi32(a, b) }
-    }
-
-    #[inline(always)]
     fn add_products(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: the unit exists.
         unsafe { _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)) }
     }
 
-    #[inline(always)]
-    fn to_exponent(self, a: __m512i) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_slli_epi32::<23>(a) }
-    }
-
-    #[inline(always)]
-    fn half(self, a: __m512i) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_srai_epi32::<1>(a) }
-    }
-
-    #[inline(always)]
-    fn words(self, a: __m512i) -> __m256i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_cvtepi32_epi16(a) }
-    }
-
-    #[inline(always)]
-    fn to_floats(self, a: __m512i) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_cvtepi32_ps(a) }
-    }
-
-    #[inline(always)]
-    fn rounded(self, a: __m512) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_cvtps_epi32(a) }
-    }
-
-    #[inline(always)]
-    fn bits(self, a: __m512) -> __m512i {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_castps_si512(a) }
-    }
-
-    #[inline(always)]
-    fn of_bits(self, a: __m512i) -> __m512 {
-        // SAFETY: the unit exists.
-        unsafe { _mm512_castsi512_ps(a) }
+    intrinsics! {
+        splat(x: f32) -> __m512 = _mm512_set1_ps;
+        splat_integer(x: i32) -> __m512i = _mm512_set1_epi32;
+        add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps;
+        sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps;
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps;
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps;
+        fused(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps;
+        max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps;
+        magnitude(a: __m512) -> __m512 = _mm512_abs_ps;
+        less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>;
+        keep(m: __mmask16, a: __m512) -> __m512 = _mm512_maskz_mov_ps;
+        add_integers(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32;
+        sub_integers(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32;
+        max_integers(a: __m512i, b: __m512i) -> __m512i = _mm512_max_epi32;
+        to_exponent(a: __m512i) -> __m512i = _mm512_slli_epi32::<23>;
+        half(a: __m512i) -> __m512i = _mm512_srai_epi32::<1>;
+        words(a: __m512i) -> __m256i = _mm512_cvtepi32_epi16;
+        to_floats(a: __m512i) -> __m512 = _mm512_cvtepi32_ps;
+        rounded(a: __m512) -> __m512i = _mm512_cvtps_epi32;
+        bits(a: __m512) -> __m512i = _mm512_castps_si512;
+        of_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps;
     }
 }

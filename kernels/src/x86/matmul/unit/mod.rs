@@ -125,15 +125,3 @@ pub(super) trait Unit: Copy {
     /// `-x`
     fn negative(self, x: Self::F) -> Self::F;
 }
-
-/// Methods of [`Unit`] that are one instruction each.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $intrinsic:path;)*) => { $(
-        #[inline(always)]
-        fn $name(self, $($arg: $ty),*) -> $out {
-            // SAFETY: `self` exists, so the processor has the instruction.
-            unsafe { $intrinsic($($arg),*) }
-        }
-    )* };
-}
-use intrinsics;

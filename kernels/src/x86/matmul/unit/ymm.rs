@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Unit, intrinsics};
+use super::Unit;
 
 /// AVX2 and F16C; with `FOURS` also AVX-VNNI.
 #[derive(Clone, Copy)]

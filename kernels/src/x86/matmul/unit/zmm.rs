@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Unit, intrinsics};
+use super::Unit;
 
 /// AVX-512 F and BW; with `FOURS` also VNNI.
 #[derive(Clone, Copy)]
