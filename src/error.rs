@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::config::PlanError;
 use crate::encoder::{DocumentError, EncoderError};
-use crate::generate::GenerateError;
+use crate::generate::{DraftError, GenerateError};
 use crate::gguf::GgufError;
 use crate::model::LoadError;
 use crate::sampler::SamplerError;
@@ -86,6 +86,8 @@ errors! {
     Detokenize(DetokenizeError),
     /// The settings of a sampler make no sense.
     Sampler(SamplerError),
+    /// A model cannot draft for another.
+    Draft(DraftError),
 }
 
 impl core::error::Error for Error {}

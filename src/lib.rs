@@ -116,7 +116,9 @@ pub use config::{AlibiScale, BatchConfig, PlanError, Ring, SessionConfig};
 pub use encoder::{DocumentError, Encoder, EncoderConfig, EncoderError, EncoderPlan, Pooling};
 pub use error::Error;
 pub use executor::{Executor, Inline};
-pub use generate::{ChunkTokens, Drafter, End, GenerateError, Generator, GeneratorConfig, Lookup, StopWords};
+pub use generate::{
+    ChunkTokens, DraftError, DraftModel, Drafter, End, GenerateError, Generator, GeneratorConfig, Lookup, StopWords,
+};
 pub use gguf::{Gguf, GgufError, TensorInfo};
 pub use kv_type::{KvType, KvTypes};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};

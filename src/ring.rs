@@ -105,6 +105,13 @@ impl HeadRing {
         written.saturating_sub(self.n_slots)
     }
 
+    /// True if `n` keys that are stored behind any position leave those that a query there sees in their slots, in a text of
+    /// `n_ctx` positions or without end.
+    pub(crate) fn has_room_behind(&self, n: usize, n_ctx: Option<usize>) -> bool {
+        let holds_all = n_ctx.is_some_and(|n_ctx| self.first + self.n_slots >= n_ctx);
+        holds_all || self.n_slots >= self.n_blocks * KV_BLOCK + n
+    }
+
     /// Slot of the key of `pos`; `None` before the first position.
     pub(crate) fn slot(&self, pos: usize) -> Option<usize> {
         pos.checked_sub(self.first)?.checked_rem(self.n_slots)
@@ -157,6 +164,9 @@ mod tests {
             assert_eq!(ring.oldest(pos), oldest, "{pos}");
         }
         assert_eq!([ring.slot(95), ring.slot(96), ring.slot(1000)], [Some(95), Some(0), Some(40)]);
+        let room =
+            |n| [ring.has_room_behind(n, None), ring.has_room_behind(n, Some(97)), ring.has_room_behind(n, Some(96))];
+        assert_eq!([room(0), room(1)], [[true; 3], [false, false, true]]);
         let behind_a_prefix = HeadRing { first: 64, ..ring };
         assert_eq!([63, 64, 159, 160].map(|pos| behind_a_prefix.slot(pos)), [None, Some(0), Some(95), Some(0)]);
         assert_eq!([1, 2, 4, 5].map(|block| behind_a_prefix.slot_block(block)), [None, Some(0), Some(2), Some(0)]);

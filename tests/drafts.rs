@@ -1,15 +1,13 @@
 //! Drafts: guesses that are run ahead change no bit of the logits and no token of a text, right or wrong.
 
 use nearfield::kernels::available;
-use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{
-    Arena, Drafter, Generator, GeneratorConfig, Inline, KvType, Line, Lookup, MemoryPlan, Model, PlanError, Ring,
-    Sampler, SamplerConfig, Session, SessionConfig, StopWords, TextState, kernels,
+    Drafter, KvType, Lookup, MemoryPlan, Model, PlanError, Ring, SamplerConfig, Session, SessionConfig, TextState,
 };
 
 use crate::common::compare::assert_same_bits;
-use crate::common::file::File;
 use crate::common::model::{MPT, Spec};
+use crate::common::pocket::Text;
 use crate::common::run::{Setup, logits, snapshot};
 use crate::common::threads::Threads;
 
@@ -179,35 +177,6 @@ impl Drafter for Listed<'_> {
     }
 }
 
-/// Text that the pocket model generates, with its tokens, and the seed that it ends with.
-fn pocket(
-    prompt: &str,
-    sampler: SamplerConfig,
-    config: SessionConfig,
-    drafter: Option<&mut dyn Drafter>,
-) -> (String, Vec<u32>, u64) {
-    let file = File::new(include_bytes!("../models/pocket.gguf"));
-    let model = Model::from_gguf(file.bytes()).unwrap();
-    let mut memory = vec![Line::ZERO; MemoryPlan::new(model.shape(), &config).unwrap().n_lines()];
-    let mut arena = Arena::new(&mut memory);
-    let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf()).unwrap(), &mut arena).unwrap();
-    let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena).unwrap();
-    let mut prompt_tokens = vec![0; 256];
-    let n = tokenizer.encode(prompt, tokenizer.options(), &mut prompt_tokens).unwrap();
-    let generator_config = GeneratorConfig { max_tokens: Some(150), after_end: Some("\n"), ..GeneratorConfig::DEFAULT };
-    let mut generator = Generator::new(Sampler::new(sampler).unwrap(), generator_config, StopWords::none());
-    if let Some(drafter) = drafter {
-        generator = generator.with_drafter(drafter);
-    }
-    generator.read(&mut session, &prompt_tokens[..n]).unwrap();
-    let (mut text, mut tokens) = (String::new(), prompt_tokens[..n].to_vec());
-    while let Some(token) = generator.next(&mut session, &tokenizer, &mut text).unwrap() {
-        tokens.push(token);
-    }
-    assert!(session.ahead().is_empty(), "no guess lies behind the end");
-    (text, tokens, generator.seed())
-}
-
 #[test]
 fn a_text_with_drafts_is_the_text_without() {
     let prompt = "Tom had a red ball. Tom had a blue ball. Tom had a green ball. Tom had";
@@ -220,14 +189,14 @@ fn a_text_with_drafts_is_the_text_without() {
         for ring in [Ring::Full, Ring::Keys(64)] {
             for sampler in samplers {
                 let config = SessionConfig { n_ctx: 256, kv: kv.into(), ring, ..SessionConfig::DEFAULT };
-                let want = pocket(prompt, sampler, config, None);
-                let config = SessionConfig { n_draft: 7, ..config };
+                let want = Text::new(prompt, sampler, config).generate(None);
+                let text = Text::new(prompt, sampler, SessionConfig { n_draft: 7, ..config });
                 let mut memory = [0; 128];
-                assert_eq!(want, pocket(prompt, sampler, config, Some(&mut Lookup::new(&mut memory))));
+                assert_eq!(want, text.generate(Some(&mut Lookup::new(&mut memory))));
                 // Guesses that are all right, and guesses that are right for a while.
-                for (text, all) in [(want.1.clone(), true), ([&want.1[..60], &[9; 200]].concat(), false)] {
-                    let mut listed = Listed { text: &text, at: 0, n_true: 0, n_run: 0 };
-                    assert_eq!(want, pocket(prompt, sampler, config, Some(&mut listed)));
+                for (list, all) in [(want.tokens.clone(), true), ([&want.tokens[..60], &[9; 200]].concat(), false)] {
+                    let mut listed = Listed { text: &list, at: 0, n_true: 0, n_run: 0 };
+                    assert_eq!(want, text.generate(Some(&mut listed)));
                     assert!(listed.n_run > 100, "{listed:?}");
                     assert_eq!(all, listed.n_true == listed.n_run);
                 }

@@ -10,6 +10,7 @@ mod alibi_scale;
 mod batch;
 mod bits;
 mod compile_time;
+mod draft_model;
 mod drafts;
 mod encoder;
 mod endless;

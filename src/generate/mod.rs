@@ -19,7 +19,7 @@ use crate::sampler::Sampler;
 use crate::session::{Batch, Chunk, RunError, Sequence, Session};
 use crate::tokenizer::{DetokenizeError, Detokenizer, Tokenizer};
 
-pub use draft::{Drafter, Lookup};
+pub use draft::{DraftError, DraftModel, Drafter, Lookup};
 pub use stops::StopWords;
 
 /// Reason why generation stopped.

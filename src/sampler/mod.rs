@@ -18,6 +18,7 @@
 //! described by a cut through the order (`cut`), which takes a dozen passes to find.
 
 mod cut;
+mod likely;
 mod rng;
 mod shortlist;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use core::fmt;
 
 use cut::{Cut, key_of, logit_of};
 use heapless::{Deque, Vec};
+pub(crate) use likely::likely;
 use nearfield_kernels::scalar::exp;
 use rng::Rng;
 use shortlist::Shortlist;

@@ -251,6 +251,11 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         self.sequence.n_free()
     }
 
+    /// True if `n` tokens can be taken back wherever the text stands: each ring keeps the keys that they do not replace.
+    pub(crate) fn can_take_back(&self, n: usize) -> bool {
+        self.sequence.can_take_back(n)
+    }
+
     /// Counts of keys that attention visited so far.
     pub fn key_stats(&self) -> KeyStats<'_> {
         self.sequence.key_stats()

@@ -254,6 +254,12 @@ impl<'m, 'a> Sequence<'m, 'a> {
         if self.config.endless { usize::MAX } else { self.config.n_ctx }.saturating_sub(self.pos)
     }
 
+    /// True if `n` tokens can be taken back wherever the text stands.
+    pub(super) fn can_take_back(&self, n: usize) -> bool {
+        let n_ctx = (!self.config.endless).then_some(self.config.n_ctx);
+        self.cache.rings().all(|ring| ring.has_room_behind(n, n_ctx))
+    }
+
     /// Counts of keys that attention visited so far.
     pub fn key_stats(&self) -> KeyStats<'_> {
         KeyStats { visited: self.visited.total(), held: self.held, in_ring: self.in_ring }

@@ -6,6 +6,7 @@ pub mod encoder;
 pub mod file;
 pub mod literal;
 pub mod model;
+pub mod pocket;
 #[path = "../reference/mod.rs"]
 pub mod reference;
 pub mod run;

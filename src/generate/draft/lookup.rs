@@ -1,27 +1,9 @@
-//! Drafts: guesses of the tokens that follow, which are checked in one pass over the weights.
+//! Prompt lookup: guesses from the text itself.
 //!
-//! A guess never changes a text: the sampler draws each token from the logits that it would have had without a draft, with the
-//! same random numbers, and a guess that differs from the token drawn is taken back
-//! ([`Session::decode_ahead`](crate::Session::decode_ahead)). This holds for sampled texts, too, since logits do not depend on
-//! how tokens are cut into passes.
-//!
-//! Prompt lookup: [Saxena 2023](https://github.com/apoorvumang/prompt-lookup-decoding).
+//! Source: [Saxena 2023](https://github.com/apoorvumang/prompt-lookup-decoding).
 
-use core::fmt::Debug;
-
-/// Guesses the tokens that follow a text.
-pub trait Drafter: Debug {
-    /// Notes the next token of the text, of the prompt as of the text that is generated.
-    fn accept(&mut self, token: u32);
-
-    /// Writes guesses of the next tokens to `guesses`, in order; returns their number, 0 for none.
-    fn draft(&mut self, guesses: &mut [u32]) -> usize;
-
-    /// Notes how many of the guesses of the last draft that were run came true.
-    fn outcome(&mut self, n_run: usize, n_true: usize) {
-        let _ = (n_run, n_true);
-    }
-}
+use super::Drafter;
+use crate::config::SessionConfig;
 
 /// Shortest and longest end of the text that is looked up. A longer one tells no more.
 const SHORTEST: usize = 2;
@@ -105,7 +87,7 @@ impl Drafter for Lookup<'_> {
 
     fn outcome(&mut self, n_run: usize, n_true: usize) {
         if n_true == n_run {
-            self.n_next = (2 * self.n_next + 1).min(crate::SessionConfig::MAX_DRAFT);
+            self.n_next = (2 * self.n_next + 1).min(SessionConfig::MAX_DRAFT);
         } else {
             self.n_next = FIRST_DRAFT.max(n_true);
         }
