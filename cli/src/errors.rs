@@ -8,6 +8,8 @@ use nearfield_host as host;
 use nearfield_host::error::QuestionTooLong;
 use nearfield_host::model_file::ModelFile;
 
+use crate::args::draft;
+
 /// Adds the first weight that is not finite to an error about numbers that are not finite; leaves other errors as they are.
 pub fn explain(file: &ModelFile, error: Error) -> Error {
     let of_host = error.downcast_ref().is_some_and(host::Error::is_not_finite);
@@ -38,6 +40,14 @@ pub fn of_session(error: Error) -> Error {
         _ => return error,
     };
     anyhow!("{cause}: {flag}")
+}
+
+/// Adds to an error of a draft model what `--draft` takes.
+pub fn of_draft(error: Error) -> Error {
+    match error.downcast_ref() {
+        Some(host::Error::NoDraft(_)) => anyhow!("{error:#}: --draft takes {}", draft::TAKES),
+        _ => error,
+    }
 }
 
 /// Advice where a context is too short.

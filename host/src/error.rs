@@ -5,8 +5,8 @@ use std::io;
 
 use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 use nearfield::{
-    DocumentError, EncoderError, GenerateError, GgufError, LoadError, PlanError, PrefixError, RewindError, RunError,
-    SamplerError, SessionError,
+    DocumentError, DraftError, EncoderError, GenerateError, GgufError, LoadError, PlanError, PrefixError, RewindError,
+    RunError, SamplerError, SessionError,
 };
 
 use crate::quantize::unfit::Unfit;
@@ -99,6 +99,10 @@ error! {
     Prefix(PrefixError),
     /// A sampler's settings are out of range.
     Sampler(SamplerError),
+    /// A model cannot draft for another.
+    Draft(DraftError),
+    /// The file of a draft model cannot be used.
+    NoDraft(NoDraft),
     /// An encoder cannot begin.
     Encoder(EncoderError),
     /// An encoder cannot encode.
@@ -150,6 +154,28 @@ impl fmt::Display for QuestionTooLong {
 }
 
 impl std::error::Error for QuestionTooLong {}
+
+/// Error of the file of a draft model.
+#[derive(Debug)]
+pub struct NoDraft(Box<Error>);
+
+impl NoDraft {
+    pub(crate) fn new(error: Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for NoDraft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no draft model")
+    }
+}
+
+impl std::error::Error for NoDraft {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 impl From<String> for Error {
     fn from(message: String) -> Self {

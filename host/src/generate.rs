@@ -27,12 +27,12 @@ use std::time::{Duration, Instant};
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, GeneratorConfig, KeyStats, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig, Session,
-    SessionConfig, SessionError, StopWords, TextState,
+    Arena, Drafter, GeneratorConfig, KeyStats, Lookup, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig,
+    Session, SessionConfig, SessionError, StopWords, TextState,
 };
 use nearfield_boards::hash::Fnv64;
 
-use crate::draft::{Counted, Draft, Drafts};
+use crate::draft::{self, Counted, Draft, DraftSession, Drafts, LoadedDraft};
 use crate::engine::{Engine, N_BATCH};
 use crate::error::{Context, Error, PromptTooLong, Result};
 use crate::memory::allocate;
@@ -108,6 +108,8 @@ pub struct TextModel<'s> {
     pub model: &'s Model<'s>,
     /// Tokenizer of the model.
     pub tokenizer: &'s Tokenizer<'s, 's>,
+    /// Draft model, for [`Draft::Model`].
+    pub draft: Option<LoadedDraft<'s>>,
     /// Kernels and threads.
     pub engine: &'s Engine,
     /// Settings of text generation.
@@ -176,10 +178,11 @@ pub struct Hashes {
     pub logits: Fnv64,
 }
 
-/// Loads the model of `file` and calls `then` with it; texts continue the snapshot in `prefix`, if a path is given.
+/// Loads the model of `file`, and the draft model that the options name, and calls `then` with them; texts continue the snapshot
+/// in `prefix`, if a path is given.
 ///
 /// # Errors
-/// When the model, its tokenizer or the snapshot cannot be used, and any error of `then`.
+/// When a model, the tokenizer or the snapshot cannot be used, and any error of `then`.
 pub fn load<R, E: From<Error>>(
     file: ModelFile,
     engine: &Engine,
@@ -192,6 +195,11 @@ pub fn load<R, E: From<Error>>(
     let model_id = (options.save.is_some() || prefix.is_some()).then(|| file.id());
     let snapshot = prefix.map(SnapshotFile::open).transpose()?;
     let prefix = snapshot.as_ref().zip(model_id).map(|(snapshot, model)| snapshot.prefix(model)).transpose()?;
+    // A file that cannot draft is an error before the model is read.
+    let draft_file = match &options.draft {
+        Draft::Model(path) => draft::open(path, &file)?,
+        Draft::Auto | Draft::Off | Draft::Lookup => None,
+    };
     let file = engine.interleave(file, repack)?;
     let mut lines = None;
     let (model, tokenizer) = engine.read_while(&file, || {
@@ -200,7 +208,13 @@ pub fn load<R, E: From<Error>>(
         let lines = lines.insert(allocate(text::index_bytes(&vocab)?)?);
         Ok((model, file.tokenizer(vocab, lines)?))
     })?;
-    then(&TextModel { file: &file, model: &model, tokenizer: &tokenizer, engine, options, model_id, prefix })
+    let draft_file = draft_file.map(|file| engine.load(file, repack)).transpose()?;
+    let draft_model = draft_file.as_ref().map(ModelFile::model).transpose()?;
+    let draft = matches!(options.draft, Draft::Model(_)).then(|| LoadedDraft {
+        file: draft_file.as_ref().unwrap_or(&file),
+        model: draft_model.as_ref().unwrap_or(&model),
+    });
+    then(&TextModel { file: &file, model: &model, tokenizer: &tokenizer, draft, engine, options, model_id, prefix })
 }
 
 impl TextModel<'_> {
@@ -213,6 +227,14 @@ impl TextModel<'_> {
         Ok((config, MemoryPlan::new(self.model.shape(), &config).map_err(SessionError::from)?))
     }
 
+    /// Plan of the draft model's session, if there is one, beside a session of this configuration.
+    ///
+    /// # Errors
+    /// When the configuration has no plan.
+    pub fn draft_plan(&self, config: &SessionConfig) -> Result<Option<MemoryPlan>> {
+        self.draft.map(|draft| Ok(draft.plan(config)?.1)).transpose()
+    }
+
     /// Calls `then` with a generator that has room for a prompt of `n_prompt` tokens and its text.
     ///
     /// # Errors
@@ -223,8 +245,10 @@ impl TextModel<'_> {
         then: impl FnOnce(&mut Generator<'_, '_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let (config, plan) = self.plan(n_prompt)?;
+        let drafting = self.draft.map(|draft| Ok::<_, Error>((draft, draft.plan(&config)?))).transpose()?;
+        let draft_bytes = drafting.map_or(0, |(_, (_, plan))| plan.session());
         // The tokenizer has its memory already, since the length of the context depends on its tokens.
-        let mut lines = allocate(plan.session())?;
+        let mut lines = allocate(plan.session() + draft_bytes)?;
         let (kernels, executor) = (self.engine.kernels, self.engine.executor());
         let mut arena = Arena::new(&mut lines);
         let session = match self.prefix {
@@ -232,7 +256,10 @@ impl TextModel<'_> {
             Some(prefix) => Session::with_prefix(self.model, config, kernels, executor, &mut arena, prefix),
         };
         let session = session.map_err(Error::from)?;
-        then(&mut Generator { model: self, session, tokens: Vec::new(), arena_bytes: plan.total() })
+        let draft = drafting.map(|(draft, (config, _))| DraftSession::new(draft, config, self.engine, &mut arena));
+        let draft = draft.transpose()?;
+        let arena_bytes = plan.total() + draft_bytes;
+        then(&mut Generator { model: self, session, draft, tokens: Vec::new(), arena_bytes })
     }
 
     fn generator_config<'p>(&self, prompt: &'p Prompt) -> GeneratorConfig<'p> {
@@ -243,6 +270,14 @@ impl TextModel<'_> {
         // An endless run begins another text after two line ends.
         let after_end = self.options.endless.then_some("\n\n");
         GeneratorConfig { max_tokens, stop_tokens: &prompt.stops.tokens, after_end }
+    }
+
+    /// Last tokens of the prefix but the very last, which the prompt begins with.
+    fn tokens_before(&self) -> &[u32] {
+        match self.prefix.map(|prefix| prefix.text().last_tokens) {
+            Some([before @ .., _]) => before,
+            _ => &[],
+        }
     }
 
     /// Number of tokens of the prefix, which need not run again.
@@ -278,6 +313,8 @@ impl TextModel<'_> {
 pub struct Generator<'s, 'a> {
     model: &'s TextModel<'s>,
     session: Session<'s, 's, 'a>,
+    /// Session of the draft model; `None` without one, and while a text has it.
+    draft: Option<DraftSession<'s, 'a>>,
     /// Tokens that were run behind the prefix; none of an endless text, which no prompt continues.
     tokens: Vec<u32>,
     arena_bytes: usize,
@@ -301,16 +338,41 @@ impl<'s> Generator<'s, '_> {
     /// When the prompt is longer than the context, when the model computes a value that is not finite, and when `out` or the
     /// snapshot cannot be written.
     pub fn generate(&mut self, prompt: &Prompt, seed: u64, out: &mut impl Write) -> Result<Generated> {
+        let mut draft = self.draft.take();
+        let generated = self.generate_with(draft.as_mut(), prompt, seed, out);
+        self.draft = draft;
+        generated
+    }
+
+    fn generate_with(
+        &mut self,
+        draft: Option<&mut DraftSession<'s, '_>>,
+        prompt: &Prompt,
+        seed: u64,
+        out: &mut impl Write,
+    ) -> Result<Generated> {
+        let before = self.model.tokens_before();
+        let mut newest = self.model.options.draft.memory(self.session.n_draft());
+        let (mut lookup, mut draft_model);
+        let drafter: &mut dyn Drafter = match draft {
+            None => {
+                lookup = Lookup::new(&mut newest);
+                &mut lookup
+            }
+            Some(draft) => {
+                draft_model = draft.begin(before.len() + self.n_same(&prompt.tokens))?;
+                before.iter().for_each(|&token| draft_model.accept(token));
+                &mut draft_model
+            }
+        };
+        let mut drafts = Drafts::default();
+        let mut drafter = Counted::new(drafter, &mut drafts);
         let mut sampler = Sampler::new(SamplerConfig { seed, ..self.model.options.sampler })?;
-        if let Some([before @ .., _]) = self.model.prefix.map(|prefix| prefix.text().last_tokens) {
-            before.iter().for_each(|&token| sampler.accept(token));
-        }
+        before.iter().for_each(|&token| sampler.accept(token));
         let words = prompt.stops.words();
         let mut memory = vec![0; StopWords::memory_bytes(&words)];
         let stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
         let mut steps = nearfield::Generator::new(sampler, self.model.generator_config(prompt), stop);
-        let (mut drafts, mut newest) = (Drafts::default(), Draft::memory(self.session.n_draft()));
-        let mut drafter = Counted::new(&mut newest, &mut drafts);
         if self.session.n_draft() > 0 {
             steps = steps.with_drafter(&mut drafter);
         }
@@ -325,11 +387,16 @@ impl<'s> Generator<'s, '_> {
         Ok(Generated { end, prefill, decode, drafts, arena_bytes, visited, held, hashes, tokens: written, saved })
     }
 
+    /// Number of tokens that `tokens` has in common with the text read before, leaving at least one to run.
+    fn n_same(&self, tokens: &[u32]) -> usize {
+        let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
+        n_same.min(tokens.len().saturating_sub(1))
+    }
+
     /// Rewinds the session to the end of the beginning that `tokens` share with the text read before, leaving at least one
     /// token to run. Returns the number of tokens that need not run.
     fn rewind_to(&mut self, tokens: &[u32]) -> usize {
-        let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
-        let n = n_same.min(tokens.len().saturating_sub(1));
+        let n = self.n_same(tokens);
         // A ring may have dropped keys that are needed there; then all tokens are read again.
         let n = if self.session.rewind(self.model.n_prefix() + n).is_ok() { n } else { 0 };
         if n == 0 {

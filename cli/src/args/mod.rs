@@ -1,5 +1,6 @@
 //! Arguments that several commands share; arguments of one command are in its file.
 
+pub mod draft;
 pub mod rings;
 pub mod slopes;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use nearfield::kernels;
 use nearfield::{AlibiScale, MemoryPlan, Model, Ring, SessionConfig, Shape};
+use nearfield_host::draft::LoadedDraft;
 use nearfield_host::engine::Engine;
 use nearfield_host::generate::{End, Generated, Timing};
 use nearfield_host::model_file::ModelFile;
@@ -71,11 +72,22 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// Reports the parts of an arena, and their sum.
-pub fn plan(plan: &MemoryPlan) {
-    let total = plan.total();
+/// Reports a draft model.
+pub fn draft(draft: &LoadedDraft<'_>) {
+    let LoadedDraft { file, model } = draft;
+    note(format_args!("draft    {}: {}", file.name, Summary(model.shape())));
+    note(format_args!("         {} read for each guess", Bytes(model.bytes_per_token())));
+    if let Some(bytes) = file.interleaved_bytes() {
+        note(format_args!("         interleaved in memory, with the file's other bytes: {}", Bytes(bytes as u64)));
+    }
+}
+
+/// Reports the parts of an arena, and their sum. The session of a draft model is one part.
+pub fn plan(plan: &MemoryPlan, draft: Option<&MemoryPlan>) {
+    let draft = draft.map(|draft| ("draft model", draft.session()));
+    let total = plan.total() + draft.map_or(0, |(_, bytes)| bytes);
     note(format_args!("memory   {} in all", Bytes(total as u64)));
-    for (part, bytes) in parts(plan) {
+    for (part, bytes) in parts(plan).into_iter().chain(draft) {
         note(format_args!("         {part:<16} {:>12} {:>5.1} %", bytes, 100.0 * bytes as f64 / total as f64));
     }
 }

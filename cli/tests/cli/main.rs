@@ -4,6 +4,7 @@ mod bench;
 mod broken;
 mod chat;
 mod convert;
+mod drafts;
 mod embed;
 mod errors;
 mod files;

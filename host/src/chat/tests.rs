@@ -4,11 +4,15 @@ use nearfield::tokenizer::Detokenizer;
 use nearfield::{KvType, KvTypes, Ring, SamplerConfig, SessionConfig};
 
 use super::{Chat, Conversation};
+use crate::draft::Draft;
 use crate::engine::Engine;
 use crate::error::{Error, QuestionTooLong};
 use crate::generate::{Generated, Generator, Length, Options, TextModel, load};
 use crate::model_file::{ModelFile, Repack};
 use crate::monitor::Monitor;
+
+/// The built-in model as a file.
+const STORIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/stories.gguf");
 
 const QUESTIONS: [&[u8]; 6] = [
     b"Once upon a time there was a cat",
@@ -52,16 +56,19 @@ fn ask(
     (generated, prompt.tokens, String::from_utf8(out).unwrap())
 }
 
-/// Settings: a stop that cuts into tokens, a stop that never comes, sampling, and a ring that forgets.
+/// Settings: a stop that cuts into tokens, a stop that never comes, sampling, a ring that forgets, and a draft model.
 #[test]
 fn answers_are_those_of_a_session_that_reads_all_again() {
     let with = |session: SessionConfig, options: Options| Options { session, ..options };
     let (ring, kv) = (Ring::Keys(64), KvTypes::both(KvType::Q8_0));
-    let settings: [(Options, &[&str]); 4] = [
+    let draft = |options| Options { draft: Draft::Model(STORIES.into()), ..options };
+    let settings: [(Options, &[&str]); 6] = [
         (options(20, 0.0), &[]),
         (options(24, SamplerConfig::default().temp), &["ed", "."]),
         (with(SessionConfig { ring, ..SessionConfig::default() }, options(20, 0.9)), &[]),
         (with(SessionConfig { kv, ..SessionConfig::default() }, options(9, 2.0)), &[]),
+        (draft(options(20, 0.0)), &["ed"]),
+        (draft(with(SessionConfig { ring, ..SessionConfig::default() }, options(20, 0.9))), &[]),
     ];
     for (options, stop) in settings {
         let arguments = format!("{options:?}");
@@ -75,6 +82,7 @@ fn answers_are_those_of_a_session_that_reads_all_again() {
                 assert_eq!(tokens, prompt.tokens);
                 assert_eq!(text.as_bytes(), out, "{arguments}: {question:?}");
                 assert_eq!(generated.tokens, again.tokens);
+                assert_eq!(generated.drafts, again.drafts);
                 assert_eq!(generated.hashes.logits.get(), again.hashes.logits.get(), "{arguments}: {question:?}");
             }
         });

@@ -11,6 +11,7 @@ use nearfield_host::draft::Draft;
 use nearfield_host::generate::{self, Options, Save};
 
 use super::print::PrintOptions;
+use crate::args::draft::DraftParser;
 use crate::args::{ModelArgs, SessionArgs, one_of};
 
 #[derive(Args, Debug)]
@@ -80,11 +81,7 @@ pub struct RunArgs {
     pub session: SessionArgs,
 
     /// Guess the next tokens and check several in one pass; the text and the bits of its logits stay the same
-    #[arg(long, value_name = "FROM", default_value = "auto", value_parser = one_of([
-        (Draft::Auto, "auto", "As lookup for models of more than 32 MiB, else off"),
-        (Draft::Off, "off", "No guesses"),
-        (Draft::Lookup, "lookup", "What followed an earlier occurrence of the text's end"),
-    ]))]
+    #[arg(long, value_name = "FROM", default_value = "auto", value_parser = DraftParser)]
     pub draft: Draft,
 
     /// Also print the memory by part, the machine, the model's shape and the keys visited by each head
@@ -113,7 +110,7 @@ impl RunArgs {
             n_ctx: self.ctx,
             sampler: SamplerConfig { temp, top_k, top_p, min_p, repeat_penalty, ..SamplerConfig::default() },
             session: self.session.config(SessionConfig::default().n_ctx, SessionConfig::default().n_batch),
-            draft: self.draft,
+            draft: self.draft.clone(),
             save: self.save_kv.clone().map(|path| Save { path, force: self.force }),
         }
     }

@@ -12,7 +12,7 @@ use nearfield_host::output_file::{OutputFile, are_one_file};
 use nearfield_host::prompt::Prompt;
 
 use crate::args::model_and_text;
-use crate::errors::explain;
+use crate::errors::{explain, of_draft};
 use crate::terminal::{input, monitor};
 
 pub use args::RunArgs;
@@ -46,6 +46,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         };
         done.map_err(|error| explain(model.file, error))
     })
+    .map_err(of_draft)
 }
 
 /// Generates text after a prompt, in the hole before a suffix, or after a snapshot.

@@ -45,7 +45,11 @@ pub fn with_generator<T>(
     let (config, plan) = model.plan(n_prompt).map_err(|error| of_session(error.into()))?;
     if print.verbose {
         report::session(model.file, model.model, model.engine, &config);
-        report::plan(&plan);
+        if let Some(draft) = &model.draft {
+            report::draft(draft);
+        }
+        let draft = model.draft_plan(&config).map_err(|error| of_session(error.into()))?;
+        report::plan(&plan, draft.as_ref());
     }
     model.with_generator(n_prompt, then).map_err(of_session)
 }

@@ -1,9 +1,16 @@
 //! Drafts: guessed tokens that run with a token in one pass over the weights. They change the speed of a text, and no bit of it.
 
-use nearfield::{Drafter, Lookup};
+mod counted;
+mod model;
+
+use std::path::PathBuf;
+
+pub(crate) use counted::Counted;
+pub use model::LoadedDraft;
+pub(crate) use model::{DraftSession, open};
 
 /// Source of guesses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Draft {
     /// [`Lookup`](Self::Lookup) for models that no cache holds, whose weights are read from memory in each pass; else
     /// [`Off`](Self::Off), since a wrong guess takes longer than it saves.
@@ -13,6 +20,8 @@ pub enum Draft {
     Off,
     /// The text so far: what followed an earlier occurrence of its end.
     Lookup,
+    /// A smaller model with the same vocabulary, in this file.
+    Model(PathBuf),
 }
 
 impl Draft {
@@ -25,22 +34,23 @@ impl Draft {
     const MEMORY: usize = 1 << 13;
 
     /// True if tokens are guessed for a model of `n_bytes`.
-    pub fn is_on(self, n_bytes: u64) -> bool {
+    pub fn is_on(&self, n_bytes: u64) -> bool {
         match self {
             Self::Auto => n_bytes > Self::CACHED,
             Self::Off => false,
-            Self::Lookup => true,
+            Self::Lookup | Self::Model(_) => true,
         }
     }
 
     /// [`SessionConfig::n_draft`](nearfield::SessionConfig::n_draft) for a model of `n_bytes`.
-    pub fn n_draft(self, n_bytes: u64) -> usize {
+    pub fn n_draft(&self, n_bytes: u64) -> usize {
         if self.is_on(n_bytes) { Self::N } else { 0 }
     }
 
-    /// Memory for the newest tokens of a text; none for a session without guesses.
-    pub(crate) fn memory(n_draft: usize) -> Vec<u32> {
-        vec![0; if n_draft > 0 { Self::MEMORY } else { 0 }]
+    /// Memory in which [`Lookup`](nearfield::Lookup) remembers the newest tokens of a text; none where it does not guess.
+    pub(crate) fn memory(&self, n_draft: usize) -> Vec<u32> {
+        let is_used = n_draft > 0 && !matches!(self, Self::Model(_));
+        vec![0; if is_used { Self::MEMORY } else { 0 }]
     }
 }
 
@@ -53,35 +63,6 @@ pub struct Drafts {
     pub n_true: usize,
 }
 
-/// Lookup that counts its guesses.
-#[derive(Debug)]
-pub(crate) struct Counted<'a> {
-    lookup: Lookup<'a>,
-    counts: &'a mut Drafts,
-}
-
-impl<'a> Counted<'a> {
-    pub(crate) fn new(memory: &'a mut [u32], counts: &'a mut Drafts) -> Self {
-        Self { lookup: Lookup::new(memory), counts }
-    }
-}
-
-impl Drafter for Counted<'_> {
-    fn accept(&mut self, token: u32) {
-        self.lookup.accept(token);
-    }
-
-    fn draft(&mut self, guesses: &mut [u32]) -> usize {
-        self.lookup.draft(guesses)
-    }
-
-    fn outcome(&mut self, n_run: usize, n_true: usize) {
-        self.counts.n_run += n_run;
-        self.counts.n_true += n_true;
-        self.lookup.outcome(n_run, n_true);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +73,6 @@ mod tests {
         assert_eq!([mib(3), mib(32), mib(32) + 1].map(|n| Draft::Auto.n_draft(n)), [0, 0, 7]);
         assert_eq!([mib(3), mib(400)].map(|n| Draft::Off.n_draft(n)), [0, 0]);
         assert_eq!([mib(3), mib(400)].map(|n| Draft::Lookup.n_draft(n)), [7, 7]);
+        assert_eq!([mib(3), mib(400)].map(|n| Draft::Model("small.gguf".into()).n_draft(n)), [7, 7]);
     }
 }
