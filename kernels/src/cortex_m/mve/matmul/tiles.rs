@@ -2,7 +2,7 @@
 
 use core::mem::size_of;
 
-use super::rows::{Rows, offsets};
+use super::rows::Rows;
 use crate::contract::{broken, require};
 use crate::cortex_m::dsp;
 use crate::{Activations, BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
@@ -19,7 +19,8 @@ pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], 
     let weights = w.rows(start + n_tiled, out.end());
     // Helium loads numbers of 16 and 32 bits from their alignment only; those of a GGUF file have it.
     let tile = w.tile(start).unwrap_or_default().as_ptr();
-    if !weights.as_ptr().addr().is_multiple_of(2) || n_tiled > 0 && !tile.addr().is_multiple_of(4) {
+    let aligned = weights.as_ptr().addr().is_multiple_of(2) && (n_tiled == 0 || tile.addr().is_multiple_of(4));
+    if !aligned || stride * size_of::<B>() > B::MOST_BYTES {
         return dsp::matmul::matmul(w, Activations::Q8(x), out);
     }
     for (x, out) in x.chunks_exact(stride).zip(out.rows_mut()) {
@@ -33,44 +34,40 @@ pub(super) fn matmul<B: Rows<R>, const R: usize>(w: &Matrix<'_>, x: &[BlockQ8], 
 fn tiled_rows<B: Rows<R>, const R: usize>(w: &Matrix<'_>, start: usize, x: &[BlockQ8], out: &mut [f32]) {
     let (mut row, mut rest) = (start, out);
     while !rest.is_empty() {
-        // Four rows, of which the first may lie before those asked for, and the last behind.
-        let before = row % 4;
-        let (out, after) = rest.split_at_mut((4 - before).min(rest.len()));
-        let in_tile = (row - before) % TILE_ROWS;
+        // Sixteen rows, of which the first may lie before those asked for, and the last behind.
+        let before = row % TILE_ROWS;
+        let (out, after) = rest.split_at_mut((TILE_ROWS - before).min(rest.len()));
         let tile = w.tile(row).unwrap_or_else(|| broken("rows of row tiles"));
         require(tile.len() == x.len() * TILE_ROWS * size_of::<B>(), "as many blocks as activations");
-        let scales = tile.as_ptr().wrapping_add(2 * in_tile);
-        let words = tile.as_ptr().wrapping_add(2 * TILE_ROWS + 4 * in_tile);
-        let mut four = [0.0; 4];
-        // SAFETY: the tile has the scales and words of four rows from `in_tile` on, which is at most 12, in as many blocks as `x`
-        // (just checked), at least one.
-        unsafe { B::tiled(scales, words, x, &mut four) };
-        out.iter_mut().zip(four.iter().skip(before)).for_each(|(out, product)| *out = *product);
         row += out.len();
         rest = after;
+        if let Ok(out) = <&mut [f32; TILE_ROWS]>::try_from(&mut *out) {
+            // SAFETY: the tile has as many blocks as `x` (just checked), at least one.
+            unsafe { B::tiled(tile.as_ptr(), x, out) };
+            continue;
+        }
+        let mut all = [0.0; TILE_ROWS];
+        // SAFETY: as above.
+        unsafe { B::tiled(tile.as_ptr(), x, &mut all) };
+        out.iter_mut().zip(all.iter().skip(before)).for_each(|(out, product)| *out = *product);
     }
 }
 
 /// `out[r] = w[r] · x`
 fn token_rows<B: Rows<R>, const R: usize>(weights: &[u8], x: &[BlockQ8], out: &mut [f32]) {
     let row_bytes = x.len() * size_of::<B>();
-    require(weights.len() == out.len() * row_bytes, "a row of weights for each output");
-    let mut w = weights.as_ptr();
+    require(weights.len() == out.len() * row_bytes && row_bytes <= B::MOST_BYTES, "a row of weights for each output");
     let (whole, rest) = out.as_chunks_mut::<R>();
-    let between = offsets::<B, R>(row_bytes);
-    for out in &mut *whole {
-        // SAFETY: `R` rows of `x.len()` blocks lie here, one after the other: `weights` holds those of all of `out`.
-        unsafe { B::rows(w, row_bytes, &between, x, out) };
-        // SAFETY: these rows are inside `weights`.
-        w = unsafe { w.add(R * row_bytes) };
+    let n_whole = whole.len() * R;
+    if n_whole > 0 {
+        // SAFETY: `weights` holds rows of `x.len()` blocks for all of `out`, one after the other; they are not too long (both just
+        // checked), and have at least one block.
+        unsafe { B::rows(weights.as_ptr(), row_bytes, x, whole) };
     }
-    let between = offsets::<B, R>(0);
-    for out in rest {
-        let mut same = [0.0; R];
+    for (i, out) in (n_whole..).zip(rest) {
+        let mut same = [[0.0; R]];
         // SAFETY: as above; with a stride of zero, all rows are this one.
-        unsafe { B::rows(w, 0, &between, x, &mut same) };
-        *out = same[0];
-        // SAFETY: this row is inside `weights`.
-        w = unsafe { w.add(row_bytes) };
+        unsafe { B::rows(weights.as_ptr().add(i * row_bytes), 0, x, &mut same) };
+        *out = same[0][0];
     }
 }
