@@ -25,7 +25,7 @@ fn main() {
     let usual = |ty: &&WeightType| names.is_empty() && matches!(ty, WeightType::Q8_0 | WeightType::Q4_0);
     for &ty in WeightType::ALL.iter().filter(|ty| named(ty) || usual(ty)) {
         for n_cols in [256, 1024] {
-            for n_tokens in [1, 16] {
+            for n_tokens in [1, 2, 4, 8, 16] {
                 for isa in available() {
                     product(isa, ty, Layout::Plain, n_cols, n_tokens);
                     if ty.is_quantized() {

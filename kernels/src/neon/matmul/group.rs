@@ -1,6 +1,7 @@
 //! Thirty-two columns of eight rows: how a weight type unpacks them, and how their integer sums are scaled.
 
 use core::arch::aarch64::*;
+use core::mem::offset_of;
 
 use super::rows::{Quarter32, Rows};
 use crate::BlockQ8;
@@ -69,25 +70,27 @@ pub(in crate::neon) trait Sink {
     unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32);
 }
 
-/// Sums of the first and of the last 16 activations, in the first two lanes.
+/// Scale (the first two lanes) and sums (the last two) of a block of activations, by one load.
+#[target_feature(enable = "neon")]
+#[inline]
+fn head(x: &BlockQ8) -> int16x4_t {
+    const { assert!(offset_of!(BlockQ8, d) == 0 && offset_of!(BlockQ8, sums) == 4) };
+    // SAFETY: the first eight bytes of a block, which are initialized and as aligned as `u32`.
+    vreinterpret_s16_u32(unsafe { vld1_u32((&raw const *x).cast()) })
+}
+
+/// Sums of the first and of the last 16 activations, in the last two lanes.
 #[target_feature(enable = "neon")]
 #[inline]
 fn half_sums(x: &BlockQ8) -> int32x4_t {
-    vmovl_s16(both_sums(x))
+    vmovl_s16(head(x))
 }
 
-/// Sum of 32 activations, in the first lane.
+/// Sum of 32 activations, in the last lane.
 #[target_feature(enable = "neon")]
 #[inline]
 fn whole_sum(x: &BlockQ8) -> int32x2_t {
-    vpaddl_s16(both_sums(x))
-}
-
-#[target_feature(enable = "neon")]
-#[inline]
-fn both_sums(x: &BlockQ8) -> int16x4_t {
-    let [low, high] = x.sums.map(|sum| u64::from(sum as u16));
-    vcreate_s16(low | high << 16)
+    vpaddl_s16(head(x))
 }
 
 /// `Σ_j (q - offset) · x` of four rows: subtracts the offsets from the sum of all columns, or from that of each half.
@@ -99,9 +102,9 @@ pub(super) fn centred<B: Unpack>([first, last]: [int32x4_t; 2], x: &BlockQ8) -> 
         [first, last]
     } else if B::SCALING == Scaling::Halves {
         let sums = half_sums(x);
-        [vmlsq_laneq_s32::<0>(first, less, sums), vmlsq_laneq_s32::<1>(last, less, sums)]
+        [vmlsq_laneq_s32::<2>(first, less, sums), vmlsq_laneq_s32::<3>(last, less, sums)]
     } else {
-        [vmlsq_lane_s32::<0>(first, less, whole_sum(x)), last]
+        [vmlsq_lane_s32::<1>(first, less, whole_sum(x)), last]
     }
 }
 
@@ -112,10 +115,10 @@ pub(super) fn offsets<B: Unpack>(x: &BlockQ8) -> [int32x4_t; 2] {
     if offset::<B>() == 0 {
         [vdupq_n_s32(0); 2]
     } else if B::SCALING == Scaling::Halves {
-        let sums = vmull_n_s16(both_sums(x), -offset::<B>() as i16);
-        [vdupq_laneq_s32::<0>(sums), vdupq_laneq_s32::<1>(sums)]
+        let (more, sums) = (vdupq_n_s32(-offset::<B>()), half_sums(x));
+        [vmulq_laneq_s32::<2>(more, sums), vmulq_laneq_s32::<3>(more, sums)]
     } else {
-        [vdupq_lane_s32::<0>(vmul_n_s32(whole_sum(x), -offset::<B>())), vdupq_n_s32(0)]
+        [vmulq_lane_s32::<1>(vdupq_n_s32(-offset::<B>()), whole_sum(x)), vdupq_n_s32(0)]
     }
 }
 
@@ -123,31 +126,64 @@ pub(super) fn offsets<B: Unpack>(x: &BlockQ8) -> [int32x4_t; 2] {
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn scaled<B: Unpack>([first, last]: [Integers; 2], scales: &Scales) -> Integers {
-    [0, 1].map(|quad| match B::SCALING {
-        Scaling::None => first[quad],
-        Scaling::Group => vmulq_s32(first[quad], scales.sc[0][quad]),
-        Scaling::Halves => vmlaq_s32(vmulq_s32(first[quad], scales.sc[0][quad]), last[quad], scales.sc[1][quad]),
-    })
+    [0, 1].map(|quad| scaled_quad::<B>([first[quad], last[quad]], scales, quad))
+}
+
+/// [`scaled`], of four rows.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn scaled_quad<B: Unpack>([first, last]: [int32x4_t; 2], scales: &Scales, quad: usize) -> int32x4_t {
+    match B::SCALING {
+        Scaling::None => first,
+        Scaling::Group => vmulq_s32(first, scales.sc[0][quad]),
+        Scaling::Halves => vmlaq_s32(vmulq_s32(first, scales.sc[0][quad]), last, scales.sc[1][quad]),
+    }
 }
 
 /// `acc += (d · d_x) · sum`, then, with a minimum, `acc += (m · d_x) · Σ_h mn_h · Σ_j x`.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(super) fn add_terms<B: Unpack>(acc: &mut Floats, scales: &Scales, sum: Integers, x: &BlockQ8) {
-    *acc = [0, 1].map(|quad| add_scaled(acc[quad], scales.d[quad], x.d, sum[quad]));
+    *acc = [0, 1].map(|quad| add_product(acc[quad], scales.d[quad], x, sum[quad]));
     if B::MINIMUM {
-        *acc = [0, 1].map(|quad| {
-            let minimums = match B::SCALING {
-                Scaling::None => vdupq_lane_s32::<0>(whole_sum(x)),
-                Scaling::Group => vmulq_lane_s32::<0>(scales.mn[0][quad], whole_sum(x)),
-                Scaling::Halves => {
-                    let sums = half_sums(x);
-                    let first = vmulq_laneq_s32::<0>(scales.mn[0][quad], sums);
-                    vmlaq_laneq_s32::<1>(first, scales.mn[1][quad], sums)
-                }
-            };
-            add_scaled(acc[quad], scales.m[quad], x.d, minimums)
-        });
+        *acc = [0, 1].map(|quad| add_product(acc[quad], scales.m[quad], x, minimums::<B>(scales, x, quad)));
+    }
+}
+
+/// [`add_terms`], of four rows.
+#[target_feature(enable = "neon")]
+#[inline]
+pub(super) fn add_terms_quad<B: Unpack>(
+    acc: float32x4_t,
+    scales: &Scales,
+    sum: int32x4_t,
+    x: &BlockQ8,
+    quad: usize,
+) -> float32x4_t {
+    let acc = add_product(acc, scales.d[quad], x, sum);
+    if B::MINIMUM { add_product(acc, scales.m[quad], x, minimums::<B>(scales, x, quad)) } else { acc }
+}
+
+/// `acc + (d · d_x) · sum`
+#[target_feature(enable = "neon")]
+#[inline]
+fn add_product(acc: float32x4_t, d: float32x4_t, x: &BlockQ8, sum: int32x4_t) -> float32x4_t {
+    let d_x = vreinterpret_f32_s16(head(x));
+    vaddq_f32(acc, vmulq_f32(vmulq_lane_f32::<0>(d, d_x), vcvtq_f32_s32(sum)))
+}
+
+/// `Σ_h mn_h · Σ_j x` of four rows.
+#[target_feature(enable = "neon")]
+#[inline]
+fn minimums<B: Unpack>(scales: &Scales, x: &BlockQ8, quad: usize) -> int32x4_t {
+    match B::SCALING {
+        Scaling::None => vdupq_lane_s32::<1>(whole_sum(x)),
+        Scaling::Group => vmulq_lane_s32::<1>(scales.mn[0][quad], whole_sum(x)),
+        Scaling::Halves => {
+            let sums = half_sums(x);
+            let first = vmulq_laneq_s32::<2>(scales.mn[0][quad], sums);
+            vmlaq_laneq_s32::<3>(first, scales.mn[1][quad], sums)
+        }
     }
 }
 

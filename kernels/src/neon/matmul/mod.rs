@@ -12,8 +12,8 @@
 //!
 //! 1. [`crate::interleave`](crate::layout::interleave), once, where the unit's `LAYOUT` asks for it; else rows stay as in the file.
 //! 2. [`matmul`] chooses [`tiles::matmul`] for the type's block and the processor's unit.
-//! 3. For one token, `tiles::one_token` walks the blocks of eight rows; for more, `tiles::panels` unpacks 32 groups of 32 columns once
-//!    and shares them among the tokens.
+//! 3. For one token, `tiles::one_token` walks the blocks of eight rows and multiplies at once, for a few `tiles::dots` does so with
+//!    up to four; for more, `tiles::panels` unpacks 32 groups of 32 columns once and shares them among the tokens.
 //! 4. `Unpack::unpack` of the block ([`legacy`]) asks [`rows::Rows`] for the scales, then four times for a quarter of the quants.
 //! 5. `legacy::nibbles` makes columns 4..8 and 20..24 of each row of the bytes 8..12: quants of 0..=15.
 //! 6. `unit::Dot` multiplies the quarter with the token's int8, in the way of the ISA; [`group::centred`] takes the offset off as `8 Σ x`.

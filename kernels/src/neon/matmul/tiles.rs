@@ -1,8 +1,9 @@
 //! Products of quantized weights: eight rows at a time, a 32-bit lane each.
 //!
-//! For one token each group is unpacked and multiplied at once. For more tokens 1024 columns of eight rows are unpacked and
-//! packed for the ISA once, and multiplied with all tokens, some at a time; between such panels the sums of a token rest in the
-//! output.
+//! For one token each group is unpacked and multiplied at once, and so for up to four in types without integer scales: a panel in memory
+//! does not pay for so few. (With integer scales registers are too few to keep sixteen of quants for several tokens.) Else 1024 columns
+//! of eight rows are unpacked and packed for the ISA once, and multiplied with all tokens, some at a time; between such panels the sums
+//! of a token rest in the output.
 
 use core::arch::aarch64::*;
 use core::marker::PhantomData;
@@ -16,7 +17,7 @@ use crate::block::Scaling;
 use crate::contract::broken;
 use crate::neon::bytes::{ROWS, part, rows_from};
 use crate::neon::floats::{Floats, load_some, store_some};
-use crate::{BlockQ8, ColumnsMut, Matrix, QK, TILE_ROWS};
+use crate::{BlockQ8, ColumnsMut, Layout, Matrix, QK, TILE_ROWS};
 
 /// Groups that are unpacked together: 14 KiB, which leaves half of the smallest L1 to the activations.
 const PANEL: usize = 32;
@@ -35,9 +36,19 @@ pub(super) unsafe fn matmul<I: Unit, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], o
     unsafe {
         if out.n_tokens() == 1 {
             one_token::<I::Dot, B>(w, x, out);
+        } else if B::SCALING == Scaling::None && out.n_tokens() <= few::<I>(w.layout()) {
+            few_tokens::<I::Dot, B>(w, x, out);
         } else {
             more_tokens::<I, B>(w, x, out);
         }
+    }
+}
+
+/// Tokens up to which groups are unpacked in registers, at most four.
+const fn few<I: Unit>(layout: Layout) -> usize {
+    match layout {
+        Layout::Plain => I::FEW_WITH_PLAIN,
+        Layout::Interleaved => I::FEW_WITH_INTERLEAVED,
     }
 }
 
@@ -60,6 +71,15 @@ impl Eight<Interleaved> {
             let columns = if from < to { from - out.start()..to - out.start() } else { 0..0 };
             Self { rows: Interleaved::new(tile.as_ptr(), i), lanes: from - first..to - first, columns }
         })
+    }
+}
+
+impl Eight<Apart> {
+    /// Eight plain rows from `row` on, or as many as are asked for.
+    fn of_plain(rows: [*const u8; ROWS], row: usize, out: &ColumnsMut<'_>) -> Self {
+        let n = ROWS.min(out.end() - row);
+        let column = row - out.start();
+        Self { rows: Apart(rows), lanes: 0..n, columns: column..column + n }
     }
 }
 
@@ -148,6 +168,98 @@ impl<R: ByteOrder, D: Dot> Sink for OneToken<R, D> {
     }
 }
 
+/// Dot products of the rows with two to four tokens. The function is not inlined, since two ISAs share it.
+///
+/// # Safety
+/// The processor has the ISA, and `x` as many groups for each token as a row.
+#[target_feature(enable = "neon")]
+#[inline(never)]
+unsafe fn few_tokens<D: Dot, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+    let (start, end) = (out.start(), out.end());
+    let mut row = start;
+    while let Some((tile, next)) = next_tile(w, row, end) {
+        // SAFETY: each row has as many groups as a token; the processor has the ISA.
+        unsafe { two_or_four::<D, B, _, 2>(&Eight::of_tile(tile, row, out), x, out) };
+        row = next;
+    }
+    let (bytes, stride) = (w.rows(row, end), row_bytes::<B>(w));
+    for first in (0..end - row).step_by(ROWS) {
+        let eight = Eight::of_plain(rows_from(bytes, stride, first), row + first, out);
+        // SAFETY: as above.
+        unsafe { two_or_four::<D, B, _, 1>(&[eight], x, out) };
+    }
+}
+
+/// [`dots`] with two tokens, or with four.
+///
+/// # Safety
+/// Those of [`dots`].
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn two_or_four<D: Dot, B: Unpack, R: ByteOrder, const N: usize>(
+    eights: &[Eight<R>; N],
+    x: &[BlockQ8],
+    out: &mut ColumnsMut<'_>,
+) {
+    // SAFETY: the caller's promise is that of both.
+    unsafe {
+        if out.n_tokens() <= 2 { dots::<D, B, R, N, 2>(eights, x, out) } else { dots::<D, B, R, N, 4>(eights, x, out) }
+    }
+}
+
+/// Dot products of some rows with up to `T` tokens; the last one stands in for tokens that do not exist.
+///
+/// # Safety
+/// The rows have as many groups as each token of `x`; the processor has the ISA.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn dots<D: Dot, B: Unpack, R: ByteOrder, const N: usize, const T: usize>(
+    eights: &[Eight<R>; N],
+    x: &[BlockQ8],
+    out: &mut ColumnsMut<'_>,
+) {
+    let n_tokens = out.n_tokens().min(T);
+    let stride = x.len() / out.n_tokens();
+    let x: [&[BlockQ8]; T] = core::array::from_fn(|t| part(x, t.min(n_tokens - 1) * stride, stride));
+    let mut rows = eights.each_ref().map(|eight| eight.rows);
+    let mut acc = [[[vdupq_n_f32(0.0); 2]; T]; N];
+    for first in (0..stride).step_by(PANEL) {
+        let n = PANEL.min(stride - first);
+        for (rows, acc) in rows.iter_mut().zip(&mut acc) {
+            let x = x.map(|x| part(x, first, n).as_ptr());
+            let mut sink = FewTokens::<R, D, T> { x, acc: *acc, isa: PhantomData };
+            for _ in 0..n / groups_per_block::<B>() {
+                // SAFETY: each row has this many blocks left, each block as many groups as the activations beside it.
+                unsafe { B::unpack(rows, &mut sink) };
+            }
+            *acc = sink.acc;
+        }
+    }
+    for (Eight { lanes, columns, .. }, sums) in eights.iter().zip(acc) {
+        for (token, sums) in sums.into_iter().enumerate().take(n_tokens) {
+            write(sums, lanes.clone(), part_mut(out.row(token), columns.clone()));
+        }
+    }
+}
+
+/// Sink that multiplies each group with the next activations of `T` tokens.
+struct FewTokens<R, D, const T: usize> {
+    x: [*const BlockQ8; T],
+    acc: [Floats; T],
+    isa: PhantomData<(R, D)>,
+}
+
+impl<R: ByteOrder, D: Dot, const T: usize> Sink for FewTokens<R, D, T> {
+    #[target_feature(enable = "neon")]
+    #[inline]
+    unsafe fn group<B: Unpack>(&mut self, scales: &Scales, quants: impl FnMut(usize) -> Quarter32) {
+        let x = self.x;
+        self.x = x.map(|x| x.wrapping_add(1));
+        // SAFETY: activations for this group exist (the caller); the processor has the ISA.
+        unsafe { R::add_dots::<D, B, T>(&mut self.acc, scales, quants, x) };
+    }
+}
+
 /// Dot products of the rows with all tokens.
 ///
 /// # Safety
@@ -169,10 +281,7 @@ unsafe fn more_tokens<I: Unit, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &m
     }
     let (bytes, stride) = (w.rows(row, end), row_bytes::<B>(w));
     for first in (0..end - row).step_by(ROWS) {
-        let n = ROWS.min(end - row - first);
-        let rows = Apart(rows_from(bytes, stride, first));
-        let column = row + first - start;
-        let eight = Eight { rows, lanes: 0..n, columns: column..column + n };
+        let eight = Eight::of_plain(rows_from(bytes, stride, first), row + first, out);
         // SAFETY: as above.
         unsafe { panels::<I, B, _>(eight, n_groups, x, &mut groups, out) };
     }

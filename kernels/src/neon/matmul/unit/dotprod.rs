@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::{Columns, Dot, Unit, add_wide, halves, load, transpose_words};
+use super::{Columns, Dot, Unit, add_wide, halves, load, words_of_rows};
 use crate::block::Scaling;
 use crate::neon::matmul::group::{Integers, Unpack, offsets};
 use crate::neon::matmul::rows::{QUARTERS, Quarter32};
@@ -33,6 +33,7 @@ impl Running {
 }
 
 impl Dot for DotProd {
+    const BY_WORDS: bool = true;
     type Walk = Running;
 
     fn start() -> Running {
@@ -101,18 +102,14 @@ impl Unit for DotProd {
     const NAME: &'static str = "dotprod";
     const LAYOUT: Layout = Layout::Interleaved;
     const TOKENS: usize = 4;
+    const FEW_WITH_PLAIN: usize = 4;
+    const FEW_WITH_INTERLEAVED: usize = 4;
 
     type Dot = Self;
 
     /// Packs registers: register `2 k + quad` has columns `4 k..4 k + 4` of four rows.
     fn pack(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {
-        let words = [0, 1].map(|half| {
-            [0, 2].map(|i| {
-                let ([a, b], [c, d]) = (quants[i], quants[i + 1]);
-                transpose_words([a, b, c, d].map(|row| row[half]))
-            })
-        });
-        core::array::from_fn(|i| words[i / 8][i % 2][i / 2 % 4])
+        Self::pack_words(&words_of_rows(*quants))
     }
 
     fn pack_words(quants: &[Quarter32; QUARTERS]) -> [int8x16_t; 16] {

@@ -15,6 +15,8 @@ impl Unit for I8mm {
     const NAME: &'static str = "i8mm";
     const LAYOUT: Layout = Layout::Interleaved;
     const TOKENS: usize = 4;
+    const FEW_WITH_PLAIN: usize = 2;
+    const FEW_WITH_INTERLEAVED: usize = 4;
 
     type Dot = DotProd;
 

@@ -40,6 +40,10 @@ pub(in crate::neon) trait Unit: Sync + 'static {
     const LAYOUT: Layout;
     /// Tokens that are multiplied with a register of weights: 2 or 4.
     const TOKENS: usize;
+    /// Tokens, up to four, for which plain rows are faster unpacked in registers than in memory.
+    const FEW_WITH_PLAIN: usize;
+    /// The same of interleaved rows.
+    const FEW_WITH_INTERLEAVED: usize;
 
     /// Sums of products for one token.
     type Dot: Dot;
@@ -72,6 +76,9 @@ pub(in crate::neon) trait Unit: Sync + 'static {
 
 /// Sums of products for one token, made while the rows are unpacked.
 pub(in crate::neon) trait Dot {
+    /// True if several tokens are multiplied faster with words of all rows, which are made of rows, than with rows.
+    const BY_WORDS: bool;
+
     /// State that a walk along four rows keeps from group to group.
     type Walk: Copy;
 
@@ -125,6 +132,15 @@ pub(in crate::neon) fn transpose([a, b, c, d]: [int32x4_t; 4]) -> [int32x4_t; 4]
 fn transpose_words(words: [int8x16_t; 4]) -> [int8x16_t; 4] {
     // SAFETY: the target has NEON.
     unsafe { transpose(words.map(|x| vreinterpretq_s32_s8(x))).map(|x| vreinterpretq_s8_s32(x)) }
+}
+
+/// Quarters that are words of all rows, from quarters that are two rows each.
+pub(in crate::neon) fn words_of_rows(rows: [Quarter32; QUARTERS]) -> [Quarter32; QUARTERS] {
+    let words = [0, 2].map(|i| {
+        let ([a, b], [c, d]) = (rows[i], rows[i + 1]);
+        [0, 1].map(|half| transpose_words([a, b, c, d].map(|row| row[half])))
+    });
+    core::array::from_fn(|i| words.map(|[first, last]| [first[i], last[i]]))
 }
 
 /// Sum of the lanes of each register.

@@ -17,6 +17,8 @@ impl Unit for Plain {
     /// a copy.
     const LAYOUT: Layout = Layout::Plain;
     const TOKENS: usize = 2;
+    const FEW_WITH_PLAIN: usize = 4;
+    const FEW_WITH_INTERLEAVED: usize = 2;
 
     type Dot = Self;
 
@@ -79,6 +81,7 @@ fn each_row<V: Copy, const T: usize>(
 }
 
 impl Dot for Plain {
+    const BY_WORDS: bool = false;
     type Walk = ();
 
     fn start() {}
