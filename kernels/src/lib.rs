@@ -90,6 +90,8 @@ pub mod parts;
 pub mod pool;
 #[cfg_attr(test, allow(unused_imports))]
 pub mod scalar;
+#[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
+mod vfp;
 // Unit tests see the definitions alone, so that they need not compile the ISAs again; `tests/` compares these with them.
 #[cfg(all(target_arch = "x86_64", not(test)))]
 mod x86;

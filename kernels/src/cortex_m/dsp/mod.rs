@@ -1,21 +1,16 @@
 //! Cortex-M with the DSP extension and a single-precision unit: M4F, M7, M33.
 //!
 //! - [`matmul`]: products of weights; [`attention`]: a block of stored keys and values
-//! - [`floats`], [`math`], [`norm`], [`quantize`]: the definitions, written for one multiplier and 32 float registers
 //! - [`word`]: instructions of the extension; [`split`]: activations in the order that the loops read
+//!
+//! All other kernels are those of the floating-point unit ([`crate::vfp`]).
 
 pub(super) mod attention;
-mod floats;
-pub(super) mod math;
 pub(super) mod matmul;
-pub(super) mod norm;
-pub(super) mod quantize;
 mod split;
 mod word;
 
-#[cfg(feature = "mve")]
-pub(super) use word::half;
-
+use crate::vfp::{self, math, norm, quantize};
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
 /// Processor with the DSP extension: the firmware's feature `dsp` says so.
@@ -65,7 +60,7 @@ impl Kernels for Dsp {
     }
 
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
-        attention::sum_squares(row, head_dim)
+        vfp::attention::sum_squares(row, head_dim)
     }
 
     fn score_block(

@@ -45,19 +45,6 @@ instruction! {
     add_products(x, y, sum) = "smlad {}, {}, {}, {}"
 }
 
-/// Converts a half-precision number to a float: exact, also for subnormals.
-#[inline(always)]
-pub(in super::super) fn half(bits: u16) -> f32 {
-    let value: u32;
-    // SAFETY: an instruction of every Cortex-M with a floating-point unit; the register goes through integers because the
-    // compiler does not offer `sreg` operands on units with single precision only.
-    unsafe {
-        asm!("vmov s0, {0}", "vcvtb.f32.f16 s0, s0", "vmov {0}, s0",
-            inout(reg) u32::from(bits) => value, out("s0") _, options(pure, nomem, nostack))
-    };
-    f32::from_bits(value)
-}
-
 #[rustfmt::skip]
 macro_rules! eight_columns {
     ($first:literal, $sum:literal) => {

@@ -4,9 +4,9 @@
 use core::arch::asm;
 use core::f32::consts::LOG2_E;
 
-use super::dsp;
 use crate::scalar::constants::*;
 use crate::scalar::strided_sum;
+use crate::vfp;
 
 /// Magnitudes below this may lead to subnormals.
 const SMALL: f32 = 1.0 / (1u128 << 64) as f32;
@@ -98,7 +98,7 @@ fn exp(x: &mut [f32]) {
 /// A flushed difference, or a flushed product inside `exp`, is too small to show beside 1.
 pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     if scores.len() < 2 {
-        return dsp::math::exp_block(scores, max);
+        return vfp::math::exp_block(scores, max);
     }
     let largest: u32;
     // SAFETY: reads and writes `scores`.
@@ -119,7 +119,7 @@ pub(super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
         )
     }
     if largest >> 1 > (-EXP_MIN).to_bits() {
-        return dsp::math::exp_block(scores, 0.0);
+        return vfp::math::exp_block(scores, 0.0);
     }
     exp(scores);
     strided_sum(scores.iter().copied())
@@ -137,7 +137,7 @@ pub(super) fn gelu_erf(x: &mut [f32]) {
         if (least == 0 || least >= SMALL.to_bits()) && largest <= 12.0f32.to_bits() {
             gelu_erf_within(x);
         } else {
-            dsp::math::gelu_erf(x);
+            vfp::math::gelu_erf(x);
         }
     }
 }

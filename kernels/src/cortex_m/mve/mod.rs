@@ -3,14 +3,14 @@
 //! - [`matmul`]: products of Q4_0, Q5_0, Q8_0 and IQ4_NL; [`attention`]: quantized keys and values
 //! - [`math`]: exponentials and activation functions; [`quantize`]: float to int8
 //!
-//! All other kernels are those of a processor with the DSP extension.
+//! All other kernels are those of the floating-point unit ([`crate::vfp`]).
 
 mod attention;
 mod math;
 mod matmul;
 mod quantize;
 
-use super::dsp;
+use crate::vfp::{self, norm};
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, KvRows, KvRowsMut, Matrix, Query};
 
 /// Processor with Helium: the firmware's feature `mve` says so.
@@ -36,15 +36,15 @@ impl Kernels for Mve {
     }
 
     fn layer_norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-        dsp::norm::layer_norm(x, weight, bias, eps, out)
+        norm::layer_norm(x, weight, bias, eps, out)
     }
 
     fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-        dsp::norm::rms_norm(x, weight, eps, out)
+        norm::rms_norm(x, weight, eps, out)
     }
 
     fn gelu_tanh(&self, x: &mut [f32]) {
-        dsp::math::gelu_tanh(x)
+        vfp::math::gelu_tanh(x)
     }
 
     fn gelu_erf(&self, x: &mut [f32]) {
@@ -52,15 +52,15 @@ impl Kernels for Mve {
     }
 
     fn silu(&self, x: &mut [f32]) {
-        dsp::math::silu(x)
+        vfp::math::silu(x)
     }
 
     fn store_kv(&self, x: &[f32], out: KvRowsMut<'_>) {
-        dsp::quantize::store_kv(x, out)
+        vfp::quantize::store_kv(x, out)
     }
 
     fn sum_squares(&self, row: KvRows<'_>, head_dim: usize) -> f32 {
-        dsp::attention::sum_squares(row, head_dim)
+        vfp::attention::sum_squares(row, head_dim)
     }
 
     fn score_block(

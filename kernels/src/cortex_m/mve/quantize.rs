@@ -2,9 +2,9 @@
 
 use core::arch::asm;
 
-use super::dsp;
 use crate::contract::require;
 use crate::scalar::AMAX_MIN;
+use crate::vfp;
 use crate::{BlockQ8, QK};
 
 /// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
@@ -42,7 +42,7 @@ fn quantize_block(x: &[f32; QK], out: &mut BlockQ8) {
     }
     let amax = f32::from_bits(largest >> 1);
     if !(AMAX_MIN..=f32::MAX).contains(&amax) {
-        *out = dsp::quantize::quantize_block(x);
+        *out = vfp::quantize::quantize_block(x);
         return;
     }
     out.d = amax / 127.0;

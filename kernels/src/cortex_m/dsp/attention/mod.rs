@@ -7,7 +7,5 @@ mod probs;
 mod scores;
 mod values;
 
-#[cfg(feature = "mve")]
-pub(in crate::cortex_m) use scores::add_bias;
 pub(in crate::cortex_m) use scores::score_block;
-pub(in crate::cortex_m) use values::{accumulate_block, sum_squares};
+pub(in crate::cortex_m) use values::accumulate_block;

@@ -4,9 +4,9 @@ use core::arch::asm;
 
 use crate::KV_BLOCK;
 use crate::contract::{broken, require};
-use crate::cortex_m::dsp::word::half;
 use crate::scalar::AMAX_MIN;
 use crate::scalar::constants::ROUND;
+use crate::vfp::floats::half;
 
 /// Probabilities times the scales of a group of columns, as integers: those of [`crate::scalar::quantize_probs`].
 pub(super) struct QuantizedProbs {

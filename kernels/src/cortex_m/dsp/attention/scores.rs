@@ -3,10 +3,11 @@
 use core::arch::asm;
 
 use crate::contract::broken;
-use crate::cortex_m::dsp::floats::dot;
 use crate::cortex_m::dsp::split::byte_pairs;
-use crate::cortex_m::dsp::word::{add_products, half, sign_extend_even, sign_extend_odd};
-use crate::scalar::{self, assert_query, distance_of, unpack_quants};
+use crate::cortex_m::dsp::word::{add_products, sign_extend_even, sign_extend_odd};
+use crate::scalar::{self, assert_query, unpack_quants};
+use crate::vfp::attention::{add_bias, score_floats};
+use crate::vfp::floats::half;
 use crate::{BlockQ8, KvRows, QK, Query};
 
 /// Keys that a pass takes.
@@ -29,30 +30,11 @@ pub(in crate::cortex_m) fn score_block(
         (Query::Q8(q), KvRows::Q4_0 { qs, d, .. }) if head_dim > 0 && head_dim.is_multiple_of(4) => {
             dot_packed_keys(q, qs, d, head_dim, scores)
         }
-        (Query::F32(q), KvRows::F32(keys)) if head_dim > 0 => {
-            for (key, score) in keys.chunks_exact(head_dim).zip(&mut *scores) {
-                *score = dot(key, q);
-            }
-        }
-        (Query::F32(q), KvRows::F16(keys)) if head_dim > 0 => {
-            for (key, score) in keys.chunks_exact(head_dim).zip(&mut *scores) {
-                *score = dot(key, q);
-            }
-        }
+        (Query::F32(q), KvRows::F32(keys)) if head_dim > 0 => score_floats(q, keys, scores),
+        (Query::F32(q), KvRows::F16(keys)) if head_dim > 0 => score_floats(q, keys, scores),
         _ => return scalar::score_block(q, keys, scale, slope, distance, scores),
     }
     add_bias(scores, scale, slope, distance)
-}
-
-/// `score * scale - slope * distance` of each score; returns the largest, as the definition does.
-pub(in crate::cortex_m) fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) -> f32 {
-    let n = scores.len();
-    let mut max = f32::NEG_INFINITY;
-    for (j, score) in scores.iter_mut().enumerate() {
-        *score = *score * scale - slope * distance_of(distance, n, j);
-        max = if *score > max { *score } else { max };
-    }
-    max + 0.0
 }
 
 /// `scores[j] = q · k_j`, group after group of 32 columns.

@@ -4,30 +4,12 @@ use core::arch::asm;
 
 use super::probs::QuantizedProbs;
 use crate::contract::{broken, require};
-use crate::cortex_m::dsp::floats::{COLUMNS, accumulate, strided_sum};
-use crate::cortex_m::dsp::word::half;
 use crate::scalar::{self, assert_rows};
+use crate::vfp::floats::{COLUMNS, accumulate};
 use crate::{KV_BLOCK, KvRows, QK};
 
 /// Values that one part of the loop takes.
 const VALUES: usize = 4;
-
-/// Implements [`Kernels::sum_squares`](crate::Kernels::sum_squares).
-pub(in crate::cortex_m) fn sum_squares(row: KvRows<'_>, head_dim: usize) -> f32 {
-    assert_rows(row, 1, head_dim);
-    match row {
-        KvRows::Q8_0 { qs, d } if head_dim <= QK => {
-            let d = half(d.first().copied().unwrap_or(0));
-            strided_sum(qs, |&q| {
-                let x = d * f32::from(q);
-                x * x
-            })
-        }
-        KvRows::F32(x) => strided_sum(x, |x| x * x),
-        KvRows::F16(x) => strided_sum(x, |&x| half(x) * half(x)),
-        _ => scalar::sum_squares(row, head_dim),
-    }
-}
 
 /// Implements [`Kernels::accumulate_block`](crate::Kernels::accumulate_block).
 pub(in crate::cortex_m) fn accumulate_block(probs: &[f32], values: KvRows<'_>, acc: &mut [f32]) {

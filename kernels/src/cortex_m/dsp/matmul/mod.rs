@@ -1,7 +1,7 @@
 //! Products of weights on a Cortex-M with the DSP extension: one token after the other.
 //!
 //! - [`tiles`]: panels of columns, tokens, rows; [`rows`]: loops over four rows of Q4_0, Q5_0 and Q8_0
-//! - [`legacy`], [`k`], [`iq4`]: products of each type; [`floats`]: float weights
+//! - [`legacy`], [`k`], [`iq4`]: products of each type
 //!
 //! # The way of one byte
 //!
@@ -15,15 +15,15 @@
 //!
 //! Types without such a loop (`Unpack`) become eight words of bytes for each 32 columns, which `half_products` multiplies.
 
-mod floats;
 mod iq4;
 mod k;
 mod legacy;
 mod rows;
 mod tiles;
 
-use super::word::half;
 use crate::block::*;
+use crate::vfp::floats::half;
+use crate::vfp::matmul as floats;
 use crate::{Activations, BlockQ8, ColumnsMut, Matrix, QK, scalar};
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul).

@@ -5,6 +5,7 @@ use core::arch::asm;
 use crate::contract::broken;
 use crate::cortex_m::dsp;
 use crate::scalar::{assert_query, unpack_quants};
+use crate::vfp::{self, floats::half};
 use crate::{BlockQ8, KV_BLOCK, KvRows, QK, Query};
 
 /// Keys that a pass takes.
@@ -80,7 +81,7 @@ fn dot_group(q: &BlockQ8, keys: &Keys<'_>, whole: bool, scores: &mut [f32]) {
     for (j, score) in scores.iter_mut().enumerate().skip(fours) {
         let key = keys.qs.get(j * keys.stride..j * keys.stride + columns).zip(keys.d.get(j * keys.groups));
         let (key, &d) = key.unwrap_or_else(|| broken(KEYS_EXIST));
-        *score += (dsp::half(d) * q.d) * products(key, q) as f32;
+        *score += (half(d) * q.d) * products(key, q) as f32;
     }
 }
 
@@ -201,7 +202,7 @@ fn add_bias(scores: &mut [f32], scale: f32, slope: f32, distance: u32) -> f32 {
         && (slope == 0.0 || (1.0 / (1u128 << 100) as f32..=256.0).contains(&slope));
     // Distances up to 2^24 are all floats.
     if !known || n == 0 || distance.saturating_add(n as u32) > 1 << 24 {
-        return dsp::attention::add_bias(scores, scale, slope, distance);
+        return vfp::attention::add_bias(scores, scale, slope, distance);
     }
     let farthest = (distance as usize + n - 1) as f32;
     let distances = [farthest, farthest - 1.0, farthest - 2.0, farthest - 3.0];

@@ -6,7 +6,7 @@ use crate::scalar::{self, AMAX_MIN, ROW};
 use crate::{BlockQ8, KvRowsMut, QK};
 
 /// Implements [`Kernels::quantize_q8`](crate::Kernels::quantize_q8).
-pub(in crate::cortex_m) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
+pub(crate) fn quantize_q8(x: &[f32], out: &mut [BlockQ8]) {
     require(out.len() == x.len().div_ceil(QK), "a block for each 32 columns");
     let (whole, rest) = x.as_chunks::<QK>();
     let mut out = out.iter_mut();
@@ -26,7 +26,7 @@ fn quantize_rest(x: &[f32]) -> BlockQ8 {
 }
 
 /// Quantizes a block of 32 columns as [`crate::scalar::quantize_block`] does.
-pub(in crate::cortex_m) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
+pub(crate) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
     // Largest magnitude: the shift drops the sign bit.
     let amax = f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() << 1)) >> 1);
     if !(AMAX_MIN..=f32::MAX).contains(&amax) {
@@ -48,7 +48,7 @@ pub(in crate::cortex_m) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
 }
 
 /// Implements [`Kernels::store_kv`](crate::Kernels::store_kv).
-pub(in crate::cortex_m) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
+pub(crate) fn store_kv(x: &[f32], out: KvRowsMut<'_>) {
     let KvRowsMut::Q8_0 { qs, d } = out else { return scalar::store_kv(x, out) };
     require(qs.len() == x.len() && d.len() == x.len().div_ceil(QK), ROW);
     for ((x, qs), d) in x.chunks(QK).zip(qs.chunks_mut(QK)).zip(d) {

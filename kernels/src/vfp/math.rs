@@ -8,7 +8,7 @@ use crate::scalar::constants::*;
 
 /// Computes [`crate::scalar::exp`].
 #[inline]
-pub(in super::super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // The definition takes magnitudes above 87.3, and NaN.
     if x.to_bits() & 0x7fff_ffff > (-EXP_MIN).to_bits() {
         return scalar::exp(x);
@@ -42,7 +42,7 @@ fn normal_cdf(x: f32) -> f32 {
 }
 
 /// Implements [`Kernels::gelu_tanh`](crate::Kernels::gelu_tanh).
-pub(in super::super) fn gelu_tanh(x: &mut [f32]) {
+pub(crate) fn gelu_tanh(x: &mut [f32]) {
     for x in x {
         let u2 = (GELU_SLOPE * *x) * (1.0 + (GELU_CUBIC * *x) * *x);
         *x /= 1.0 + exp(-u2);
@@ -50,21 +50,21 @@ pub(in super::super) fn gelu_tanh(x: &mut [f32]) {
 }
 
 /// Implements [`Kernels::gelu_erf`](crate::Kernels::gelu_erf).
-pub(in super::super) fn gelu_erf(x: &mut [f32]) {
+pub(crate) fn gelu_erf(x: &mut [f32]) {
     for x in x {
         *x *= normal_cdf(*x);
     }
 }
 
 /// Implements [`Kernels::silu`](crate::Kernels::silu).
-pub(in super::super) fn silu(x: &mut [f32]) {
+pub(crate) fn silu(x: &mut [f32]) {
     for x in x {
         *x /= 1.0 + exp(-*x);
     }
 }
 
 /// Implements [`Kernels::exp_block`](crate::Kernels::exp_block).
-pub(in super::super) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
+pub(crate) fn exp_block(scores: &mut [f32], max: f32) -> f32 {
     if let [one] = scores {
         // The 15 other partial sums add nothing to a number that is not -0.
         *one = exp(*one - max);

@@ -2,14 +2,13 @@
 
 use core::arch::asm;
 
-use super::word::half;
 use crate::block::{BF16, F16, F32};
 use crate::contract::require;
 use crate::scalar::{CHAINS, LANES, tree, tree_of_chains};
 
 /// Computes [`crate::scalar::strided_sum`] of `term(x)`.
 #[inline]
-pub(in super::super) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32 {
+pub(crate) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
     for chunk in chunks {
@@ -19,14 +18,27 @@ pub(in super::super) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32
     tree(lanes)
 }
 
+/// Converts a half-precision number to a float: exact, also for subnormals.
+#[inline(always)]
+pub(crate) fn half(bits: u16) -> f32 {
+    let value: u32;
+    // SAFETY: an instruction of every unit that the users of this module have; the register goes through integers because the
+    // compiler does not offer `sreg` operands on units with single precision only.
+    unsafe {
+        asm!(unit!(), "vmov s0, {0}", "vcvtb.f32.f16 s0, s0", "vmov {0}, s0",
+            inout(reg) u32::from(bits) => value, out("s0") _, options(pure, nomem, nostack))
+    };
+    f32::from_bits(value)
+}
+
 /// `a · b + c`, rounded once.
 #[inline]
-pub(super) fn fused(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn fused(a: f32, b: f32, c: f32) -> f32 {
     let sum: u32;
-    // SAFETY: an instruction of every Cortex-M with a floating-point unit; registers go through integers because the compiler
+    // SAFETY: an instruction of every unit that the users of this module have; registers go through integers because the compiler
     // does not offer `sreg` operands on units with single precision only.
     unsafe {
-        asm!("vmov s0, {0}", "vmov s1, {1}", "vmov s2, {2}", "vfma.f32 s2, s0, s1", "vmov {2}, s2",
+        asm!(unit!(), "vmov s0, {0}", "vmov s1, {1}", "vmov s2, {2}", "vfma.f32 s2, s0, s1", "vmov {2}, s2",
             in(reg) a.to_bits(), in(reg) b.to_bits(), inout(reg) c.to_bits() => sum,
             out("s0") _, out("s1") _, out("s2") _, options(pure, nomem, nostack))
     };
@@ -34,10 +46,10 @@ pub(super) fn fused(a: f32, b: f32, c: f32) -> f32 {
 }
 
 /// Columns of values that [`Element::add_values`] takes.
-pub(super) const COLUMNS: usize = 16;
+pub(crate) const COLUMNS: usize = 16;
 
 /// Float of any kind.
-pub(super) trait Element: Copy {
+pub(crate) trait Element: Copy {
     /// Value of one element.
     fn value(self) -> f32;
 
@@ -77,6 +89,7 @@ macro_rules! element {
                 // SAFETY: reads the columns that the caller promises, and writes `chains`; the registers that it changes are named.
                 unsafe {
                     asm!(
+                        unit!(),
                         "vldmia r5, {{s0-s7}}",
                         "2:",
                         $load,
@@ -106,6 +119,7 @@ macro_rules! element {
                 // changes are named.
                 unsafe {
                     asm!(
+                        unit!(),
                         "vldmia r5!, {{s0-s7}}",
                         "vldmia r5, {{s24-s31}}",
                         "2:",
@@ -189,7 +203,7 @@ fn is_of_words<E>(x: *const E) -> bool {
 
 /// `Σ w[c] · x[c]`, in the order of [`crate::scalar::fused_sum`].
 #[inline]
-pub(super) fn dot<E: Element>(w: &[E], x: &[f32]) -> f32 {
+pub(crate) fn dot<E: Element>(w: &[E], x: &[f32]) -> f32 {
     require(w.len() == x.len(), "rows of the same length");
     let mut chains = [0.0; CHAINS];
     let whole = if is_of_words(w.as_ptr()) { w.len() / CHAINS * CHAINS } else { 0 };
@@ -206,7 +220,7 @@ pub(super) fn dot<E: Element>(w: &[E], x: &[f32]) -> f32 {
 
 /// `acc[c] += Σ_j probs[j] · values[j][c]`, from the last value to the first; `acc` has a multiple of 16 columns, and there are as
 /// many values of its width as probabilities.
-pub(super) fn accumulate<E: Element>(probs: &[f32], values: &[E], acc: &mut [f32]) {
+pub(crate) fn accumulate<E: Element>(probs: &[f32], values: &[E], acc: &mut [f32]) {
     let stride = acc.len();
     require(values.len() == probs.len() * stride, "as many values as probabilities");
     for (i, acc) in acc.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {

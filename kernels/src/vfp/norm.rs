@@ -4,7 +4,7 @@ use super::floats::strided_sum;
 use crate::scalar::{inverse_root, rescale, standardize};
 
 /// Implements [`Kernels::layer_norm`](crate::Kernels::layer_norm).
-pub(in super::super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
     let n = x.len() as f32;
     let mean = strided_sum(x, |&x| x) / n;
     let var = strided_sum(x, |&x| (x - mean) * (x - mean)) / n;
@@ -12,7 +12,7 @@ pub(in super::super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32
 }
 
 /// Implements [`Kernels::rms_norm`](crate::Kernels::rms_norm).
-pub(in super::super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let mean_square = strided_sum(x, |&x| x * x) / x.len() as f32;
     rescale(x, inverse_root(mean_square + eps), weight, out);
 }

@@ -1,11 +1,11 @@
 //! Products of float weights.
 
+use super::floats::{Element, dot};
 use crate::block::{Block, blocks_of};
-use crate::cortex_m::dsp::floats::{Element, dot};
 use crate::{ColumnsMut, Matrix};
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul) for float weights.
-pub(super) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+pub(crate) fn matmul<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols();
     w.require_product(x.len(), stride, out);
     if stride == 0 {
