@@ -73,6 +73,8 @@
 extern crate std;
 
 pub mod arena;
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", not(test)))]
+mod armv7;
 pub mod block;
 pub mod conformance;
 mod contract;
@@ -90,7 +92,10 @@ pub mod parts;
 pub mod pool;
 #[cfg_attr(test, allow(unused_imports))]
 pub mod scalar;
-#[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
+#[cfg(any(
+    all(target_arch = "arm", target_os = "none", feature = "dsp"),
+    all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", not(test))
+))]
 mod vfp;
 // Unit tests see the definitions alone, so that they need not compile the ISAs again; `tests/` compares these with them.
 #[cfg(all(target_arch = "x86_64", not(test)))]
@@ -121,6 +126,8 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
         cortex_m::dsp::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]
         cortex_m::mve::detect(),
+        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", not(test)))]
+        armv7::detect(),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
         neon::detect(),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
