@@ -14,7 +14,7 @@
 //!
 //! # Folders
 //!
-//! Each ISA (`x86`, `neon`, `cortex_m/dsp`, `cortex_m/mve`) has the same files, as far as it overrides the definitions:
+//! Each ISA (`x86`, `neon`, `armv7`, `cortex_m/dsp`, `cortex_m/mve`) has the same files, as far as it overrides the definitions:
 //!
 //! | file | contents |
 //! |---|---|
@@ -35,8 +35,10 @@
 //!
 //! `sixteen/` of x86 holds the two units that its attention and activations are written for: registers of AVX2 in pairs, or of AVX-512.
 //!
-//! Files that one ISA alone needs say at their head what for: `matmul/byte_order.rs` and `bytes.rs` (neon), `split.rs` and
-//! `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
+//! Files that one ISA alone needs say at their head what for: `matmul/byte_order.rs` and `bytes.rs` (neon), `products.rs` and
+//! `matmul/panel.rs` (armv7), `split.rs` and `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
+//!
+//! `vfp/` has the kernels on floats that the processors of 32-bit Arm share.
 //!
 //! `float_matmul.rs` holds the products of float weights that x86 and NEON share. [`block::Quantized`] states the facts of each
 //! quantized type that all ISAs build on; [`KvQuant`] states those of keys and values.
