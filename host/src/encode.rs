@@ -9,21 +9,26 @@ use crate::memory::allocate;
 use crate::model_file::ModelFile;
 use crate::text;
 
-/// Checks that the model in `file` is an encoder, before any of its weights are read.
-pub fn check(file: &ModelFile) -> Result<()> {
-    let arch = file.model()?.shape().arch;
+/// Encoder in `file`, before any of its weights are read.
+///
+/// # Errors
+/// When the file is no model, and when its model is a decoder.
+pub fn encoder(file: &ModelFile) -> Result<Model<'_>> {
+    let model = file.model()?;
+    let arch = model.shape().arch;
     if arch.is_encoder() {
-        return Ok(());
+        return Ok(model);
     }
     Err(EncoderError::Decoder { arch: arch.name }).with_context(|| file.name.clone())
 }
 
-/// Calls `then` with the file's tokenizer.
+/// Calls `then` with the tokenizer of `model`, which is that of `file`.
 pub fn with_tokenizer<R, E: From<Error>>(
     file: &ModelFile,
+    model: &Model<'_>,
     then: impl FnOnce(&Tokenizer<'_, '_>) -> Result<R, E>,
 ) -> Result<R, E> {
-    let vocab = file.vocab()?;
+    let vocab = file.vocab_of(model)?;
     let mut lines = allocate(text::index_bytes(&vocab)?)?;
     then(&file.tokenizer(vocab, &mut lines)?)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nearfield::{Encoder, Model, Pooling};
-use nearfield_host::encode::{check, with_encoder, with_tokenizer};
+use nearfield_host::encode::{encoder, with_encoder, with_tokenizer};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
@@ -66,9 +66,9 @@ fn pooling_names() -> impl TypedValueParser<Value = Pooling> {
 pub fn embed(args: &EmbedArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
     let file = ModelFile::open(Some(model), monitor())?;
-    check(&file)?;
+    let model = encoder(&file)?;
     args.output.as_deref().map(OutputFile::check).transpose()?;
-    let documents = documents(args, words, &file)?;
+    let documents = documents(args, words, &file, &model)?;
     let engine = args.encoder.machine.engine()?;
     let file = engine.load(file, args.encoder.machine.repack)?;
     let done = with_encoder(&file, &engine, args.encoder.config(documents.iter().map(Vec::len)), |model, encoder| {
@@ -93,7 +93,12 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
 }
 
 /// The tokens of each text.
-fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -> Result<Vec<Vec<u32>>> {
+fn documents(
+    args: &EmbedArgs,
+    words: &[std::ffi::OsString],
+    file: &ModelFile,
+    model: &Model<'_>,
+) -> Result<Vec<Vec<u32>>> {
     if !args.tokens.is_empty() {
         ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
         return args.tokens.iter().map(|ids| input::read_ids(ids)).collect();
@@ -105,7 +110,7 @@ fn documents(args: &EmbedArgs, words: &[std::ffi::OsString], file: &ModelFile) -
         None => {}
     }
     ensure!(!texts.is_empty(), "no text to embed");
-    with_tokenizer(file, |tokenizer| {
+    with_tokenizer(file, model, |tokenizer| {
         let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
         let mut notes = Notes::default();
         let mut tokens = |text: &Vec<u8>| {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
-use nearfield::{DocumentError, Encoder};
-use nearfield_host::encode::{check, with_encoder, with_tokenizer};
+use nearfield::{DocumentError, Encoder, Model};
+use nearfield_host::encode::{encoder, with_encoder, with_tokenizer};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
@@ -58,9 +58,9 @@ pub struct RerankArgs {
 pub fn rerank(args: &RerankArgs) -> Result<()> {
     let (model, words) = model_and_words(&args.model, &args.words)?;
     let file = ModelFile::open(Some(model), monitor())?;
-    check(&file)?;
+    let model = encoder(&file)?;
     args.output.as_deref().map(OutputFile::check).transpose()?;
-    let (texts, pairs) = pairs(args, words, &file)?;
+    let (texts, pairs) = pairs(args, words, &file, &model)?;
     let name = file.name.clone();
     let engine = args.encoder.machine.engine()?;
     let file = engine.load(file, args.encoder.machine.repack)?;
@@ -102,7 +102,12 @@ fn n_tokens((tokens, _): &Pair) -> usize {
 }
 
 /// The texts for display, and the tokens of each with the query.
-fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec<String>, Vec<Pair>)> {
+fn pairs(
+    args: &RerankArgs,
+    words: &[OsString],
+    file: &ModelFile,
+    model: &Model<'_>,
+) -> Result<(Vec<String>, Vec<Pair>)> {
     if !args.tokens.is_empty() {
         ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
         let pair = |ids: &String| -> Result<Pair> {
@@ -120,8 +125,8 @@ fn pairs(args: &RerankArgs, words: &[OsString], file: &ModelFile) -> Result<(Vec
         None => {}
     }
     ensure!(!texts.is_empty(), "no text to compare with the query");
-    let form = Form::of(file)?;
-    let pairs = with_tokenizer(file, |tokenizer| {
+    let form = Form::of(file, model)?;
+    let pairs = with_tokenizer(file, model, |tokenizer| {
         let mut notes = Notes::default();
         let query = form.beginning(tokenizer, input::bytes_of(query), &mut notes)?;
         let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
@@ -153,14 +158,14 @@ struct Form {
 }
 
 impl Form {
-    fn of(file: &ModelFile) -> Result<Self> {
-        let vocab = file.vocab()?;
+    fn of(file: &ModelFile, model: &Model<'_>) -> Result<Self> {
+        let vocab = file.vocab_of(model)?;
         let is_bert = vocab.kind == Kind::WORDPIECE;
         let no_end = || format!("{}: no token ends a text, so no pair can be made", file.name);
         Ok(Self {
             begin: vocab.bos,
             end: vocab.end().with_context(no_end)?,
-            typed: is_bert && file.model()?.shape().n_token_types > 1,
+            typed: is_bert && model.shape().n_token_types > 1,
             twice: !is_bert,
         })
     }

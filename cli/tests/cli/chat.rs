@@ -255,7 +255,7 @@ fn a_text_ends_with_all_that_the_file_names() {
     // An id beyond the vocabulary is an error.
     let none = Value::i32s(&[i32::from(b'7'), 300]);
     f.write("none.gguf", &tiny::model_hiding(&[], &[("tokenizer.ggml.eos_token_ids", none)]));
-    f.fails("run none.gguf he", 1, "tokenizer.ggml.eos_token_ids is 300: expected less than 265, ");
+    f.fails("run none.gguf he", 1, "none.gguf: tokenizer.ggml.eos_token_ids is 300: expected less than 265, ");
 }
 
 #[test]

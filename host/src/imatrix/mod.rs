@@ -69,8 +69,9 @@ pub fn measure(args: &Measurement, monitor: &Monitor) -> Result<Imatrix> {
     let file = ModelFile::open(args.model.clone(), monitor)?;
     output_file::protect(&args.file);
     OutputFile::check_new(&args.output, args.force)?;
-    let is_encoder = file.model()?.shape().arch.is_encoder();
-    let chunks = with_tokenizer(&file, |tokenizer| chunks(args, tokenizer, is_encoder, monitor))?;
+    let model = file.model()?;
+    let is_encoder = model.shape().arch.is_encoder();
+    let chunks = with_tokenizer(&file, &model, |tokenizer| chunks(args, tokenizer, is_encoder, monitor))?;
     let engine = Engine::new(args.isa.as_deref(), args.n_threads)?;
     let file = engine.load(file, args.repack)?;
     let model = file.model()?;

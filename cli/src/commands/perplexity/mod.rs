@@ -24,7 +24,7 @@ use nearfield_host::engine::N_BATCH;
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::output_file;
-use nearfield_host::text::{index_bytes, tokenizer};
+use nearfield_host::text::index_bytes;
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
@@ -34,9 +34,9 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let engine = args.session.machine.engine()?;
     let file = engine.load(file, args.session.machine.repack)?;
     let model = file.model()?;
-    let vocab = file.vocab()?;
+    let vocab = file.vocab_of(&model)?;
     let mut lines = allocate(index_bytes(&vocab)?)?;
-    let tokenizer = tokenizer(vocab, &mut lines, monitor())?;
+    let tokenizer = file.tokenizer(vocab, &mut lines)?;
     let text = Text::read(&args.file, &tokenizer, args.special, args.max_tokens, monitor())?;
     let protocol = args.protocol();
     let lengths = args.lengths();
