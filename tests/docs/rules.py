@@ -16,6 +16,7 @@ NEVER = [
     (r"--llama|greedy\.py|peers/run|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
     (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
     (r"compare_\w+\.py|make\.py", "it needs PyTorch and transformers"),
+    (r"first_layers\.py", "it needs numpy"),
 ]
 
 # Run when all of these options are given.
