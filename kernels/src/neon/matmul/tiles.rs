@@ -219,7 +219,7 @@ unsafe fn dots<D: Dot, B: Unpack, R: ByteOrder, const N: usize, const T: usize>(
     out: &mut ColumnsMut<'_>,
 ) {
     let n_tokens = out.n_tokens().min(T);
-    let stride = x.len() / out.n_tokens();
+    let stride = x.len() / out.n_tokens().max(1);
     let x: [&[BlockQ8]; T] = core::array::from_fn(|t| part(x, t.min(n_tokens - 1) * stride, stride));
     let mut rows = eights.each_ref().map(|eight| eight.rows);
     let mut acc = [[[vdupq_n_f32(0.0); 2]; T]; N];
