@@ -9,7 +9,7 @@ use crate::vfp::unit;
 /// Writes the quants of a block, less their offset: eight times 32 bytes, [`STRIDE`] apart. The constants are [`TABLE`].
 ///
 /// # Safety
-/// Those bytes can be written, and the processor has NEON.
+/// The eight times 32 bytes can be written, and the processor has NEON.
 pub(super) type Quants<B> = unsafe extern "C" fn(block: *const B, out: *mut [i8; 32], constants: &[u8; 16]);
 
 /// Values of IQ4_NL and IQ4_XS as bytes.

@@ -124,7 +124,7 @@ impl ByteOrder for Interleaved {
 /// [`ByteOrder::add_dots`] from quarters that are words of all rows.
 ///
 /// # Safety
-/// Those of [`ByteOrder::add_dots`].
+/// The promise of [`ByteOrder::add_dots`].
 #[inline(always)]
 unsafe fn add_word_dots<D: Dot, B: Unpack, const T: usize>(
     acc: &mut [Floats; T],

@@ -193,7 +193,7 @@ unsafe fn few_tokens<D: Dot, B: Unpack>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut
 /// [`dots`] with two tokens, or with four.
 ///
 /// # Safety
-/// Those of [`dots`].
+/// The promise of [`dots`].
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn two_or_four<D: Dot, B: Unpack, R: ByteOrder, const N: usize>(

@@ -29,12 +29,12 @@ pub(super) trait Sixteen: Copy {
     /// Loads sixteen floats.
     ///
     /// # Safety
-    /// They are readable; of any alignment.
+    /// Sixteen readable floats from `x` on, of any alignment.
     unsafe fn load(self, x: *const f32) -> Self::F;
     /// Stores sixteen floats.
     ///
     /// # Safety
-    /// They are writable; of any alignment.
+    /// Sixteen writable floats from `to` on, of any alignment.
     unsafe fn store(self, x: Self::F, to: *mut f32);
     /// Sets each float to `x`.
     fn splat(self, x: f32) -> Self::F;
