@@ -6,16 +6,10 @@ use crate::block::{BF16, Block, F16, F32};
 use crate::float_matmul::{self, FloatUnit};
 use crate::scalar::CHAINS;
 use crate::x86::floats::{Element, dots_ahead, store, trees};
+use crate::x86::sixteen::{Ymm, Zmm};
 use crate::{Activations, ColumnsMut, Matrix, WeightType, scalar};
 
-/// AVX2, FMA and F16C: a register has the chains of one row. A value exists only if these were detected.
-#[derive(Clone, Copy)]
-struct Ymm(());
-
-/// AVX-512 F: a register has the chains of two rows. A value exists only if it was detected, with AVX2, FMA and F16C.
-#[derive(Clone, Copy)]
-struct Zmm(());
-
+/// A register has the chains of one row.
 impl<B: Element> FloatUnit<B> for Ymm {
     type Chains = __m256;
     const ROWS: usize = 1;
@@ -64,6 +58,7 @@ impl<B: Element> FloatUnit<B> for Ymm {
     }
 }
 
+/// A register has the chains of two rows.
 impl<B: Element> FloatUnit<B> for Zmm {
     type Chains = __m512;
     const ROWS: usize = 2;
@@ -139,8 +134,7 @@ macro_rules! matmul {
         pub(in crate::x86) fn $name(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
             #[target_feature(enable = $features)]
             fn of<B: Block + Element>(w: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
-                // The unit exists: the function is compiled for it.
-                float_matmul::matmul::<B, _, $tokens>($unit(()), w, x, out);
+                float_matmul::matmul::<B, _, $tokens>($unit::new(), w, x, out);
             }
             match (w.ty(), x) {
                 (WeightType::F32, Activations::F32(x)) => of::<F32>(w, x, out),

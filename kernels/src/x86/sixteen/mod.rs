@@ -23,7 +23,8 @@ pub(super) trait Sixteen: Copy {
     type I: Copy;
     /// Sixteen choices.
     type M: Copy;
-    /// True if there are registers for 32 sums with the operands of each: 32 registers in all, and not 16.
+    /// True for 32 registers instead of 16: the products with all keys of a block, or the values of four queries, then stay in
+    /// registers. Otherwise those with half of the keys do, or those of two queries.
     const WIDE: bool;
 
     /// Loads sixteen floats.
