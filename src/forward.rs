@@ -122,13 +122,11 @@ impl Forward<'_, '_, '_> {
         let qkv = act.qkv.get_mut(..n_rows * s.n_qkv())?;
         self.project_qkv(layer, x, h, qkv, act.q8)?;
 
-        let mut stored = rows(qkv, s.n_qkv());
+        let mut stored = &*qkv;
         for chunk in &mut *chunks {
-            let pos = chunk.sequence.pos();
-            for (pos, row) in (pos..).zip(stored.by_ref().take(chunk.n_rows())) {
-                let (keys, values) = row.get(s.n_embd..)?.split_at_checked(s.n_embd_kv())?;
-                chunk.sequence.cache.store(kernels, index, pos, keys, values)?;
-            }
+            let of_chunk;
+            (of_chunk, stored) = stored.split_at_checked(chunk.n_rows() * s.n_qkv())?;
+            self.store(chunk.sequence, index, of_chunk)?;
         }
         let queries = chunks.iter().filter(|chunk| chunk.n_rows() > 0).map(|chunk| {
             let Sequence { cache, visited, .. } = &*chunk.sequence;
@@ -150,6 +148,20 @@ impl Forward<'_, '_, '_> {
         let input = self.steps.quantized(h, s.n_embd, act.q8, &[&layer.attn_output])?;
         self.steps.linear_beside(&layer.attn_output, &input, product, x, |product, x| kernels.add(x, product));
         Some(())
+    }
+
+    /// Stores the keys and values of a sequence's next rows (`[n, n_qkv]`) in a layer, head by head.
+    fn store(&self, sequence: &mut Sequence<'_, '_>, index: usize, qkv: &[f32]) -> Planned {
+        let (s, kernels, pos) = (self.shape(), self.steps.kernels, sequence.pos());
+        let n_workers = self.steps.workers_over(qkv.len() / s.n_qkv().max(1), 2 * s.n_embd_kv());
+        let heads = sequence.cache.heads_mut(index)?.enumerate();
+        self.steps.each(n_workers, heads, |&mut (head, ref mut of_head)| {
+            let key = s.n_embd + head * s.head_dim..s.n_embd + (head + 1) * s.head_dim;
+            let value = key.start + s.n_embd_kv()..key.end + s.n_embd_kv();
+            (pos..)
+                .zip(rows(qkv, s.n_qkv()))
+                .try_for_each(|(pos, row)| of_head.store(kernels, pos, row.get(key.clone())?, row.get(value.clone())?))
+        })
     }
 
     /// Computes `qkv = W_qkv norm(x)`, clamped, and with queries and keys normalised, if the model does so.

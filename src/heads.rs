@@ -12,7 +12,7 @@ use crate::kv_type::KvType;
 use crate::planned::Planned;
 use crate::rounded::Rounded;
 use crate::shape::Shape;
-use crate::steps::{Steps, rows, rows_mut};
+use crate::steps::{Steps, TOGETHER, rows, rows_mut};
 
 /// Settings of attention that all heads share.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,6 @@ pub(crate) struct Queries<'q, W> {
     /// Walks a query tile over the keys that it sees; is given the KV head and the last position in the tile.
     pub(crate) walk: W,
 }
-
-/// Number of texts whose parts are shared out together; the parts of more follow behind. Small on machines with little memory,
-/// since they lie on the stack.
-const TOGETHER: usize = if cfg!(target_pointer_width = "64") { 8 } else { 1 };
 
 /// Queries of a text with their results, cut into parts.
 struct Cut<'q, W> {

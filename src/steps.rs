@@ -1,7 +1,9 @@
 //! Steps of a graph: products, norms and activation functions over rows, cut into parts for the workers.
 
 use core::slice::{ChunksExact, ChunksExactMut};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use heapless::Vec;
 use nearfield_kernels::{Activations, BlockQ8, ColumnsMut, Kernels, Parts, QK, RowsMut, Tiles};
 
 use crate::architecture::{Activation, Norm};
@@ -92,9 +94,48 @@ impl Steps<'_> {
         if n_workers > 1 { self.executor.run(n_workers, work) } else { work() }
     }
 
+    /// Number of workers that a step without a matrix is worth, over rows of `width` columns.
+    pub(crate) fn workers_over(&self, n_rows: usize, width: usize) -> usize {
+        self.workers(n_rows.saturating_mul(width).saturating_mul(MACS_OF_ELEMENT))
+    }
+
+    /// Calls `work` with each item, on at most `n_workers` workers; `None` if any call returns that. Items are shared out
+    /// [`TOGETHER`] at a time; where that is one, the caller does all.
+    pub(crate) fn each<T: Send>(
+        &self,
+        n_workers: usize,
+        items: impl IntoIterator<Item = T>,
+        work: impl Fn(&mut T) -> Planned + Sync,
+    ) -> Planned {
+        let mut items = items.into_iter();
+        if n_workers <= 1 || TOGETHER == 1 {
+            return items.try_for_each(|mut item| work(&mut item));
+        }
+        loop {
+            let mut group = Vec::<T, TOGETHER>::new();
+            for item in items.by_ref().take(TOGETHER) {
+                group.push(item).ok()?;
+            }
+            if group.is_empty() {
+                return Some(());
+            }
+            let (parts, failed) = (Parts::new(RowsMut::new(&mut group, 1)), AtomicBool::new(false));
+            self.run(n_workers, &|| {
+                while let Some((_, part)) = parts.take() {
+                    if part.iter_mut().try_for_each(&work).is_none() {
+                        failed.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+            if failed.into_inner() {
+                return None;
+            }
+        }
+    }
+
     /// Cuts a step over rows, all columns of each.
     pub(crate) fn over_rows(&self, n_rows: usize, width: usize) -> OverRows<'_> {
-        let n_workers = self.workers(n_rows.saturating_mul(width).saturating_mul(MACS_OF_ELEMENT)).min(n_rows);
+        let n_workers = self.workers_over(n_rows, width).min(n_rows);
         OverRows { steps: self, n_workers, part: n_rows.div_ceil(n_workers.saturating_mul(4).max(1)) }
     }
 
@@ -206,6 +247,9 @@ impl Steps<'_> {
         self.workers(of_token.saturating_mul(n_tokens))
     }
 }
+
+/// Number of items that are shared out together. Small on machines with little memory, since they lie on the stack.
+pub(crate) const TOGETHER: usize = if cfg!(target_pointer_width = "64") { 8 } else { 1 };
 
 /// Multiply-accumulates that take as long as the work on one element in a step without a matrix: a norm, a copy, rounding to
 /// int8.

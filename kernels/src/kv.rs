@@ -142,6 +142,65 @@ pub enum KvRowsMut<'a> {
 }
 
 impl KvRowsMut<'_> {
+    /// Consecutive rows of `head_dim` columns; `None` if they are not all there.
+    pub fn rows(self, rows: Range<usize>, head_dim: usize) -> Option<Self> {
+        let of = |len: usize| Some(rows.start.checked_mul(len)?..rows.end.checked_mul(len)?);
+        let (columns, scales) = (of(head_dim)?, of(head_dim.div_ceil(QK))?);
+        Some(match self {
+            Self::F32(x) => Self::F32(x.get_mut(columns)?),
+            Self::F16(x) => Self::F16(x.get_mut(columns)?),
+            Self::Q8_0 { qs, d } => Self::Q8_0 { qs: qs.get_mut(columns)?, d: d.get_mut(scales)? },
+            Self::Q4_0 { qs, d, built } => {
+                Self::Q4_0 { qs: qs.get_mut(of(head_dim.div_ceil(2))?)?, d: d.get_mut(scales)?, built }
+            }
+        })
+    }
+
+    /// First `n` rows of `head_dim` columns, and those behind them; `None` if there are fewer.
+    pub fn split(self, n: usize, head_dim: usize) -> Option<(Self, Self)> {
+        let (columns, scales) = (n.checked_mul(head_dim)?, n.checked_mul(head_dim.div_ceil(QK))?);
+        Some(match self {
+            Self::F32(x) => {
+                let (first, rest) = x.split_at_mut_checked(columns)?;
+                (Self::F32(first), Self::F32(rest))
+            }
+            Self::F16(x) => {
+                let (first, rest) = x.split_at_mut_checked(columns)?;
+                (Self::F16(first), Self::F16(rest))
+            }
+            Self::Q8_0 { qs, d } => {
+                let (qs, rest_qs) = qs.split_at_mut_checked(columns)?;
+                let (d, rest_d) = d.split_at_mut_checked(scales)?;
+                (Self::Q8_0 { qs, d }, Self::Q8_0 { qs: rest_qs, d: rest_d })
+            }
+            Self::Q4_0 { qs, d, built } => {
+                let (qs, rest_qs) = qs.split_at_mut_checked(n.checked_mul(head_dim.div_ceil(2))?)?;
+                let (d, rest_d) = d.split_at_mut_checked(scales)?;
+                (Self::Q4_0 { qs, d, built }, Self::Q4_0 { qs: rest_qs, d: rest_d, built })
+            }
+        })
+    }
+
+    /// The same rows, borrowed for a while.
+    pub fn reborrow(&mut self) -> KvRowsMut<'_> {
+        match self {
+            Self::F32(x) => KvRowsMut::F32(x),
+            Self::F16(x) => KvRowsMut::F16(x),
+            Self::Q8_0 { qs, d } => KvRowsMut::Q8_0 { qs, d },
+            Self::Q4_0 { qs, d, built } => KvRowsMut::Q4_0 { qs, d, built: *built },
+        }
+    }
+
+    /// The same rows, to be read.
+    pub fn as_rows(&self) -> KvRows<'_> {
+        match self {
+            Self::F32(x) => KvRows::F32(x),
+            Self::F16(x) => KvRows::F16(x),
+            Self::Q8_0 { qs, d } => KvRows::Q8_0 { qs, d },
+            Self::Q4_0 { qs, d, built } => KvRows::Q4_0 { qs, d, built: *built },
+        }
+    }
+
     /// Copies `rows` of the same type and size; `None` if the type or the size differs.
     pub fn copy(self, rows: KvRows<'_>) -> Option<()> {
         match (self, rows) {

@@ -166,13 +166,19 @@ impl Layer<'_> {
                 normed
             }
         };
-        let mut stored = rows(k, n_kv).zip(rows(v, n_kv));
-        for (document, positions) in documents.within(chunk) {
-            for (pos, (k, v)) in positions.zip(&mut stored) {
-                keys.store(forward.steps.kernels, &document, pos, k, v)?;
-            }
-        }
-        Some(())
+        let (kernels, v) = (forward.steps.kernels, &*v);
+        let n_workers = forward.steps.workers_over(chunk.len(), 4 * n_kv);
+        forward.steps.each(n_workers, keys.heads_mut().enumerate(), |&mut (head, ref mut of_head)| {
+            let columns = head * s.head_dim..(head + 1) * s.head_dim;
+            let mut stored = rows(k, n_kv).zip(rows(v, n_kv));
+            documents.within(chunk.clone()).try_for_each(|(document, mut positions)| {
+                let mut stored = stored.by_ref().take(positions.len());
+                positions.try_for_each(|pos| {
+                    let (k, v) = stored.next()?;
+                    of_head.store(kernels, &document, pos, k.get(columns.clone())?, v.get(columns.clone())?)
+                })
+            })
+        })
     }
 
     /// Computes `b = norm(x + W_o attention(W_q x))` of some rows.

@@ -8,11 +8,11 @@
 //! text is a block of the mirror, and queries that share the one share the other. The first positions of the mirror may be empty.
 //! Each document has whole blocks of slots, so its keys are cut into the blocks that they would have alone.
 
-use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock};
+use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRowsMut};
 
 use super::documents::{Document, Documents};
 use super::plan::Lengths;
-use crate::cache::{Block, Store};
+use crate::cache::{Block, take};
 use crate::heads::Heads;
 use crate::planned::Planned;
 use crate::shape::Shape;
@@ -21,11 +21,57 @@ use crate::shape::Shape;
 #[derive(Debug)]
 struct Side<'a> {
     /// `[n_head_kv, n_slots, head_dim]`: the keys.
-    keys: Store<'a>,
-    values: Store<'a>,
+    keys: KvRowsMut<'a>,
+    values: KvRowsMut<'a>,
     /// `[n_head_kv, n_slots / KV_BLOCK]`: largest norm of any key in a block; after [`Keys::seal`], of any key of the document up
     /// to the end of the block.
     norms: &'a mut [f32],
+}
+
+impl Side<'_> {
+    /// Iterates over the KV heads, `n_slots` rows of `head_dim` columns each.
+    fn heads_mut(&mut self, n_slots: usize, head_dim: usize) -> impl Iterator<Item = Side<'_>> {
+        let (mut keys, mut values) = (Some(self.keys.reborrow()), Some(self.values.reborrow()));
+        self.norms.chunks_exact_mut((n_slots / KV_BLOCK).max(1)).map_while(move |norms| {
+            let (of_head, rest_keys) = keys.take()?.split(n_slots, head_dim)?;
+            let (values_of_head, rest_values) = values.take()?.split(n_slots, head_dim)?;
+            (keys, values) = (Some(rest_keys), Some(rest_values));
+            Some(Side { keys: of_head, values: values_of_head, norms })
+        })
+    }
+}
+
+/// Keys and values of one KV head, to be written.
+pub(crate) struct HeadMut<'k> {
+    text: Side<'k>,
+    mirror: Side<'k>,
+    head_dim: usize,
+}
+
+impl HeadMut<'_> {
+    /// Stores the key and the value of one position of a document: `[head_dim]` each. `None` if there is no room, which the plan
+    /// rules out.
+    pub(crate) fn store(
+        &mut self,
+        kernels: &dyn Kernels,
+        document: &Document,
+        pos: usize,
+        key: &[f32],
+        value: &[f32],
+    ) -> Planned {
+        let head_dim = self.head_dim;
+        for (side, pos) in [(&mut self.text, pos), (&mut self.mirror, mirrored(document, pos))] {
+            let slot = document.slot + pos;
+            kernels.store_kv(key, side.keys.reborrow().rows(slot..slot + 1, head_dim)?);
+            kernels.store_kv(value, side.values.reborrow().rows(slot..slot + 1, head_dim)?);
+            let norm = libm::sqrtf(kernels.sum_squares(side.keys.as_rows().rows(slot..slot + 1, head_dim)?, head_dim));
+            // A key with a NaN has no bound: no key behind it may be left out.
+            let norm = if norm.is_nan() { f32::INFINITY } else { norm };
+            let of_block = side.norms.get_mut(slot / KV_BLOCK)?;
+            *of_block = of_block.max(norm);
+        }
+        Some(())
+    }
 }
 
 /// Keys and values of the documents of a pass in one layer, in both orders.
@@ -43,7 +89,7 @@ pub(crate) struct Keys<'a> {
 impl<'a> Keys<'a> {
     pub(crate) fn take(arena: &mut Arena<'a>, s: &Shape, n: &Lengths, heads: Heads) -> Option<Self> {
         let mut side = || -> Option<Side<'a>> {
-            let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
+            let (keys, values) = (take(arena, &n.keys)?, take(arena, &n.values)?);
             Some(Side { keys, values, norms: arena.take(n.key_norms)? })
         };
         Some(Self { heads, text: side()?, mirror: side()?, head_dim: s.head_dim, n_slots: n.n_slots })
@@ -55,32 +101,11 @@ impl<'a> Keys<'a> {
         self.mirror.norms.fill(0.0);
     }
 
-    /// Stores the keys and values of one position of a document: `[n_head_kv, head_dim]` each. `None` if there is no room, which
-    /// the plan rules out.
-    pub(crate) fn store(
-        &mut self,
-        kernels: &dyn Kernels,
-        document: &Document,
-        pos: usize,
-        keys: &[f32],
-        values: &[f32],
-    ) -> Planned {
-        // A head has at least eight columns.
-        let (width, mirrored) = (self.head_dim.max(1), mirrored(document, pos));
-        for (head, (key, value)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
-            for (side, pos) in [(&mut self.text, pos), (&mut self.mirror, mirrored)] {
-                let row = head * self.n_slots + document.slot + pos;
-                kernels.store_kv(key, side.keys.row_mut(row, self.head_dim)?);
-                kernels.store_kv(value, side.values.row_mut(row, self.head_dim)?);
-                let norm =
-                    libm::sqrtf(kernels.sum_squares(side.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
-                // A key with a NaN has no bound: no key behind it may be left out.
-                let norm = if norm.is_nan() { f32::INFINITY } else { norm };
-                let of_block = side.norms.get_mut(row / KV_BLOCK)?;
-                *of_block = of_block.max(norm);
-            }
-        }
-        Some(())
+    /// Iterates over the KV heads, to be written: heads share nothing, so workers can take one each.
+    pub(crate) fn heads_mut(&mut self) -> impl Iterator<Item = HeadMut<'_>> {
+        let (head_dim, n_slots) = (self.head_dim, self.n_slots);
+        let [text, mirror] = [&mut self.text, &mut self.mirror].map(|side| side.heads_mut(n_slots, head_dim));
+        text.zip(mirror).map(move |(text, mirror)| HeadMut { text, mirror, head_dim })
     }
 
     /// Ends the storing of keys: each norm becomes the largest of its document up to the end of its block.
@@ -177,8 +202,8 @@ impl<'k> Blocks<'k> {
             Some(older) => *self.side.norms.get(first_row / KV_BLOCK + older)?,
             None => 0.0,
         };
-        let keys = self.side.keys.rows(rows.clone(), head_dim)?;
-        let values = self.side.values.rows(rows, head_dim)?;
+        let keys = self.side.keys.as_rows().rows(rows.clone(), head_dim)?;
+        let values = self.side.values.as_rows().rows(rows, head_dim)?;
         Some(Block { kv: KvBlock { keys, values, start, end: self.end }, n_older: start - self.first, older_norm })
     }
 }

@@ -13,9 +13,11 @@
 //! there, and the rings hold the positions after them. The positions of its last, partial block and its sinks are copied into
 //! the cache.
 
+mod head;
+
 use core::ops::Range;
 
-use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built, QK};
+use nearfield_kernels::{Arena, KV_BLOCK, Kernels, KvBlock, KvRows, KvRowsMut, Q4Built};
 
 use crate::config::SessionConfig;
 use crate::kv_type::KvType;
@@ -26,56 +28,19 @@ use crate::ring::HeadRing;
 use crate::shape::Shape;
 use crate::snapshot::{Keeps, Kept, Prefix};
 
-/// Keys or values of all layers.
-#[derive(Debug)]
-pub(crate) enum Store<'a> {
-    F32(&'a mut [f32]),
-    F16(&'a mut [u16]),
-    Q8_0 { qs: &'a mut [i8], d: &'a mut [u16] },
-    Q4_0 { qs: &'a mut [u8], d: &'a mut [u16], built: Q4Built },
-}
+use head::HeadsMut;
 
-impl<'a> Store<'a> {
-    /// Takes room for `n` from `arena`; `None` if it is too small, or if Q4_0 is not built in.
-    pub(crate) fn take(arena: &mut Arena<'a>, n: &StoreLengths) -> Option<Self> {
-        Some(match n.ty {
-            KvType::F32 => Self::F32(arena.take(n.elements)?),
-            KvType::F16 => Self::F16(arena.take(n.elements)?),
-            KvType::Q8_0 => Self::Q8_0 { qs: arena.take(n.elements)?, d: arena.take(n.scales)? },
-            KvType::Q4_0 => {
-                let built = Q4Built::PROOF?;
-                Self::Q4_0 { qs: arena.take(n.elements)?, d: arena.take(n.scales)?, built }
-            }
-        })
-    }
-
-    /// Consecutive rows of `head_dim`; `None` if they are not all there.
-    pub(crate) fn rows(&self, rows: Range<usize>, head_dim: usize) -> Option<KvRows<'_>> {
-        let all = match self {
-            Self::F32(x) => KvRows::F32(x),
-            Self::F16(x) => KvRows::F16(x),
-            Self::Q8_0 { qs, d } => KvRows::Q8_0 { qs, d },
-            Self::Q4_0 { qs, d, built } => KvRows::Q4_0 { qs, d, built: *built },
-        };
-        all.rows(rows, head_dim)
-    }
-
-    pub(crate) fn row_mut(&mut self, row: usize, head_dim: usize) -> Option<KvRowsMut<'_>> {
-        let n_d = head_dim.div_ceil(QK);
-        let columns = row * head_dim..(row + 1) * head_dim;
-        Some(match self {
-            Self::F32(x) => KvRowsMut::F32(x.get_mut(columns)?),
-            Self::F16(x) => KvRowsMut::F16(x.get_mut(columns)?),
-            Self::Q8_0 { qs, d } => {
-                KvRowsMut::Q8_0 { qs: qs.get_mut(columns)?, d: d.get_mut(row * n_d..(row + 1) * n_d)? }
-            }
-            Self::Q4_0 { qs, d, built } => {
-                let n_bytes = head_dim.div_ceil(2);
-                let qs = qs.get_mut(row * n_bytes..(row + 1) * n_bytes)?;
-                KvRowsMut::Q4_0 { qs, d: d.get_mut(row * n_d..(row + 1) * n_d)?, built: *built }
-            }
-        })
-    }
+/// Takes room for keys or values from `arena`; `None` if it is too small, or if Q4_0 is not built in.
+pub(crate) fn take<'a>(arena: &mut Arena<'a>, n: &StoreLengths) -> Option<KvRowsMut<'a>> {
+    Some(match n.ty {
+        KvType::F32 => KvRowsMut::F32(arena.take(n.elements)?),
+        KvType::F16 => KvRowsMut::F16(arena.take(n.elements)?),
+        KvType::Q8_0 => KvRowsMut::Q8_0 { qs: arena.take(n.elements)?, d: arena.take(n.scales)? },
+        KvType::Q4_0 => {
+            let built = Q4Built::PROOF?;
+            KvRowsMut::Q4_0 { qs: arena.take(n.elements)?, d: arena.take(n.scales)?, built }
+        }
+    })
 }
 
 /// Place of a KV head's keys and norms in a layer.
@@ -97,8 +62,9 @@ struct Place {
 /// Keys and values of all layers.
 #[derive(Debug)]
 pub(crate) struct KvCache<'a> {
-    keys: Store<'a>,
-    values: Store<'a>,
+    /// Keys of all layers.
+    keys: KvRowsMut<'a>,
+    values: KvRowsMut<'a>,
     /// `[n_layer]` times the blocks of each KV head: largest norms of the keys.
     key_norms: &'a mut [f32],
     /// `[n_head_kv, 4]`: of each KV head, in the first layer, slots, blocks that a query sees, first row, first norm.
@@ -124,7 +90,7 @@ impl<'a> KvCache<'a> {
         n: &SequenceLengths,
         prefix: Option<Prefix<'a>>,
     ) -> Option<Self> {
-        let (keys, values) = (Store::take(arena, &n.keys)?, Store::take(arena, &n.values)?);
+        let (keys, values) = (take(arena, &n.keys)?, take(arena, &n.values)?);
         let (key_norms, places) = (arena.take(n.key_norms)?, arena.take::<u64>(n.places)?);
         let (mut n_rows, mut n_norms) = (0, 0);
         for (head, place) in places.as_chunks_mut::<PLACE>().0.iter_mut().enumerate() {
@@ -160,95 +126,34 @@ impl<'a> KvCache<'a> {
         })
     }
 
+    /// Iterates over the KV heads of a layer, to be written.
+    pub(crate) fn heads_mut(&mut self, layer: usize) -> Option<HeadsMut<'_>> {
+        let Self { head_dim, n_sinks, n_rows, n_norms, first, .. } = *self;
+        let of = |n: usize| layer * n..(layer + 1) * n;
+        Some(HeadsMut {
+            keys: self.keys.reborrow().rows(of(n_rows), head_dim),
+            values: self.values.reborrow().rows(of(n_rows), head_dim),
+            norms: self.key_norms.get_mut(of(n_norms))?,
+            places: self.places.as_chunks().0.iter().enumerate(),
+            prefix: self.prefix.as_ref(),
+            layer,
+            first,
+            head_dim,
+            n_sinks,
+        })
+    }
+
     /// Begins, or begins again, with the prefix: copies the positions that are not read in place.
     pub(crate) fn begin(&mut self, kernels: &dyn Kernels, n_layer: usize) -> Planned {
-        let Some(prefix) = self.prefix else { return Some(()) };
-        for layer in 0..n_layer {
-            for head in 0..self.places.len() / PLACE {
-                let place = self.place(layer, head)?;
-                self.copy(kernels, &prefix, &place)?;
-            }
+        if self.prefix.is_none() {
+            return Some(());
         }
-        Some(())
-    }
-
-    /// Copies the last positions of a head and its sinks from the prefix.
-    fn copy(&mut self, kernels: &dyn Kernels, prefix: &Prefix<'_>, place: &Place) -> Planned {
-        let (kept, n_tokens) = (place.kept?, prefix.n_tokens());
-        for pos in self.first..n_tokens {
-            self.copy_row(prefix, kept.row(pos)?, place.first_row + place.ring.slot(pos)?)?;
-        }
-        if self.first < n_tokens {
-            let block = self.first / KV_BLOCK;
-            *self.key_norms.get_mut(place.first_norm + place.ring.slot_block(block)?)? = prefix.norm(&kept, block)?;
-        }
-        let mut norm = 0f32;
-        for pos in 0..self.n_sinks.min(n_tokens) {
-            let row = place.first_sink + pos;
-            self.copy_row(prefix, kept.row(pos)?, row)?;
-            norm = norm.max(self.norm_of_row(kernels, row)?);
-            *self.key_norms.get_mut(place.first_sink_norm + pos / KV_BLOCK)? = norm;
-        }
-        Some(())
-    }
-
-    fn copy_row(&mut self, prefix: &Prefix<'_>, from: usize, to: usize) -> Planned {
-        let [keys, values] = prefix.rows(from..from + 1)?;
-        self.keys.row_mut(to, self.head_dim)?.copy(keys)?;
-        self.values.row_mut(to, self.head_dim)?.copy(values)
-    }
-
-    /// Stores the keys and values of one position: `[n_head_kv, head_dim]` each. `None` if there is no room, which the
-    /// plan rules out.
-    pub(crate) fn store(
-        &mut self,
-        kernels: &dyn Kernels,
-        layer: usize,
-        pos: usize,
-        keys: &[f32],
-        values: &[f32],
-    ) -> Planned {
-        // A head has at least eight columns.
-        let width = self.head_dim.max(1);
-        for (head, (key, value)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
-            let place = self.place(layer, head)?;
-            let sink = (pos < self.n_sinks).then_some(place.first_sink + pos);
-            for row in [Some(place.first_row + place.ring.slot(pos)?), sink].into_iter().flatten() {
-                kernels.store_kv(key, self.keys.row_mut(row, self.head_dim)?);
-                kernels.store_kv(value, self.values.row_mut(row, self.head_dim)?);
-            }
-            self.raise_key_norm(kernels, place, pos)?;
-        }
-        Some(())
+        (0..n_layer).try_for_each(|layer| self.heads_mut(layer)?.try_for_each(|mut head| head.begin(kernels)))
     }
 
     /// Goes back to `pos`: in every layer, the norm of its block becomes that of the keys before `pos`.
     pub(crate) fn rewind(&mut self, kernels: &dyn Kernels, n_layer: usize, pos: usize) -> Planned {
-        for layer in 0..n_layer {
-            for head in 0..self.places.len() / PLACE {
-                let place = self.place(layer, head)?;
-                (pos - pos % KV_BLOCK..pos).try_for_each(|pos| self.raise_key_norm(kernels, place, pos))?;
-            }
-        }
-        Some(())
-    }
-
-    /// Raises the running maximum of a block to the norm of the stored key at `pos`. The maximum of a block begins with that of
-    /// the block before.
-    fn raise_key_norm(&mut self, kernels: &dyn Kernels, place: Place, pos: usize) -> Planned {
-        let norm = self.norm_of_row(kernels, place.first_row + place.ring.slot(pos)?)?;
-        let block = pos / KV_BLOCK;
-        let before = match (pos % KV_BLOCK, block) {
-            (0, 0) => 0.0,
-            (0, _) => self.key_norm(&place, block - 1)?,
-            _ => self.key_norm(&place, block)?,
-        };
-        let norm = before.max(norm);
-        *self.key_norms.get_mut(place.first_norm + place.ring.slot_block(block)?)? = norm;
-        if pos < self.n_sinks {
-            *self.key_norms.get_mut(place.first_sink_norm + block)? = norm;
-        }
-        Some(())
+        (0..n_layer).try_for_each(|layer| self.heads_mut(layer)?.try_for_each(|mut head| head.rewind(kernels, pos)))
     }
 
     /// Positions that a snapshot of the first `n_tokens` keeps of a head: those that a query behind them sees.
@@ -286,13 +191,6 @@ impl<'a> KvCache<'a> {
         blocks.into_iter().try_for_each(|block| each(self.key_norm(&place, block)?))
     }
 
-    /// Norm of a stored key.
-    fn norm_of_row(&self, kernels: &dyn Kernels, row: usize) -> Option<f32> {
-        let norm = libm::sqrtf(kernels.sum_squares(self.keys.rows(row..row + 1, self.head_dim)?, self.head_dim));
-        // A key with a NaN has no bound: from then on no older key may be left out.
-        Some(if norm.is_nan() { f32::INFINITY } else { norm })
-    }
-
     /// Bound on the norms of all keys up to the end of a block, which were all stored.
     fn key_norm(&self, place: &Place, block: usize) -> Option<f32> {
         match place.ring.slot_block(block) {
@@ -315,7 +213,8 @@ impl<'a> KvCache<'a> {
     /// Keys and values of `n` rows in the arena, from `row` on.
     fn rows_at(&self, row: usize, n: usize) -> Option<[KvRows<'_>; 2]> {
         let rows = row..row + n;
-        Some([self.keys.rows(rows.clone(), self.head_dim)?, self.values.rows(rows, self.head_dim)?])
+        let [keys, values] = [&self.keys, &self.values].map(KvRowsMut::as_rows);
+        Some([keys.rows(rows.clone(), self.head_dim)?, values.rows(rows, self.head_dim)?])
     }
 
     /// Iterates over the blocks of one layer and KV head that a query at `pos` sees, from the newest to the oldest.
@@ -410,8 +309,8 @@ mod tests {
                 places.extend([RING, blocks, head * n_rows, head * n_norms].map(|n| n as u64));
             }
             let mut cache = KvCache {
-                keys: Store::F32(&mut keys),
-                values: Store::F32(&mut values),
+                keys: KvRowsMut::F32(&mut keys),
+                values: KvRowsMut::F32(&mut values),
                 key_norms: &mut key_norms,
                 places: &mut places,
                 prefix: None,
@@ -423,8 +322,10 @@ mod tests {
             };
             let kernels = nearfield_kernels::best();
             for pos in 0..300 {
-                let rows = [0, 1].map(|head| length(head, pos));
-                cache.store(kernels, 0, pos, &rows, &rows).unwrap();
+                for (head, mut of_head) in cache.heads_mut(0).unwrap().enumerate() {
+                    let row = [length(head, pos)];
+                    of_head.store(kernels, pos, &row, &row).unwrap();
+                }
                 for head in 0..2 {
                     let mut n_blocks = 0;
                     for block in cache.blocks(0, head, pos) {
