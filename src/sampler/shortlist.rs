@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use super::Candidate;
+use super::candidates::Candidate;
 
 /// Greatest number of candidates in a shortlist: half a kilobyte of stack.
 pub(super) const MAX: usize = 64;

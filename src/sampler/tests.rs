@@ -3,6 +3,8 @@ extern crate std;
 use std::collections::BTreeSet;
 use std::vec::Vec;
 
+use super::penalties::penalized;
+use super::weight::{ONE, share_of, weight};
 use super::*;
 
 const ALL: SamplerConfig = SamplerConfig { temp: 1.0, ..SamplerConfig::GREEDY };
@@ -20,10 +22,11 @@ fn random_logits(rng: &mut Rng, n: usize) -> Vec<f32> {
 
 fn kept(config: SamplerConfig, recent: &[u32], logits: &[f32]) -> BTreeSet<u32> {
     let sampler = Sampler::new(config).unwrap();
-    let candidates = Candidates { logits, recent, penalty: config.repeat_penalty };
-    let highest = candidates.best().logit;
-    let shortlist = sampler.shortlist(&candidates);
-    sampler.kept(sampler.top_k(&candidates, &shortlist), highest).map(|c| c.token).collect()
+    let changed = penalized(logits, recent.iter().copied(), config.repeat_penalty);
+    let candidates = with_changed(all(logits), &changed);
+    let highest = best(candidates.clone()).unwrap().logit;
+    let shortlist = top_k::shortlist(candidates.clone(), config.top_k, logits.len());
+    sampler.kept(candidates, logits.len(), &shortlist, highest).map(|c| c.token).collect()
 }
 
 /// Expected result of [`kept`]: a sorted copy, cut short filter by filter.
@@ -204,15 +207,15 @@ fn the_penalty_remembers_so_many_tokens_and_no_more() {
     let mut full = Sampler::new(SamplerConfig { repeat_last_n: SamplerConfig::MAX_LAST_N, ..config }).unwrap();
     (0..200).for_each(|token| full.accept(token));
     let want: Vec<u32> = (136..200).collect();
-    assert_eq!(full.recent_in_order(), want[..]);
+    assert!(full.recent().eq(want));
 }
 
 #[test]
 fn a_token_is_penalised_once_however_often_it_came() {
-    let candidates = |recent: &[u32]| -> Vec<f32> {
-        Candidates { logits: &[4.0, -4.0, 1.0], recent, penalty: 2.0 }.iter().map(|c| c.logit).collect()
-    };
-    assert_eq!(candidates(&[0, 0, 1, 1, 1, 9]), [2.0, -8.0, 1.0]);
+    let changed = penalized(&[4.0, -4.0, 1.0], [1, 0, 0, 1, 9, 1].into_iter(), 2.0);
+    assert_eq!(changed, [Candidate { token: 0, logit: 2.0 }, Candidate { token: 1, logit: -8.0 }]);
+    let logits: Vec<f32> = with_changed(all(&[4.0, -4.0, 1.0]), &changed).map(|c| c.logit).collect();
+    assert_eq!(logits, [2.0, -8.0, 1.0]);
 }
 
 #[test]
@@ -251,5 +254,50 @@ fn a_sampler_with_the_seed_of_another_continues_it() {
     for _ in 0..20 {
         let logits = random_logits(&mut rng, 50);
         assert_eq!(first.sample(&logits), second.sample(&logits));
+    }
+}
+
+#[test]
+fn allowed_tokens_are_drawn_as_if_no_other_existed() {
+    let mut rng = Rng::new(13);
+    for round in 0..600u64 {
+        let n = 40 + rng.below(200) as usize;
+        let mut logits = random_logits(&mut rng, n);
+        let mut words = std::vec![0; TokenSet::n_words(n + 40)];
+        let n_allowed = 1 + rng.below(if round % 2 == 0 { 5 } else { 150 });
+        // Some lie behind the last logit.
+        (0..n_allowed).for_each(|_| assert!(TokenSet::insert(&mut words, rng.below(n as u64 + 30) as u32)));
+        let possible = rng.below(n as u64) as u32;
+        TokenSet::insert(&mut words, possible);
+        logits[possible as usize] = 1.0;
+        let allowed = TokenSet::new(&words);
+        let others_removed: Vec<f32> =
+            all(&logits).map(|(token, x)| if allowed.contains(token) { x } else { f32::NEG_INFINITY }).collect();
+        let config = SamplerConfig {
+            temp: [0.0, 0.7, 1.5][round as usize % 3],
+            top_k: [0, 3, 40, 80][rng.below(4) as usize],
+            repeat_penalty: 1.2,
+            seed: round,
+            ..SamplerConfig::default()
+        };
+        let (mut sampler, mut plain) = (Sampler::new(config).unwrap(), Sampler::new(config).unwrap());
+        for _ in 0..5 {
+            let got = sampler.sample_among(&logits, &allowed).unwrap();
+            assert!(allowed.contains(got));
+            assert_eq!(got, plain.sample(&others_removed), "round {round}: {config:?}");
+            sampler.accept(got);
+            plain.accept(got);
+        }
+    }
+}
+
+#[test]
+fn without_an_allowed_token_none_is_chosen() {
+    for config in [SamplerConfig::GREEDY, SamplerConfig::default(), ALL] {
+        let mut sampler = Sampler::new(config).unwrap();
+        assert_eq!(sampler.sample_among(&[1.0; 50], &TokenSet::EMPTY), None);
+        assert_eq!(sampler.sample_among(&[1.0; 50], &TokenSet::new(&[0, 1 << 18])), None, "token 50 has no logit");
+        assert_eq!(sampler.sample_among(&[f32::NEG_INFINITY; 50], &TokenSet::new(&[1 << 31 | 1 << 30])), Some(30));
+        assert_eq!(sampler.sample_among(&[f32::NAN; 50], &TokenSet::new(&[1 << 7])), Some(7));
     }
 }
