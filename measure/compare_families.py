@@ -32,7 +32,7 @@ def run_nearfield(path, kv, binary, flags):
         for prompt in models.prompts():
             out = f"{folder}/logits.npy"
             tokens = ",".join(map(str, prompt))
-            subprocess.run([binary, "logits", path, "--kv", kv, "--tokens", tokens, "-o", out, *flags], check=True, capture_output=True)
+            subprocess.run([binary, "logits", path, "--kv", kv, "--tokens", tokens, "-o", out, "--force", *flags], check=True, capture_output=True)
             rows.append(np.load(out))
     return kept(rows)
 

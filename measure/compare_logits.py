@@ -47,7 +47,7 @@ def run_nearfield(path, kv, args):
     with tempfile.TemporaryDirectory() as folder:
         for prompt in models.prompts():
             out = f"{folder}/logits.npy"
-            subprocess.run(command + ["--tokens", ",".join(map(str, prompt)), "-o", out], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command + ["--tokens", ",".join(map(str, prompt)), "-o", out, "--force"], check=True, stdout=subprocess.DEVNULL)
             rows.append(np.load(out))
     return np.concatenate(rows)
 

@@ -19,7 +19,7 @@ def nearfield_logits(command: str, model: str, tokens: list[int]) -> np.ndarray:
     """Logits after each of `tokens`: float32 [n_tokens, n_vocab]."""
     with tempfile.NamedTemporaryFile(suffix=".npy") as out:
         ids = ",".join(map(str, tokens))
-        subprocess.run([command, "logits", model, "--tokens", ids, "--kv", "f16", "-o", out.name], check=True)
+        subprocess.run([command, "logits", model, "--tokens", ids, "--kv", "f16", "-o", out.name, "--force"], check=True)
         return np.load(out.name)
 
 

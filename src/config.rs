@@ -311,7 +311,7 @@ impl fmt::Display for PlanError {
             Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature kv_q4_0"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::RingHeads { found, n_head_kv } => {
-                write!(f, "rings for {found} heads, where the model has {n_head_kv} for keys")
+                write!(f, "rings by head: {found} are given, one for each head of keys takes {n_head_kv}")
             }
             Self::Budget { need, budget } => {
                 write!(f, "a budget of {budget} bytes: one block of keys in each head takes {need}")
@@ -319,7 +319,7 @@ impl fmt::Display for PlanError {
             Self::Draft { found } => {
                 write!(f, "a draft of {found} tokens: up to {} can run in a pass", SessionConfig::MAX_DRAFT)
             }
-            Self::Sinks { found, n_ctx } => write!(f, "{found} sinks in a context of {n_ctx} tokens"),
+            Self::Sinks { found, n_ctx } => write!(f, "{found} sinks do not fit a context of {n_ctx}"),
             Self::Prefix { n_prefix, n_ctx } => {
                 write!(f, "a prefix of {n_prefix} tokens in a context of {n_ctx}: it has to be at least as long")
             }

@@ -143,7 +143,7 @@ fn the_memory_is_that_of_the_context_and_the_sinks() {
     assert_eq!(plan(&endless(256, 64).config).expect("a plan").kv_cache, kv + kv / 4);
     assert!(plan(&endless(256, 64).config).expect("a plan").key_norms > norms);
     assert_eq!(plan(&endless(256, 257).config), Err(PlanError::Sinks { found: 257, n_ctx: 256 }));
-    assert_eq!(PlanError::Sinks { found: 257, n_ctx: 256 }.to_string(), "257 sinks in a context of 256 tokens");
+    assert_eq!(PlanError::Sinks { found: 257, n_ctx: 256 }.to_string(), "257 sinks do not fit a context of 256");
     // No ring is longer than the context.
     for keys in [256, 257, 1000] {
         let config = SessionConfig { ring: Ring::Keys(keys), ..endless(256, 64).config };

@@ -2,12 +2,15 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::args::environment;
 use crate::commands::bench::BenchArgs;
+use crate::commands::completions::CompletionsArgs;
 use crate::commands::convert::ConvertArgs;
 use crate::commands::embed::EmbedArgs;
 use crate::commands::imatrix::ImatrixArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::logits::LogitsArgs;
+use crate::commands::man::ManArgs;
 use crate::commands::pack::PackArgs;
 use crate::commands::perplexity::PerplexityArgs;
 use crate::commands::plan::PlanArgs;
@@ -20,7 +23,7 @@ use crate::commands::tokenize::{DetokenizeArgs, TokenizeArgs};
 ///
 /// Without a command, in a terminal: type the beginning of a story and read the rest.
 #[derive(Debug, Parser)]
-#[command(name = "nearfield", version, disable_help_subcommand = true)]
+#[command(name = "nearfield", version, after_help = environment::HELP)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -56,6 +59,10 @@ pub enum Command {
     Bench(BenchArgs),
     /// Perplexity of a text at one or more context lengths
     Perplexity(PerplexityArgs),
+    /// Print a script that completes arguments in a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Man(ManArgs),
 }
 
 #[cfg(test)]

@@ -8,21 +8,25 @@ mod chart;
 mod cli;
 mod commands;
 mod errors;
+mod json;
 mod terminal;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
+use crate::args::model::names_a_model;
 use crate::terminal::interrupt;
 
 use cli::{Cli, Command};
 use commands::{
-    bench, convert, embed, imatrix, inspect, logits, pack, perplexity, plan, quantize, rerank, run, tokenize,
+    bench, completions, convert, embed, imatrix, inspect, logits, man, pack, perplexity, plan, quantize, rerank, run,
+    tokenize,
 };
-use terminal::{StandardOutput, note};
+use terminal::{StandardOutput, tell};
 
 /// Exit code for wrong arguments, the same as in other Unix commands.
 const EXIT_USAGE: u8 = 2;
@@ -43,7 +47,7 @@ fn exit_code(result: Result<()>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             StandardOutput::end_line();
-            note(format_args!("nearfield: {error:#}"));
+            tell(format_args!("nearfield: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -71,6 +75,8 @@ fn dispatch(command: Option<Command>) -> Result<()> {
         Some(Command::Quantize(args)) => quantize::quantize(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
+        Some(Command::Completions(args)) => completions::completions(&args, Cli::command()),
+        Some(Command::Man(args)) => man::man(&args, Cli::command()),
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => run::interactive::interactive(),
         None => Ok(StandardOutput::named(Cli::command().print_long_help())?),
     }
@@ -86,8 +92,24 @@ fn usage(error: &clap::Error) -> ExitCode {
     let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let what = what.join(" ");
     let what = what.strip_prefix("error: ").unwrap_or(&what);
-    note(format_args!("nearfield: {what} (try --help)"));
+    let instead = instead(error).map_or(String::new(), |word| format!(": did you mean {word}?"));
+    tell(format_args!("nearfield: {what}{instead} (try --help)"));
     ExitCode::from(EXIT_USAGE)
+}
+
+/// Command, argument or value that is like the wrong one.
+fn instead(error: &clap::Error) -> Option<String> {
+    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    match suggested.into_iter().find_map(|kind| error.get(kind)) {
+        Some(ContextValue::String(word)) => return Some(word.clone()),
+        Some(ContextValue::Strings(words)) => return words.first().cloned(),
+        _ => {}
+    }
+    // A model without a command.
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if names_a_model(word.as_ref()) => Some(format!("nearfield run {word}")),
+        _ => None,
+    }
 }
 
 /// True if the reader of standard output has closed it, which is no error.

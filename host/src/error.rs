@@ -9,6 +9,7 @@ use nearfield::{
     RunError, SamplerError, SessionError,
 };
 
+use crate::count::Count;
 use crate::quantize::unfit::Unfit;
 
 /// Result of this crate's functions.
@@ -129,7 +130,7 @@ pub struct PromptTooLong {
 impl fmt::Display for PromptTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.has_prefix { "the snapshot and the prompt have" } else { "the prompt has" };
-        write!(f, "{what} {} tokens, the context {}", self.n_tokens, self.n_ctx)
+        write!(f, "{what} {}, the context {}", Count(self.n_tokens, "token"), self.n_ctx)
     }
 }
 
@@ -149,7 +150,8 @@ pub struct QuestionTooLong {
 impl fmt::Display for QuestionTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { n_tokens, n_answer, n_ctx } = self;
-        write!(f, "the question takes {n_tokens} tokens and its answer {n_answer}, the context has {n_ctx}")
+        let tokens = Count(*n_tokens, "token");
+        write!(f, "the question takes {tokens} and its answer {n_answer}, the context has {n_ctx}")
     }
 }
 

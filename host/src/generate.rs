@@ -35,6 +35,7 @@ use nearfield_boards::hash::Fnv64;
 use crate::draft::{self, Counted, Draft, DraftSession, Drafts, LoadedDraft};
 use crate::engine::{Engine, N_BATCH};
 use crate::error::{Context, Error, PromptTooLong, Result};
+use crate::logprobs::Logprobs;
 use crate::memory::allocate;
 use crate::model_file::{ModelFile, Repack};
 use crate::monitor::Unit;
@@ -73,6 +74,10 @@ pub struct Options {
     pub session: SessionConfig,
     /// Guesses of the tokens that follow.
     pub draft: Draft,
+    /// True if the prompt, and the text behind a hole, are written before and after the generated text.
+    pub echo: bool,
+    /// Number of likeliest tokens that [`Generated::logprobs`] names at each position; `None`: no log-probabilities.
+    pub n_logprobs: Option<usize>,
     /// File for the snapshot of the text at its end; `None`: no snapshot is written.
     pub save: Option<Save>,
 }
@@ -86,6 +91,8 @@ impl Default for Options {
             sampler: SamplerConfig::default(),
             session: SessionConfig::default(),
             draft: Draft::default(),
+            echo: true,
+            n_logprobs: None,
             save: None,
         }
     }
@@ -163,8 +170,12 @@ pub struct Generated {
     pub held: u64,
     /// Hashes by which machines are compared.
     pub hashes: Hashes,
+    /// Number of new tokens, those of a stop at the end included.
+    pub n_tokens: usize,
     /// New tokens, those of a stop at the end included; none of an endless text.
     pub tokens: Vec<u32>,
+    /// Log-probabilities of the new tokens, where the options ask for them; none of an endless text.
+    pub logprobs: Vec<Logprobs>,
     /// Snapshot that was written, if one was requested.
     pub saved: Option<Saved>,
 }
@@ -377,14 +388,37 @@ impl<'s> Generator<'s, '_> {
             steps = steps.with_drafter(&mut drafter);
         }
         let (prefill, decode) = (Timing::default(), Timing::default());
-        let (hashes, written) = (Hashes::default(), Vec::new());
-        let mut generation =
-            Generation { generator: self, prompt, steps, prefill, decode, hashes, written, saved: None };
+        let mut generation = Generation {
+            generator: self,
+            prompt,
+            steps,
+            prefill,
+            decode,
+            hashes: Hashes::default(),
+            n_written: 0,
+            written: Vec::new(),
+            logprobs: Vec::new(),
+            saved: None,
+        };
         let end = generation.run(out)?;
-        let Generation { prefill, decode, hashes, written, saved, .. } = generation;
+        let Generation { prefill, decode, hashes, n_written: n_tokens, written: tokens, logprobs, saved, .. } =
+            generation;
         let KeyStats { visited, held, .. } = self.session.key_stats();
         let (visited, arena_bytes) = (visited.to_vec(), self.arena_bytes);
-        Ok(Generated { end, prefill, decode, drafts, arena_bytes, visited, held, hashes, tokens: written, saved })
+        Ok(Generated {
+            end,
+            prefill,
+            decode,
+            drafts,
+            arena_bytes,
+            visited,
+            held,
+            hashes,
+            n_tokens,
+            tokens,
+            logprobs,
+            saved,
+        })
     }
 
     /// Number of tokens that `tokens` has in common with the text read before, leaving at least one to run.
@@ -423,7 +457,9 @@ struct Generation<'t, 's, 'a> {
     prefill: Timing,
     decode: Timing,
     hashes: Hashes,
+    n_written: usize,
     written: Vec<u32>,
+    logprobs: Vec<Logprobs>,
     saved: Option<Saved>,
 }
 
@@ -438,15 +474,20 @@ impl Generation<'_, '_, '_> {
         if !is_whole? {
             return Ok(End::Cancelled);
         }
-        out.write_all(shown)?;
-        out.flush()?;
+        let echo = self.generator.model.options.echo;
+        if echo {
+            out.write_all(shown)?;
+            out.flush()?;
+        }
         self.hashes.text.bytes(shown);
         let start = Instant::now();
         let end = self.write(out);
         self.decode = Timing { n: self.generator.session.pos() - n_read, time: start.elapsed() };
         let end = end?;
-        out.write_all(after)?;
-        out.flush()?;
+        if echo {
+            out.write_all(after)?;
+            out.flush()?;
+        }
         if let Some(save) = &self.generator.model.options.save {
             self.saved = Some(self.save(save)?);
         }
@@ -489,14 +530,18 @@ impl Generation<'_, '_, '_> {
             let not_run = self.steps.not_run();
             let Some(logits) = self.steps.advance(&mut self.generator.session)? else { break };
             self.hashes.logits.floats(logits);
+            is_cancelled = model.file.monitor().is_cancelled();
+            let token = if is_cancelled { None } else { self.steps.write(model.tokenizer, &mut text)? };
+            if let (Some(n_top), Some(token), false) = (model.options.n_logprobs, token, model.options.endless) {
+                self.logprobs.push(Logprobs::new(logits, token, n_top));
+            }
             self.generator.note(not_run.as_slice());
-            is_cancelled = self.is_cancelled();
             if is_cancelled {
                 break;
             }
-            let token = self.steps.write(model.tokenizer, &mut text)?;
             self.show(&text, out)?;
             text.clear();
+            self.n_written += usize::from(token.is_some());
             if !model.options.endless {
                 self.written.extend(token);
             }

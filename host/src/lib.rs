@@ -9,6 +9,7 @@
 //! | [`model_file`] | a GGUF file: mapped, split, packed, or interleaved in memory |
 //! | [`engine`], [`memory`] | kernels, threads, arenas |
 //! | [`generate`], [`prompt`], [`chat`], [`stops`] | text generation and conversations |
+//! | [`logprobs`] | log-probabilities of generated tokens |
 //! | [`encode`] | vectors and scores of encoders |
 //! | [`perplexity`] | perplexity of a text |
 //! | [`plan`] | memory of sessions, rings for a budget, machines |
@@ -21,6 +22,7 @@
 mod bytes;
 pub mod chat;
 pub mod convert;
+mod count;
 pub mod draft;
 pub mod encode;
 pub mod engine;
@@ -28,6 +30,7 @@ pub mod error;
 pub mod generate;
 pub mod gguf_out;
 pub mod imatrix;
+pub mod logprobs;
 mod marks;
 pub mod memory;
 pub mod model_file;
@@ -47,5 +50,6 @@ mod lfs_pointer;
 mod threads;
 
 pub use bytes::Bytes;
+pub use count::Count;
 pub use error::{Error, Result};
 pub use monitor::Monitor;

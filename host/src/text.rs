@@ -1,4 +1,4 @@
-//! Tokenizer of a model file.
+//! Texts, and the tokenizer of a model file.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,15 @@ use nearfield::{Arena, Line};
 
 use crate::error::{Context, Result};
 use crate::monitor::{Monitor, Note};
+
+/// Text of a file or a pipe, for a measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Name of its source, for messages.
+    pub name: String,
+    /// Bytes of the text.
+    pub bytes: Vec<u8>,
+}
 
 /// Bytes of the tokenizer's index in the memory plan.
 pub fn index_bytes(vocab: &Vocab<'_>) -> Result<usize> {

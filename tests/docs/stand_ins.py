@@ -32,7 +32,10 @@ CONVERTED = {
 
 BLOOM_560M = ["bloom-560m-Q4_0.gguf"]
 
-TEXTS = {"text.txt": "Once upon a time, there was a little girl who loved to play outside. " * 200}
+TEXTS = {
+    "text.txt": "Once upon a time, there was a little girl who loved to play outside. " * 200,
+    "prompt.txt": "Once upon a time, there was a little girl.\n",
+}
 
 
 def tokenizer(more):

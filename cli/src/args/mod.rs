@@ -1,13 +1,16 @@
 //! Arguments that several commands share; arguments of one command are in its file.
 
 pub mod draft;
+pub mod environment;
+pub mod model;
 pub mod rings;
+pub mod seed;
 pub mod slopes;
+pub mod text;
+pub mod threads;
+pub mod tokens;
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use nearfield::{AlibiScale, EncoderConfig, KvType, KvTypes, Ring, SessionConfig};
@@ -15,13 +18,8 @@ use nearfield_host::encode::filled;
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::model_file::Repack;
 
-/// Model named by a flag; commands also take a first argument that ends in `.gguf`.
-#[derive(Args, Debug, Default)]
-pub struct ModelArgs {
-    /// Model file; its name need not end in .gguf
-    #[arg(short, long = "model", value_name = "FILE")]
-    pub model: Option<PathBuf>,
-}
+use self::threads::ThreadsArgs;
+pub use model::ModelArgs;
 
 /// Settings of a session, and the machine that runs it.
 #[derive(Args, Debug)]
@@ -78,9 +76,8 @@ impl SessionArgs {
 /// Threads, kernels and layout of the weights. None of them changes a bit of the results.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Number of threads, 1 to 1024; does not change the results [default: one per core]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub threads: ThreadsArgs,
 
     /// Instruction set of the kernels; does not change the results [default: the fastest of this machine]
     #[arg(long, value_name = "NAME")]
@@ -94,7 +91,7 @@ pub struct MachineArgs {
 impl MachineArgs {
     /// Engine with these threads and kernels.
     pub fn engine(&self) -> Result<Engine> {
-        Ok(Engine::new(self.isa.as_deref(), self.threads.map(usize::from))?)
+        Ok(Engine::new(self.isa.as_deref(), self.threads.number()?)?)
     }
 }
 
@@ -102,7 +99,7 @@ impl MachineArgs {
 #[derive(Args, Debug)]
 pub struct EncoderArgs {
     /// Context size: tokens of the longest text that fits [default: those of the longest text given]
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     pub ctx: Option<usize>,
 
     /// Batch size: tokens that pass a layer together; does not change the results
@@ -173,82 +170,9 @@ pub fn kv_types(text: &str) -> Result<KvTypes, &'static str> {
     .ok_or("one of f32, f16, q8_0 and q4_0, or two of them for keys and values, such as q8_0/q4_0")
 }
 
-/// True if an argument ends in `.gguf`, in any case.
-pub fn names_a_model(argument: &OsStr) -> bool {
-    argument.as_encoded_bytes().to_ascii_lowercase().ends_with(b".gguf")
-}
-
-/// The model and the text named by two positional arguments and two flags.
-pub fn model_and_text(
-    [first, second]: [&Option<OsString>; 2],
-    model: &ModelArgs,
-    text: &Option<OsString>,
-) -> Result<(Option<PathBuf>, Option<OsString>)> {
-    let mut words: Vec<&OsString> = [first, second].into_iter().flatten().collect();
-    let mut model = model.model.clone();
-    if model.is_none() && words.first().is_some_and(|word| names_a_model(word)) {
-        model = Some(words.remove(0).into());
-    }
-    match (&words[..], text) {
-        ([], text) => Ok((model, text.clone())),
-        ([text], None) => Ok((model, Some((*text).clone()))),
-        ([.., word], _) => {
-            let word = word.display();
-            bail!(
-                "{word:?} is one text too many (the name of a model ends in .gguf; -m FILE takes any, -p TEXT is the text)"
-            )
-        }
-    }
-}
-
-/// The model, from the flag or the first word, and the remaining words. An error if neither names one.
-pub fn model_and_words<'w>(model: &ModelArgs, words: &'w [OsString]) -> Result<(PathBuf, &'w [OsString])> {
-    match (&model.model, words) {
-        (Some(model), words) => Ok((model.clone(), words)),
-        (None, [first, words @ ..]) if names_a_model(first) => Ok((first.into(), words)),
-        (None, _) => bail!("which model? The first argument has to be one that ends in .gguf, or -m FILE names any"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug, clap::Parser)]
-    struct Line {
-        first: Option<OsString>,
-        second: Option<OsString>,
-        #[command(flatten)]
-        model: ModelArgs,
-        #[arg(short, allow_hyphen_values = true)]
-        prompt: Option<OsString>,
-    }
-
-    fn parse(line: &str) -> Result<(Option<PathBuf>, Option<OsString>)> {
-        use clap::Parser;
-        let line = Line::try_parse_from(["nearfield"].into_iter().chain(line.split_whitespace()))?;
-        model_and_text([&line.first, &line.second], &line.model, &line.prompt)
-    }
-
-    #[test]
-    fn a_first_argument_in_gguf_is_the_model() {
-        let cases: [(&str, Option<&str>, Option<&str>); 8] = [
-            ("", None, None),
-            ("Once", None, Some("Once")),
-            ("a.gguf", Some("a.gguf"), None),
-            ("a.GGUF Once", Some("a.GGUF"), Some("Once")),
-            ("-m a.bin Once", Some("a.bin"), Some("Once")),
-            ("-m a.bin b.gguf", Some("a.bin"), Some("b.gguf")),
-            ("a.gguf -p -b", Some("a.gguf"), Some("-b")),
-            ("-p b.gguf", None, Some("b.gguf")),
-        ];
-        for (line, model, text) in cases {
-            assert_eq!(parse(line).unwrap(), (model.map(PathBuf::from), text.map(OsString::from)), "{line}");
-        }
-        for line in ["Once upon", "-m a.gguf Once upon", "a.gguf Once -p Twice"] {
-            assert!(parse(line).unwrap_err().to_string().contains("one text too many"), "{line}");
-        }
-    }
 
     #[test]
     fn the_default_horizon_is_that_of_the_library() {

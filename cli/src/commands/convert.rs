@@ -7,7 +7,8 @@ use clap::Args;
 use nearfield_host::convert::{self, Conversion};
 use nearfield_host::quantize::Target;
 
-use crate::terminal::{Bytes, monitor, note};
+use crate::args::threads::ThreadsArgs;
+use crate::terminal::{Bytes, Count, monitor, note};
 
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
@@ -23,9 +24,8 @@ pub struct ConvertArgs {
     #[arg(long = "type", value_name = "TYPE", default_value = "F16")]
     pub ty: Target,
 
-    /// Number of threads, 1 to 1024; does not change the file [default: one per core]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub threads: ThreadsArgs,
 
     /// Replace OUT.gguf if it exists
     #[arg(long)]
@@ -39,12 +39,13 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
             input: args.input.clone(),
             output: args.output.clone(),
             ty: args.ty,
-            n_threads: args.threads.map(usize::from),
+            n_threads: args.threads.number()?,
             force: args.force,
         },
         monitor(),
     )?;
-    note(format_args!("read     {}: {}, {} tensors", args.input.display(), converted.family, converted.n_tensors));
+    let tensors = Count(converted.n_tensors, "tensor");
+    note(format_args!("read     {}: {}, {tensors}", args.input.display(), converted.family));
     note(format_args!("written  {}: {}, {}", args.output.display(), args.ty, Bytes(converted.n_bytes)));
     Ok(())
 }

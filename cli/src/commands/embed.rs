@@ -13,12 +13,16 @@ use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
 use nearfield_host::text::Notes;
+use serde::Serialize;
 
-use crate::args::{EncoderArgs, ModelArgs, model_and_words};
+use crate::args::model::model_and_words;
+use crate::args::text::texts;
+use crate::args::tokens::read_ids;
+use crate::args::{EncoderArgs, ModelArgs};
 use crate::errors::explain;
+use crate::json::{self, Usage};
 use crate::terminal::Progress;
 use crate::terminal::StandardOutput;
-use crate::terminal::input;
 use crate::terminal::interrupt;
 use crate::terminal::monitor;
 
@@ -31,18 +35,22 @@ pub struct EmbedArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// File of texts, one per line
+    /// File of texts, one per line; - for standard input
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
     /// Token ids of a whole text in place of the text, separated by commas, or @FILE with ids separated by commas or white
-    /// space
+    /// space, @- for standard input
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
     pub tokens: Vec<String>,
 
     /// Output file: float32 [n_texts, width] [default: one line per text on standard output]
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
+
+    /// Print a JSON object for each text
+    #[arg(long, conflicts_with = "output")]
+    pub json: bool,
 
     /// Method that makes one vector of the rows of a text's tokens [default: as the model says]
     #[arg(long, value_name = "HOW", value_parser = pooling_names())]
@@ -101,14 +109,9 @@ fn documents(
 ) -> Result<Vec<Vec<u32>>> {
     if !args.tokens.is_empty() {
         ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
-        return args.tokens.iter().map(|ids| input::read_ids(ids)).collect();
+        return args.tokens.iter().map(|ids| read_ids(ids)).collect();
     }
-    let mut texts: Vec<Vec<u8>> = words.iter().map(|word| input::bytes_of(word).to_vec()).collect();
-    match &args.file {
-        Some(path) => texts.extend(input::read_lines(path)?),
-        None if texts.is_empty() => texts = input::lines(&input::read_input()?),
-        None => {}
-    }
+    let texts = texts(words, args.file.as_deref())?;
     ensure!(!texts.is_empty(), "no text to embed");
     with_tokenizer(file, model, |tokenizer| {
         let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
@@ -133,6 +136,16 @@ fn pooling(args: &EmbedArgs, model: &Model<'_>) -> Result<Pooling> {
     )
 }
 
+/// Vector of a text, named as in OpenAI's answers.
+#[derive(Serialize)]
+struct VectorObject<'v> {
+    object: &'static str,
+    /// Number of the text, from 0.
+    index: usize,
+    embedding: &'v [f32],
+    usage: Usage,
+}
+
 /// State of embedding: the arguments, the encoder and the texts.
 struct Vectors<'v, 'm, 'f, 'a> {
     args: &'v EmbedArgs,
@@ -147,8 +160,15 @@ impl Vectors<'_, '_, '_, '_> {
     /// Prints each vector as a line on standard output.
     fn print(&mut self) -> Result<()> {
         let mut out = StandardOutput::lock();
+        let (json, documents, mut index) = (self.args.json, self.documents, 0);
         // The lines themselves show the progress on a terminal.
         self.each(!stdout().is_terminal(), |vector| {
+            if json {
+                let usage = Usage::of_read(documents[index].len());
+                json::print(&VectorObject { object: "embedding", index, embedding: vector, usage })?;
+                index += 1;
+                return Ok(());
+            }
             let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
             Ok(writeln!(out, "{}", numbers.join(" "))?)
         })

@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use nearfield_host::imatrix::{Measurement, measure};
 
+use crate::args::text::Source;
 use crate::args::{MachineArgs, ModelArgs};
-use crate::terminal::{monitor, note};
+use crate::terminal::{Count, monitor, note};
 
 #[derive(Args, Debug)]
 pub struct ImatrixArgs {
@@ -18,7 +19,7 @@ pub struct ImatrixArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Text file to measure on
+    /// Text file to measure on; - for standard input
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
 
@@ -55,8 +56,8 @@ pub fn imatrix(args: &ImatrixArgs) -> Result<()> {
     let machine = &args.machine;
     let imatrix = measure(
         &Measurement {
-            model: args.first.clone().or_else(|| args.model.model.clone()),
-            file: args.file.clone(),
+            model: args.model.or(&args.first),
+            text: Source::of_file(&args.file).input()?,
             output: args.output.clone(),
             ctx: args.ctx,
             n_chunks: args.chunks,
@@ -64,13 +65,14 @@ pub fn imatrix(args: &ImatrixArgs) -> Result<()> {
             special: args.special,
             force: args.force,
             isa: machine.isa.clone(),
-            n_threads: machine.threads.map(usize::from),
+            n_threads: machine.threads.number()?,
             repack: machine.repack,
         },
         monitor(),
     )?;
     let (n, n_chunks) = (imatrix.inputs.len(), imatrix.n_chunks.unwrap_or_default());
-    let path = args.output.display();
-    note(format_args!("written  {path}: {n} matrices, {n_chunks} chunks of {} tokens", args.ctx));
+    let (path, matrices) = (args.output.display(), if n == 1 { "matrix" } else { "matrices" });
+    let chunks = Count(n_chunks as usize, "chunk");
+    note(format_args!("written  {path}: {n} {matrices}, {chunks} of {} tokens", args.ctx));
     Ok(())
 }

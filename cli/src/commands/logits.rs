@@ -12,10 +12,10 @@ use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
 
+use crate::args::tokens::read_ids;
 use crate::args::{ModelArgs, SessionArgs};
 use crate::errors::explain;
 use crate::terminal::Progress;
-use crate::terminal::input;
 use crate::terminal::interrupt;
 use crate::terminal::monitor;
 
@@ -28,13 +28,17 @@ pub struct LogitsArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Token ids separated by commas, or @FILE with ids separated by commas or white space
+    /// Token ids separated by commas, or @FILE with ids separated by commas or white space, @- for standard input
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     pub tokens: String,
 
     /// Output file: float32 [n_tokens, n_vocab]
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: PathBuf,
+
+    /// Replace FILE.npy if it exists
+    #[arg(long)]
+    pub force: bool,
 
     /// Batch size: tokens that pass a layer together; does not change the logits
     #[arg(long, value_name = "N", default_value_t = N_BATCH)]
@@ -46,9 +50,9 @@ pub struct LogitsArgs {
 
 /// Writes the logits as float32 `[n_tokens, n_vocab]`.
 pub fn logits(args: &LogitsArgs) -> Result<()> {
-    let tokens = input::read_ids(&args.tokens)?;
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
-    OutputFile::check(&args.output)?;
+    let tokens = read_ids(&args.tokens)?;
+    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    OutputFile::check_new(&args.output, args.force)?;
     let engine = args.session.machine.engine()?;
     let file = engine.load(file, args.session.machine.repack)?;
     let model = file.model()?;
@@ -56,7 +60,8 @@ pub fn logits(args: &LogitsArgs) -> Result<()> {
     let plan = MemoryPlan::new(model.shape(), &config)?;
     let mut lines = allocate(plan.session())?;
     let mut session = Session::new(&model, config, engine.kernels, engine.executor(), &mut Arena::new(&mut lines))?;
-    let output = OutputFile::create(&args.output)?;
+    let n_bytes = tokens.len() as u64 * model.shape().n_vocab as u64 * size_of::<f32>() as u64;
+    let output = OutputFile::create_new(&args.output, n_bytes, args.force)?;
     let written = output.write(|out| {
         out.write_all(&npy::header(tokens.len(), model.shape().n_vocab))?;
         write_rows(&mut session, &tokens, args.chunk, out)

@@ -62,6 +62,8 @@ pub fn pack(args: &PackArgs) -> Result<()> {
         Ok(())
     })?;
     let bytes = Bytes(n_bytes);
-    note(format_args!("packed {} matrices of {bytes} to {}", packing.n_matrices(), args.output.display()));
+    let n = packing.n_matrices();
+    let matrices = if n == 1 { "matrix" } else { "matrices" };
+    note(format_args!("packed {n} {matrices} of {bytes} to {}", args.output.display()));
     Ok(())
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use nearfield_host::quantize::{self, Quantization, Target};
 
+use crate::args::threads::ThreadsArgs;
 use crate::terminal::{Bytes, monitor, note};
 
 #[derive(Args, Debug)]
@@ -32,9 +33,8 @@ pub struct QuantizeArgs {
     #[arg(long)]
     pub pure: bool,
 
-    /// Number of threads, 1 to 1024; does not change the file [default: one per core]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub threads: ThreadsArgs,
 
     /// Replace OUT.gguf if it exists
     #[arg(long)]
@@ -51,7 +51,7 @@ pub fn quantize(args: &QuantizeArgs) -> Result<()> {
             ty: args.ty,
             imatrix: args.imatrix.clone(),
             pure: args.pure,
-            n_threads: args.threads.map(usize::from),
+            n_threads: args.threads.number()?,
             force: args.force,
         },
         monitor(),

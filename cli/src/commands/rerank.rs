@@ -13,12 +13,16 @@ use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
 use nearfield_host::text::Notes;
+use serde::Serialize;
 
-use crate::args::{EncoderArgs, ModelArgs, model_and_words};
+use crate::args::model::model_and_words;
+use crate::args::text::{Source, texts};
+use crate::args::tokens::read_ids;
+use crate::args::{EncoderArgs, ModelArgs};
 use crate::errors::explain;
+use crate::json::{self, Text, Usage};
 use crate::terminal::Progress;
 use crate::terminal::StandardOutput;
-use crate::terminal::input;
 use crate::terminal::interrupt;
 use crate::terminal::monitor;
 
@@ -31,12 +35,12 @@ pub struct RerankArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// File of texts, one per line
+    /// File of texts, one per line; - for standard input
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
     /// Token ids of a whole pair in place of query and text, separated by commas, or @FILE with ids separated by commas or
-    /// white space
+    /// white space, @- for standard input
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, conflicts_with = "file")]
     pub tokens: Vec<String>,
 
@@ -44,6 +48,10 @@ pub struct RerankArgs {
     /// output, the best first]
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
+
+    /// Print a JSON object for each text, the best first
+    #[arg(long, conflicts_with = "output")]
+    pub json: bool,
 
     /// Print probabilities, 1 / (1 + exp(-score)), in place of the model's raw scores, which have no bounds
     #[arg(long)]
@@ -72,7 +80,7 @@ pub fn rerank(args: &RerankArgs) -> Result<()> {
             encoder.check(tokens).with_context(|| format!("text {}", i + 1))?;
         }
         match &args.output {
-            None => print(&texts, &args.shown(scores(encoder, &pairs)?)),
+            None => args.print(&texts, &pairs, &args.shown(scores(encoder, &pairs)?)),
             Some(path) => OutputFile::create(path)?.write(|out| {
                 out.write_all(&npy::header(pairs.len(), 1))?;
                 let bytes: Vec<u8> =
@@ -92,6 +100,34 @@ impl RerankArgs {
         }
         scores
     }
+
+    /// Prints score, number and text, or objects, the best first; equal scores stay in the order of the texts.
+    fn print(&self, texts: &[Vec<u8>], pairs: &[Pair], scores: &[f32]) -> Result<()> {
+        let mut lines: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
+        lines.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let mut out = StandardOutput::lock();
+        for (index, relevance_score) in lines {
+            let text = &texts[index];
+            if self.json {
+                let (document, usage) = (Text::new(text), Usage::of_read(n_tokens(&pairs[index])));
+                json::print(&ScoreObject { index, relevance_score, document, usage })?;
+            } else {
+                let text = String::from_utf8_lossy(text).replace(['\n', '\r', '\t'], " ");
+                writeln!(out, "{relevance_score}\t{}\t{text}", index + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Score of a text, named as in the answers of Jina and Cohere.
+#[derive(Serialize)]
+struct ScoreObject {
+    /// Number of the text, from 0.
+    index: usize,
+    relevance_score: f32,
+    document: Text,
+    usage: Usage,
 }
 
 /// Tokens of a query and a text, and the index of the first of the second type; the number of tokens if there is none.
@@ -101,34 +137,31 @@ fn n_tokens((tokens, _): &Pair) -> usize {
     tokens.len()
 }
 
-/// The texts for display, and the tokens of each with the query.
+/// The texts, and the tokens of each with the query.
 fn pairs(
     args: &RerankArgs,
     words: &[OsString],
     file: &ModelFile,
     model: &Model<'_>,
-) -> Result<(Vec<String>, Vec<Pair>)> {
+) -> Result<(Vec<Vec<u8>>, Vec<Pair>)> {
     if !args.tokens.is_empty() {
         ensure!(words.is_empty(), "{:?} is a text, and --tokens stands for one", words[0].display());
         let pair = |ids: &String| -> Result<Pair> {
-            let tokens = input::read_ids(ids)?;
+            let tokens = read_ids(ids)?;
             let second = tokens.len();
             Ok((tokens, second))
         };
-        return Ok((args.tokens.clone(), args.tokens.iter().map(pair).collect::<Result<_>>()?));
+        let texts = args.tokens.iter().map(|ids| ids.clone().into_bytes()).collect();
+        return Ok((texts, args.tokens.iter().map(pair).collect::<Result<_>>()?));
     }
     let (query, words) = words.split_first().context("no query: it comes after the model, before the texts")?;
-    let mut texts: Vec<Vec<u8>> = words.iter().map(|word| input::bytes_of(word).to_vec()).collect();
-    match &args.file {
-        Some(path) => texts.extend(input::read_lines(path)?),
-        None if texts.is_empty() => texts = input::lines(&input::read_input()?),
-        None => {}
-    }
+    let query = Source::of_text(query).read_prompt()?;
+    let texts = texts(words, args.file.as_deref())?;
     ensure!(!texts.is_empty(), "no text to compare with the query");
     let form = Form::of(file, model)?;
     let pairs = with_tokenizer(file, model, |tokenizer| {
         let mut notes = Notes::default();
-        let query = form.beginning(tokenizer, input::bytes_of(query), &mut notes)?;
+        let query = form.beginning(tokenizer, &query, &mut notes)?;
         let mut progress = Progress::of_texts("tokenizing", texts.len() as u64);
         let mut pair = |text: &Vec<u8>| {
             progress.advance();
@@ -140,8 +173,7 @@ fn pairs(
         notes.tell(monitor());
         pairs
     })?;
-    let shown = |text: &Vec<u8>| String::from_utf8_lossy(text).replace(['\n', '\r', '\t'], " ");
-    Ok((texts.iter().map(shown).collect(), pairs))
+    Ok((texts, pairs))
 }
 
 /// Format of the tokens of a query and a text.
@@ -195,15 +227,4 @@ fn scores(encoder: &mut Encoder<'_, '_, '_>, pairs: &[Pair]) -> Result<Vec<f32>>
         progress.reached(pairs[..scores.len()].iter().map(|pair| n_tokens(pair) as u64).sum());
     }
     Ok(scores)
-}
-
-/// Prints score, number and text, the best first; equal scores stay in the order of the texts.
-fn print(texts: &[String], scores: &[f32]) -> Result<()> {
-    let mut lines: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
-    lines.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let mut out = StandardOutput::lock();
-    for (i, score) in lines {
-        writeln!(out, "{score}\t{}\t{}", i + 1, texts[i])?;
-    }
-    Ok(())
 }

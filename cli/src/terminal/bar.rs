@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::is_quiet;
+
 /// Time before a bar appears.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -59,7 +61,7 @@ impl Progress {
     /// Sets the number done to `n`.
     pub fn reached(&mut self, n: u64) {
         self.done = n;
-        if self.bar.is_none() && self.start.elapsed() > PATIENCE {
+        if self.bar.is_none() && self.start.elapsed() > PATIENCE && !is_quiet() {
             let style = ProgressStyle::with_template(self.template).expect("the templates above are well formed");
             let bar = ProgressBar::new(self.total).with_style(style).with_message(self.what.clone());
             // The bar estimates the time left from its position and the time elapsed at this point.

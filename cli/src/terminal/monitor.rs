@@ -1,6 +1,5 @@
 //! Monitor that shows the library's tasks on the terminal: notes as lines, progress as bars, Ctrl-C as cancellation.
 
-use std::io::Write;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use nearfield_host::Monitor;
@@ -25,8 +24,7 @@ impl Observer for Terminal {
             Note::NamedToken(_) => ": --special reads the token",
             _ => "",
         };
-        // An error of writing is ignored.
-        let _ = writeln!(std::io::stderr(), "{note}{flag}");
+        super::note(format_args!("{note}{flag}"));
     }
 
     fn begin(&self, task: Task) {

@@ -12,16 +12,20 @@ use nearfield_host::model_file::ModelFile;
 use crate::args::slopes;
 use crate::chart::keys::Keys;
 use crate::errors::more_room;
-use crate::terminal::{Bytes, note};
+use crate::terminal::{Bytes, Count, note};
 
-/// Number of tokens, their time and tokens per second.
-struct TimingLine(Timing);
+/// Number of tokens, the time that they took and tokens per second.
+struct Speed {
+    /// Number of tokens read, or generated.
+    n: usize,
+    /// Number of tokens that were run, and their time. The last one that is generated is not run.
+    timing: Timing,
+}
 
-impl fmt::Display for TimingLine {
+impl fmt::Display for Speed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Timing { n, time } = self.0;
-        let tokens = if n == 1 { "token" } else { "tokens" };
-        write!(f, "{n} {tokens} in {time:.2?}")?;
+        let Timing { n, time } = self.timing;
+        write!(f, "{} in {time:.2?}", Count(self.n, "token"))?;
         if n > 0 { write!(f, ", {:.1} tokens/s", n as f64 / time.as_secs_f64().max(1e-9)) } else { Ok(()) }
     }
 }
@@ -38,8 +42,8 @@ pub fn session(file: &ModelFile, model: &Model<'_>, engine: &Engine, config: &Se
     note(format_args!("isa      {} (this machine has {})", engine.kernels.name(), isas.join(", ")));
     note(format_args!("threads  {}", engine.executor().n_workers()));
     note(format_args!(
-        "context  {} tokens{}, keys and values in {}{}{}{}, horizon at {:e} of the sum",
-        config.n_ctx,
+        "context  {}{}, keys and values in {}{}{}{}, horizon at {:e} of the sum",
+        Count(config.n_ctx, "token"),
         if config.endless { " of an endless text" } else { "" },
         config.kv,
         match config.ring {
@@ -66,8 +70,8 @@ pub struct Summary<'s>(pub &'s Shape);
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = self.0;
-        write!(f, "{}, {} layers, width {}, ", s.arch.name, s.n_layer, s.n_embd)?;
-        write!(f, "{} heads of {} ({} for keys), ", s.n_head, s.head_dim, s.n_head_kv)?;
+        write!(f, "{}, {}, width {}, ", s.arch.name, Count(s.n_layer, "layer"), s.n_embd)?;
+        write!(f, "{} of {} ({} for keys), ", Count(s.n_head, "head"), s.head_dim, s.n_head_kv)?;
         write!(f, "feed-forward {}, vocabulary {}", s.n_ff, s.n_vocab)
     }
 }
@@ -104,21 +108,24 @@ pub fn parts(plan: &MemoryPlan) -> [(&'static str, usize); 6] {
     ]
 }
 
-/// Reports on a generated text: timings, memory, keys visited, the snapshot and the seed.
-pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>) {
+/// Reports on a generated text: tokens and speed of the prompt and the text, the snapshot and the seed; if `verbose`, also
+/// drafts, memory and the keys visited.
+pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>, verbose: bool) {
     if let End::ContextFull { n_ctx } = text.end {
-        note(format_args!("the context of {n_ctx} tokens is full: {}", more_room(keys.shape(), n_ctx)));
+        note(format_args!("the context of {} is full: {}", Count(n_ctx, "token"), more_room(keys.shape(), n_ctx)));
     }
-    note(format_args!("prefill  {}", TimingLine(text.prefill)));
-    note(format_args!("decode   {}", TimingLine(text.decode)));
-    if text.drafts.n_run > 0 {
-        note(format_args!("drafts   {} of {} guesses came true", text.drafts.n_true, text.drafts.n_run));
+    note(format_args!("prompt   {}", Speed { n: text.prefill.n, timing: text.prefill }));
+    note(format_args!("text     {}", Speed { n: text.n_tokens, timing: text.decode }));
+    if verbose {
+        if text.drafts.n_run > 0 {
+            note(format_args!("drafts   {} of {} guesses came true", text.drafts.n_true, text.drafts.n_run));
+        }
+        note(format_args!("arena    {}", Bytes(text.arena_bytes as u64)));
+        note(format_args!("keys     {:.1} % of those held were visited", 100.0 * keys.total_share()));
     }
-    note(format_args!("arena    {}", Bytes(text.arena_bytes as u64)));
-    note(format_args!("keys     {:.1} % of those held were visited", 100.0 * keys.total_share()));
     if let Some(stored) = &text.saved {
-        let bytes = Bytes(stored.n_bytes);
-        note(format_args!("snapshot {} tokens in {bytes}: {}", stored.n_tokens, stored.name));
+        let (tokens, bytes) = (Count(stored.n_tokens, "token"), Bytes(stored.n_bytes));
+        note(format_args!("snapshot {tokens} in {bytes}: {}", stored.name));
     }
     if let Some(seed) = seed {
         note(format_args!("seed     {seed}"));

@@ -23,7 +23,7 @@ fn a_norm_that_is_no_number_is_told_by_its_name() {
     f.write("layer.gguf", &with_number(tiny::model("mpt"), "blk.0.ffn_norm.weight", INFINITE));
     let commands = [
         "run -m NAME beep",
-        "logits -m NAME --tokens 1 -o out.npy",
+        "logits -m NAME --tokens 1 -o out.npy --force",
         "perplexity -m NAME -f text",
         "bench NAME -p 8 -n 2",
     ];
@@ -52,9 +52,11 @@ fn logits_that_are_no_numbers_end_a_command() {
         let want = format!(
             "{name}: row 0, column 0 of the tensor token_embd.weight is {value}: the logits after the token at position "
         );
-        for command in
-            ["run -m NAME beep", "logits -m NAME --tokens 1,2 -o out.npy", "perplexity -m NAME -f text --ctx 16"]
-        {
+        for command in [
+            "run -m NAME beep",
+            "logits -m NAME --tokens 1,2 -o out.npy --force",
+            "perplexity -m NAME -f text --ctx 16",
+        ] {
             let line = command.replace("NAME", name);
             let output = f.nearfield(&line);
             let error = crate::text(&output.stderr);

@@ -19,8 +19,8 @@ fn folder(tokens: &[&str]) -> Folder {
 fn n_read(output: &Output) -> usize {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report = text(&output.stderr);
-    let prefill = report.lines().find_map(|line| line.strip_prefix("prefill")).unwrap();
-    prefill.split_whitespace().next().unwrap().parse().unwrap()
+    let prompt = report.lines().find_map(|line| line.strip_prefix("prompt ")).unwrap();
+    prompt.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, Str
 
 /// Numbers of tokens read for each question.
 fn reads(report: &str) -> Vec<usize> {
-    let lines = report.lines().filter_map(|line| line.strip_prefix("prefill"));
+    let lines = report.lines().filter_map(|line| line.strip_prefix("prompt "));
     lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
 }
 

@@ -17,7 +17,7 @@ fn folder() -> Folder {
 
 /// Text, hash and line on the drafts of a text of the built-in model.
 fn run(folder: &Folder, line: &str) -> (Vec<u8>, String, Option<String>) {
-    let line = format!("run -n 100 --hash {line} --prompt");
+    let line = format!("run -n 100 --hash --verbose {line} --prompt");
     let output = folder.command(line.split_whitespace().chain([PROMPT])).output().unwrap();
     let report = text(&output.stderr);
     assert!(output.status.success(), "{line}\n{report}");

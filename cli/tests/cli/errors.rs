@@ -145,9 +145,8 @@ fn flags_that_make_no_sense() {
         ("--kv f64", "invalid value 'f64' for '--kv <TYPE|K,V>': one of f32, f16, q8_0 and q4_0, or two of them"),
         ("--kv q8_0,", "invalid value 'q8_0,' for '--kv <TYPE|K,V>': one of f32, f16, q8_0 and q4_0, or two of them"),
         ("--threads 0", "invalid value '0' for '--threads <T>': 0 is not in 1..=1024"),
-        ("-n -3", "invalid value '-3' for '-n <N>': -1 and -2 are the only numbers below 0"),
-        ("-n many", "invalid value 'many' for '-n <N>': a number of tokens, -1 or -2"),
-        ("--seed -1", "unexpected argument '-1' found"),
+        ("-n -3", "invalid value '-3' for '--predict <N>': -1 and -2 are the only numbers below 0"),
+        ("-n many", "invalid value 'many' for '--predict <N>': a number of tokens, -1 or -2"),
         ("--wrong", "unexpected argument '--wrong' found"),
         ("one two three", "unexpected argument 'two' found"),
     ];
@@ -177,7 +176,7 @@ fn numbers_that_make_no_sense() {
         ("--ctx 0", "a context of 0 tokens: 1 to 16777216 can run"),
         ("--ctx 4", "the prompt has 5 tokens, the context 4: --ctx N makes room for more"),
         ("--ctx 16777217", "a context of 16777217 tokens: 1 to 16777216 can run"),
-        ("--ctx 64 --sinks 65", "65 sinks in a context of 64 tokens"),
+        ("--ctx 64 --sinks 65", "65 sinks do not fit a context of 64"),
         ("--isa vax", "no kernels called \"vax\" for this machine: it has scalar"),
         (
             "two",

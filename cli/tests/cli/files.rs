@@ -7,10 +7,12 @@ use crate::{Folder, tiny};
 const LOGITS: &str = "logits tiny.gguf --tokens 1,2,3";
 
 #[test]
-fn an_old_file_is_replaced() {
+fn an_old_file_is_replaced_where_that_is_asked_for() {
     let f = Folder::new();
     f.write("out.npy", b"old");
-    f.stdout(&format!("{LOGITS} -o out.npy"));
+    f.fails(&format!("{LOGITS} -o out.npy"), 1, "out.npy is there already: --force replaces it");
+    assert_eq!(fs::read(f.path().join("out.npy")).unwrap(), b"old");
+    f.stdout(&format!("{LOGITS} -o out.npy --force"));
     assert!(fs::read(f.path().join("out.npy")).unwrap().starts_with(b"\x93NUMPY"));
     assert_eq!(f.names(), ["out.npy"]);
 }
@@ -74,7 +76,7 @@ fn no_output_takes_the_place_of_what_is_read() {
 fn an_old_file_stays_when_the_tokens_are_wrong() {
     let f = Folder::new();
     f.write("out.npy", b"old");
-    f.fails("logits tiny.gguf --tokens 1,999 -o out.npy", 1, "token 999");
+    f.fails("logits tiny.gguf --tokens 1,999 -o out.npy --force", 1, "token 999");
     assert_eq!(fs::read(f.path().join("out.npy")).unwrap(), b"old");
     assert_eq!(f.names(), ["out.npy"]);
 }
@@ -83,7 +85,11 @@ fn an_old_file_stays_when_the_tokens_are_wrong() {
 #[test]
 fn a_full_disk_is_an_error() {
     let f = Folder::new();
-    f.fails(&format!("{LOGITS} -o /dev/full"), 1, "cannot write /dev/full: No space left on device");
+    f.fails(
+        &format!("{LOGITS} -o /dev/full"),
+        1,
+        "cannot write /dev/full, which takes 3.2 KiB: No space left on device",
+    );
     assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays a device");
 
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
@@ -108,7 +114,7 @@ fn a_link_stays_a_link_and_modes_are_the_usual_ones() {
     let f = Folder::new();
     let usual = fs::metadata(f.write("real.npy", b"old")).unwrap().permissions().mode();
     std::os::unix::fs::symlink("real.npy", f.path().join("link.npy")).unwrap();
-    f.stdout(&format!("{LOGITS} -o link.npy"));
+    f.stdout(&format!("{LOGITS} -o link.npy --force"));
     assert!(fs::symlink_metadata(f.path().join("link.npy")).unwrap().is_symlink());
     let real = f.path().join("real.npy");
     assert!(fs::read(&real).unwrap().starts_with(b"\x93NUMPY"));

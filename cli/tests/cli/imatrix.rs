@@ -90,7 +90,7 @@ fn a_quantized_model_is_nearer_where_it_matters() {
     let f = folder();
     f.stderr("imatrix tiny.gguf -f text -o im.gguf --ctx 32");
     let original = |name: &str| {
-        f.stdout(&format!("logits {name} --tokens {} -o out.npy --repack off", "5,9,20,40,70,100,130"));
+        f.stdout(&format!("logits {name} --tokens {} -o out.npy --force --repack off", "5,9,20,40,70,100,130"));
         let bytes = fs::read(f.path().join("out.npy")).unwrap();
         bytes[128..].as_chunks().0.iter().map(|&x| f64::from(f32::from_le_bytes(x))).collect::<Vec<_>>()
     };

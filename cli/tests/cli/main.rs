@@ -1,5 +1,6 @@
 //! Tests of the `nearfield` command on a tiny model with random weights.
 
+mod arguments;
 mod bench;
 mod broken;
 mod chat;
@@ -15,9 +16,11 @@ mod pack;
 mod perplexity;
 mod pipes;
 mod plan;
+mod prompts;
 mod quantize;
 #[path = "../../../tests/reference/mod.rs"]
 mod reference;
+mod scripts;
 mod snapshots;
 mod split;
 mod stories;

@@ -9,7 +9,7 @@ const TOKENS: &str = "--tokens 1,2,3,5,8,13,21,34";
 
 fn logits(folder: &Folder, arguments: &str) -> Vec<u8> {
     let path = folder.path().join("logits.npy");
-    folder.stdout(&format!("logits {arguments} {TOKENS} -o logits.npy"));
+    folder.stdout(&format!("logits {arguments} {TOKENS} -o logits.npy --force"));
     let bytes = fs::read(&path).unwrap();
     fs::remove_file(path).unwrap();
     bytes

@@ -17,7 +17,7 @@ fn with_text(f: &Folder) -> Vec<u32> {
 /// Negative log-probabilities of `tokens` but the first, each after the tokens before it, with the flags of `logits`.
 fn losses(f: &Folder, tokens: &[u32], flags: &str) -> Vec<f64> {
     let ids: Vec<String> = tokens.iter().map(u32::to_string).collect();
-    f.stdout(&format!("logits tiny.gguf --tokens {} -o rows.npy {flags}", ids.join(",")));
+    f.stdout(&format!("logits tiny.gguf --tokens {} -o rows.npy --force {flags}", ids.join(",")));
     let bytes = fs::read(f.path().join("rows.npy")).unwrap();
     fs::remove_file(f.path().join("rows.npy")).unwrap();
     let logits: Vec<f64> = bytes[128..].as_chunks().0.iter().map(|&x| f64::from(f32::from_le_bytes(x))).collect();
@@ -174,7 +174,7 @@ fn what_cannot_be_measured() {
     let fails = |flags: &str, code, want: &str| f.fails(&format!("perplexity tiny.gguf {flags}"), code, want);
     fails("-f none", 1, "cannot read none: No such file");
     fails("-f text --ctx 1000", 1, &format!("the text has {n} tokens: too few for a length of 1000"));
-    fails("-f empty", 1, "the text has 1 tokens: too few for a length of 512");
+    fails("-f empty", 1, "the text has 1 token: too few for a length of 512");
     fails("-f text --ctx 1", 2, "invalid value '1' for '--ctx <N,...>': a number of tokens from 2 on");
     fails("-f text --ctx 16 --stride 16", 1, "a stride of 16 tokens leaves gaps between windows of 16");
     fails("-f text --ctx 16 --stride 4 --stream", 2, "the argument '--stride <N>' cannot be used with '--stream'");

@@ -78,7 +78,7 @@ fn ctrl_c_ends_a_story_with_its_timing() {
     let (code, error) = end(child);
     assert_eq!(code, Some(130));
     assert!(
-        error.contains("prefill  5 tokens") && error.contains("decode ") && !error.contains("nearfield:"),
+        error.contains("prompt   5 tokens") && error.contains("\ntext     ") && !error.contains("nearfield:"),
         "{error}"
     );
 }
@@ -89,7 +89,7 @@ fn signals_leave_no_half_file() {
         let f = Folder::new();
         f.write("ids", "1 2 3 4 5 6 7 8 ".repeat(20_000).as_bytes());
         f.write("out.npy", b"old");
-        let mut child = start_hearing(&f, "logits tiny.gguf --tokens @ids -o out.npy");
+        let mut child = start_hearing(&f, "logits tiny.gguf --tokens @ids -o out.npy --force");
         let part = wait_for_part(&f);
         assert!(part.starts_with(".out.npy."), "{part} says whose part it is");
         signal(&child, name);
@@ -104,17 +104,17 @@ fn signals_leave_no_half_file() {
 fn what_a_killed_run_left_is_removed_by_the_next() {
     let f = Folder::new();
     f.write("ids", "1 2 3 4 5 6 7 8 ".repeat(20_000).as_bytes());
-    let mut child = start(&f, "logits tiny.gguf --tokens @ids -o out.npy");
+    let mut child = start(&f, "logits tiny.gguf --tokens @ids -o out.npy --force");
     let part = wait_for_part(&f);
     // A running command keeps its part.
-    f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy");
+    f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy --force");
     assert!(f.names().contains(&part));
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(f.names().contains(&part));
     f.stdout("logits tiny.gguf --tokens 1,2 -o other.npy");
     assert!(f.names().contains(&part), "it belongs to another file");
-    f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy");
+    f.stdout("logits tiny.gguf --tokens 1,2 -o out.npy --force");
     assert!(!f.names().contains(&part), "{:?}", f.names());
 }
 

@@ -9,9 +9,23 @@ use crate::{Folder, text, tiny};
 const WORDS: &str = "the one in the water, on and over; her thin tower, then winter ";
 const PARTS: [&str; 6] = ["kv_cache", "key_norms", "layer_table", "activations", "logits", "tokenizer"];
 
+/// Plan as JSON. The exit code says whether the session fits.
 fn json(f: &Folder, flags: &str) -> Value {
-    let told = f.stdout(&format!("plan tiny.gguf --json {flags}"));
-    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}\n{told}"))
+    let output = f.nearfield(&format!("plan tiny.gguf --json {flags}"));
+    let told = text(&output.stdout);
+    let plan: Value =
+        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}\n{told}{}", text(&output.stderr)));
+    let fits = plan["fit"]["fits"].as_bool().unwrap_or(true);
+    assert_eq!(output.status.code(), Some(i32::from(!fits)), "{told}");
+    assert_eq!(text(&output.stderr).starts_with("nearfield: it does not fit: "), !fits);
+    plan
+}
+
+/// Plan as text, of a session that does not fit.
+fn does_not_fit(f: &Folder, flags: &str) -> String {
+    let output = f.nearfield(&format!("plan tiny.gguf {flags}"));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    text(&output.stdout)
 }
 
 fn number(value: &Value) -> u64 {
@@ -169,13 +183,24 @@ fn what_would_make_it_fit() {
             assert_eq!(again["fit"]["needs"][0]["need"], advice["need"], "{flags}: {what}");
             n_advised += 1;
         }
-        let told = f.stdout(&format!("plan tiny.gguf {flags} --ram {ram}"));
+        let told = does_not_fit(&f, &format!("{flags} --ram {ram}"));
         assert!(told.contains("\nit does not fit\n") && told.contains("what would make it fit"), "{told}");
     }
     assert!(n_advised > 7, "{n_advised}");
     let plan = json(&f, "--ram 20K");
     assert_eq!(plan["fit"]["advice"], Value::Array(vec![]), "the firmware alone takes more");
-    assert!(f.stdout("plan tiny.gguf --ram 20K").ends_with("nothing that was tried would make it fit\n"));
+    assert!(does_not_fit(&f, "--ram 20K").ends_with("nothing that was tried would make it fit\n"));
+    // A short context would make the RAM suffice, but nothing makes the flash suffice.
+    let told = does_not_fit(&f, "--ram 60K --flash 1K");
+    assert!(told.ends_with("nothing that was tried would make it fit\n"), "{told}");
+    assert!(does_not_fit(&f, "--ram 60K").contains("--ctx "));
+    // A context of a few tokens is no advice.
+    let need =
+        |ctx: usize| number(&json(&f, &format!("--ctx {ctx} --kv q4_0 --batch 1 --ram 1M"))["fit"]["needs"][0]["need"]);
+    for (ctx, is_advised) in [(128, true), (96, false)] {
+        let told = does_not_fit(&f, &format!("--ctx 4000 --kv q4_0 --batch 1 --ram {}", need(ctx)));
+        assert_eq!(told.contains(&format!("--ctx {ctx} ")), is_advised, "{told}");
+    }
     // One byte of flash is missing for the embedding, which is in single precision.
     let need = number(&json(&f, "--flash 1K")["fit"]["needs"][0]["need"]);
     let plan = json(&f, &format!("--flash {}", need - 1));
@@ -291,7 +316,7 @@ fn what_cannot_be_planned() {
     f.write("text", WORDS.as_bytes());
     f.write("empty.json", b"{}");
     let fails = |flags: &str, code, want: &str| f.fails(&format!("plan tiny.gguf {flags}"), code, want);
-    fails("--board vax", 2, "invalid value 'vax' for '--board <NAME>': none of stm32f411, nrf52840-dk, ");
+    fails("--board vax", 2, "invalid value 'vax' for '--board <NAME>' [possible values: stm32f411, nrf52840-dk, ");
     fails("--ram 1k", 2, "invalid value '1k' for '--ram <BYTES>': a number of bytes such as 98304, 96K or 1.5M");
     fails("--kv-budget x", 2, "invalid value 'x' for '--kv-budget <BYTES>': a number of bytes");
     fails("--board pico2 --ram 1M", 2, "the argument '--board <NAME>' cannot be used with '--ram <BYTES>'");
@@ -299,16 +324,16 @@ fn what_cannot_be_planned() {
     fails("--ring heads:1,x", 2, "invalid value 'heads:1,x' for '--ring <RING>': full, a number of keys, a share");
     fails("--ring @none", 2, "invalid value '@none' for '--ring <RING>': cannot read none: No such file");
     fails("--ring @empty.json", 2, "invalid value '@empty.json' for '--ring <RING>': empty.json has no ring");
-    fails("--ring heads:64", 1, "rings for 1 heads, where the model has 2 for keys");
+    fails("--ring heads:64", 1, "rings by head: 1 are given, one for each head of keys takes 2");
     fails("--kv-budget 100", 1, "a budget of 100 bytes: one block of keys in each head takes ");
     fails("--ctx 0", 1, "a context of 0 tokens: 1 to 16777216 can run");
     fails("--batch 0", 1, "a batch of 0 tokens");
-    fails("--calibrate none", 1, "none: cannot be read: No such file");
+    fails("--calibrate none", 1, "cannot read none: No such file");
     fails("--calibrate text", 1, "text: ");
     fails("--calibrate text --ctx 20 --loss 2", 2, "invalid value '2' for '--loss <E>': a share between 0 and 1");
     fails("--calibrate text --outliers 1", 2, "invalid value '1' for '--outliers <E>': a share from 0 to 1");
     fails("--outliers 0.1", 2, "the following required arguments were not provided: --calibrate <FILE>");
-    f.fails("run tiny.gguf the --ring heads:32", 1, "rings for 1 heads, where the model has 2 for keys");
+    f.fails("run tiny.gguf the --ring heads:32", 1, "rings by head: 1 are given, one for each head of keys takes 2");
     let output = f.nearfield("plan --board pico2 --ctx 512 --kv q8_0");
     assert!(output.status.success(), "{}", text(&output.stderr));
 }

@@ -85,7 +85,7 @@ fn a_stored_text_is_told_of() {
         assert!(told.contains(part), "{told}");
     }
     f.stderr("run tiny.gguf Once --temp 0 -n 100 --ring 32 --sinks 1 --save-kv b.kv");
-    assert!(f.stdout("inspect b.kv").contains("kept from position (by head) 96, 96, and 1 sinks"));
+    assert!(f.stdout("inspect b.kv").contains("kept from position (by head) 96, 96, and 1 sink"));
 }
 
 #[test]

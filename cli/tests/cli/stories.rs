@@ -40,7 +40,7 @@ fn without_a_seed_the_one_that_was_drawn_is_told() {
 fn threads_and_isas_give_the_same_bits() {
     let f = Folder::new();
     let with = |flags: &str| {
-        f.stdout(&format!("logits tiny.gguf --tokens 1,5,256,70,258,3,100,32,260,9,8,7 -o out.npy {flags}"));
+        f.stdout(&format!("logits tiny.gguf --tokens 1,5,256,70,258,3,100,32,260,9,8,7 -o out.npy --force {flags}"));
         std::fs::read(f.path().join("out.npy")).unwrap()
     };
     for kv in ["f32", "f16", "q8_0", "q4_0", "q8_0,q4_0"] {
@@ -60,7 +60,7 @@ fn rings_forget() {
     let tokens: Vec<String> = (1..130).map(|token| token.to_string()).collect();
     f.write("ids", tokens.join(",").as_bytes());
     let with = |ring: &str| {
-        f.stdout(&format!("logits tiny.gguf --tokens @ids -o out.npy --ring {ring}"));
+        f.stdout(&format!("logits tiny.gguf --tokens @ids -o out.npy --force --ring {ring}"));
         std::fs::read(f.path().join("out.npy")).unwrap()
     };
     let full = with("full");
@@ -73,7 +73,7 @@ fn rings_forget() {
 fn logits_are_a_table_of_a_row_for_each_token() {
     let f = Folder::new();
     f.write("ids", b"1 2\n3,4");
-    f.stdout("logits tiny.gguf --tokens @ids -o out.npy");
+    f.stdout("logits tiny.gguf --tokens @ids -o out.npy --force");
     let bytes = std::fs::read(f.path().join("out.npy")).unwrap();
     assert!(
         bytes.starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (4, 272), }")
@@ -86,13 +86,12 @@ fn logits_are_a_table_of_a_row_for_each_token() {
 #[test]
 fn a_text_goes_as_far_as_asked_for() {
     let f = Folder::new();
-    let decoded = |flags: &str| {
+    let generated = |flags: &str| {
         let report = f.stderr(&format!("run tiny.gguf beep --seed 5 --temp 2 --top-k 0 {flags}"));
-        let line = report.lines().find(|line| line.starts_with("decode")).unwrap().to_owned();
+        let line = report.lines().find(|line| line.starts_with("text ")).unwrap().to_owned();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
-    // The last generated token need not run.
-    assert_eq!([decoded("-n 0"), decoded("-n 1"), decoded("-n 9")], [0, 0, 8]);
+    assert_eq!([generated("-n 0"), generated("-n 1"), generated("-n 9")], [0, 1, 9]);
 }
 
 #[test]
@@ -101,7 +100,7 @@ fn a_full_context_is_told_and_no_error() {
     for n in ["-2", "50"] {
         let report = f.stderr(&format!("run tiny.gguf beep -n {n} --ctx 16 --temp 0"));
         assert!(report.contains("the context of 16 tokens is full: --ctx N makes room for more"), "{report}");
-        assert!(report.contains("prefill  5 tokens in ") && report.contains("decode   11 tokens in "), "{report}");
+        assert!(report.contains("prompt   5 tokens in ") && report.contains("text     12 tokens in "), "{report}");
     }
 }
 
@@ -111,7 +110,7 @@ fn an_endless_text_ends_when_nobody_listens() {
     let f = Folder::new();
     let report =
         f.stderr("run tiny.gguf beep -n 300 --ctx 64 --endless --sinks 4 --temp 2 --top-k 0 --seed 1 --verbose");
-    assert!(report.contains("decode   299 tokens in ") && !report.contains("is full"), "{report}");
+    assert!(report.contains("text     300 tokens in ") && !report.contains("is full"), "{report}");
     assert!(
         report.contains("64 tokens of an endless text, keys and values in f16 and the first 4, horizon"),
         "{report}"
@@ -148,7 +147,7 @@ fn verbose_tells_what_a_session_is_made_of() {
         "context  2048 tokens, keys and values in q8_0",
         "keys and values ",
         "tokenizer index ",
-        "prefill  5 tokens in ",
+        "prompt   5 tokens in ",
         "arena ",
         "% of those held were visited",
         "seed     1",
@@ -182,7 +181,7 @@ fn drafts_change_no_bit() {
     for sampled in ["--temp 0", "--temp 1 --top-k 0 --top-p 1 --min-p 0 --seed 5"] {
         for keys in ["--kv q8_0", "--ring 64 --kv q8_0,q4_0", "--endless --ctx 64 --sinks 3"] {
             let run = |draft: &str| {
-                let line = format!("run -n 150 --hash --threads 1 --draft {draft} {sampled} {keys} --prompt");
+                let line = format!("run -n 150 --hash --verbose --threads 1 --draft {draft} {sampled} {keys} --prompt");
                 let output = f.command(line.split_whitespace().chain([prompt])).output().unwrap();
                 assert!(output.status.success(), "{}", crate::text(&output.stderr));
                 let report = crate::text(&output.stderr);

@@ -122,7 +122,7 @@ fn logits_of(file: &Path, flags: &[&str]) -> Result<Vec<f32>, String> {
     for (i, prompt) in prompts.iter().enumerate() {
         // The prompt runs in one chunk, so that slopes that shrink with the length are those of the whole prompt.
         let ids = ids(prompt);
-        let args = ["logits", path(file), "--tokens", &ids, "--chunk", "512", "-o", path(&npy)];
+        let args = ["logits", path(file), "--tokens", &ids, "--chunk", "512", "-o", path(&npy), "--force"];
         nearfield(&[&args, flags].concat())?;
         let all = model::read_npy(&npy);
         let n_kept = if i + 1 == prompts.len() { N_LAST } else { prompt.len() };

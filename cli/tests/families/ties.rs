@@ -102,6 +102,7 @@ fn an_output_of_its_own_is_made_of_a_tied_one() {
             "1,2",
             "-o",
             path(&folder.path().join("x")),
+            "--force",
         ])
         .unwrap();
     }

@@ -9,7 +9,6 @@
 mod collector;
 pub mod file;
 
-use std::fs;
 use std::path::PathBuf;
 
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
@@ -17,14 +16,15 @@ use nearfield::{
     Arena, Encoder, EncoderConfig, EncoderPlan, KvType, KvTypes, MemoryPlan, Model, Session, SessionConfig,
 };
 
+use crate::count::Count;
 use crate::encode::with_tokenizer;
 use crate::engine::{Engine, N_BATCH};
 use crate::error::{Context, Result, ensure};
 use crate::memory::allocate;
 use crate::model_file::{ModelFile, Repack};
 use crate::monitor::{Monitor, Unit};
-use crate::output_file::{self, OutputFile};
-use crate::text::Notes;
+use crate::output_file::OutputFile;
+use crate::text::{Input, Notes};
 use crate::watched::Watched;
 
 use collector::Collector;
@@ -38,8 +38,8 @@ const KV: KvTypes = KvTypes::both(KvType::F32);
 pub struct Measurement {
     /// Path of the model, best in F16 or F32; `None`: the built-in one.
     pub model: Option<PathBuf>,
-    /// Path of the text.
-    pub file: PathBuf,
+    /// Text and its name.
+    pub text: Input,
     /// Path of the importance matrix.
     pub output: PathBuf,
     /// Number of tokens of a chunk, at least 2. Each chunk runs on its own.
@@ -67,7 +67,6 @@ pub struct Measurement {
 /// not finite.
 pub fn measure(args: &Measurement, monitor: &Monitor) -> Result<Imatrix> {
     let file = ModelFile::open(args.model.clone(), monitor)?;
-    output_file::protect(&args.file);
     OutputFile::check_new(&args.output, args.force)?;
     let model = file.model()?;
     let is_encoder = model.shape().arch.is_encoder();
@@ -85,7 +84,7 @@ pub fn measure(args: &Measurement, monitor: &Monitor) -> Result<Imatrix> {
     ran.map_err(|error| file.explain(error))?;
     let inputs = watched.watch.finish();
     let imatrix = Imatrix {
-        datasets: vec![args.file.display().to_string()],
+        datasets: vec![args.text.name.clone()],
         n_chunks: Some(chunks.len() as u32),
         chunk_size: Some(args.ctx),
         inputs,
@@ -102,8 +101,7 @@ fn chunks(
     is_encoder: bool,
     monitor: &Monitor,
 ) -> Result<Vec<Vec<u32>>> {
-    let path = args.file.display();
-    let bytes = fs::read(&args.file).with_context(|| format!("cannot read {path}"))?;
+    let Input { name, bytes } = &args.text;
     let of_model = tokenizer.options();
     // An encoder sees whole texts, so a chunk has both of their ends. In a decoder the first token is replaced by the
     // beginning's.
@@ -114,7 +112,7 @@ fn chunks(
         ..of_model
     };
     let mut notes = Notes::default();
-    let tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
+    let tokens = notes.encode_looking_for_names(tokenizer, bytes, options)?;
     notes.tell(monitor);
     let vocab = tokenizer.vocab();
     let bos = vocab.bos.filter(|_| of_model.add_bos);
@@ -125,7 +123,8 @@ fn chunks(
     let n = tokens.len();
     ensure!(
         n >= n_own,
-        "{path}: {n} tokens, fewer than a chunk has of a text ({n_own}): a longer text, or a smaller --ctx"
+        "{name}: {}, fewer than a chunk has of a text ({n_own}): a longer text, or a smaller --ctx",
+        Count(n, "token")
     );
     let chunks = tokens.chunks_exact(n_own).take(args.n_chunks.map_or(usize::MAX, |n| n as usize));
     let chunk = |tokens: &[u32]| match bos {

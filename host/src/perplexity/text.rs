@@ -1,13 +1,10 @@
 //! Text of a measurement.
 
-use std::fs;
-use std::path::Path;
-
 use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 
-use crate::error::{Context, Result, ensure};
+use crate::error::{Result, ensure};
 use crate::monitor::Monitor;
-use crate::text::Notes;
+use crate::text::{Input, Notes};
 
 /// Text whose tokens are predicted.
 pub struct Text {
@@ -20,25 +17,23 @@ pub struct Text {
 }
 
 impl Text {
-    /// Reads and encodes a file, at most `max_tokens` tokens of it; with `special`, names of control tokens stand for the
+    /// Encodes a text, at most `max_tokens` tokens of it; with `special`, names of control tokens stand for the
     /// tokens.
     ///
     /// # Errors
-    /// When the file cannot be read or has no token.
-    pub fn read(
-        path: &Path,
+    /// When the text has no token.
+    pub fn new(
+        input: &Input,
         tokenizer: &Tokenizer<'_, '_>,
         special: bool,
         max_tokens: Option<usize>,
         monitor: &Monitor,
     ) -> Result<Self> {
-        let name = path.display();
-        let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
         let options = EncodeOptions { parse_special: special, ..tokenizer.options() };
         let mut notes = Notes::default();
-        let mut tokens = notes.encode_looking_for_names(tokenizer, &bytes, options)?;
+        let mut tokens = notes.encode_looking_for_names(tokenizer, &input.bytes, options)?;
         notes.tell(monitor);
-        ensure!(!tokens.is_empty(), "{name} is empty");
+        ensure!(!tokens.is_empty(), "{} is empty", input.name);
         tokens.truncate(max_tokens.unwrap_or(usize::MAX));
         let n_bytes = tokens.iter().map(|&token| Ok(tokenizer.bytes(token)?.count() as u32));
         let n_bytes = n_bytes.collect::<Result<_>>()?;

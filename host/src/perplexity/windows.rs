@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::count::Count;
+
 /// Protocol for measuring a text of any length at one context length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -72,7 +74,7 @@ impl Protocol {
         match self {
             Self::Pieces { second_half: true } => "pieces of the length, second halves".into(),
             Self::Pieces { second_half: false } => "pieces of the length, all but their first tokens".into(),
-            Self::Sliding { stride } => format!("windows of the length, {stride} tokens apart"),
+            Self::Sliding { stride } => format!("windows of the length, {} apart", Count(stride, "token")),
             Self::Stream => "one stream, keys of the length kept".into(),
         }
     }

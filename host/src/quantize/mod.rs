@@ -24,6 +24,7 @@ use nearfield::kernels::{self, Layout, Matrix, WeightType};
 use nearfield::{Gguf, TensorInfo};
 use nearfield_kernels::block::gguf_type_name;
 
+use crate::count::Count;
 use crate::engine::n_cores;
 use crate::error::{Context, Result, bail};
 use crate::gguf_out::{Data, GgufOut};
@@ -239,11 +240,13 @@ fn warn(jobs: &[Job<'_>], monitor: &Monitor) {
         }
     }
     if twice > 0 {
-        monitor.note(format_args!("warning: {twice} tensors were quantized before: both errors add up"));
+        let tensors = Count(twice, "tensor");
+        monitor.note(format_args!("warning: {tensors} quantized a second time: both errors add up"));
     }
     for ((wanted, ty), n) in instead {
         monitor.note(format_args!(
-            "warning: {n} tensors have rows that are not whole blocks of {wanted}: they become {ty}"
+            "warning: {} with rows that are not whole blocks of {wanted}: now in {ty}",
+            Count(n, "tensor")
         ));
     }
 }

@@ -8,6 +8,7 @@ use nearfield_host::engine::N_BATCH;
 use nearfield_host::model_file::Repack;
 
 use crate::args::rings;
+use crate::args::threads;
 use crate::args::{kv_types, repack, share};
 
 #[derive(Args, Debug)]
@@ -15,6 +16,10 @@ pub struct BenchArgs {
     /// Model files [default: the built-in model]
     #[arg(value_name = "MODEL.gguf")]
     pub models: Vec<PathBuf>,
+
+    /// Another model file [env: NEARFIELD_MODEL]
+    #[arg(short, long = "model", value_name = "FILE")]
+    pub more_models: Vec<PathBuf>,
 
     /// Prompt lengths to time, in tokens, or lengths of an encoder's texts; 0 skips them [default: 512; 20,95,512 for encoders]
     #[arg(short = 'p', long, value_name = "N,...", value_delimiter = ',')]
@@ -40,8 +45,8 @@ pub struct BenchArgs {
     #[arg(long, requires = "text")]
     pub special: bool,
 
-    /// Numbers of threads, 1 to 1024 [default: one per core]
-    #[arg(long, value_name = "T,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Numbers of threads, 1 to 1024 [env: NEARFIELD_THREADS] [default: one per core]
+    #[arg(short, long, value_name = "T,...", value_delimiter = ',', value_parser = threads::parser())]
     pub threads: Vec<u16>,
 
     /// Types of the stored keys and values: f32, f16, q8_0 or q4_0; K/V sets one for keys and one for values [default: f16; f32

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use crate::terminal::Bytes;
+use crate::terminal::{Bytes, Count};
 
 /// Bytes that can be allocated without moving anything to a disk; `None` where the system does not report it.
 pub fn available() -> Option<u64> {
@@ -21,7 +21,7 @@ fn free_in(meminfo: &str) -> Option<u64> {
 pub fn check(n_ctx: usize, bytes: u64) -> Result<()> {
     if let Some(free) = available() {
         let (need, free_text) = (Bytes(bytes), Bytes(free));
-        ensure!(bytes <= free, "a context of {n_ctx} tokens needs {need} of memory, {free_text} are free");
+        ensure!(bytes <= free, "a context of {} needs {need} of memory, {free_text} are free", Count(n_ctx, "token"));
     }
     Ok(())
 }

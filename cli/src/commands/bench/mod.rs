@@ -13,13 +13,14 @@ mod tokens;
 mod turns;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
 use nearfield::kernels::Kernels;
 use nearfield::{KvType, Model};
 
+use crate::args::{environment, threads};
 use crate::terminal::monitor;
 
 pub use args::BenchArgs;
@@ -105,8 +106,11 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
 
 /// Model files, interleaved for the first of the kernels.
 fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
-    let paths: Vec<_> =
-        if args.models.is_empty() { vec![None] } else { args.models.iter().cloned().map(Some).collect() };
+    let named = args.models.iter().chain(&args.more_models).cloned().map(Some);
+    let mut paths: Vec<Option<PathBuf>> = named.collect();
+    if paths.is_empty() {
+        paths.push(environment::model());
+    }
     paths
         .into_iter()
         .map(|path| Ok(ModelFile::open(path, monitor())?.interleaved(args.repack, kernels, n_cores())?))
@@ -162,8 +166,9 @@ fn short_name(file: &ModelFile) -> String {
 
 fn pools(args: &BenchArgs) -> Result<Pools> {
     let n_threads: Vec<usize> = match &args.threads[..] {
-        [] => vec![n_cores()],
+        [] => vec![environment::threads()?.map_or_else(n_cores, usize::from)],
         threads => threads.iter().map(|&n| n.into()).collect(),
     };
+    n_threads.iter().for_each(|&n| threads::check(n, n_cores()));
     Ok(Pools::new(n_threads.into_iter().map(Workers::new).collect::<Result<_, _>>()?))
 }

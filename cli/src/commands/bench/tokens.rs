@@ -11,7 +11,7 @@ use nearfield_host::model_file::ModelFile;
 use nearfield_host::text::{self, Notes};
 
 use super::args::BenchArgs;
-use crate::terminal::monitor;
+use crate::terminal::{Count, monitor};
 
 /// Name of random tokens in the results.
 pub const RANDOM: &str = "random tokens";
@@ -35,7 +35,7 @@ fn of_text(path: &Path, parse_special: bool, file: &ModelFile, n: usize) -> Resu
     let mut tokens = notes.encode_looking_for_names(&tokenizer, &bytes, options)?;
     notes.tell(monitor());
     let n_found = tokens.len();
-    ensure!(n_found >= n, "{n_found} tokens: depth and test together are {n}");
+    ensure!(n_found >= n, "{}: depth and test together are {n}", Count(n_found, "token"));
     tokens.truncate(n);
     Ok(tokens.into())
 }

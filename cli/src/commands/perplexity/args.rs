@@ -16,7 +16,7 @@ pub struct PerplexityArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Text file to measure on
+    /// Text file to measure on; - for standard input
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
 
@@ -25,7 +25,7 @@ pub struct PerplexityArgs {
     pub special: bool,
 
     /// Context lengths in tokens, at least 2; one measurement each
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "512", value_parser = length)]
+    #[arg(short, long, value_name = "N,...", value_delimiter = ',', default_value = "512", value_parser = length)]
     pub ctx: Vec<usize>,
 
     /// Use overlapping windows, each N tokens after the one before, and score only the new tokens of each

@@ -11,6 +11,7 @@ mod output;
 use anyhow::{Result, ensure};
 use nearfield::SessionConfig;
 
+use crate::args::text::Source;
 use crate::errors::explain;
 use crate::terminal::monitor;
 
@@ -19,17 +20,16 @@ use heading::heading;
 use nearfield_host::perplexity::{Evaluation, Journal, Protocol, Text};
 use output::{Files, Row, Table};
 
-use crate::terminal::Progress;
+use crate::terminal::{Count, Progress};
 use nearfield_host::engine::N_BATCH;
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::ModelFile;
-use nearfield_host::output_file;
 use nearfield_host::text::index_bytes;
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
-    output_file::protect(&args.file);
+    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    let input = Source::of_file(&args.file).input()?;
     Files::check(args)?;
     let engine = args.session.machine.engine()?;
     let file = engine.load(file, args.session.machine.repack)?;
@@ -37,7 +37,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
     let vocab = file.vocab_of(&model)?;
     let mut lines = allocate(index_bytes(&vocab)?)?;
     let tokenizer = file.tokenizer(vocab, &mut lines)?;
-    let text = Text::read(&args.file, &tokenizer, args.special, args.max_tokens, monitor())?;
+    let text = Text::new(&input, &tokenizer, args.special, args.max_tokens, monitor())?;
     let protocol = args.protocol();
     let lengths = args.lengths();
     let windows = |n_ctx: usize| protocol.windows(text.tokens.len(), n_ctx).collect::<Vec<_>>();
@@ -46,7 +46,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
         if let Protocol::Sliding { stride } = protocol {
             ensure!(stride < n_ctx, "a stride of {stride} tokens leaves gaps between windows of {n_ctx}");
         }
-        ensure!(!windows(n_ctx).is_empty(), "the text has {n} tokens: too few for a length of {n_ctx}");
+        ensure!(!windows(n_ctx).is_empty(), "the text has {}: too few for a length of {n_ctx}", Count(n, "token"));
     }
     let files = Files::create(args)?;
     // The heading is made only for a journal file, since it hashes all bytes of the model.
@@ -57,7 +57,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
         SessionConfig { endless: args.stream, ..args.session.config(SessionConfig::default().n_ctx, N_BATCH) };
     let evaluation = Evaluation { model: &model, engine: &engine, text: &text, session, monitor: monitor() };
     let (mut progress, mut done) = (Progress::of_tokens("perplexity", total), 0);
-    let mut table = Table::new(args, &file, &text);
+    let mut table = Table::new(args, &file, &text, input.name);
     for n_ctx in lengths {
         let score = evaluation.at_length(n_ctx, &windows(n_ctx), &mut journal, |window, so_far| {
             done += window.n_tokens() as u64;

@@ -14,7 +14,7 @@ use crate::args::rings;
 use crate::args::slopes;
 use crate::chart::{Axis, Chart, Line, Point};
 use crate::terminal::StandardOutput;
-use crate::terminal::note;
+use crate::terminal::{Count, note};
 
 /// Result at one context length.
 pub struct Row {
@@ -29,6 +29,8 @@ pub struct Table<'s> {
     args: &'s PerplexityArgs,
     model: &'s ModelFile,
     text: &'s Text,
+    /// Name of the text.
+    name: String,
     rows: Vec<Row>,
 }
 
@@ -53,8 +55,8 @@ impl Files {
 
 impl<'s> Table<'s> {
     /// Creates an empty table.
-    pub fn new(args: &'s PerplexityArgs, model: &'s ModelFile, text: &'s Text) -> Self {
-        Self { args, model, text, rows: Vec::new() }
+    pub fn new(args: &'s PerplexityArgs, model: &'s ModelFile, text: &'s Text, name: String) -> Self {
+        Self { args, model, text, name, rows: Vec::new() }
     }
 
     /// Adds the result at one more length.
@@ -65,10 +67,10 @@ impl<'s> Table<'s> {
     /// Writes the table to standard output, and to the files.
     pub fn write(&self, files: Files) -> Result<()> {
         note(format_args!(
-            "{}: {} tokens of {}, {}",
+            "{}: {} of {}, {}",
             self.model.name,
-            self.text.tokens.len(),
-            self.args.file.display(),
+            Count(self.text.tokens.len(), "token"),
+            self.name,
             self.args.protocol().describe()
         ));
         let mut out = StandardOutput::lock();
@@ -100,7 +102,7 @@ impl<'s> Table<'s> {
                 out,
                 "{},{},{},{},{},{},{:e},{},{},{n_ctx},{},{},{},{},{}",
                 quoted(self.model.name.clone()),
-                quoted(self.args.file.display().to_string()),
+                quoted(self.name.clone()),
                 quoted(self.args.protocol().describe()),
                 session.kv,
                 quoted(rings::word(&session.ring)),

@@ -25,6 +25,9 @@ pub struct Advice {
 /// Share of the softmax above which a ring's loss justifies longer advice: other types and batches are tried too.
 const LITTLE: f32 = 1.0 / 1024.0;
 
+/// Shortest context that is advised, in tokens: a shorter one holds hardly a sentence.
+const SHORTEST: usize = 128;
+
 /// Search for changes with which the RAM suffices.
 pub struct Ram<'s> {
     pub shape: &'s Shape,
@@ -132,7 +135,7 @@ impl Ram<'_> {
         Ok(advice.filter(|advice| advice.bias_cut.is_none_or(|cut| cut < 0.0)))
     }
 
-    /// Longest context that fits, in whole blocks.
+    /// Longest context that fits, in whole blocks; none below [`SHORTEST`].
     fn context(&self, config: &SessionConfig) -> Result<Option<Advice>> {
         let with = |n_blocks: usize| {
             let n_ctx = n_blocks * KV_BLOCK;
@@ -146,7 +149,7 @@ impl Ram<'_> {
                 _ => too_long = middle,
             }
         }
-        if fits == 0 { Ok(None) } else { self.if_fits(&with(fits), "") }
+        if fits * KV_BLOCK < SHORTEST { Ok(None) } else { self.if_fits(&with(fits), "") }
     }
 }
 

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use nearfield::{AlibiScale, KvTypes, Ring, SessionConfig};
 use nearfield_host::plan::boards;
 
 use crate::args::rings;
 use crate::args::slopes;
+use crate::args::threads::ThreadsArgs;
 use crate::args::{ModelArgs, kv_types, share};
 
 /// Default batch size on a microcontroller, in tokens.
@@ -23,7 +25,7 @@ pub struct PlanArgs {
     pub model: ModelArgs,
 
     /// Context size in positions
-    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
+    #[arg(short, long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
     pub ctx: usize,
 
     /// Type of the stored keys and values: f32, f16, q8_0 or q4_0; K,V sets one for keys and one for values
@@ -54,15 +56,15 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
 
-    /// Check whether the session fits this board
-    #[arg(long, value_name = "NAME", value_parser = board, conflicts_with_all = ["ram", "flash"])]
+    /// Check whether the session fits this board; exit code 1 if it does not
+    #[arg(long, value_name = "NAME", value_parser = board(), conflicts_with_all = ["ram", "flash"])]
     pub board: Option<&'static boards::Board>,
 
-    /// Check whether the session fits in this much RAM, in bytes such as 96K or 1.5M
+    /// Check whether the session fits in this much RAM, in bytes such as 96K or 1.5M; exit code 1 if it does not
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub ram: Option<u64>,
 
-    /// Check whether the model and a firmware fit in this much flash, in bytes such as 96K or 1.5M
+    /// Check whether the model and a firmware fit in this much flash, in bytes such as 96K or 1.5M; exit code 1 if they do not
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub flash: Option<u64>,
 
@@ -71,7 +73,8 @@ pub struct PlanArgs {
     #[arg(long, conflicts_with = "ring")]
     pub certify: bool,
 
-    /// Measure the share that rings cut off on this text, and choose rings by it: for --kv-budget, or for --loss
+    /// Measure the share that rings cut off on this text (- for standard input), and choose rings by it: for --kv-budget, or for
+    /// --loss
     #[arg(long, value_name = "FILE", conflicts_with = "ring")]
     pub calibrate: Option<PathBuf>,
 
@@ -87,9 +90,8 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", requires = "calibrate")]
     pub max_tokens: Option<usize>,
 
-    /// Number of threads for --calibrate, 1 to 1024 [default: one per core]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub threads: ThreadsArgs,
 
     /// Print a JSON object; `--ring @FILE` reads its `ring`
     #[arg(long)]
@@ -118,11 +120,10 @@ fn bytes(text: &str) -> Result<u64, &'static str> {
     if product < u64::MAX as f64 && factor > 1 { Ok(product as u64) } else { Err(WHAT) }
 }
 
-fn board(name: &str) -> Result<&'static boards::Board, String> {
-    boards::find(name).ok_or_else(|| {
-        let names: Vec<&str> = boards::BOARDS.iter().map(|board| board.name).collect();
-        format!("none of {}", names.join(", "))
-    })
+fn board() -> impl TypedValueParser<Value = &'static boards::Board> {
+    let names = boards::BOARDS.iter().map(|board| PossibleValue::new(board.name).help(board.what));
+    PossibleValuesParser::new(names)
+        .try_map(|name| boards::find(&name).ok_or_else(|| format!("there is no board {name}")))
 }
 
 fn loss(text: &str) -> Result<f32, &'static str> {

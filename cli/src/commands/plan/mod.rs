@@ -9,7 +9,7 @@ mod args;
 mod output;
 mod sheet;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use nearfield::kernels;
 use nearfield::{SessionConfig, SessionError};
 use nearfield_host::engine::N_BATCH;
@@ -18,6 +18,7 @@ use nearfield_host::plan::calibrate::{Calibration, CalibrationText};
 use nearfield_host::plan::target::Target;
 use nearfield_host::plan::{by_bias, by_measurement, certify, for_any_text};
 
+use crate::args::text::Source;
 use crate::terminal::monitor;
 
 pub use args::PlanArgs;
@@ -26,7 +27,7 @@ use sheet::Sheet;
 
 /// Prints the plan.
 pub fn plan(args: &PlanArgs) -> Result<()> {
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
+    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
     let model = file.model()?;
     let shape = model.shape();
     if shape.arch.is_encoder() {
@@ -45,13 +46,13 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     }
     let calibration = args.calibrate.as_ref().map(|path| {
         let text = CalibrationText {
-            path: path.clone(),
+            input: Source::of_file(path).input()?,
             max_tokens: args.max_tokens,
             n_sinks: args.sinks,
             outliers: args.outliers,
-            n_threads: args.threads.map(usize::from),
+            n_threads: args.threads.number()?,
         };
-        Calibration::measure(&text, &file, &model, &config)
+        Ok::<_, Error>(Calibration::measure(&text, &file, &model, &config)?)
     });
     let calibration = calibration.transpose()?;
     if let Some(calibration) = &calibration {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use nearfield::{AlibiScale, HeadPlan, SessionConfig};
 use nearfield_host::plan::calibrate::Calibration;
 use nearfield_host::plan::target::Need;
@@ -13,11 +13,11 @@ use super::advice::{Advice, Ram, smaller_weights};
 use super::sheet::Sheet;
 use crate::args::rings;
 use crate::args::slopes;
-use crate::terminal::Bytes;
 use crate::terminal::StandardOutput;
 use crate::terminal::report::{Summary, parts};
+use crate::terminal::{Bytes, Count};
 
-/// Prints the plan as text, or with `--json` as JSON.
+/// Prints the plan as text, or with `--json` as JSON. An error if the session does not fit.
 pub fn print(sheet: &Sheet<'_>) -> Result<()> {
     let facts = Facts::new(sheet)?;
     let mut out = StandardOutput::lock();
@@ -25,7 +25,7 @@ pub fn print(sheet: &Sheet<'_>) -> Result<()> {
         true => writeln!(out, "{:#}", json(&facts))?,
         false => text(&facts, &mut out)?,
     }
-    Ok(())
+    if facts.fits() { Ok(()) } else { bail!("it does not fit: {}", facts.missing()) }
 }
 
 /// Sheet with the needs and the advice that follow from it.
@@ -44,12 +44,18 @@ impl<'s> Facts<'s> {
         let needs = sheet.target.map_or_else(Vec::new, |target| target.needs(&choice.plan, file));
         let mut advice = Vec::new();
         for need in needs.iter().filter(|need| !need.is_met()) {
+            let n_before = advice.len();
             if let (Some(target), "RAM") = (&sheet.target, need.memory) {
                 let ram = Ram { shape: sheet.model.shape(), target, config: choice.config, file };
                 advice.extend(ram.advice()?);
             }
             if need.parts.iter().any(|&(part, _)| part == "model") {
                 advice.extend(smaller_weights(sheet.model.gguf(), file, need));
+            }
+            // Advice for one memory is of no use where nothing helps another.
+            if advice.len() == n_before {
+                advice.clear();
+                break;
             }
         }
         Ok(Self { sheet, choice, needs, advice })
@@ -58,6 +64,18 @@ impl<'s> Facts<'s> {
     fn fits(&self) -> bool {
         self.needs.iter().all(Need::is_met)
     }
+
+    /// Number of memories that do not suffice.
+    fn n_unmet(&self) -> usize {
+        self.needs.iter().filter(|need| !need.is_met()).count()
+    }
+
+    /// Bytes that each memory lacks.
+    fn missing(&self) -> String {
+        let unmet = self.needs.iter().filter(|need| !need.is_met());
+        let lacks = unmet.map(|need| format!("{} lacks {} bytes", need.memory, need.bytes().abs_diff(need.have)));
+        lacks.collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
@@ -65,12 +83,13 @@ fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
     let SessionConfig { n_ctx, n_batch, kv, n_sinks, endless, alibi_scale, .. } = choice.config;
     writeln!(out, "{}: {}", sheet.file.name, Summary(sheet.model.shape()))?;
     let endless = if endless { " of an endless text" } else { "" };
-    let sinks = if n_sinks > 0 { format!(", {n_sinks} sinks") } else { String::new() };
+    let sinks = if n_sinks > 0 { format!(", {}", Count(n_sinks, "sink")) } else { String::new() };
     let scale = match alibi_scale {
         AlibiScale::Model => String::new(),
         scale => format!(", slopes scaled by {}", slopes::word(scale)),
     };
-    writeln!(out, "{n_ctx} tokens{endless}, keys and values in {kv}{sinks}{scale}, {n_batch} tokens at a time")?;
+    let (tokens, batch) = (Count(n_ctx, "token"), Count(n_batch, "token"));
+    writeln!(out, "{tokens}{endless}, keys and values in {kv}{sinks}{scale}, {batch} at a time")?;
     memory(choice, out)?;
     for choice in &sheet.choices {
         if choice.forgets() || choice.by != By::Hand {
@@ -169,6 +188,7 @@ fn fit(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
     }
     match &facts.advice[..] {
         [] => writeln!(out, "nothing that was tried would make it fit")?,
+        _ if facts.n_unmet() > 1 => writeln!(out, "\nwhat would make it fit, one change for each memory")?,
         _ => writeln!(out, "\nwhat would make it fit, each planned by itself")?,
     }
     for advice in &facts.advice {

@@ -12,6 +12,7 @@ use nearfield_host::generate::{self, Options, Save};
 
 use super::print::PrintOptions;
 use crate::args::draft::DraftParser;
+use crate::args::seed::Seed;
 use crate::args::{ModelArgs, SessionArgs, one_of};
 
 #[derive(Args, Debug)]
@@ -20,19 +21,30 @@ pub struct RunArgs {
     #[arg(value_name = "MODEL.gguf")]
     pub first: Option<OsString>,
 
-    /// Text to continue [default: "Once upon a time"]
+    /// Text to continue; - for standard input [default: a pipe, or "Once upon a time"]
     #[arg(value_name = "PROMPT")]
     pub second: Option<OsString>,
 
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Text to continue, taken as it is even if it begins with a hyphen or ends in .gguf
+    /// Text to continue, taken as it is even if it begins with a hyphen or ends in .gguf; - for standard input
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<OsString>,
 
+    /// File with the text to continue, without the line end at its end; - for standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "prompt")]
+    pub file: Option<PathBuf>,
+
     /// Tokens to generate; -1: without end, as with --endless; -2: until the text ends or the context is full
-    #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
+    #[arg(
+        short,
+        long = "predict",
+        alias = "n-predict",
+        value_name = "N",
+        default_value = "256",
+        allow_negative_numbers = true
+    )]
     pub n: Length,
 
     /// Generate the text between the prompt and this suffix; the model needs fill-in-the-middle tokens
@@ -58,7 +70,7 @@ pub struct RunArgs {
     pub sampler: SamplerArgs,
 
     /// Context size: positions for prompt and generated text together [default: 2048, or more if the prompt and N need it]
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, alias = "ctx-size", value_name = "N")]
     pub ctx: Option<usize>,
 
     /// Continue past a full context in the same memory, without the oldest keys, and with another text when one ends
@@ -84,8 +96,24 @@ pub struct RunArgs {
     #[arg(long, value_name = "FROM", default_value = "auto", value_parser = DraftParser)]
     pub draft: Draft,
 
-    /// Also print the memory by part, the machine, the model's shape and the keys visited by each head
-    #[arg(long)]
+    /// Print the text alone: no report, notes or progress, and errors as always
+    #[arg(short, long, conflicts_with_all = ["verbose", "hash"])]
+    pub quiet: bool,
+
+    /// Do not repeat the prompt before the generated text
+    #[arg(long, alias = "no-display-prompt")]
+    pub no_echo: bool,
+
+    /// Print a JSON object at the end instead of the text: text without the prompt, tokens, reason of the end, timings, hashes
+    #[arg(long, conflicts_with = "endless")]
+    pub json: bool,
+
+    /// Log-probabilities of each token and of the N likeliest at its place, in the JSON object
+    #[arg(long, value_name = "N", requires = "json")]
+    pub logprobs: Option<usize>,
+
+    /// Also print the memory by part, the machine, the model's shape, drafts and the keys visited by each head
+    #[arg(short, long)]
     pub verbose: bool,
 
     /// Also print a hash of the text and one of the bits of all logits, to compare machines
@@ -111,14 +139,17 @@ impl RunArgs {
             sampler: SamplerConfig { temp, top_k, top_p, min_p, repeat_penalty, ..SamplerConfig::default() },
             session: self.session.config(SessionConfig::default().n_ctx, SessionConfig::default().n_batch),
             draft: self.draft.clone(),
+            echo: !(self.no_echo || self.json),
+            n_logprobs: self.logprobs,
             save: self.save_kv.clone().map(|path| Save { path, force: self.force }),
         }
     }
 
     /// Settings of the report on standard error.
     pub fn print_options(&self) -> PrintOptions {
-        let Self { verbose, hash, .. } = *self;
-        PrintOptions { seed: self.sampler.seed, verbose, hash, plot_keys: self.plot_keys.clone() }
+        let Self { quiet, json, verbose, hash, .. } = *self;
+        let seed = self.sampler.seed.map(Seed::number);
+        PrintOptions { seed, quiet, json, verbose, hash, plot_keys: self.plot_keys.clone() }
     }
 }
 
@@ -144,9 +175,9 @@ pub struct SamplerArgs {
     #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty, allow_negative_numbers = true)]
     pub repeat_penalty: f32,
 
-    /// Random seed; the same seed gives the same text [default: that of the snapshot, or a new one each time]
-    #[arg(long, value_name = "S")]
-    pub seed: Option<u64>,
+    /// Random seed; the same seed gives the same text; -1: a new one each time [default: that of the snapshot, or a new one]
+    #[arg(short, long, value_name = "S", allow_negative_numbers = true)]
+    pub seed: Option<Seed>,
 }
 
 /// Length of the generated text.

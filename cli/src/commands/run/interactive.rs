@@ -9,13 +9,15 @@ use nearfield_host::model_file::{ModelFile, Repack};
 use nearfield_host::prompt::Prompt;
 
 use super::print::{PrintOptions, print_text};
+use crate::args::environment;
+use crate::args::threads::ThreadsArgs;
 use crate::errors::explain;
 use crate::terminal::input::Lines;
 use crate::terminal::{interrupt, monitor};
 
 /// Asks for beginnings and generates a story for each until the end of input.
 pub fn interactive() -> Result<()> {
-    let file = ModelFile::open(None, monitor())?;
+    let file = ModelFile::open(environment::model(), monitor())?;
     with_model(file, &Options::default(), |model| {
         writeln!(stdout(), "The beginning of a story? (Ctrl-D to end, Ctrl-C to stop a story.)")?;
         ask(&mut stdin().lock(), &mut stdout(), |beginning| {
@@ -30,7 +32,7 @@ pub fn interactive() -> Result<()> {
 
 /// Loads a model with these options on the best engine of this machine, and calls `then` with it.
 fn with_model(file: ModelFile, options: &Options, then: impl FnOnce(&TextModel<'_>) -> Result<()>) -> Result<()> {
-    let engine = Engine::new(None, None)?;
+    let engine = Engine::new(None, ThreadsArgs::default().number()?)?;
     load(file, &engine, Repack::Auto, options, None, |model| then(model).map_err(|error| explain(model.file, error)))
 }
 

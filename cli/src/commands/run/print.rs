@@ -1,6 +1,5 @@
 //! Generated text on standard output, and its report on standard error.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -10,16 +9,23 @@ use nearfield_host::generate::{End, Generated, Generator, TextModel};
 use nearfield_host::output_file::OutputFile;
 use nearfield_host::prompt::Prompt;
 
+use crate::args::seed;
 use crate::chart::keys::Keys;
 use crate::errors::{of_prompt, of_session};
 use crate::terminal::{StandardOutput, note, report};
+
+use super::json::TextObject;
 
 /// Settings of the report on standard error, and the seed of each text.
 #[derive(Debug, Default)]
 pub struct PrintOptions {
     /// Random seed; the same seed gives the same text. `None` takes the snapshot's, or a new one each time.
     pub seed: Option<u64>,
-    /// True to also report memory, machine, shape and keys.
+    /// True for no report.
+    pub quiet: bool,
+    /// True for a JSON object instead of the text and the report.
+    pub json: bool,
+    /// True to also report memory, machine, shape, drafts and keys.
     pub verbose: bool,
     /// True to also report the hashes.
     pub hash: bool,
@@ -64,11 +70,24 @@ pub fn print_with(
     let model = generator.model();
     let shape = model.model.shape();
     let stored = model.prefix.map(|prefix| prefix.text().seed);
-    let seed = print.seed.or(stored).unwrap_or_else(any_seed);
-    let generated = generator.generate(prompt, seed, out).map_err(|error| of_prompt(error, shape))?;
-    writeln!(out)?;
+    let seed = print.seed.or(stored).unwrap_or_else(seed::any);
+    let mut text = Vec::new();
+    let generated = match print.json {
+        true => generator.generate(prompt, seed, &mut text),
+        false => generator.generate(prompt, seed, out),
+    };
+    let generated = generated.map_err(|error| of_prompt(error, shape))?;
     let keys = Keys::new(shape, &generated);
-    report::generated(&generated, &keys, (model.options.sampler.temp > 0.0).then_some(seed));
+    if print.json {
+        let object = TextObject::new(model, prompt, &text, &generated, &keys, seed);
+        writeln!(out, "{}", serde_json::to_string(&object)?)?;
+        out.flush()?;
+    } else {
+        writeln!(out)?;
+    }
+    if !print.quiet && (!print.json || print.verbose) {
+        report::generated(&generated, &keys, (model.options.sampler.temp > 0.0).then_some(seed), print.verbose);
+    }
     if print.hash {
         let (text, logits) = (generated.hashes.text.get(), generated.hashes.logits.get());
         note(format_args!("hash     text {text:016x} logits {logits:016x}"));
@@ -80,9 +99,4 @@ pub fn print_with(
         OutputFile::create(path)?.write_all(keys.plot()?.as_bytes())?;
     }
     Ok(generated)
-}
-
-/// Random seed, another one each time, from the random keys of the standard library's hash maps.
-fn any_seed() -> u64 {
-    RandomState::new().build_hasher().finish() >> 32
 }

@@ -11,17 +11,15 @@
 mod observer;
 mod shares;
 
-use std::fs;
-use std::path::PathBuf;
-
 use nearfield::{Arena, MemoryPlan, Model, Ring, Session, SessionConfig};
 
+use crate::count::Count;
 use crate::engine::{N_BATCH, Workers, kernels_called, n_cores};
 use crate::error::{Context, Result, ensure};
 use crate::memory::allocate;
 use crate::model_file::ModelFile;
 use crate::monitor::Unit;
-use crate::text::{Notes, index_bytes, tokenizer};
+use crate::text::{Input, Notes, index_bytes, tokenizer};
 use crate::watched::Watched;
 
 use observer::Observer;
@@ -32,7 +30,7 @@ pub use shares::Summary;
 /// Result of a calibration.
 #[derive(Debug)]
 pub struct Calibration {
-    /// Name of the text's file.
+    /// Name of the text.
     pub file: String,
     /// Number of tokens that were run.
     pub n_tokens: usize,
@@ -50,8 +48,8 @@ pub struct Calibration {
 /// Text of a calibration, with settings.
 #[derive(Clone, Debug)]
 pub struct CalibrationText {
-    /// Path of the text.
-    pub path: PathBuf,
+    /// Text and its name.
+    pub input: Input,
     /// Greatest number of its tokens to use; `None`: all.
     pub max_tokens: Option<usize>,
     /// Number of first tokens of a text that no ring cuts off.
@@ -66,7 +64,7 @@ impl Calibration {
     /// Runs a text in pieces of the context's length and adds up the shares that rings would cut off.
     ///
     /// # Errors
-    /// When the text cannot be read or is shorter than the context, when two heads have the same slope, and any error of a
+    /// When the text is shorter than the context, when two heads have the same slope, and any error of a
     /// session.
     pub fn measure(
         text: &CalibrationText,
@@ -74,8 +72,8 @@ impl Calibration {
         model: &Model<'_>,
         config: &SessionConfig,
     ) -> Result<Self> {
-        let (path, monitor) = (&text.path, file.monitor());
-        let tokens = tokens(text, file).with_context(|| path.display().to_string())?;
+        let (name, monitor) = (&text.input.name, file.monitor());
+        let tokens = tokens(text, file).context(name)?;
         let shape = model.shape();
         let config = SessionConfig {
             n_batch: N_BATCH,
@@ -88,7 +86,7 @@ impl Calibration {
         let plan = MemoryPlan::new(shape, &config)?;
         let pieces: Vec<&[u32]> = tokens.chunks_exact(config.n_ctx).collect();
         let (n, n_ctx) = (tokens.len(), config.n_ctx);
-        ensure!(!pieces.is_empty(), "{}: {n} tokens, fewer than the context of {n_ctx}", path.display());
+        ensure!(!pieces.is_empty(), "{name}: {}, fewer than the context of {n_ctx}", Count(n, "token"));
         let workers = Workers::new(text.n_threads.unwrap_or_else(n_cores))?;
         let kernels = kernels_called(None)?;
         let watched = Watched { kernels, watch: Observer::new(kernels, shape, &config, text.n_sinks)? };
@@ -107,7 +105,7 @@ impl Calibration {
         }
         let [shares, held_out] = found;
         Ok(Self {
-            file: path.display().to_string(),
+            file: name.clone(),
             n_tokens: pieces.len() * n_ctx,
             n_pieces: pieces.len().div_ceil(2),
             n_held_out: pieces.len() / 2,
@@ -131,12 +129,11 @@ impl Calibration {
 
 /// Tokens of the text.
 fn tokens(text: &CalibrationText, file: &ModelFile) -> Result<Vec<u32>> {
-    let bytes = fs::read(&text.path).context("cannot be read")?;
     let vocab = file.vocab()?;
     let mut lines = allocate(index_bytes(&vocab)?)?;
     let tokenizer = tokenizer(vocab, &mut lines, file.monitor())?;
     let mut notes = Notes::default();
-    let mut tokens = notes.encode(&tokenizer, &bytes, tokenizer.options())?;
+    let mut tokens = notes.encode(&tokenizer, &text.input.bytes, tokenizer.options())?;
     notes.tell(file.monitor());
     tokens.truncate(text.max_tokens.unwrap_or(usize::MAX));
     Ok(tokens)

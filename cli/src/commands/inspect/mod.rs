@@ -1,5 +1,7 @@
 //! `nearfield inspect`: shows the contents of a model file or snapshot, and the memory to run it.
 
+mod json;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
@@ -19,11 +21,13 @@ use nearfield_host::model_file::{ModelFile, is_snapshot};
 use nearfield_host::text;
 use nearfield_kernels::block::gguf_type_name;
 
+use self::json::{ModelObject, SnapshotObject};
 use crate::args::ModelArgs;
-use crate::terminal::Bytes;
+use crate::json::print;
 use crate::terminal::StandardOutput;
 use crate::terminal::monitor;
 use crate::terminal::report::{Summary, parts};
+use crate::terminal::{Bytes, Count};
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
@@ -35,13 +39,20 @@ pub struct InspectArgs {
     pub model: ModelArgs,
 
     /// Context size in positions, for the memory plan
-    #[arg(long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
+    #[arg(short, long, value_name = "N", default_value_t = SessionConfig::default().n_ctx)]
     pub ctx: usize,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Prints the metadata, the tensors and the memory plan; of a snapshot, its header.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
-    let file = ModelFile::open(args.first.clone().or_else(|| args.model.model.clone()), monitor())?;
+    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    if args.json {
+        return inspect_as_json(args, &file);
+    }
     let mut out = StandardOutput::lock();
     if is_snapshot(file.first()) {
         return snapshot(&file.name, file.first(), &mut out);
@@ -63,10 +74,7 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     let model = file.model();
     if let Ok(model) = &model {
         shape(model, &mut out)?;
-        match model.shape().arch.is_encoder() {
-            false => needs(model, args.ctx, &mut out)?,
-            true => needs_of_encoder(model, args.ctx, &mut out)?,
-        }
+        needs(model, args.ctx, &mut out)?;
     }
     if let Err(error) = file.vocab().and_then(with_tokenizer) {
         writeln!(out, "\nno text: {error:#}")?;
@@ -77,13 +85,30 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     })?)
 }
 
+/// Prints all of it as one object. Like the text, the object has what can be read of a broken file.
+fn inspect_as_json(args: &InspectArgs, file: &ModelFile) -> Result<()> {
+    if is_snapshot(file.first()) {
+        return print(&SnapshotObject::new(&file.name, file.first())?);
+    }
+    let (gguf, _) = file.gguf_partly();
+    if !matches!(gguf.version(), 2 | 3) {
+        return Ok(file.gguf().map(drop)?);
+    }
+    let model = file.model();
+    let no_text = || file.vocab().and_then(with_tokenizer).err();
+    let error = model.as_ref().err().map(|error| format!("{error:#}"));
+    let error = error.or_else(|| no_text().map(|error| format!("no text: {error:#}")));
+    print(&ModelObject::new(file, &gguf, model.as_ref().ok(), error, args.ctx)?)?;
+    Ok(model.map(drop)?)
+}
+
 /// Prints the header of a snapshot.
 fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
     let header = SnapshotHeader::read(bytes).with_context(|| name.to_owned())?;
     // The snapshot's header names the model it belongs to, so the check against that model always passes.
     let prefix = Prefix::from_bytes(bytes, header.model).with_context(|| name.to_owned())?;
     let (text, n) = (prefix.text(), header.n_tokens);
-    writeln!(out, "{name}: keys and values of {n} tokens, {}", Bytes(header.n_bytes))?;
+    writeln!(out, "{name}: keys and values of {}, {}", Count(n, "token"), Bytes(header.n_bytes))?;
     writeln!(
         out,
         "  made with {} of {}",
@@ -92,12 +117,15 @@ fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
     )?;
     writeln!(
         out,
-        "  {} layers, {} heads of {} for keys, in {}",
-        header.n_layer, header.n_head_kv, header.head_dim, header.kv
+        "  {}, {} of {} for keys, in {}",
+        Count(header.n_layer, "layer"),
+        Count(header.n_head_kv, "head"),
+        header.head_dim,
+        header.kv
     )?;
     let oldest: Vec<String> = prefix.oldest().map(|from| from.to_string()).collect();
     if oldest.iter().any(|from| from != "0") {
-        writeln!(out, "  kept from position (by head) {}, and {} sinks", oldest.join(", "), header.n_sinks)?;
+        writeln!(out, "  kept from position (by head) {}, and {}", oldest.join(", "), Count(header.n_sinks, "sink"))?;
     }
     write!(out, "  horizon at {:e} of the sum", header.horizon_eps)?;
     writeln!(out, "{}", if header.alibi_bf16 { ", bias rounded to bfloat16" } else { "" })?;
@@ -113,7 +141,7 @@ fn with_tokenizer(vocab: Vocab<'_>) -> nearfield_host::Result<()> {
 }
 
 fn metadata(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
-    writeln!(out, "\nmetadata, {} entries", gguf.n_entries())?;
+    writeln!(out, "\nmetadata, {} {}", gguf.n_entries(), if gguf.n_entries() == 1 { "entry" } else { "entries" })?;
     for (key, value) in gguf.entries() {
         writeln!(out, "  {:<40} {}", key.escape_debug().to_string(), Shown(value))?;
     }
@@ -184,7 +212,8 @@ fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
     }
     writeln!(out, "\ntypes")?;
     for (ty, (n, n_bytes)) in by_type {
-        writeln!(out, "  {:<8} {n:>5} tensors {:>12}", gguf_type_name(ty), Bytes(n_bytes))?;
+        let tensors = if n == 1 { "tensor" } else { "tensors" };
+        writeln!(out, "  {:<8} {n:>5} {tensors:<7} {:>12}", gguf_type_name(ty), Bytes(n_bytes))?;
     }
     if n_weights > 0.0 {
         writeln!(out, "  {n_weights} weights of {:.2} bits", 8.0 * bytes / n_weights)?;
@@ -195,7 +224,7 @@ fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
 fn shape(model: &Model<'_>, out: &mut impl Write) -> Result<()> {
     let s = model.shape();
     writeln!(out, "\nshape\n  {}", Summary(s))?;
-    write!(out, "  trained for {} tokens", s.n_ctx_train)?;
+    write!(out, "  trained for {}", Count(s.n_ctx_train, "token"))?;
     if s.max_alibi_bias != 0.0 {
         write!(out, ", largest ALiBi exponent {}", s.max_alibi_bias)?;
     }
@@ -212,56 +241,60 @@ fn shape(model: &Model<'_>, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// A table of bytes: a row for each part of the plans, a column for each type of keys and values.
-fn memory<const N: usize>(
-    n_ctx: usize,
-    plans: [[(&'static str, usize); N]; KvType::ALL.len()],
-    out: &mut impl Write,
-) -> Result<()> {
-    write!(out, "\n  {:<16}", format!("{n_ctx} tokens, KV"))?;
+/// Parts of a plan with their bytes, and their sum.
+type Parts = Vec<(&'static str, usize)>;
+
+/// Plans for a context of `n_ctx` tokens, or as many as the model has positions for, one for each type of keys and values.
+fn plans(model: &Model<'_>, n_ctx: usize) -> Result<(usize, Vec<Parts>)> {
+    let n_ctx = model.shape().n_positions.map_or(n_ctx, |n| n.min(n_ctx));
+    let plan =
+        |ty| if model.shape().arch.is_encoder() { of_encoder(model, n_ctx, ty) } else { of_session(model, n_ctx, ty) };
+    Ok((n_ctx, KvType::ALL.into_iter().map(plan).collect::<Result<_>>()?))
+}
+
+fn of_encoder(model: &Model<'_>, n_ctx: usize, ty: KvType) -> Result<Parts> {
+    let config = EncoderConfig { n_ctx, n_batch: N_BATCH, kv: KvTypes::both(ty), ..EncoderConfig::DEFAULT };
+    let plan = EncoderPlan::new(model.shape(), &config)?;
+    Ok(vec![
+        ("keys and values", plan.keys),
+        ("layer table", plan.layer_table),
+        ("document", plan.document),
+        ("activations", plan.activations),
+        ("tokenizer index", plan.tokenizer),
+        ("arena", plan.total()),
+    ])
+}
+
+fn of_session(model: &Model<'_>, n_ctx: usize, ty: KvType) -> Result<Parts> {
+    let config = SessionConfig { n_ctx, n_batch: N_BATCH, kv: KvTypes::both(ty), ..SessionConfig::default() };
+    let plan = MemoryPlan::new(model.shape(), &config)?;
+    Ok(parts(&plan).into_iter().chain([("arena", plan.total())]).collect())
+}
+
+/// Prints a table of bytes: a row for each part of the plans, a column for each type of keys and values.
+fn memory(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
+    let (n_ctx, plans) = plans(model, n_ctx)?;
+    write!(out, "\n  {:<16}", format!("{}, KV", Count(n_ctx, "token")))?;
     KvType::ALL.iter().try_for_each(|kv| write!(out, " {:>10}", kv.name()))?;
-    for i in 0..N {
-        write!(out, "\n  {:<16}", plans[0][i].0)?;
+    for (i, (part, _)) in plans[0].iter().enumerate() {
+        write!(out, "\n  {part:<16}")?;
         plans.iter().try_for_each(|plan| write!(out, " {:>10}", Bytes(plan[i].1 as u64)))?;
     }
     Ok(writeln!(out)?)
 }
 
-fn needs_of_encoder(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
-    let pooling = match Pooling::of_file(model.gguf(), model.shape().arch.name) {
-        Some(pooling) => format!("a vector for a text (pooling: {})", pooling.name()),
-        None => "a score for a query and a text".into(),
-    };
-    writeln!(out, "  an encoder: {pooling}, {} token types", model.shape().n_token_types)?;
-    writeln!(out, "\nto run it")?;
-    let plan = |ty| -> Result<_> {
-        let kv = KvTypes::both(ty);
-        let plan =
-            EncoderPlan::new(model.shape(), &EncoderConfig { n_ctx, n_batch: N_BATCH, kv, ..EncoderConfig::DEFAULT })?;
-        Ok([
-            ("keys and values", plan.keys),
-            ("layer table", plan.layer_table),
-            ("document", plan.document),
-            ("activations", plan.activations),
-            ("tokenizer index", plan.tokenizer),
-            ("arena", plan.total()),
-        ])
-    };
-    let [a, b, c, d] = KvType::ALL.map(plan);
-    memory(n_ctx, [a?, b?, c?, d?], out)
-}
-
+/// Prints what it takes to run the model.
 fn needs(model: &Model<'_>, n_ctx: usize, out: &mut impl Write) -> Result<()> {
-    let n_ctx = model.shape().n_positions.map_or(n_ctx, |n| n.min(n_ctx));
-    writeln!(out, "\nto run it")?;
-    writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
-    let plan = |ty| -> Result<_> {
-        let kv = KvTypes::both(ty);
-        let config = SessionConfig { n_ctx, n_batch: N_BATCH, kv, ..SessionConfig::default() };
-        let plan = MemoryPlan::new(model.shape(), &config)?;
-        let [a, b, c, d, e, f] = parts(&plan);
-        Ok([a, b, c, d, e, f, ("arena", plan.total())])
-    };
-    let [a, b, c, d] = KvType::ALL.map(plan);
-    memory(n_ctx, [a?, b?, c?, d?], out)
+    if model.shape().arch.is_encoder() {
+        let pooling = match Pooling::of_file(model.gguf(), model.shape().arch.name) {
+            Some(pooling) => format!("a vector for a text (pooling: {})", pooling.name()),
+            None => "a score for a query and a text".into(),
+        };
+        writeln!(out, "  an encoder: {pooling}, {}", Count(model.shape().n_token_types, "token type"))?;
+        writeln!(out, "\nto run it")?;
+    } else {
+        writeln!(out, "\nto run it")?;
+        writeln!(out, "  {} of weights are read for each new token", Bytes(model.bytes_per_token()))?;
+    }
+    memory(model, n_ctx, out)
 }
