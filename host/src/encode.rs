@@ -1,13 +1,13 @@
 //! Encoders: vectors and scores of texts.
 
-use nearfield::tokenizer::Tokenizer;
+use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
 use nearfield::{Arena, Encoder, EncoderConfig, EncoderError, EncoderPlan, Model};
 
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::memory::allocate;
 use crate::model_file::ModelFile;
-use crate::text;
+use crate::text::{self, Notes};
 
 /// Encoder in `file`, before any of its weights are read.
 ///
@@ -65,6 +65,64 @@ pub fn with_encoder<R, E: From<Error>>(
     let mut arena = Arena::new(&mut lines);
     let encoder = Encoder::new(&model, config, engine.kernels, engine.executor(), &mut arena);
     then(&model, &mut encoder.map_err(Error::from)?)
+}
+
+/// Format of the tokens of a query and a text.
+///
+/// BERT: `[CLS] query [SEP] text [SEP]`, the text and what follows it of the second type. RoBERTa:
+/// `<s> query </s> </s> text </s>`, all of one type. Source: the tokenizers of Hugging Face.
+pub struct PairForm {
+    begin: Option<u32>,
+    end: u32,
+    /// True for BERT's form with two types of tokens.
+    typed: bool,
+    /// True if the end token stands twice after the query.
+    twice: bool,
+}
+
+impl PairForm {
+    /// Format of a model, which is that in `file`.
+    ///
+    /// # Errors
+    /// When no token ends a text.
+    pub fn of(file: &ModelFile, model: &Model<'_>) -> Result<Self> {
+        let vocab = file.vocab_of(model)?;
+        let is_bert = vocab.kind == Kind::WORDPIECE;
+        let no_end = || format!("{}: no token ends a text, so no pair can be made", file.name);
+        Ok(Self {
+            begin: vocab.bos,
+            end: vocab.end().with_context(no_end)?,
+            typed: is_bert && model.shape().n_token_types > 1,
+            twice: !is_bert,
+        })
+    }
+
+    /// Tokens before the text.
+    ///
+    /// # Errors
+    /// When the query cannot become tokens.
+    pub fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8], notes: &mut Notes) -> Result<Vec<u32>> {
+        let query = notes.encode(tokenizer, query, EncodeOptions::default())?;
+        let ends = std::iter::repeat_n(self.end, if self.twice { 2 } else { 1 });
+        Ok(self.begin.into_iter().chain(query).chain(ends).collect())
+    }
+
+    /// Tokens of a pair, and the index of the first of the second type; the number of tokens if there is none.
+    ///
+    /// # Errors
+    /// When the text cannot become tokens.
+    pub fn pair(
+        &self,
+        tokenizer: &Tokenizer<'_, '_>,
+        beginning: &[u32],
+        text: &[u8],
+        notes: &mut Notes,
+    ) -> Result<(Vec<u32>, usize)> {
+        let text = notes.encode(tokenizer, text, EncodeOptions::default())?;
+        let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
+        let second = if self.typed { beginning.len() } else { tokens.len() };
+        Ok((tokens, second))
+    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use nearfield::tokenizer::{EncodeOptions, Kind, Tokenizer};
 use nearfield::{DocumentError, Encoder, Model};
-use nearfield_host::encode::{encoder, with_encoder, with_tokenizer};
+use nearfield_host::encode::{PairForm, encoder, with_encoder, with_tokenizer};
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::npy;
 use nearfield_host::output_file::OutputFile;
@@ -158,7 +157,7 @@ fn pairs(
     let query = Source::of_text(query).read_prompt()?;
     let texts = texts(words, args.file.as_deref())?;
     ensure!(!texts.is_empty(), "no text to compare with the query");
-    let form = Form::of(file, model)?;
+    let form = PairForm::of(file, model)?;
     let pairs = with_tokenizer(file, model, |tokenizer| {
         let mut notes = Notes::default();
         let query = form.beginning(tokenizer, &query, &mut notes)?;
@@ -166,7 +165,7 @@ fn pairs(
         let mut pair = |text: &Vec<u8>| {
             progress.advance();
             interrupt::check()?;
-            form.pair(tokenizer, &query, text, &mut notes)
+            Ok(form.pair(tokenizer, &query, text, &mut notes)?)
         };
         let pairs = texts.iter().map(&mut pair).collect::<Result<_>>();
         drop(progress);
@@ -174,47 +173,6 @@ fn pairs(
         pairs
     })?;
     Ok((texts, pairs))
-}
-
-/// Format of the tokens of a query and a text.
-///
-/// BERT: `[CLS] query [SEP] text [SEP]`, the text and what follows it of the second type. RoBERTa:
-/// `<s> query </s> </s> text </s>`, all of one type. Source: the tokenizers of Hugging Face.
-struct Form {
-    begin: Option<u32>,
-    end: u32,
-    /// True for BERT's form with two types of tokens.
-    typed: bool,
-    /// True if the end token stands twice after the query.
-    twice: bool,
-}
-
-impl Form {
-    fn of(file: &ModelFile, model: &Model<'_>) -> Result<Self> {
-        let vocab = file.vocab_of(model)?;
-        let is_bert = vocab.kind == Kind::WORDPIECE;
-        let no_end = || format!("{}: no token ends a text, so no pair can be made", file.name);
-        Ok(Self {
-            begin: vocab.bos,
-            end: vocab.end().with_context(no_end)?,
-            typed: is_bert && model.shape().n_token_types > 1,
-            twice: !is_bert,
-        })
-    }
-
-    /// Tokens before the text.
-    fn beginning(&self, tokenizer: &Tokenizer<'_, '_>, query: &[u8], notes: &mut Notes) -> Result<Vec<u32>> {
-        let query = notes.encode(tokenizer, query, EncodeOptions::default())?;
-        let ends = std::iter::repeat_n(self.end, if self.twice { 2 } else { 1 });
-        Ok(self.begin.into_iter().chain(query).chain(ends).collect())
-    }
-
-    fn pair(&self, tokenizer: &Tokenizer<'_, '_>, beginning: &[u32], text: &[u8], notes: &mut Notes) -> Result<Pair> {
-        let text = notes.encode(tokenizer, text, EncodeOptions::default())?;
-        let tokens: Vec<u32> = beginning.iter().copied().chain(text).chain([self.end]).collect();
-        let second = if self.typed { beginning.len() } else { tokens.len() };
-        Ok((tokens, second))
-    }
 }
 
 /// The score of each pair. Pairs go through the model together, as many as a pass holds.

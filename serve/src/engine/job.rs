@@ -1,0 +1,120 @@
+//! Jobs of a model's thread, and the events that it answers with.
+
+use std::time::{Duration, Instant};
+
+use nearfield::{End, SamplerConfig};
+use nearfield_host::stops::Stops;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Text to generate.
+#[derive(Debug)]
+pub struct Job {
+    /// Number of the text among those of its request, which its events carry.
+    pub index: usize,
+    /// Tokens that the model reads.
+    pub prompt: Vec<u32>,
+    /// Tokens and words that end the text, besides the end-of-text token.
+    pub stops: Stops,
+    /// Tokens to generate at most; `None` for as many as the context holds.
+    pub max_tokens: Option<usize>,
+    /// Settings of sampling, with the seed.
+    pub sampler: SamplerConfig,
+    /// Number of likeliest tokens told with each token; `None` for no probabilities.
+    pub n_logprobs: Option<usize>,
+    /// True if each token comes with the keys that its query visited.
+    pub wants_keys: bool,
+    /// Time after which generation ends as if the text had its length; counted from the end of the prompt.
+    pub time: Option<Duration>,
+    /// Moment at which the job fails if it has not ended.
+    pub deadline: Instant,
+    /// Receiver of the events. Once it is gone, so is the job.
+    pub events: UnboundedSender<Event>,
+}
+
+/// Event of the text with this number.
+#[derive(Debug)]
+pub struct Event {
+    /// Number of the text among those of its request.
+    pub index: usize,
+    /// News of the text.
+    pub news: News,
+}
+
+/// News of a text.
+#[derive(Debug)]
+pub enum News {
+    /// A token was generated.
+    Token(Token),
+    /// The text ended.
+    Ended(Ended),
+    /// The text cannot go on.
+    Failed(Failure),
+}
+
+/// Generated token.
+#[derive(Debug)]
+pub struct Token {
+    /// The token.
+    pub id: u32,
+    /// Text that is sure to be shown, now that the token is known: none while a stop word may have begun.
+    pub text: String,
+    /// Log probabilities, if they were asked for.
+    pub logprobs: Option<Logprobs>,
+    /// Keys that the query visited from whose logits the token was drawn, if they were asked for.
+    pub keys: Option<Keys>,
+}
+
+/// Log probabilities at temperature 1, before any setting of the sampler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logprobs {
+    /// Log probability of the token.
+    pub of_token: f32,
+    /// The likeliest tokens with theirs, the likeliest first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// Keys that a query visited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Position of the query: it could see this many keys and its own.
+    pub pos: usize,
+    /// Number of newest keys that each head visited: `[n_layer, n_head]`.
+    pub visited: Vec<u64>,
+}
+
+/// End of a text.
+#[derive(Debug)]
+pub struct Ended {
+    /// Text that was held back.
+    pub text: String,
+    /// Reason why the text ended.
+    pub end: End,
+    /// Work that the text took.
+    pub work: Work,
+}
+
+/// Work that a text took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Tokens of the prompt.
+    pub n_prompt: usize,
+    /// Tokens of the prompt that a slot had read before.
+    pub n_reused: usize,
+    /// Tokens that were generated.
+    pub n_tokens: usize,
+    /// Time from the first pass of the prompt to its last.
+    pub prompt: Duration,
+    /// Time from there to the end.
+    pub generate: Duration,
+}
+
+/// Reason why a text cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The time for the request is over.
+    TimedOut,
+    /// The server shuts down.
+    Stopped,
+    /// The model or the server is broken, with a message.
+    Broken(String),
+}

@@ -1,0 +1,258 @@
+//! Models of the server: loaded once, for the life of the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nearfield::tokenizer::{Detokenizer, Tokenizer};
+use nearfield::{EncoderConfig, Model, Pooling, SessionConfig};
+use nearfield_host::chat::Chat;
+use nearfield_host::engine::Engine;
+use nearfield_host::error::Result;
+use nearfield_host::memory::allocate;
+use nearfield_host::model_file::{ModelFile, Repack};
+use nearfield_host::prompt::Prompt;
+use nearfield_host::{Monitor, text};
+
+use crate::engine::encoder::{self, Documents};
+use crate::engine::job::Job;
+use crate::engine::{self, Setup};
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+
+/// Name of the built-in model.
+const BUILT_IN: &str = "stories";
+
+/// Loaded model.
+pub struct Loaded {
+    /// Name in requests: that of its file, without `.gguf`.
+    pub id: String,
+    /// Other names by which requests may call it: those of its file.
+    names: [String; 2],
+    /// Seconds from 1970 on at which it was loaded.
+    pub created: u64,
+    /// File of the model.
+    pub file: &'static ModelFile,
+    /// Tables and weights.
+    pub model: &'static Model<'static>,
+    /// Tokenizer.
+    pub tokenizer: &'static Tokenizer<'static, 'static>,
+    /// Tokens of the longest text.
+    pub n_ctx: usize,
+    /// True if the model was made to fill in text: it has tokens around holes.
+    pub can_fill_in: bool,
+    /// True if the format of the model's conversations is known.
+    pub can_chat: bool,
+    /// Thread that runs it.
+    pub worker: Worker,
+    /// Counts of that thread.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Thread of a model, as requests reach it.
+pub enum Worker {
+    /// The model continues texts.
+    Decoder(Arc<Queue<Job>>),
+    /// The model makes vectors, or scores, of documents.
+    Encoder {
+        /// Queue of the thread.
+        queue: Arc<Queue<Documents>>,
+        /// Rule that makes a vector of a document; `None` for a model of scores.
+        pooling: Option<Pooling>,
+    },
+}
+
+/// Settings that all models share.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Settings of each text; the number of positions is a wish that learned positions may shorten.
+    pub session: SessionConfig,
+    /// Settings of each document; likewise.
+    pub encoder: EncoderConfig,
+    /// Number of texts that run together.
+    pub n_slots: usize,
+    /// Number of jobs that wait at most.
+    pub n_queue: usize,
+    /// Condition for interleaving weights.
+    pub repack: Repack,
+}
+
+impl Loaded {
+    /// Opens and loads a model, and starts its thread.
+    ///
+    /// # Errors
+    /// When the file is no model that can run, or memory is short.
+    pub fn new(
+        path: Option<PathBuf>,
+        engine: &'static Engine,
+        settings: &Settings,
+        stop: &Arc<AtomicBool>,
+        monitor: &Monitor,
+    ) -> Result<Self> {
+        let names = names(path.as_deref());
+        let file = engine.load(ModelFile::open(path, monitor)?, settings.repack)?;
+        // A model lives as long as the process: handlers and its thread borrow it.
+        let file: &'static ModelFile = Box::leak(Box::new(file));
+        let model: &'static Model<'static> = Box::leak(Box::new(file.model()?));
+        let vocab = file.vocab_of(model)?;
+        let lines = Box::leak(Box::new(allocate(text::index_bytes(&vocab)?)?));
+        let tokenizer: &'static _ = Box::leak(Box::new(file.tokenizer(vocab, lines)?));
+        let metrics = Arc::new(Metrics::default());
+        let n_positions = model.shape().n_positions.unwrap_or(usize::MAX);
+        let (n_ctx, worker) = if model.shape().arch.is_encoder() {
+            let n_ctx = settings.encoder.n_ctx.min(n_positions);
+            let queue = Arc::new(Queue::new(settings.n_queue, |job: &Documents| job.is_gone()));
+            let pooling = Pooling::of_file(model.gguf(), model.shape().arch.name);
+            let config = EncoderConfig { n_ctx, ..settings.encoder };
+            encoder::start(encoder::Setup {
+                model,
+                engine,
+                config,
+                pooling,
+                queue: queue.clone(),
+                metrics: metrics.clone(),
+                stop: stop.clone(),
+            })?;
+            (n_ctx, Worker::Encoder { queue, pooling })
+        } else {
+            let n_ctx = settings.session.n_ctx.min(n_positions);
+            let queue = Arc::new(Queue::new(settings.n_queue, |job: &Job| job.events.is_closed()));
+            engine::start(Setup {
+                model,
+                tokenizer,
+                engine,
+                session: SessionConfig { n_ctx, ..settings.session },
+                n_slots: settings.n_slots,
+                queue: queue.clone(),
+                metrics: metrics.clone(),
+                stop: stop.clone(),
+            })
+            .map_err(|error| error.context(&file.name))?;
+            (n_ctx, Worker::Decoder(queue))
+        };
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let [id, names @ ..] = names;
+        let is_decoder = matches!(worker, Worker::Decoder(_));
+        let can_fill_in = is_decoder && Prompt::with_hole(file, tokenizer, b"", b"").is_ok();
+        let can_chat = is_decoder && Chat::of_model(model.gguf(), tokenizer).is_ok();
+        Ok(Self { id, names, created, file, model, tokenizer, n_ctx, can_fill_in, can_chat, worker, metrics })
+    }
+
+    /// True if requests may call the model so.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.id == name || self.names.iter().any(|other| other == name)
+    }
+
+    /// Number of jobs that wait.
+    pub fn n_waiting(&self) -> usize {
+        match &self.worker {
+            Worker::Decoder(queue) => queue.len(),
+            Worker::Encoder { queue, .. } => queue.len(),
+        }
+    }
+
+    /// Refuses jobs from now on.
+    pub fn close(&self) {
+        match &self.worker {
+            Worker::Decoder(queue) => queue.close(),
+            Worker::Encoder { queue, .. } => queue.close(),
+        }
+    }
+
+    /// True for a model that continues texts.
+    pub fn is_decoder(&self) -> bool {
+        matches!(self.worker, Worker::Decoder(_))
+    }
+
+    /// Text of tokens, without control tokens; `None` for a token that the model lacks.
+    pub fn text(&self, tokens: &[u32]) -> Option<String> {
+        let (mut detokenizer, mut text) = (Detokenizer::of_whole_text(false), String::new());
+        for &token in tokens {
+            detokenizer.push(self.tokenizer, token, &mut text).ok()?;
+        }
+        detokenizer.finish(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// Seconds after which a full queue may have room: the time of the jobs that wait, at most a minute.
+    pub fn retry_after(&self, n_slots: usize) -> u64 {
+        let n_rounds = (self.n_waiting() / n_slots.max(1)).max(1) as u32;
+        self.metrics.mean_time().saturating_mul(n_rounds).as_secs().clamp(1, 60)
+    }
+}
+
+/// Names of the model at `path`: without `.gguf`, with it, and with its folders.
+fn names(path: Option<&Path>) -> [String; 3] {
+    let Some(path) = path else { return [BUILT_IN; 3].map(Into::into) };
+    let whole = path.display().to_string();
+    let file = path.file_name().map_or_else(|| whole.clone(), |name| name.to_string_lossy().into_owned());
+    let n = file.len();
+    let id = match file.get(n.saturating_sub(5)..) {
+        Some(end) if end.eq_ignore_ascii_case(".gguf") && n > 5 => file[..n - 5].to_string(),
+        _ => file.clone(),
+    };
+    [id, file, whole]
+}
+
+/// Gives models with the same name different ones: a number is put behind those that come later.
+pub fn tell_apart(models: &mut [Loaded]) {
+    for i in 1..models.len() {
+        let (before, rest) = models.split_at_mut(i);
+        let Some(model) = rest.first_mut() else { continue };
+        let id = model.id.clone();
+        for n in 2.. {
+            if before.iter().all(|other| other.id != model.id) {
+                break;
+            }
+            model.id = format!("{id}-{n}");
+        }
+    }
+}
+
+/// Model called `name`, or without a name the first of those that `fits`.
+///
+/// # Errors
+/// 404 without a model of that name, 400 if it does not fit, with the words of `what_fits`.
+pub fn find(
+    models: &'static [Loaded],
+    name: Option<&str>,
+    fits: impl Fn(&Loaded) -> bool,
+    what_fits: &str,
+) -> Result<&'static Loaded, ApiError> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        let found = models.iter().find(|model| fits(model));
+        return found.ok_or_else(|| {
+            let message = format!("no model here {what_fits}: the server has {}", list(models));
+            ApiError::field("model", message).with_code("model_not_supported")
+        });
+    };
+    let mut called = models.iter().filter(|model| model.is_called(name)).peekable();
+    if called.peek().is_none() {
+        let message = format!("no model called {name:?}: the server has {}", list(models));
+        let error = ApiError::field("model", message).with_code("model_not_found");
+        return Err(ApiError { status: axum::http::StatusCode::NOT_FOUND, ..error });
+    }
+    called.find(|model| fits(model)).ok_or_else(|| {
+        ApiError::field("model", format_args!("{name} is no model that {what_fits}")).with_code("model_not_supported")
+    })
+}
+
+fn list(models: &[Loaded]) -> String {
+    models.iter().map(|model| &*model.id).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_has_the_name_of_its_file() {
+        assert_eq!(names(None), ["stories"; 3]);
+        let path = Path::new("/models/jina-v2.Q8_0.GGUF");
+        assert_eq!(names(Some(path)), ["jina-v2.Q8_0", "jina-v2.Q8_0.GGUF", "/models/jina-v2.Q8_0.GGUF"]);
+        assert_eq!(names(Some(Path::new("model")))[..2], ["model", "model"]);
+        assert_eq!(names(Some(Path::new("é.gguf")))[0], "é");
+    }
+}
