@@ -17,6 +17,7 @@ use crate::commands::plan::PlanArgs;
 use crate::commands::quantize::QuantizeArgs;
 use crate::commands::rerank::RerankArgs;
 use crate::commands::run::RunArgs;
+use crate::commands::serve::ServeArgs;
 use crate::commands::tokenize::{DetokenizeArgs, TokenizeArgs};
 
 /// Inference for ALiBi transformers on this machine's CPU.
@@ -33,6 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Generate text from a prompt
     Run(RunArgs),
+    /// Answer requests over HTTP, as clients of OpenAI's API send them
+    Serve(ServeArgs),
     /// Print the token ids of a text, separated by spaces
     Tokenize(TokenizeArgs),
     /// Print the text of token ids

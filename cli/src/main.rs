@@ -24,7 +24,7 @@ use crate::terminal::interrupt;
 use cli::{Cli, Command};
 use commands::{
     bench, completions, convert, embed, imatrix, inspect, logits, man, pack, perplexity, plan, quantize, rerank, run,
-    tokenize,
+    serve, tokenize,
 };
 use terminal::{StandardOutput, tell};
 
@@ -62,6 +62,7 @@ fn answer(command: Option<Command>) -> Result<()> {
 fn dispatch(command: Option<Command>) -> Result<()> {
     match command {
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Tokenize(args)) => tokenize::tokenize(&args),
         Some(Command::Detokenize(args)) => tokenize::detokenize(&args),
         Some(Command::Logits(args)) => logits::logits(&args),

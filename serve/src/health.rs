@@ -17,10 +17,13 @@ use crate::queue::Refused;
 /// Says that the server takes requests: models are loaded before it listens.
 ///
 /// # Errors
-/// 503 once it shuts down.
+/// 503 once it shuts down, 500 if the thread of a model has ended.
 pub async fn health(State(app): State<Arc<App>>) -> Result<Json> {
     if app.is_stopping.load(Ordering::Relaxed) {
         return Err(ApiError::refused(Refused::Closed, 1));
+    }
+    if let Some(model) = app.models.iter().find(|model| model.is_closed()) {
+        return Err(ApiError::broken(format_args!("the thread of {} has ended: a bug of nearfield", model.id)));
     }
     Ok(Json(json!({"status": "ok"})))
 }

@@ -153,6 +153,14 @@ impl Loaded {
         }
     }
 
+    /// True once the model's thread takes no more jobs.
+    pub fn is_closed(&self) -> bool {
+        match &self.worker {
+            Worker::Decoder(queue) => queue.is_closed(),
+            Worker::Encoder { queue, .. } => queue.is_closed(),
+        }
+    }
+
     /// Refuses jobs from now on.
     pub fn close(&self) {
         match &self.worker {

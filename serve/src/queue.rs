@@ -108,6 +108,22 @@ impl<J> Queue<J> {
         self.lock().is_closed = true;
         self.changed.notify_all();
     }
+
+    /// True once jobs are refused.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+}
+
+/// End of the thread that takes the jobs, in order or by a panic: the queue is closed, and jobs that wait are dropped.
+#[derive(Debug)]
+pub struct Closing<'q, J>(pub &'q Queue<J>);
+
+impl<J> Drop for Closing<'_, J> {
+    fn drop(&mut self) {
+        self.0.close();
+        drop(self.0.take(|_| true));
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +144,22 @@ mod tests {
         assert_eq!(queue.push(vec![1, 2, 3, 4]), Ok(()), "a request of many texts is not refused for ever");
         queue.close();
         assert_eq!(queue.push(vec![5]), Err(Refused::Closed));
+        assert!(queue.is_closed());
         assert_eq!([(); 5].map(|()| queue.pop()), [Some(1), Some(2), Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn a_thread_that_panics_leaves_no_job() {
+        let queue = Queue::new(3, |_: &u32| false);
+        queue.push(vec![1, 2]).unwrap();
+        let thread = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let _closing = Closing(&queue);
+                    assert_eq!(queue.pop(), None, "this fails");
+                })
+                .join()
+        });
+        assert!(thread.is_err() && queue.is_closed() && queue.try_pop().is_none());
     }
 }

@@ -20,7 +20,7 @@ PROMPT = "Once upon a time"
 
 
 def command(*args):
-    return subprocess.run([NEARFIELD, *args], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run([NEARFIELD, *args], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
 
 
 def run(prompt, *flags):

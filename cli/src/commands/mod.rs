@@ -14,4 +14,5 @@ pub mod plan;
 pub mod quantize;
 pub mod rerank;
 pub mod run;
+pub mod serve;
 pub mod tokenize;

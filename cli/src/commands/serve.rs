@@ -12,7 +12,7 @@ use nearfield::{EncoderConfig, SamplerConfig};
 use nearfield_host::engine::N_BATCH;
 use nearfield_serve::{Config, Limits, Settings};
 
-use crate::args::SessionArgs;
+use crate::args::{SessionArgs, environment};
 use crate::commands::run::{Length, SamplerArgs};
 use crate::terminal::{StandardOutput, monitor};
 
@@ -21,7 +21,7 @@ const N_CTX: usize = 4096;
 
 #[derive(Args, Debug)]
 pub struct ServeArgs {
-    /// Model files [default: the built-in model]
+    /// Model files [env: NEARFIELD_MODEL] [default: the built-in model]
     #[arg(value_name = "MODEL.gguf")]
     pub models: Vec<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct ServeArgs {
     pub queue: usize,
 
     /// Context size: positions for prompt and generated text together [default: 4096, or as many as the model has learned]
-    #[arg(long, value_name = "N", default_value_t = N_CTX, hide_default_value = true)]
+    #[arg(short, long, value_name = "N", default_value_t = N_CTX, hide_default_value = true)]
     pub ctx: usize,
 
     /// Tokens to generate where a request names no number; -2: until the text ends or the context is full
@@ -90,7 +90,10 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
     ensure!(args.sampler.seed.is_none(), "--seed: each request brings its own seed");
     let engine = args.session.machine.engine()?;
     let config = args.config()?;
-    let paths = args.model.iter().chain(&args.models).cloned().collect();
+    let mut paths: Vec<PathBuf> = args.model.iter().chain(&args.models).cloned().collect();
+    if paths.is_empty() {
+        paths.extend(environment::model());
+    }
     let ready = |address: SocketAddr| {
         let mut out = StandardOutput::lock();
         // A closed standard output is no reason to end.

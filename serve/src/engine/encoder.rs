@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::job::Failure;
 use crate::metrics::Metrics;
-use crate::queue::Queue;
+use crate::queue::{Closing, Queue};
 
 /// Tokens of a pass, but for a longer document: more would make other jobs wait.
 const PASS: usize = 256;
@@ -68,10 +68,10 @@ pub fn start(setup: Setup) -> Result<()> {
     let (tell, told) = mpsc::channel();
     let thread = thread::Builder::new().name("model".into());
     thread.spawn(move || {
+        let _closing = Closing(&setup.queue);
         let running = run(&setup, || {
             let _ = tell.send(Ok(()));
         });
-        setup.queue.close();
         if let Err(error) = running {
             let _ = tell.send(Err(error));
         }

@@ -22,14 +22,14 @@ use std::time::Instant;
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Sequence, SessionConfig, SessionError,
+    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Sampler, Sequence, SessionConfig, SessionError,
 };
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::memory::allocate;
 use nearfield_host::{Error, Result};
 
 use crate::metrics::Metrics;
-use crate::queue::Queue;
+use crate::queue::{Closing, Queue};
 use job::{Event, Failure, Job, News};
 use slots::{FreeSlot, choose};
 use text::{Part, Text};
@@ -67,11 +67,10 @@ pub fn start(setup: Setup) -> Result<()> {
     let (tell, told) = mpsc::channel();
     let thread = thread::Builder::new().name("model".into());
     thread.spawn(move || {
+        let _closing = Closing(&setup.queue);
         let running = run(&setup, || {
             let _ = tell.send(Ok(()));
         });
-        // The texts of a broken model's thread end with it.
-        setup.queue.close();
         if let Err(error) = running {
             let _ = tell.send(Err(error));
         }
@@ -170,10 +169,10 @@ impl Running<'_, '_, '_, '_> {
         metrics.prompt_tokens.add(job.prompt.len() as u64);
         metrics.reused_tokens.add(n_reused as u64);
         slot.used = self.n_passes;
-        match Text::new(job, n_reused) {
-            Ok(text) => slot.text = Some(text),
-            Err((job, error)) => {
-                let news = News::Failed(Failure::Broken(format!("{error:#}")));
+        match Sampler::new(job.sampler) {
+            Ok(sampler) => slot.text = Some(Text::new(job, sampler, n_reused)),
+            Err(error) => {
+                let news = News::Failed(Failure::Broken(error.to_string()));
                 let _ = job.events.send(Event { index: job.index, news });
             }
         }

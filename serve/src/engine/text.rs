@@ -61,15 +61,8 @@ pub enum Part {
 }
 
 impl Text {
-    /// Text of a job, of whose prompt a slot has `n_reused` tokens.
-    ///
-    /// # Errors
-    /// When a setting of the sampler is out of range.
-    pub fn new(mut job: Job, n_reused: usize) -> Result<Self, (Job, Error)> {
-        let mut sampler = match Sampler::new(job.sampler) {
-            Ok(sampler) => sampler,
-            Err(error) => return Err((job, error.into())),
-        };
+    /// Text of a job with its sampler; a slot has `n_reused` tokens of the prompt.
+    pub fn new(mut job: Job, mut sampler: Sampler, n_reused: usize) -> Self {
         job.prompt.iter().for_each(|&token| sampler.accept(token));
         let stops = std::mem::take(&mut job.stops);
         let words = Words::new(stops.texts, |texts| texts.iter().map(String::as_str).collect());
@@ -84,7 +77,7 @@ impl Text {
         });
         let work = Work { n_prompt: job.prompt.len(), n_reused, ..Work::default() };
         let chunk = ChunkTokens::default();
-        Ok(Self { job, steps, chunk, visited: Vec::new(), work, began: Instant::now(), read: None })
+        Self { job, steps, chunk, visited: Vec::new(), work, began: Instant::now(), read: None }
     }
 
     /// True once nobody waits for the text.

@@ -17,9 +17,9 @@ use crate::models::{Loaded, Worker};
 /// Most texts of a request.
 pub const MAX_TEXTS: usize = 64;
 /// Most stop words of a request.
-const MAX_STOPS: usize = 64;
-/// Most bytes of a stop word.
-const MAX_STOP_BYTES: usize = 1024;
+const MAX_STOPS: usize = 16;
+/// Most bytes of a stop word: each character of a text is compared with all beginnings of all words.
+const MAX_STOP_BYTES: usize = 256;
 /// Most tokens whose log probabilities are told with each token.
 pub const MAX_LOGPROBS: usize = 20;
 
