@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{EncoderConfig, Model, Pooling, SessionConfig};
-use nearfield_host::chat::Chat;
+use nearfield_host::chat::{Chat, Conversation};
 use nearfield_host::engine::Engine;
 use nearfield_host::error::Result;
+use nearfield_host::generate::{Options, TextModel};
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::{ModelFile, Repack};
 use nearfield_host::prompt::Prompt;
@@ -45,6 +46,10 @@ pub struct Loaded {
     pub can_fill_in: bool,
     /// True if the format of the model's conversations is known.
     pub can_chat: bool,
+    /// Kernels and threads.
+    engine: &'static Engine,
+    /// Format of conversations.
+    chat: Chat,
     /// Thread that runs it.
     pub worker: Worker,
     /// Counts of that thread.
@@ -77,6 +82,8 @@ pub struct Settings {
     pub n_queue: usize,
     /// Condition for interleaving weights.
     pub repack: Repack,
+    /// Format of conversations; [`Chat::Auto`] for that of each model.
+    pub chat: Chat,
 }
 
 impl Loaded {
@@ -136,8 +143,24 @@ impl Loaded {
         let [id, names @ ..] = names;
         let is_decoder = matches!(worker, Worker::Decoder(_));
         let can_fill_in = is_decoder && Prompt::with_hole(file, tokenizer, b"", b"").is_ok();
-        let can_chat = is_decoder && Chat::of_model(model.gguf(), tokenizer).is_ok();
-        Ok(Self { id, names, created, file, model, tokenizer, n_ctx, can_fill_in, can_chat, worker, metrics })
+        let chat = settings.chat;
+        let loaded = Self {
+            id,
+            names,
+            created,
+            file,
+            model,
+            tokenizer,
+            n_ctx,
+            can_fill_in,
+            can_chat: false,
+            engine,
+            chat,
+            worker,
+            metrics,
+        };
+        let can_chat = is_decoder && loaded.converse(None, |_| Ok(())).is_ok();
+        Ok(Self { can_chat, ..loaded })
     }
 
     /// True if requests may call the model so.
@@ -172,6 +195,31 @@ impl Loaded {
     /// True for a model that continues texts.
     pub fn is_decoder(&self) -> bool {
         matches!(self.worker, Worker::Decoder(_))
+    }
+
+    /// Calls `then` with an empty conversation in the format of the server or of the model. `system` replaces the format's own system
+    /// prompt.
+    ///
+    /// # Errors
+    /// 400 if no format is known for the model, and any error of `then`.
+    pub fn converse<T>(
+        &self,
+        system: Option<&str>,
+        then: impl FnOnce(&mut Conversation<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let Self { file, model, tokenizer, engine, .. } = *self;
+        let options = Options::default();
+        let text =
+            TextModel { file, model, tokenizer, draft: None, engine, options: &options, model_id: None, prefix: None };
+        let system = system.map(str::as_bytes);
+        let conversation = match Conversation::new(&text, self.chat, system, &[]) {
+            Err(_) if self.chat == Chat::Auto => {
+                Chat::of_model(model.gguf(), tokenizer).and_then(|chat| Conversation::new(&text, chat, system, &[]))
+            }
+            conversation => conversation,
+        };
+        let error = |error| ApiError::field("model", format_args!("{error:#}")).with_code("model_not_supported");
+        then(&mut conversation.map_err(error)?)
     }
 
     /// Text of tokens, without control tokens; `None` for a token that the model lacks.

@@ -8,7 +8,7 @@ use axum::{Router, middleware};
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::openai::{completions, embeddings, models};
+use crate::openai::{chat, completions, embeddings, models};
 use crate::{guard, health, infill, page, rerank, tokenize};
 
 /// Routes of the server.
@@ -19,6 +19,7 @@ pub fn routes(app: Arc<App>) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/completions", post(completions::complete))
+        .route("/v1/chat/completions", post(chat::answer))
         .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/embed", post(embeddings::embed))
         .route("/v1/rerank", post(rerank::rerank))

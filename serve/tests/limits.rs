@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nearfield::{EncoderConfig, SamplerConfig, SessionConfig};
 use nearfield_host::Monitor;
+use nearfield_host::chat::Chat;
 use nearfield_host::engine::Engine;
 use nearfield_host::model_file::Repack;
 use nearfield_host::monitor::Observer;
@@ -45,6 +46,7 @@ impl Server {
                 n_slots: 1,
                 n_queue: 4,
                 repack: Repack::Auto,
+                chat: Chat::Auto,
             },
             sampler: SamplerConfig::default(),
             max_tokens: Some(8),
@@ -151,7 +153,7 @@ fn a_client_that_takes_nothing_frees_its_slot() {
 fn more_connections_than_there_may_be_wait() {
     let server = Server::start(Limits { connections: 2, head: SHORT, ..Limits::default() });
     let idle: Vec<TcpStream> = (0..6).map(|_| server.connect()).collect();
-    // Its turn comes once the idle ones have been cut off.
+    // The idle ones are cut off, and then the turn is its own.
     assert!(server.is_healthy());
     drop(idle);
 }

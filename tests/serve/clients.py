@@ -2,7 +2,7 @@
 """Asks a running `nearfield serve` with the clients that people have: tests/serve/clients.py NEARFIELD ADDRESS ENCODER
 
 NEARFIELD is the command, whose other subcommands say what the answers have to be; ADDRESS is where the server listens. The server has the models
-`stories`, `encoder` (the file ENCODER) and `reranker`, and the key `key`: `tests/serve/run` starts it.
+`stories`, `encoder` (the file ENCODER) and `reranker`, the chat format `mpt-30b-instruct` and the key `key`: `tests/serve/run` starts it.
 """
 import asyncio
 import json
@@ -11,6 +11,7 @@ import sys
 import urllib.request
 
 import openai
+from langchain_openai import ChatOpenAI
 from langchain_openai import OpenAI as LangChainOpenAI
 from langchain_openai import OpenAIEmbeddings
 
@@ -62,6 +63,19 @@ def completions(client):
           [run(prompt, "--seed", seed, "-n", "8", "--stop", "\n") for prompt in (PROMPT, "The dog") for seed in "12"])
     logprobs = client.completions.create(model="stories", prompt=PROMPT, temperature=0, max_tokens=4, logprobs=2).choices[0].logprobs
     equal([len(column) for column in (logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, logprobs.text_offset)], [4] * 4)
+
+
+def chats(client):
+    question = "Where is the cat?"
+    want = command("run", "--chat=mpt-30b-instruct", "-p", question, "--seed", "3", "-n", "20").removesuffix("\n")
+    settings = {"model": "stories", "messages": [{"role": "user", "content": question}], "seed": 3, "max_completion_tokens": 20}
+    answer = client.chat.completions.create(logprobs=True, top_logprobs=2, **settings)
+    equal((answer.choices[0].message.content, answer.choices[0].message.role), (want, "assistant"))
+    equal({len(token.top_logprobs) for token in answer.choices[0].logprobs.content}, {2})
+    pieces = client.chat.completions.create(stream=True, **settings)
+    equal("".join(piece.choices[0].delta.content or "" for piece in pieces), want)
+    model = ChatOpenAI(base_url=BASE, api_key="key", model="stories", max_tokens=20, seed=3)
+    equal(model.invoke(question).content, command("run", "--chat=mpt-30b-instruct", "-p", question, "--seed", "3", "-n", "20").removesuffix("\n"))
 
 
 def embeddings(client):
@@ -126,12 +140,12 @@ def main():
     client = openai.OpenAI(base_url=BASE, api_key="key", max_retries=0)
     equal(sorted(model.id for model in client.models.list()), ["encoder", "reranker", "stories"])
     equal(client.models.retrieve("stories").owned_by, "nearfield")
-    for check in (completions, embeddings, errors):
+    for check in (completions, chats, embeddings, errors):
         check(client)
     asyncio.run(together())
     for check in (langchain, minuet, others):
         check()
-    print(f"openai {openai.__version__}: completions, embeddings, errors; langchain-openai, minuet, text-embeddings-inference: as nearfield's commands say")
+    print(f"openai {openai.__version__}: completions, chats, embeddings, errors; langchain-openai, minuet, text-embeddings-inference: as nearfield's commands say")
 
 
 main()

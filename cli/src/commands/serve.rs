@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use nearfield::{EncoderConfig, SamplerConfig};
+use nearfield_host::chat::Chat;
 use nearfield_host::engine::N_BATCH;
 use nearfield_serve::{Config, Limits, Settings};
 
-use crate::args::{SessionArgs, environment};
+use crate::args::{SessionArgs, environment, one_of};
 use crate::commands::run::{Length, SamplerArgs};
 use crate::terminal::{StandardOutput, monitor};
 
@@ -52,6 +53,10 @@ pub struct ServeArgs {
     /// Tokens to generate where a request names no number; -2: until the text ends or the context is full
     #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
     pub n: Length,
+
+    /// Format of chats
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = one_of(Chat::ALL))]
+    pub chat: Chat,
 
     #[command(flatten)]
     pub sampler: SamplerArgs,
@@ -120,6 +125,7 @@ impl ServeArgs {
                 n_slots: usize::from(self.slots),
                 n_queue: self.queue,
                 repack: self.session.machine.repack,
+                chat: self.chat,
             },
             sampler,
             max_tokens: match self.n {

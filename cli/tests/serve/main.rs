@@ -1,5 +1,6 @@
 //! Tests of `nearfield serve`: the real command on a free port, and answers that are those of the other commands.
 
+mod chat;
 mod client;
 mod completions;
 mod encoders;

@@ -31,7 +31,6 @@ pub enum Form {
     /// Of `/v1/completions`.
     Text,
     /// Of `/v1/chat/completions`.
-    #[allow(dead_code)]
     Chat,
 }
 

@@ -3,6 +3,7 @@
 //! Reference: <https://platform.openai.com/docs/api-reference>.
 
 pub mod answer;
+pub mod chat;
 pub mod completions;
 pub mod embeddings;
 pub mod models;
