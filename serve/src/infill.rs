@@ -8,14 +8,13 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use nearfield::End;
-use nearfield_host::Monitor;
 use nearfield_host::prompt::Prompt;
 use serde_json::{Value, json};
 
 use crate::app::{App, blocking};
 use crate::body::{Body, Field};
 use crate::engine::job::News;
-use crate::error::{ApiError, Result};
+use crate::error::Result;
 use crate::json::Json;
 use crate::models::{self, Loaded};
 use crate::openai::answer::{ended_early, timings};
@@ -40,7 +39,7 @@ impl Field for Extra {
 /// come first.
 ///
 /// # Errors
-/// [`ApiError`].
+/// [`ApiError`](crate::error::ApiError).
 pub async fn infill(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     let body = app.body(request).await?;
     let model = find(&app, &body, |model| model.can_fill_in, "fills in text")?;
@@ -65,17 +64,13 @@ fn context(extra: &[Extra]) -> String {
 /// Continues `prompt`.
 ///
 /// # Errors
-/// [`ApiError`].
+/// [`ApiError`](crate::error::ApiError).
 pub async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     let body = app.body(request).await?;
     let model = find(&app, &body, Loaded::is_decoder, "continues texts")?;
     let prompt: String = body.need("prompt")?;
     let settings = settings(&body, &app)?;
-    let prompt = blocking(move || {
-        let prompt = Prompt::of_text(model.tokenizer, prompt.as_bytes(), &Monitor::silent());
-        prompt.map_err(|error| ApiError::field("prompt", format_args!("{error:#}")))
-    })
-    .await?;
+    let prompt = blocking(move || model.prompt(&prompt, "prompt")).await?;
     answer(&app, &body, model, prompt, settings, "prompt").await
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
-use nearfield::{EncoderConfig, Model, Pooling, SessionConfig};
+use nearfield::{EncoderConfig, Model, Pooling, Prefix, SessionConfig};
 use nearfield_host::chat::{Chat, Conversation};
 use nearfield_host::engine::Engine;
 use nearfield_host::error::Result;
@@ -14,6 +14,8 @@ use nearfield_host::generate::{Options, TextModel};
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::{ModelFile, Repack};
 use nearfield_host::prompt::Prompt;
+use nearfield_host::snapshot_file::SnapshotFile;
+use nearfield_host::stops::Stops;
 use nearfield_host::{Monitor, text};
 
 use crate::engine::encoder::{self, Documents};
@@ -50,6 +52,8 @@ pub struct Loaded {
     engine: &'static Engine,
     /// Format of conversations.
     chat: Chat,
+    /// Snapshot that each text continues.
+    prefix: Option<Prefix<'static>>,
     /// Thread that runs it.
     pub worker: Worker,
     /// Counts of that thread.
@@ -82,6 +86,8 @@ pub struct Settings {
     pub n_queue: usize,
     /// Condition for interleaving weights.
     pub repack: Repack,
+    /// File of a snapshot that each text continues, made with the model.
+    pub prefix: Option<PathBuf>,
     /// Format of conversations; [`Chat::Auto`] for that of each model.
     pub chat: Chat,
 }
@@ -99,7 +105,10 @@ impl Loaded {
         monitor: &Monitor,
     ) -> Result<Self> {
         let names = names(path.as_deref());
-        let file = engine.load(ModelFile::open(path, monitor)?, settings.repack)?;
+        let opened = ModelFile::open(path, monitor)?;
+        // The identity is that of the file, so it is computed before its weights may be interleaved.
+        let prefix = settings.prefix.as_deref().map(|path| prefix(path, &opened)).transpose()?;
+        let file = engine.load(opened, settings.repack)?;
         // A model lives as long as the process: handlers and its thread borrow it.
         let file: &'static ModelFile = Box::leak(Box::new(file));
         let model: &'static Model<'static> = Box::leak(Box::new(file.model()?));
@@ -130,7 +139,12 @@ impl Loaded {
                 model,
                 tokenizer,
                 engine,
-                session: SessionConfig { n_ctx, ..settings.session },
+                session: SessionConfig {
+                    n_ctx,
+                    n_prefix: prefix.map_or(0, |prefix| prefix.n_tokens()),
+                    ..settings.session
+                },
+                prefix,
                 n_slots: settings.n_slots,
                 queue: queue.clone(),
                 metrics: metrics.clone(),
@@ -142,7 +156,9 @@ impl Loaded {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let [id, names @ ..] = names;
         let is_decoder = matches!(worker, Worker::Decoder(_));
-        let can_fill_in = is_decoder && Prompt::with_hole(file, tokenizer, b"", b"").is_ok();
+        // A conversation, or a hole, begins a text of its own.
+        let begins = is_decoder && prefix.is_none();
+        let can_fill_in = begins && Prompt::with_hole(file, tokenizer, b"", b"").is_ok();
         let chat = settings.chat;
         let loaded = Self {
             id,
@@ -156,10 +172,11 @@ impl Loaded {
             can_chat: false,
             engine,
             chat,
+            prefix,
             worker,
             metrics,
         };
-        let can_chat = is_decoder && loaded.converse(None, |_| Ok(())).is_ok();
+        let can_chat = begins && loaded.converse(None, |_| Ok(())).is_ok();
         Ok(Self { can_chat, ..loaded })
     }
 
@@ -222,6 +239,32 @@ impl Loaded {
         then(&mut conversation.map_err(error)?)
     }
 
+    /// Number of tokens of the snapshot that each text continues.
+    pub fn n_prefix(&self) -> usize {
+        self.prefix.map_or(0, |prefix| prefix.n_tokens())
+    }
+
+    /// Prompt of a text, behind the snapshot if there is one.
+    ///
+    /// # Errors
+    /// 400 for a text that cannot become tokens.
+    pub fn prompt(&self, text: &str, param: &str) -> Result<Prompt, ApiError> {
+        let (text, silent) = (text.as_bytes(), Monitor::silent());
+        let prompt = match &self.prefix {
+            None => Prompt::of_text(self.tokenizer, text, &silent),
+            Some(prefix) => Prompt::behind(prefix, self.tokenizer, text, &silent),
+        };
+        prompt.map_err(|error| ApiError::field(param, format_args!("{error:#}")))
+    }
+
+    /// Prompt of tokens, which are taken as they are, behind the snapshot if there is one.
+    pub fn prompt_of(&self, tokens: &[u32]) -> Prompt {
+        let before = self.prefix.and_then(|prefix| prefix.text().last_tokens.last().copied());
+        let shown = self.text(tokens).unwrap_or_default().into_bytes();
+        let tokens = before.into_iter().chain(tokens.iter().copied()).collect();
+        Prompt { shown, tokens, stops: Stops::default(), after: vec![] }
+    }
+
     /// Text of tokens, without control tokens; `None` for a token that the model lacks.
     pub fn text(&self, tokens: &[u32]) -> Option<String> {
         let (mut detokenizer, mut text) = (Detokenizer::of_whole_text(false), String::new());
@@ -237,6 +280,12 @@ impl Loaded {
         let n_rounds = (self.n_waiting() / n_slots.max(1)).max(1) as u32;
         self.metrics.mean_time().saturating_mul(n_rounds).as_secs().clamp(1, 60)
     }
+}
+
+/// Snapshot in a file, which has to be this model's. It stays as long as the process.
+fn prefix(path: &Path, file: &ModelFile) -> Result<Prefix<'static>> {
+    let snapshot: &'static SnapshotFile = Box::leak(Box::new(SnapshotFile::open(path)?));
+    snapshot.prefix(file.id())
 }
 
 /// Names of the model at `path`: without `.gguf`, with it, and with its folders.

@@ -46,6 +46,7 @@ impl Server {
                 n_slots: 1,
                 n_queue: 4,
                 repack: Repack::Auto,
+                prefix: None,
                 chat: Chat::Auto,
             },
             sampler: SamplerConfig::default(),

@@ -54,6 +54,10 @@ pub struct ServeArgs {
     #[arg(short, value_name = "N", default_value = "256", allow_negative_numbers = true)]
     pub n: Length,
 
+    /// Continue a snapshot with each prompt, without processing its text again, such as instructions before all questions
+    #[arg(long, value_name = "FILE")]
+    pub load_kv: Option<PathBuf>,
+
     /// Format of chats
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = one_of(Chat::ALL))]
     pub chat: Chat,
@@ -125,6 +129,7 @@ impl ServeArgs {
                 n_slots: usize::from(self.slots),
                 n_queue: self.queue,
                 repack: self.session.machine.repack,
+                prefix: self.load_kv.clone(),
                 chat: self.chat,
             },
             sampler,

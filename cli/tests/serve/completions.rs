@@ -200,3 +200,21 @@ fn a_full_context_ends_a_text() {
     assert_eq!(answer["usage"]["total_tokens"], 41, "the last token needs no position");
     assert_eq!(text(&answer), server.run(PROMPT, "-m tiny.gguf --seed 4 --ctx 40 -n -2"));
 }
+
+#[test]
+fn a_snapshot_stands_before_all_prompts() {
+    let server = Server::start("tiny.gguf");
+    server.stdout(&["run", "tiny.gguf", "-p", &"the winter in ".repeat(20), "--save-kv", "before.kv"], "-n 0");
+    let beside = server.beside("tiny.gguf --load-kv before.kv --slots 2");
+    for (prompt, seed) in [(" Once", 1), (" upon", 2), (" Once", 1), ("", 3)] {
+        let flags = format!("--load-kv before.kv --seed {seed} -n 20 --repeat-penalty 1.2");
+        let want = server.stdout(&["run", "tiny.gguf", "-p", prompt], &flags);
+        let settings = json!({"seed": seed, "max_tokens": 20, "repeat_penalty": 1.2});
+        let found = beside.complete(prompt, settings);
+        assert_eq!(format!("{prompt}{found}\n"), want, "{prompt:?}");
+    }
+    let answer = beside.ok("/v1/completions", json!({"prompt": " Once", "max_tokens": 1}));
+    assert!(answer["usage"]["prompt_tokens"].as_u64().unwrap() < 10, "the snapshot is not read again");
+    let models = beside.get("/v1/models").json();
+    assert_eq!([&models["data"][0]["meta"]["chat"], &models["data"][0]["meta"]["infill"]], [false, false]);
+}

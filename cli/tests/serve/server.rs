@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use crate::tiny;
 
 /// Running server. It is killed at the end of the test.
 pub struct Server {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     pub process: Child,
     pub address: String,
 }
@@ -26,10 +27,19 @@ impl Server {
 
     /// Starts it in a folder with these files.
     pub fn start_with(line: &str, files: &[(&str, &[u8])]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         for (name, bytes) in files {
             fs::write(folder.path().join(name), bytes).unwrap();
         }
+        Self::start_in(folder, line)
+    }
+
+    /// Starts another server with these arguments, in the folder of this one.
+    pub fn beside(&self, line: &str) -> Self {
+        Self::start_in(self.folder.clone(), line)
+    }
+
+    fn start_in(folder: Arc<TempDir>, line: &str) -> Self {
         let mut process = command(folder.path())
             .args(["serve", "--port", "0"])
             .args(line.split_whitespace())

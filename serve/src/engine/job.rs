@@ -13,6 +13,9 @@ pub struct Job {
     pub index: usize,
     /// Tokens that the model reads.
     pub prompt: Vec<u32>,
+    /// True if a text stands between the snapshot, if there is one, and what is generated. Otherwise a character may be spread over
+    /// both.
+    pub shows_prompt: bool,
     /// Tokens and words that end the text, besides the end-of-text token.
     pub stops: Stops,
     /// Tokens to generate at most; `None` for as many as the context holds.

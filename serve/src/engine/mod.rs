@@ -22,7 +22,8 @@ use std::time::Instant;
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Sampler, Sequence, SessionConfig, SessionError,
+    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Prefix, Sampler, Sequence, SessionConfig,
+    SessionError,
 };
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::memory::allocate;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub engine: &'static Engine,
     /// Settings of each text.
     pub session: SessionConfig,
+    /// Snapshot that each text continues.
+    pub prefix: Option<Prefix<'static>>,
     /// Number of texts that run together.
     pub n_slots: usize,
     /// Jobs to do.
@@ -89,7 +92,10 @@ fn run(setup: &Setup, ready: impl FnOnce()) -> Result<()> {
     let (kernels, executor) = (setup.engine.kernels, setup.engine.executor());
     let batch = Batch::new(setup.model, shared, kernels, executor, &mut arena)?;
     let slot = |_| {
-        let sequence = batch.sequence(setup.session, &mut arena)?;
+        let sequence = match setup.prefix {
+            None => batch.sequence(setup.session, &mut arena)?,
+            Some(prefix) => batch.sequence_with_prefix(setup.session, &mut arena, prefix)?,
+        };
         Ok(Slot { sequence, tokens: Vec::new(), used: 0, text: None })
     };
     let slots = (0..setup.n_slots).map(slot).collect::<Result<_>>()?;
@@ -98,7 +104,7 @@ fn run(setup: &Setup, ready: impl FnOnce()) -> Result<()> {
     Ok(())
 }
 
-/// Sequence, the tokens that it has run, and the text that it runs.
+/// Sequence, the tokens that it has run behind the snapshot, and the text that it runs.
 struct Slot<'m, 'a> {
     sequence: Sequence<'m, 'a>,
     tokens: Vec<u32>,
@@ -109,9 +115,9 @@ struct Slot<'m, 'a> {
 
 impl Slot<'_, '_> {
     /// Goes back to the first `n` tokens, or to none if a ring has dropped keys that are needed there. Returns the number of tokens
-    /// that are left.
-    fn rewind(&mut self, n: usize) -> usize {
-        let n = if n > 0 && self.sequence.rewind(n).is_ok() { n } else { 0 };
+    /// that are left. `n_prefix` are those of the snapshot.
+    fn rewind(&mut self, n: usize, n_prefix: usize) -> usize {
+        let n = if n > 0 && self.sequence.rewind(n_prefix + n).is_ok() { n } else { 0 };
         if n == 0 {
             self.sequence.reset();
         }
@@ -164,13 +170,16 @@ impl Running<'_, '_, '_, '_> {
         let free = free.map(|(index, slot)| FreeSlot { index, tokens: &slot.tokens, used: slot.used });
         let Some((index, n_common)) = choose(free, &job.prompt) else { return };
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let n_reused = slot.rewind(n_common);
+        let n_reused = slot.rewind(n_common, self.setup.session.n_prefix);
         let metrics = &self.setup.metrics;
         metrics.prompt_tokens.add(job.prompt.len() as u64);
         metrics.reused_tokens.add(n_reused as u64);
         slot.used = self.n_passes;
         match Sampler::new(job.sampler) {
-            Ok(sampler) => slot.text = Some(Text::new(job, sampler, n_reused)),
+            Ok(sampler) => {
+                let before = self.setup.prefix.map_or(&[][..], |prefix| prefix.text().last_tokens);
+                slot.text = Some(Text::new(job, sampler, before, self.setup.tokenizer, n_reused));
+            }
             Err(error) => {
                 let news = News::Failed(Failure::Broken(error.to_string()));
                 let _ = job.events.send(Event { index: job.index, news });
@@ -265,7 +274,7 @@ impl Running<'_, '_, '_, '_> {
             Ok(Some(end)) => self.finish(index, end),
             Err(error) => {
                 // Keys of a broken text are no beginning for another.
-                slot.rewind(0);
+                slot.rewind(0, 0);
                 if let Some(text) = slot.text.take() {
                     text.fail(Failure::Broken(format!("{error:#}")));
                 }

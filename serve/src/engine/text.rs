@@ -61,8 +61,17 @@ pub enum Part {
 }
 
 impl Text {
-    /// Text of a job with its sampler; a slot has `n_reused` tokens of the prompt.
-    pub fn new(mut job: Job, mut sampler: Sampler, n_reused: usize) -> Self {
+    /// Text of a job with its sampler. `before` are the last tokens of the snapshot that it continues, of which the prompt begins
+    /// with the very last; a slot has `n_reused` tokens of the prompt.
+    pub fn new(
+        mut job: Job,
+        mut sampler: Sampler,
+        before: &[u32],
+        tokenizer: &Tokenizer<'_, '_>,
+        n_reused: usize,
+    ) -> Self {
+        let n_before = before.len().saturating_sub(1);
+        before.iter().take(n_before).for_each(|&token| sampler.accept(token));
         job.prompt.iter().for_each(|&token| sampler.accept(token));
         let stops = std::mem::take(&mut job.stops);
         let words = Words::new(stops.texts, |texts| texts.iter().map(String::as_str).collect());
@@ -75,6 +84,11 @@ impl Text {
             let stop = StopWords::new(lent.words.borrow_dependent(), lent.stop_memory.borrow_mut());
             Generator::new(sampler, config, stop.unwrap_or_default())
         });
+        let mut steps = steps;
+        if !job.shows_prompt {
+            // The tokens are those of the model.
+            let _ = steps.with_dependent_mut(|_, steps| steps.follow(tokenizer, before));
+        }
         let work = Work { n_prompt: job.prompt.len(), n_reused, ..Work::default() };
         let chunk = ChunkTokens::default();
         Self { job, steps, chunk, visited: Vec::new(), work, began: Instant::now(), read: None }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use nearfield_host::Monitor;
 use nearfield_host::prompt::Prompt;
-use nearfield_host::stops::Stops;
 
 use super::answer::{Answer, Form};
 use super::texts::{self, MAX_LOGPROBS, Settings};
@@ -54,17 +52,10 @@ pub async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<R
 
 /// Prompt of an input. Tokens are taken as they are.
 fn prompt(model: &Loaded, input: &Input, suffix: Option<&str>) -> Result<Prompt> {
-    let tokenizer = model.tokenizer;
     match (input, suffix) {
-        (Input::Text(text), None) => {
-            let prompt = Prompt::of_text(tokenizer, text.as_bytes(), &Monitor::silent());
-            prompt.map_err(|error| ApiError::field("prompt", format_args!("{error:#}")))
-        }
+        (Input::Text(text), None) => model.prompt(text, "prompt"),
         (Input::Text(text), Some(suffix)) => with_hole(model, text, suffix),
-        (Input::Tokens(tokens), None) => {
-            let (shown, after) = (model.text(tokens).unwrap_or_default().into_bytes(), vec![]);
-            Ok(Prompt { shown, tokens: tokens.clone(), stops: Stops::default(), after })
-        }
+        (Input::Tokens(tokens), None) => Ok(model.prompt_of(tokens)),
         (Input::Tokens(_), Some(_)) => Err(ApiError::unsupported("suffix", "a suffix needs a prompt of text")),
     }
 }

@@ -101,8 +101,8 @@ pub fn begin(app: &App, model: &Loaded, prompts: Vec<Prompt>, settings: &Setting
     }
     let n_vocab = model.model.shape().n_vocab;
     for prompt in &prompts {
-        if prompt.tokens.len() > model.n_ctx {
-            return Err(ApiError::too_long(param, prompt.tokens.len(), model.n_ctx));
+        if model.n_prefix() + prompt.tokens.len() > model.n_ctx {
+            return Err(ApiError::too_long(param, model.n_prefix() + prompt.tokens.len(), model.n_ctx));
         }
         if prompt.tokens.is_empty() {
             return Err(ApiError::field(param, "a prompt of no tokens"));
@@ -116,6 +116,7 @@ pub fn begin(app: &App, model: &Loaded, prompts: Vec<Prompt>, settings: &Setting
     let deadline = Instant::now() + app.config.limits.request;
     let (mut jobs, mut seeds) = (Vec::with_capacity(n_texts), Vec::with_capacity(n_texts));
     for prompt in prompts {
+        let shows_prompt = !prompt.shown.is_empty();
         let mut stops: Stops = prompt.stops;
         stops.add(model.tokenizer, &settings.stop);
         for i in 0..settings.n {
@@ -124,6 +125,7 @@ pub fn begin(app: &App, model: &Loaded, prompts: Vec<Prompt>, settings: &Setting
             jobs.push(Job {
                 index: jobs.len(),
                 prompt: prompt.tokens.clone(),
+                shows_prompt,
                 stops: stops.clone(),
                 max_tokens: settings.max_tokens,
                 sampler: SamplerConfig { seed, ..settings.sampler },
