@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nearfield::SamplerConfig;
 use nearfield_host::prompt::Prompt;
 use nearfield_host::stops::Stops;
+use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::app::App;
@@ -48,6 +49,7 @@ impl Settings {
     /// # Errors
     /// 400 with the name of a field that is wrong.
     pub fn of(body: &Body, app: &App, max_tokens: &[&str]) -> Result<Self> {
+        refuse_forms(body)?;
         let sampler = super::sampling::sampler(body, &app.config.sampler)?;
         let max_tokens = match body.first::<i64>(max_tokens)? {
             None => app.config.max_tokens,
@@ -72,6 +74,24 @@ impl Settings {
         }
         let wants_keys = body.get("visited_keys")?.unwrap_or(false);
         Ok(Self { sampler, max_tokens, stop, n, n_logprobs: None, wants_keys, time: None })
+    }
+}
+
+/// Error of a request for what a text would not have: a form, or a bias on its tokens.
+fn refuse_forms(body: &Body) -> Result<()> {
+    let is_asked = |name: &str| match body.value(name) {
+        None => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Object(fields)) if name == "response_format" => {
+            fields.get("type").is_none_or(|kind| kind != "text")
+        }
+        Some(Value::Object(fields)) => !fields.is_empty(),
+        Some(Value::Array(values)) => !values.is_empty(),
+        Some(_) => true,
+    };
+    match ["response_format", "grammar", "json_schema", "logit_bias"].into_iter().find(|name| is_asked(name)) {
+        Some(name) => Err(ApiError::unsupported(name, format_args!("{name} is not supported here"))),
+        None => Ok(()),
     }
 }
 
