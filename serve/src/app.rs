@@ -113,7 +113,7 @@ impl App {
 /// Result of work that takes the time of a long text, such as tokenizing it: other requests go on meanwhile.
 ///
 /// # Errors
-/// Those of `work`.
+/// Errors of `work`.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,

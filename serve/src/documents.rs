@@ -59,7 +59,7 @@ pub async fn tokens(
 /// Tokens of each pair of `query` and a text.
 ///
 /// # Errors
-/// As of [`tokens`].
+/// 400 for a pair that is empty or too long, and for a model that makes no scores.
 pub async fn pairs(
     model: &'static Loaded,
     query: String,

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 /// Reason why a job cannot wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// As many jobs wait as may.
+    /// The queue has no room.
     Full,
     /// The thread takes no more jobs.
     Closed,

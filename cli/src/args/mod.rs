@@ -2,8 +2,10 @@
 
 pub mod draft;
 pub mod environment;
+pub mod length;
 pub mod model;
 pub mod rings;
+pub mod sampler;
 pub mod seed;
 pub mod slopes;
 pub mod text;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use nearfield::{EncoderConfig, SamplerConfig};
+use nearfield::EncoderConfig;
 use nearfield_host::chat::Chat;
 use nearfield_host::engine::N_BATCH;
 use nearfield_serve::{Config, Limits, Settings};
 
+use crate::args::length::Length;
+use crate::args::sampler::SamplerArgs;
 use crate::args::{SessionArgs, environment, one_of};
-use crate::commands::run::{Length, SamplerArgs};
 use crate::terminal::{StandardOutput, monitor};
 
 /// Positions of a text, unless the model has learned fewer.
@@ -113,8 +114,7 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
 
 impl ServeArgs {
     fn config(&self) -> Result<Config> {
-        let SamplerArgs { temp, top_k, top_p, min_p, repeat_penalty, seed: _ } = self.sampler;
-        let sampler = SamplerConfig { temp, top_k, top_p, min_p, repeat_penalty, ..SamplerConfig::default() };
+        let sampler = self.sampler.config();
         nearfield::Sampler::new(sampler)?;
         let session = self.session.config(self.ctx, N_BATCH);
         Ok(Config {

@@ -3,19 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Instant;
 
 use nearfield::{Arena, DocumentError, Encoder, EncoderConfig, EncoderPlan, Model, Pooling};
+use nearfield_host::Result;
 use nearfield_host::engine::Engine;
 use nearfield_host::memory::allocate;
-use nearfield_host::{Error, Result};
 use tokio::sync::oneshot;
 
 use super::job::Failure;
+use super::worker;
 use crate::metrics::Metrics;
-use crate::queue::{Closing, Queue};
+use crate::queue::Queue;
 
 /// Tokens of a pass, but for a longer document: more would make other jobs wait.
 const PASS: usize = 256;
@@ -65,21 +64,10 @@ pub struct Setup {
 /// # Errors
 /// When no plan can be made for the settings, or memory is short.
 pub fn start(setup: Setup) -> Result<()> {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::Builder::new().name("model".into());
-    thread.spawn(move || {
-        let _closing = Closing(&setup.queue);
-        let running = run(&setup, || {
-            let _ = tell.send(Ok(()));
-        });
-        if let Err(error) = running {
-            let _ = tell.send(Err(error));
-        }
-    })?;
-    told.recv().unwrap_or_else(|_| Err(Error::invalid("the thread of the model ended")))
+    worker::start(setup.queue.clone(), move |ready| run(&setup, ready))
 }
 
-fn run(setup: &Setup, ready: impl FnOnce()) -> Result<()> {
+fn run(setup: &Setup, ready: &dyn Fn()) -> Result<()> {
     let config = EncoderConfig { n_documents: N_DOCUMENTS, ..setup.config };
     let plan = EncoderPlan::new(setup.model.shape(), &config)?;
     let mut lines = allocate(plan.encoder())?;

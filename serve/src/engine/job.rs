@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nearfield::{End, SamplerConfig};
+use nearfield_host::logprobs::Logprobs;
 use nearfield_host::stops::Stops;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -61,19 +62,10 @@ pub struct Token {
     pub id: u32,
     /// Text that is sure to be shown, now that the token is known: none while a stop word may have begun.
     pub text: String,
-    /// Log probabilities, if they were asked for.
+    /// Log-probabilities, if they were asked for.
     pub logprobs: Option<Logprobs>,
     /// Keys that the query visited from whose logits the token was drawn, if they were asked for.
     pub keys: Option<Keys>,
-}
-
-/// Log probabilities at temperature 1, before any setting of the sampler.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Logprobs {
-    /// Log probability of the token.
-    pub of_token: f32,
-    /// The likeliest tokens with theirs, the likeliest first.
-    pub top: Vec<(u32, f32)>,
 }
 
 /// Keys that a query visited.

@@ -10,14 +10,12 @@
 
 pub mod encoder;
 pub mod job;
-mod logprobs;
 mod slots;
 mod text;
+mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Instant;
 
 use nearfield::tokenizer::Tokenizer;
@@ -30,7 +28,7 @@ use nearfield_host::memory::allocate;
 use nearfield_host::{Error, Result};
 
 use crate::metrics::Metrics;
-use crate::queue::{Closing, Queue};
+use crate::queue::Queue;
 use job::{Event, Failure, Job, News};
 use slots::{FreeSlot, choose};
 use text::{Part, Text};
@@ -67,21 +65,10 @@ pub struct Setup {
 /// # Errors
 /// When no plan can be made for the settings, or memory is short.
 pub fn start(setup: Setup) -> Result<()> {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::Builder::new().name("model".into());
-    thread.spawn(move || {
-        let _closing = Closing(&setup.queue);
-        let running = run(&setup, || {
-            let _ = tell.send(Ok(()));
-        });
-        if let Err(error) = running {
-            let _ = tell.send(Err(error));
-        }
-    })?;
-    told.recv().unwrap_or_else(|_| Err(Error::invalid("the thread of the model ended")))
+    worker::start(setup.queue.clone(), move |ready| run(&setup, ready))
 }
 
-fn run(setup: &Setup, ready: impl FnOnce()) -> Result<()> {
+fn run(setup: &Setup, ready: &dyn Fn()) -> Result<()> {
     let shape = setup.model.shape();
     let shared = BatchConfig { n_tokens: N_BATCH.max(setup.n_slots), n_outputs: setup.n_slots };
     let of_sequences = MemoryPlan::new(shape, &setup.session).map_err(SessionError::from)?.sequence();

@@ -5,10 +5,10 @@ use std::time::Instant;
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{Batch, Chunk, ChunkTokens, End, Generator, GeneratorConfig, Sampler, Sequence, StopWords};
 use nearfield_host::Error;
+use nearfield_host::logprobs::Logprobs;
 use self_cell::{MutBorrow, self_cell};
 
 use super::job::{Ended, Event, Failure, Job, Keys, News, Token, Work};
-use super::logprobs::logprobs;
 
 type WordRefs<'w> = Vec<&'w str>;
 
@@ -160,7 +160,7 @@ impl Text {
         let (token, logprobs, end) = steps.with_dependent_mut(|_, steps| {
             let Some(logits) = steps.draw(batch, sequence)? else { return Ok((None, None, steps.end())) };
             let token = steps.write(tokenizer, &mut text)?;
-            let logprobs = token.zip(n_logprobs).map(|(token, n)| logprobs(logits, token, n));
+            let logprobs = token.zip(n_logprobs).map(|(token, n)| Logprobs::new(logits, token, n));
             Ok::<_, Error>((token, logprobs, steps.end()))
         })?;
         if let Some(id) = token {

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use nearfield::End;
 use nearfield::tokenizer::Tokenizer;
+use nearfield_host::logprobs::Candidate;
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -59,7 +60,7 @@ pub struct Answer {
 struct Choice {
     text: String,
     finish: Option<&'static str>,
-    /// Log probabilities of the tokens so far, in the form of the answer.
+    /// Log-probabilities of the tokens so far, in the form of the answer.
     logprobs: Vec<Value>,
     /// Characters of the tokens so far.
     n_characters: usize,
@@ -253,7 +254,7 @@ impl Answer {
         value
     }
 
-    /// Log probabilities of a token: `[text, number, top, offset]` for texts, an object for chats.
+    /// Log-probabilities of a token: `[text, number, top, offset]` for texts, an object for chats.
     fn logprobs(&mut self, index: usize, token: &Token) -> Option<Value> {
         let logprobs = token.logprobs.as_ref()?;
         let tokenizer = self.model.tokenizer;
@@ -261,24 +262,24 @@ impl Answer {
         match self.form {
             Form::Text => {
                 let top: serde_json::Map<String, Value> =
-                    logprobs.top.iter().map(|&(token, number)| (text_of(tokenizer, token), number.into())).collect();
+                    logprobs.top.iter().map(|of| (text_of(tokenizer, of.token), of.logprob.into())).collect();
                 let choice = self.choices.get_mut(index)?;
                 let offset = choice.n_characters;
                 choice.n_characters += text.chars().count();
                 let echo = self.echo.get(index / self.n).map_or(0, |echo| echo.chars().count());
-                Some(json!([text, logprobs.of_token, top, offset + echo]))
+                Some(json!([text, logprobs.drawn.logprob, top, offset + echo]))
             }
             Form::Chat => {
-                let one = |token: u32, number: f32| json!({"token": text_of(tokenizer, token), "logprob": number, "bytes": bytes_of(tokenizer, token)});
-                let top: Vec<Value> = logprobs.top.iter().map(|&(token, number)| one(token, number)).collect();
-                let mut value = one(token.id, logprobs.of_token);
+                let one = |of: &Candidate| json!({"token": text_of(tokenizer, of.token), "logprob": of.logprob, "bytes": bytes_of(tokenizer, of.token)});
+                let top: Vec<Value> = logprobs.top.iter().map(one).collect();
+                let mut value = one(&logprobs.drawn);
                 value["top_logprobs"] = top.into();
                 Some(value)
             }
         }
     }
 
-    /// Log probabilities of several tokens, in the form of the answer; null if none were asked for.
+    /// Log-probabilities of several tokens, in the form of the answer; null if none were asked for.
     fn all_logprobs(&self, tokens: Vec<Value>) -> Value {
         if self.n_logprobs.is_none() {
             return Value::Null;

@@ -30,7 +30,7 @@ pub async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<R
     if echo && settings.n_logprobs.is_some() {
         return Err(ApiError::unsupported(
             "echo",
-            "log probabilities of the prompt are not computed: echo or logprobs",
+            "log-probabilities of the prompt are not computed: echo or logprobs",
         ));
     }
     if body.get::<usize>("best_of")?.is_some_and(|best| best > settings.n) {

@@ -2,16 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
-use nearfield::{SamplerConfig, SessionConfig};
+use nearfield::SessionConfig;
 use nearfield_host::chat::Chat;
 use nearfield_host::draft::Draft;
 use nearfield_host::generate::{self, Options, Save};
 
 use super::print::PrintOptions;
 use crate::args::draft::DraftParser;
+use crate::args::length::Length;
+use crate::args::sampler::SamplerArgs;
 use crate::args::seed::Seed;
 use crate::args::{ModelArgs, SessionArgs, one_of};
 
@@ -128,7 +129,6 @@ pub struct RunArgs {
 impl RunArgs {
     /// Options of the generator.
     pub fn options(&self) -> Options {
-        let SamplerArgs { temp, top_k, top_p, min_p, repeat_penalty, seed: _ } = self.sampler;
         Options {
             length: match self.n {
                 Length::Tokens(n) => generate::Length::Tokens(n),
@@ -136,7 +136,7 @@ impl RunArgs {
             },
             endless: self.endless || self.n == Length::Endless,
             n_ctx: self.ctx,
-            sampler: SamplerConfig { temp, top_k, top_p, min_p, repeat_penalty, ..SamplerConfig::default() },
+            sampler: self.sampler.config(),
             session: self.session.config(SessionConfig::default().n_ctx, SessionConfig::default().n_batch),
             draft: self.draft.clone(),
             echo: !(self.no_echo || self.json),
@@ -150,56 +150,6 @@ impl RunArgs {
         let Self { quiet, json, verbose, hash, .. } = *self;
         let seed = self.sampler.seed.map(Seed::number);
         PrintOptions { seed, quiet, json, verbose, hash, plot_keys: self.plot_keys.clone() }
-    }
-}
-
-#[derive(Args, Debug)]
-pub struct SamplerArgs {
-    /// Sampling temperature; 0 always takes the likeliest token
-    #[arg(long, value_name = "T", default_value_t = SamplerConfig::default().temp, allow_negative_numbers = true)]
-    pub temp: f32,
-
-    /// Sample from the K likeliest tokens; 0 disables
-    #[arg(long, value_name = "K", default_value_t = SamplerConfig::default().top_k)]
-    pub top_k: usize,
-
-    /// Sample from the likeliest tokens whose probabilities add up to P; 1 disables
-    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().top_p, allow_negative_numbers = true)]
-    pub top_p: f32,
-
-    /// Drop tokens less likely than P times the likeliest; 0 disables
-    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().min_p, allow_negative_numbers = true)]
-    pub min_p: f32,
-
-    /// Penalty on tokens of the last 64; 1 disables
-    #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty, allow_negative_numbers = true)]
-    pub repeat_penalty: f32,
-
-    /// Random seed; the same seed gives the same text; -1: a new one each time [default: that of the snapshot, or a new one]
-    #[arg(short, long, value_name = "S", allow_negative_numbers = true)]
-    pub seed: Option<Seed>,
-}
-
-/// Length of the generated text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    Tokens(usize),
-    /// Until the text ends or the context is full.
-    Open,
-    /// Without end.
-    Endless,
-}
-
-impl FromStr for Length {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            Ok(-1) => Ok(Self::Endless),
-            Ok(-2) => Ok(Self::Open),
-            Ok(n) => usize::try_from(n as i64).map(Self::Tokens).map_err(|_| "-1 and -2 are the only numbers below 0"),
-            Err(_) => Err("a number of tokens, -1 or -2"),
-        }
     }
 }
 
@@ -219,12 +169,5 @@ mod tests {
         let args = Line::try_parse_from(["run"]).unwrap().run;
         assert_eq!(format!("{:?}", args.options()), format!("{:?}", Options::default()));
         assert_eq!(format!("{:?}", args.print_options()), format!("{:?}", PrintOptions::default()));
-    }
-
-    #[test]
-    fn lengths() {
-        assert_eq!(["-1".parse(), "-2".parse()], [Ok(Length::Endless), Ok(Length::Open)]);
-        assert_eq!("0".parse(), Ok(Length::Tokens(0)));
-        assert!("-3".parse::<Length>().is_err() && "x".parse::<Length>().is_err());
     }
 }

@@ -17,7 +17,7 @@ use crate::args::text::{Source, piped_prompt};
 use crate::errors::{explain, of_draft};
 use crate::terminal::{be_quiet, monitor};
 
-pub use args::{Length, RunArgs, SamplerArgs};
+pub use args::RunArgs;
 use print::{PrintOptions, print_text};
 
 /// Generates one text, or with `--chat` answers.
