@@ -6,7 +6,21 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
 
 /// Paths of the files, their types and contents.
-const FILES: &[(&str, &str, &str)] = &[("/", "text/html; charset=utf-8", include_str!("page/index.html"))];
+const FILES: &[(&str, &str, &str)] = &[
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("/app.js", SCRIPT, include_str!("page/app.js")),
+    ("/api.js", SCRIPT, include_str!("page/api.js")),
+    ("/settings.js", SCRIPT, include_str!("page/settings.js")),
+    ("/write.js", SCRIPT, include_str!("page/write.js")),
+    ("/chat.js", SCRIPT, include_str!("page/chat.js")),
+    ("/tokens.js", SCRIPT, include_str!("page/tokens.js")),
+    ("/keys.js", SCRIPT, include_str!("page/keys.js")),
+];
+
+/// Type of the scripts.
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Policy of the page: nothing from anywhere else, no code in the page itself, no frame around it.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
