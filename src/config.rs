@@ -311,7 +311,7 @@ impl fmt::Display for PlanError {
             Self::Q4NotBuilt => f.write_str("keys or values in q4_0, which is not built in: see the feature kv_q4_0"),
             Self::Ring => f.write_str("a ring of 0 keys, or for a share of the bias that is not between 0 and 1"),
             Self::RingHeads { found, n_head_kv } => {
-                write!(f, "rings by head: {found} are given, one for each head of keys takes {n_head_kv}")
+                write!(f, "rings by head: found {found}, expected {n_head_kv}, one for each KV head")
             }
             Self::Budget { need, budget } => {
                 write!(f, "a budget of {budget} bytes: one block of keys in each head takes {need}")

@@ -122,7 +122,7 @@ impl fmt::Display for RunError {
             Self::NoTokens => f.write_str("no tokens to run"),
             Self::Token { token, n_vocab } => write!(f, "token {token} is not below the vocabulary's size {n_vocab}"),
             Self::ContextFull { n_tokens, pos, n_ctx } => {
-                write!(f, "a context of {n_ctx} has no room for {n_tokens} more after {pos}")
+                write!(f, "no room in the context: {n_ctx} positions, taken {pos}, needed {n_tokens}")
             }
             Self::NotFinite { pos } => {
                 write!(f, "the logits after the token at position {pos} are not finite numbers: the model is broken")

@@ -137,12 +137,22 @@ fn run_errors() {
             assert_error("a token", want, session.decode(token).expect_err("no token"), &words);
         }
         let full = |n_tokens, pos| RunError::ContextFull { n_tokens, pos, n_ctx: 4 };
-        assert_error("a long text", full(5, 0), session.prefill(&[0; 5]).expect_err("full"), &["5 tokens", "4"]);
+        assert_error(
+            "a long text",
+            full(5, 0),
+            session.prefill(&[0; 5]).expect_err("full"),
+            &["4 positions, taken 0, needed 5"],
+        );
         assert_eq!(session.pos(), 0);
         session.prefill(&[0, 1, 2]).expect("room");
-        assert_error("two more", full(2, 3), session.prefill(&[0; 2]).expect_err("full"), &["2 tokens after 3", "4"]);
+        assert_error(
+            "two more",
+            full(2, 3),
+            session.prefill(&[0; 2]).expect_err("full"),
+            &["4 positions, taken 3, needed 2"],
+        );
         let each = session.prefill_each(&[0; 2], |_| panic!("nothing is run"));
-        assert_error("two more", full(2, 3), each.expect_err("full"), &["2 tokens after 3", "4"]);
+        assert_error("two more", full(2, 3), each.expect_err("full"), &["4 positions, taken 3, needed 2"]);
         session.decode(0).expect("room for one");
         assert_error("one more", full(1, 4), session.decode(0).expect_err("full"), &["1 tokens after 4", "4"]);
         session.reset();

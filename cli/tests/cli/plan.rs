@@ -324,7 +324,7 @@ fn what_cannot_be_planned() {
     fails("--ring heads:1,x", 2, "invalid value 'heads:1,x' for '--ring <RING>': full, a number of keys, a share");
     fails("--ring @none", 2, "invalid value '@none' for '--ring <RING>': cannot read none: No such file");
     fails("--ring @empty.json", 2, "invalid value '@empty.json' for '--ring <RING>': empty.json has no ring");
-    fails("--ring heads:64", 1, "rings by head: 1 are given, one for each head of keys takes 2");
+    fails("--ring heads:64", 1, "rings by head: found 1, expected 2, one for each KV head");
     fails("--kv-budget 100", 1, "a budget of 100 bytes: one block of keys in each head takes ");
     fails("--ctx 0", 1, "a context of 0 tokens: 1 to 16777216 can run");
     fails("--batch 0", 1, "a batch of 0 tokens");
@@ -333,7 +333,7 @@ fn what_cannot_be_planned() {
     fails("--calibrate text --ctx 20 --loss 2", 2, "invalid value '2' for '--loss <E>': a share between 0 and 1");
     fails("--calibrate text --outliers 1", 2, "invalid value '1' for '--outliers <E>': a share from 0 to 1");
     fails("--outliers 0.1", 2, "the following required arguments were not provided: --calibrate <FILE>");
-    f.fails("run tiny.gguf the --ring heads:32", 1, "rings by head: 1 are given, one for each head of keys takes 2");
+    f.fails("run tiny.gguf the --ring heads:32", 1, "rings by head: found 1, expected 2, one for each KV head");
     let output = f.nearfield("plan --board pico2 --ctx 512 --kv q8_0");
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
