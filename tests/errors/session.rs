@@ -154,7 +154,7 @@ fn run_errors() {
         let each = session.prefill_each(&[0; 2], |_| panic!("nothing is run"));
         assert_error("two more", full(2, 3), each.expect_err("full"), &["4 positions, taken 3, needed 2"]);
         session.decode(0).expect("room for one");
-        assert_error("one more", full(1, 4), session.decode(0).expect_err("full"), &["1 tokens after 4", "4"]);
+        assert_error("one more", full(1, 4), session.decode(0).expect_err("full"), &["4 positions, taken 4, needed 1"]);
         session.reset();
         session.decode(0).expect("room again");
     });
