@@ -504,7 +504,7 @@ impl Generation<'_, '_, '_> {
         }
         let (known, new) = tokens.split_at(n_known);
         self.steps.accept(known);
-        let mut progress = model.file.monitor().begin("reading the prompt", Unit::Tokens, new.len() as u64);
+        let mut progress = model.file.monitor().begin("reading the prompt", Unit::Positions, new.len() as u64);
         let mut n_run = 0;
         for part in new.chunks(PREFILL_PART) {
             if self.is_cancelled() {

@@ -47,8 +47,10 @@ pub struct Task {
 pub enum Unit {
     /// Bytes of a file.
     Bytes,
-    /// Tokens of a text.
+    /// Tokens of any texts.
     Tokens,
+    /// Tokens of one text from its beginning on, which cost the more, the deeper they stand.
+    Positions,
     /// Whole texts.
     Texts,
     /// Steps of any length.

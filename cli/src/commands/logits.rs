@@ -76,7 +76,7 @@ fn write_rows(
     chunk: usize,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
-    let mut progress = Progress::of_tokens("logits", tokens.len() as u64);
+    let mut progress = Progress::of_positions("logits", tokens.len() as u64);
     let mut bytes = Vec::new();
     for chunk in tokens.chunks(chunk) {
         interrupt::check()?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::is_quiet;
+use super::left::{Estimator, Growth};
 
 /// Time before a bar appears.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,23 +18,29 @@ pub struct Progress {
     total: u64,
     done: u64,
     start: Instant,
+    left: Option<Estimator>,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
     /// Counts bytes.
     pub fn of_bytes(what: &'static str, total: u64) -> Self {
-        Self::new(what, "{msg} {wide_bar} {bytes} of {total_bytes}, {eta} left", total)
+        Self::new(what, "{msg} {wide_bar} {bytes} of {total_bytes}, {prefix}", total).with_left(Growth::Steady)
     }
 
     /// Counts tokens.
     pub fn of_tokens(what: &'static str, total: u64) -> Self {
-        Self::new(what, "{msg} {wide_bar} {pos} of {len} tokens, {eta} left", total)
+        Self::new(what, "{msg} {wide_bar} {pos} of {len} tokens, {prefix}", total).with_left(Growth::Steady)
+    }
+
+    /// Counts tokens of one text, which cost the more, the deeper they stand.
+    pub fn of_positions(what: &'static str, total: u64) -> Self {
+        Self::new(what, "{msg} {wide_bar} {pos} of {len} tokens, {prefix}", total).with_left(Growth::Linear)
     }
 
     /// Counts texts.
     pub fn of_texts(what: &'static str, total: u64) -> Self {
-        Self::new(what, "{msg} {wide_bar} {pos} of {len} texts, {eta} left", total)
+        Self::new(what, "{msg} {wide_bar} {pos} of {len} texts, {prefix}", total).with_left(Growth::Steady)
     }
 
     /// Counts steps of any kind, whose time grows.
@@ -42,7 +49,13 @@ impl Progress {
     }
 
     fn new(what: &'static str, template: &'static str, total: u64) -> Self {
-        Self { what: what.into(), template, total, done: 0, start: Instant::now(), bar: None }
+        Self { what: what.into(), template, total, done: 0, start: Instant::now(), left: None, bar: None }
+    }
+
+    /// Shows the time left.
+    fn with_left(mut self, growth: Growth) -> Self {
+        self.left = Some(Estimator::new(self.total, growth));
+        self
     }
 
     /// Names the work that follows.
@@ -61,13 +74,21 @@ impl Progress {
     /// Sets the number done to `n`.
     pub fn reached(&mut self, n: u64) {
         self.done = n;
-        if self.bar.is_none() && self.start.elapsed() > PATIENCE && !is_quiet() {
+        let elapsed = self.start.elapsed();
+        if let Some(left) = &mut self.left {
+            left.reached(n, elapsed);
+        }
+        if self.bar.is_none() && elapsed > PATIENCE && !is_quiet() {
             let style = ProgressStyle::with_template(self.template).expect("the templates above are well formed");
             let bar = ProgressBar::new(self.total).with_style(style).with_message(self.what.clone());
-            // The bar estimates the time left from its position and the time elapsed at this point.
-            self.bar = Some(bar.with_position(n).with_elapsed(self.start.elapsed()));
+            self.bar = Some(bar.with_elapsed(elapsed));
         }
         if let Some(bar) = &self.bar {
+            if let Some(left) = &self.left {
+                let told =
+                    left.left().map_or_else(|| format!("{} s so far", elapsed.as_secs()), |left| left.to_string());
+                bar.set_prefix(told);
+            }
             bar.set_position(n);
         }
     }

@@ -3,6 +3,7 @@
 mod bar;
 pub mod input;
 pub mod interrupt;
+mod left;
 mod monitor;
 pub mod report;
 mod standard_output;

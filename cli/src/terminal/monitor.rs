@@ -31,6 +31,7 @@ impl Observer for Terminal {
         *self.bar() = Some(match task.unit {
             Unit::Bytes => Progress::of_bytes(task.what, task.total),
             Unit::Tokens => Progress::of_tokens(task.what, task.total),
+            Unit::Positions => Progress::of_positions(task.what, task.total),
             Unit::Texts => Progress::of_texts(task.what, task.total),
             Unit::Steps => {
                 let mut bar = Progress::of_steps(task.total);
