@@ -140,7 +140,7 @@ fn tables_and_pictures() {
         assert!((bits * bytes * std::f64::consts::LN_2 / nats - 1.0).abs() < 1e-6, "{row}");
     }
     let svg = fs::read_to_string(f.path().join("out.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("perplexity") && svg.matches("<circle").count() == 3, "{svg}");
+    assert!(svg.starts_with("<svg") && svg.contains("perplexity") && svg.matches("<circle").count() == 3 + 1, "{svg}");
 }
 
 #[test]
