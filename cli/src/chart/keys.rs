@@ -48,15 +48,20 @@ impl Keys {
     }
 }
 
-/// Prints one line for each layer, one column for each head.
+/// Heads in a line of 100 columns.
+const HEADS_PER_LINE: usize = 13;
+
+/// Prints one line for each layer, one column for each head; heads that have no room follow in further lines.
 impl fmt::Display for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = self.heads();
-        write!(f, "keys visited, % of those held; heads from steep to flat\n   slope")?;
-        heads.iter().try_for_each(|(_, slope)| write!(f, " {:>6}", short(*slope)))?;
-        for layer in 0..self.shape.n_layer {
-            write!(f, "\nlayer {layer:>2}")?;
-            heads.iter().try_for_each(|&(head, _)| write!(f, " {:>6.1}", 100.0 * self.share(layer, head)))?;
+        f.write_str("keys visited, % of those held; heads from steep to flat")?;
+        for heads in self.heads().chunks(HEADS_PER_LINE) {
+            f.write_str("\n   slope")?;
+            heads.iter().try_for_each(|(_, slope)| write!(f, " {:>6}", short(*slope)))?;
+            for layer in 0..self.shape.n_layer {
+                write!(f, "\nlayer {layer:>2}")?;
+                heads.iter().try_for_each(|&(head, _)| write!(f, " {:>6.1}", 100.0 * self.share(layer, head)))?;
+            }
         }
         Ok(())
     }

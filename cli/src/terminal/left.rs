@@ -219,7 +219,7 @@ mod tests {
         assert!(is_close(estimate.most, 94.976), "{}", estimate.most);
         assert!(is_close(estimate.least, 7168.0 * cost(832.0)), "{}", estimate.least);
         assert_eq!(estimate.to_string(), "29 to 95 s left");
-        // It narrows as the end comes near.
+        // The range narrows as the end comes near.
         assert_eq!(left(Growth::Linear, [128, 4096, 8192], cost).unwrap().to_string(), "47 to 70 s left");
         assert_eq!(left(Growth::Linear, [128, 7168, 8192], cost).unwrap().to_string(), "20 s left");
     }

@@ -1,6 +1,7 @@
 //! Terminal: input, notes, progress and signals.
 
 mod bar;
+pub mod columns;
 pub mod input;
 pub mod interrupt;
 mod left;

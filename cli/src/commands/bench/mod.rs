@@ -8,6 +8,7 @@ mod output;
 mod peaks;
 mod plot;
 mod row;
+mod table;
 mod texts;
 mod tokens;
 mod turns;
@@ -72,9 +73,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
 
 fn print(rows: &[Row], args: &BenchArgs) -> Result<()> {
     StandardOutput::lock().write_all(output::render(rows, args.output).as_bytes())?;
-    if let Some(marks) = output::note_on_marks(rows) {
-        note(marks);
-    }
+    let notes = [output::note_on_columns(rows, args.output), output::note_on_marks(rows)];
+    notes.into_iter().flatten().for_each(note);
     Ok(())
 }
 

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use super::args::Format;
 use super::noise;
 use super::row::{Row, Test};
+use super::table::Table;
 use crate::args::rings;
 use crate::terminal::Bytes;
 
 /// Formats the rows, with a line end.
 pub fn render(rows: &[Row], format: Format) -> String {
     match format {
-        Format::Table => table(rows),
+        Format::Table => Table::new(rows).text(),
         Format::Md => markdown(rows),
         Format::Csv => csv(rows),
         Format::Json => json(rows),
@@ -132,7 +133,7 @@ const TEXTS: &str = "texts/s";
 
 /// Names of the columns of a table, and true for numbers. `keys`: share of the held keys that was visited; `others`: largest
 /// share of a core that other processes took during a repetition.
-const COLUMNS: [(&str, bool); 17] = [
+pub const COLUMNS: [(&str, bool); 17] = [
     ("model", false),
     ("weights", false),
     ("layout", false),
@@ -152,7 +153,7 @@ const COLUMNS: [(&str, bool); 17] = [
     ("others", true),
 ];
 
-fn cells(row: &Row) -> [String; COLUMNS.len()] {
+pub fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let s = &row.setting;
     let rate = row.tokens_per_second();
     let mark = if row.n_disturbed() > 0 { "*" } else { "" };
@@ -194,7 +195,7 @@ fn digits(x: f64) -> String {
 }
 
 /// Formats a number with the prefix of a power of a thousand.
-fn scaled(x: f64) -> String {
+pub fn scaled(x: f64) -> String {
     let prefixes = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     match prefixes.into_iter().find(|(unit, _)| x >= *unit) {
         Some((unit, prefix)) => format!("{} {prefix}", digits(x / unit)),
@@ -207,24 +208,6 @@ fn columns(rows: &[Row]) -> Vec<(usize, bool)> {
     let has_texts = rows.iter().any(|row| row.texts_per_second().is_some());
     let all = COLUMNS.iter().enumerate().filter(|(_, (name, _))| has_texts || *name != TEXTS);
     all.map(|(column, &(_, is_number))| (column, is_number)).collect()
-}
-
-fn table(rows: &[Row]) -> String {
-    let header = COLUMNS.map(|(name, _)| name.to_string());
-    let lines: Vec<_> = std::iter::once(header).chain(rows.iter().map(cells)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let columns: Vec<_> =
-        columns(rows).into_iter().map(|(column, is_number)| (column, is_number, width(column))).collect();
-    let mut out = String::new();
-    for line in &lines {
-        let padded = columns.iter().map(|&(column, is_number, width)| match (is_number, &line[column]) {
-            (true, cell) => format!("{cell:>width$}"),
-            (false, cell) => format!("{cell:<width$}"),
-        });
-        out += padded.collect::<Vec<_>>().join("  ").trim_end();
-        out.push('\n');
-    }
-    out
 }
 
 fn markdown(rows: &[Row]) -> String {
@@ -240,6 +223,11 @@ fn markdown(rows: &[Row]) -> String {
         out += &line(&cells.each_ref().map(String::as_str));
     }
     out
+}
+
+/// Note on the columns that a table leaves out, if there are any.
+pub fn note_on_columns(rows: &[Row], format: Format) -> Option<String> {
+    matches!(format, Format::Table).then(|| Table::new(rows).note()).flatten()
 }
 
 /// Explanation of the marks, if there are any.

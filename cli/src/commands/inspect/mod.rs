@@ -25,6 +25,7 @@ use self::json::{ModelObject, SnapshotObject};
 use crate::args::ModelArgs;
 use crate::json::print;
 use crate::terminal::StandardOutput;
+use crate::terminal::columns::{WIDTH, shortened, width};
 use crate::terminal::monitor;
 use crate::terminal::report::{Summary, parts};
 use crate::terminal::{Bytes, Count};
@@ -62,7 +63,8 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     if !matches!(gguf.version(), 2 | 3) {
         return Ok(file.gguf().map(drop)?);
     }
-    writeln!(out, "{}: GGUF version {}, {}", file.name, gguf.version(), Bytes(file.n_bytes()))?;
+    let name = shortened(&file.name, NAME_WIDTH);
+    writeln!(out, "{name}: GGUF version {}, {}", gguf.version(), Bytes(file.n_bytes()))?;
     if file.n_parts() > 1 {
         writeln!(out, "  in {} files", file.n_parts())?;
     }
@@ -108,6 +110,7 @@ fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
     // The snapshot's header names the model it belongs to, so the check against that model always passes.
     let prefix = Prefix::from_bytes(bytes, header.model).with_context(|| name.to_owned())?;
     let (text, n) = (prefix.text(), header.n_tokens);
+    let name = shortened(name, NAME_WIDTH - 20);
     writeln!(out, "{name}: keys and values of {}, {}", Count(n, "token"), Bytes(header.n_bytes))?;
     writeln!(
         out,
@@ -143,22 +146,30 @@ fn with_tokenizer(vocab: Vocab<'_>) -> nearfield_host::Result<()> {
 fn metadata(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
     writeln!(out, "\nmetadata, {} {}", gguf.n_entries(), if gguf.n_entries() == 1 { "entry" } else { "entries" })?;
     for (key, value) in gguf.entries() {
-        writeln!(out, "  {:<40} {}", key.escape_debug().to_string(), Shown(value))?;
+        let key = key.escape_debug().to_string();
+        let room = (WIDTH - 3).saturating_sub(width(&key).max(40));
+        writeln!(out, "  {key:<40} {}", Shown { value, room: room.max(MIN_ROOM) })?;
     }
     Ok(())
 }
 
-/// Elements of an array that are shown.
+/// Columns of the file's name, and of a tensor's.
+const NAME_WIDTH: usize = 70;
+const TENSOR_WIDTH: usize = 56;
+/// Elements of an array that are shown at most.
 const N_SHOWN: usize = 6;
-/// Bytes of a string that are shown.
-const N_BYTES_SHOWN: usize = 160;
+/// Columns of a value even behind a long key.
+const MIN_ROOM: usize = 32;
 
-/// A value in one line, whatever is in it.
-struct Shown<'f>(Value<'f>);
+/// A value in one line of at most `room` columns, whatever is in it.
+struct Shown<'f> {
+    value: Value<'f>,
+    room: usize,
+}
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.value {
             Value::U8(x) => write!(f, "{x}"),
             Value::I8(x) => write!(f, "{x}"),
             Value::U16(x) => write!(f, "{x}"),
@@ -170,26 +181,43 @@ impl fmt::Display for Shown<'_> {
             Value::F32(x) => write!(f, "{x}"),
             Value::F64(x) => write!(f, "{x}"),
             Value::Bool(x) => write!(f, "{x}"),
-            Value::String(bytes) => string(bytes, f),
-            Value::Array(array) => elements(array, f),
+            Value::String(bytes) => f.write_str(&string(bytes, self.room)),
+            Value::Array(array) => f.write_str(&elements(array, self.room)),
         }
     }
 }
 
-fn string(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let shown = &bytes[..bytes.len().min(N_BYTES_SHOWN)];
-    write!(f, "\"{}\"", String::from_utf8_lossy(shown).escape_debug())?;
-    if shown.len() < bytes.len() { write!(f, "... ({} bytes)", bytes.len()) } else { Ok(()) }
+/// String in quotes; one that has no room is cut, with the number of its bytes behind it.
+fn string(bytes: &[u8], room: usize) -> String {
+    // A letter takes a column or more.
+    let shown = &bytes[..bytes.len().min(4 * room)];
+    let text = String::from_utf8_lossy(shown).escape_debug().to_string();
+    if shown.len() == bytes.len() && width(&text) + 2 <= room {
+        return format!("\"{text}\"");
+    }
+    let end = format!("\"... ({} bytes)", bytes.len());
+    let text: String = text.chars().take(room.saturating_sub(1 + end.len())).collect();
+    format!("\"{text}{end}")
 }
 
-fn elements(array: Array<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{} x {}:", array.len, array.ty.name())?;
-    array.iter().take(N_SHOWN).try_for_each(|value| match value {
-        // Arrays in arrays are only counted.
-        Value::Array(inner) => write!(f, " [{} x {}]", inner.len, inner.ty.name()),
-        value => write!(f, " {}", Shown(value)),
-    })?;
-    if array.len > N_SHOWN as u64 { f.write_str(" ...") } else { Ok(()) }
+/// Number, type and first elements of an array, as many as have room.
+fn elements(array: Array<'_>, room: usize) -> String {
+    let mut text = format!("{} x {}:", array.len, array.ty.name());
+    let mut n_shown = 0;
+    for value in array.iter().take(N_SHOWN) {
+        let element = match value {
+            // Arrays in arrays are only counted.
+            Value::Array(inner) => format!(" [{} x {}]", inner.len, inner.ty.name()),
+            value => format!(" {}", Shown { value, room }),
+        };
+        let end = if n_shown + 1 < array.len { " ...".len() } else { 0 };
+        if n_shown > 0 && width(&text) + width(&element) + end > room {
+            break;
+        }
+        text += &element;
+        n_shown += 1;
+    }
+    if n_shown < array.len { text + " ..." } else { text }
 }
 
 fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
@@ -200,7 +228,7 @@ fn tensors(gguf: &Gguf<'_>, out: &mut impl Write) -> Result<()> {
         let dims = &tensor.dims[..tensor.n_dims];
         let dims = dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
         let size = tensor.n_bytes().map_or("unknown size".into(), |n| Bytes(n).to_string());
-        let name = tensor.name.escape_debug().to_string();
+        let name = shortened(&tensor.name.escape_debug().to_string(), TENSOR_WIDTH);
         writeln!(out, "  {name:<32} {:<8} {dims:>16} {size:>12}", gguf_type_name(tensor.ty))?;
         let (n, n_bytes) = by_type.entry(tensor.ty).or_default();
         *n += 1;

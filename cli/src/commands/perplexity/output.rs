@@ -14,7 +14,11 @@ use crate::args::rings;
 use crate::args::slopes;
 use crate::chart::{Axis, Chart, Line, Point};
 use crate::terminal::StandardOutput;
+use crate::terminal::columns::{shortened, wrapped};
 use crate::terminal::{Count, note};
+
+/// Columns of a file's name.
+const NAME_WIDTH: usize = 40;
 
 /// Result at one context length.
 pub struct Row {
@@ -66,13 +70,9 @@ impl<'s> Table<'s> {
 
     /// Writes the table to standard output, and to the files.
     pub fn write(&self, files: Files) -> Result<()> {
-        note(format_args!(
-            "{}: {} of {}, {}",
-            self.model.name,
-            Count(self.text.tokens.len(), "token"),
-            self.name,
-            self.args.protocol().describe()
-        ));
+        let [model, text] = [&self.model.name, &self.name].map(|name| shortened(name, NAME_WIDTH));
+        let (tokens, protocol) = (Count(self.text.tokens.len(), "token"), self.args.protocol().describe());
+        note(wrapped(&format!("{model}: {tokens} of {text}, {protocol}"), 2));
         let mut out = StandardOutput::lock();
         writeln!(out, "{:>8} {:>12} {:>8} {:>10} {:>10}", "length", "perplexity", "+-", "bits/byte", "tokens")?;
         for Row { n_ctx, score } in &self.rows {
@@ -125,7 +125,8 @@ impl<'s> Table<'s> {
             let (y, error) = (score.perplexity(), score.error());
             Point { x: *n_ctx as f64, y, range: [(y - error).max(y / 2.0), y + error] }
         };
-        let line = Line { label: self.model.name.clone(), points: self.rows.iter().map(point).collect() };
+        let line =
+            Line { label: shortened(&self.model.name, NAME_WIDTH), points: self.rows.iter().map(point).collect() };
         Chart { x: Axis::log2("tokens to look back on"), y: Axis::log10("perplexity"), lines: vec![line] }
     }
 }

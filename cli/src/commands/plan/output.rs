@@ -14,6 +14,7 @@ use super::sheet::Sheet;
 use crate::args::rings;
 use crate::args::slopes;
 use crate::terminal::StandardOutput;
+use crate::terminal::columns::{WIDTH, shortened, wrapped};
 use crate::terminal::report::{Summary, parts};
 use crate::terminal::{Bytes, Count};
 
@@ -81,7 +82,8 @@ impl<'s> Facts<'s> {
 fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
     let Facts { sheet, choice, .. } = facts;
     let SessionConfig { n_ctx, n_batch, kv, n_sinks, endless, alibi_scale, .. } = choice.config;
-    writeln!(out, "{}: {}", sheet.file.name, Summary(sheet.model.shape()))?;
+    let name = shortened(&sheet.file.name, WIDTH - 1);
+    writeln!(out, "{}", wrapped(&format!("{name}: {}", Summary(sheet.model.shape())), 2))?;
     let endless = if endless { " of an endless text" } else { "" };
     let sinks = if n_sinks > 0 { format!(", {}", Count(n_sinks, "sink")) } else { String::new() };
     let scale = match alibi_scale {
@@ -89,7 +91,8 @@ fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
         scale => format!(", slopes scaled by {}", slopes::word(scale)),
     };
     let (tokens, batch) = (Count(n_ctx, "token"), Count(n_batch, "token"));
-    writeln!(out, "{tokens}{endless}, keys and values in {kv}{sinks}{scale}, {batch} at a time")?;
+    let line = format!("{tokens}{endless}, keys and values in {kv}{sinks}{scale}, {batch} at a time");
+    writeln!(out, "{}", wrapped(&line, 2))?;
     memory(choice, out)?;
     for choice in &sheet.choices {
         if choice.forgets() || choice.by != By::Hand {
@@ -116,18 +119,23 @@ fn heads(sheet: &Sheet<'_>, choice: &Choice, out: &mut impl Write) -> Result<()>
     let shape = sheet.model.shape();
     let title = match (choice.by, &sheet.calibration) {
         (By::Weights, _) => "rings by a bound for any text, from the norms of the weights".into(),
-        (By::Text, Some(found)) => format!("rings by a measurement on {}: no bound for other texts", found.file),
+        (By::Text, Some(found)) => {
+            format!("rings by a measurement on {}: no bound for other texts", shortened(&found.file, 40))
+        }
         (By::Bias, _) => "rings by the bias, as if no key that is cut off fitted better than the query's own".into(),
         (By::Hand, _) | (By::Text, None) => "rings".to_owned(),
     };
     writeln!(out, "\n{title}")?;
     let measured = sheet.calibration.is_some();
+    // With both tables beside each other their columns are narrower, so that a line has at most 100.
+    let (wide, mean) = if measured && sheet.spread.is_some() { (9, "text mean") } else { (11, "text: mean") };
+    let narrow = wide - 1;
     write!(out, "  head      slope      keys       bytes  bias alone")?;
     if sheet.spread.is_some() {
-        write!(out, "    any text   (spread)")?;
+        write!(out, " {:>wide$} {:>narrow$}", "any text", "(spread)")?;
     }
     if measured {
-        write!(out, "  text: mean        most    held out")?;
+        write!(out, " {mean:>wide$} {:>wide$} {:>wide$}", "most", "held out")?;
     }
     writeln!(out)?;
     for (i, head) in choice.heads.iter().enumerate() {
@@ -140,12 +148,14 @@ fn heads(sheet: &Sheet<'_>, choice: &Choice, out: &mut impl Write) -> Result<()>
             share(head.bias_cut)
         )?;
         if let Some(spread) = &sheet.spread {
-            write!(out, " {:>11} {:>10}", share(head.bias_cut + spread[i] as f32), format!("({:.1})", spread[i]))?;
+            let (cut, spread) = (share(head.bias_cut + spread[i] as f32), format!("({:.1})", spread[i]));
+            write!(out, " {cut:>wide$} {spread:>narrow$}")?;
         }
         if let Some(found) = &sheet.calibration {
             let (cut, held_out) = found.cut(i, n_blocks(head));
             let held_out = held_out.map_or("-".into(), |cut| share(cut.most.ln() as f32));
-            write!(out, " {:>11} {:>11} {held_out:>11}", share(cut.mean.ln() as f32), share(cut.most.ln() as f32))?;
+            let [mean, most] = [cut.mean, cut.most].map(|cut| share(cut.ln() as f32));
+            write!(out, " {mean:>wide$} {most:>wide$} {held_out:>wide$}")?;
         }
         writeln!(out)?;
     }
@@ -155,11 +165,12 @@ fn heads(sheet: &Sheet<'_>, choice: &Choice, out: &mut impl Write) -> Result<()>
     }
     if let (By::Text, Some(found)) = (choice.by, &sheet.calibration) {
         let (n, outliers) = (found.n_pieces, sheet.args.outliers);
-        write!(out, "  chosen by {n} of {} pieces of the context's length", n + found.n_held_out)?;
-        writeln!(
-            out,
-            ", all queries but {outliers:e} of them; the others check: `nearfield perplexity` tells what it costs"
-        )?;
+        let line = format!(
+            "  chosen by {n} of {} pieces of the context's length, all queries but {outliers:e} of them; the others check: \
+             `nearfield perplexity` tells what it costs",
+            n + found.n_held_out
+        );
+        writeln!(out, "{}", wrapped(&line, 4))?;
     }
     Ok(())
 }
@@ -174,13 +185,9 @@ fn fit(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
         let parts: Vec<String> = need.parts.iter().map(|(part, bytes)| format!("{part} {bytes}")).collect();
         let (bytes, have) = (need.bytes(), need.have);
         let difference = if need.is_met() { "left" } else { "missing" };
-        writeln!(
-            out,
-            "  {:<6} {bytes} of {have}: {}; {} {difference}",
-            need.memory,
-            parts.join(", "),
-            bytes.abs_diff(have)
-        )?;
+        let (parts, rest) = (parts.join(", "), bytes.abs_diff(have));
+        let line = format!("  {:<6} {bytes} of {have}: {parts}; {rest} {difference}", need.memory);
+        writeln!(out, "{}", wrapped(&line, 9))?;
     }
     writeln!(out, "{}", if facts.fits() { "it fits" } else { "it does not fit" })?;
     if facts.fits() {
