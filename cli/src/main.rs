@@ -21,6 +21,7 @@ use clap::{CommandFactory, Parser};
 use crate::args::model::names_a_model;
 use crate::terminal::interrupt;
 
+use args::hub::with_long_flags;
 use cli::{Cli, Command};
 use commands::{
     bench, completions, convert, embed, imatrix, inspect, logits, man, pack, perplexity, plan, quantize, rerank, run,
@@ -32,7 +33,7 @@ use terminal::{StandardOutput, tell};
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(with_long_flags(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

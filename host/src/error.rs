@@ -10,6 +10,7 @@ use nearfield::{
 };
 
 use crate::count::Count;
+use crate::hub::HubError;
 use crate::quantize::unfit::Unfit;
 
 /// Result of this crate's functions.
@@ -114,6 +115,8 @@ error! {
     QuestionTooLong(QuestionTooLong),
     /// A weight has no place in a type.
     Unfit(Unfit),
+    /// A model cannot be fetched.
+    Hub(HubError),
 }
 
 /// Error of a prompt that is longer than the context.

@@ -7,6 +7,7 @@
 //! | module | task |
 //! |---|---|
 //! | [`model_file`] | a GGUF file: mapped, split, packed, or interleaved in memory |
+//! | [`hub`] | models of the Hugging Face Hub, by name |
 //! | [`engine`], [`memory`] | kernels, threads, arenas |
 //! | [`generate`], [`prompt`], [`chat`], [`stops`] | text generation and conversations |
 //! | [`logprobs`] | log-probabilities of generated tokens |
@@ -29,6 +30,7 @@ pub mod engine;
 pub mod error;
 pub mod generate;
 pub mod gguf_out;
+pub mod hub;
 pub mod imatrix;
 pub mod logprobs;
 mod marks;

@@ -11,7 +11,7 @@ NEVER = [
     (r"\bcd boards/(pico2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
     (r"^cargo install", "it installs the command"),
     (r"^cargo semver-checks", "it compares with a release"),
-    (r"^hf ", "it downloads a model"),
+    (r"^hf | --?hf ", "it downloads a model"),
     (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
     (r"--llama|greedy\.py|peers/run|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
     (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),

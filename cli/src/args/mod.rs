@@ -2,6 +2,7 @@
 
 pub mod draft;
 pub mod environment;
+pub mod hub;
 pub mod length;
 pub mod model;
 pub mod rings;

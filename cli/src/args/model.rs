@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::environment;
+use super::hub::HubArgs;
 use super::text::Source;
 
 /// Model named by a flag; commands also take a first argument that is a GGUF file.
@@ -17,12 +18,30 @@ pub struct ModelArgs {
     /// Model file; its name need not end in .gguf [env: NEARFIELD_MODEL]
     #[arg(short, long = "model", value_name = "FILE")]
     pub model: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub hub: HubArgs,
 }
 
 impl ModelArgs {
-    /// Model of the flag, of the argument `first`, or of the environment; `None` for the built-in one.
-    pub fn or(&self, first: &Option<PathBuf>) -> Option<PathBuf> {
-        self.model.clone().or_else(|| first.clone()).or_else(environment::model)
+    /// True if a flag names a model.
+    pub fn is_named(&self) -> bool {
+        self.model.is_some() || self.hub.is_named()
+    }
+
+    /// Model of a flag, or of the environment; one of the Hub is fetched. `None` for the built-in one.
+    fn path(&self) -> Result<Option<PathBuf>> {
+        let fetched = self.hub.path()?;
+        Ok(fetched.or_else(|| self.model.clone()).or_else(environment::model))
+    }
+
+    /// Model of a flag, of the argument `first`, or of the environment; `None` for the built-in one.
+    pub fn or(&self, first: &Option<PathBuf>) -> Result<Option<PathBuf>> {
+        match first {
+            Some(first) if self.is_named() => bail!("{} is one model, and a flag names another", first.display()),
+            Some(first) => Ok(Some(first.clone())),
+            None => self.path(),
+        }
     }
 }
 
@@ -63,11 +82,11 @@ pub fn model_and_text(
     file: &Option<PathBuf>,
 ) -> Result<(Option<PathBuf>, Option<Source>)> {
     let mut words: Vec<&OsString> = [first, second].into_iter().flatten().collect();
-    let mut model = model.model.clone();
-    if let (None, Some(first)) = (&model, words.first())
+    let mut of_first = None;
+    if let (false, Some(first)) = (model.is_named(), words.first())
         && is_model(first)?
     {
-        model = Some(words.remove(0).into());
+        of_first = Some(words.remove(0).into());
     }
     let of_flag = text.as_deref().map(Source::of_text).or(file.as_deref().map(Source::of_file));
     let text = match (&words[..], of_flag) {
@@ -80,15 +99,14 @@ pub fn model_and_text(
             )
         }
     };
-    Ok((model.or_else(environment::model), text))
+    Ok((model.or(&of_first)?, text))
 }
 
 /// The model, from the flag, the first word or the environment, and the remaining words. An error if none names one.
 pub fn model_and_words<'w>(model: &ModelArgs, words: &'w [OsString]) -> Result<(PathBuf, &'w [OsString])> {
-    match (&model.model, words) {
-        (Some(model), words) => Ok((model.clone(), words)),
-        (None, [first, rest @ ..]) if is_model(first)? => Ok((first.into(), rest)),
-        (None, words) => match environment::model() {
+    match words {
+        [first, rest @ ..] if !model.is_named() && is_model(first)? => Ok((first.into(), rest)),
+        words => match model.path()? {
             Some(model) => Ok((model, words)),
             None => bail!(
                 "which model? The first argument has to be one that ends in .gguf, or -m FILE or NEARFIELD_MODEL names any"

@@ -56,7 +56,7 @@ pub fn imatrix(args: &ImatrixArgs) -> Result<()> {
     let machine = &args.machine;
     let imatrix = measure(
         &Measurement {
-            model: args.model.or(&args.first),
+            model: args.model.or(&args.first)?,
             text: Source::of_file(&args.file).input()?,
             output: args.output.clone(),
             ctx: args.ctx,

@@ -51,7 +51,7 @@ pub struct LogitsArgs {
 /// Writes the logits as float32 `[n_tokens, n_vocab]`.
 pub fn logits(args: &LogitsArgs) -> Result<()> {
     let tokens = read_ids(&args.tokens)?;
-    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    let file = ModelFile::open(args.model.or(&args.first)?, monitor())?;
     OutputFile::check_new(&args.output, args.force)?;
     let engine = args.session.machine.engine()?;
     let file = engine.load(file, args.session.machine.repack)?;

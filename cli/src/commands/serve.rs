@@ -13,6 +13,7 @@ use nearfield_host::chat::Chat;
 use nearfield_host::engine::N_BATCH;
 use nearfield_serve::{Config, Limits, Settings};
 
+use crate::args::hub::HubListArgs;
 use crate::args::length::Length;
 use crate::args::sampler::SamplerArgs;
 use crate::args::{SessionArgs, environment, one_of};
@@ -30,6 +31,9 @@ pub struct ServeArgs {
     /// Model file; may be given more than once
     #[arg(short, long = "model", value_name = "FILE")]
     pub model: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub hub: HubListArgs,
 
     /// Address to listen on: this machine alone, or 0.0.0.0 for all networks
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
@@ -100,7 +104,7 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
     ensure!(args.sampler.seed.is_none(), "--seed: each request brings its own seed");
     let engine = args.session.machine.engine()?;
     let config = args.config()?;
-    let mut paths: Vec<PathBuf> = args.model.iter().chain(&args.models).cloned().collect();
+    let mut paths: Vec<PathBuf> = args.model.iter().chain(&args.models).cloned().chain(args.hub.paths()?).collect();
     if paths.is_empty() {
         paths.extend(environment::model());
     }

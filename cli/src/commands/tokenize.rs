@@ -120,7 +120,7 @@ impl Piece {
 
 /// Prints the text of token ids: its bytes and nothing else, so that the tokenized text comes out again.
 pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
-    let (model, words) = model_and_words(args);
+    let (model, words) = model_and_words(args)?;
     with_tokenizer(model, |tokenizer| {
         let ids = match words {
             [] => String::from_utf8_lossy(&Source::Input.read()?).into_owned(),
@@ -138,10 +138,10 @@ pub fn detokenize(args: &DetokenizeArgs) -> Result<()> {
 }
 
 /// The model and the ids. The first word is the model if it ends in `.gguf` and no flag names one.
-fn model_and_words(args: &DetokenizeArgs) -> (Option<PathBuf>, &[OsString]) {
-    match (&args.model.model, &args.words[..]) {
-        (None, [first, ids @ ..]) if names_a_model(first) => (Some(first.into()), ids),
-        (_, ids) => (args.model.or(&None), ids),
+fn model_and_words(args: &DetokenizeArgs) -> Result<(Option<PathBuf>, &[OsString])> {
+    match &args.words[..] {
+        [first, ids @ ..] if !args.model.is_named() && names_a_model(first) => Ok((Some(first.into()), ids)),
+        ids => Ok((args.model.or(&None)?, ids)),
     }
 }
 

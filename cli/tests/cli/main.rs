@@ -9,6 +9,10 @@ mod drafts;
 mod embed;
 mod errors;
 mod files;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+mod hub_server;
 #[path = "../common/hugging_face.rs"]
 mod hugging_face;
 mod imatrix;

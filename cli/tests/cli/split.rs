@@ -42,7 +42,7 @@ fn part(entries: (u64, &[u8]), [no, count, n_tensors]: [u32; 3], tensors: &[Tens
 }
 
 /// Splits a file into parts that begin with the tensors of these numbers.
-fn split(file: &[u8], begins: &[usize]) -> Vec<Vec<u8>> {
+pub fn split(file: &[u8], begins: &[usize]) -> Vec<Vec<u8>> {
     let gguf = Gguf::parse(file).unwrap();
     let tensors: Vec<_> = gguf.tensors().collect();
     let count = begins.len() as u32;
@@ -59,7 +59,7 @@ fn split(file: &[u8], begins: &[usize]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn name(stem: &str, no: usize, count: usize) -> String {
+pub fn name(stem: &str, no: usize, count: usize) -> String {
     format!("{stem}-{:05}-of-{count:05}.gguf", no + 1)
 }
 

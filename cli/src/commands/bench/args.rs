@@ -7,6 +7,7 @@ use nearfield::{KvTypes, Ring};
 use nearfield_host::engine::N_BATCH;
 use nearfield_host::model_file::Repack;
 
+use crate::args::hub::HubListArgs;
 use crate::args::rings;
 use crate::args::threads;
 use crate::args::{kv_types, repack, share};
@@ -20,6 +21,9 @@ pub struct BenchArgs {
     /// Another model file [env: NEARFIELD_MODEL]
     #[arg(short, long = "model", value_name = "FILE")]
     pub more_models: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub hub: HubListArgs,
 
     /// Prompt lengths to time, in tokens, or lengths of an encoder's texts; 0 skips them [default: 512; 20,95,512 for encoders]
     #[arg(short = 'p', long, value_name = "N,...", value_delimiter = ',')]

@@ -106,8 +106,8 @@ fn tests(args: &BenchArgs) -> Result<Tests> {
 
 /// Model files, interleaved for the first of the kernels.
 fn files(args: &BenchArgs, kernels: &dyn Kernels) -> Result<Vec<ModelFile>> {
-    let named = args.models.iter().chain(&args.more_models).cloned().map(Some);
-    let mut paths: Vec<Option<PathBuf>> = named.collect();
+    let named = args.models.iter().chain(&args.more_models).cloned();
+    let mut paths: Vec<Option<PathBuf>> = named.chain(args.hub.paths()?).map(Some).collect();
     if paths.is_empty() {
         paths.push(environment::model());
     }

@@ -50,7 +50,7 @@ pub struct InspectArgs {
 
 /// Prints the metadata, the tensors and the memory plan; of a snapshot, its header.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
-    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    let file = ModelFile::open(args.model.or(&args.first)?, monitor())?;
     if args.json {
         return inspect_as_json(args, &file);
     }

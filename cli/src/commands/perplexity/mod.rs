@@ -28,7 +28,7 @@ use nearfield_host::text::index_bytes;
 
 /// Measures one text at each length.
 pub fn perplexity(args: &PerplexityArgs) -> Result<()> {
-    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    let file = ModelFile::open(args.model.or(&args.first)?, monitor())?;
     let input = Source::of_file(&args.file).input()?;
     Files::check(args)?;
     let engine = args.session.machine.engine()?;

@@ -27,7 +27,7 @@ use sheet::Sheet;
 
 /// Prints the plan.
 pub fn plan(args: &PlanArgs) -> Result<()> {
-    let file = ModelFile::open(args.model.or(&args.first), monitor())?;
+    let file = ModelFile::open(args.model.or(&args.first)?, monitor())?;
     let model = file.model()?;
     let shape = model.shape();
     if shape.arch.is_encoder() {
