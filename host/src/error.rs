@@ -9,6 +9,7 @@ use nearfield::{
     RunError, SamplerError, SessionError,
 };
 
+use crate::chat::ChatError;
 use crate::count::Count;
 use crate::hub::HubError;
 use crate::quantize::unfit::Unfit;
@@ -113,6 +114,8 @@ error! {
     PromptTooLong(PromptTooLong),
     /// A question and its answer are longer than the context.
     QuestionTooLong(QuestionTooLong),
+    /// Messages do not become a prompt.
+    Chat(ChatError),
     /// A weight has no place in a type.
     Unfit(Unfit),
     /// A model cannot be fetched.

@@ -7,10 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{EncoderConfig, Model, Pooling, Prefix, SessionConfig};
-use nearfield_host::chat::{Chat, Conversation};
+use nearfield_host::chat::{Chat, Formatter};
 use nearfield_host::engine::Engine;
 use nearfield_host::error::Result;
-use nearfield_host::generate::{Options, TextModel};
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::{ModelFile, Repack};
 use nearfield_host::prompt::Prompt;
@@ -46,12 +45,8 @@ pub struct Loaded {
     pub n_ctx: usize,
     /// True if the model was made to fill in text: it has tokens around holes.
     pub can_fill_in: bool,
-    /// True if the format of the model's conversations is known.
-    pub can_chat: bool,
-    /// Kernels and threads.
-    engine: &'static Engine,
-    /// Format of conversations.
-    chat: Chat,
+    /// Format of conversations, or the reason why the model has none here.
+    formatter: std::result::Result<Formatter<'static>, String>,
     /// Snapshot that each text continues.
     prefix: Option<Prefix<'static>>,
     /// Thread that runs it.
@@ -159,25 +154,14 @@ impl Loaded {
         // A conversation, or a hole, begins a text of its own.
         let begins = is_decoder && prefix.is_none();
         let can_fill_in = begins && Prompt::with_hole(file, tokenizer, b"", b"").is_ok();
-        let chat = settings.chat;
-        let loaded = Self {
-            id,
-            names,
-            created,
-            file,
-            model,
-            tokenizer,
-            n_ctx,
-            can_fill_in,
-            can_chat: false,
-            engine,
-            chat,
-            prefix,
-            worker,
-            metrics,
+        let formatter = match (is_decoder, begins) {
+            (false, _) => Err("it continues no text".into()),
+            (true, false) => Err("each text here continues the snapshot of --load-kv".into()),
+            (true, true) => {
+                Formatter::new(model.gguf(), tokenizer, settings.chat).map_err(|error| format!("{error:#}"))
+            }
         };
-        let can_chat = begins && loaded.converse(None, |_| Ok(())).is_ok();
-        Ok(Self { can_chat, ..loaded })
+        Ok(Self { id, names, created, file, model, tokenizer, n_ctx, can_fill_in, formatter, prefix, worker, metrics })
     }
 
     /// True if requests may call the model so.
@@ -214,29 +198,12 @@ impl Loaded {
         matches!(self.worker, Worker::Decoder(_))
     }
 
-    /// Calls `then` with an empty conversation in the format of the server or of the model. `system` replaces the format's own system
-    /// prompt.
+    /// Format of conversations.
     ///
     /// # Errors
-    /// 400 if no format is known for the model, and any error of `then`.
-    pub fn converse<T>(
-        &self,
-        system: Option<&str>,
-        then: impl FnOnce(&mut Conversation<'_>) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        let Self { file, model, tokenizer, engine, .. } = *self;
-        let options = Options::default();
-        let text =
-            TextModel { file, model, tokenizer, draft: None, engine, options: &options, model_id: None, prefix: None };
-        let system = system.map(str::as_bytes);
-        let conversation = match Conversation::new(&text, self.chat, system, &[]) {
-            Err(_) if self.chat == Chat::Auto => {
-                Chat::of_model(model.gguf(), tokenizer).and_then(|chat| Conversation::new(&text, chat, system, &[]))
-            }
-            conversation => conversation,
-        };
-        let error = |error| ApiError::field("model", format_args!("{error:#}")).with_code("model_not_supported");
-        then(&mut conversation.map_err(error)?)
+    /// The reason why the model has none here.
+    pub fn formatter(&self) -> std::result::Result<&Formatter<'static>, &str> {
+        self.formatter.as_ref().map_err(|reason| &**reason)
     }
 
     /// Number of tokens of the snapshot that each text continues.

@@ -45,6 +45,23 @@ impl Tokenizer<'_, '_> {
     }
 }
 
+impl Tokenizer<'_, '_> {
+    /// Cuts a text at its control and user-defined tokens, as encoding with
+    /// [`parse_special`](super::EncodeOptions::parse_special) does: parts of the text, each with the token that
+    /// follows it; one of the two may be missing. White space that a token takes belongs to no part. User-defined tokens of SentencePiece that are pieces
+    /// of text stay in the parts.
+    pub fn cut<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = (&'s [u8], Option<u32>)> {
+        let cut = move |text: &'s [u8], normalized| {
+            let split = Split::new(self, text, Wanted { control: true, normalized });
+            split.map(move |(range, token)| (text.get(range).unwrap_or_default(), token))
+        };
+        cut(text, false).flat_map(move |(part, token)| {
+            let last = token.map(|token| (&[][..], Some(token)));
+            cut(part, true).filter(|(part, token)| !part.is_empty() || token.is_some()).chain(last)
+        })
+    }
+}
+
 impl<'t> Part<'t> {
     /// Cuts the part at tokens that are found in normalized text, for kinds that leave the text as it is.
     pub fn split<'s>(&self, tokenizer: &'s Tokenizer<'_, '_>) -> impl Iterator<Item = (&'s [u8], Option<u32>)>

@@ -113,7 +113,7 @@ fn a_question_is_put_in_the_format_of_the_model() {
 }
 
 /// Standard output and standard error of a conversation of these lines.
-fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, String) {
+pub fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, String) {
     let mut command = f.command(["run", "more.gguf", "--chat", "-n", "4", "--temp", "0"].iter().chain(arguments));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_ref()).unwrap();
@@ -123,7 +123,7 @@ fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, Str
 }
 
 /// Numbers of tokens read for each question.
-fn reads(report: &str) -> Vec<usize> {
+pub fn reads(report: &str) -> Vec<usize> {
     let lines = report.lines().filter_map(|line| line.strip_prefix("prompt "));
     lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
 }

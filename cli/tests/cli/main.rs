@@ -28,6 +28,7 @@ mod scripts;
 mod snapshots;
 mod split;
 mod stories;
+mod templates;
 mod tiny;
 mod tokens;
 

@@ -146,6 +146,15 @@ pub fn model_defining(more: &[&str]) -> Vec<u8> {
     with_qkv("mpt", |file| byte_level_of(file, more, |id| id > END, 4), Random::q8_0)
 }
 
+/// Makes the model with more tokens of a type after the others, at most seven, and with this chat template.
+pub fn model_with_template(more: &[&str], ty: i32, template: &str) -> Vec<u8> {
+    let tokenizer = |file| {
+        let file = byte_level_of(file, more, |id| id > END, ty);
+        file.meta("tokenizer.chat_template", Value::string(template))
+    };
+    with_qkv("mpt", tokenizer, Random::q8_0)
+}
+
 /// Makes the model with these tokens as control tokens, and with more keys.
 pub fn model_hiding(hidden: &[usize], keys: &[(&str, Value)]) -> Vec<u8> {
     let tokenizer = |file| {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::server::Server;
+use crate::tiny;
 
 const FLAGS: &str = "--chat mpt-30b-instruct";
 
@@ -78,4 +79,35 @@ fn messages_that_are_no_conversation_are_told() {
     let server = Server::start("tiny.gguf");
     let answer = server.post("/v1/chat/completions", json!({"messages": [message("user")]}));
     assert_eq!(answer.error(), (400, Some("model".into()), Some("model_not_supported".into())));
+}
+
+/// The template of a model's file writes the prompt, and its errors are the request's.
+#[test]
+fn messages_follow_the_template_of_the_file() {
+    const CHATML: &str = "{% if messages[0].role == 'system' %}{{ raise_exception('No system prompt') }}{% endif %}\
+                          {% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}\
+                          {{ '<|im_start|>assistant\n' }}";
+    let with_template = |template| tiny::model_with_template(&["<|im_start|>", "<|im_end|>"], 3, template);
+    let (good, broken) = (with_template(CHATML), with_template("\n{% if %}"));
+    let server = Server::start_with("good.gguf broken.gguf", &[("good.gguf", &good), ("broken.gguf", &broken)]);
+    let ask = |messages: Value| json!({"messages": messages, "seed": 4, "max_tokens": 30});
+    let user = |content: &str| json!({"role": "user", "content": content});
+    // `<|im_start|>user\n`, the question, `<|im_end|>\n` and `<|im_start|>assistant\n`, behind the token that begins a text: each
+    // letter is a token but for `er` and `he`. What a message spells is no mark.
+    for (question, n_tokens) in [("he", 1), ("<|im_end|>", 10)] {
+        let answer = server.ok("/v1/chat/completions", ask(json!([user(question)])));
+        let want = server.stdout(&["run", "good.gguf", "--chat", "-p", question], "--seed 4 -n 30");
+        assert_eq!(content(&answer), want.strip_suffix('\n').unwrap());
+        assert_eq!(answer["usage"]["prompt_tokens"], 1 + (1 + 4) + n_tokens + 2 + (1 + 10));
+    }
+    let of_system = json!([{"role": "system", "content": "a"}, user("he")]);
+    let answer = server.post("/v1/chat/completions", ask(of_system));
+    let message = answer.json()["error"]["message"].clone();
+    assert_eq!(answer.error(), (400, Some("messages".into()), None));
+    assert_eq!(message, "the chat format refuses the messages: No system prompt");
+    let answer = server.post("/v1/chat/completions", json!({"model": "broken", "messages": [user("he")]}));
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_string();
+    assert_eq!(answer.error(), (400, Some("model".into()), Some("model_not_supported".into())));
+    let start = "broken is no model that is known to converse: tokenizer.chat_template: ";
+    assert!(message.starts_with(start) && message.contains("(line 2)"), "{message}");
 }

@@ -1,15 +1,16 @@
 //! Conversation with a model, as tokens.
 
-use nearfield::tokenizer::{Detokenizer, EncodeOptions, Tokenizer};
+use nearfield::tokenizer::{Detokenizer, Tokenizer};
 use nearfield::{Shape, StopWords};
 
-use super::format::{Chat, Format};
+use super::clock::Clock;
+use super::format::Chat;
+use super::formatter::{Formatter, Written};
+use super::message::{Part, Role, Words};
 use crate::error::{Context, QuestionTooLong, Result};
 use crate::generate::{Length, TextModel};
-use crate::marks;
-use crate::prompt::{Prompt, options};
+use crate::prompt::Prompt;
 use crate::stops::Stops;
-use crate::text;
 
 /// Divisor of the context: an answer of open length is given a quarter of it, and no answer more.
 const ANSWER_SHARE: usize = 4;
@@ -17,25 +18,25 @@ const ANSWER_SHARE: usize = 4;
 /// be read again, since each key depends on all before it; half the context makes that rare.
 const FULL_SHARE: usize = 2;
 
+/// Questions and answers, and the format in which the model reads them.
+pub struct Conversation<'t> {
+    model: &'t TextModel<'t>,
+    formatter: Formatter<'t>,
+    stops: Stops,
+    turns: Vec<Turn>,
+    /// System prompt; `None` for the format's own.
+    system: Option<Vec<u8>>,
+}
+
 /// Question and its answer.
 struct Turn {
     question: Vec<u8>,
+    /// White space at the end of the prompt, which the answer began behind.
+    lead: String,
     /// Tokens of the answer as the model chose them, up to the last that holds nothing of the stop.
     answer: Vec<u32>,
     /// Last letters of the answer, if they share a token with the stop.
     rest: String,
-}
-
-/// Questions and answers, and the format in which the model reads them.
-pub struct Conversation<'t> {
-    model: &'t TextModel<'t>,
-    chat: Chat,
-    format: Format,
-    stops: Stops,
-    /// Tokens of chat formats, which no question or answer is encoded to.
-    marks: Vec<u32>,
-    turns: Vec<Turn>,
-    system: Vec<u8>,
 }
 
 impl<'t> Conversation<'t> {
@@ -43,18 +44,12 @@ impl<'t> Conversation<'t> {
     /// besides the stops of the format.
     ///
     /// # Errors
-    /// When the model lacks a token of the format.
+    /// When the model has no format, lacks a token of it, or its template is broken or refuses a system prompt.
     pub fn new(model: &'t TextModel<'t>, chat: Chat, system: Option<&[u8]>, stop: &[String]) -> Result<Self> {
-        let format = chat.format().context("a format")?;
-        let find = |token: &str| find(model.tokenizer, chat, token);
-        let tokens: Vec<u32> = format.stop_tokens.iter().map(|token| find(token)).collect::<Result<_>>()?;
-        let mut marks = marks::found_in_texts(&model.file.gguf()?, model.tokenizer, Chat::all_tokens());
-        marks.extend(&tokens);
-        marks.extend(format.tokens().map(find).collect::<Result<Vec<u32>>>()?);
-        let mut stops = Stops { tokens, texts: format.stop_texts.iter().map(ToString::to_string).collect() };
+        let formatter = Formatter::new(&model.file.gguf()?, model.tokenizer, chat)?.at(Clock::now());
+        let mut stops = formatter.stops().clone();
         stops.add(model.tokenizer, stop);
-        let system = system.unwrap_or(format.system.as_bytes()).to_vec();
-        let conversation = Self { model, chat, format, stops, marks, turns: Vec::new(), system };
+        let conversation = Self { model, formatter, stops, turns: Vec::new(), system: system.map(<[u8]>::to_vec) };
         conversation.prompt(b"")?;
         Ok(conversation)
     }
@@ -66,7 +61,7 @@ impl<'t> Conversation<'t> {
 
     /// Tokenizer for questions and answers: it reads the tokens of chat formats as text.
     pub fn tokenizer(&self) -> Tokenizer<'t, '_> {
-        self.model.tokenizer.reading_as_text(&self.marks)
+        self.formatter.tokenizer()
     }
 
     /// Number of questions that were answered and not forgotten.
@@ -77,28 +72,21 @@ impl<'t> Conversation<'t> {
 
     /// Prompt of all tokens up to the answer to `question`. The prompts of two turns share the tokens of the turns before.
     pub fn prompt(&self, question: &[u8]) -> Result<Prompt> {
-        self.prompt_from(0, question)
+        let Written { tokens, .. } = self.written(&self.turns, question)?;
+        Ok(Prompt { shown: vec![], tokens, stops: self.stops.clone(), after: vec![] })
     }
 
-    /// Prompt as by [`Self::prompt`], without the first `n_left_out` turns.
-    fn prompt_from(&self, n_left_out: usize, question: &[u8]) -> Result<Prompt> {
-        let Self { chat, format, .. } = self;
-        let tokenizer = &self.tokenizer();
-        let mut writer = Writer { tokenizer, chat: *chat, tokens: Vec::new(), text: Vec::new() };
-        let system = &self.system[..];
-        if !system.is_empty() {
-            writer.fixed(format.around_system[0])?;
-            writer.text.extend(system);
-            writer.fixed(format.around_system[1])?;
+    /// Tokens of the system prompt, `turns` and `question`.
+    fn written(&self, turns: &[Turn], question: &[u8]) -> Result<Written> {
+        let text = |role, text| Part { role, words: Words::Text(text) };
+        let mut parts: Vec<Part<'_>> = self.system.iter().map(|system| text(Role::System, system)).collect();
+        for Turn { question, lead, answer, rest } in turns {
+            parts.push(text(Role::User, question));
+            let words = Words::Answer { lead: Some(lead), tokens: answer, rest };
+            parts.push(Part { role: Role::Assistant, words });
         }
-        for turn in self.turns.iter().skip(n_left_out) {
-            writer.question(format, &turn.question)?;
-            writer.tokens.extend(&turn.answer);
-            writer.text.extend(turn.rest.as_bytes());
-            writer.fixed(format.answered)?;
-        }
-        writer.question(format, question)?;
-        Ok(Prompt { shown: vec![], tokens: writer.tokens, stops: self.stops.clone(), after: vec![] })
+        parts.push(text(Role::User, question));
+        self.formatter.write(&parts)
     }
 
     /// Forgets the oldest turns if they, `question` and an answer do not fit in `n_ctx` positions; returns how many. The system
@@ -109,7 +97,9 @@ impl<'t> Conversation<'t> {
             Length::Tokens(n) => n.min(most),
             Length::Open => most,
         };
-        let n_of = |n_left_out| self.prompt_from(n_left_out, question).map(|prompt| prompt.tokens.len());
+        let n_of = |n_left_out| {
+            self.written(self.turns.get(n_left_out..).unwrap_or_default(), question).map(|written| written.tokens.len())
+        };
         let fits = |n_tokens: usize, limit| n_tokens + n_answer <= limit;
         if fits(n_of(0)?, n_ctx) {
             return Ok(0);
@@ -130,7 +120,8 @@ impl<'t> Conversation<'t> {
     /// Adds a turn: `question` and the tokens of its answer, which may end in a stop.
     pub fn answered(&mut self, question: &[u8], tokens: &[u32]) -> Result<()> {
         let (n, rest) = self.cut(tokens)?;
-        self.turns.push(Turn { question: question.to_vec(), answer: tokens[..n].to_vec(), rest });
+        let Written { lead, .. } = self.written(&self.turns, question)?;
+        self.turns.push(Turn { question: question.to_vec(), lead, answer: tokens[..n].to_vec(), rest });
         Ok(())
     }
 
@@ -157,55 +148,4 @@ impl<'t> Conversation<'t> {
         let n = ends.iter().position(|&at| at == end).unwrap_or(0);
         Ok((n, answer[end..].to_owned()))
     }
-}
-
-/// Conversation while it is turned into tokens.
-struct Writer<'t> {
-    tokenizer: &'t Tokenizer<'t, 't>,
-    chat: Chat,
-    tokens: Vec<u32>,
-    /// Text since the last token of the format. It is encoded as one, since words may merge with the words around them.
-    text: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn question(&mut self, format: &Format, question: &[u8]) -> Result<()> {
-        self.fixed(format.question)?;
-        self.text.extend(question);
-        self.fixed(format.answer)?;
-        self.end_text()
-    }
-
-    /// Writes words of the format, in which tokens stand in braces.
-    fn fixed(&mut self, words: &str) -> Result<()> {
-        let mut rest = words;
-        while let Some((before, (token, after))) =
-            rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
-        {
-            self.text.extend(before.as_bytes());
-            self.end_text()?;
-            let token = find(self.tokenizer, self.chat, token)?;
-            self.tokens.push(token);
-            rest = after;
-        }
-        self.text.extend(rest.as_bytes());
-        Ok(())
-    }
-
-    /// Encodes the text so far. Words of a user are text, even where they look like a token of the format.
-    fn end_text(&mut self) -> Result<()> {
-        let options = match self.tokens.is_empty() {
-            true => options(self.tokenizer),
-            false => EncodeOptions::default(),
-        };
-        let text = core::mem::take(&mut self.text);
-        self.tokens.extend(text::encode(self.tokenizer, &text, options)?);
-        Ok(())
-    }
-}
-
-fn find(tokenizer: &Tokenizer<'_, '_>, chat: Chat, token: &str) -> Result<u32> {
-    tokenizer
-        .find(token)
-        .with_context(|| format!("--chat={}: the model has no token {token}: it was not made for it", chat.name()))
 }

@@ -1,6 +1,6 @@
 //! Formats that instruct models were trained with.
 //!
-//! The formats are a table and no template language: each published model has one format, and there are few of them.
+//! The table is for files without a chat template of their own, which early converters left out.
 
 use nearfield::Gguf;
 use nearfield::gguf::Value;
@@ -11,7 +11,7 @@ use crate::error::{Context, Result};
 /// Format of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chat {
-    /// Format of the model, found by its name, family and tokens.
+    /// The model's own: the chat template of its file, else the format of its name and tokens.
     Auto,
     /// Format of MPT-7b-chat and MPT-30b-chat.
     Chatml,
@@ -65,7 +65,7 @@ const JAIS_STOPS: &[&str] = &["### Instruction", "### Input", "[|Human|]"];
 impl Chat {
     /// All formats, each with its name and its models.
     pub const ALL: [(Self, &str, &str); 14] = [
-        (Self::Auto, "auto", "The model's own, as its name, family and tokens tell"),
+        (Self::Auto, "auto", "The model's own: its chat template, or as its name and tokens tell"),
         (Self::Chatml, "chatml", "MPT-7b-chat, MPT-30b-chat"),
         (
             Self::ChatmlBare,
@@ -225,7 +225,7 @@ impl Chat {
         Self::ALL.into_iter().find_map(|(chat, name, _)| (chat == self).then_some(name)).unwrap_or_default()
     }
 
-    /// Format of a model: by name and tokens for published models, by the chat template for others.
+    /// Format of a published model, by its name and tokens.
     ///
     /// # Errors
     /// When no format is known for the model.
@@ -243,8 +243,7 @@ impl Chat {
             "refact" => Some(Self::Refact),
             architecture => published(architecture, &name),
         };
-        let by_template = || of_template(&word("tokenizer.chat_template"));
-        found.filter(has_tokens).or_else(|| by_template().filter(has_tokens)).with_context(|| {
+        found.filter(has_tokens).with_context(|| {
             let names = Self::ALL[1..].iter().map(|(_, name, _)| *name).collect::<Vec<_>>();
             let (name, names) = (name.to_lowercase(), names.join(", "));
             format!(
@@ -352,13 +351,6 @@ fn published(architecture: &str, name: &str) -> Option<Chat> {
     rows.filter_map(|(_, names, chat)| names.iter().any(is).then_some(*chat)).next()
 }
 
-/// Format that a template writes; `None` if it is none of those here.
-fn of_template(template: &str) -> Option<Chat> {
-    let says = |words: &[&str]| words.iter().all(|word| template.contains(word));
-    let role = says(&["message['role']"]) || says(&["message.role"]) || says(&["message[\"role\"]"]);
-    (role && says(&["<|im_start|>", "<|im_end|>", "<|im_start|>assistant"])).then_some(Chat::ChatmlBare)
-}
-
 impl Format {
     /// Tokens that stand in the format.
     pub fn tokens(&self) -> impl Iterator<Item = &'static str> + use<> {
@@ -400,16 +392,6 @@ mod tests {
         ] {
             assert_eq!(published(architecture, name), want, "{architecture} {name}");
         }
-    }
-
-    #[test]
-    fn templates_that_are_chatml_are_known() {
-        let chatml = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + \
-                      '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-        assert_eq!(of_template(chatml), Some(Chat::ChatmlBare));
-        let llama = "{% for message in messages %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endfor %}";
-        assert_eq!(of_template(llama), None);
-        assert_eq!(of_template(""), None);
     }
 
     #[test]

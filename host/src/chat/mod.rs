@@ -1,9 +1,23 @@
-//! Conversations in the formats that instruct models were trained with.
+//! Conversations, as the model was trained to read them.
+//!
+//! A [`Formatter`] turns messages into tokens, by the chat template of the model's file or by a [`Format`] of the table for files
+//! without one. A [`Conversation`] also keeps what was said, token by token.
 
+mod clock;
 mod conversation;
+mod error;
 mod format;
+mod formatter;
+mod guard;
+mod message;
+mod template;
 #[cfg(test)]
 mod tests;
+mod writer;
 
+pub use clock::Clock;
 pub use conversation::Conversation;
+pub use error::ChatError;
 pub use format::{Chat, Format};
+pub use formatter::Formatter;
+pub use message::{Message, Role};

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use nearfield::tokenizer::EncodeOptions;
+use nearfield_host::chat::{Message, Role};
 use nearfield_host::prompt::Prompt;
-use nearfield_host::{Error, text};
 use serde_json::Value;
 
 use super::answer::{Answer, Form};
@@ -27,7 +26,7 @@ const MAX_TOKENS: &[&str] = &["max_completion_tokens", "max_tokens", "n_predict"
 pub async fn answer(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     let body = app.body(request).await?;
     let name = body.get::<String>("model")?;
-    let model = models::find(app.models, name.as_deref(), |model| model.can_chat, "is known to converse")?;
+    let model = find(&app, name.as_deref())?;
     let mut settings = Settings::of(&body, &app, MAX_TOKENS)?;
     settings.n_logprobs = n_logprobs(&body)?;
     refuse_tools(&body)?;
@@ -39,26 +38,15 @@ pub async fn answer(State(app): State<Arc<App>>, request: Request) -> Result<Res
     if is_streamed { Ok(answer.streamed(begun, wants_usage)) } else { answer.whole(begun).await }
 }
 
-/// Text between messages that one role wrote in turn.
-const BETWEEN: &str = "\n\n";
-
-/// Writer of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    System,
-    User,
-    Assistant,
-}
-
-impl Role {
-    fn of_name(name: &str) -> Option<Self> {
-        match name {
-            "system" | "developer" => Some(Self::System),
-            "user" => Some(Self::User),
-            "assistant" => Some(Self::Assistant),
-            _ => None,
+/// Model called `name`, or without a name the first that can converse.
+fn find(app: &App, name: Option<&str>) -> Result<&'static Loaded> {
+    models::find(app.models, name, |model| model.formatter().is_ok(), "is known to converse").map_err(|error| {
+        let mut called = app.models.iter().filter(|model| name.is_none_or(|name| model.is_called(name)));
+        match called.find_map(|model| model.formatter().err()) {
+            Some(reason) => ApiError { message: format!("{}: {reason}", error.message), ..error },
+            None => error,
         }
-    }
+    })
 }
 
 /// Message of a request.
@@ -66,6 +54,12 @@ impl Role {
 struct OwnedMessage {
     role: Role,
     content: String,
+}
+
+impl OwnedMessage {
+    fn borrow(&self) -> Message<'_> {
+        Message { role: self.role, content: self.content.as_bytes() }
+    }
 }
 
 /// Content of a message: a string, or parts of text.
@@ -109,7 +103,7 @@ fn one(i: usize, message: Body) -> Result<OwnedMessage> {
     let role = Role::of_name(&role).ok_or_else(|| {
         place(ApiError::field(
             "role",
-            format_args!("role has to be system, developer, user or assistant, it is {role:?}"),
+            format_args!("role has to be system, developer, user, assistant or tool, it is {role:?}"),
         ))
     })?;
     // An assistant that only called a function said nothing.
@@ -121,37 +115,11 @@ fn one(i: usize, message: Body) -> Result<OwnedMessage> {
     Ok(OwnedMessage { role, content })
 }
 
-/// Prompt of messages, in the format that the model was trained with: system prompt, then questions and answers in turn.
+/// Prompt of messages, in the format that the model was trained with.
 fn prompt(model: &'static Loaded, messages: &[OwnedMessage]) -> Result<Prompt> {
-    let error = |error: Error| ApiError::field("messages", format_args!("{error:#}"));
-    let n_system = messages.iter().take_while(|message| message.role == Role::System).count();
-    let (system, turns) = messages.split_at(n_system);
-    let system = (n_system > 0).then(|| joined(system));
-    model.converse(system.as_deref(), |conversation| {
-        let mut rest = turns;
-        loop {
-            let n_user = rest.iter().take_while(|message| message.role == Role::User).count();
-            let (questions, behind) = rest.split_at(n_user);
-            match behind {
-                _ if n_user == 0 => {
-                    let message = "messages has to have the user's and the assistant's messages in turn, behind the system's, \
-                                   and the user's at the end";
-                    return Err(ApiError::field("messages", message));
-                }
-                [] => return conversation.prompt(joined(questions).as_bytes()).map_err(error),
-                [answer, behind @ ..] => {
-                    // The stop behind an answer is the format's.
-                    let tokens = text::encode(&conversation.tokenizer(), answer.content.as_bytes(), EncodeOptions::default());
-                    conversation.answered(joined(questions).as_bytes(), &tokens.map_err(error)?).map_err(error)?;
-                    rest = behind;
-                }
-            }
-        }
-    })
-}
-
-fn joined(messages: &[OwnedMessage]) -> String {
-    messages.iter().map(|message| &*message.content).collect::<Vec<_>>().join(BETWEEN)
+    let error = |message: &dyn std::fmt::Display| ApiError::field("messages", message);
+    let messages: Vec<Message<'_>> = messages.iter().map(OwnedMessage::borrow).collect();
+    model.formatter().map_err(|reason| error(&reason))?.prompt(&messages).map_err(|reason| error(&reason))
 }
 
 /// Number of likeliest tokens told with each token, of `logprobs` and `top_logprobs`.

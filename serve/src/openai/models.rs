@@ -46,7 +46,7 @@ fn model(model: &Loaded) -> Value {
             "n_embd": shape.n_embd,
             "n_layer": shape.n_layer,
             "n_head": shape.n_head,
-            "chat": model.can_chat,
+            "chat": model.formatter().is_ok(),
             "infill": model.can_fill_in,
         },
     })

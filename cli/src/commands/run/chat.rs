@@ -29,7 +29,6 @@ pub fn chat(
         !model.options.endless,
         "--chat: an answer has an end; -n N gives it a length, -n -2 leaves it to the model"
     );
-    let chat = if chat == Chat::Auto { Chat::of_model(&model.file.gguf()?, model.tokenizer)? } else { chat };
     // A format that the model has no tokens for is an error before anything is asked.
     let mut conversation = Conversation::new(model, chat, system, stop)?;
     let n_first = conversation.prompt(question.unwrap_or_default())?.tokens.len();
