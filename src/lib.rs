@@ -125,7 +125,7 @@ pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
 pub use nearfield_kernels::{Arena, Line};
 pub use plan::{BatchPlan, MemoryPlan};
 pub use planner::{HeadPlan, bias_cut, fit_rings};
-pub use sampler::{Sampler, SamplerConfig, SamplerError, TokenSet};
+pub use sampler::{DryBreakers, Sampler, SamplerConfig, SamplerError, SamplerLists, TokenSet};
 pub use session::{Batch, Chunk, ChunkError, KeyStats, RewindError, RunError, Sequence, Session, SessionError};
 pub use shape::{Shape, ShapeError};
 pub use snapshot::{ModelId, Prefix, PrefixError, Snapshot, SnapshotHeader, TextState};

@@ -184,6 +184,17 @@ fn a_text_with_drafts_is_the_text_without() {
         SamplerConfig::GREEDY,
         SamplerConfig { temp: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 7, ..SamplerConfig::default() },
         SamplerConfig { seed: 3, repeat_penalty: 1.3, ..SamplerConfig::default() },
+        SamplerConfig {
+            temp: 1.0,
+            seed: 5,
+            frequency_penalty: 0.2,
+            presence_penalty: 0.1,
+            repeat_last_n: 100,
+            dry_multiplier: 0.8,
+            dry_penalty_last_n: 120,
+            typical_p: 0.9,
+            ..SamplerConfig::default()
+        },
     ];
     for kv in [KvType::F16, KvType::Q8_0, KvType::Q4_0] {
         for ring in [Ring::Full, Ring::Keys(64)] {

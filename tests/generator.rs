@@ -27,7 +27,7 @@ fn with_pocket<R>(n_ctx: usize, run: impl FnOnce(&mut Session<'_, '_, '_>, &Toke
     run(&mut session, &tokenizer, &tokens[..n])
 }
 
-fn sampler() -> Sampler {
+fn sampler() -> Sampler<'static> {
     Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() }).unwrap()
 }
 

@@ -29,6 +29,7 @@ mod planner;
 mod reference_logits;
 mod rewind;
 mod ring;
+mod sampler;
 mod snapshot;
 mod stories_horizon;
 mod tokenizer;

@@ -132,7 +132,7 @@ pub struct ChunkTokens([u32; 1 + SessionConfig::MAX_DRAFT]);
 /// ```
 #[derive(Debug)]
 pub struct Generator<'s> {
-    sampler: Sampler,
+    sampler: Sampler<'s>,
     detokenizer: Detokenizer,
     config: GeneratorConfig<'s>,
     stop: StopWords<'s>,
@@ -154,7 +154,7 @@ pub struct Generator<'s> {
 
 impl<'s> Generator<'s> {
     /// A generator at the beginning of a text.
-    pub fn new(sampler: Sampler, config: GeneratorConfig<'s>, stop: StopWords<'s>) -> Self {
+    pub fn new(sampler: Sampler<'s>, config: GeneratorConfig<'s>, stop: StopWords<'s>) -> Self {
         let seed_before = sampler.seed();
         let detokenizer = Detokenizer::new(false);
         Self {
@@ -457,7 +457,7 @@ impl<'s> Generator<'s> {
     }
 
     /// The sampler, with the tokens that it remembers.
-    pub fn sampler(&self) -> &Sampler {
+    pub fn sampler(&self) -> &Sampler<'s> {
         &self.sampler
     }
 }

@@ -1,7 +1,5 @@
 //! Candidates: the tokens that may come next.
 
-use core::slice::Iter;
-
 use super::token_set::TokenSet;
 
 /// A token that may come next.
@@ -44,15 +42,16 @@ pub(super) fn among<'s>(
 /// - `changed`: tokens with other logits, the lowest first
 pub(super) fn with_changed(
     tokens: impl Iterator<Item = (u32, f32)> + Clone,
-    changed: &[Candidate],
+    mut changed: impl Iterator<Item = (u32, f32)> + Clone,
 ) -> impl Iterator<Item = Candidate> + Clone {
-    let mut changed: Iter<'_, Candidate> = changed.iter();
+    let mut next = changed.next();
     tokens.map(move |(token, logit)| {
-        while let Some(first) = changed.as_slice().first().filter(|first| first.token <= token) {
-            changed.next();
-            if first.token == token {
-                return *first;
+        let mut logit = logit;
+        while let Some(first) = next.filter(|first| first.0 <= token) {
+            if first.0 == token {
+                logit = first.1;
             }
+            next = changed.next();
         }
         Candidate::new(token, logit)
     })

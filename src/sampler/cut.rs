@@ -36,23 +36,32 @@ impl Cut {
     /// - `mass`: mass of a candidate with this key
     /// - `target`: at least 1
     pub(super) fn reach(keys: impl Iterator<Item = u32> + Clone, mass: impl Fn(u32) -> u64, target: u64) -> Self {
-        // Digits found so far, and the mass of all candidates above them.
-        let mut found = 0;
-        let mut above = 0;
-        for shift in (0..u32::BITS).step_by(DIGIT as usize).rev() {
-            let mut sums = [0u64; 1 << DIGIT];
-            // Two shifts: no digit lies before the first, and a single shift by 32 would overflow.
-            for key in keys.clone().filter(|key| (key ^ found) >> shift >> DIGIT == 0) {
-                let sum = &mut sums[(key >> shift) as usize % sums.len()];
-                *sum = sum.saturating_add(mass(key));
-            }
-            match last_digit(&sums, &mut above, target) {
-                Some(digit) => found |= digit << shift,
-                None => return Self::ALL,
-            }
+        match last_key(keys, |&key| key, |&key| mass(key), target) {
+            // The candidates at this key have a mass, since the last of them reached the target.
+            Some((key, above)) => Self { key, n_equal: (target - above).div_ceil(mass(key).max(1)) },
+            None => Self::ALL,
         }
-        // The candidates at `found` have a mass, since the last of them reached the target.
-        Self { key: found, n_equal: (target - above).div_ceil(mass(found).max(1)) }
+    }
+
+    /// [`reach`](Self::reach) for candidates of which those with the same key may differ in mass.
+    ///
+    /// - `candidates`: in the order of their index
+    pub(super) fn reach_by<T>(
+        candidates: impl Iterator<Item = T> + Clone,
+        key: impl Fn(&T) -> u32,
+        mass: impl Fn(&T) -> u64,
+        target: u64,
+    ) -> Self {
+        let Some((last, above)) = last_key(candidates.clone(), &key, &mass, target) else { return Self::ALL };
+        let (mut rest, mut n_equal) = (target - above, 0);
+        for candidate in candidates.filter(|candidate| key(candidate) == last) {
+            if rest == 0 {
+                break;
+            }
+            rest = rest.saturating_sub(mass(&candidate));
+            n_equal += 1;
+        }
+        Self { key: last, n_equal }
     }
 
     /// Iterates over the candidates before the cut; `candidates` come in the order of their index.
@@ -72,6 +81,31 @@ impl Cut {
             }
         })
     }
+}
+
+/// Key of the last candidate before the cut at which masses add up to `target`, and the mass of all candidates above this key.
+fn last_key<T>(
+    candidates: impl Iterator<Item = T> + Clone,
+    key: impl Fn(&T) -> u32,
+    mass: impl Fn(&T) -> u64,
+    target: u64,
+) -> Option<(u32, u64)> {
+    // Digits found so far, and the mass of all candidates above them.
+    let mut found = 0;
+    let mut above = 0;
+    for shift in (0..u32::BITS).step_by(DIGIT as usize).rev() {
+        let mut sums = [0u64; 1 << DIGIT];
+        for candidate in candidates.clone() {
+            let key = key(&candidate);
+            // Two shifts: no digit lies before the first, and a single shift by 32 would overflow.
+            if (key ^ found) >> shift >> DIGIT == 0 {
+                let sum = &mut sums[(key >> shift) as usize % sums.len()];
+                *sum = sum.saturating_add(mass(&candidate));
+            }
+        }
+        found |= last_digit(&sums, &mut above, target)? << shift;
+    }
+    Some((found, above))
 }
 
 /// Digit at which the sums, from the highest on, reach `target`; adds the sums above it to `above`.
@@ -102,6 +136,16 @@ mod tests {
         let keys = [3, 1, 2];
         assert_eq!(Cut::reach(keys.into_iter(), |_| 1, 4), Cut::ALL);
         assert_eq!(Cut::reach([].into_iter(), |_| 1, 1), Cut::ALL);
+    }
+
+    #[test]
+    fn candidates_of_one_key_count_with_their_own_mass() {
+        let candidates = [(7, 1), (9, 5), (7, 4), (7, 2), (1, 9)];
+        for (target, kept) in [(1, 1), (5, 1), (6, 2), (7, 3), (10, 3), (11, 4), (12, 4), (13, 5), (21, 5)] {
+            let cut = Cut::reach_by(candidates.iter(), |c| c.0, |c| c.1, target);
+            assert_eq!(cut.keep(candidates.iter(), |c| c.0).count(), kept, "{target}");
+        }
+        assert_eq!(Cut::reach_by(candidates.iter(), |c| c.0, |c| c.1, 22), Cut::ALL);
     }
 
     #[test]

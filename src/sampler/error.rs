@@ -18,8 +18,26 @@ pub enum SamplerError {
     MinP { found: f32 },
     /// The penalty is not a positive finite number.
     RepeatPenalty { found: f32 },
+    /// The frequency penalty is not finite.
+    FrequencyPenalty { found: f32 },
+    /// The presence penalty is not finite.
+    PresencePenalty { found: f32 },
     /// More recent tokens than [`SamplerConfig::MAX_LAST_N`].
     RepeatLastN { found: usize },
+    /// Typical-p does not lie between 0 and 1.
+    TypicalP { found: f32 },
+    /// The multiplier of DRY is negative or not finite.
+    DryMultiplier { found: f32 },
+    /// The base of DRY is below 1 or not finite.
+    DryBase { found: f32 },
+    /// The sequences of [`DryBreakers`](crate::sampler::DryBreakers) are not in ascending order.
+    DryBreakers,
+    /// The bias of a token is NaN.
+    LogitBias { token: u32 },
+    /// A setting that only [`Sampler::with_memory`](crate::Sampler::with_memory) has.
+    NeedsMemory,
+    /// Fewer words of memory than [`SamplerConfig::memory_words`].
+    Memory { needed: usize, found: usize },
 }
 
 impl fmt::Display for SamplerError {
@@ -34,6 +52,17 @@ impl fmt::Display for SamplerError {
             Self::RepeatLastN { found } => {
                 write!(f, "a penalty on the last {found} tokens: {} are remembered", SamplerConfig::MAX_LAST_N)
             }
+            Self::FrequencyPenalty { found } => write!(f, "a frequency penalty of {found}: it has to be finite"),
+            Self::PresencePenalty { found } => write!(f, "a presence penalty of {found}: it has to be finite"),
+            Self::TypicalP { found } => write!(f, "a typical-p of {found}: it has to lie between 0 and 1"),
+            Self::DryMultiplier { found } => {
+                write!(f, "a DRY multiplier of {found}: it has to be finite and at least 0 (0 for none)")
+            }
+            Self::DryBase { found } => write!(f, "a DRY base of {found}: it has to be finite and at least 1"),
+            Self::DryBreakers => f.write_str("DRY breakers that are not in ascending order"),
+            Self::LogitBias { token } => write!(f, "the bias of token {token} is not a number"),
+            Self::NeedsMemory => f.write_str("typical-p and DRY need a sampler with memory"),
+            Self::Memory { needed, found } => write!(f, "the sampler needs {needed} words of memory, not {found}"),
         }
     }
 }

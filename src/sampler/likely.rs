@@ -2,7 +2,7 @@
 
 use nearfield_kernels::scalar::exp;
 
-use super::candidates::{all, best, with_changed};
+use super::candidates::{Candidate, all, best};
 
 /// Distance to the highest logit from which on a token's probability counts as 0. Half a million of these have less than 0.06 of
 /// the likeliest token's probability together.
@@ -14,7 +14,7 @@ const FAR: f32 = 16.0;
 /// Takes one pass for the token, and one for the sum of the probabilities over that of the token, which ends once it is above
 /// `1 / least`.
 pub(crate) fn likely(logits: &[f32], least: f32) -> Option<u32> {
-    let best = best(with_changed(all(logits), &[]))?;
+    let best = best(all(logits).map(|(token, logit)| Candidate::new(token, logit)))?;
     if best.logit == f32::NEG_INFINITY {
         return None;
     }

@@ -1,30 +1,68 @@
-//! Penalties: lower logits for tokens that came before.
+//! Penalties on tokens that came before: repetition, frequency and presence.
+//!
+//! ```text
+//!   logit / repeat (if positive) or logit * repeat, then - count * frequency - presence
+//! ```
+//!
+//! Sources: Keskar et al., *CTRL* (2019), section 4.1, for the repetition penalty, which divides all logits there; OpenAI's API
+//! reference for frequency and presence; llama.cpp, `llama_sampler_penalties_apply`, for their order, and for multiplying
+//! logits that are not positive.
 
 use heapless::Vec;
 
-use super::candidates::Candidate;
 use super::config::SamplerConfig;
 
-/// Tokens with the logits that the penalty gives them, the lowest token first.
-pub(super) type Penalized = Vec<Candidate, { SamplerConfig::MAX_LAST_N }>;
+/// Recent tokens, the lowest first, each with its number of occurrences.
+pub(super) type Counts = Vec<(u32, u32), { SamplerConfig::MAX_LAST_N }>;
 
-/// Logits of the recent tokens, each divided by `penalty` if it is positive, and otherwise multiplied by it; once, however often
-/// the token came.
-///
-/// Source: Keskar et al., *CTRL* (2019), section 4.1, which divides all logits; llama.cpp multiplies those that are negative.
-pub(super) fn penalized(logits: &[f32], recent: impl Iterator<Item = u32>, penalty: f32) -> Penalized {
-    let mut changed = Penalized::new();
-    if penalty == 1.0 {
-        return changed;
+/// Counts the recent tokens; none if no penalty is on.
+pub(super) fn counts(recent: impl Iterator<Item = u32>, config: &SamplerConfig) -> Counts {
+    let mut counts = Counts::new();
+    if config.recent_window() == 0 {
+        return counts;
     }
     for token in recent {
-        let Some(&logit) = logits.get(token as usize) else { continue };
-        let at = changed.partition_point(|other| other.token < token);
-        if changed.get(at).is_none_or(|other| other.token != token) {
-            let logit = if logit > 0.0 { logit / penalty } else { logit * penalty };
-            // The capacity is that of the recent tokens.
-            let _ = changed.insert(at, Candidate::new(token, logit));
+        let at = counts.partition_point(|other| other.0 < token);
+        match counts.get_mut(at) {
+            Some((other, n)) if *other == token => *n += 1,
+            _ => {
+                // The capacity is that of the recent tokens.
+                let _ = counts.insert(at, (token, 1));
+            }
         }
     }
-    changed
+    counts
+}
+
+/// The counted tokens with the logits that the penalties give them.
+pub(super) fn penalized<'c>(
+    logits: &'c [f32],
+    counts: &'c Counts,
+    penalties: Penalties,
+) -> impl Iterator<Item = (u32, f32)> + Clone {
+    counts.iter().filter_map(move |&(token, n)| {
+        let logit = *logits.get(token as usize)?;
+        Some((token, penalties.of(logit, n)))
+    })
+}
+
+/// The three penalties.
+#[derive(Clone, Copy)]
+pub(super) struct Penalties {
+    repeat_penalty: f32,
+    frequency_penalty: f32,
+    presence_penalty: f32,
+}
+
+impl Penalties {
+    pub fn new(config: &SamplerConfig) -> Self {
+        let SamplerConfig { repeat_penalty, frequency_penalty, presence_penalty, .. } = *config;
+        Self { repeat_penalty, frequency_penalty, presence_penalty }
+    }
+
+    /// Logit of a token that came `n` times, at least once.
+    pub fn of(self, logit: f32, n: u32) -> f32 {
+        let logit = if logit > 0.0 { logit / self.repeat_penalty } else { logit * self.repeat_penalty };
+        logit - (n as f32 * self.frequency_penalty + self.presence_penalty)
+    }
 }

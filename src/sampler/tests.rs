@@ -3,11 +3,13 @@ extern crate std;
 use std::collections::BTreeSet;
 use std::vec::Vec;
 
-use super::penalties::penalized;
-use super::weight::{ONE, share_of, weight};
+use super::candidates::best;
+use super::draw::draw;
+use super::rng::Rng;
+use super::weight::{ONE, more_than_share_of, share_of, weight};
 use super::*;
 
-const ALL: SamplerConfig = SamplerConfig { temp: 1.0, ..SamplerConfig::GREEDY };
+const ALL: SamplerConfig = SamplerConfig { temp: 1.0, repeat_last_n: 64, ..SamplerConfig::GREEDY };
 
 /// Logits on a coarse grid, so that many are equal, with an odd one now and then.
 fn random_logits(rng: &mut Rng, n: usize) -> Vec<f32> {
@@ -21,12 +23,13 @@ fn random_logits(rng: &mut Rng, n: usize) -> Vec<f32> {
 }
 
 fn kept(config: SamplerConfig, recent: &[u32], logits: &[f32]) -> BTreeSet<u32> {
-    let sampler = Sampler::new(config).unwrap();
-    let changed = penalized(logits, recent.iter().copied(), config.repeat_penalty);
-    let candidates = with_changed(all(logits), &changed);
-    let highest = best(candidates.clone()).unwrap().logit;
+    let chain = Chain::new(config);
+    let counts = counts(recent.iter().copied(), &config);
+    let candidates = with_changed(all(logits), penalized(logits, &counts, Penalties::new(&config)));
+    let best = best(candidates.clone()).unwrap();
     let shortlist = top_k::shortlist(candidates.clone(), config.top_k, logits.len());
-    sampler.kept(candidates, logits.len(), &shortlist, highest).map(|c| c.token).collect()
+    let (kept, _) = chain.kept::<false, _>(candidates, logits.len(), &shortlist, best);
+    kept.map(|c| c.token).collect()
 }
 
 /// Expected result of [`kept`]: a sorted copy, cut short filter by filter.
@@ -109,6 +112,11 @@ fn weights_are_the_exponential() {
 fn shares_are_rounded_up() {
     assert_eq!(share_of(u64::MAX, 1.0), u64::MAX);
     assert_eq!([share_of(10, 0.5), share_of(11, 0.5), share_of(10, 0.0), share_of(3, 1e-9)], [5, 6, 0, 1]);
+    assert_eq!([10, 11, 3].map(|total| more_than_share_of(total, 0.5)), [6, 6, 2]);
+    assert_eq!(
+        [more_than_share_of(u64::MAX, 1.0 - f32::EPSILON), more_than_share_of(10, 0.0)],
+        [u64::MAX - (1 << 41) + 1, 1]
+    );
 }
 
 #[test]
@@ -212,9 +220,11 @@ fn the_penalty_remembers_so_many_tokens_and_no_more() {
 
 #[test]
 fn a_token_is_penalised_once_however_often_it_came() {
-    let changed = penalized(&[4.0, -4.0, 1.0], [1, 0, 0, 1, 9, 1].into_iter(), 2.0);
-    assert_eq!(changed, [Candidate { token: 0, logit: 2.0 }, Candidate { token: 1, logit: -8.0 }]);
-    let logits: Vec<f32> = with_changed(all(&[4.0, -4.0, 1.0]), &changed).map(|c| c.logit).collect();
+    let config = SamplerConfig { repeat_penalty: 2.0, ..ALL };
+    let counts = counts([1, 0, 0, 1, 9, 1].into_iter(), &config);
+    assert_eq!(counts, [(0, 2), (1, 3), (9, 1)]);
+    let penalized = penalized(&[4.0, -4.0, 1.0], &counts, Penalties::new(&config));
+    let logits: Vec<f32> = with_changed(all(&[4.0, -4.0, 1.0]), penalized).map(|c| c.logit).collect();
     assert_eq!(logits, [2.0, -8.0, 1.0]);
 }
 

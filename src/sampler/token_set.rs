@@ -17,6 +17,7 @@ use core::slice::Iter;
 /// assert!(set.iter().eq([3, 40, 999]));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TokenSet<'a> {
     words: &'a [u32],
 }

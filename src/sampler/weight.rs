@@ -19,3 +19,9 @@ pub(super) fn share_of(total: u64, share: f32) -> u64 {
     let share = (share * (1u64 << 40) as f32) as u128;
     ((u128::from(total) * share).div_ceil(1 << 40)) as u64
 }
+
+/// The least number that is more than `share` (below 1) of `total`.
+pub(super) fn more_than_share_of(total: u64, share: f32) -> u64 {
+    let share = (share * (1u64 << 40) as f32) as u128;
+    (((u128::from(total) * share) >> 40) as u64).saturating_add(1)
+}

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{
     Arena, Drafter, Executor, Generator, GeneratorConfig, Inline, Line, MemoryPlan, Model, Sampler, SamplerConfig,
-    Session, SessionConfig, StopWords, kernels,
+    SamplerLists, Session, SessionConfig, StopWords, kernels,
 };
 
 use super::file::File;
@@ -56,7 +56,9 @@ impl<'a> Text<'a> {
         tokens.truncate(n);
         let generator_config =
             GeneratorConfig { max_tokens: Some(n_tokens), after_end: Some("\n"), ..GeneratorConfig::DEFAULT };
-        let mut generator = Generator::new(Sampler::new(sampler).unwrap(), generator_config, StopWords::none());
+        let mut memory = vec![0; sampler.memory_words(&SamplerLists::NONE)];
+        let sampler = Sampler::with_memory(sampler, SamplerLists::NONE, &mut memory).unwrap();
+        let mut generator = Generator::new(sampler, generator_config, StopWords::none());
         if let Some(drafter) = drafter {
             generator = generator.with_drafter(drafter);
         }

@@ -65,7 +65,7 @@ impl Text {
     /// with the very last; a slot has `n_reused` tokens of the prompt.
     pub fn new(
         mut job: Job,
-        mut sampler: Sampler,
+        mut sampler: Sampler<'static>,
         before: &[u32],
         tokenizer: &Tokenizer<'_, '_>,
         n_reused: usize,
