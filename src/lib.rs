@@ -91,6 +91,7 @@ mod executor;
 mod forward;
 mod generate;
 pub mod gguf;
+mod grammar;
 mod heads;
 mod include_model;
 mod kv_type;
@@ -120,6 +121,10 @@ pub use generate::{
     ChunkTokens, DraftError, DraftModel, Drafter, End, GenerateError, Generator, GeneratorConfig, Lookup, StopWords,
 };
 pub use gguf::{Gguf, GgufError, TensorInfo};
+pub use grammar::{
+    Constraint, Grammar, GrammarError, MatchError, Matcher, MatcherConfig, Place, ProgramError, RuleName, TokenTrie,
+    TrieError, TriePlan,
+};
 pub use kv_type::{KvType, KvTypes};
 pub use model::{Layer, Linear, LoadError, Model, NormWeights, Qkv};
 pub use nearfield_kernels::{Arena, Line};

@@ -12,11 +12,12 @@ use crate::common::run::{Setup, snapshot};
 use nearfield::{KvType, Model, Ring, SessionConfig, TextState};
 
 type Target = fn(&[u8]);
-const TARGETS: [(&str, Target); 4] = [
+const TARGETS: [(&str, Target); 5] = [
     ("gguf", targets::gguf),
     ("tokenizer", targets::tokenizer),
     ("decode", targets::decode),
     ("snapshot", targets::snapshot),
+    ("grammar", targets::grammar),
 ];
 /// Changed inputs for each seed: few under an interpreter, which is slow.
 const N_MUTANTS: usize = if cfg!(miri) { 2 } else { 400 };

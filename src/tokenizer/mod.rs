@@ -81,7 +81,7 @@ use filter::{Filter, FilterMut};
 use index::Header;
 use kind::Spelling;
 use merges::{MergeTable, MergeTableMut};
-use numbers::{Numbers, NumbersMut};
+pub(crate) use numbers::{Numbers, NumbersMut};
 use special::{SpecialFilter, SpecialFilterMut};
 use tokens::{TokenTable, TokenTableMut};
 

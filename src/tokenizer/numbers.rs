@@ -10,7 +10,7 @@ use crate::sections::Sections;
 
 /// Numbers in the arena or in flash: of two bytes if all of them fit, of four otherwise.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Numbers<'a> {
+pub(crate) enum Numbers<'a> {
     U16(&'a [u16]),
     U32(&'a [u32]),
 }
@@ -67,7 +67,7 @@ impl<'a> Numbers<'a> {
 
 /// [`Numbers`] that are being made.
 #[derive(Debug)]
-pub(super) enum NumbersMut<'a> {
+pub(crate) enum NumbersMut<'a> {
     U16(&'a mut [u16]),
     U32(&'a mut [u32]),
 }

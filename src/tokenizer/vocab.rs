@@ -113,6 +113,11 @@ impl<'f> Vocab<'f> {
         [self.eos, self.eot, self.eom].contains(&Some(token)) || self.more_ends().any(|end| end == token)
     }
 
+    /// The tokens at which generation ends; some may come twice.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = u32> + use<'f> {
+        [self.eos, self.eot, self.eom].into_iter().flatten().chain(self.more_ends())
+    }
+
     fn more_ends(&self) -> impl Iterator<Item = u32> + use<'f> {
         self.ends.unwrap_or_default().as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))
     }
@@ -153,7 +158,7 @@ impl Vocab<'_> {
     /// Reads at most 3 KiB of any vocabulary: 32 bytes at each of 32 places of the tokens, of the merges and of the types.
     /// Trained vocabularies differ in their lengths, and in nearly all merges behind the first. A vocabulary in which a few
     /// tokens were replaced by others of the same length may pass as the same.
-    pub(super) fn fingerprint(&self) -> u32 {
+    pub(crate) fn fingerprint(&self) -> u32 {
         let types = self.token_types.unwrap_or_default();
         let arrays = [self.tokens.as_bytes(), self.merges.as_bytes(), types];
         let lengths = [self.tokens.len(), self.merges.len()].into_iter().chain(arrays.iter().map(|array| array.len()));

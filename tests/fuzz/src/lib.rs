@@ -8,8 +8,8 @@ use nearfield::gguf::Value;
 use nearfield::kernels::{Kernels, available};
 use nearfield::tokenizer::{Detokenizer, EncodeOptions, Encoded, Kind, TokenType, Tokenizer, Vocab};
 use nearfield::{
-    Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Prefix, Ring, RunError, Session, SessionConfig,
-    Shape, ShapeError, SnapshotHeader, TextState, checksum,
+    Arena, Gguf, Grammar, GrammarError, Inline, KvType, KvTypes, Line, MatcherConfig, MemoryPlan, Model, Prefix, Ring,
+    RunError, Session, SessionConfig, Shape, ShapeError, SnapshotHeader, TextState, checksum,
 };
 
 /// Sessions that would take more memory than this are planned but not run.
@@ -245,4 +245,44 @@ fn round_trip(tokenizer: &Tokenizer<'_, '_>, text: &[u8], options: EncodeOptions
     detokenizer.finish(&mut streamed).expect("a string takes it");
     let whole: Vec<u8> = tokens.iter().flat_map(bytes).collect();
     assert_eq!(streamed, String::from_utf8_lossy(&whole), "{options:?}");
+}
+
+/// Compiles a grammar in GBNF, and reads one whose program is made of the bytes, behind the header of a compiled one. Matches the bytes
+/// themselves with both.
+pub fn grammar(data: &[u8]) {
+    let mut memory = vec![0; 1 << 16];
+    match Grammar::compile(&String::from_utf8_lossy(data), &mut memory) {
+        Ok(grammar) => {
+            assert_eq!(Grammar::from_words(grammar.words()).map(|grammar| grammar.words()), Ok(grammar.words()));
+            match_bytes(&grammar, data);
+        }
+        // Only a text that is long needs more.
+        Err(GrammarError::Memory { .. }) => assert!(data.len() > 64),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    let grammar = Grammar::compile("root ::= [a-z0-9]{2,5} \" \" .*", &mut memory).expect("a grammar");
+    let mut words = grammar.words().to_vec();
+    let n_code = words[2] as usize;
+    let code = data.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    let header = words.len() - n_code;
+    words.truncate(header);
+    // Live instructions of the operations that exist.
+    words.extend(code.map(|word| ((word >> 28) % 10) << 28 | 1 << 27 | word & 0x03ff_ffff));
+    words[2] = (words.len() - header) as u32;
+    words[3] = u32::from(data.first().copied().unwrap_or(0)) % 8;
+    let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    words[7] = checksum(&[bytes(&words[..7]), bytes(&words[8..])].concat());
+    let grammar = Grammar::from_words(&words).expect("a checksum that fits");
+    match_bytes(&grammar, data);
+    words.pop();
+    assert!(Grammar::from_words(&words).is_err());
+}
+
+/// Matches beginnings of a text with little memory.
+fn match_bytes(grammar: &Grammar<'_>, text: &[u8]) {
+    let config = MatcherConfig { n_states: 16, n_readings: 96, n_frames: 64, n_sets: 1 };
+    let mut lines = vec![Line::ZERO; grammar.match_bytes(&config).expect("a size") / Line::BYTES];
+    for n in [0, text.len() / 2, text.len()] {
+        let _ = black_box(grammar.matches(&text[..n], &config, &mut Arena::new(&mut lines)));
+    }
 }
