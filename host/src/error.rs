@@ -5,8 +5,8 @@ use std::io;
 
 use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 use nearfield::{
-    DocumentError, DraftError, EncoderError, GenerateError, GgufError, LoadError, PlanError, PrefixError, RewindError,
-    RunError, SamplerError, SessionError,
+    DocumentError, DraftError, EncoderError, GenerateError, GgufError, GrammarError, LoadError, MatchError, PlanError,
+    PrefixError, ProgramError, RewindError, RunError, SamplerError, SessionError, TrieError,
 };
 
 use crate::chat::ChatError;
@@ -116,6 +116,14 @@ error! {
     QuestionTooLong(QuestionTooLong),
     /// Messages do not become a prompt.
     Chat(ChatError),
+    /// A grammar is no GBNF, or has no text.
+    Grammar(GrammarError),
+    /// A compiled grammar cannot be read.
+    Program(ProgramError),
+    /// The tokens of a vocabulary cannot be sorted.
+    Trie(TrieError),
+    /// A text cannot be held to its grammar.
+    Match(MatchError),
     /// A weight has no place in a type.
     Unfit(Unfit),
     /// A model cannot be fetched.

@@ -34,7 +34,8 @@ use nearfield_boards::hash::Fnv64;
 
 use crate::draft::{self, Counted, Draft, DraftSession, Drafts, LoadedDraft};
 use crate::engine::{Engine, N_BATCH};
-use crate::error::{Context, Error, PromptTooLong, Result};
+use crate::error::{Context, Error, PromptTooLong, Result, ensure};
+use crate::grammar::{Grammar, SortedTokens};
 use crate::logprobs::Logprobs;
 use crate::memory::allocate;
 use crate::model_file::{ModelFile, Repack};
@@ -74,6 +75,8 @@ pub struct Options {
     pub session: SessionConfig,
     /// Guesses of the tokens that follow.
     pub draft: Draft,
+    /// Grammar that each text is held to, from its first new token on.
+    pub grammar: Option<Grammar>,
     /// True if the prompt, and the text behind a hole, are written before and after the generated text.
     pub echo: bool,
     /// Number of likeliest tokens that [`Generated::logprobs`] names at each position; `None`: no log-probabilities.
@@ -91,6 +94,7 @@ impl Default for Options {
             sampler: SamplerConfig::default(),
             session: SessionConfig::default(),
             draft: Draft::default(),
+            grammar: None,
             echo: true,
             n_logprobs: None,
             save: None,
@@ -115,6 +119,8 @@ pub struct TextModel<'s> {
     pub model: &'s Model<'s>,
     /// Tokenizer of the model.
     pub tokenizer: &'s Tokenizer<'s, 's>,
+    /// Tokens of the model, sorted when a text is held to a grammar.
+    pub tokens: SortedTokens<'s>,
     /// Draft model, for [`Draft::Model`].
     pub draft: Option<LoadedDraft<'s>>,
     /// Kernels and threads.
@@ -160,6 +166,8 @@ pub struct Generated {
     pub prefill: Timing,
     /// Tokens and time of the generated text.
     pub decode: Timing,
+    /// False if the text was cut off before it was complete by its grammar.
+    pub is_complete: bool,
     /// Guesses of the drafts.
     pub drafts: Drafts,
     /// Bytes of all memory that changes.
@@ -225,7 +233,18 @@ pub fn load<R, E: From<Error>>(
         file: draft_file.as_ref().unwrap_or(&file),
         model: draft_model.as_ref().unwrap_or(&model),
     });
-    then(&TextModel { file: &file, model: &model, tokenizer: &tokenizer, draft, engine, options, model_id, prefix })
+    let tokens = SortedTokens::new(&tokenizer);
+    then(&TextModel {
+        file: &file,
+        model: &model,
+        tokenizer: &tokenizer,
+        tokens,
+        draft,
+        engine,
+        options,
+        model_id,
+        prefix,
+    })
 }
 
 impl TextModel<'_> {
@@ -380,12 +399,20 @@ impl<'s> Generator<'s, '_> {
         let mut drafter = Counted::new(drafter, &mut drafts);
         let mut sampler = Sampler::new(SamplerConfig { seed, ..self.model.options.sampler })?;
         before.iter().for_each(|&token| sampler.accept(token));
+        let (mut memory, mut matcher);
         let words = prompt.stops.words();
-        let mut memory = vec![0; StopWords::memory_bytes(&words)];
-        let stop = StopWords::new(&words, &mut memory).context("memory for the stop words")?;
+        let mut stop_memory = vec![0; StopWords::memory_bytes(&words)];
+        let stop = StopWords::new(&words, &mut stop_memory).context("memory for the stop words")?;
         let mut steps = nearfield::Generator::new(sampler, self.model.generator_config(prompt), stop);
         if self.session.n_draft() > 0 {
             steps = steps.with_drafter(&mut drafter);
+        }
+        if let Some(grammar) = &self.model.options.grammar {
+            ensure!(!self.model.options.endless, "an endless text cannot be held to a grammar");
+            let tokens = self.model.tokens.trie()?;
+            memory = grammar.memory(&tokens)?;
+            matcher = grammar.matcher(tokens, &mut memory)?;
+            steps = steps.with_constraint(&mut matcher);
         }
         let (prefill, decode) = (Timing::default(), Timing::default());
         let mut generation = Generation {
@@ -401,14 +428,17 @@ impl<'s> Generator<'s, '_> {
             saved: None,
         };
         let end = generation.run(out)?;
-        let Generation { prefill, decode, hashes, n_written: n_tokens, written: tokens, logprobs, saved, .. } =
-            generation;
+        let Generation {
+            steps, prefill, decode, hashes, n_written: n_tokens, written: tokens, logprobs, saved, ..
+        } = generation;
+        let is_complete = steps.is_complete();
         let KeyStats { visited, held, .. } = self.session.key_stats();
         let (visited, arena_bytes) = (visited.to_vec(), self.arena_bytes);
         Ok(Generated {
             end,
             prefill,
             decode,
+            is_complete,
             drafts,
             arena_bytes,
             visited,
@@ -556,7 +586,7 @@ impl Generation<'_, '_, '_> {
             None => End::Cancelled,
             Some(nearfield::End::Length) => End::Length,
             Some(nearfield::End::ContextFull) => End::ContextFull { n_ctx: self.generator.n_ctx() },
-            Some(nearfield::End::Token | nearfield::End::Word) => End::Text,
+            Some(nearfield::End::Token | nearfield::End::Word | nearfield::End::Grammar) => End::Text,
         })
     }
 

@@ -11,6 +11,7 @@
 //! | [`engine`], [`memory`] | kernels, threads, arenas |
 //! | [`generate`], [`prompt`], [`chat`], [`stops`] | text generation and conversations |
 //! | [`logprobs`] | log-probabilities of generated tokens |
+//! | [`grammar`] | texts that are held to a grammar, a JSON Schema or choices |
 //! | [`encode`] | vectors and scores of encoders |
 //! | [`perplexity`] | perplexity of a text |
 //! | [`plan`] | memory of sessions, rings for a budget, machines |
@@ -30,6 +31,7 @@ pub mod engine;
 pub mod error;
 pub mod generate;
 pub mod gguf_out;
+pub mod grammar;
 pub mod hub;
 pub mod imatrix;
 pub mod logprobs;

@@ -122,7 +122,7 @@ async fn answer(
 /// Fields of the end of a text.
 fn last(end: End, work: &crate::engine::job::Work, seed: Option<&u64>) -> Value {
     let stop_type = match end {
-        End::Token => "eos",
+        End::Token | End::Grammar => "eos",
         End::Word => "word",
         End::Length | End::ContextFull => "limit",
     };

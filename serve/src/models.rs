@@ -10,6 +10,7 @@ use nearfield::{EncoderConfig, Model, Pooling, Prefix, SessionConfig};
 use nearfield_host::chat::{Chat, Formatter};
 use nearfield_host::engine::Engine;
 use nearfield_host::error::Result;
+use nearfield_host::grammar::SortedTokens;
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::{ModelFile, Repack};
 use nearfield_host::prompt::Prompt;

@@ -15,6 +15,7 @@ mod stops;
 use core::fmt::{self, Write};
 
 use crate::config::SessionConfig;
+use crate::grammar::{Constraint, MatchError};
 use crate::sampler::Sampler;
 use crate::session::{Batch, Chunk, RunError, Sequence, Session};
 use crate::tokenizer::{DetokenizeError, Detokenizer, Tokenizer};
@@ -34,6 +35,8 @@ pub enum End {
     Length,
     /// The context has no position left.
     ContextFull,
+    /// The text is complete by its grammar, which allows nothing more.
+    Grammar,
 }
 
 /// Settings of a [`Generator`].
@@ -43,7 +46,7 @@ pub struct GeneratorConfig<'s> {
     pub max_tokens: Option<usize>,
     /// Tokens that end the text besides those that the vocabulary names; not written.
     pub stop_tokens: &'s [u32],
-    /// Text to write after an end token instead of stopping there, for a text without end.
+    /// Text to write after an end token instead of stopping there, for a text without end. A text that is held to a grammar stops.
     pub after_end: Option<&'s str>,
 }
 
@@ -148,6 +151,9 @@ pub struct Generator<'s> {
     n_tokens: usize,
     end: Option<End>,
     drafter: Option<&'s mut dyn Drafter>,
+    constraint: Option<&'s mut dyn Constraint>,
+    /// Reason why the constraint could not go on with the last token.
+    stuck: Option<MatchError>,
     /// Guesses of the last draft that were run, and those of them that came true so far; `None` once its outcome is known.
     drafted: Option<(usize, usize)>,
 }
@@ -169,6 +175,8 @@ impl<'s> Generator<'s> {
             n_tokens: 0,
             end: None,
             drafter: None,
+            constraint: None,
+            stuck: None,
             drafted: None,
         }
     }
@@ -177,6 +185,16 @@ impl<'s> Generator<'s> {
     /// the bits of its logits stay the same.
     pub fn with_drafter(self, drafter: &'s mut dyn Drafter) -> Self {
         Self { drafter: Some(drafter), ..self }
+    }
+
+    /// Holds the text to a constraint, such as the [`Matcher`](crate::Matcher) of a grammar: only tokens that it allows are drawn, with
+    /// the probabilities that they have among themselves. The caller [begins](Constraint::begin) it. The text may end where it is
+    /// complete, and ends where it allows nothing more.
+    ///
+    /// A stop word, the greatest number of tokens or the end of the context may still cut the text off;
+    /// [`is_complete`](Self::is_complete) tells.
+    pub fn with_constraint(self, constraint: &'s mut dyn Constraint) -> Self {
+        Self { constraint: Some(constraint), ..self }
     }
 
     /// Lets the sampler and the drafter know tokens of the text that were run before.
@@ -271,10 +289,28 @@ impl<'s> Generator<'s> {
         if self.end.is_some() || !self.was_run(batch, sequence) {
             return Ok(None);
         }
+        if self.constraint.as_ref().is_some_and(|constraint| constraint.is_final()) {
+            self.end = Some(End::Grammar);
+            return Ok(None);
+        }
         let logits = batch.logits(sequence)?;
         self.seed_before = self.sampler.seed();
-        self.drawn = Some(self.sampler.sample(logits));
+        self.drawn = self.sample(logits).map_err(RunError::Grammar)?;
+        if self.drawn.is_none() {
+            self.end = Some(End::Grammar);
+            return Ok(None);
+        }
         Ok(Some(logits))
+    }
+
+    /// Draws a token; `None` if the constraint allows none because the text is complete.
+    fn sample(&mut self, logits: &[f32]) -> Result<Option<u32>, MatchError> {
+        let Some(constraint) = &mut self.constraint else { return Ok(Some(self.sampler.sample(logits))) };
+        if let Some(error) = self.stuck {
+            return Err(error);
+        }
+        let token = self.sampler.sample_among(logits, &constraint.allowed(self.config.stop_tokens)?);
+        if token.is_none() && !constraint.is_complete() { Err(MatchError::DeadEnd) } else { Ok(token) }
     }
 
     /// True if the token that was written last, if there is one, was run; moves behind it if it was guessed.
@@ -317,9 +353,10 @@ impl<'s> Generator<'s> {
     ) -> Result<Option<u32>, DetokenizeError> {
         let Some(token) = self.drawn.filter(|_| self.end.is_none()) else { return Ok(None) };
         let ends = tokenizer.vocab().is_end(token) || self.config.stop_tokens.contains(&token);
-        self.end = match self.config {
-            GeneratorConfig { after_end: None, .. } if ends => Some(End::Token),
-            GeneratorConfig { max_tokens: Some(n), .. } if n <= self.n_tokens => Some(End::Length),
+        let stops = self.config.after_end.is_none() || self.constraint.is_some();
+        self.end = match self.config.max_tokens {
+            _ if ends && stops => Some(End::Token),
+            Some(n) if n <= self.n_tokens => Some(End::Length),
             _ => None,
         };
         if self.end.is_some() {
@@ -330,8 +367,13 @@ impl<'s> Generator<'s> {
         self.stop.push_token(&mut self.detokenizer, tokenizer, token, after, out)?;
         self.n_tokens += 1;
         self.not_run = Some(token);
+        if let Some(constraint) = &mut self.constraint {
+            self.stuck = constraint.accept(token, &mut tokenizer.bytes(token)?).err();
+        }
         if self.stop.found() {
             self.end = Some(End::Word);
+        } else if self.constraint.as_ref().is_some_and(|constraint| constraint.is_final()) {
+            self.end = Some(End::Grammar);
         } else if self.config.max_tokens == Some(self.n_tokens) {
             self.end = Some(End::Length);
         }
@@ -439,6 +481,11 @@ impl<'s> Generator<'s> {
     /// Reason why the text ended; `None` while it goes on.
     pub fn end(&self) -> Option<End> {
         self.end
+    }
+
+    /// True if the text is complete by its constraint, or has none.
+    pub fn is_complete(&self) -> bool {
+        self.constraint.as_ref().is_none_or(|constraint| constraint.is_complete())
     }
 
     /// Tokens that were written.

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::config::PlanError;
+use crate::grammar::MatchError;
 use crate::model::LoadError;
 use crate::snapshot::PrefixError;
 
@@ -112,6 +113,8 @@ pub enum RunError {
         /// Rows of logits of a pass.
         n_outputs: usize,
     },
+    /// The text cannot go on as its grammar demands.
+    Grammar(MatchError),
     /// The session's memory is not what its plan says. This is a bug of this library.
     Broken,
 }
@@ -134,6 +137,7 @@ impl fmt::Display for RunError {
             Self::NoRoomForLogits { n_outputs } => {
                 write!(f, "the pass has computed the logits of {n_outputs} tokens, as many as were planned")
             }
+            Self::Grammar(error) => error.fmt(f),
             Self::Broken => f.write_str("the session's memory is not what its plan says: a bug of nearfield"),
         }
     }

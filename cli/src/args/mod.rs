@@ -2,6 +2,7 @@
 
 pub mod draft;
 pub mod environment;
+pub mod grammar;
 pub mod hub;
 pub mod length;
 pub mod model;

@@ -9,6 +9,7 @@ mod drafts;
 mod embed;
 mod errors;
 mod files;
+mod grammar;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]

@@ -337,7 +337,7 @@ pub fn timings(work: &Work) -> Value {
 /// Word for the end of a text.
 fn finish_reason(end: End) -> &'static str {
     match end {
-        End::Token | End::Word => "stop",
+        End::Token | End::Word | End::Grammar => "stop",
         End::Length | End::ContextFull => "length",
     }
 }

@@ -11,6 +11,7 @@ use nearfield_host::generate::{self, Options, Save};
 
 use super::print::PrintOptions;
 use crate::args::draft::DraftParser;
+use crate::args::grammar::GrammarArgs;
 use crate::args::length::Length;
 use crate::args::sampler::SamplerArgs;
 use crate::args::seed::Seed;
@@ -66,6 +67,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "endless")]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub stop: Vec<String>,
+
+    #[command(flatten)]
+    pub grammar: GrammarArgs,
 
     #[command(flatten)]
     pub sampler: SamplerArgs,
@@ -141,6 +145,7 @@ impl RunArgs {
             draft: self.draft.clone(),
             echo: !(self.no_echo || self.json),
             n_logprobs: self.logprobs,
+            grammar: None,
             save: self.save_kv.clone().map(|path| Save { path, force: self.force }),
         }
     }

@@ -48,7 +48,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
             path.display()
         );
     }
-    let (options, print) = (args.options(), args.print_options());
+    let (mut options, print) = (args.options(), args.print_options());
+    options.grammar = args.grammar.grammar()?;
+    ensure!(
+        options.grammar.is_none() || !options.endless,
+        "a text without end cannot be held to a grammar: -n N ends it"
+    );
     let prefix = args.load_kv.as_deref();
     load(file, &engine, args.session.machine.repack, &options, prefix, |model| -> Result<()> {
         let done = match args.chat {
