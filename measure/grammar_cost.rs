@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 use std::{env, hint};
 
-use nearfield::{Constraint, Sampler, SamplerConfig};
+use nearfield::{Constraint, MatcherConfig, Sampler, SamplerConfig};
 use nearfield_host::Monitor;
 use nearfield_host::engine::Engine;
 use nearfield_host::generate::{Length, Options, TextModel, load};
@@ -50,9 +50,9 @@ fn measure(model: &TextModel<'_>, n: usize) -> Result<(), Box<dyn std::error::Er
         ("a schema of people", Grammar::from_json_schema(&Json::parse(SCHEMA)?)?),
         ("200 choices", Grammar::from_choices((0..200).map(|i| format!("choice number {}", i * 7919 % 1000)))?),
     ] {
-        let mut memory = grammar.memory(&tokens)?;
+        let mut memory = grammar.memory(&tokens, &MatcherConfig::HOST)?;
         let start = Instant::now();
-        let mut matcher = grammar.matcher(tokens, &mut memory)?;
+        let mut matcher = grammar.matcher(tokens, &MatcherConfig::HOST, &mut memory)?;
         // The first set is made with the matcher.
         let (mut first, mut again, mut accept) = (vec![start.elapsed()], vec![], vec![]);
         // Random logits: the texts have longer tokens than a model's, and more states.

@@ -33,7 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Generate text from a prompt
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Answer requests over HTTP, as clients of OpenAI's API send them
     Serve(ServeArgs),
     /// Print the token ids of a text, separated by spaces

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, Drafter, GeneratorConfig, KeyStats, Lookup, MemoryPlan, Model, ModelId, Prefix, Sampler, SamplerConfig,
-    Session, SessionConfig, SessionError, StopWords, TextState,
+    Arena, Drafter, GeneratorConfig, KeyStats, Lookup, MatcherConfig, MemoryPlan, Model, ModelId, Prefix, Sampler,
+    SamplerConfig, Session, SessionConfig, SessionError, StopWords, TextState,
 };
 use nearfield_boards::hash::Fnv64;
 
@@ -410,8 +410,8 @@ impl<'s> Generator<'s, '_> {
         if let Some(grammar) = &self.model.options.grammar {
             ensure!(!self.model.options.endless, "an endless text cannot be held to a grammar");
             let tokens = self.model.tokens.trie()?;
-            memory = grammar.memory(&tokens)?;
-            matcher = grammar.matcher(tokens, &mut memory)?;
+            memory = grammar.memory(&tokens, &MatcherConfig::HOST)?;
+            matcher = grammar.matcher(tokens, &MatcherConfig::HOST, &mut memory)?;
             steps = steps.with_constraint(&mut matcher);
         }
         let (prefill, decode) = (Timing::default(), Timing::default());

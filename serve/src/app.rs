@@ -106,7 +106,7 @@ impl App {
     pub async fn body(self: &Arc<Self>, request: Request) -> Result<Body> {
         let limits = &self.config.limits;
         let bytes = body::read(request, limits.body_bytes, limits.body).await?;
-        Body::parse(&bytes)
+        Body::parse(bytes)
     }
 }
 

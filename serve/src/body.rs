@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
 use http_body_util::LengthLimitError;
+use nearfield_host::grammar::Json;
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, Result};
@@ -38,7 +39,11 @@ pub async fn read(request: Request, n_most: usize, time: Duration) -> Result<Byt
 
 /// JSON object of a request.
 #[derive(Debug)]
-pub struct Body(Map<String, Value>);
+pub struct Body {
+    fields: Map<String, Value>,
+    /// The text that it was read from; none of an object within another.
+    text: Bytes,
+}
 
 /// Value that a field may have.
 pub trait Field: Sized {
@@ -131,9 +136,10 @@ impl Body {
     ///
     /// # Errors
     /// 400 if the text is no JSON, or no object.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
+    pub fn parse(text: impl Into<Bytes>) -> Result<Self> {
+        let text = text.into();
+        match serde_json::from_slice(&text) {
+            Ok(Value::Object(fields)) => Ok(Self { fields, text }),
             Ok(value) => Err(ApiError::bad(format_args!("the body has to be a JSON object, it is {}", shown(&value)))),
             Err(error) => Err(ApiError::bad(format_args!("the body is no JSON: {error}")).with_code("invalid_json")),
         }
@@ -141,7 +147,7 @@ impl Body {
 
     /// Object with these fields.
     pub fn of(fields: Map<String, Value>) -> Self {
-        Self(fields)
+        Self { fields, text: Bytes::new() }
     }
 
     /// Value of a field; `None` if it is missing or null.
@@ -179,7 +185,21 @@ impl Body {
 
     /// Value of any type; `None` if it is missing or null.
     pub fn value(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Value of a field whose objects keep the order of their members; `None` if it is missing or null.
+    ///
+    /// # Errors
+    /// None: the text was read before.
+    pub fn ordered(&self, name: &str) -> Result<Option<Json>> {
+        if self.value(name).is_none() {
+            return Ok(None);
+        }
+        let text = str::from_utf8(&self.text).unwrap_or_default();
+        let object =
+            Json::parse(text).map_err(|error| ApiError::bad(format_args!("the body is no JSON: {error:#}")))?;
+        Ok(object.get(name).cloned())
     }
 
     /// Object in a field, for errors with the names of both; `None` if it is missing or null.
@@ -213,7 +233,7 @@ mod tests {
     use super::*;
 
     fn body(text: &str) -> Body {
-        Body::parse(text.as_bytes()).unwrap()
+        Body::parse(text.to_owned()).unwrap()
     }
 
     #[test]
@@ -250,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_told() {
-        let message = |text: &str| Body::parse(text.as_bytes()).unwrap_err().message;
+        let message = |text: &str| Body::parse(text.to_owned()).unwrap_err().message;
         assert_eq!(message("[1]"), "the body has to be a JSON object, it is an array of other values");
         assert!(message("{\"a\": }").starts_with("the body is no JSON: expected value at line 1 column 7"));
         assert!(message(&"[".repeat(100_000)).contains("recursion limit exceeded"));

@@ -90,6 +90,7 @@ impl From<Failure> for ApiError {
             Failure::TimedOut => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "the time for the request is over").with_code("timeout")
             }
+            Failure::Form(message) => Self::bad(message).with_code("invalid_grammar"),
             Failure::Stopped => Self::refused(Refused::Closed, 1),
             Failure::Broken(message) => Self::broken(message),
         }

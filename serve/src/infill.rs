@@ -95,7 +95,8 @@ async fn answer(
     param: &str,
 ) -> Result<Response> {
     let is_streamed = body.get("stream")?.unwrap_or(false);
-    let mut begun = texts::begin(app, model, vec![prompt], &settings, param)?;
+    let fields: Vec<String> = body.get("response_fields")?.unwrap_or_default();
+    let mut begun = texts::begin(app, model, vec![prompt], &settings, param).await?;
     if is_streamed {
         return Ok(stream::response(begun));
     }
@@ -112,7 +113,7 @@ async fn answer(
                 last["content"] = content.into();
                 last["tokens"] = tokens.into();
                 last["model"] = model.id.clone().into();
-                return Ok(Json(last).into_response());
+                return Ok(Json(only(last, &fields)).into_response());
             }
             News::Failed(failure) => return Err(failure.into()),
         }
@@ -137,6 +138,16 @@ fn last(end: End, work: &crate::engine::job::Work, seed: Option<&u64>) -> Value 
         "seed": seed,
         "timings": timings(work),
     })
+}
+
+/// The fields of an answer at these paths, such as `timings/predicted_n`, under the paths as names; all fields without a path.
+fn only(answer: Value, paths: &[String]) -> Value {
+    if paths.is_empty() {
+        return answer;
+    }
+    let at =
+        |path: &String| Some((path.clone(), path.split('/').try_fold(&answer, |value, name| value.get(name))?.clone()));
+    Value::Object(paths.iter().filter_map(at).collect())
 }
 
 mod stream {

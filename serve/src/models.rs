@@ -19,6 +19,7 @@ use nearfield_host::stops::Stops;
 use nearfield_host::{Monitor, text};
 
 use crate::engine::encoder::{self, Documents};
+use crate::engine::grammars::Grammars;
 use crate::engine::job::Job;
 use crate::engine::{self, Setup};
 use crate::error::ApiError;
@@ -50,6 +51,8 @@ pub struct Loaded {
     formatter: std::result::Result<Formatter<'static>, String>,
     /// Snapshot that each text continues.
     prefix: Option<Prefix<'static>>,
+    /// Forms that texts are held to.
+    pub grammars: &'static Grammars,
     /// Thread that runs it.
     pub worker: Worker,
     /// Counts of that thread.
@@ -111,6 +114,7 @@ impl Loaded {
         let vocab = file.vocab_of(model)?;
         let lines = Box::leak(Box::new(allocate(text::index_bytes(&vocab)?)?));
         let tokenizer: &'static _ = Box::leak(Box::new(file.tokenizer(vocab, lines)?));
+        let grammars: &'static _ = Box::leak(Box::new(Grammars::new(SortedTokens::new(tokenizer))));
         let metrics = Arc::new(Metrics::default());
         let n_positions = model.shape().n_positions.unwrap_or(usize::MAX);
         let (n_ctx, worker) = if model.shape().arch.is_encoder() {
@@ -141,6 +145,7 @@ impl Loaded {
                     ..settings.session
                 },
                 prefix,
+                grammars,
                 n_slots: settings.n_slots,
                 queue: queue.clone(),
                 metrics: metrics.clone(),
@@ -162,7 +167,21 @@ impl Loaded {
                 Formatter::new(model.gguf(), tokenizer, settings.chat).map_err(|error| format!("{error:#}"))
             }
         };
-        Ok(Self { id, names, created, file, model, tokenizer, n_ctx, can_fill_in, formatter, prefix, worker, metrics })
+        Ok(Self {
+            id,
+            names,
+            created,
+            file,
+            model,
+            tokenizer,
+            n_ctx,
+            can_fill_in,
+            formatter,
+            prefix,
+            grammars,
+            worker,
+            metrics,
+        })
     }
 
     /// True if requests may call the model so.

@@ -161,6 +161,8 @@ pub enum MatchError {
     Arena { need: usize, have: usize },
     /// The text has more ways through the grammar, or lies deeper in it, than the memory has room for.
     Full,
+    /// The choice of a token takes more steps than it may.
+    Steps { max: u32 },
     /// The vocabulary cannot spell any text of the grammar from here.
     DeadEnd,
     /// The token is not allowed here.
@@ -173,6 +175,9 @@ impl fmt::Display for MatchError {
             Self::Arena { need, have } => write!(f, "the grammar needs an arena of {need} bytes, it has {have}"),
             Self::Full => {
                 f.write_str("the grammar has more readings of the text, or deeper ones, than its memory has room for")
+            }
+            Self::Steps { max } => {
+                write!(f, "the grammar has so many readings that a token takes more than {max} steps")
             }
             Self::DeadEnd => f.write_str("the vocabulary has no tokens that spell a text of the grammar"),
             Self::Token { token } => write!(f, "the grammar does not allow token {token} here"),

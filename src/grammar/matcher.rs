@@ -41,6 +41,7 @@ impl Grammar<'_> {
         let mut automaton = Automaton::take(*self, config, &[u32::MAX; 8], arena).ok_or(too_small)?;
         let mut state = automaton.start(&mut [])?;
         for &byte in text {
+            automaton.begin_token();
             state = match automaton.next(state, automaton.class(byte)) {
                 Some(next) => next,
                 None => automaton.step(&mut [], &mut [], state, byte)?,
@@ -219,6 +220,7 @@ impl<'g, 't, 'a> Matcher<'g, 't, 'a> {
 
 impl Constraint for Matcher<'_, '_, '_> {
     fn begin(&mut self) -> Result<(), MatchError> {
+        self.automaton.begin_token();
         let start = self.automaton.start(self.keys)?;
         if let Some(state) = self.path.first_mut() {
             *state = start;
@@ -227,6 +229,7 @@ impl Constraint for Matcher<'_, '_, '_> {
     }
 
     fn allowed(&mut self, ends: &[u32]) -> Result<TokenSet<'_>, MatchError> {
+        self.automaton.begin_token();
         let n_words = TokenSet::n_words(self.trie.n_tokens());
         let ends_checksum = Checksum::of(ends.iter().copied());
         if core::mem::replace(&mut self.ends, ends_checksum) != ends_checksum {
@@ -264,6 +267,7 @@ impl Constraint for Matcher<'_, '_, '_> {
     }
 
     fn accept(&mut self, token: u32, bytes: &mut dyn Iterator<Item = u8>) -> Result<(), MatchError> {
+        self.automaton.begin_token();
         let mut state = self.state();
         for byte in bytes {
             state = match self.automaton.next(state, self.automaton.class(byte)) {

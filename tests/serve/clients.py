@@ -9,8 +9,10 @@ import json
 import subprocess
 import sys
 import urllib.request
+from typing import Annotated, Literal
 
 import openai
+import pydantic
 from langchain_openai import ChatOpenAI
 from langchain_openai import OpenAI as LangChainOpenAI
 from langchain_openai import OpenAIEmbeddings
@@ -90,6 +92,23 @@ def embeddings(client):
     equal((len(cut), round(sum(x * x for x in cut), 5)), (8, 1.0))
 
 
+class Pet(pydantic.BaseModel):
+    kind: Literal["cat", "dog"]
+    name: Annotated[str, pydantic.Field(max_length=12)]
+    age: Annotated[int, pydantic.Field(ge=1, le=20)]
+
+
+def forms(client):
+    """Answers that pydantic takes."""
+    question = [{"role": "user", "content": "Which pet does Tim have?"}]
+    pet = client.chat.completions.parse(model="stories", messages=question, seed=3, max_tokens=80, response_format=Pet).choices[0].message.parsed
+    equal((type(pet), pet.kind in ("cat", "dog"), 1 <= pet.age <= 20), (Pet, True, True))
+    answer = client.chat.completions.create(model="stories", messages=question, seed=3, max_tokens=20, extra_body={"grammar": 'root ::= "yes" | "no"'})
+    equal((answer.choices[0].message.content in ("yes", "no"), answer.choices[0].finish_reason), (True, "stop"))
+    model = ChatOpenAI(base_url=BASE, api_key="key", model="stories", max_tokens=80, seed=4)
+    equal(type(model.with_structured_output(Pet, method="json_schema").invoke("Which pet does Tim have?")), Pet)
+
+
 def errors(client):
     equal(raised(openai.NotFoundError, lambda: client.completions.create(model="none", prompt="a")).code, "model_not_found")
     long = raised(openai.BadRequestError, lambda: client.completions.create(model="stories", prompt="the " * 9000))
@@ -140,12 +159,12 @@ def main():
     client = openai.OpenAI(base_url=BASE, api_key="key", max_retries=0)
     equal(sorted(model.id for model in client.models.list()), ["encoder", "reranker", "stories"])
     equal(client.models.retrieve("stories").owned_by, "nearfield")
-    for check in (completions, chats, embeddings, errors):
+    for check in (completions, chats, forms, embeddings, errors):
         check(client)
     asyncio.run(together())
     for check in (langchain, minuet, others):
         check()
-    print(f"openai {openai.__version__}: completions, chats, embeddings, errors; langchain-openai, minuet, text-embeddings-inference: as nearfield's commands say")
+    print(f"openai {openai.__version__}: completions, chats, forms, embeddings, errors; langchain-openai, minuet, text-embeddings-inference: as nearfield's commands say")
 
 
 main()

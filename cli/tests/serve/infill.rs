@@ -37,31 +37,63 @@ fn a_hole_is_filled_as_run_does() {
     assert_eq!(events.last().unwrap()["stop"], true);
 }
 
-/// Body of llama.vim (autoload/llama.vim, `fim_request`), with the fields that it asks for in the answer.
+/// Bodies of llama.vim (autoload/llama.vim: `llama#fim` and `s:ring_update`), and the fields that it reads.
 #[test]
 fn llama_vim_is_served() {
     let server = server();
+    let extra = json!([{"text": "in the", "time": [1, 2], "filename": "a.rs"}]);
     let body = json!({
-        "id_slot": 0,
         "input_prefix": "the in\n",
         "input_suffix": "on\n",
-        "input_extra": [{"text": "in the", "time": [1, 2], "filename": "a.rs"}],
+        "input_extra": extra,
         "prompt": "  on",
         "n_predict": 12,
-        "stop": [],
+        // The plugin sends none: two answers are compared here.
+        "seed": 7,
         "n_indent": 2,
         "top_k": 40,
-        "top_p": 0.90,
+        "top_p": 0.99,
         "stream": false,
         "samplers": ["top_k", "top_p", "infill"],
         "cache_prompt": true,
         "t_max_prompt_ms": 500,
-        "t_max_predict_ms": 5000,
-        "response_fields": ["content", "timings/prompt_n", "timings/predicted_n"],
+        "t_max_predict_ms": 60_000,
+        "response_fields": [
+            "content",
+            "timings/prompt_n",
+            "timings/prompt_ms",
+            "timings/prompt_per_token_ms",
+            "timings/prompt_per_second",
+            "timings/predicted_n",
+            "timings/predicted_ms",
+            "timings/predicted_per_token_ms",
+            "timings/predicted_per_second",
+            "truncated",
+            "tokens_cached",
+        ],
     });
-    let answer = server.ok("/infill", body);
-    assert!(answer["content"].is_string());
-    assert_eq!(answer["timings"]["predicted_n"].as_u64(), answer["tokens_predicted"].as_u64());
+    let answer = server.ok("/infill", body.clone());
+    let fields = body["response_fields"].as_array().unwrap();
+    assert!(fields.iter().all(|path| answer.get(path.as_str().unwrap()).is_some()), "{answer}");
+    assert_eq!(answer.as_object().unwrap().len(), fields.len());
+    let mut whole = body;
+    whole.as_object_mut().unwrap().remove("response_fields");
+    assert_eq!(server.ok("/infill", whole)["timings"]["predicted_n"], answer["timings/predicted_n"]);
+    let update = json!({
+        "input_prefix": "",
+        "input_suffix": "",
+        "input_extra": extra,
+        "prompt": "",
+        "n_predict": 0,
+        "temperature": 0.0,
+        "stream": false,
+        "samplers": [],
+        "cache_prompt": true,
+        "t_max_prompt_ms": 1,
+        "t_max_predict_ms": 1,
+        "response_fields": [""],
+    });
+    assert_eq!(server.ok("/infill", update), json!({}));
 }
 
 #[test]

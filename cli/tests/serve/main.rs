@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod encoders;
 mod errors;
+mod grammars;
 mod hostile;
 mod infill;
 #[path = "../../../tests/reference/mod.rs"]

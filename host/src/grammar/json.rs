@@ -35,7 +35,8 @@ impl Json {
         Ok(serde_json::from_str(text)?)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Json> {
+    /// Member of an object; `None` if there is none of this name, or the value is no object.
+    pub fn get(&self, name: &str) -> Option<&Json> {
         self.as_object()?.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 

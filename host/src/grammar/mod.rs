@@ -47,11 +47,21 @@ impl Grammar {
     /// # Errors
     /// When it is no GBNF, with line and column; when no text matches it.
     pub fn from_gbnf(text: &str) -> Result<Self> {
-        let mut n_words = 256 + 16 * text.len();
+        Self::from_gbnf_within(text, MAX_WORDS)
+    }
+
+    /// Compiles a grammar in GBNF in at most `max_words` words of memory, for a grammar of a stranger.
+    ///
+    /// # Errors
+    /// Errors of [`from_gbnf`](Self::from_gbnf), and when the memory is too small.
+    pub fn from_gbnf_within(text: &str, max_words: usize) -> Result<Self> {
+        let mut n_words = text.len().saturating_mul(16).saturating_add(256).min(max_words);
         loop {
             let mut memory = vec![0; n_words];
             match nearfield::Grammar::compile(text, &mut memory) {
-                Err(GrammarError::Memory { .. }) if n_words < MAX_WORDS => n_words *= 4,
+                Err(GrammarError::Memory { .. }) if n_words < max_words => {
+                    n_words = n_words.saturating_mul(4).min(max_words)
+                }
                 grammar => return Ok(Self { words: grammar?.words().into() }),
             }
         }
@@ -98,8 +108,8 @@ impl Grammar {
     ///
     /// # Errors
     /// When memory is short.
-    pub fn memory(&self, tokens: &TokenTrie<'_>) -> Result<Memory> {
-        let bytes = Matcher::bytes(&self.compiled()?, tokens, &MatcherConfig::HOST);
+    pub fn memory(&self, tokens: &TokenTrie<'_>, config: &MatcherConfig) -> Result<Memory> {
+        let bytes = Matcher::bytes(&self.compiled()?, tokens, config);
         allocate(bytes.context("a grammar that is too large")?)
     }
 
@@ -108,7 +118,12 @@ impl Grammar {
     ///
     /// # Errors
     /// When the model has no tokens that spell a text of the grammar.
-    pub fn matcher<'m>(&'m self, tokens: TokenTrie<'m>, memory: &'m mut Memory) -> Result<Matcher<'m, 'm, 'm>> {
-        Ok(Matcher::new(self.compiled()?, tokens, &MatcherConfig::HOST, &mut Arena::new(memory))?)
+    pub fn matcher<'m>(
+        &'m self,
+        tokens: TokenTrie<'m>,
+        config: &MatcherConfig,
+        memory: &'m mut Memory,
+    ) -> Result<Matcher<'m, 'm, 'm>> {
+        Ok(Matcher::new(self.compiled()?, tokens, config, &mut Arena::new(memory))?)
     }
 }

@@ -7,6 +7,8 @@ use nearfield_host::logprobs::Logprobs;
 use nearfield_host::stops::Stops;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::grammars::HeldGrammar;
+
 /// Text to generate.
 #[derive(Debug)]
 pub struct Job {
@@ -19,6 +21,8 @@ pub struct Job {
     pub shows_prompt: bool,
     /// Tokens and words that end the text, besides the end-of-text token.
     pub stops: Stops,
+    /// Grammar that the text is held to.
+    pub grammar: Option<HeldGrammar>,
     /// Tokens to generate at most; `None` for as many as the context holds.
     pub max_tokens: Option<usize>,
     /// Settings of sampling, with the seed.
@@ -110,6 +114,8 @@ pub enum Failure {
     TimedOut,
     /// The server shuts down.
     Stopped,
+    /// The form of the request cannot be followed, with a message.
+    Form(String),
     /// The model or the server is broken, with a message.
     Broken(String),
 }

@@ -9,6 +9,7 @@
 //! A text has the bits that it has alone, whatever runs beside it: so do prompts, however they are cut into parts.
 
 pub mod encoder;
+pub mod grammars;
 pub mod job;
 mod slots;
 mod text;
@@ -20,8 +21,8 @@ use std::time::Instant;
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Prefix, Sampler, Sequence, SessionConfig,
-    SessionError,
+    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Prefix, RunError, Sampler, Sequence,
+    SessionConfig, SessionError,
 };
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::memory::allocate;
@@ -29,6 +30,7 @@ use nearfield_host::{Error, Result};
 
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use grammars::Grammars;
 use job::{Event, Failure, Job, News};
 use slots::{FreeSlot, choose};
 use text::{Part, Text};
@@ -50,6 +52,8 @@ pub struct Setup {
     pub session: SessionConfig,
     /// Snapshot that each text continues.
     pub prefix: Option<Prefix<'static>>,
+    /// Matchers of grammars.
+    pub grammars: &'static Grammars,
     /// Number of texts that run together.
     pub n_slots: usize,
     /// Jobs to do.
@@ -162,10 +166,11 @@ impl Running<'_, '_, '_, '_> {
         metrics.prompt_tokens.add(job.prompt.len() as u64);
         metrics.reused_tokens.add(n_reused as u64);
         slot.used = self.n_passes;
-        match Sampler::new(job.sampler) {
-            Ok(sampler) => {
+        let lease = job.grammar.as_ref().map(|grammar| self.setup.grammars.take(grammar)).transpose();
+        match Sampler::new(job.sampler).map_err(Error::from).and_then(|sampler| Ok((sampler, lease?))) {
+            Ok((sampler, lease)) => {
                 let before = self.setup.prefix.map_or(&[][..], |prefix| prefix.text().last_tokens);
-                slot.text = Some(Text::new(job, sampler, before, self.setup.tokenizer, n_reused));
+                slot.text = Some(Text::new(job, sampler, lease, before, self.setup.tokenizer, n_reused));
             }
             Err(error) => {
                 let news = News::Failed(Failure::Broken(error.to_string()));
@@ -260,10 +265,16 @@ impl Running<'_, '_, '_, '_> {
             Ok(None) => {}
             Ok(Some(end)) => self.finish(index, end),
             Err(error) => {
-                // Keys of a broken text are no beginning for another.
-                slot.rewind(0, 0);
+                let failure = match error.cause() {
+                    Error::Run(RunError::Grammar(_)) => Failure::Form(error.to_string()),
+                    // Keys of a broken text are no beginning for another.
+                    _ => {
+                        slot.rewind(0, 0);
+                        Failure::Broken(format!("{error:#}"))
+                    }
+                };
                 if let Some(text) = slot.text.take() {
-                    text.fail(Failure::Broken(format!("{error:#}")));
+                    text.fail(failure);
                 }
             }
         }

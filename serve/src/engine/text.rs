@@ -8,6 +8,7 @@ use nearfield_host::Error;
 use nearfield_host::logprobs::Logprobs;
 use self_cell::{MutBorrow, self_cell};
 
+use super::grammars::Lease;
 use super::job::{Ended, Event, Failure, Job, Keys, News, Token, Work};
 
 type WordRefs<'w> = Vec<&'w str>;
@@ -26,6 +27,7 @@ struct Lent {
     words: Words,
     stop_tokens: Vec<u32>,
     stop_memory: MutBorrow<Vec<u8>>,
+    grammar: Option<MutBorrow<Lease>>,
 }
 
 self_cell! {
@@ -61,11 +63,12 @@ pub enum Part {
 }
 
 impl Text {
-    /// Text of a job with its sampler. `before` are the last tokens of the snapshot that it continues, of which the prompt begins
-    /// with the very last; a slot has `n_reused` tokens of the prompt.
+    /// Text of a job with its sampler and the matcher of its grammar. `before` are the last tokens of the snapshot that it continues,
+    /// of which the prompt begins with the very last; a slot has `n_reused` tokens of the prompt.
     pub fn new(
         mut job: Job,
         mut sampler: Sampler<'static>,
+        grammar: Option<Lease>,
         before: &[u32],
         tokenizer: &Tokenizer<'_, '_>,
         n_reused: usize,
@@ -76,13 +79,17 @@ impl Text {
         let stops = std::mem::take(&mut job.stops);
         let words = Words::new(stops.texts, |texts| texts.iter().map(String::as_str).collect());
         let stop_memory = MutBorrow::new(vec![0; StopWords::memory_bytes(words.borrow_dependent())]);
-        let lent = Lent { words, stop_tokens: stops.tokens, stop_memory };
+        let lent = Lent { words, stop_tokens: stops.tokens, stop_memory, grammar: grammar.map(MutBorrow::new) };
         let max_tokens = job.max_tokens;
         let steps = Steps::new(lent, |lent| {
             let config = GeneratorConfig { max_tokens, stop_tokens: &lent.stop_tokens, after_end: None };
             // The memory has the length that the words need.
             let stop = StopWords::new(lent.words.borrow_dependent(), lent.stop_memory.borrow_mut());
-            Generator::new(sampler, config, stop.unwrap_or_default())
+            let steps = Generator::new(sampler, config, stop.unwrap_or_default());
+            match &lent.grammar {
+                None => steps,
+                Some(grammar) => steps.with_constraint(grammar.borrow_mut()),
+            }
         });
         let mut steps = steps;
         if !job.shows_prompt {
@@ -146,7 +153,7 @@ impl Text {
     /// Draws the next token, once all tokens so far were run, and tells it. Returns how the text ended, if it did.
     ///
     /// # Errors
-    /// When the model computes numbers that are not finite.
+    /// When the model computes numbers that are not finite, and when its grammar cannot be followed.
     pub fn draw(
         &mut self,
         batch: &mut Batch<'_, '_, '_>,

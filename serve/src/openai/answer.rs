@@ -322,14 +322,17 @@ impl Answer {
 pub fn timings(work: &Work) -> Value {
     let n_read = work.n_prompt - work.n_reused;
     let (prompt, generate) = (work.prompt.as_secs_f64(), work.generate.as_secs_f64());
+    let per_token = |n: usize, time: f64| if n > 0 { time * 1e3 / n as f64 } else { 0.0 };
     let per_second = |n: usize, time: f64| if time > 0.0 { n as f64 / time } else { 0.0 };
     json!({
         "cache_n": work.n_reused,
         "prompt_n": n_read,
         "prompt_ms": prompt * 1e3,
+        "prompt_per_token_ms": per_token(n_read, prompt),
         "prompt_per_second": per_second(n_read, prompt),
         "predicted_n": work.n_tokens,
         "predicted_ms": generate * 1e3,
+        "predicted_per_token_ms": per_token(work.n_tokens, generate),
         "predicted_per_second": per_second(work.n_tokens, generate),
     })
 }

@@ -33,7 +33,7 @@ pub async fn answer(State(app): State<Arc<App>>, request: Request) -> Result<Res
     let (is_streamed, wants_usage) = stream(&body)?;
     let messages: Vec<OwnedMessage> = messages(&body)?;
     let prompt = blocking(move || prompt(model, &messages)).await?;
-    let begun = texts::begin(&app, model, vec![prompt], &settings, "messages")?;
+    let begun = texts::begin(&app, model, vec![prompt], &settings, "messages").await?;
     let answer = Answer::new(&app, Form::Chat, model, &settings, &begun);
     if is_streamed { Ok(answer.streamed(begun, wants_usage)) } else { answer.whole(begun).await }
 }
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<Vec<(Role, String)>> {
-        let messages = messages(&Body::parse(text.as_bytes())?)?;
+        let messages = messages(&Body::parse(text.to_owned())?)?;
         Ok(messages.into_iter().map(|message| (message.role, message.content)).collect())
     }
 

@@ -45,7 +45,7 @@ pub async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<R
     .await?;
     let shown = |prompt: &Prompt| String::from_utf8_lossy(&prompt.shown).into_owned();
     let shown: Vec<String> = if echo { prompts.iter().map(shown).collect() } else { vec![] };
-    let begun = texts::begin(&app, model, prompts, &settings, "prompt")?;
+    let begun = texts::begin(&app, model, prompts, &settings, "prompt").await?;
     let answer = Answer::new(&app, Form::Text, model, &settings, &begun).with_echo(shown);
     if is_streamed { Ok(answer.streamed(begun, wants_usage)) } else { answer.whole(begun).await }
 }

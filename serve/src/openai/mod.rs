@@ -6,6 +6,7 @@ pub mod answer;
 pub mod chat;
 pub mod completions;
 pub mod embeddings;
+pub mod form;
 pub mod models;
 pub mod sampling;
 pub mod texts;

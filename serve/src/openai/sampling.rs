@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<SamplerConfig> {
-        sampler(&Body::parse(text.as_bytes()).unwrap(), &SamplerConfig::default())
+        sampler(&Body::parse(text.to_owned()).unwrap(), &SamplerConfig::default())
     }
 
     #[test]

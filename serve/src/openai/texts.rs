@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use nearfield::SamplerConfig;
 use nearfield_host::prompt::Prompt;
 use nearfield_host::stops::Stops;
-use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::app::App;
+use super::form::Form;
+use crate::app::{App, blocking};
 use crate::body::{Body, Texts};
 use crate::engine::job::{Event, Job};
 use crate::error::{ApiError, Result};
@@ -29,6 +29,8 @@ pub const MAX_LOGPROBS: usize = 20;
 pub struct Settings {
     /// Settings of sampling; the seed of the first text, which those that follow count up from.
     pub sampler: SamplerConfig,
+    /// Form that each text is held to.
+    pub form: Option<Form>,
     /// Tokens to generate at most; `None` for as many as the context holds.
     pub max_tokens: Option<usize>,
     /// Words before which a text stops.
@@ -49,7 +51,10 @@ impl Settings {
     /// # Errors
     /// 400 with the name of a field that is wrong.
     pub fn of(body: &Body, app: &App, max_tokens: &[&str]) -> Result<Self> {
-        refuse_forms(body)?;
+        let form = Form::of(body)?;
+        if body.value("logit_bias").is_some_and(|bias| bias.as_object().is_none_or(|bias| !bias.is_empty())) {
+            return Err(ApiError::unsupported("logit_bias", "logit_bias is not supported here"));
+        }
         let sampler = super::sampling::sampler(body, &app.config.sampler)?;
         let max_tokens = match body.first::<i64>(max_tokens)? {
             None => app.config.max_tokens,
@@ -73,25 +78,7 @@ impl Settings {
             return Err(ApiError::field("n", format_args!("n has to lie between 1 and {MAX_TEXTS}, it is {n}")));
         }
         let wants_keys = body.get("visited_keys")?.unwrap_or(false);
-        Ok(Self { sampler, max_tokens, stop, n, n_logprobs: None, wants_keys, time: None })
-    }
-}
-
-/// Error of a request for what a text would not have: a form, or a bias on its tokens.
-fn refuse_forms(body: &Body) -> Result<()> {
-    let is_asked = |name: &str| match body.value(name) {
-        None => false,
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Object(fields)) if name == "response_format" => {
-            fields.get("type").is_none_or(|kind| kind != "text")
-        }
-        Some(Value::Object(fields)) => !fields.is_empty(),
-        Some(Value::Array(values)) => !values.is_empty(),
-        Some(_) => true,
-    };
-    match ["response_format", "grammar", "json_schema", "logit_bias"].into_iter().find(|name| is_asked(name)) {
-        Some(name) => Err(ApiError::unsupported(name, format_args!("{name} is not supported here"))),
-        None => Ok(()),
+        Ok(Self { sampler, form, max_tokens, stop, n, n_logprobs: None, wants_keys, time: None })
     }
 }
 
@@ -109,8 +96,14 @@ pub struct Begun {
 /// Gives the texts of all prompts to the thread of a model: `n` of each prompt in turn.
 ///
 /// # Errors
-/// 400 for a prompt that is longer than the context, 503 if the queue is full.
-pub fn begin(app: &App, model: &Loaded, prompts: Vec<Prompt>, settings: &Settings, param: &str) -> Result<Begun> {
+/// 400 for a prompt that is longer than the context and for a form that is no grammar, 503 if the queue is full.
+pub async fn begin(
+    app: &App,
+    model: &'static Loaded,
+    prompts: Vec<Prompt>,
+    settings: &Settings,
+    param: &str,
+) -> Result<Begun> {
     let Worker::Decoder(queue) = &model.worker else {
         return Err(ApiError::field("model", format_args!("{} continues no texts", model.id)));
     };
@@ -132,6 +125,10 @@ pub fn begin(app: &App, model: &Loaded, prompts: Vec<Prompt>, settings: &Setting
             return Err(ApiError::field(param, message));
         }
     }
+    let grammar = match settings.form.clone() {
+        None => None,
+        Some(form) => Some(blocking(move || form.compile(model.grammars)).await?),
+    };
     let (sender, events) = unbounded_channel();
     let deadline = Instant::now() + app.config.limits.request;
     let (mut jobs, mut seeds) = (Vec::with_capacity(n_texts), Vec::with_capacity(n_texts));
@@ -148,6 +145,7 @@ pub fn begin(app: &App, model: &Loaded, prompts: Vec<Prompt>, settings: &Setting
                 shows_prompt,
                 stops: stops.clone(),
                 max_tokens: settings.max_tokens,
+                grammar: grammar.clone(),
                 sampler: SamplerConfig { seed, ..settings.sampler },
                 n_logprobs: settings.n_logprobs,
                 wants_keys: settings.wants_keys,

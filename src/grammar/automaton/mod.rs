@@ -30,14 +30,17 @@ pub struct MatcherConfig {
     pub n_frames: usize,
     /// Sets of allowed tokens that are kept for states, 1 at least; each has a bit for each token of the vocabulary.
     pub n_sets: usize,
+    /// Readings that may be looked at for one token, which bounds its time; `u32::MAX` for any number.
+    pub max_steps: u32,
 }
 
 impl MatcherConfig {
     /// Sizes for a small grammar on a microcontroller, such as a choice of commands: about 6 KiB and the sets.
-    pub const SMALL: Self = Self { n_states: 48, n_readings: 128, n_frames: 128, n_sets: 1 };
+    pub const SMALL: Self = Self { n_states: 48, n_readings: 128, n_frames: 128, n_sets: 1, max_steps: u32::MAX };
 
     /// Sizes for a host: the sets of allowed tokens are most of it.
-    pub const HOST: Self = Self { n_states: 8192, n_readings: 1 << 18, n_frames: 1 << 17, n_sets: 64 };
+    pub const HOST: Self =
+        Self { n_states: 8192, n_readings: 1 << 18, n_frames: 1 << 17, n_sets: 64, max_steps: u32::MAX };
 
     /// Branches that may wait in one step.
     const fn n_queue(&self) -> usize {
@@ -62,6 +65,9 @@ pub(super) struct Automaton<'g, 'a> {
     n_new: usize,
     /// True if the text may end in the state that is being made.
     complete: bool,
+    /// Readings that may still be looked at for this token.
+    steps_left: u32,
+    max_steps: u32,
 }
 
 impl<'g, 'a> Automaton<'g, 'a> {
@@ -85,6 +91,8 @@ impl<'g, 'a> Automaton<'g, 'a> {
             blocked: arena.take(grammar.code().len().div_ceil(32))?,
             n_new: 0,
             complete: false,
+            steps_left: config.max_steps,
+            max_steps: config.max_steps,
         };
         automaton.mark_alive(bytes);
         Some(automaton)
@@ -156,6 +164,18 @@ impl<'g, 'a> Automaton<'g, 'a> {
         self.finish()
     }
 
+    /// Begins a token, which may take [`max_steps`](MatcherConfig::max_steps).
+    pub fn begin_token(&mut self) {
+        self.steps_left = self.max_steps;
+    }
+
+    /// Takes steps of the present token.
+    fn spend(&mut self, n: usize) -> Result<(), MatchError> {
+        let left = self.steps_left.checked_sub(u32::try_from(n).unwrap_or(u32::MAX));
+        self.steps_left = left.ok_or(MatchError::Steps { max: self.max_steps })?;
+        Ok(())
+    }
+
     /// True if the text may end in a state.
     pub fn is_complete(&self, state: u16) -> bool {
         self.states.flags(state) & COMPLETE != 0
@@ -205,6 +225,7 @@ impl<'g, 'a> Automaton<'g, 'a> {
 
     fn try_step(&mut self, state: u16, byte: u8) -> Result<u16, MatchError> {
         self.begin();
+        self.spend(self.states.range(state).len())?;
         for at in self.states.range(state) {
             let Some((Frame::Position(at), below)) = self.nodes.get(self.states.reading(at)) else { continue };
             let at = at as usize;
@@ -238,6 +259,7 @@ impl<'g, 'a> Automaton<'g, 'a> {
                 _ => {}
             }
         }
+        self.spend(i + self.n_new)?;
         if self.n_new == 0 && !self.complete {
             return Ok(DEAD);
         }

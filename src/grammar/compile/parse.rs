@@ -127,8 +127,8 @@ impl<'t, 'm> Parser<'t, 'm> {
         while self.peek() != Some(b'"') {
             let at = self.pos;
             let code = self.character("a character or \"")?;
-            let character = char::from_u32(code);
-            let character = character.ok_or(GrammarError::NoCharacter { at: self.place(at), found: code })?;
+            let no_character = || GrammarError::NoCharacter { at: self.place(at), found: code };
+            let character = char::from_u32(code).ok_or_else(no_character)?;
             for &byte in character.encode_utf8(&mut [0; 4]).as_bytes() {
                 self.memory.push(Op::Byte(byte, byte))?;
             }
@@ -151,12 +151,11 @@ impl<'t, 'm> Parser<'t, 'm> {
                 self.pos += 1;
                 hi = self.character("the last character of a range")?;
             }
-            let at = self.place(at);
             if let Some(&found) = [lo, hi].iter().find(|&&code| code > char::MAX as u32) {
-                return Err(GrammarError::NoCharacter { at, found });
+                return Err(GrammarError::NoCharacter { at: self.place(at), found });
             }
             if hi < lo {
-                return Err(GrammarError::Backwards { at });
+                return Err(GrammarError::Backwards { at: self.place(at) });
             }
             let too_small = self.memory.too_small();
             let pair = self.memory.free().get_mut(n..n + 2).ok_or(too_small)?;
@@ -229,7 +228,7 @@ impl<'t, 'm> Parser<'t, 'm> {
         }
         self.pos += digits;
         let number = self.text.get(at..self.pos).and_then(|digits| digits.parse().ok()).filter(|&number| number <= MAX);
-        number.ok_or(GrammarError::Count { at: self.place(at), max: MAX })
+        number.ok_or_else(|| GrammarError::Count { at: self.place(at), max: MAX })
     }
 
     /// Reads a character of a literal or a class, as a code point.

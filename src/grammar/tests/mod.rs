@@ -26,7 +26,7 @@ pub(super) fn words(text: &str) -> Result<std::vec::Vec<u32>, GrammarError> {
 
 /// Sizes that are enough for all grammars here.
 pub(super) const CONFIG: MatcherConfig =
-    MatcherConfig { n_states: 512, n_readings: 1 << 14, n_frames: 1 << 12, n_sets: 4 };
+    MatcherConfig { n_states: 512, n_readings: 1 << 14, n_frames: 1 << 12, n_sets: 4, max_steps: u32::MAX };
 
 /// True if a grammar has this text.
 pub(super) fn matches(words: &[u32], text: &str) -> bool {

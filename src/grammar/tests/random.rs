@@ -188,7 +188,7 @@ fn allowed_tokens_are_those_of_a_slow_reading() {
 #[test]
 fn little_memory_changes_no_text() {
     let tokens = with_bytes(&TOKENS);
-    let small = MatcherConfig { n_states: 12, n_readings: 200, n_frames: 120, n_sets: 2 };
+    let small = MatcherConfig { n_states: 12, n_readings: 200, n_frames: 120, n_sets: 2, max_steps: u32::MAX };
     let mut n_same = 0;
     for seed in 0..120 {
         let mut random = Random::new(seed);
@@ -262,7 +262,7 @@ fn mutants_of_programs_and_texts_are_errors_or_grammars() {
         words[7] = crate::checksum::Checksum::of(others);
         let Ok(grammar) = Grammar::from_words(&words) else { continue };
         with_trie(&tokens, |_, trie| {
-            let config = MatcherConfig { n_states: 64, n_readings: 512, n_frames: 256, n_sets: 2 };
+            let config = MatcherConfig { n_states: 64, n_readings: 512, n_frames: 256, n_sets: 2, max_steps: u32::MAX };
             let mut lines = vec![Line::ZERO; Matcher::bytes(&grammar, &trie, &config).unwrap() / Line::BYTES];
             let Ok(mut matcher) = Matcher::new(grammar, trie, &config, &mut Arena::new(&mut lines)) else { return };
             for _ in 0..20 {

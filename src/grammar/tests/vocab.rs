@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 
-use super::super::{TokenTrie, TriePlan};
+use super::super::{Constraint, Grammar, MatchError, Matcher, MatcherConfig, TokenTrie, TriePlan};
+use super::CONFIG;
 use crate::tokenizer::{PreTokenizer, StringArray, Tokenizer, Vocab};
 use nearfield_kernels::{Arena, Line};
 
@@ -111,4 +112,27 @@ fn an_index_is_read_as_it_was_made() {
             Line::bytes_mut(&mut lines)[at] ^= 0x10;
         }
     });
+}
+
+#[test]
+fn the_choice_of_a_token_may_be_bounded() {
+    let mut memory = [0; 512];
+    // Each vowel may be the one that sixty characters follow: a state for each set of vowels.
+    let grammar = Grammar::compile("root ::= [a-z]* [aeiou] [a-z]{60}", &mut memory).expect("a grammar");
+    let tokens: Vec<Vec<u8>> = (0..=u8::MAX).map(|byte| vec![byte]).chain((0..2000u32).map(word)).collect();
+    with_trie(&tokens, |_, trie| {
+        let allowed = |max_steps| {
+            let config = MatcherConfig { max_steps, ..CONFIG };
+            let mut lines = vec![Line::ZERO; Matcher::bytes(&grammar, &trie, &config).expect("a size") / Line::BYTES];
+            let mut matcher = Matcher::new(grammar, trie, &config, &mut Arena::new(&mut lines))?;
+            Ok(matcher.allowed(&[])?.iter().count())
+        };
+        assert_eq!(allowed(u32::MAX), Ok(26 + 2000));
+        assert_eq!(allowed(1000), Err(MatchError::Steps { max: 1000 }));
+    });
+}
+
+/// Six letters that spell a number in base 26.
+fn word(number: u32) -> Vec<u8> {
+    (0..6).map(|i| b'a' + (number.wrapping_mul(2_654_435_761) / 26u32.pow(i) % 26) as u8).collect()
 }

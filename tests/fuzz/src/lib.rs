@@ -280,7 +280,7 @@ pub fn grammar(data: &[u8]) {
 
 /// Matches beginnings of a text with little memory.
 fn match_bytes(grammar: &Grammar<'_>, text: &[u8]) {
-    let config = MatcherConfig { n_states: 16, n_readings: 96, n_frames: 64, n_sets: 1 };
+    let config = MatcherConfig { n_states: 16, n_readings: 96, n_frames: 64, n_sets: 1, max_steps: 1 << 16 };
     let mut lines = vec![Line::ZERO; grammar.match_bytes(&config).expect("a size") / Line::BYTES];
     for n in [0, text.len() / 2, text.len()] {
         let _ = black_box(grammar.matches(&text[..n], &config, &mut Arena::new(&mut lines)));
