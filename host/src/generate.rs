@@ -23,12 +23,13 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, Drafter, GeneratorConfig, KeyStats, Lookup, MatcherConfig, MemoryPlan, Model, ModelId, Prefix, Sampler,
-    SamplerConfig, Session, SessionConfig, SessionError, StopWords, TextState,
+    Arena, Drafter, GeneratorConfig, KeyStats, Lookup, MatcherConfig, MemoryPlan, Model, ModelId, Prefix, Session,
+    SessionConfig, SessionError, StopWords, TextState,
 };
 use nearfield_boards::hash::Fnv64;
 
@@ -41,6 +42,7 @@ use crate::memory::allocate;
 use crate::model_file::{ModelFile, Repack};
 use crate::monitor::Unit;
 use crate::prompt::Prompt;
+use crate::sampler::{PreparedSampler, SamplerOptions};
 use crate::snapshot_file::{self, Saved, SnapshotFile};
 use crate::text;
 
@@ -69,7 +71,7 @@ pub struct Options {
     /// Number of positions for prompt and text together; `None`: 2048, or as many as both need.
     pub n_ctx: Option<usize>,
     /// Settings of sampling; the seed is given with each text.
-    pub sampler: SamplerConfig,
+    pub sampler: SamplerOptions,
     /// Settings of keys and values, rings, horizon and slopes. The number of positions, the batch, the prefix and whether the
     /// text is endless follow from the other options.
     pub session: SessionConfig,
@@ -91,7 +93,7 @@ impl Default for Options {
             length: Length::Tokens(256),
             endless: false,
             n_ctx: None,
-            sampler: SamplerConfig::default(),
+            sampler: SamplerOptions::default(),
             session: SessionConfig::default(),
             draft: Draft::default(),
             grammar: None,
@@ -275,6 +277,8 @@ impl TextModel<'_> {
         then: impl FnOnce(&mut Generator<'_, '_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let (config, plan) = self.plan(n_prompt)?;
+        let is_stored = self.prefix.is_some() || self.options.save.is_some();
+        let sampler = Arc::new(self.options.sampler.prepare(self.tokenizer, config.n_ctx, is_stored)?);
         let drafting = self.draft.map(|draft| Ok::<_, Error>((draft, draft.plan(&config)?))).transpose()?;
         let draft_bytes = drafting.map_or(0, |(_, (_, plan))| plan.session());
         // The tokenizer has its memory already, since the length of the context depends on its tokens.
@@ -289,7 +293,7 @@ impl TextModel<'_> {
         let draft = drafting.map(|(draft, (config, _))| DraftSession::new(draft, config, self.engine, &mut arena));
         let draft = draft.transpose()?;
         let arena_bytes = plan.total() + draft_bytes;
-        then(&mut Generator { model: self, session, draft, tokens: Vec::new(), arena_bytes })
+        then(&mut Generator { model: self, session, draft, sampler, tokens: Vec::new(), arena_bytes })
     }
 
     fn generator_config<'p>(&self, prompt: &'p Prompt) -> GeneratorConfig<'p> {
@@ -345,6 +349,7 @@ pub struct Generator<'s, 'a> {
     session: Session<'s, 's, 'a>,
     /// Session of the draft model; `None` without one, and while a text has it.
     draft: Option<DraftSession<'s, 'a>>,
+    sampler: Arc<PreparedSampler>,
     /// Tokens that were run behind the prefix; none of an endless text, which no prompt continues.
     tokens: Vec<u32>,
     arena_bytes: usize,
@@ -397,7 +402,9 @@ impl<'s> Generator<'s, '_> {
         };
         let mut drafts = Drafts::default();
         let mut drafter = Counted::new(drafter, &mut drafts);
-        let mut sampler = Sampler::new(SamplerConfig { seed, ..self.model.options.sampler })?;
+        let prepared = Arc::clone(&self.sampler);
+        let (sequences, mut sampler_memory) = (prepared.sequences(), prepared.memory());
+        let mut sampler = prepared.sampler(seed, &sequences, &mut sampler_memory)?;
         before.iter().for_each(|&token| sampler.accept(token));
         let (mut memory, mut matcher);
         let words = prompt.stops.words();

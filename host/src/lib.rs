@@ -9,7 +9,7 @@
 //! | [`model_file`] | a GGUF file: mapped, split, packed, or interleaved in memory |
 //! | [`hub`] | models of the Hugging Face Hub, by name |
 //! | [`engine`], [`memory`] | kernels, threads, arenas |
-//! | [`generate`], [`prompt`], [`chat`], [`stops`] | text generation and conversations |
+//! | [`generate`], [`prompt`], [`chat`], [`sampler`], [`stops`] | text generation and conversations |
 //! | [`logprobs`] | log-probabilities of generated tokens |
 //! | [`grammar`] | texts that are held to a grammar, a JSON Schema or choices |
 //! | [`encode`] | vectors and scores of encoders |
@@ -45,6 +45,7 @@ pub mod perplexity;
 pub mod plan;
 pub mod prompt;
 pub mod quantize;
+pub mod sampler;
 pub mod snapshot_file;
 pub mod stops;
 pub mod text;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::Request;
-use nearfield::SamplerConfig;
+use nearfield_host::sampler::SamplerOptions;
 
 use crate::body::{self, Body};
 use crate::error::{ApiError, Result};
@@ -52,7 +52,7 @@ pub struct Config {
     /// Settings of the models.
     pub models: models::Settings,
     /// Settings of sampling where a request has none.
-    pub sampler: SamplerConfig,
+    pub sampler: SamplerOptions,
     /// Tokens of a text where a request has no length; `None` for as many as the context holds.
     pub max_tokens: Option<usize>,
     /// Keys of which a request must bring one; none for no keys.

@@ -8,12 +8,13 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nearfield::{EncoderConfig, SamplerConfig, SessionConfig};
+use nearfield::{EncoderConfig, SessionConfig};
 use nearfield_host::Monitor;
 use nearfield_host::chat::Chat;
 use nearfield_host::engine::Engine;
 use nearfield_host::model_file::Repack;
 use nearfield_host::monitor::Observer;
+use nearfield_host::sampler::SamplerOptions;
 use nearfield_serve::{Config, Limits, Settings, serve};
 
 /// Time of the limits that a test waits for.
@@ -49,7 +50,7 @@ impl Server {
                 prefix: None,
                 chat: Chat::Auto,
             },
-            sampler: SamplerConfig::default(),
+            sampler: SamplerOptions::default(),
             max_tokens: Some(8),
             api_keys: vec![],
             cors: None,

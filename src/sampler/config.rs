@@ -77,8 +77,8 @@ impl SamplerConfig {
             .saturating_add(lists.logit_bias.len() * Table::COLUMNS)
     }
 
-    /// Tokens that have to be remembered: those of the longer window.
-    pub(super) const fn window(&self) -> usize {
+    /// Number of the last tokens that the steps look at: those of the longer window. Windows of steps that are off count nothing.
+    pub const fn window(&self) -> usize {
         let (recent, dry) = (self.recent_window(), self.dry_window());
         if recent > dry { recent } else { dry }
     }

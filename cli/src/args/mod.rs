@@ -5,6 +5,7 @@ pub mod environment;
 pub mod grammar;
 pub mod hub;
 pub mod length;
+pub mod logit_bias;
 pub mod model;
 pub mod rings;
 pub mod sampler;

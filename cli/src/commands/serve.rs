@@ -118,8 +118,8 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
 
 impl ServeArgs {
     fn config(&self) -> Result<Config> {
-        let sampler = self.sampler.config();
-        nearfield::Sampler::new(sampler)?;
+        let sampler = self.sampler.options();
+        sampler.check()?;
         let session = self.session.config(self.ctx, N_BATCH);
         Ok(Config {
             models: Settings {

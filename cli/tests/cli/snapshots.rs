@@ -28,6 +28,11 @@ fn a_text_in_parts_is_the_text_at_once() {
         ("--temp 1 --top-k 0 --repeat-penalty 1.4", "--kv q8_0,q4_0 --threads 2"),
         ("--temp 1.2 --top-k 0", "--kv q8_0 --ring 32 --sinks 4"),
         ("--temp 1 --top-k 0", "--ring 64 --sinks 2 --ctx 64 --endless"),
+        (
+            "--temp 1 --top-k 0 --typical 0.97 --presence-penalty 0.5 --frequency-penalty 0.2 --dry-multiplier 0.8 -l 101=2 \
+             --ignore-eos",
+            "",
+        ),
     ];
     for (seed, (sampler, session)) in settings.into_iter().enumerate() {
         let settings = format!("{sampler} {session}");
@@ -50,6 +55,20 @@ fn a_text_in_parts_is_the_text_at_once() {
         let (_, behind) = run(&f, &format!("run tiny.gguf --load-kv part.kv {settings} -n 40 --hash --isa scalar"));
         assert_eq!(whole, behind, "{settings}");
     }
+}
+
+#[test]
+fn a_window_that_no_snapshot_has_is_refused() {
+    let f = Folder::new();
+    let message =
+        "the sampler looks at the last 100 tokens, a snapshot has 64: penalties and DRY need a window of at most that";
+    for window in ["--dry-multiplier 0.8 --dry-penalty-last-n 100", "--presence-penalty 1 --repeat-last-n 100"] {
+        f.fails(&format!("run tiny.gguf Once {window} -n 2 --save-kv a.kv"), 1, message);
+        assert!(!f.path().join("a.kv").exists());
+        run(&f, &format!("run tiny.gguf Once {window} -n 2"));
+    }
+    run(&f, "run tiny.gguf Once -n 2 --save-kv a.kv --dry-penalty-last-n 100");
+    f.fails("run tiny.gguf --load-kv a.kv --dry-multiplier 1 --dry-penalty-last-n 100", 1, message);
 }
 
 #[test]

@@ -48,6 +48,22 @@ fn an_answer_is_that_of_run() {
 }
 
 #[test]
+fn penalties_and_biases_are_those_of_run() {
+    let server = Server::start(FLAGS);
+    let question = json!([{"role": "user", "content": "Where is the cat?"}]);
+    let flags =
+        "--seed 4 -n 40 --presence-penalty 0.5 --frequency-penalty 0.5 -l 257=2 --dry-multiplier 1 --typical 0.9";
+    let mut body =
+        json!({"messages": question, "seed": 4, "max_tokens": 40, "presence_penalty": 0.5, "typical_p": 0.9});
+    body["frequency_penalty"] = 0.5.into();
+    body["logit_bias"] = json!({"257": 2});
+    body["dry_multiplier"] = 1.into();
+    let want = run(&server, "Where is the cat?", flags);
+    assert_eq!(content(&server.ok("/v1/chat/completions", body)), want);
+    assert_ne!(want, run(&server, "Where is the cat?", "--seed 4 -n 40"));
+}
+
+#[test]
 fn the_next_turn_reads_what_is_new() {
     let server = Server::start(FLAGS);
     let mut messages = vec![json!({"role": "user", "content": "Where is the cat? It is big and it is red."})];

@@ -14,12 +14,31 @@ fn text(answer: &Value) -> &str {
 #[test]
 fn a_text_is_that_of_run() {
     let server = Server::start("");
-    let settings: [(Value, &str); 8] = [
+    let settings: [(Value, &str); 13] = [
         (json!({"seed": 1}), "--seed 1"),
         (json!({"seed": 2, "max_tokens": 20}), "--seed 2 -n 20"),
         (json!({"temperature": 0, "max_tokens": 40}), "--temp 0 -n 40"),
         (json!({"seed": 3, "temperature": 1.5, "top_k": 0, "top_p": 1}), "--seed 3 --temp 1.5 --top-k 0 --top-p 1"),
         (json!({"seed": 4, "min_p": 0.2, "repeat_penalty": 1.3}), "--seed 4 --min-p 0.2 --repeat-penalty 1.3"),
+        (
+            json!({"seed": 8, "presence_penalty": 0.5, "frequency_penalty": 0.75, "repeat_last_n": 90}),
+            "--seed 8 --presence-penalty 0.5 --frequency-penalty 0.75 --repeat-last-n 90",
+        ),
+        (json!({"seed": 9, "logit_bias": {"257": 3, "12": -100}}), "--seed 9 -l 257=3 -l 12-100"),
+        (
+            json!({"temperature": 0, "logit_bias": [["the", false], [257, 2.5]], "ignore_eos": true}),
+            "--temp 0 -l the=false -l 257+2.5 --ignore-eos",
+        ),
+        (
+            json!({"temperature": 0, "dry_multiplier": 0.8, "dry_allowed_length": 1, "dry_penalty_last_n": -1}),
+            "--temp 0 --dry-multiplier 0.8 --dry-allowed-length 1 --dry-penalty-last-n 10000",
+        ),
+        (
+            json!({
+                "seed": 10, "typical_p": 0.7, "dry_multiplier": 2, "dry_base": 1.5, "dry_sequence_breakers": ["the", "o"]
+            }),
+            "--seed 10 --typical 0.7 --dry-multiplier 2 --dry-base 1.5 --dry-sequence-breaker o --dry-sequence-breaker the",
+        ),
         (json!({"seed": 5, "stop": ["the", "."]}), "--seed 5 --stop the --stop ."),
         (json!({"seed": 6, "stop": "\n"}), "--seed 6 --stop \n"),
         (json!({"seed": 7, "max_tokens": 0}), "--seed 7 -n 0"),
@@ -213,6 +232,8 @@ fn a_snapshot_stands_before_all_prompts() {
         let found = beside.complete(prompt, settings);
         assert_eq!(format!("{prompt}{found}\n"), want, "{prompt:?}");
     }
+    let long = json!({"prompt": " Once", "dry_multiplier": 1, "dry_penalty_last_n": -1});
+    assert_eq!(beside.post("/v1/completions", long).error(), (400, Some("dry_penalty_last_n".into()), None));
     let answer = beside.ok("/v1/completions", json!({"prompt": " Once", "max_tokens": 1}));
     assert!(answer["usage"]["prompt_tokens"].as_u64().unwrap() < 10, "the snapshot is not read again");
     let models = beside.get("/v1/models").json();

@@ -12,7 +12,7 @@ type Found<'f> = (u16, Option<&'f str>, Option<&'f str>);
 fn a_wrong_request_says_what_is_wrong() {
     let server = Server::start("tiny.gguf --ctx 64 --max-body 5000");
     let long = "the ".repeat(100);
-    let bodies: [(&str, Found<'_>); 26] = [
+    let bodies: [(&str, Found<'_>); 31] = [
         ("", (400, None, Some("invalid_json"))),
         ("{\"prompt\":", (400, None, Some("invalid_json"))),
         ("[1]", (400, None, None)),
@@ -33,8 +33,13 @@ fn a_wrong_request_says_what_is_wrong() {
         (r#"{"prompt": "a", "logprobs": 99}"#, (400, Some("logprobs"), None)),
         (r#"{"prompt": "a", "logprobs": 1, "echo": true}"#, (400, Some("echo"), Some("unsupported_parameter"))),
         (r#"{"prompt": "a", "suffix": "b"}"#, (400, Some("suffix"), Some("unsupported_parameter"))),
-        (r#"{"prompt": "a", "logit_bias": {"5": 1}}"#, (400, Some("logit_bias"), Some("unsupported_parameter"))),
-        (r#"{"prompt": "a", "presence_penalty": 1}"#, (400, Some("presence_penalty"), Some("unsupported_parameter"))),
+        (r#"{"prompt": "a", "logit_bias": {"5": 101}}"#, (400, Some("logit_bias"), None)),
+        (r#"{"prompt": "a", "logit_bias": {"99999": 1}}"#, (400, Some("logit_bias"), None)),
+        (r#"{"prompt": "a", "logit_bias": 5}"#, (400, Some("logit_bias"), Some("invalid_type"))),
+        (r#"{"prompt": "a", "presence_penalty": 2.5}"#, (400, Some("presence_penalty"), None)),
+        (r#"{"prompt": "a", "frequency_penalty": "a"}"#, (400, Some("frequency_penalty"), Some("invalid_type"))),
+        (r#"{"prompt": "a", "dry_base": 0}"#, (400, Some("dry_base"), None)),
+        (r#"{"prompt": "a", "dry_sequence_breakers": [""]}"#, (400, Some("dry_sequence_breakers"), None)),
         (r#"{"prompt": "a", "stream": 1}"#, (400, Some("stream"), Some("invalid_type"))),
         (r#"{"prompt": "a", "stream_options": 1}"#, (400, Some("stream_options"), Some("invalid_type"))),
         (r#"{"prompt": "a", "stop": 1}"#, (400, Some("stop"), Some("invalid_type"))),

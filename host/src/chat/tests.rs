@@ -10,6 +10,7 @@ use crate::error::{Error, QuestionTooLong};
 use crate::generate::{Generated, Generator, Length, Options, TextModel, load};
 use crate::model_file::{ModelFile, Repack};
 use crate::monitor::Monitor;
+use crate::sampler::SamplerOptions;
 
 /// The built-in model as a file.
 const STORIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/stories.gguf");
@@ -25,7 +26,8 @@ const QUESTIONS: [&[u8]; 6] = [
 
 /// Options for texts of `n` tokens at temperature `temp`.
 fn options(n: usize, temp: f32) -> Options {
-    let sampler = SamplerConfig { temp, ..SamplerConfig::default() };
+    let config = SamplerConfig { temp, ..SamplerConfig::default() };
+    let sampler = SamplerOptions { config, ..SamplerOptions::default() };
     Options { length: Length::Tokens(n), sampler, ..Options::default() }
 }
 

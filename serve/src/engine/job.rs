@@ -1,9 +1,12 @@
 //! Jobs of a model's thread, and the events that it answers with.
 
+use std::fmt::Display;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nearfield::{End, SamplerConfig};
+use nearfield::End;
 use nearfield_host::logprobs::Logprobs;
+use nearfield_host::sampler::PreparedSampler;
 use nearfield_host::stops::Stops;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -25,8 +28,10 @@ pub struct Job {
     pub grammar: Option<HeldGrammar>,
     /// Tokens to generate at most; `None` for as many as the context holds.
     pub max_tokens: Option<usize>,
-    /// Settings of sampling, with the seed.
-    pub sampler: SamplerConfig,
+    /// Settings of sampling.
+    pub sampler: Arc<PreparedSampler>,
+    /// Seed of the random numbers.
+    pub seed: u64,
     /// Number of likeliest tokens told with each token; `None` for no probabilities.
     pub n_logprobs: Option<usize>,
     /// True if each token comes with the keys that its query visited.
@@ -37,6 +42,14 @@ pub struct Job {
     pub deadline: Instant,
     /// Receiver of the events. Once it is gone, so is the job.
     pub events: UnboundedSender<Event>,
+}
+
+impl Job {
+    /// Tells that the model or the server is broken.
+    pub fn fail(&self, error: &dyn Display) {
+        // Nobody may be waiting any more.
+        let _ = self.events.send(Event { index: self.index, news: News::Failed(Failure::Broken(error.to_string())) });
+    }
 }
 
 /// Event of the text with this number.

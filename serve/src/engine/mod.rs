@@ -21,8 +21,8 @@ use std::time::Instant;
 
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{
-    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Prefix, RunError, Sampler, Sequence,
-    SessionConfig, SessionError,
+    Arena, Batch, BatchConfig, BatchPlan, Chunk, End, MemoryPlan, Model, Prefix, RunError, Sequence, SessionConfig,
+    SessionError,
 };
 use nearfield_host::engine::{Engine, N_BATCH};
 use nearfield_host::memory::allocate;
@@ -166,17 +166,12 @@ impl Running<'_, '_, '_, '_> {
         metrics.prompt_tokens.add(job.prompt.len() as u64);
         metrics.reused_tokens.add(n_reused as u64);
         slot.used = self.n_passes;
-        let lease = job.grammar.as_ref().map(|grammar| self.setup.grammars.take(grammar)).transpose();
-        match Sampler::new(job.sampler).map_err(Error::from).and_then(|sampler| Ok((sampler, lease?))) {
-            Ok((sampler, lease)) => {
-                let before = self.setup.prefix.map_or(&[][..], |prefix| prefix.text().last_tokens);
-                slot.text = Some(Text::new(job, sampler, lease, before, self.setup.tokenizer, n_reused));
-            }
-            Err(error) => {
-                let news = News::Failed(Failure::Broken(error.to_string()));
-                let _ = job.events.send(Event { index: job.index, news });
-            }
-        }
+        let lease = match job.grammar.as_ref().map(|grammar| self.setup.grammars.take(grammar)).transpose() {
+            Ok(lease) => lease,
+            Err(error) => return job.fail(&error),
+        };
+        let before = self.setup.prefix.map_or(&[][..], |prefix| prefix.text().last_tokens);
+        slot.text = Text::new(job, lease, before, self.setup.tokenizer, n_reused);
     }
 
     /// Ends texts that nobody waits for, and those that are late, with the jobs that wait.

@@ -1,17 +1,20 @@
 //! Text while it is generated: a job, and the library's steps over it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use nearfield::tokenizer::Tokenizer;
-use nearfield::{Batch, Chunk, ChunkTokens, End, Generator, GeneratorConfig, Sampler, Sequence, StopWords};
+use nearfield::{Batch, Chunk, ChunkTokens, End, Generator, GeneratorConfig, SamplerError, Sequence, StopWords};
 use nearfield_host::Error;
 use nearfield_host::logprobs::Logprobs;
+use nearfield_host::sampler::PreparedSampler;
 use self_cell::{MutBorrow, self_cell};
 
 use super::grammars::Lease;
 use super::job::{Ended, Event, Failure, Job, Keys, News, Token, Work};
 
 type WordRefs<'w> = Vec<&'w str>;
+type SequenceRefs<'q> = Vec<&'q [u32]>;
 
 self_cell! {
     /// Stop words, and the references that the library takes.
@@ -22,8 +25,19 @@ self_cell! {
     }
 }
 
+self_cell! {
+    /// Settings of sampling, and the references to DRY's breakers that the library takes.
+    struct Sampling {
+        owner: Arc<PreparedSampler>,
+        #[covariant]
+        dependent: SequenceRefs,
+    }
+}
+
 /// Memory that a generator borrows.
 struct Lent {
+    sampling: Sampling,
+    sampler_memory: MutBorrow<Vec<u32>>,
     words: Words,
     stop_tokens: Vec<u32>,
     stop_memory: MutBorrow<Vec<u8>>,
@@ -36,6 +50,40 @@ self_cell! {
         owner: Lent,
         #[not_covariant]
         dependent: Generator,
+    }
+}
+
+impl Steps {
+    /// Generator of a job's text with the matcher of its grammar; its sampler knows the tokens before. The stops of the job move to it.
+    fn of(job: &mut Job, grammar: Option<Lease>, before: &[u32]) -> Result<Self, SamplerError> {
+        let sampling = Sampling::new(Arc::clone(&job.sampler), |prepared| prepared.sequences());
+        let sampler_memory = MutBorrow::new(job.sampler.memory());
+        let stops = std::mem::take(&mut job.stops);
+        let words = Words::new(stops.texts, |texts| texts.iter().map(String::as_str).collect());
+        let stop_memory = MutBorrow::new(vec![0; StopWords::memory_bytes(words.borrow_dependent())]);
+        let lent = Lent {
+            sampling,
+            sampler_memory,
+            words,
+            stop_tokens: stops.tokens,
+            stop_memory,
+            grammar: grammar.map(MutBorrow::new),
+        };
+        let (max_tokens, seed) = (job.max_tokens, job.seed);
+        let before = before.split_last().map_or(before, |(_, before)| before);
+        Self::try_new(lent, |lent| {
+            let (prepared, sequences) = (lent.sampling.borrow_owner(), lent.sampling.borrow_dependent());
+            let mut sampler = prepared.sampler(seed, sequences, lent.sampler_memory.borrow_mut())?;
+            before.iter().chain(&job.prompt).for_each(|&token| sampler.accept(token));
+            let config = GeneratorConfig { max_tokens, stop_tokens: &lent.stop_tokens, after_end: None };
+            // The memory has the length that the words need.
+            let stop = StopWords::new(lent.words.borrow_dependent(), lent.stop_memory.borrow_mut());
+            let steps = Generator::new(sampler, config, stop.unwrap_or_default());
+            Ok(match &lent.grammar {
+                None => steps,
+                Some(grammar) => steps.with_constraint(grammar.borrow_mut()),
+            })
+        })
     }
 }
 
@@ -63,42 +111,29 @@ pub enum Part {
 }
 
 impl Text {
-    /// Text of a job with its sampler and the matcher of its grammar. `before` are the last tokens of the snapshot that it continues,
-    /// of which the prompt begins with the very last; a slot has `n_reused` tokens of the prompt.
+    /// Text of a job with the matcher of its grammar; `None` if it failed, which its receiver was told. `before` are the last tokens
+    /// of the snapshot that it continues, of which the prompt begins with the very last; a slot has `n_reused` tokens of the prompt.
     pub fn new(
         mut job: Job,
-        mut sampler: Sampler<'static>,
         grammar: Option<Lease>,
         before: &[u32],
         tokenizer: &Tokenizer<'_, '_>,
         n_reused: usize,
-    ) -> Self {
-        let n_before = before.len().saturating_sub(1);
-        before.iter().take(n_before).for_each(|&token| sampler.accept(token));
-        job.prompt.iter().for_each(|&token| sampler.accept(token));
-        let stops = std::mem::take(&mut job.stops);
-        let words = Words::new(stops.texts, |texts| texts.iter().map(String::as_str).collect());
-        let stop_memory = MutBorrow::new(vec![0; StopWords::memory_bytes(words.borrow_dependent())]);
-        let lent = Lent { words, stop_tokens: stops.tokens, stop_memory, grammar: grammar.map(MutBorrow::new) };
-        let max_tokens = job.max_tokens;
-        let steps = Steps::new(lent, |lent| {
-            let config = GeneratorConfig { max_tokens, stop_tokens: &lent.stop_tokens, after_end: None };
-            // The memory has the length that the words need.
-            let stop = StopWords::new(lent.words.borrow_dependent(), lent.stop_memory.borrow_mut());
-            let steps = Generator::new(sampler, config, stop.unwrap_or_default());
-            match &lent.grammar {
-                None => steps,
-                Some(grammar) => steps.with_constraint(grammar.borrow_mut()),
+    ) -> Option<Self> {
+        let mut steps = match Steps::of(&mut job, grammar, before) {
+            Ok(steps) => steps,
+            Err(error) => {
+                job.fail(&error);
+                return None;
             }
-        });
-        let mut steps = steps;
+        };
         if !job.shows_prompt {
             // The tokens are those of the model.
             let _ = steps.with_dependent_mut(|_, steps| steps.follow(tokenizer, before));
         }
         let work = Work { n_prompt: job.prompt.len(), n_reused, ..Work::default() };
         let chunk = ChunkTokens::default();
-        Self { job, steps, chunk, visited: Vec::new(), work, began: Instant::now(), read: None }
+        Some(Self { job, steps, chunk, visited: Vec::new(), work, began: Instant::now(), read: None })
     }
 
     /// True once nobody waits for the text.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nearfield::SamplerConfig;
 use nearfield_host::prompt::Prompt;
+use nearfield_host::sampler::SamplerOptions;
 use nearfield_host::stops::Stops;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::form::Form;
+use super::sampling;
 use crate::app::{App, blocking};
 use crate::body::{Body, Texts};
 use crate::engine::job::{Event, Job};
@@ -28,7 +29,7 @@ pub const MAX_LOGPROBS: usize = 20;
 #[derive(Debug)]
 pub struct Settings {
     /// Settings of sampling; the seed of the first text, which those that follow count up from.
-    pub sampler: SamplerConfig,
+    pub sampler: SamplerOptions,
     /// Form that each text is held to.
     pub form: Option<Form>,
     /// Tokens to generate at most; `None` for as many as the context holds.
@@ -52,10 +53,7 @@ impl Settings {
     /// 400 with the name of a field that is wrong.
     pub fn of(body: &Body, app: &App, max_tokens: &[&str]) -> Result<Self> {
         let form = Form::of(body)?;
-        if body.value("logit_bias").is_some_and(|bias| bias.as_object().is_none_or(|bias| !bias.is_empty())) {
-            return Err(ApiError::unsupported("logit_bias", "logit_bias is not supported here"));
-        }
-        let sampler = super::sampling::sampler(body, &app.config.sampler)?;
+        let sampler = sampling::sampler(body, &app.config.sampler)?;
         let max_tokens = match body.first::<i64>(max_tokens)? {
             None => app.config.max_tokens,
             // -1 and -2 stand for as many as the context holds, as in llama.cpp.
@@ -96,7 +94,8 @@ pub struct Begun {
 /// Gives the texts of all prompts to the thread of a model: `n` of each prompt in turn.
 ///
 /// # Errors
-/// 400 for a prompt that is longer than the context and for a form that is no grammar, 503 if the queue is full.
+/// 400 for a prompt that is longer than the context, tokens that the model does not have and a form that is no grammar, 503 if
+/// the queue is full.
 pub async fn begin(
     app: &App,
     model: &'static Loaded,
@@ -129,6 +128,8 @@ pub async fn begin(
         None => None,
         Some(form) => Some(blocking(move || form.compile(model.grammars)).await?),
     };
+    let options = settings.sampler.clone();
+    let sampler = blocking(move || sampling::prepare(model, &options)).await?;
     let (sender, events) = unbounded_channel();
     let deadline = Instant::now() + app.config.limits.request;
     let (mut jobs, mut seeds) = (Vec::with_capacity(n_texts), Vec::with_capacity(n_texts));
@@ -138,7 +139,7 @@ pub async fn begin(
         stops.add(model.tokenizer, &settings.stop);
         for i in 0..settings.n {
             // The seeds of a prompt's texts follow each other.
-            let seed = settings.sampler.seed.wrapping_add(i as u64);
+            let seed = settings.sampler.config.seed.wrapping_add(i as u64);
             jobs.push(Job {
                 index: jobs.len(),
                 prompt: prompt.tokens.clone(),
@@ -146,7 +147,8 @@ pub async fn begin(
                 stops: stops.clone(),
                 max_tokens: settings.max_tokens,
                 grammar: grammar.clone(),
-                sampler: SamplerConfig { seed, ..settings.sampler },
+                sampler: Arc::clone(&sampler),
+                seed,
                 n_logprobs: settings.n_logprobs,
                 wants_keys: settings.wants_keys,
                 time: settings.time,

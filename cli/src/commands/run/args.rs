@@ -140,7 +140,7 @@ impl RunArgs {
             },
             endless: self.endless || self.n == Length::Endless,
             n_ctx: self.ctx,
-            sampler: self.sampler.config(),
+            sampler: self.sampler.options(),
             session: self.session.config(SessionConfig::default().n_ctx, SessionConfig::default().n_batch),
             draft: self.draft.clone(),
             echo: !(self.no_echo || self.json),

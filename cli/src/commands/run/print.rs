@@ -86,7 +86,7 @@ pub fn print_with(
         writeln!(out)?;
     }
     if !print.quiet && (!print.json || print.verbose) {
-        report::generated(&generated, &keys, (model.options.sampler.temp > 0.0).then_some(seed), print.verbose);
+        report::generated(&generated, &keys, (model.options.sampler.config.temp > 0.0).then_some(seed), print.verbose);
     }
     if print.hash {
         let (text, logits) = (generated.hashes.text.get(), generated.hashes.logits.get());
