@@ -202,6 +202,30 @@ fn what_goes_on_can_be_stored_again() {
     }
 }
 
+/// The block of the prefix's last keys is the oldest of the ring, so the snapshot has no norm of the block before.
+#[test]
+fn a_rewind_within_the_block_that_the_prefix_ends_in() {
+    let (file, tokens) = (SPEC.file("Q8_0"), SPEC.tokens(N_TOKENS));
+    for (n, n_sinks) in [(33, 0), (35, 4), (100, 4)] {
+        let setup = with_sinks(setup(KvType::Q8_0, Ring::Keys(32)), n_sinks);
+        let prefix = prefix_of(setup, &file, &tokens, n);
+        let behind = |n_run: usize| {
+            setup.session_behind(file.bytes(), &prefix, |session| {
+                run_to(session, &tokens, n_run);
+                session.rewind(n + 9).expect("there");
+                rest(session, &file, &tokens)
+            })
+        };
+        let want = setup.session(file.bytes(), |session| {
+            run_to(session, &tokens, n + 9);
+            rest(session, &file, &tokens)
+        });
+        for n_run in [n + 9, n + 10, n + 20] {
+            assert_same(&format!("{n} tokens before, {n_run} run"), &want, &behind(n_run));
+        }
+    }
+}
+
 /// A reset goes back to the end of the prefix, and a rewind goes no further.
 #[test]
 fn back_to_the_prefix_and_no_further() {

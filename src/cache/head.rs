@@ -95,9 +95,16 @@ impl HeadMut<'_> {
         self.values.reborrow().rows(to..to + 1, self.head_dim)?.copy(values)
     }
 
-    /// Goes back to `pos`: the norm of its block becomes that of the keys before `pos`.
+    /// Goes back to `pos`, which lies behind the prefix: the norm of its block becomes that of the keys before `pos`.
     pub(super) fn rewind(&mut self, kernels: &dyn Kernels, pos: usize) -> Planned {
-        (pos - pos % KV_BLOCK..pos).try_for_each(|pos| self.raise_norm(kernels, pos))
+        let mut start = pos - pos % KV_BLOCK;
+        if let Some((prefix, kept)) = self.kept.filter(|(prefix, _)| start < prefix.n_tokens()) {
+            // The prefix has the norm up to its last key. That of the block before may be dropped.
+            let block = start / KV_BLOCK;
+            *self.norms.get_mut(self.ring.slot_block(block)?)? = prefix.norm(&kept, block)?;
+            start = prefix.n_tokens();
+        }
+        (start..pos).try_for_each(|pos| self.raise_norm(kernels, pos))
     }
 
     /// Raises the running maximum of a block to the norm of the stored key at `pos`. The maximum of a block begins with that of
