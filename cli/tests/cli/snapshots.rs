@@ -26,13 +26,13 @@ fn a_text_in_parts_is_the_text_at_once() {
         ("--temp 0", ""),
         ("--temp 1 --top-k 0", ""),
         ("--temp 1 --top-k 0 --repeat-penalty 1.4", "--kv q8_0,q4_0 --threads 2"),
-        ("--temp 1.2 --top-k 0", "--kv q8_0 --ring 32 --sinks 4"),
-        ("--temp 1 --top-k 0", "--ring 64 --sinks 2 --ctx 64 --endless"),
         (
             "--temp 1 --top-k 0 --typical 0.97 --presence-penalty 0.5 --frequency-penalty 0.2 --dry-multiplier 0.8 -l 101=2 \
              --ignore-eos",
             "",
         ),
+        ("--temp 1.2 --top-k 0", "--kv q8_0 --ring 32 --sinks 4"),
+        ("--temp 1 --top-k 0", "--ring 64 --sinks 2 --ctx 64 --endless"),
     ];
     for (seed, (sampler, session)) in settings.into_iter().enumerate() {
         let settings = format!("{sampler} {session}");
