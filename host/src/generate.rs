@@ -33,6 +33,7 @@ use nearfield::{
 };
 use nearfield_boards::hash::Fnv64;
 
+use crate::chat::SavedChat;
 use crate::draft::{self, Counted, Draft, DraftSession, Drafts, LoadedDraft};
 use crate::engine::{Engine, N_BATCH};
 use crate::error::{Context, Error, PromptTooLong, Result, ensure};
@@ -85,6 +86,9 @@ pub struct Options {
     pub n_logprobs: Option<usize>,
     /// File for the snapshot of the text at its end; `None`: no snapshot is written.
     pub save: Option<Save>,
+    /// True if [`Generator::save_chat`] will be called or another snapshot read later: the model's identity is then found out
+    /// while its file is read, which takes a pass over its bytes.
+    pub identify: bool,
 }
 
 impl Default for Options {
@@ -100,6 +104,7 @@ impl Default for Options {
             echo: true,
             n_logprobs: None,
             save: None,
+            identify: false,
         }
     }
 }
@@ -122,7 +127,7 @@ pub struct TextModel<'s> {
     /// Tokenizer of the model.
     pub tokenizer: &'s Tokenizer<'s, 's>,
     /// Tokens of the model, sorted when a text is held to a grammar.
-    pub tokens: SortedTokens<'s>,
+    pub tokens: &'s SortedTokens<'s>,
     /// Draft model, for [`Draft::Model`].
     pub draft: Option<LoadedDraft<'s>>,
     /// Kernels and threads.
@@ -213,7 +218,7 @@ pub fn load<R, E: From<Error>>(
     then: impl FnOnce(&TextModel<'_>) -> Result<R, E>,
 ) -> Result<R, E> {
     // The identity is that of the file, so it is computed before its weights may be interleaved.
-    let model_id = (options.save.is_some() || prefix.is_some()).then(|| file.id());
+    let model_id = (options.identify || options.save.is_some() || prefix.is_some()).then(|| file.id());
     let snapshot = prefix.map(SnapshotFile::open).transpose()?;
     let prefix = snapshot.as_ref().zip(model_id).map(|(snapshot, model)| snapshot.prefix(model)).transpose()?;
     // A file that cannot draft is an error before the model is read.
@@ -240,7 +245,7 @@ pub fn load<R, E: From<Error>>(
         file: &file,
         model: &model,
         tokenizer: &tokenizer,
-        tokens,
+        tokens: &tokens,
         draft,
         engine,
         options,
@@ -458,6 +463,39 @@ impl<'s> Generator<'s, '_> {
         })
     }
 
+    /// Number of tokens of the snapshot that the generator continues, or 0. Prompts begin behind them.
+    pub fn n_prefix(&self) -> usize {
+        self.model.n_prefix()
+    }
+
+    /// True if the generator can continue a text of these tokens: they begin with those of the snapshot, `prefix`, if it has one.
+    pub fn continues(&self, tokens: &[u32], prefix: &[u32]) -> bool {
+        let n_prefix = self.model.n_prefix();
+        n_prefix == 0 || (tokens.len() > n_prefix && tokens.get(..n_prefix) == prefix.get(..n_prefix))
+    }
+
+    /// Writes the snapshot of a conversation, of which all tokens but the last are run if they were not yet.
+    ///
+    /// # Errors
+    /// When the conversation does not begin with the tokens of the snapshot that the generator continues, when it is longer than
+    /// the context, and when the file cannot be written.
+    pub fn save_chat(&mut self, chat: &SavedChat, save: &Save) -> Result<Saved> {
+        let (model, n_prefix) = (self.model, self.model.n_prefix());
+        let tokens = chat.tokens.get(n_prefix..).filter(|tokens| !tokens.is_empty());
+        let tokens = tokens.context("the conversation is shorter than the snapshot that it continues")?;
+        let n_known = self.rewind_to(tokens);
+        let rest = tokens.get(n_known..tokens.len() - 1).unwrap_or_default();
+        if !rest.is_empty() {
+            self.session.run(rest)?;
+            self.note(rest);
+        }
+        let id = model.model_id.context("a model is read before its text is stored")?;
+        let n_last = chat.tokens.len().saturating_sub(TextState::MAX_TOKENS);
+        let last_tokens = chat.tokens.get(n_last..).unwrap_or_default();
+        let text = TextState { model_name: model.file.short_name(), last_tokens, seed: 0 };
+        snapshot_file::save(&save.path, save.force, &mut self.session, id, &text, Some(chat))
+    }
+
     /// Number of tokens that `tokens` has in common with the text read before, leaving at least one to run.
     fn n_same(&self, tokens: &[u32]) -> usize {
         let n_same = self.tokens.iter().zip(tokens).take_while(|(read, token)| read == token).count();
@@ -558,7 +596,8 @@ impl Generation<'_, '_, '_> {
     /// Writes tokens until the text ends.
     fn write(&mut self, out: &mut impl Write) -> Result<End> {
         let model = self.generator.model;
-        if let Some(prefix) = model.prefix.filter(|_| self.prompt.shown.is_empty()) {
+        // A prompt of one token, the snapshot's last, has no text of its own: the text begins behind that of the snapshot.
+        if let Some(prefix) = model.prefix.filter(|_| self.prompt.tokens.len() == 1) {
             self.steps.follow(model.tokenizer, prefix.text().last_tokens)?;
         }
         let mut text = String::new();
@@ -612,7 +651,7 @@ impl Generation<'_, '_, '_> {
         }
         let id = model.model_id.context("a model is read before its text is stored")?;
         let text = TextState { model_name: model.file.short_name(), last_tokens: &last_tokens, seed };
-        snapshot_file::save(&save.path, save.force, &mut generator.session, id, &text)
+        snapshot_file::save(&save.path, save.force, &mut generator.session, id, &text, None)
     }
 
     fn show(&mut self, text: &str, out: &mut impl Write) -> Result<()> {

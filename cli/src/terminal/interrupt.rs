@@ -6,10 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use anyhow::{Context, Result};
 use nearfield_host::{Error, output_file};
 
+use super::tty;
+
 /// Number of the signal that arrived, or 0.
 static ARRIVED: AtomicI32 = AtomicI32::new(0);
 /// True while the command waits for a line, so that nothing checks the flag.
 static WAITING: AtomicBool = AtomicBool::new(false);
+/// True while that line is edited: an editor reads Ctrl-C as a key.
+static EDITING: AtomicBool = AtomicBool::new(false);
 
 /// Signal numbers of a closed terminal and of Ctrl-C.
 const SIGHUP: i32 = 1;
@@ -21,6 +25,10 @@ const EXIT_SIGNAL: i32 = 128;
 /// line, ends the process at once and removes the files that it has begun.
 pub fn install() -> Result<()> {
     watch(|signal| {
+        // A Ctrl-C for an answer that ended as it was pressed.
+        if signal == SIGINT && EDITING.load(Ordering::SeqCst) {
+            return;
+        }
         let before = ARRIVED.swap(signal, Ordering::SeqCst);
         // A closed terminal may send SIGHUP twice, a service manager SIGHUP right behind SIGTERM.
         let is_again = before != 0 && signal != SIGHUP;
@@ -63,6 +71,11 @@ pub fn arrived() -> bool {
     ARRIVED.load(Ordering::SeqCst) != 0
 }
 
+/// True if a signal arrived that ends a command even where Ctrl-C ends a part of it.
+pub fn ends_the_command() -> bool {
+    !matches!(ARRIVED.load(Ordering::SeqCst), 0 | SIGINT)
+}
+
 /// Returns an error if a signal that asks for an end arrived.
 pub fn check() -> Result<(), Error> {
     if arrived() { Err(Error::Cancelled) } else { Ok(()) }
@@ -84,6 +97,7 @@ pub fn exit_code() -> u8 {
 
 /// Ends the process without running destructors, after removing unfinished files.
 fn exit_at_once(signal: i32) -> ! {
+    tty::restore();
     output_file::remove_parts();
     std::process::exit(EXIT_SIGNAL + signal)
 }
@@ -97,5 +111,14 @@ pub fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
     }
     let result = wait();
     WAITING.store(false, Ordering::SeqCst);
+    result
+}
+
+/// Runs `wait`, which waits for a line that is edited. Ctrl-C before it is ignored, and during it too; another signal ends the
+/// process.
+pub fn while_editing<T>(wait: impl FnOnce() -> T) -> T {
+    EDITING.store(true, Ordering::SeqCst);
+    let result = while_waiting(wait);
+    EDITING.store(false, Ordering::SeqCst);
     result
 }

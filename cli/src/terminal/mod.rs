@@ -2,12 +2,15 @@
 
 mod bar;
 pub mod columns;
+pub mod editor;
+mod history;
 pub mod input;
 pub mod interrupt;
 mod left;
 mod monitor;
 pub mod report;
 mod standard_output;
+mod tty;
 
 use std::fmt;
 use std::io::Write;

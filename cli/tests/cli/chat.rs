@@ -114,7 +114,12 @@ fn a_question_is_put_in_the_format_of_the_model() {
 
 /// Standard output and standard error of a conversation of these lines.
 pub fn talk(f: &Folder, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, String) {
-    let mut command = f.command(["run", "more.gguf", "--chat", "-n", "4", "--temp", "0"].iter().chain(arguments));
+    talk_with(f, "more.gguf", &[&["-n", "4", "--temp", "0"], arguments].concat(), lines)
+}
+
+/// Standard output and standard error of a conversation with this model.
+fn talk_with(f: &Folder, model: &str, arguments: &[&str], lines: impl AsRef<[u8]>) -> (String, String) {
+    let mut command = f.command(["run", model, "--chat"].iter().chain(arguments));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_ref()).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -266,4 +271,136 @@ fn a_model_without_a_format_says_what_there_is() {
     f.fails("run tiny.gguf he --chat=baichuan2", 1, "--chat=baichuan2: the model has no token <reserved_106>");
     f.fails("run tiny.gguf he --chat=llama", 2, "invalid value 'llama' for '--chat[=<FORMAT>]'");
     f.fails("run tiny.gguf he --system me", 2, "the following required arguments were not provided");
+}
+
+/// Hashes of the texts and logits of each answer.
+fn hashes(report: &str) -> Vec<&str> {
+    report.lines().filter(|line| line.starts_with("hash")).collect()
+}
+
+/// A chat that is saved and loaded goes on as one that was not interrupted: by the arguments, and by commands within a chat.
+#[test]
+fn a_saved_chat_goes_on_bit_for_bit() {
+    let f = folder(&CHATML);
+    let template = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content.strip() + '<|im_end|>\n' }}{% endfor %}\
+                    {{ '<|im_start|>assistant\n' }}";
+    f.write("template.gguf", &tiny::model_with_template(&CHATML, 3, template));
+    for (model, settings) in [
+        ("more.gguf", &[][..]),
+        ("template.gguf", &["--system", "he\u{e9}"]),
+        ("more.gguf", &["--ring", "64", "--sinks", "2", "--kv", "q8_0"]),
+        ("more.gguf", &["--draft", "lookup", "--stop", "e"]),
+        ("more.gguf", &["--ctx", "400"]),
+    ] {
+        let talk = |arguments: &[&str], lines: &str| {
+            let base = ["--hash", "--temp", "0.8", "--seed", "3", "-n", "20"];
+            // A loaded chat has its own system prompt.
+            let has_system = settings.first() == Some(&"--system") && arguments.contains(&"--load-kv");
+            let settings = if has_system { &[][..] } else { settings };
+            talk_with(&f, model, &[&base, settings, arguments].concat(), lines)
+        };
+        let (whole, report) = talk(&[], "he\nin\nqqä\non\n");
+        let want = hashes(&report);
+        assert_eq!(want.len(), 4, "{report}");
+        let (_, first) = talk(&["--save-kv", "a.kv", "--force"], "he\nin\n");
+        assert_eq!(hashes(&first), want[..2]);
+        assert!(first.lines().any(|line| line.starts_with("snapshot ") && line.ends_with(": a.kv")), "{first}");
+        let (second_text, second) = talk(&["--load-kv", "a.kv"], "qqä\non\n");
+        assert_eq!(hashes(&second), want[2..], "{settings:?}");
+        let n_read = reads(&second)[0];
+        assert!(n_read <= reads(&report)[2] + 1, "{settings:?}: the snapshot is not read again");
+        assert!(whole.ends_with(&second_text), "{whole} {second_text}");
+        // Within a chat: another conversation, then the first again; a saved one may be saved again, and answered again.
+        let (_, commands) =
+            talk(&[], "he\nin\n/save --force b.kv\n/reset\nyou\n/load b.kv\nqqä\n/save\non\n/load b.kv\non\n");
+        let found = hashes(&commands);
+        assert_eq!([&found[..2], &found[3..5], &found[5..]].concat(), [&want[..], &want[3..]].concat(), "{commands}");
+        // The same bits when all is read again.
+        let (_, again) = talk(&["--load-kv", "a.kv"], "/regen\n");
+        let (_, plain) = talk(&[], "he\nin\n/regen\n");
+        assert_eq!(hashes(&again).last(), hashes(&plain).last(), "{again}");
+        assert!(f.stdout("inspect a.kv").contains("\n  a chat of 2 answers in a context of "));
+        // The text itself is an ordinary snapshot.
+        let settings = if settings.first() == Some(&"--ring") { settings } else { &[] };
+        let output = f.command(["run", model, "--load-kv", "a.kv", "-n", "2"].iter().chain(settings)).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_chat_is_not_loaded_from_just_any_file() {
+    let f = folder(&CHATML);
+    talk(&f, &["--save-kv", "a.kv"], "he\n");
+    f.stderr("run more.gguf he -n 2 --save-kv text.kv");
+    f.fails("run more.gguf --chat --load-kv text.kv", 1, "text.kv: a snapshot of a text, not of a chat");
+    f.fails("run more.gguf --chat --load-kv gone.kv", 1, "cannot open gone.kv: ");
+    f.fails("run tiny.gguf --chat=plain --load-kv a.kv", 1, "a.kv, made with more.gguf: ");
+    f.fails("run more.gguf he --chat --save-kv a.kv", 1, "a.kv is there already: --force replaces it");
+    f.fails(
+        "run more.gguf he --chat --load-kv a.kv --system x",
+        2,
+        "the argument '--load-kv <FILE>' cannot be used with",
+    );
+    f.fails(
+        "run more.gguf he --chat --load-kv a.kv --kv q8_0",
+        1,
+        "the snapshot has keys and values in f16, the session in q8_0: --kv f16 goes on",
+    );
+    let whole = std::fs::read(f.path().join("a.kv")).unwrap();
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 4;
+    damaged[last] ^= 1;
+    f.write("damaged.kv", &damaged);
+    f.write("cut.kv", &whole[..whole.len() - 1]);
+    f.fails("run more.gguf --chat --load-kv damaged.kv", 1, "damaged.kv");
+    f.fails("run more.gguf --chat --load-kv cut.kv", 1, "cut.kv");
+    // Within a chat, a file that cannot be loaded leaves the conversation as it is.
+    let (_, want) = talk(&f, &["--hash"], "he\nin\n");
+    let (_, found) = talk(&f, &["--hash"], "he\n/load gone.kv\n/load text.kv\n/load cut.kv\n/save a.kv\nin\n");
+    assert_eq!(hashes(&found), hashes(&want), "{found}");
+    assert!(found.contains("a.kv is there already: --force replaces it"), "{found}");
+    // Nor does one that this session cannot continue.
+    let (_, found) = talk(&f, &["--hash", "--kv", "q8_0"], "he\n/load a.kv\nin\n");
+    let (_, want) = talk(&f, &["--hash", "--kv", "q8_0"], "he\nin\n");
+    assert_eq!(hashes(&found), hashes(&want), "{found}");
+    assert!(found.contains("--kv f16 goes on"), "{found}");
+}
+
+#[test]
+fn commands_change_the_conversation() {
+    let f = folder(&CHATML);
+    let hashes_of = |arguments: &[&str], lines: &str| {
+        let (_, report) = talk(&f, &[&["--hash"], arguments].concat(), lines);
+        hashes(&report).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let plain = hashes_of(&[], "he\nin\n");
+    assert_eq!(hashes_of(&[], "he\n\n/help\n/x\n  \nin\n/exit\non\n"), plain);
+    assert_eq!(hashes_of(&[], "he\n/reset\nhe\n"), [&plain[..1], &plain[..1]].concat());
+    // An answer again replaces the last one: the same without sampling, another one with it.
+    assert_eq!(hashes_of(&[], "he\n/regen\nin\n"), [&plain[..1], &plain[..]].concat());
+    let sampled = ["-n", "4", "--temp", "2", "--seed", "1", "--hash"];
+    let (_, report) = talk_with(&f, "more.gguf", &sampled, "he\n/regen\n/regen\n");
+    let [first, second, third] = hashes(&report)[..] else { panic!("{report}") };
+    assert!(first != second && second != third && first != third);
+    // A system prompt holds for the turns so far as well.
+    let system = hashes_of(&["--system", "be"], "he\nin\n");
+    assert_eq!(hashes_of(&[], "/system be\nhe\nin\n"), system);
+    assert_eq!(hashes_of(&[], "//he\n"), {
+        let mut command = f.command(["run", "more.gguf", "--chat", "-n", "4", "--temp", "0", "--hash", "/he"]);
+        let report = text(&command.output().unwrap().stderr);
+        hashes(&report).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    });
+    let (_, report) = talk(&f, &[], "/regen\n/save\n/save a.kv\n/load\n/system\n/system be\n/system\n/nothing\n");
+    for want in [
+        "nothing was answered yet\n",
+        "nearfield: /save needs the name of a file\n",
+        "nothing was answered yet, so there is nothing to save\n",
+        "nearfield: /load needs the name of a file\n",
+        "the system prompt is that of the format: /system TEXT replaces it\n",
+        "the system prompt is replaced\nbe\n",
+        "nearfield: no command /nothing: /help lists them, //nothing sends a text that begins with a slash\n",
+    ] {
+        assert!(report.contains(want), "{want}: {report}");
+    }
+    assert_eq!(f.names().len(), 1);
 }

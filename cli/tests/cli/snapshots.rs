@@ -158,7 +158,6 @@ fn what_does_not_fit_is_refused() {
     f.fails("run tiny.gguf --load-kv other.kv", 1, "other.kv: no snapshot: it does not begin with NFKV");
     f.fails("run tiny.gguf --load-kv empty.kv", 1, "cannot open empty.kv: the file is empty");
     f.fails("run tiny.gguf --load-kv gone.kv", 1, "cannot open gone.kv: ");
-    f.fails("run tiny.gguf --load-kv a.kv --chat", 2, "the argument '--load-kv <FILE>' cannot be used with '--chat");
     f.fails("run tiny.gguf --force", 2, "the following required arguments were not provided: --save-kv <FILE>");
     // An existing file is an error before anything is computed, and it stays as it was.
     f.fails("run tiny.gguf Once --save-kv a.kv", 1, "a.kv is there already: --force replaces it");

@@ -38,6 +38,11 @@ impl Clock {
         Self { seconds }
     }
 
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub(super) fn seconds(self) -> u64 {
+        self.seconds
+    }
+
     /// Year, month (1 to 12) and day (1 to 31) of the Gregorian calendar.
     ///
     /// Source: Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.

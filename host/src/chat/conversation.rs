@@ -7,7 +7,8 @@ use super::clock::Clock;
 use super::format::Chat;
 use super::formatter::{Formatter, Written};
 use super::message::{Part, Role, Words};
-use crate::error::{Context, QuestionTooLong, Result};
+use super::saved::{SavedChat, Turn};
+use crate::error::{Context, QuestionTooLong, Result, ensure};
 use crate::generate::{Length, TextModel};
 use crate::prompt::Prompt;
 use crate::stops::Stops;
@@ -22,22 +23,16 @@ const FULL_SHARE: usize = 2;
 pub struct Conversation<'t> {
     model: &'t TextModel<'t>,
     formatter: Formatter<'t>,
+    /// Time that the template reads on the clock.
+    clock: Clock,
     stops: Stops,
     turns: Vec<Turn>,
     /// System prompt; `None` for the format's own.
     system: Option<Vec<u8>>,
 }
 
-/// Question and its answer.
-struct Turn {
-    question: Vec<u8>,
-    /// White space at the end of the prompt, which the answer began behind.
-    lead: String,
-    /// Tokens of the answer as the model chose them, up to the last that holds nothing of the stop.
-    answer: Vec<u32>,
-    /// Last letters of the answer, if they share a token with the stop.
-    rest: String,
-}
+/// Turn that was taken back.
+pub struct TakenBack(Turn);
 
 impl<'t> Conversation<'t> {
     /// Makes an empty conversation. `system` replaces the format's own system prompt; answers end before each of `stop`,
@@ -46,12 +41,79 @@ impl<'t> Conversation<'t> {
     /// # Errors
     /// When the model has no format, lacks a token of it, or its template is broken or refuses a system prompt.
     pub fn new(model: &'t TextModel<'t>, chat: Chat, system: Option<&[u8]>, stop: &[String]) -> Result<Self> {
-        let formatter = Formatter::new(&model.file.gguf()?, model.tokenizer, chat)?.at(Clock::now());
+        let formatter = Formatter::new(&model.file.gguf()?, model.tokenizer, chat)?;
+        let mut conversation = Self::empty(model, formatter, Clock::now(), stop);
+        conversation.set_system(system)?;
+        Ok(conversation)
+    }
+
+    /// Makes the conversation that was stored; answers end before each of `stop`, besides the stops of the format.
+    ///
+    /// # Errors
+    /// When the model has another format than the conversation.
+    pub fn restore(model: &'t TextModel<'t>, saved: &SavedChat, stop: &[String]) -> Result<Self> {
+        let by_name = |(chat, name, _): (Chat, &str, &str)| (name == saved.format).then_some(chat);
+        let chat = Chat::ALL.into_iter().find_map(by_name).unwrap_or(Chat::Auto);
+        let formatter = Formatter::new(&model.file.gguf()?, model.tokenizer, chat)?;
+        let (found, want) = (formatter.name(), saved.format.escape_debug());
+        ensure!(found == saved.format, "the conversation has the format {want}, the model {found}");
+        let known = |token: &u32| (*token as usize) < model.tokenizer.n_tokens();
+        let mut tokens = saved.turns.iter().flat_map(|turn| &turn.answer).chain(&saved.tokens);
+        ensure!(tokens.all(known), "the conversation has tokens that the model has not");
+        let mut conversation = Self::empty(model, formatter, saved.clock, stop);
+        conversation.set_system(saved.system.as_deref())?;
+        conversation.turns.clone_from(&saved.turns);
+        Ok(conversation)
+    }
+
+    fn empty(model: &'t TextModel<'t>, formatter: Formatter<'t>, clock: Clock, stop: &[String]) -> Self {
         let mut stops = formatter.stops().clone();
         stops.add(model.tokenizer, stop);
-        let conversation = Self { model, formatter, stops, turns: Vec::new(), system: system.map(<[u8]>::to_vec) };
-        conversation.prompt(b"")?;
-        Ok(conversation)
+        Self { model, formatter: formatter.at(clock), clock, stops, turns: Vec::new(), system: None }
+    }
+
+    /// Conversation as it is stored, held in a context of `n_ctx` positions; `None` before the first answer.
+    pub fn saved(&self, n_ctx: usize) -> Result<Option<SavedChat>> {
+        let Some((last, before)) = self.turns.split_last() else { return Ok(None) };
+        let mut tokens = self.written(before, &last.question)?.tokens;
+        tokens.extend(&last.answer);
+        Ok(Some(SavedChat {
+            format: self.formatter.name().to_owned(),
+            clock: self.clock,
+            system: self.system.clone(),
+            turns: self.turns.clone(),
+            n_ctx,
+            tokens,
+        }))
+    }
+
+    /// System prompt that was set; `None` for the format's own.
+    pub fn system(&self) -> Option<&[u8]> {
+        self.system.as_deref()
+    }
+
+    /// Sets the system prompt, also of the turns so far; `None` for the format's own.
+    ///
+    /// # Errors
+    /// When the format refuses it; the conversation is then unchanged.
+    pub fn set_system(&mut self, system: Option<&[u8]>) -> Result<()> {
+        let before = core::mem::replace(&mut self.system, system.map(<[u8]>::to_vec));
+        self.prompt(b"").map(drop).inspect_err(|_| self.system = before)
+    }
+
+    /// Forgets all questions and answers. The system prompt stays.
+    pub fn reset(&mut self) {
+        self.turns.clear();
+    }
+
+    /// Forgets the last answer and returns its question; `None` before the first answer. [`put_back`](Self::put_back) undoes it.
+    pub fn take_back(&mut self) -> Option<(Vec<u8>, TakenBack)> {
+        self.turns.pop().map(|turn| (turn.question.clone(), TakenBack(turn)))
+    }
+
+    /// Undoes [`take_back`](Self::take_back).
+    pub fn put_back(&mut self, TakenBack(turn): TakenBack) {
+        self.turns.push(turn);
     }
 
     /// Shape of the model.
@@ -65,7 +127,6 @@ impl<'t> Conversation<'t> {
     }
 
     /// Number of questions that were answered and not forgotten.
-    #[cfg(test)]
     pub fn n_turns(&self) -> usize {
         self.turns.len()
     }

@@ -10,14 +10,16 @@ mod format;
 mod formatter;
 mod guard;
 mod message;
+mod saved;
 mod template;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use clock::Clock;
-pub use conversation::Conversation;
+pub use conversation::{Conversation, TakenBack};
 pub use error::ChatError;
 pub use format::{Chat, Format};
 pub use formatter::Formatter;
 pub use message::{Message, Role};
+pub use saved::SavedChat;

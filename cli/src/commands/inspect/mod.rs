@@ -15,9 +15,11 @@ use nearfield::{
     EncoderConfig, EncoderPlan, Gguf, KvType, KvTypes, MemoryPlan, Model, Pooling, Prefix, SessionConfig,
     SnapshotHeader,
 };
+use nearfield_host::chat::SavedChat;
 use nearfield_host::engine::N_BATCH;
 use nearfield_host::memory::allocate;
 use nearfield_host::model_file::{ModelFile, is_snapshot};
+use nearfield_host::snapshot_file;
 use nearfield_host::text;
 use nearfield_kernels::block::gguf_type_name;
 
@@ -106,6 +108,7 @@ fn inspect_as_json(args: &InspectArgs, file: &ModelFile) -> Result<()> {
 
 /// Prints the header of a snapshot.
 fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
+    let (bytes, chat) = snapshot_file::parts(bytes);
     let header = SnapshotHeader::read(bytes).with_context(|| name.to_owned())?;
     // The snapshot's header names the model it belongs to, so the check against that model always passes.
     let prefix = Prefix::from_bytes(bytes, header.model).with_context(|| name.to_owned())?;
@@ -134,6 +137,11 @@ fn snapshot(name: &str, bytes: &[u8], out: &mut impl Write) -> Result<()> {
     writeln!(out, "{}", if header.alibi_bf16 { ", bias rounded to bfloat16" } else { "" })?;
     let tokens: Vec<String> = text.last_tokens.iter().map(u32::to_string).collect();
     writeln!(out, "  goes on with seed {} behind the tokens {}", text.seed, tokens.join(" "))?;
+    if let Some(chat) = chat {
+        let chat = SavedChat::from_bytes(chat).with_context(|| name.to_owned())?;
+        let answers = if chat.n_turns() == 1 { "answer" } else { "answers" };
+        writeln!(out, "  a chat of {} {answers} in a context of {}", chat.n_turns(), chat.n_ctx)?;
+    }
     Ok(())
 }
 

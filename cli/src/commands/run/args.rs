@@ -53,15 +53,19 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with_all = ["chat", "endless"])]
     pub suffix: Option<OsString>,
 
-    /// Chat: answer the prompt, or without one each line of standard input in turn. --chat=FORMAT replaces the model's own
-    /// format
+    /// Chat: answer the prompt, or without one each message typed, or each line of a pipe. --chat=FORMAT replaces the model's
+    /// own format
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = one_of(Chat::ALL))]
     #[arg(conflicts_with = "endless")]
     pub chat: Option<Chat>,
 
     /// System prompt of --chat [default: that of the format]
-    #[arg(long, value_name = "TEXT", requires = "chat")]
+    #[arg(long, value_name = "TEXT", requires = "chat", conflicts_with = "load_kv")]
     pub system: Option<OsString>,
+
+    /// Do not keep what is typed in a chat for the next time
+    #[arg(long, requires = "chat")]
+    pub no_history: bool,
 
     /// Stop before this text; may be given more than once
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "endless")]
@@ -83,7 +87,7 @@ pub struct RunArgs {
     pub endless: bool,
 
     /// Save the text's keys and values as a snapshot at its end, for --load-kv here or on a board (-n 0: those of the prompt)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["chat", "suffix"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "suffix")]
     pub save_kv: Option<PathBuf>,
 
     /// Replace the file of --save-kv if it exists
@@ -91,7 +95,7 @@ pub struct RunArgs {
     pub force: bool,
 
     /// Continue from a snapshot without processing its text again; the prompt is the text that follows it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["chat", "suffix"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "suffix")]
     pub load_kv: Option<PathBuf>,
 
     #[command(flatten)]
@@ -146,8 +150,15 @@ impl RunArgs {
             echo: !(self.no_echo || self.json),
             n_logprobs: self.logprobs,
             grammar: None,
-            save: self.save_kv.clone().map(|path| Save { path, force: self.force }),
+            // A chat is saved at its end, not behind each answer.
+            save: self.save().filter(|_| self.chat.is_none()),
+            identify: self.chat.is_some(),
         }
+    }
+
+    /// File for the snapshot at the end.
+    pub fn save(&self) -> Option<Save> {
+        self.save_kv.clone().map(|path| Save { path, force: self.force })
     }
 
     /// Settings of the report on standard error.

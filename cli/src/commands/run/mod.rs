@@ -18,6 +18,7 @@ use crate::errors::{explain, of_draft};
 use crate::terminal::{be_quiet, monitor};
 
 pub use args::RunArgs;
+use chat::ChatOptions;
 use print::{PrintOptions, print_text};
 
 /// Generates one text, or with `--chat` answers.
@@ -54,12 +55,21 @@ pub fn run(args: &RunArgs) -> Result<()> {
         options.grammar.is_none() || !options.endless,
         "a text without end cannot be held to a grammar: -n N ends it"
     );
-    let prefix = args.load_kv.as_deref();
+    let prefix = args.load_kv.as_deref().filter(|_| args.chat.is_none());
     load(file, &engine, args.session.machine.repack, &options, prefix, |model| -> Result<()> {
         let done = match args.chat {
             Some(format) => {
-                let system = args.system.as_ref().map(|text| text.as_encoded_bytes());
-                chat::chat(model, format, system, &args.stop, prompt.as_deref(), &print)
+                let options = ChatOptions {
+                    chat: format,
+                    system: args.system.as_ref().map(|text| text.as_encoded_bytes()),
+                    stop: &args.stop,
+                    question: prompt.as_deref(),
+                    load: args.load_kv.clone(),
+                    save: args.save(),
+                    keeps_history: !args.no_history,
+                    print: &print,
+                };
+                chat::chat(model, options)
             }
             None => continue_text(args, model, prompt.as_deref(), &print),
         };

@@ -17,7 +17,7 @@ use crate::terminal::{StandardOutput, note, report};
 use super::json::TextObject;
 
 /// Settings of the report on standard error, and the seed of each text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PrintOptions {
     /// Random seed; the same seed gives the same text. `None` takes the snapshot's, or a new one each time.
     pub seed: Option<u64>,
