@@ -30,6 +30,20 @@ pub(crate) const fn sum<const N: usize>(parts: [usize; N]) -> Option<usize> {
     Some(total)
 }
 
+/// Sum of sizes, each of which may be too large to be known; `None` if one is, or the sum overflows.
+pub(crate) const fn sum_known<const N: usize>(parts: [Option<usize>; N]) -> Option<usize> {
+    let mut known = [0; N];
+    let mut i = 0;
+    while i < N {
+        known[i] = match parts[i] {
+            Some(part) => part,
+            None => return None,
+        };
+        i += 1;
+    }
+    sum(known)
+}
+
 /// Larger of two numbers.
 pub(crate) const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }

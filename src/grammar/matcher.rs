@@ -1,18 +1,21 @@
 //! A text that is held to a grammar: which tokens may come next, and the state after each.
 
+use core::fmt;
+
 use nearfield_kernels::Arena;
 
 use super::automaton::{Automaton, DEAD, MatcherConfig};
 use super::error::MatchError;
-use super::program::Grammar;
-use super::trie::TokenTrie;
+use super::program::{Grammar, GrammarSizes};
+use super::trie::{TokenSizes, TokenTrie};
 use crate::checksum::Checksum;
+use crate::const_math::{max, sum_known, times};
 use crate::sampler::TokenSet;
 
 impl Grammar<'_> {
     /// Bytes of arena for [`matches`](Self::matches); `None` if they overflow.
     pub fn match_bytes(&self, config: &MatcherConfig) -> Option<usize> {
-        Automaton::bytes(self, config)
+        Automaton::bytes(self.sizes(), config)
     }
 
     /// True if the grammar has this text, and all of it.
@@ -55,7 +58,7 @@ impl Grammar<'_> {
 }
 
 /// A rule for texts, by which a [`Generator`](crate::Generator) chooses tokens. [`Matcher`] is one.
-pub trait Constraint: core::fmt::Debug {
+pub trait Constraint: fmt::Debug {
     /// Begins a new text.
     ///
     /// # Errors
@@ -116,7 +119,6 @@ pub trait Constraint: core::fmt::Debug {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Matcher<'g, 't, 'a> {
     automaton: Automaton<'g, 'a>,
     trie: TokenTrie<'t>,
@@ -135,14 +137,27 @@ pub struct Matcher<'g, 't, 'a> {
 impl<'g, 't, 'a> Matcher<'g, 't, 'a> {
     /// Bytes of arena for a text of this grammar in these tokens; `None` if they overflow.
     pub fn bytes(grammar: &Grammar<'_>, trie: &TokenTrie<'_>, config: &MatcherConfig) -> Option<usize> {
-        let n_words = TokenSet::n_words(trie.n_tokens()).checked_mul(config.n_sets.max(1))?;
-        let parts = [
-            Automaton::bytes(grammar, config)?,
-            Arena::bytes_of::<u16>(trie.longest() + 2)?,
-            Arena::bytes_of::<u16>(config.n_sets.max(1))?,
-            Arena::bytes_of::<u32>(n_words)?,
-        ];
-        parts.into_iter().try_fold(0usize, usize::checked_add)
+        Self::bytes_of(grammar.sizes(), trie.sizes(), config)
+    }
+
+    /// [`bytes`](Self::bytes) for a grammar and sorted tokens in flash, as [`Grammar::from_bytes`] and [`TokenTrie::prepared`] take
+    /// them, for a `const`. `None` also if these are no such bytes; only their headers are checked.
+    pub const fn bytes_in_flash(grammar: &[u8], tokens: &[u8], config: &MatcherConfig) -> Option<usize> {
+        match (GrammarSizes::read(grammar), TokenSizes::read(tokens)) {
+            (Some(grammar), Some(tokens)) => Self::bytes_of(grammar, tokens, config),
+            _ => None,
+        }
+    }
+
+    const fn bytes_of(grammar: GrammarSizes, tokens: TokenSizes, config: &MatcherConfig) -> Option<usize> {
+        let n_sets = max(config.n_sets, 1);
+        let Some(n_words) = times(TokenSet::n_words(tokens.n_tokens), n_sets) else { return None };
+        sum_known([
+            Automaton::bytes(grammar, config),
+            Arena::bytes_of::<u16>(tokens.longest + 2),
+            Arena::bytes_of::<u16>(n_sets),
+            Arena::bytes_of::<u32>(n_words),
+        ])
     }
 
     /// Begins a text.
@@ -171,7 +186,7 @@ impl<'g, 't, 'a> Matcher<'g, 't, 'a> {
     fn take(grammar: Grammar<'g>, trie: TokenTrie<'t>, config: &MatcherConfig, arena: &mut Arena<'a>) -> Option<Self> {
         let n_sets = config.n_sets.max(1);
         let automaton = Automaton::take(grammar, config, trie.bytes(), arena)?;
-        let (path, keys) = (arena.take(trie.longest() + 2)?, arena.take(n_sets)?);
+        let (path, keys) = (arena.take(trie.sizes().longest + 2)?, arena.take(n_sets)?);
         let sets = arena.take(TokenSet::n_words(trie.n_tokens()) * n_sets)?;
         path.fill(DEAD);
         keys.fill(DEAD);
@@ -215,6 +230,13 @@ impl<'g, 't, 'a> Matcher<'g, 't, 'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Without the parts: each [`Constraint`] carries the code of its `Debug`, 7 KB of a board's flash for all parts.
+impl fmt::Debug for Matcher<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Matcher { .. }")
     }
 }
 

@@ -104,6 +104,30 @@ pub(super) const fn target(at: usize, offset: i32) -> usize {
     at.wrapping_add_signed(offset as isize)
 }
 
+/// Sizes of a grammar that a matcher's memory depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GrammarSizes {
+    /// Instructions.
+    pub n_code: usize,
+    /// Classes of bytes that the grammar does not tell apart, 1 to 256.
+    pub n_classes: usize,
+}
+
+impl GrammarSizes {
+    /// Sizes of a grammar in flash; `None` if its header is not that of as many bytes. Nothing else is checked.
+    pub const fn read(bytes: &[u8]) -> Option<Self> {
+        let (words, _) = bytes.as_chunks::<4>();
+        let Some(&[magic, version, n_code, _, n_classes]) = words.first_chunk() else { return None };
+        let (n_code, n_classes) = (u32::from_le_bytes(n_code) as usize, u32::from_le_bytes(n_classes) as usize);
+        let is_whole = u32::from_le_bytes(magic) == MAGIC
+            && u32::from_le_bytes(version) == VERSION
+            && n_code <= MAX_CODE
+            && bytes.len() == 4 * (HEADER + n_code)
+            && n_classes <= 256;
+        if is_whole { Some(Self { n_code, n_classes }) } else { None }
+    }
+}
+
 /// Grammar that was compiled: the set of texts that may be written.
 ///
 /// The words are borrowed: from the memory that [`compile`](Self::compile) was given, or from flash.
@@ -185,6 +209,11 @@ impl<'g> Grammar<'g> {
 
     fn word(&self, at: usize) -> u32 {
         self.words.get(at).copied().unwrap_or(0)
+    }
+
+    /// Sizes that a matcher's memory depends on.
+    pub(super) fn sizes(&self) -> GrammarSizes {
+        GrammarSizes { n_code: self.code().len(), n_classes: self.n_classes() }
     }
 
     /// Position of the root.

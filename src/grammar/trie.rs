@@ -8,6 +8,7 @@ use nearfield_kernels::{Arena, Line};
 
 use super::error::TrieError;
 use crate::checksum::Checksum;
+use crate::const_math::{max, sum_known};
 use crate::sections::Sections;
 use crate::tokenizer::{Numbers, NumbersMut, TokenType, Tokenizer, Vocab};
 
@@ -20,6 +21,57 @@ const N_HEADER: usize = Line::BYTES / 4;
 const BLOCK: usize = 32;
 /// Bytes of the longest token. Longer ones are never allowed.
 const MAX_LEN: usize = 255;
+
+/// Sizes of a vocabulary that a matcher's memory depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TokenSizes {
+    /// Tokens of the vocabulary.
+    pub n_tokens: usize,
+    /// Bytes of the longest token.
+    pub longest: usize,
+}
+
+impl TokenSizes {
+    /// Sizes of an index in flash; `None` if its header is not that of as many bytes. Nothing else is checked.
+    pub const fn read(index: &[u8]) -> Option<Self> {
+        let (words, _) = index.as_chunks::<4>();
+        let Some(&[magic, version, n_tokens, n_entries, n_text, n_ends]) = words.first_chunk() else { return None };
+        if u32::from_le_bytes(magic) != MAGIC || u32::from_le_bytes(version) != VERSION {
+            return None;
+        }
+        let (n_tokens, n_entries) = (u32::from_le_bytes(n_tokens) as usize, u32::from_le_bytes(n_entries) as usize);
+        let (n_text, n_ends) = (u32::from_le_bytes(n_text) as usize, u32::from_le_bytes(n_ends) as usize);
+        let Some((_, body)) = index.split_at_checked(Line::BYTES) else { return None };
+        if !matches!(bytes_of(n_tokens, n_entries, n_text, n_ends), Some(size) if size == body.len()) {
+            return None;
+        }
+        // The lists of shared and of other bytes follow the ids.
+        let ids = Numbers::bytes_of(Numbers::wide(n_tokens), n_entries);
+        let (Some(ids), Some(list)) = (ids, Arena::bytes_of::<u8>(n_entries)) else { return None };
+        let Some((_, lists)) = body.split_at_checked(ids) else { return None };
+        let Some((shared, lens)) = lists.split_at_checked(list) else { return None };
+        // Lists end with zeros, which are tokens without bytes.
+        let Some((lens, _)) = lens.split_at_checked(list) else { return None };
+        match longest(shared, lens) {
+            Some(longest) => Some(Self { n_tokens, longest }),
+            None => None,
+        }
+    }
+}
+
+/// Bytes of the longest token; `None` if one shares more bytes than the one before it has.
+const fn longest(mut shared: &[u8], mut lens: &[u8]) -> Option<usize> {
+    let (mut longest, mut len) = (0, 0);
+    while let ([n_shared, more_shared @ ..], [n_rest, more_lens @ ..]) = (shared, lens) {
+        if *n_shared as usize > len {
+            return None;
+        }
+        len = *n_shared as usize + *n_rest as usize;
+        longest = max(longest, len);
+        (shared, lens) = (more_shared, more_lens);
+    }
+    Some(longest)
+}
 
 /// Memory of a [`TokenTrie`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +137,9 @@ impl TriePlan {
 }
 
 /// Bytes of a trie's parts.
-fn bytes_of(n_tokens: usize, n_entries: usize, n_text: usize, n_ends: usize) -> Option<usize> {
+const fn bytes_of(n_tokens: usize, n_entries: usize, n_text: usize, n_ends: usize) -> Option<usize> {
     let n_blocks = n_entries.div_ceil(BLOCK);
-    [
+    sum_known([
         Numbers::bytes_of(Numbers::wide(n_tokens), n_entries),
         Arena::bytes_of::<u8>(n_entries),
         Arena::bytes_of::<u8>(n_entries),
@@ -95,9 +147,7 @@ fn bytes_of(n_tokens: usize, n_entries: usize, n_text: usize, n_ends: usize) -> 
         Arena::bytes_of::<u32>(n_blocks),
         Arena::bytes_of::<u8>(n_blocks),
         Arena::bytes_of::<u32>(n_ends),
-    ]
-    .into_iter()
-    .try_fold(0usize, |sum, part| sum.checked_add(part?))
+    ])
 }
 
 /// Bytes of a token's text; 0 if a grammar never allows the token.
@@ -229,14 +279,7 @@ impl<'a> TokenTrie<'a> {
             longest: 0,
             n_tokens,
         };
-        let (mut longest, mut len) = (0, 0);
-        for (&n_shared, &n_rest) in trie.shared.iter().zip(trie.lens) {
-            if usize::from(n_shared) > len {
-                return None;
-            }
-            len = usize::from(n_shared) + usize::from(n_rest);
-            longest = longest.max(len);
-        }
+        let longest = longest(trie.shared, trie.lens)?;
         let ends_exist = trie.ends.iter().all(|&end| (end as usize) < n_tokens);
         (ends_exist && longest <= MAX_LEN && trie.ids.all_up_to(n_tokens.saturating_sub(1)))
             .then_some(Self { longest, ..trie })
@@ -257,9 +300,9 @@ impl<'a> TokenTrie<'a> {
         &self.bytes
     }
 
-    /// Bytes of the longest token.
-    pub(super) fn longest(&self) -> usize {
-        self.longest
+    /// Sizes that a matcher's memory depends on.
+    pub(super) fn sizes(&self) -> TokenSizes {
+        TokenSizes { n_tokens: self.n_tokens, longest: self.longest }
     }
 
     /// Cursor before the first token.

@@ -12,7 +12,8 @@ mod states;
 use nearfield_kernels::Arena;
 
 use super::error::MatchError;
-use super::program::{Grammar, LIVE, NO_MAX, Op, counts, is_live, target};
+use super::program::{Grammar, GrammarSizes, LIVE, NO_MAX, Op, counts, is_live, target};
+use crate::const_math::sum_known;
 use nodes::{BOTTOM, Frame, Nodes};
 use queue::Queue;
 pub(super) use states::DEAD;
@@ -71,12 +72,16 @@ pub(super) struct Automaton<'g, 'a> {
 }
 
 impl<'g, 'a> Automaton<'g, 'a> {
-    pub fn bytes(grammar: &Grammar<'_>, config: &MatcherConfig) -> Option<usize> {
-        let n_alive = grammar.code().len().div_ceil(32);
-        let states = States::bytes(config.n_states, config.n_readings, grammar.n_classes())?;
-        let marks = Arena::bytes_of::<u32>(n_alive)?;
-        let parts = [Nodes::bytes(config.n_frames)?, states, Queue::bytes(config.n_queue())?, marks, marks];
-        parts.into_iter().try_fold(0usize, usize::checked_add)
+    /// Bytes of arena for a grammar with so many instructions and byte classes; `None` if they overflow.
+    pub const fn bytes(grammar: GrammarSizes, config: &MatcherConfig) -> Option<usize> {
+        let marks = Arena::bytes_of::<u32>(grammar.n_code.div_ceil(32));
+        sum_known([
+            Nodes::bytes(config.n_frames),
+            States::bytes(config.n_states, config.n_readings, grammar.n_classes),
+            Queue::bytes(config.n_queue()),
+            marks,
+            marks,
+        ])
     }
 
     /// Automaton for a vocabulary in which `bytes` has the bit of each byte that is a token of its own.

@@ -4,6 +4,7 @@ use nearfield_kernels::Arena;
 
 use super::super::error::MatchError;
 use super::nodes::{NONE, Nodes};
+use crate::const_math::sum_known;
 
 /// A transition that was not computed yet.
 pub(super) const UNKNOWN: u16 = u16::MAX;
@@ -39,21 +40,14 @@ pub(super) struct States<'a> {
 impl<'a> States<'a> {
     pub const fn bytes(n: usize, n_readings: usize, n_classes: usize) -> Option<usize> {
         let Some(n_next) = n.checked_mul(n_classes) else { return None };
-        let parts = [
+        sum_known([
             Arena::bytes_of::<u32>(n + 1),
             Arena::bytes_of::<u8>(n),
             Arena::bytes_of::<u32>(n),
             Arena::bytes_of::<u32>(n),
             Arena::bytes_of::<u32>(n_readings),
             Arena::bytes_of::<u16>(n_next),
-        ];
-        let (mut sum, mut i) = (0usize, 0);
-        while i < parts.len() {
-            let Some(part) = parts[i] else { return None };
-            let Some(more) = sum.checked_add(part) else { return None };
-            (sum, i) = (more, i + 1);
-        }
-        Some(sum)
+        ])
     }
 
     pub fn take(arena: &mut Arena<'a>, n: usize, n_readings: usize, n_classes: usize) -> Option<Self> {
@@ -110,7 +104,7 @@ impl<'a> States<'a> {
     pub fn finish(&mut self, n: usize, flags: u8) -> Result<u16, MatchError> {
         let start = self.n_readings();
         let new = self.readings.get_mut(start..start + n).ok_or(MatchError::Full)?;
-        new.sort_unstable();
+        sort(new);
         let mut n_unique = 0;
         for i in 0..new.len() {
             let node = new.get(i).copied().unwrap_or(NONE);
@@ -220,6 +214,58 @@ impl<'a> States<'a> {
             let flags = self.flags(state as u16);
             let list = self.list(self.readings.get(self.range(state as u16)).unwrap_or_default(), flags);
             self.link(state, list);
+        }
+    }
+}
+
+/// Sorts numbers by heapsort. `sort_unstable` would take 4 KB of a board's flash, and has a branch that panics.
+fn sort(mut numbers: &mut [u32]) {
+    if numbers.iter().zip(numbers.iter().skip(1)).all(|(a, b)| a <= b) {
+        return;
+    }
+    for root in (0..numbers.len() / 2).rev() {
+        sift_down(numbers, root);
+    }
+    // The first of the heap is its greatest: it goes behind all that are left.
+    while let [first, .., last] = &mut *numbers {
+        core::mem::swap(first, last);
+        let Some((_, rest)) = numbers.split_last_mut() else { return };
+        numbers = rest;
+        sift_down(numbers, 0);
+    }
+}
+
+/// Moves the number at `root` down until none below it is greater.
+fn sift_down(heap: &mut [u32], mut root: usize) {
+    while let Some([left, others @ ..]) = heap.get(2 * root + 1..) {
+        let (at, child) = match others.first() {
+            Some(right) if right > left => (2 * root + 2, *right),
+            _ => (2 * root + 1, *left),
+        };
+        let Some(parent) = heap.get_mut(root).filter(|parent| **parent < child) else { return };
+        let value = core::mem::replace(parent, child);
+        if let Some(slot) = heap.get_mut(at) {
+            *slot = value;
+        }
+        root = at;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn numbers_are_sorted() {
+        for n in 0..200u32 {
+            let mut numbers: Vec<u32> = (0..n).map(|i| i.wrapping_mul(0x9e37_79b1) >> (i % 29)).collect();
+            let mut want = numbers.clone();
+            want.sort_unstable();
+            sort(&mut numbers);
+            assert_eq!(numbers, want, "{n}");
         }
     }
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 
+use super::super::trie::TokenSizes;
 use super::super::{Constraint, Grammar, MatchError, Matcher, MatcherConfig, TokenTrie, TriePlan};
-use super::CONFIG;
+use super::{CONFIG, words};
 use crate::tokenizer::{PreTokenizer, StringArray, Tokenizer, Vocab};
 use nearfield_kernels::{Arena, Line};
 
@@ -63,7 +64,7 @@ fn a_walk_without_skips_gives_every_token() {
         }
         // All but the end and the token that is too long.
         assert!(ids.iter().copied().eq(1..tokens.len() as u32));
-        assert_eq!((trie.longest(), trie.ends(), trie.bytes()), (255, &[0][..], &[u32::MAX; 8]));
+        assert_eq!((trie.sizes().longest, trie.ends(), trie.bytes()), (255, &[0][..], &[u32::MAX; 8]));
     });
 }
 
@@ -135,4 +136,28 @@ fn the_choice_of_a_token_may_be_bounded() {
 /// Six letters that spell a number in base 26.
 fn word(number: u32) -> Vec<u8> {
     (0..6).map(|i| b'a' + (number.wrapping_mul(2_654_435_761) / 26u32.pow(i) % 26) as u8).collect()
+}
+
+#[test]
+fn the_memory_of_a_matcher_is_known_from_bytes_in_flash() {
+    let words = words("root ::= \"led \" (\"on\" | \"off\") | [a-f]{2,9} root?").expect("a grammar");
+    let grammar = Grammar::from_words(&words).expect("a grammar");
+    let program: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for tokens in [&[&b"ab"[..], &[b'x'; 255]][..], &[b"abc"]] {
+        with_trie(&with_bytes(tokens), |tokenizer, trie| {
+            let index: Vec<u8> = trie.index(tokenizer.vocab()).collect();
+            assert_eq!(TokenSizes::read(&index), Some(trie.sizes()));
+            for config in [MatcherConfig::SMALL, MatcherConfig { n_sets: 0, ..MatcherConfig::HOST }] {
+                let want = Matcher::bytes(&grammar, &trie, &config);
+                assert!(want.is_some());
+                assert_eq!(Matcher::bytes_in_flash(&program, &index, &config), want);
+            }
+            let bytes = |grammar, tokens| Matcher::bytes_in_flash(grammar, tokens, &MatcherConfig::SMALL);
+            assert_eq!(bytes(&program[4..], &index), None);
+            assert_eq!(bytes(&program[..program.len() - 4], &index), None);
+            assert_eq!(bytes(&program, &index[..index.len() - 64]), None);
+            assert_eq!(bytes(&index, &program), None);
+            assert_eq!(bytes(&[], &[]), None);
+        });
+    }
 }
