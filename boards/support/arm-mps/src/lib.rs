@@ -1,4 +1,4 @@
-//! Arm's MPS boards as QEMU emulates them: output by semihosting, a self-test, one generated text, an exit status.
+//! Arm's MPS boards as QEMU emulates them: output by semihosting, a self-test, one generated text or commands, an exit status.
 //!
 //! The four machines differ in their core and their memory map alone; the folder of each holds little else.
 #![no_std]
@@ -6,8 +6,10 @@
 use core::fmt;
 use core::panic::PanicInfo;
 
-use nearfield::{Inline, KvType, KvTypes, Ring, SessionConfig, kernels};
-use nearfield_boards::{Board, Image, Memory, StackUse, generate_once, power_on};
+use nearfield::{Inline, KvType, KvTypes, Line, Ring, SessionConfig, kernels};
+use nearfield_boards::{
+    Board, Commander, GrammarImage, Halt, Image, Led, Memory, StackUse, TextModel, generate_once, power_on,
+};
 use semihosting::io::Write as _;
 use semihosting::process::exit;
 #[cfg(feature = "defmt")]
@@ -29,6 +31,15 @@ const PROMPT: &str = match option_env!("NEARFIELD_PROMPT") {
     None => "Once upon a time",
 };
 const N_TOKENS: usize = 64;
+
+/// Prompt of [`commands`], which `NEARFIELD_PROMPT` replaces too. The commands are those of
+/// `nearfield run models/pocket.gguf PROMPT --grammar boards/support/firmware/commands.gbnf --kv q8_0 --seed SEED`.
+const COMMANDS_PROMPT: &str = match option_env!("NEARFIELD_PROMPT") {
+    Some(prompt) => prompt,
+    None => "Tom was afraid of the dark. He told the lamp:",
+};
+/// Number of commands: the seeds are 1 to 8.
+const N_COMMANDS: u64 = 8;
 
 struct Mps {
     name: &'static str,
@@ -71,6 +82,31 @@ impl Board for Mps {
 
 /// Tests the kernels, generates the text and ends the emulator: with 0, or with the code of the error.
 pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut Memory<LINES>) -> ! {
+    run(name, image, memory, |mps, model| generate_once(mps, model, PROMPT, N_TOKENS))
+}
+
+/// Tests the kernels, lets the model give commands to an LED and ends the emulator: with 0, or with the code of the error.
+///
+/// - `matcher`: memory of [`GrammarImage::matcher_lines`]
+pub fn commands<const LINES: usize>(
+    name: &'static str,
+    image: &Image,
+    grammar: &GrammarImage,
+    memory: &mut Memory<LINES>,
+    matcher: &mut [Line],
+    led: impl Led,
+) -> ! {
+    run(name, image, memory, |mps, model| {
+        Commander::new(model, grammar, matcher, led)?.obey_prompt(mps, COMMANDS_PROMPT, N_COMMANDS)
+    })
+}
+
+fn run<const LINES: usize>(
+    name: &'static str,
+    image: &Image,
+    memory: &mut Memory<LINES>,
+    then: impl FnOnce(&mut Mps, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
+) -> ! {
     // Without standard output no message can be written.
     #[cfg(not(feature = "defmt"))]
     let out = semihosting::io::stdout();
@@ -78,9 +114,7 @@ pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut 
     let out = semihosting::io::stderr();
     let Ok(out) = out else { exit(1) };
     let mut mps = Mps { name, out };
-    let code = power_on(&mut mps, image, CONFIG, kernels::best(), &Inline, memory, |mps, model| {
-        generate_once(mps, model, PROMPT, N_TOKENS)
-    });
+    let code = power_on(&mut mps, image, CONFIG, kernels::best(), &Inline, memory, then);
     exit(code.into())
 }
 

@@ -5,10 +5,10 @@ use core::ops::Range;
 use core::slice;
 
 use nearfield::kernels::Kernels;
-use nearfield::tokenizer::{EncodeOptions, Encoded, Tokenizer};
+use nearfield::tokenizer::{EncodeOptions, Encoded, Tokenizer, Vocab};
 use nearfield::{
-    Arena, Executor, Generator, GeneratorConfig, Line, MemoryPlan, Sampler, SamplerConfig, Session, SessionConfig,
-    StopWords, TextState,
+    Arena, Constraint, Executor, Generator, GeneratorConfig, Line, MemoryPlan, Sampler, SamplerConfig, Session,
+    SessionConfig, StopWords, TextState,
 };
 
 use crate::board::Board;
@@ -105,30 +105,14 @@ impl TextModel<'_, '_, '_> {
     /// [`Halt`] when the board cannot be written to or the model fails.
     pub fn generate<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Generated, Halt> {
         let in_use = self.encode(board, prompt)?;
-        let sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
-        let config = GeneratorConfig { max_tokens: Some(n), ..GeneratorConfig::DEFAULT };
-        let mut generator = Generator::new(sampler, config, StopWords::none());
+        let mut generator = generator(seed, Some(n))?;
         let (mut text, mut hash) = (Fnv64::default(), Fnv64::default());
         text.bytes(prompt);
         for chunk in prompt.utf8_chunks() {
             board.write_str(chunk.valid())?;
         }
 
-        self.session.reset();
-        let begun = self.begun.map(|begun| begun.last_tokens).unwrap_or_default();
-        if prompt.is_empty() {
-            generator.follow(self.tokenizer, begun)?;
-        }
-        // The last token of a snapshot is not run yet.
-        let (last, before) =
-            begun.split_last().map_or((&[][..], begun), |(last, before)| (slice::from_ref(last), before));
-        generator.accept(before);
-        for tokens in [last, self.tokens.get(in_use).unwrap_or_default()] {
-            if !tokens.is_empty() {
-                generator.read(&mut self.session, tokens)?;
-            }
-        }
-
+        self.read(&mut generator, prompt.is_empty(), in_use)?;
         let mut start = None;
         while let Some(logits) = generator.advance(&mut self.session)? {
             hash.floats(logits);
@@ -141,6 +125,55 @@ impl TextModel<'_, '_, '_> {
         generator.finish(&mut Tee { board, hash: &mut text })?;
         let micros = start.zip(board.micros()).map(|(start, end)| end.saturating_sub(start));
         Ok(Generated { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get() })
+    }
+
+    /// Writes a text to `out` that follows `prompt` and is held to `constraint`, until it is complete.
+    ///
+    /// # Errors
+    /// [`Halt`] when neither can be written to, or the model or the constraint fails.
+    pub fn generate_held<B: Board>(
+        &mut self,
+        board: &mut B,
+        prompt: &[u8],
+        constraint: &mut dyn Constraint,
+        seed: u64,
+        out: &mut impl fmt::Write,
+    ) -> Result<(), Halt> {
+        let in_use = self.encode(board, prompt)?;
+        constraint.begin()?;
+        let mut generator = generator(seed, None)?.with_constraint(constraint);
+        self.read(&mut generator, prompt.is_empty(), in_use)?;
+        while generator.advance(&mut self.session)?.is_some() {
+            generator.write(self.tokenizer, out)?;
+        }
+        Ok(generator.finish(out)?)
+    }
+
+    /// Vocabulary of the model.
+    pub fn vocab(&self) -> &Vocab<'_> {
+        self.tokenizer.vocab()
+    }
+
+    /// Runs the end of the prefix in flash and the tokens of the prompt, from the beginning of a text.
+    ///
+    /// - `continues`: true if no prompt stands between the prefix and the generated text
+    /// - `in_use`: place of the prompt's tokens in `self.tokens`
+    fn read(&mut self, generator: &mut Generator<'_>, continues: bool, in_use: Range<usize>) -> Result<(), Halt> {
+        self.session.reset();
+        let begun = self.begun.map(|begun| begun.last_tokens).unwrap_or_default();
+        if continues {
+            generator.follow(self.tokenizer, begun)?;
+        }
+        // The last token of a snapshot is not run yet.
+        let (last, before) =
+            begun.split_last().map_or((&[][..], begun), |(last, before)| (slice::from_ref(last), before));
+        generator.accept(before);
+        for tokens in [last, self.tokens.get(in_use).unwrap_or_default()] {
+            if !tokens.is_empty() {
+                generator.read(&mut self.session, tokens)?;
+            }
+        }
+        Ok(())
     }
 
     /// Encodes the prompt and returns its place in `self.tokens`. A prompt too long for the context loses its beginning, with a
@@ -167,6 +200,13 @@ impl TextModel<'_, '_, '_> {
         }
         Ok(n.saturating_sub(most)..n)
     }
+}
+
+/// Generator at the beginning of a text of at most `n` tokens.
+fn generator<'s>(seed: u64, n: Option<usize>) -> Result<Generator<'s>, Halt> {
+    let sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
+    let config = GeneratorConfig { max_tokens: n, ..GeneratorConfig::DEFAULT };
+    Ok(Generator::new(sampler, config, StopWords::none()))
 }
 
 /// Writer that sends text to the board and feeds it to the hash.

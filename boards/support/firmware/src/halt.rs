@@ -3,7 +3,10 @@
 use core::fmt;
 
 use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
-use nearfield::{GgufError, LoadError, PlanError, PrefixError, RunError, SamplerError, SessionError};
+use nearfield::{
+    GgufError, LoadError, MatchError, PlanError, PrefixError, ProgramError, RunError, SamplerError, SessionError,
+    TrieError,
+};
 use nearfield_kernels::conformance::Mismatch;
 
 /// Error between power-on and the end of a text.
@@ -37,6 +40,12 @@ pub enum Halt {
     Detokenize(DetokenizeError),
     /// Tokens cannot be run.
     Run(RunError),
+    /// The grammar in flash is damaged.
+    Grammar(ProgramError),
+    /// The sorted tokens in flash are damaged, or another model's.
+    Tokens(TrieError),
+    /// The context is full before a command is complete.
+    NoCommand,
     /// A kernel does not give the definition's bits.
     SelfTest(Mismatch),
     /// The arena is too small for the self-test.
@@ -55,7 +64,7 @@ impl Halt {
     /// the rest. (1 is a panic.)
     pub fn code(&self) -> u8 {
         match self {
-            Self::Checksum { .. } | Self::Prefix(PrefixError::Damaged) => 2,
+            Self::Checksum { .. } | Self::Prefix(PrefixError::Damaged) | Self::Grammar(_) | Self::Tokens(_) => 2,
             Self::Load(_) | Self::Vocab(_) | Self::Tokenizer(_) | Self::Prefix(_) => 3,
             Self::SelfTest(_) => 4,
             _ => 5,
@@ -79,6 +88,10 @@ impl fmt::Display for Halt {
             Self::Encode(error) => error.fmt(f),
             Self::Detokenize(error) => error.fmt(f),
             Self::Run(error) => error.fmt(f),
+            // Few words, since every firmware carries them.
+            Self::Grammar(_) => f.write_str("the grammar in flash is damaged"),
+            Self::Tokens(_) => f.write_str("the sorted tokens in flash are damaged"),
+            Self::NoCommand => f.write_str("the context has no room for a command"),
             Self::SelfTest(mismatch) => write!(f, "self-test failed: {mismatch}"),
             Self::NoRoom { need, have } => write!(f, "the self-test needs {need} bytes of arena, there are {have}"),
             Self::Output => f.write_str("nothing can be written"),
@@ -107,12 +120,20 @@ from! {
     Encode TextError;
     Detokenize DetokenizeError;
     Run RunError;
+    Grammar ProgramError;
+    Tokens TrieError;
     SelfTest Mismatch;
 }
 
 impl From<GgufError> for Halt {
     fn from(error: GgufError) -> Self {
         Self::Load(error.into())
+    }
+}
+
+impl From<MatchError> for Halt {
+    fn from(error: MatchError) -> Self {
+        Self::Run(RunError::Grammar(error))
     }
 }
 

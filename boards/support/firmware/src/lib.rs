@@ -9,6 +9,8 @@
 //!           ─▶ generate: tokenizer, session, text, streamed ─▶ prompt after prompt
 //! ```
 //!
+//! [`Commander`] generates commands instead, which a grammar in flash holds the text to, and an LED obeys.
+//!
 //! No code here depends on a processor. The host tests it, and its hashes compare a board with the `nearfield` command.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,7 +19,9 @@
 extern crate std;
 
 mod board;
+mod commands;
 mod generate;
+mod grammar;
 mod halt;
 pub mod hash;
 mod image;
@@ -26,7 +30,9 @@ mod prompt;
 mod self_test;
 
 pub use board::{Board, StackUse};
+pub use commands::{Command, Commander, Led};
 pub use generate::{Generated, Memory, TextModel, generate_once};
+pub use grammar::GrammarImage;
 pub use halt::Halt;
 pub use image::{Image, plan, require_kernels};
 #[doc(hidden)]

@@ -15,6 +15,16 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// Asks for a line and reads it, with a notice if it is too long. `None` where nobody can type.
+    pub fn ask(board: &mut impl Board) -> Result<Option<Self>, Halt> {
+        board.write_str("\r\n> ")?;
+        let prompt = Self::read(board)?;
+        if let Some(dropped) = prompt.as_ref().map(Self::dropped).filter(|&dropped| dropped > 0) {
+            write!(board, "[a prompt has at most {MAX_PROMPT} bytes: {dropped} were dropped]\r\n")?;
+        }
+        Ok(prompt)
+    }
+
     /// Reads a line and echoes it; backspace takes a character back. `None` where nobody can type.
     pub fn read(board: &mut impl Board) -> Result<Option<Self>, Halt> {
         let mut prompt = Self { bytes: heapless::Vec::new(), dropped: 0 };
@@ -85,11 +95,7 @@ impl Prompt {
 /// [`Halt`] when the board cannot be written to or the model fails.
 pub fn answer_prompts<B: Board>(board: &mut B, model: &mut TextModel<'_, '_, '_>, n_tokens: usize) -> Result<(), Halt> {
     for seed in 1.. {
-        board.write_str("\r\n> ")?;
-        let Some(prompt) = Prompt::read(board)? else { return Ok(()) };
-        if prompt.dropped() > 0 {
-            write!(board, "[a prompt has at most {MAX_PROMPT} bytes: {} were dropped]\r\n", prompt.dropped())?;
-        }
+        let Some(prompt) = Prompt::ask(board)? else { return Ok(()) };
         let Generated { n_tokens, micros, .. } = model.generate(board, prompt.bytes(), n_tokens, seed)?;
         if let Some(micros) = micros {
             let per_1000_seconds = n_tokens as u64 * 1_000_000_000 / micros.max(1);

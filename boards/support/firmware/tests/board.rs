@@ -1,42 +1,16 @@
 //! Tests on a board without hardware: typed bytes come from a list, output goes to a string.
 
-use std::collections::VecDeque;
+mod common;
+
 use std::convert::Infallible;
-use std::fmt;
 
+use common::{CONFIG, LINES, POCKET, Paper, image, in_flash};
 use nearfield::kernels::best;
-use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{
-    Arena, Gguf, Inline, KvType, KvTypes, Line, MemoryPlan, Model, ModelId, Session, SessionConfig, TextState, checksum,
-};
+use nearfield::tokenizer::Tokenizer;
+use nearfield::{Arena, Inline, Line, MemoryPlan, Model, ModelId, Session, TextState};
 use nearfield_boards::{
-    Board, Halt, Image, MAX_PROMPT, Memory, TextModel, answer_prompts, generate_once, hash, plan, power_on, self_test,
+    Halt, Image, MAX_PROMPT, Memory, TextModel, answer_prompts, generate_once, hash, power_on, self_test,
 };
-
-#[repr(C, align(64))]
-struct Aligned([u8; include_bytes!("../../../../models/pocket.gguf").len()]);
-static POCKET: Aligned = Aligned(*include_bytes!("../../../../models/pocket.gguf"));
-
-const CONFIG: SessionConfig =
-    SessionConfig { n_ctx: 128, n_batch: 8, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
-const BARE: Image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, index: &[], prefix: &[] };
-const LINES: usize = plan(&BARE, &CONFIG).n_lines();
-
-/// Model and its tokenizer's index, as a build script makes them.
-fn image() -> Image {
-    let vocab = Vocab::from_gguf(&Gguf::parse(&POCKET.0).unwrap()).unwrap();
-    let bytes = Tokenizer::index_bytes(vocab.tokens.len(), vocab.merges.len()).unwrap();
-    let mut memory = vec![Line::ZERO; bytes / Line::BYTES];
-    let index: Vec<u8> = Tokenizer::new(vocab, &mut Arena::new(&mut memory)).unwrap().index().collect();
-    Image { checksum: checksum(&POCKET.0), index: in_flash(&index), ..BARE }
-}
-
-/// Copy of `bytes` that is aligned to 64 bytes and never freed, as in flash.
-fn in_flash(bytes: &[u8]) -> &'static [u8] {
-    let flash = Arena::new(vec![Line::ZERO; bytes.len() / Line::BYTES].leak()).take(bytes.len()).unwrap();
-    flash.copy_from_slice(bytes);
-    flash
-}
 
 /// Image with the snapshot of a text of `tokens`, the last of which is not run yet.
 fn image_behind(tokens: &[u32], seed: u64) -> Image {
@@ -52,35 +26,6 @@ fn image_behind(tokens: &[u32], seed: u64) -> Image {
         Ok::<(), Infallible>(())
     });
     Image { prefix: in_flash(&bytes), ..image }
-}
-
-#[derive(Default)]
-struct Paper {
-    written: String,
-    typed: VecDeque<u8>,
-    micros: u64,
-}
-
-impl fmt::Write for Paper {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.written.push_str(text);
-        Ok(())
-    }
-}
-
-impl Board for Paper {
-    fn name(&self) -> &'static str {
-        "paper"
-    }
-
-    fn read(&mut self) -> Option<u8> {
-        self.typed.pop_front()
-    }
-
-    fn micros(&mut self) -> Option<u64> {
-        self.micros += 1_000_000;
-        Some(self.micros)
-    }
 }
 
 fn with_model<T>(then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>) -> T {

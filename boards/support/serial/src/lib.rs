@@ -7,8 +7,10 @@
 use core::fmt;
 
 use embassy_time::Instant;
-use nearfield::{Inline, SessionConfig, kernels};
-use nearfield_boards::{Board, Image, Memory, StackUse, answer_prompts, power_on};
+use nearfield::{Inline, Line, SessionConfig, kernels};
+use nearfield_boards::{
+    Board, Commander, GrammarImage, Halt, Image, Led, Memory, StackUse, TextModel, answer_prompts, power_on,
+};
 use {defmt_rtt as _, panic_probe as _};
 
 /// Greatest number of tokens that are generated for a prompt.
@@ -64,10 +66,34 @@ pub fn main<const LINES: usize>(
     send: impl FnMut(&[u8]),
     receive: impl FnMut() -> u8,
 ) -> ! {
-    let mut serial = Serial { name, send, receive };
-    power_on(&mut serial, image, config, kernels::best(), &Inline, memory, |serial, model| {
-        answer_prompts(serial, model, N_TOKENS)
-    });
+    run(Serial { name, send, receive }, image, config, memory, |serial, model| answer_prompts(serial, model, N_TOKENS))
+}
+
+/// Tests the kernels, then lets the model give a command to an LED for each line that is typed. Returns never, as [`main`].
+///
+/// - `matcher`: memory of [`GrammarImage::matcher_lines`]
+pub fn commands<const LINES: usize>(
+    name: &'static str,
+    (image, grammar): (&Image, &GrammarImage),
+    config: SessionConfig,
+    (memory, matcher): (&mut Memory<LINES>, &mut [Line]),
+    led: impl Led,
+    send: impl FnMut(&[u8]),
+    receive: impl FnMut() -> u8,
+) -> ! {
+    run(Serial { name, send, receive }, image, config, memory, |serial, model| {
+        Commander::new(model, grammar, matcher, led)?.obey_prompts(serial)
+    })
+}
+
+fn run<S: FnMut(&[u8]), R: FnMut() -> u8, const LINES: usize>(
+    mut serial: Serial<S, R>,
+    image: &Image,
+    config: SessionConfig,
+    memory: &mut Memory<LINES>,
+    then: impl FnOnce(&mut Serial<S, R>, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
+) -> ! {
+    power_on(&mut serial, image, config, kernels::best(), &Inline, memory, then);
     loop {
         cortex_m::asm::wfi();
     }
