@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
-    AUTHORIZATION, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, HOST, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -27,7 +27,7 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
         )
         .with_code("origin_not_allowed")
         .into_response(),
-        Some(_) if allowed.is_some() && request.method() == Method::OPTIONS => preflight(),
+        Some(_) if allowed.is_some() && request.method() == Method::OPTIONS => preflight(request.headers()),
         _ if !has_key(&app, &request) => {
             let error = ApiError::new(StatusCode::UNAUTHORIZED, "a key is needed: Authorization: Bearer KEY");
             error.with_code("invalid_api_key").into_response()
@@ -43,11 +43,14 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
 }
 
 /// Answer to a browser that asks what a page of an allowed origin may send.
-fn preflight() -> Response {
+fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type, x-api-key"));
+    // Clients have headers of their own, such as the x-stainless-* of OpenAI's packages: none has a meaning here that a page may not use.
+    let names = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let names = names.unwrap_or(HeaderValue::from_static("authorization, content-type, x-api-key"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }

@@ -1,13 +1,14 @@
 //! `--grammar`, `--json-schema` and `--choices`: the form that a text is held to.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use nearfield_host::grammar::{Grammar, Json};
-use nearfield_host::output_file;
+
+use super::text::Source;
 
 /// Form of the generated text.
 #[derive(Args, Debug, Default)]
@@ -21,7 +22,7 @@ pub struct GrammarArgs {
     pub json_schema: Option<OsString>,
 
     /// Hold the text to one of these, separated by commas
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', conflicts_with = "endless")]
+    #[arg(long, value_name = "A,B,C", value_parser = NonEmptyStringValueParser::new(), value_delimiter = ',', conflicts_with = "endless")]
     pub choices: Vec<String>,
 }
 
@@ -48,8 +49,8 @@ fn read(argument: &OsStr, flag: &str, is_text: impl Fn(&str) -> bool) -> Result<
     if let Some(text) = argument.to_str().filter(|text| is_text(text)) {
         return Ok((text.to_owned(), flag.to_owned()));
     }
-    let path = Path::new(argument);
-    output_file::protect(path);
-    let text = fs::read_to_string(path).with_context(|| format!("{flag}: cannot read {}", path.display()))?;
-    Ok((text, path.display().to_string()))
+    let source = Source::of_file(Path::new(argument));
+    let text = source.read_prompt().with_context(|| flag.to_owned())?;
+    let text = String::from_utf8(text).with_context(|| format!("{flag}: {} is no UTF-8", source.name()))?;
+    Ok((text, source.name()))
 }

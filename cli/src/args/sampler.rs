@@ -15,6 +15,7 @@ pub struct SamplerArgs {
 
     /// Sample from the K likeliest tokens; 0 disables
     #[arg(long, value_name = "K", default_value_t = SamplerConfig::default().top_k)]
+    #[arg(allow_negative_numbers = true, value_parser = all_tokens)]
     pub top_k: usize,
 
     /// Sample from the tokens whose surprise is nearest to the expected one and whose probabilities add up to P; 1 disables
@@ -44,8 +45,9 @@ pub struct SamplerArgs {
     #[arg(default_value_t = SamplerConfig::default().frequency_penalty)]
     pub frequency_penalty: f32,
 
-    /// Tokens that count as recent for these three penalties, at most those of the context
+    /// Tokens that count as recent for these three penalties, at most those of the context; -1 for all of these
     #[arg(long, value_name = "N", default_value_t = SamplerConfig::default().repeat_last_n)]
+    #[arg(allow_negative_numbers = true, value_parser = window)]
     pub repeat_last_n: usize,
 
     /// DRY penalty on tokens that would continue a repetition; 0 disables
@@ -61,8 +63,9 @@ pub struct SamplerArgs {
     #[arg(long, value_name = "N", default_value_t = SamplerConfig::default().dry_allowed_length)]
     pub dry_allowed_length: usize,
 
-    /// Tokens in which DRY looks for repetitions, at most those of the context
+    /// Tokens in which DRY looks for repetitions, at most those of the context; -1 for all of these
     #[arg(long, value_name = "N", default_value_t = SamplerConfig::default().dry_penalty_last_n)]
+    #[arg(allow_negative_numbers = true, value_parser = window)]
     pub dry_penalty_last_n: usize,
 
     /// Text that no repetition reaches across, with \n for a line end; may be given more than once; none for no such text
@@ -142,6 +145,20 @@ fn unescaped(text: &str) -> String {
     out
 }
 
+/// Number of tokens to sample from; as in llama.cpp, numbers below 1 stand for all tokens, which are 0 here.
+fn all_tokens(text: &str) -> Result<usize, &'static str> {
+    let number: i64 = text.parse().map_err(|_| "a whole number, or 0 for all tokens")?;
+    Ok(usize::try_from(number).unwrap_or(0))
+}
+
+/// Number of the last tokens; -1 stands for those of the context.
+fn window(text: &str) -> Result<usize, &'static str> {
+    match text {
+        "-1" => Ok(usize::MAX),
+        text => text.parse().map_err(|_| "a whole number from 0 on, or -1 for the context"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -152,6 +169,16 @@ mod tests {
     struct Line {
         #[command(flatten)]
         sampler: SamplerArgs,
+    }
+
+    #[test]
+    fn minus_one_is_all_there_is() {
+        let config = |args: &str| {
+            Line::try_parse_from(["run"].into_iter().chain(args.split(' '))).unwrap().sampler.options().config
+        };
+        assert_eq!(config("--top-k -1").top_k, 0);
+        let windows = config("--repeat-last-n -1 --dry-penalty-last-n=-1");
+        assert_eq!((windows.repeat_last_n, windows.dry_penalty_last_n), (usize::MAX, usize::MAX));
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct ServeArgs {
     pub api_key: Option<PathBuf>,
 
     /// Origin whose pages may use the server besides its own page, such as https://example.com, or * for all
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub cors: Option<String>,
 
     /// Bytes of the longest body of a request
@@ -162,4 +162,16 @@ fn keys(path: &Path) -> Result<Vec<String>> {
     let keys: Vec<String> = lines.map(Into::into).collect();
     ensure!(!keys.is_empty(), "{name}: no key in it, so that no request would be answered");
     Ok(keys)
+}
+
+/// Origin of pages, as browsers write it: without a slash at its end.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let origin = text.strip_suffix('/').unwrap_or(text);
+    let host = origin.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map(|(_, host)| host);
+    let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@']));
+    if is_origin || text == "*" {
+        Ok(origin.into())
+    } else {
+        Err("an origin such as https://example.com, or * for all")
+    }
 }

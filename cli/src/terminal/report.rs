@@ -115,7 +115,8 @@ pub fn generated(text: &Generated, keys: &Keys, seed: Option<u64>, verbose: bool
         note(format_args!("the context of {} is full: {}", Count(n_ctx, "token"), more_room(keys.shape(), n_ctx)));
     }
     if !text.is_complete {
-        note("the text was cut off before it was complete by its grammar: -n N makes room for more");
+        let more = if text.end == End::Length { ": -n N makes room for more" } else { "" };
+        note(format_args!("the text was cut off before it was complete by its grammar{more}"));
     }
     note(format_args!("prompt   {}", Speed { n: text.prefill.n, timing: text.prefill }));
     note(format_args!("text     {}", Speed { n: text.n_tokens, timing: text.decode }));

@@ -127,6 +127,18 @@ fn talk_with(f: &Folder, model: &str, arguments: &[&str], lines: impl AsRef<[u8]
     (text(&output.stdout), text(&output.stderr))
 }
 
+#[test]
+fn errors_are_told_in_a_quiet_chat() {
+    let f = folder(&CHATML);
+    let (_, report) = talk(&f, &["-q"], "he\n/save none/a.kv\n/load none.kv\n/nope\n");
+    let lines: Vec<&str> = report.lines().collect();
+    assert_eq!(lines.len(), 3, "{report}");
+    assert!(lines.iter().all(|line| line.starts_with("nearfield: ")), "{report}");
+    // A name is read as a shell does.
+    talk(&f, &["-q"], "he\n/save \"a b.kv\"\n");
+    assert_eq!(talk(&f, &["-q"], "/load a\\ b.kv\nin\n").1, "");
+}
+
 /// Numbers of tokens read for each question.
 pub fn reads(report: &str) -> Vec<usize> {
     let lines = report.lines().filter_map(|line| line.strip_prefix("prompt "));

@@ -141,7 +141,11 @@ fn flags_that_make_no_sense() {
     let f = Folder::new();
     let cases = [
         ("--temp=x", "invalid value 'x' for '--temp <T>': invalid float literal"),
-        ("--top-k=-1", "invalid value '-1' for '--top-k <K>': invalid digit"),
+        ("--top-k=x", "invalid value 'x' for '--top-k <K>': a whole number, or 0 for all tokens"),
+        (
+            "--repeat-last-n -2",
+            "invalid value '-2' for '--repeat-last-n <N>': a whole number from 0 on, or -1 for the context",
+        ),
         ("--kv f64", "invalid value 'f64' for '--kv <TYPE|K,V>': one of f32, f16, q8_0 and q4_0, or two of them"),
         ("--kv q8_0,", "invalid value 'q8_0,' for '--kv <TYPE|K,V>': one of f32, f16, q8_0 and q4_0, or two of them"),
         ("--threads 0", "invalid value '0' for '--threads <T>': 0 is not in 1..=1024"),

@@ -129,11 +129,14 @@ fn pages_of_other_origins_get_nothing() {
         assert_eq!(answer.error(), (403, None, Some("origin_not_allowed".into())), "{other}");
         assert!(!answer.headers.contains_key("access-control-allow-origin"));
     }
-    let server = Server::start("tiny.gguf --cors https://example.com");
+    // The slash is none of an origin's.
+    let server = Server::start("tiny.gguf --cors https://example.com/");
     let answer = ask(&server, "https://example.com");
     assert_eq!((answer.status, &*answer.headers["access-control-allow-origin"]), (200, "https://example.com"));
     assert_eq!(ask(&server, "https://example.org").status, 403);
-    let preflight = request(&server.address, "OPTIONS", "/v1/completions", "Origin: https://example.com\r\n", b"");
+    let asks = "Origin: https://example.com\r\nAccess-Control-Request-Headers: authorization,x-stainless-os\r\n";
+    let preflight = request(&server.address, "OPTIONS", "/v1/completions", asks, b"");
+    assert_eq!(&*preflight.headers["access-control-allow-headers"], "authorization,x-stainless-os");
     assert_eq!((preflight.status, &*preflight.headers["access-control-allow-methods"]), (204, "GET, POST"));
 }
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use nearfield::{Arena, GrammarError, Matcher, MatcherConfig, TokenTrie};
 
-use crate::error::{Context, Result, ensure};
+use crate::error::{Context, Error, Result, bail, ensure};
 use crate::memory::{Memory, allocate};
 pub use json::{Json, Members};
 pub use tokens::SortedTokens;
@@ -72,7 +72,10 @@ impl Grammar {
     /// # Errors
     /// When the schema has a keyword that is not supported, with its path; when no text matches it.
     pub fn from_json_schema(schema: &Json) -> Result<Self> {
-        Self::from_gbnf(&schema::to_gbnf(schema)?)
+        match Self::from_gbnf(&schema::to_gbnf(schema)?) {
+            Err(Error::Grammar(GrammarError::NoText)) => bail!("no value is valid by the schema"),
+            grammar => grammar,
+        }
     }
 
     /// Compiles the grammar of these texts and no others.

@@ -11,7 +11,7 @@
 //! | `allOf`, `anyOf`, `oneOf` | keywords beside them are added to each branch; branches of `oneOf` have to differ in type, or in a constant |
 //! | `properties`, `required`, `additionalProperties` | |
 //! | `items`, `prefixItems`, `minItems`, `maxItems` | |
-//! | `minLength`, `maxLength`, `pattern`, `format` | `pattern` without look-around and back-references; `date`, `time`, `date-time`, `uuid`, `ipv4`; `pattern` or `format` alone |
+//! | `minLength`, `maxLength`, `pattern`, `format` | `pattern` without look-around and back-references; `date`, `time`, `date-time`, `uuid`, `ipv4`, and others say nothing; `pattern` or `format` alone |
 //! | `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum` | of integers, and of numbers where they are integers |
 //!
 //! Annotations, such as `title`, and keywords that the standard does not know are ignored. Any other keyword is an error that names its

@@ -108,9 +108,13 @@ fn digits(lo: &str, hi: &str) -> String {
 
 /// The least and the greatest value; of integers, bounds between two of them are moved to the nearer one inside.
 fn bounds(members: &Members, path: &str, of_integers: bool) -> Result<Bounds> {
-    let get = |name: &str| -> Result<Option<(i128, f64)>> {
+    let get = |name: &str, is_lower: bool| -> Result<Option<(i128, f64)>> {
         let Some((_, value)) = members.iter().find(|(other, _)| other == name) else { return Ok(None) };
         let Json::Number(number) = value else { return Err(not_a_number(path, name, value)) };
+        // Numbers have 16 digits, so that a bound as far as those of 64-bit integers leaves out none.
+        if number.as_f64().is_some_and(|float| if is_lower { float <= -1e18 } else { float >= 1e18 }) {
+            return Ok(None);
+        }
         let float = number.as_f64().filter(|float| float.is_finite() && float.abs() < 1e18);
         let float = float.with_context(|| format!("{path}/{name}: {number} is too large"))?;
         let whole = number.as_i64().map_or(float.trunc() as i128, i128::from);
@@ -119,7 +123,7 @@ fn bounds(members: &Members, path: &str, of_integers: bool) -> Result<Bounds> {
     let bound = |inclusive: &str, exclusive: &str, is_lower: bool| -> Result<Option<(i128, bool)>> {
         let mut bound: Option<(i128, bool)> = None;
         for (name, is_excluded) in [(inclusive, false), (exclusive, true)] {
-            let Some((whole, rest)) = get(name)? else { continue };
+            let Some((whole, rest)) = get(name, is_lower)? else { continue };
             let found = match (rest == 0.0, of_integers) {
                 (true, _) => (whole, is_excluded),
                 (false, true) if is_lower => (whole + i128::from(rest > 0.0), false),

@@ -3,7 +3,7 @@
 use super::super::gbnf::repeated;
 use super::super::json::Members;
 use super::{Writer, count, pattern};
-use crate::error::{Context, Result, bail, ensure};
+use crate::error::{Context, Result, bail};
 
 /// Formats, as the letters between the quotes. Days fit their month, and 29 February a leap year; leap seconds are left out.
 const FORMATS: [(&str, &str); 5] = [
@@ -33,9 +33,12 @@ impl Writer<'_> {
                 .map(|value| text(value).with_context(|| format!("{path}/{name}: a string is expected")))
                 .transpose()
         };
-        let letters = match (text("pattern")?, text("format")?, min.or(max)) {
+        let min = min.filter(|&min| min > 0);
+        // A format that is not known says nothing, as the standard has it.
+        let format = text("format")?.filter(|format| FORMATS.iter().any(|(name, _)| name == format));
+        let letters = match (text("pattern")?, format, min.or(max)) {
             (Some(pattern), None, None) => pattern::to_gbnf(&pattern, path)?,
-            (None, Some(format), None) => self.format(&format, path)?,
+            (None, Some(format), None) => self.format(&format)?,
             (None, None, Some(_)) => {
                 let min = min.unwrap_or(0);
                 if max.is_some_and(|max| max < min) {
@@ -50,9 +53,7 @@ impl Writer<'_> {
         self.rule(&format!("\"\\\"\" {letters} \"\\\"\""))
     }
 
-    fn format(&mut self, name: &str, path: &str) -> Result<String> {
-        let names = FORMATS.map(|(name, _)| name).join(", ");
-        ensure!(FORMATS.iter().any(|(other, _)| *other == name), "{path}/format: {name:?} is none of {names}");
+    fn format(&mut self, name: &str) -> Result<String> {
         let of = |name: &str| FORMATS.into_iter().find(|(other, _)| *other == name).map_or("", |(_, body)| body);
         Ok(match name {
             "date-time" => format!("{} \"T\" {}", of("date"), of("time")),

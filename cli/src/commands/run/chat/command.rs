@@ -52,7 +52,7 @@ impl Command {
         let end = command.iter().position(u8::is_ascii_whitespace).unwrap_or(command.len());
         let (name, rest) = command.split_at(end);
         let rest = rest.trim_ascii();
-        let path = |path: &[u8]| (!path.is_empty()).then(|| PathBuf::from(String::from_utf8_lossy(path).into_owned()));
+        let path = |path: &[u8]| (!path.is_empty()).then(|| named(&String::from_utf8_lossy(path)));
         let parsed = match name {
             b"system" => Self::System((!rest.is_empty()).then(|| rest.to_vec())),
             b"save" => {
@@ -80,9 +80,58 @@ impl Command {
     }
 }
 
+/// File that a name means, as a shell reads it and as completion writes it: behind `~/` it lies in the home folder, quotation marks
+/// around it are no part of it, and neither is a backslash before a character that a shell treats apart.
+fn named(name: &str) -> PathBuf {
+    let quoted = ['"', '\''].iter().find_map(|&mark| name.strip_prefix(mark)?.strip_suffix(mark));
+    let name = quoted.map_or_else(|| unescaped(name), str::to_owned);
+    match (name.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => name.into(),
+    }
+}
+
+/// A name without backslashes before characters that rustyline puts them before. On Windows a backslash parts folders.
+fn unescaped(name: &str) -> String {
+    const SPECIAL: &str = " \t\n\"\\'`@$><=;|&{(*?[#~!";
+    let mut text = String::with_capacity(name.len());
+    let mut characters = name.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_escape = character == '\\' && cfg!(unix);
+        match characters.peek() {
+            Some(&next) if is_escape && SPECIAL.contains(next) => {
+                text.push(next);
+                characters.next();
+            }
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_is_read_as_a_shell_does() {
+        for (name, want) in [
+            ("a b.kv", "a b.kv"),
+            (r"a\ b.kv", "a b.kv"),
+            (r"a\(1.kv", "a(1.kv"),
+            (r"a\\b", r"a\b"),
+            (r"a\b", r"a\b"),
+            ("\"a b.kv\"", "a b.kv"),
+            ("'a b.kv'", "a b.kv"),
+            ("\"a", "\"a"),
+        ] {
+            assert_eq!(named(name), PathBuf::from(want), "{name}");
+        }
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(named("~/a.kv"), home.join("a.kv"));
+        assert_eq!(named("~a/b"), PathBuf::from("~a/b"));
+    }
 
     #[test]
     fn lines_are_questions_or_commands() {

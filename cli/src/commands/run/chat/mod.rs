@@ -16,7 +16,7 @@ use nearfield_host::generate::{Options, Save, TextModel};
 
 use super::print::{PrintOptions, with_generator};
 use crate::terminal::editor::Messages;
-use crate::terminal::note;
+use crate::terminal::tell;
 
 use held::Held;
 use talk::{Action, Next, Talk};
@@ -85,7 +85,7 @@ pub fn chat(model: &TextModel<'_>, options: ChatOptions<'_>) -> Result<()> {
             (Ok(Next::Load(loaded)), _) => before = Some(std::mem::replace(&mut held, *loaded)),
             // The conversation so far goes on, in another session.
             (Err(error), Some(kept)) if !has_begun => {
-                note(format_args!("nearfield: {error:#}"));
+                tell(format_args!("nearfield: {error:#}"));
                 held = Held { source: None, ..kept };
             }
             (Err(error), _) => return Err(error),

@@ -15,7 +15,7 @@ use super::held::Held;
 use crate::args::seed;
 use crate::errors::{is_too_long, more_room, of_question};
 use crate::terminal::editor::Messages;
-use crate::terminal::{Bytes, StandardOutput, interrupt, monitor, note};
+use crate::terminal::{Bytes, StandardOutput, interrupt, monitor, note, tell};
 
 /// Chat, from session to session.
 pub struct Talk<'o> {
@@ -96,7 +96,10 @@ impl Talk<'_> {
             match command {
                 None => {}
                 Some(Command::Exit) => match self.save.take() {
-                    Some(save) => self.pending = Some(Action::Save { save, is_last: true }),
+                    Some(save) => {
+                        self.messages = None;
+                        self.pending = Some(Action::Save { save, is_last: true });
+                    }
                     None => return Ok(Next::End),
                 },
                 Some(Command::Ask(question)) => self.pending = Some(Action::ask(question)),
@@ -109,7 +112,7 @@ impl Talk<'_> {
                         note(format_args!("the chat goes on behind {n} {turns}"));
                         return Ok(Next::Load(Box::new(held)));
                     }
-                    Err(error) => note(format_args!("nearfield: {error:#}")),
+                    Err(error) => tell(format_args!("nearfield: {error:#}")),
                 },
                 Some(Command::Reset) => {
                     at.conversation.reset();
@@ -121,7 +124,7 @@ impl Talk<'_> {
                 },
                 Some(Command::System(system)) => match at.conversation.set_system(system.as_deref()) {
                     Ok(()) => note("the system prompt is replaced"),
-                    Err(error) => note(format_args!("nearfield: {error:#}")),
+                    Err(error) => tell(format_args!("nearfield: {error:#}")),
                 },
                 Some(Command::Help) => note(HELP),
             }
@@ -133,7 +136,7 @@ impl Talk<'_> {
         let Some(messages) = &mut self.messages else { return Ok(Some(Command::Exit)) };
         let Some(line) = messages.next()? else { return Ok(Some(Command::Exit)) };
         Ok(Command::parse(&line).unwrap_or_else(|wrong| {
-            note(format_args!("nearfield: {wrong}"));
+            tell(format_args!("nearfield: {wrong}"));
             None
         }))
     }
@@ -160,7 +163,7 @@ impl Talk<'_> {
                     Ok(Answer::Dropped) => false,
                     // The conversation is unchanged.
                     Err(error) if self.messages.is_some() && is_too_long(&error) => {
-                        note(format_args!("nearfield: {error}"));
+                        tell(format_args!("nearfield: {error}"));
                         false
                     }
                     Err(error) if self.messages.is_some() && interrupt::is_interrupted(&error) => false,
@@ -221,7 +224,7 @@ enum Answer {
 /// Action that saves the conversation to `path`, or to its own file; `None` if there is none.
 fn save(at: &At<'_, '_, '_, '_>, path: Option<PathBuf>, force: bool) -> Option<Action> {
     let Some(path) = path.or_else(|| at.path.clone()) else {
-        note("nearfield: /save needs the name of a file");
+        tell("nearfield: /save needs the name of a file");
         return None;
     };
     // The conversation's own file is replaced by what it has become.
@@ -244,7 +247,7 @@ fn write(at: &mut At<'_, '_, '_, '_>, save: Save, is_last: bool) -> Result<Optio
             *at.path = Some(save.path);
         }
         Err(error) if is_last => return Err(error.into()),
-        Err(error) => note(format_args!("nearfield: {error:#}")),
+        Err(error) => tell(format_args!("nearfield: {error:#}")),
     }
     Ok(None)
 }
