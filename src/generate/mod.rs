@@ -309,7 +309,7 @@ impl<'s> Generator<'s> {
         if let Some(error) = self.stuck {
             return Err(error);
         }
-        let token = self.sampler.sample_among(logits, &constraint.allowed(self.config.stop_tokens)?);
+        let token = constraint.sample(&mut self.sampler, logits, self.config.stop_tokens)?;
         if token.is_none() && !constraint.is_complete() { Err(MatchError::DeadEnd) } else { Ok(token) }
     }
 

@@ -10,7 +10,7 @@ use super::program::{Grammar, GrammarSizes};
 use super::trie::{TokenSizes, TokenTrie};
 use crate::checksum::Checksum;
 use crate::const_math::{max, sum_known, times};
-use crate::sampler::TokenSet;
+use crate::sampler::{Sampler, TokenSet};
 
 impl Grammar<'_> {
     /// Bytes of arena for [`matches`](Self::matches); `None` if they overflow.
@@ -73,6 +73,17 @@ pub trait Constraint: fmt::Debug {
     /// # Errors
     /// [`MatchError`].
     fn allowed(&mut self, ends: &[u32]) -> Result<TokenSet<'_>, MatchError>;
+
+    /// Draws one of the tokens that may come next; `None` if there are none, or none has a logit. A method of the constraint, so that a
+    /// firmware without one has no code for sampling among some of the tokens.
+    ///
+    /// - `ends`: as of [`allowed`](Self::allowed)
+    ///
+    /// # Errors
+    /// [`MatchError`].
+    fn sample(&mut self, sampler: &mut Sampler<'_>, logits: &[f32], ends: &[u32]) -> Result<Option<u32>, MatchError> {
+        Ok(sampler.sample_among(logits, &self.allowed(ends)?))
+    }
 
     /// Goes on with a token of text, which has these bytes.
     ///
