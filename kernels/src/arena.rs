@@ -1,9 +1,9 @@
 //! Arena: one block of memory that holds all state that changes, handed out in aligned parts.
 
 use core::mem::{align_of, size_of};
-use core::sync::atomic::AtomicU32;
 
 use crate::BlockQ8;
+use crate::atomic::AtomicU32;
 use crate::conformance::Scratch;
 
 mod sealed {

@@ -39,6 +39,15 @@ impl Layout {
         }
     }
 
+    /// Feature that includes the kernels of a tensor's type number in a GGUF file; `None` if they are always there, or if the runtime
+    /// has none.
+    pub const fn feature_of(number: u32) -> Option<&'static str> {
+        match WeightType::feature_of(number) {
+            Some(feature) => Some(feature),
+            None => WeightType::feature_of(number ^ Self::INTERLEAVED),
+        }
+    }
+
     /// Type number in a GGUF file of a tensor of these weights in this layout.
     pub const fn to_gguf(self, ty: WeightType) -> u32 {
         match self {

@@ -14,7 +14,7 @@
 //!
 //! # Folders
 //!
-//! Each ISA (`x86`, `neon`, `armv7`, `cortex_m/dsp`, `cortex_m/mve`) has the same files, as far as it overrides the definitions:
+//! Each ISA (`x86`, `neon`, `armv7`, `cortex_m/dsp`, `cortex_m/mve`, `cortex_m/armv6m`, `riscv`, `soft`) has the same files, as far as it overrides the definitions:
 //!
 //! | file | contents |
 //! |---|---|
@@ -36,9 +36,11 @@
 //! `sixteen/` of x86 holds the two units that its attention and activations are written for: registers of AVX2 in pairs, or of AVX-512.
 //!
 //! Files that one ISA alone needs say at their head what for: `matmul/byte_order.rs` and `bytes.rs` (neon), `products.rs` and
-//! `matmul/panel.rs` (armv7), `split.rs` and `word.rs` (dsp), `attention/{quants,prefetch}.rs` (x86).
+//! `matmul/panel.rs` (armv7), `split.rs` and `word.rs` (dsp), `contribution.rs` (armv6m), `attention/{quants,prefetch}.rs` (x86),
+//! `parts.rs`, `scaled.rs`, `word.rs` and `matmul/split.rs` (riscv).
 //!
-//! `vfp/` has the kernels on floats that the processors of 32-bit Arm share.
+//! `vfp/` has the kernels on floats that the processors of 32-bit Arm share, `soft/` those of processors without a floating-point
+//! unit, which make floats of integers.
 //!
 //! `float_matmul.rs` holds the products of float weights that x86 and NEON share. [`block::Quantized`] states the facts of each
 //! quantized type that all ISAs build on; [`KvQuant`] states those of keys and values.
@@ -57,7 +59,8 @@
 //! 1. A folder of its name with the files above, as far as it needs them: which machines it is for; a type that only `detect`
 //!    makes, so that having a value proves the processor; `impl Kernels` with `name` and each method that is faster than the
 //!    definition; each `unsafe` block with the fact that makes it sound.
-//! 2. Its `mod` line, with the architecture it is for, and its entry in [`available`], behind all ISAs that it is faster than.
+//! 2. Its `mod` line, with the architecture that it is for and the feature that chooses it, if there is one (`simd`, `dsp`, `mve`), and its
+//!    entry in [`available`], behind all ISAs that it is faster than.
 //! 3. `cargo test -p nearfield-kernels` compares it with the definitions on such a machine or emulator; a board without
 //!    `std` calls [`conformance::check`]. Break a kernel on purpose (drop the tail, swap nibbles) and see it noticed.
 //! 4. `cargo bench -p nearfield-kernels` shows its speed beside the others'.
@@ -75,36 +78,59 @@
 extern crate std;
 
 pub mod arena;
-#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", not(test)))]
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", feature = "simd", not(test)))]
 mod armv7;
+pub mod atomic;
 pub mod block;
 pub mod conformance;
 mod contract;
-#[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
+#[cfg(all(target_arch = "arm", target_os = "none", any(feature = "dsp", target_abi = "eabi")))]
 mod cortex_m;
-#[cfg(all(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")), not(test)))]
+mod digits;
+#[cfg(all(
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")),
+    feature = "simd",
+    not(test)
+))]
 mod float_matmul;
 pub mod kv;
 pub mod layout;
 pub mod matrix;
-#[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", feature = "simd", not(test)))]
 mod neon;
 pub mod parts;
 #[cfg(any(test, feature = "std"))]
 pub mod pool;
+#[cfg(all(target_arch = "riscv32", target_feature = "m", not(target_feature = "f")))]
+mod riscv;
+// The floats of RV32, without its assembly, so that they are compared with the definitions on any machine.
+#[cfg(test)]
+#[allow(dead_code)]
+mod riscv {
+    mod math;
+    mod parts;
+    mod scaled;
+}
 #[cfg_attr(test, allow(unused_imports))]
 pub mod scalar;
 #[cfg(any(
+    test,
+    all(target_arch = "arm", target_os = "none", target_abi = "eabi", not(feature = "dsp")),
+    all(target_arch = "riscv32", not(target_feature = "f"))
+))]
+mod soft;
+#[cfg(any(
     all(target_arch = "arm", target_os = "none", feature = "dsp"),
-    all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", not(test))
+    all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", feature = "simd", not(test))
 ))]
 mod vfp;
 // Unit tests see the definitions alone, so that they need not compile the ISAs again; `tests/` compares these with them.
-#[cfg(all(target_arch = "x86_64", not(test)))]
+#[cfg(all(target_arch = "x86_64", feature = "simd", not(test)))]
 mod x86;
 
 pub use arena::{Arena, Line};
 pub use block::{BlockQ8, QK, QK_K, WeightType};
+pub use digits::Digits;
 pub use kv::{KV_BLOCK, KvBlock, KvQuant, KvRows, KvRowsMut, Q4Built, Query, Walk};
 pub use layout::{Layout, TILE_ROWS};
 pub use matrix::{Activations, Matrix};
@@ -116,25 +142,34 @@ pub use pool::Pool;
 pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
     let isas = [
         scalar::detect(),
-        #[cfg(all(target_arch = "x86_64", not(test)))]
+        #[cfg(all(target_arch = "x86_64", feature = "simd", not(test)))]
         x86::detect(),
-        #[cfg(all(target_arch = "x86_64", not(test)))]
+        #[cfg(all(target_arch = "x86_64", feature = "simd", not(test)))]
         x86::detect_avx_vnni(),
-        #[cfg(all(target_arch = "x86_64", not(test)))]
+        #[cfg(all(target_arch = "x86_64", feature = "simd", not(test)))]
         x86::detect_avx512(),
-        #[cfg(all(target_arch = "x86_64", not(test)))]
+        #[cfg(all(target_arch = "x86_64", feature = "simd", not(test)))]
         x86::detect_avx512_vnni(),
+        #[cfg(any(
+            all(target_arch = "arm", target_os = "none", target_abi = "eabi", not(feature = "dsp")),
+            all(target_arch = "riscv32", not(target_feature = "f"))
+        ))]
+        soft::detect(),
+        #[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabi", not(feature = "dsp")))]
+        cortex_m::armv6m::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "dsp"))]
         cortex_m::dsp::detect(),
         #[cfg(all(target_arch = "arm", target_os = "none", feature = "mve"))]
         cortex_m::mve::detect(),
-        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", not(test)))]
+        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf", feature = "simd", not(test)))]
         armv7::detect(),
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
+        #[cfg(all(target_arch = "riscv32", target_feature = "m", not(target_feature = "f")))]
+        riscv::detect(),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon", feature = "simd", not(test)))]
         neon::detect(),
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon", feature = "simd", not(test)))]
         neon::detect_dotprod(),
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(test)))]
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon", feature = "simd", not(test)))]
         neon::detect_i8mm(),
     ];
     isas.into_iter().flatten()
@@ -142,12 +177,27 @@ pub fn available() -> impl Iterator<Item = &'static dyn Kernels> {
 
 /// Fastest ISA that this machine can run.
 pub fn best() -> &'static dyn Kernels {
-    available().last().expect("scalar is always available")
+    available().last().unwrap_or(scalar::DEFINITIONS)
 }
 
 /// ISA with this [`Kernels::name`]; `None` if this machine cannot run it.
 pub fn by_name(name: &str) -> Option<&'static dyn Kernels> {
     available().find(|isa| isa.name() == name)
+}
+
+/// `e^x`, with the bits of [`scalar::exp`], where one exponential is needed: for a row [`Kernels::exp_block`] takes less time.
+#[inline]
+pub fn exp(x: f32) -> f32 {
+    #[cfg(all(target_arch = "riscv32", target_feature = "m", not(target_feature = "f")))]
+    return riscv::exp(x);
+    #[allow(unreachable_code)]
+    #[cfg(any(
+        all(target_arch = "arm", target_os = "none", target_abi = "eabi", not(feature = "dsp")),
+        all(target_arch = "riscv32", not(target_feature = "f"))
+    ))]
+    return soft::exp(x);
+    #[allow(unreachable_code)]
+    scalar::exp(x)
 }
 
 /// Work that the compiler vectorizes by itself, for [`vectorized`]. The functions that it calls have to be `#[inline(always)]`:
@@ -160,7 +210,7 @@ pub trait Work {
 /// Does `work`, compiled for the vectors that this machine has: on x86-64 those of AVX2. The bits stay the same, since nothing
 /// is fused.
 pub fn vectorized(work: impl Work) {
-    #[cfg(all(feature = "std", target_arch = "x86_64", not(test)))]
+    #[cfg(all(feature = "std", feature = "simd", target_arch = "x86_64", not(test)))]
     if let Some(x86) = x86::vectors() {
         return x86.run(work);
     }

@@ -3,8 +3,9 @@
 use core::marker::PhantomData;
 use core::num::NonZero;
 use core::ops::Range;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 
+use crate::atomic::AtomicUsize;
 use crate::contract::require;
 
 /// Rectangle of a row-major `[n_tokens, stride]` buffer, borrowed exclusively: disjoint parts may be written at the same time.

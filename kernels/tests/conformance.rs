@@ -7,16 +7,28 @@ use nearfield_kernels::{
     Activations, ColumnsMut, Kernels, KvRows, Matrix, WeightType, available, best, by_name, scalar,
 };
 
-/// Cases of each property: fewer without optimization, because the definitions are slow then.
+/// Cases of each property: fewer without optimization, because the definitions are slow then; `CONFORMANCE_CASES=N` sets another number,
+/// for emulators.
 const N_CASES: u64 = if cfg!(debug_assertions) { 100 } else { 4000 };
 
 #[test]
 fn every_isa_equals_the_definitions() {
+    let n_cases =
+        std::env::var("CONFORMANCE_CASES").map_or(N_CASES, |n| n.parse().expect("CONFORMANCE_CASES is a number"));
     let mut scratch = Box::new(conformance::Scratch::new());
     for isa in available() {
-        for seed in 0..N_CASES {
+        for seed in 0..n_cases {
             conformance::check(isa, seed, &mut scratch).unwrap_or_else(|mismatch| panic!("{mismatch}"));
         }
+    }
+}
+
+#[test]
+fn the_single_exponential_has_the_bits_of_its_definition() {
+    // Every 997th float: both signs, all exponents.
+    for x in (0..=u32::MAX).step_by(997).map(f32::from_bits) {
+        let (want, got) = (scalar::exp(x), nearfield_kernels::exp(x));
+        assert!(want.to_bits() == got.to_bits() || want.is_nan() && got.is_nan(), "exp({x}) = {got}, not {want}");
     }
 }
 

@@ -32,6 +32,15 @@ macro_rules! weight_types {
                 Self::from_gguf(self as u32).is_some()
             }
 
+            /// Feature that includes the kernels of the type with this number in a GGUF file; `None` if they are always there, or if
+            /// the runtime has none.
+            pub const fn feature_of(number: u32) -> Option<&'static str> {
+                const fn first(features: &[&'static str]) -> Option<&'static str> {
+                    features.first().copied()
+                }
+                match number { $($number => first(&[$($feature)?]),)* _ => None }
+            }
+
             /// GGUF's name for the type.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
@@ -63,11 +72,11 @@ weight_types! {
     /// 4-bit, scale.
     Q4_0 = 2, "Q4_0", QK, 18, "legacy";
     /// 4-bit, scale and minimum.
-    Q4_1 = 3, "Q4_1", QK, 20, "legacy";
+    Q4_1 = 3, "Q4_1", QK, 20, "legacy_1";
     /// 5-bit, scale.
     Q5_0 = 6, "Q5_0", QK, 22, "legacy";
     /// 5-bit, scale and minimum.
-    Q5_1 = 7, "Q5_1", QK, 24, "legacy";
+    Q5_1 = 7, "Q5_1", QK, 24, "legacy_1";
     /// 8-bit, scale.
     Q8_0 = 8, "Q8_0", QK, 34;
     /// 2-bit super-blocks, 4-bit scales and minimums of 16 weights.

@@ -1,7 +1,7 @@
 //! Properties of kernels over weights and the activations that are multiplied with them.
 
 use super::draw::{Rng, activations, floats, units, weights};
-use super::{BLOCKS, Case, FLOATS, Mismatch, WEIGHT_BYTES};
+use super::{BLOCKS, Case, Mismatch, OUTPUTS, WEIGHT_BYTES};
 use crate::{Activations, BlockQ8, ColumnsMut, Kernels, Layout, Matrix, Parts, QK, QK_K, Tiles, WeightType, scalar};
 
 pub fn quantize_q8(case: &mut Case<'_>) -> Result<(), Mismatch> {
@@ -53,7 +53,7 @@ impl Shape {
         let n_rows = rng.pick(&[1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 33, 40]).min((WEIGHT_BYTES - start) / row_bytes);
         let layout = if ty.can_interleave() { rng.pick(&[Layout::Plain, Layout::Interleaved]) } else { Layout::Plain };
         let max_tokens = (BLOCKS - 3) * QK / n_cols.max(1).next_multiple_of(QK);
-        let n_tokens = rng.pick(&[1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17]).min(max_tokens).min(FLOATS / n_rows);
+        let n_tokens = rng.pick(&[1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17]).min(max_tokens).min(OUTPUTS / n_rows);
         let tile = rng.pick(&[n_rows, 1, 8, 11, 16]).min(n_rows);
         let tile_index = rng.below(n_rows.div_ceil(tile));
         Self { n_rows, n_cols, n_tokens, layout, tile, tile_index, start }

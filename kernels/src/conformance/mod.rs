@@ -25,7 +25,7 @@ use core::fmt;
 pub use draw::Rng;
 
 use crate::block::BlockQ8;
-use crate::{Arena, Kernels, WeightType};
+use crate::{Arena, Digits, Kernels, WeightType};
 
 /// First number in which an ISA differs from the definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,8 +56,14 @@ impl fmt::Display for Mismatch {
             write!(f, " of {weights}")?;
         }
         let (want_bits, got_bits) = (want.to_bits(), got.to_bits());
-        write!(f, " by {isa}: number {index} is {got:e} ({got_bits:#010x}), not {want:e} ({want_bits:#010x})")?;
-        write!(f, ", for lengths {shape:?} and seed {seed}")
+        write!(
+            f,
+            " by {isa}: number {index} is {} ({got_bits:#010x}), not {} ({want_bits:#010x})",
+            Digits(*got),
+            Digits(*want)
+        )?;
+        let [a, b, c] = shape;
+        write!(f, ", for lengths {a}, {b}, {c} and seed {seed}")
     }
 }
 
@@ -65,22 +71,26 @@ impl core::error::Error for Mismatch {}
 
 /// Bytes of weights in a [`Scratch`].
 const WEIGHT_BYTES: usize = 20 * 1024;
-/// Floats of one operand.
+/// Floats of stored rows.
 const FLOATS: usize = 33 * 130 + 16;
+/// Floats of activations, queries and vectors: 17 tokens of 129 columns are the most.
+const X: usize = 17 * 130 + 16;
+/// Floats of one output: five blocks of 256 are the most.
+const OUTPUTS: usize = 5 * 256 + 16;
 /// Blocks of activations of one operand.
 const BLOCKS: usize = 17 * 18 + 4;
 /// Scales of the groups of two operands.
 const SCALES: usize = 2 * 33 * 5;
 
-/// Memory of the checks: about 115 KiB. A board takes it from its arena, before a session does.
+/// Memory of the checks: about 81 KiB. A board takes it from its arena, before a session does.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Scratch {
     weights: [u8; WEIGHT_BYTES],
-    x: [f32; FLOATS],
+    x: [f32; X],
     y: [f32; FLOATS],
-    want: [f32; FLOATS],
-    got: [f32; FLOATS],
+    want: [f32; OUTPUTS],
+    got: [f32; OUTPUTS],
     blocks: [BlockQ8; BLOCKS],
     quants: [i8; FLOATS],
     halves: [u16; FLOATS],
@@ -97,10 +107,10 @@ impl Scratch {
     pub const fn new() -> Self {
         Self {
             weights: [0; WEIGHT_BYTES],
-            x: [0.0; FLOATS],
+            x: [0.0; X],
             y: [0.0; FLOATS],
-            want: [0.0; FLOATS],
-            got: [0.0; FLOATS],
+            want: [0.0; OUTPUTS],
+            got: [0.0; OUTPUTS],
             blocks: [BlockQ8 { d: 0.0, sums: [0; 2], qs: [0; 32] }; BLOCKS],
             quants: [0; FLOATS],
             halves: [0; FLOATS],
@@ -138,6 +148,7 @@ const PROPERTIES: &[Property] = &[
     vector::gelu_tanh,
     vector::gelu_erf,
     vector::silu,
+    vector::exp,
     vector::scale,
     vector::subnormals,
     attention::store_kv,

@@ -51,6 +51,12 @@ pub fn silu(case: &mut Case<'_>) -> Result<(), Mismatch> {
     in_place(case, "silu", |isa, x, _, _| isa.silu(x), |x, _, _| scalar::silu(x))
 }
 
+/// The single exponential of this processor, [`crate::exp`].
+pub fn exp(case: &mut Case<'_>) -> Result<(), Mismatch> {
+    let each = |x: &mut [f32], exp: fn(f32) -> f32| x.iter_mut().for_each(|x| *x = exp(*x));
+    in_place(case, "exp", |_, x, _, _| each(x, crate::exp), |x, _, _| each(x, scalar::exp))
+}
+
 /// Norm, as `norm(x, weight, bias, eps, out)`.
 type Norm<'a> = &'a dyn Fn(&[f32], &[f32], &[f32], f32, &mut [f32]);
 

@@ -207,7 +207,7 @@ pub fn attend_block<K: Kernels + ?Sized>(kernels: &K, block: &KvBlock<'_>, scale
         let distance = u32::try_from(walk.pos - (block.start + (n - 1))).unwrap_or(u32::MAX);
         let max = kernels.score_block(walk.query, keys, scale, walk.slope, distance, scores);
         if max > walk.max {
-            let shrink = exp(walk.max - max);
+            let shrink = crate::exp(walk.max - max);
             walk.sum *= shrink;
             kernels.scale(walk.acc, shrink);
             walk.max = max;

@@ -22,13 +22,13 @@ pub fn dequantize_row(w: &Matrix<'_>, row: usize, out: &mut [f32]) {
         WeightType::Q4_0 if cfg!(feature = "legacy") => {
             each(w, row, out, |w: &BlockQ4_0, out| scaled(&w.quants(), w.d.to_f32(), out))
         }
-        WeightType::Q4_1 if cfg!(feature = "legacy") => {
+        WeightType::Q4_1 if cfg!(feature = "legacy_1") => {
             each(w, row, out, |w: &BlockQ4_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out))
         }
         WeightType::Q5_0 if cfg!(feature = "legacy") => {
             each(w, row, out, |w: &BlockQ5_0, out| scaled(&w.quants(), w.d.to_f32(), out))
         }
-        WeightType::Q5_1 if cfg!(feature = "legacy") => {
+        WeightType::Q5_1 if cfg!(feature = "legacy_1") => {
             each(w, row, out, |w: &BlockQ5_1, out| shifted(&w.quants(), w.d.to_f32(), w.m.to_f32(), out))
         }
         WeightType::Q8_0 => each(w, row, out, |w: &BlockQ8_0, out| scaled(&w.qs, w.d.to_f32(), out)),

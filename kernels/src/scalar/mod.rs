@@ -27,22 +27,24 @@ pub use quantize::{QuantizedProbs, quantize_block, quantize_probs, quantize_q8, 
 pub use reduce::{CHAINS, LANES, fused, fused_sum, strided_sum, tree, tree_of_chains};
 
 pub(crate) use math::constants;
-pub(crate) use quantize::{AMAX_MIN, ROW};
 // Parts of the definitions that ISAs share; on some machines no ISA uses them.
 #[allow(unused_imports)]
 pub(crate) use attention::{QUERY, SEEN, assert_block, assert_query, assert_rows, distance_of, unpack_quants};
 #[allow(unused_imports)]
 pub(crate) use norm::{inverse_root, rescale, standardize};
+#[allow(unused_imports)]
+pub(crate) use quantize::{AMAX_MIN, ROW};
 
 use crate::Kernels;
 
 /// Definitions as an ISA, which any processor can run.
 struct Scalar(());
 
-static SCALAR: Scalar = Scalar(());
+/// Definitions, for a choice among ISAs.
+pub(crate) static DEFINITIONS: &dyn Kernels = &Scalar(());
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
-    Some(&SCALAR)
+    Some(DEFINITIONS)
 }
 
 impl Kernels for Scalar {

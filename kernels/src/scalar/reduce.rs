@@ -40,10 +40,9 @@ pub fn fused_sum(terms: impl Iterator<Item = (f32, f32)>) -> f32 {
 /// Adds the upper half of the lanes to the lower half: 8, 4, 2, 1.
 #[inline]
 pub fn tree(lanes: [f32; LANES]) -> f32 {
-    let (lower, upper) = lanes.split_at(LANES / 2);
-    let mut half = [0.0; LANES / 2];
-    half.iter_mut().zip(lower.iter().zip(upper)).for_each(|(half, (lower, upper))| *half = lower + upper);
-    tree_of_chains(half)
+    let [a, b, c, d, e, f, g, h, rest @ ..] = lanes;
+    let [i, j, k, l, m, n, o, p] = rest;
+    tree_of_chains([a + i, b + j, c + k, d + l, e + m, f + n, g + o, h + p])
 }
 
 /// Adds the upper half of the chains to the lower half: 4, 2, 1.

@@ -12,7 +12,11 @@ pub(crate) fn strided_sum<T>(x: &[T], term: impl Fn(&T) -> f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
     for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += term(x));
+        // Written out, so that the sums stay in registers, also where code is compiled for size.
+        macro_rules! add {
+            ($($i:literal)*) => { $(lanes[$i] += term(&chunk[$i]);)* };
+        }
+        add!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
     lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane += term(x));
     tree(lanes)

@@ -1,4 +1,5 @@
-//! Elementary functions: the operations of `scalar::math`, without its branches and loops.
+//! Elementary functions: the operations of `scalar::math`, without its branches and loops. Nothing is left to the optimizer's choice, so
+//! that a firmware that is compiled for size takes no more instructions.
 
 use core::f32::consts::LOG2_E;
 
@@ -7,7 +8,7 @@ use crate::scalar;
 use crate::scalar::constants::*;
 
 /// Computes [`crate::scalar::exp`].
-#[inline]
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // The definition takes magnitudes above 87.3, and NaN.
     if x.to_bits() & 0x7fff_ffff > (-EXP_MIN).to_bits() {
@@ -16,20 +17,24 @@ pub(crate) fn exp(x: f32) -> f32 {
     let rounded = x * LOG2_E + ROUND;
     let steps = rounded - ROUND;
     let r = (x - steps * LN_2_HIGH) - steps * LN_2_LOW;
-    let y = 1.0 + (r + (r * r) * polynomial(EXP, r));
+    let y = 1.0 + (r + (r * r) * exp_polynomial(r));
     // Multiplies by 2^n, n in -126..=126: the result is normal, so that adding n to the exponent is exact. The low bits of
     // `rounded` are n, and the shift drops all its upper bits.
     f32::from_bits(y.to_bits().wrapping_add(rounded.to_bits() << 23))
 }
 
-/// Polynomial with the coefficients `c`, lowest first, by Horner's rule.
+/// `EXP` at `x`, by Horner's rule.
 #[inline(always)]
-fn polynomial<const N: usize>(c: [f32; N], x: f32) -> f32 {
-    let mut y = c[N - 1];
-    for k in (0..N - 1).rev() {
-        y = y * x + c[k];
-    }
-    y
+fn exp_polynomial(x: f32) -> f32 {
+    let [a, b, c, d, e, f] = EXP;
+    ((((f * x + e) * x + d) * x + c) * x + b) * x + a
+}
+
+/// `CDF` at `x`, by Horner's rule.
+#[inline(always)]
+fn cdf_polynomial(x: f32) -> f32 {
+    let [a, b, c, d, e, f, g, h, i] = CDF;
+    (((((((i * x + h) * x + g) * x + f) * x + e) * x + d) * x + c) * x + b) * x + a
 }
 
 /// Computes [`crate::scalar::normal_cdf`].
@@ -37,7 +42,7 @@ fn polynomial<const N: usize>(c: [f32; N], x: f32) -> f32 {
 fn normal_cdf(x: f32) -> f32 {
     let a = x.abs();
     let t = 1.0 / (1.0 + CDF_T * a);
-    let tail = exp((a * a) * -0.5) * (t * polynomial(CDF, t));
+    let tail = exp((a * a) * -0.5) * (t * cdf_polynomial(t));
     if x > 0.0 { 1.0 - tail } else { tail }
 }
 

@@ -28,7 +28,11 @@ fn quantize_rest(x: &[f32]) -> BlockQ8 {
 /// Quantizes a block of 32 columns as [`crate::scalar::quantize_block`] does.
 pub(crate) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
     // Largest magnitude: the shift drops the sign bit.
-    let amax = f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() << 1)) >> 1);
+    let largest = x.as_chunks::<4>().0.iter().fold(0, |max: u32, &[a, b, c, d]| {
+        let bits = |x: f32| x.to_bits() << 1;
+        max.max(bits(a)).max(bits(b)).max(bits(c)).max(bits(d))
+    });
+    let amax = f32::from_bits(largest >> 1);
     if !(AMAX_MIN..=f32::MAX).contains(&amax) {
         return scalar::quantize_block(x);
     }
@@ -37,10 +41,13 @@ pub(crate) fn quantize_block(x: &[f32; QK]) -> BlockQ8 {
     let halves = block.qs.as_chunks_mut::<{ QK / 2 }>().0.iter_mut().zip(x.as_chunks::<{ QK / 2 }>().0);
     for ((qs, x), sum) in halves.zip(&mut block.sums) {
         let mut total = 0;
-        for (q, x) in qs.iter_mut().zip(x) {
+        for (qs, x) in qs.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
             // The low bits hold the nearest integer.
-            *q = (x * id + ROUND).to_bits() as i8;
-            total += i32::from(*q);
+            let [a, b, c, d] = *x;
+            let quant = |x: f32| (x * id + ROUND).to_bits() as i8;
+            let four = [quant(a), quant(b), quant(c), quant(d)];
+            *qs = four;
+            total += (i32::from(four[0]) + i32::from(four[1])) + (i32::from(four[2]) + i32::from(four[3]));
         }
         *sum = total as i16;
     }

@@ -3,8 +3,15 @@
 use super::word::{pair_difference, sign_extend_even, sign_extend_odd, words};
 use crate::{BlockQ8, QK};
 
+/// Words of a split block for Q8_0.
+pub(super) const Q8_0: usize = 1 + QK / 2;
+/// Words of a split block for Q4_0.
+pub(super) const Q4_0: usize = 2 + QK / 2;
+/// Words of a split block for Q5_0.
+pub(super) const Q5_0: usize = 2 + QK;
+
 /// Splits a block: `d`, then columns `4k, 4k + 2` and `4k + 1, 4k + 3` of each four.
-pub(super) fn bytes(x: &BlockQ8, out: &mut [u32; 1 + QK / 2]) {
+pub(super) fn bytes(x: &BlockQ8, out: &mut [u32; Q8_0]) {
     let (d, pairs) = out.split_first_mut().expect("17 words");
     *d = x.d.to_bits();
     byte_pairs(x, pairs.try_into().expect("16 words"));
@@ -23,7 +30,7 @@ pub(super) fn byte_pairs(x: &BlockQ8, out: &mut [u32; QK / 2]) {
 /// odd bytes, `16 l - h` of the odd bytes, `h` of the even bytes and `16 l - h` of the even bytes.
 ///
 /// The start value is `-offset Σ x`, times 16 as the sums are.
-pub(super) fn nibbles<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; 2 + QK / 2]) {
+pub(super) fn nibbles<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; Q4_0]) {
     let (head, pairs) = out.split_first_chunk_mut::<2>().expect("18 words");
     *head = [(-16 * OFFSET * x.sum()) as u32, x.d.to_bits()];
     nibble_pairs(x, pairs.try_into().expect("16 words"));
@@ -50,7 +57,7 @@ fn nibble_pairs(x: &BlockQ8, out: &mut [u32; QK / 2]) {
 ///
 /// Bit `j` stands at `j % 8` of a pair and is worth 16, times 16 as the sums are: `2^(j % 8) · 2^(8 - j % 8) = 256`. The
 /// product `127 · 256` fits an i16.
-pub(super) fn fifth_bits<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; 2 + QK]) {
+pub(super) fn fifth_bits<const OFFSET: i32>(x: &BlockQ8, out: &mut [u32; Q5_0]) {
     let (head, pairs) = out.split_first_chunk_mut::<2>().expect("34 words");
     *head = [(-16 * OFFSET * x.sum()) as u32, x.d.to_bits()];
     let (bits, nibbles) = pairs.split_first_chunk_mut::<{ QK / 2 }>().expect("32 words");

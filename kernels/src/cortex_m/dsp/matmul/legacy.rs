@@ -7,29 +7,26 @@ use crate::block::*;
 use crate::cortex_m::dsp::split;
 use crate::{BlockQ8, QK};
 
-impl FourRows for BlockQ8_0 {
-    type Split = [u32; 1 + QK / 2];
+impl FourRows<{ split::Q8_0 }> for BlockQ8_0 {
     const ROWS: Rows = rows::q8_0;
     const TILED: Rows = rows::q8_0_tiled;
-    fn split(x: &BlockQ8, out: &mut Self::Split) {
+    fn split(x: &BlockQ8, out: &mut [u32; split::Q8_0]) {
         split::bytes(x, out)
     }
 }
 
-impl FourRows for BlockQ4_0 {
-    type Split = [u32; 2 + QK / 2];
+impl FourRows<{ split::Q4_0 }> for BlockQ4_0 {
     const ROWS: Rows = rows::q4_0;
     const TILED: Rows = rows::q4_0_tiled;
-    fn split(x: &BlockQ8, out: &mut Self::Split) {
+    fn split(x: &BlockQ8, out: &mut [u32; split::Q4_0]) {
         split::nibbles::<{ BlockQ4_0::OFFSET }>(x, out)
     }
 }
 
-impl FourRows for BlockQ5_0 {
-    type Split = [u32; 2 + QK];
+impl FourRows<{ split::Q5_0 }> for BlockQ5_0 {
     const ROWS: Rows = rows::q5_0;
     const TILED: Rows = rows::q5_0_tiled;
-    fn split(x: &BlockQ8, out: &mut Self::Split) {
+    fn split(x: &BlockQ8, out: &mut [u32; split::Q5_0]) {
         split::fifth_bits::<{ BlockQ5_0::OFFSET }>(x, out)
     }
 }

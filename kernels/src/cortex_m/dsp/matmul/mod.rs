@@ -30,15 +30,15 @@ use crate::{Activations, BlockQ8, ColumnsMut, Matrix, QK, scalar};
 pub(in crate::cortex_m) fn matmul(w: &Matrix<'_>, x: Activations<'_>, out: &mut ColumnsMut<'_>) {
     use crate::block::*;
     match (w.ty(), x) {
-        (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ4_0>(w, x, out),
-        (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+        (WeightType::Q4_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ4_0, _>(w, x, out),
+        (WeightType::Q4_1, Activations::Q8(x)) if cfg!(feature = "legacy_1") => {
             tiles::matmul_unpacked::<BlockQ4_1>(w, x, out)
         }
-        (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ5_0>(w, x, out),
-        (WeightType::Q5_1, Activations::Q8(x)) if cfg!(feature = "legacy") => {
+        (WeightType::Q5_0, Activations::Q8(x)) if cfg!(feature = "legacy") => tiles::matmul::<BlockQ5_0, _>(w, x, out),
+        (WeightType::Q5_1, Activations::Q8(x)) if cfg!(feature = "legacy_1") => {
             tiles::matmul_unpacked::<BlockQ5_1>(w, x, out)
         }
-        (WeightType::Q8_0, Activations::Q8(x)) => tiles::matmul::<BlockQ8_0>(w, x, out),
+        (WeightType::Q8_0, Activations::Q8(x)) => tiles::matmul::<BlockQ8_0, _>(w, x, out),
         (WeightType::Q2_K, Activations::Q8(x)) if cfg!(feature = "k") => tiles::matmul_unpacked::<BlockQ2_K>(w, x, out),
         (WeightType::Q3_K, Activations::Q8(x)) if cfg!(feature = "k") => tiles::matmul_unpacked::<BlockQ3_K>(w, x, out),
         (WeightType::Q4_K, Activations::Q8(x)) if cfg!(feature = "k") => tiles::matmul_unpacked::<BlockQ4_K>(w, x, out),

@@ -1,5 +1,6 @@
 //! Products of quantized weights with one token after the other: activations are split once and meet all rows.
 
+use core::marker::PhantomData;
 use core::mem::size_of;
 
 use super::rows::Rows;
@@ -16,12 +17,10 @@ const PANEL: usize = 32 * (2 + QK / 2);
 /// Rows that a pass takes.
 const ROWS: usize = 4;
 
-/// Weight type with a loop over four rows.
-pub(super) trait FourRows: Block {
-    /// Block of activations in the order that the loop reads.
-    type Split: Copy;
+/// Weight type with a loop over four rows, which reads a block of activations as `N` words.
+pub(super) trait FourRows<const N: usize>: Block {
     /// Splits a block of activations.
-    fn split(x: &BlockQ8, out: &mut Self::Split);
+    fn split(x: &BlockQ8, out: &mut [u32; N]);
     /// Loop over four plain rows.
     const ROWS: Rows;
     /// Loop over four neighbouring rows of a row tile.
@@ -29,63 +28,70 @@ pub(super) trait FourRows: Block {
 }
 
 /// Implements [`Kernels::matmul`](crate::Kernels::matmul) for types with a loop over four rows.
-pub(super) fn matmul<B: FourRows>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
+pub(super) fn matmul<B: FourRows<N>, const N: usize>(w: &Matrix<'_>, x: &[BlockQ8], out: &mut ColumnsMut<'_>) {
     let stride = w.n_cols() / QK;
     w.require_product(x.len(), stride, out);
     out.rows_mut().for_each(|out| out.fill(0.0));
     let start = out.start();
     for (x, out) in x.chunks_exact(stride.max(1)).zip(out.rows_mut()) {
-        row_panels::<B>(w, start, x, out);
+        row_panels::<B, N>(w, start, x, out);
     }
 }
 
 /// `out[r] += w[start + r] · x`
-fn row_panels<B: FourRows>(w: &Matrix<'_>, start: usize, x: &[BlockQ8], out: &mut [f32]) {
+fn row_panels<B: FourRows<N>, const N: usize>(w: &Matrix<'_>, start: usize, x: &[BlockQ8], out: &mut [f32]) {
     let (tiled, plain) = out.split_at_mut(w.plain_from().saturating_sub(start).min(out.len()));
     let weights = w.rows(start + tiled.len(), start + tiled.len() + plain.len());
     let mut panel = [0u32; PANEL];
-    let words = size_of::<B::Split>() / size_of::<u32>();
-    for (i, part) in x.chunks(PANEL / words).enumerate() {
-        // SAFETY: a `Split` is an array of words (in `legacy`), so any words are a value of it, and `PANEL / words` of them fit
-        // the panel, one after the other; `chunks` has no more than that.
-        let splits: &mut [B::Split] =
-            unsafe { core::slice::from_raw_parts_mut(panel.as_mut_ptr().cast(), PANEL / words) };
+    for (i, part) in x.chunks(PANEL / N).enumerate() {
+        let splits = panel.as_chunks_mut::<N>().0;
         for (x, split) in part.iter().zip(&mut *splits) {
             B::split(x, split);
         }
-        let columns = Columns::<B> { first: i * (PANEL / words), splits: splits.get(..part.len()).unwrap_or_default() };
+        let splits = splits.get(..part.len()).unwrap_or_default();
+        let columns = Columns::<B, N> { first: i * (PANEL / N), splits, of: PhantomData };
         columns.add_tiled(w, start, tiled);
         columns.add_plain(weights, x.len() * size_of::<B>(), plain);
     }
 }
 
 /// Activations of some columns, split for the loop of `B`.
-struct Columns<'a, B: FourRows> {
+struct Columns<'a, B: FourRows<N>, const N: usize> {
     /// First block of each row that they are multiplied with.
     first: usize,
     /// At least one.
-    splits: &'a [B::Split],
+    splits: &'a [[u32; N]],
+    of: PhantomData<B>,
 }
 
-impl<B: FourRows> Columns<'_, B> {
+impl<B: FourRows<N>, const N: usize> Columns<'_, B, N> {
     /// Adds the products of plain rows, which follow each other in `weights`, to `out`.
     fn add_plain(&self, weights: &[u8], row_bytes: usize, out: &mut [f32]) {
         require(weights.len() == out.len() * row_bytes, "a row of weights for each output");
         let columns = self.splits.as_ptr_range();
-        let (fours, rest) = out.as_chunks_mut::<ROWS>();
         let mut at = self.first * size_of::<B>();
-        for four in fours {
+        let (fours, rest) = out.as_chunks_mut::<ROWS>();
+        let (mut fours, mut rest) = (fours.iter_mut(), rest.iter_mut());
+        let mut alone = [0.0; ROWS];
+        // One call of the loop, which is inlined: rows behind the last four are taken one by one.
+        loop {
+            let (four, n, one) = match fours.next() {
+                Some(four) => (four, ROWS, None),
+                None => {
+                    let Some(one) = rest.next() else { return };
+                    alone = [*one; ROWS];
+                    (&mut alone, 1, Some(one))
+                }
+            };
+            let stride = if n == ROWS { row_bytes } else { 0 };
             // SAFETY: four rows lie `row_bytes` apart from block `first` of this row on, and have as many more blocks as there are
-            // splits: `weights` holds the rows of `out`. There is at least one split.
-            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start.cast(), row_bytes, columns.end.cast(), four) };
-            at += ROWS * row_bytes;
-        }
-        for one in rest {
-            let mut four = [*one; ROWS];
-            // SAFETY: as above; with a stride of zero, all four rows are this one.
-            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start.cast(), 0, columns.end.cast(), &mut four) };
-            *one = four[0];
-            at += row_bytes;
+            // splits: `weights` holds the rows of `out`. With a stride of zero, all four rows are this one. There is at least one
+            // split.
+            unsafe { B::ROWS(weights.as_ptr().add(at), columns.start.cast(), stride, columns.end.cast(), four) };
+            if let Some(one) = one {
+                *one = alone[0];
+            }
+            at += n * row_bytes;
         }
     }
 
