@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(arena.free_bytes(), 0);
 
     let mut tokens = [0; 32];
-    let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+    let n = tokenizer.encode("Once upon a time", tokenizer.prompt_options(), &mut tokens)?;
     let config = GeneratorConfig { max_tokens: Some(40), ..GeneratorConfig::DEFAULT };
     let mut generator = Generator::new(Sampler::new(SamplerConfig::default())?, config, StopWords::none());
     generator.read(&mut session, &tokens[..n])?;

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena)?;
 
     let mut tokens = vec![0; Tokenizer::encode_bound(prompt.len())];
-    let n = tokenizer.encode(&prompt, tokenizer.options(), &mut tokens)?;
+    let n = tokenizer.encode(&prompt, tokenizer.prompt_options(), &mut tokens)?;
     let sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
     let config = GeneratorConfig { max_tokens: Some(100), ..GeneratorConfig::default() };
     let mut generator = Generator::new(sampler, config, StopWords::none());

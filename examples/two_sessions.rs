@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut texts = [begin(1)?, begin(2)?].map(|(session, generator)| (session, generator, String::new()));
 
     let mut tokens = [0; 64];
-    let n = tokenizer.encode("The little dog", tokenizer.options(), &mut tokens)?;
+    let n = tokenizer.encode("The little dog", tokenizer.prompt_options(), &mut tokens)?;
     for (session, generator, _) in &mut texts {
         generator.read(session, &tokens[..n])?;
     }

@@ -26,7 +26,7 @@
 //! query walks both sides, each with half of its `eps`.
 
 use heapless::Vec;
-use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, scalar};
+use nearfield_kernels::{BlockQ8, KV_BLOCK, Kernels, KvRows, Query, Walk, exp};
 
 use crate::cache::Block;
 use crate::planned::Planned;
@@ -129,7 +129,6 @@ impl<'a> Tile<'a> {
         if self.eps == 0.0 {
             return false;
         }
-        // The exponentials of all walks take one call: each alone would cost as much as all do.
         let mut bounds = [0.0; TILE];
         let Some(bounds) = bounds.get_mut(..self.walks.len()) else { return false };
         for ((bound, walk), horizon) in bounds.iter_mut().zip(&self.walks).zip(&self.horizons) {
@@ -139,7 +138,12 @@ impl<'a> Tile<'a> {
             };
             *bound = horizon.exponent(block, bias, walk.max);
         }
-        kernels.exp_block(bounds, 0.0);
+        // A block of exponentials takes vectors, and makes their sum, too: few take less one by one.
+        if bounds.len() < KV_BLOCK / 4 {
+            bounds.iter_mut().for_each(|bound| *bound = exp(*bound));
+        } else {
+            kernels.exp_block(bounds, 0.0);
+        }
         let mut all_ended = true;
         for ((&bound, walk), horizon) in bounds.iter().zip(&mut self.walks).zip(&self.horizons) {
             // With a NaN anywhere the comparison is false, and the walk continues.
@@ -191,7 +195,7 @@ impl Horizon {
 /// `1 / (1 - exp(-slope))`, or a little more.
 fn series(slope: f32) -> f32 {
     // For small slopes the difference would round to a few digits; exp(x) - 1 >= x gives a bound.
-    if slope < 1.0 / 1024.0 { 1.0 + 1.0 / slope } else { 1.0 / (1.0 - scalar::exp(-slope)) }
+    if slope < 1.0 / 1024.0 { 1.0 + 1.0 / slope } else { 1.0 / (1.0 - exp(-slope)) }
 }
 
 fn sum_squares_q8(block: &BlockQ8) -> f32 {

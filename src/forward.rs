@@ -98,7 +98,7 @@ impl Forward<'_, '_, '_> {
                         kernels.add(x, h);
                     }
                     if let Some(norm) = &self.model.token_embd_norm {
-                        h.copy_from_slice(x);
+                        h.iter_mut().zip(&*x).for_each(|(h, x)| *h = *x);
                         self.steps.norm(norm, h, x);
                     }
                 }

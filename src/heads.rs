@@ -1,8 +1,9 @@
 //! Attention of all heads for some tokens of one text or several, cut into parts for the workers.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use heapless::Vec;
+use nearfield_kernels::atomic::AtomicU32;
 use nearfield_kernels::{BlockQ8, Parts, QK, Query, Tiles};
 
 use crate::alibi;

@@ -38,7 +38,7 @@
 //! let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena)?;
 //!
 //! let mut tokens = [0; 64];
-//! let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+//! let n = tokenizer.encode("Once upon a time", tokenizer.prompt_options(), &mut tokens)?;
 //! let sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
 //! let config = GeneratorConfig { max_tokens: Some(20), ..GeneratorConfig::default() };
 //! let mut generator = Generator::new(sampler, config, StopWords::none());
@@ -59,22 +59,30 @@
 //!
 //! | feature | default | what it builds in |
 //! |---|---|---|
-//! | `legacy` | yes | weights in Q4_0, Q4_1, Q5_0 and Q5_1 |
+//! | `simd` | yes | kernels of processors with vectors: x86-64, AArch64, 32-bit Arm with Linux |
+//! | `legacy` | yes | weights in Q4_0 and Q5_0 |
+//! | `legacy_1` | yes | weights in Q4_1 and Q5_1 |
 //! | `k` | yes | weights in Q2_K to Q6_K |
 //! | `iq4` | yes | weights in IQ4_NL and IQ4_XS |
 //! | `rare` | yes | weights in IQ1, IQ2, IQ3, TQ and MXFP4, with 9 KiB of tables |
 //! | `kv_q4_0` | yes | keys and values in 4 bits ([`KvType::Q4_0`]) |
+//! | `tokenizers` | yes | all tokenizers: the seven features below |
+//! | `byte_level` | yes | BPE over bytes |
+//! | `nfc` | yes | BPE over bytes of texts in NFC, with 15 KiB of tables |
+//! | `character_bpe` | yes | BPE over characters |
+//! | `sentencepiece` | yes | BPE of SentencePiece |
+//! | `unigram` | yes | unigram of SentencePiece |
+//! | `wordpiece` | yes | WordPiece |
+//! | `single_word` | yes | added tokens that are found only as whole words, with 3 KiB of tables |
 //! | `std` | no | `kernels::Pool`: threads, for machines with an operating system |
 //! | `dsp` | no | kernels for the DSP extension of Cortex-M4F, M7 and M33 |
 //! | `mve` | no | kernels for Helium (Cortex-M55); includes `dsp` |
 //! | `defmt` | no | `defmt::Format` for public types and errors |
 //!
 //! Weights in F32, F16, BF16 and Q8_0 and keys and values in f32, f16 and q8_0 are always there. A model or configuration that
-//! needs a missing feature gets an error that names it.
+//! needs a missing feature gets an error that names it. [`features`] has those that a model needs.
 //!
-//! Tokenizers and encoders have no features, since the linker leaves out what is not called: a program that reads its
-//! vocabulary with [`Vocab::byte_level_from_gguf`](tokenizer::Vocab::byte_level_from_gguf) contains byte-level BPE only, and one
-//! without an [`Encoder`] nothing of it.
+//! The steps of a sampler with memory, grammars, drafts and encoders have no features, since the linker leaves out what is not called.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -88,10 +96,12 @@ mod const_math;
 mod encoder;
 mod error;
 mod executor;
+pub mod features;
 mod forward;
 mod generate;
 pub mod gguf;
 mod grammar;
+mod hash;
 mod heads;
 mod include_model;
 mod kv_type;

@@ -1,8 +1,7 @@
 //! Parts of a forward pass that sessions and encoders share: the model with the places of its tensors, and the counts of keys
 //! visited.
 
-use core::sync::atomic::AtomicU32;
-
+use nearfield_kernels::atomic::AtomicU32;
 use nearfield_kernels::{Arena, Kernels};
 
 use crate::executor::Executor;

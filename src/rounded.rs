@@ -8,7 +8,7 @@
 //! Here the query's own product is subtracted, so that scores are as small as usual; softmax does not change. Rounding keeps
 //! the order of numbers, so no older key has a higher bias than a newer one, and the horizon of [`crate::attention`] holds.
 
-use nearfield_kernels::{KV_BLOCK, Kernels, KvBlock, Walk, scalar};
+use nearfield_kernels::{KV_BLOCK, Kernels, KvBlock, Walk, exp};
 
 /// A bias that is rounded.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ impl Rounded {
                 max = if *score > max { *score } else { max };
             }
             if max > walk.max {
-                let shrink = scalar::exp(walk.max - max);
+                let shrink = exp(walk.max - max);
                 walk.sum *= shrink;
                 kernels.scale(walk.acc, shrink);
                 walk.max = max;

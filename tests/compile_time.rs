@@ -7,6 +7,7 @@ use nearfield::{Arena, Inline, KvType, KvTypes, Line, MemoryPlan, Model, Session
 struct Aligned<B: ?Sized>(B);
 
 static POCKET: &Aligned<[u8]> = &Aligned(*include_bytes!("../models/pocket.gguf"));
+static MICRO: &Aligned<[u8]> = &Aligned(*include_bytes!("../models/micro.gguf"));
 
 const SHAPE: Shape = match Shape::from_bytes(&POCKET.0) {
     Ok(shape) => shape,
@@ -19,14 +20,26 @@ const PLAN: MemoryPlan = match MemoryPlan::new(&SHAPE, &CONFIG) {
     Err(_) => panic!("no plan"),
 };
 
+/// Arena of the micro model on a board that keeps the tokenizer's index in flash.
+const MICRO_PLAN: MemoryPlan = MemoryPlan::of_file(&MICRO.0, &CONFIG).without_tokenizer();
+
 /// Memory that a part with 256 KiB of RAM and 1 MiB of flash has left for the model.
 const RAM_BUDGET: usize = 192 * 1024;
 const FLASH_BUDGET: usize = 640 * 1024;
+/// The same for a part with 128 KiB of RAM and 512 KiB of flash.
+const MICRO_RAM_BUDGET: usize = 88 * 1024;
+const MICRO_FLASH_BUDGET: usize = 256 * 1024;
 
 #[test]
 fn the_pocket_model_fits_a_microcontroller() {
     const { assert!(PLAN.total() <= RAM_BUDGET) };
     assert!(POCKET.0.len() <= FLASH_BUDGET, "{} bytes", POCKET.0.len());
+}
+
+#[test]
+fn the_micro_model_fits_a_microcontroller_of_half_the_size() {
+    const { assert!(MICRO_PLAN.total() <= MICRO_RAM_BUDGET) };
+    assert!(MICRO.0.len() <= MICRO_FLASH_BUDGET, "{} bytes", MICRO.0.len());
 }
 
 #[test]

@@ -310,7 +310,7 @@ impl Forward<'_, '_, '_> {
 
 /// Replaces `x` by `tanh x = 1 - 2 / (exp(2 x) + 1)`: the error is less than 2e-7, and none at both ends.
 fn tanh(x: &mut f32) {
-    *x = 1.0 - 2.0 / (nearfield_kernels::scalar::exp(*x + *x) + 1.0);
+    *x = 1.0 - 2.0 / (nearfield_kernels::exp(*x + *x) + 1.0);
 }
 
 #[cfg(test)]

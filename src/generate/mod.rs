@@ -117,7 +117,7 @@ pub struct ChunkTokens([u32; 1 + SessionConfig::MAX_DRAFT]);
 /// # let mut session = Session::new(&model, config, kernels::best(), &Inline, &mut arena)?;
 /// # let sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
 /// # let mut tokens = [0; 64];
-/// # let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+/// # let n = tokenizer.encode("Once upon a time", tokenizer.prompt_options(), &mut tokens)?;
 ///
 /// let words = ["."];
 /// let mut memory = vec![0; StopWords::memory_bytes(&words)];
@@ -230,7 +230,7 @@ impl<'s> Generator<'s> {
     /// `None` once the text has ended.
     ///
     /// # Errors
-    /// Errors of [`Session::decode`]; [`RunError::NoTokens`] if nothing was read.
+    /// Errors of [`Session::decode`]; [`RunError::NoTokens`] if nothing was read; [`RunError::Grammar`] if the constraint cannot go on.
     pub fn advance<'l>(&mut self, session: &'l mut Session<'_, '_, '_>) -> Result<Option<&'l [f32]>, RunError> {
         let (batch, sequence) = session.parts();
         if !self.was_run(batch, sequence) {
@@ -280,7 +280,7 @@ impl<'s> Generator<'s> {
     /// was written last has to be run first, in a [`chunk`](Self::chunk).
     ///
     /// # Errors
-    /// Errors of [`Batch::logits`].
+    /// Errors of [`Batch::logits`]; [`RunError::Grammar`] if the constraint cannot go on.
     pub fn draw<'l>(
         &mut self,
         batch: &'l mut Batch<'_, '_, '_>,
@@ -414,7 +414,7 @@ impl<'s> Generator<'s> {
     /// # let tokenizer = Tokenizer::new(Vocab::from_gguf(model.gguf())?, &mut arena)?;
     /// # let mut batch = Batch::new(&model, shared, kernels::best(), &Inline, &mut arena)?;
     /// # let mut tokens = [0; 64];
-    /// # let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+    /// # let n = tokenizer.encode("Once upon a time", tokenizer.prompt_options(), &mut tokens)?;
     /// # let prompt = &tokens[..n];
     /// let generator_config = GeneratorConfig { max_tokens: Some(20), ..GeneratorConfig::default() };
     /// let mut texts = Vec::new();

@@ -220,7 +220,7 @@ impl fmt::Display for GgufError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Magic { found } => {
-                write!(f, "not a GGUF file: it begins with {:?}, not \"GGUF\"", found.escape_ascii_text())
+                write!(f, "not a GGUF file: it begins with \"{}\", not \"GGUF\"", found.escape_ascii_text())
             }
             Self::Version { found } => {
                 write!(f, "GGUF version {found}: versions 2 and 3 can be read")?;

@@ -47,8 +47,9 @@ impl Group {
     /// Adds a name, if it belongs to this group.
     pub(super) const fn add(&mut self, name: &[u8]) -> Seen {
         let hash = hash(name);
-        if (hash >> 48) % self.n_groups != self.number {
-            return Seen::No;
+        match (hash >> 48).checked_rem(self.n_groups) {
+            Some(number) if number == self.number => {}
+            _ => return Seen::No,
         }
         let bits = match (hash >> 32) as u16 {
             0 => 1,

@@ -37,7 +37,7 @@ pub enum GrammarError {
     Backwards { at: Place },
     /// A count of repetitions is too large.
     Count { at: Place, max: u32 },
-    /// Groups lie too deep in each other.
+    /// Groups or repetitions lie too deep in each other.
     Depth { at: Place, max: usize },
     /// A rule is used and not defined.
     UnknownRule { at: Place, name: RuleName },
@@ -51,6 +51,8 @@ pub enum GrammarError {
     Size { max: usize },
     /// The rules depend on each other in a way that takes too long to resolve.
     Order,
+    /// The names of many rules have the same hash: they were made to collide.
+    Names,
     /// The memory is too small for the program.
     Memory { have: usize },
 }
@@ -68,7 +70,7 @@ impl fmt::Display for GrammarError {
             Self::NoCharacter { at, found } => write!(f, "{at}: U+{found:04X} is no character"),
             Self::Backwards { at } => write!(f, "{at}: the end lies before the beginning"),
             Self::Count { at, max } => write!(f, "{at}: more than {max} repetitions"),
-            Self::Depth { at, max } => write!(f, "{at}: more than {max} groups in each other"),
+            Self::Depth { at, max } => write!(f, "{at}: more than {max} groups or repetitions in each other"),
             Self::UnknownRule { at, name } => write!(f, "{at}: rule {name} is not defined"),
             Self::NoRoot => f.write_str("rule root is not defined"),
             Self::LeftRecursion { at, name } => {
@@ -76,9 +78,8 @@ impl fmt::Display for GrammarError {
             }
             Self::NoText => f.write_str("no text matches rule root: some rule goes on without end"),
             Self::Size { max } => write!(f, "the grammar has more than {max} instructions"),
-            Self::Order => {
-                f.write_str("the rules depend on each other too deeply: define rules behind those that use them")
-            }
+            Self::Order => f.write_str("the rules depend on each other in a way that takes too long to resolve"),
+            Self::Names => f.write_str("the names of rules were made to collide"),
             Self::Memory { have } => write!(f, "{have} words of memory are too few for the grammar"),
         }
     }

@@ -255,6 +255,9 @@ impl Constraint for Matcher<'_, '_, '_> {
     fn begin(&mut self) -> Result<(), MatchError> {
         self.automaton.begin_token();
         let start = self.automaton.start(self.keys)?;
+        if start == DEAD {
+            return Err(MatchError::DeadEnd);
+        }
         if let Some(state) = self.path.first_mut() {
             *state = start;
         }
@@ -280,10 +283,8 @@ impl Constraint for Matcher<'_, '_, '_> {
                 let complete = self.is_complete();
                 let set = self.sets.get_mut(slot * n_words..(slot + 1) * n_words).unwrap_or_default();
                 for &end in self.trie.ends().iter().chain(ends) {
-                    TokenSet::insert(set, end);
-                    if let Some(word) = set.get_mut(end as usize / 32).filter(|_| !complete) {
-                        *word &= !(1 << (end % 32));
-                    }
+                    let put = if complete { TokenSet::insert } else { TokenSet::remove };
+                    put(set, end);
                 }
                 if let (Some(key), Some(&state)) = (self.keys.get_mut(slot), self.path.first()) {
                     *key = state;

@@ -22,6 +22,8 @@
 //! A program begins with a header of [`HEADER`] words: the magic number, the version, the number of instructions, the position of
 //! the root, the number of byte classes, two zeros, a checksum of all other words, and the class of each byte, four to a word.
 
+use core::ops::Range;
+
 use super::error::ProgramError;
 use crate::checksum::Checksum;
 
@@ -140,8 +142,8 @@ impl<'g> Grammar<'g> {
     /// Reads the [`words`](Self::words) of a grammar that was compiled before, such as one in flash
     /// ([`Self::from_bytes`] takes bytes).
     ///
-    /// Whatever the words are, the result is an error or a grammar that stays within its bounds. Only a checksum guards against
-    /// wrong texts, so they should come from a build.
+    /// Any words give an error, or a grammar that stays within its bounds. Only a checksum guards against wrong texts, so
+    /// the words should come from a build.
     ///
     /// # Errors
     /// [`ProgramError`] says what is wrong with the words.
@@ -246,6 +248,27 @@ pub(super) fn counts(code: &[u32], at: usize) -> Option<(u32, u32)> {
     }
 }
 
+/// Passes of a search over all rules at most. A search that goes forward and backward by turns needs few, whichever of two rules is
+/// defined first.
+pub(super) const MAX_PASSES: usize = 256;
+
+/// Instructions of the first rule of `rest`, or of the last if the search goes `backward`, which are taken out of `rest`.
+pub(super) fn next_rule(code: &[u32], rest: &mut Range<usize>, backward: bool) -> Option<Range<usize>> {
+    let is_mark = |word: &u32| matches!(Op::decode(*word), Some(Op::Rule(_)));
+    let left = code.get(rest.clone()).filter(|left| !left.is_empty())?;
+    if backward {
+        let start = rest.start + left.iter().rposition(is_mark).unwrap_or(0);
+        let rule = start..rest.end;
+        rest.end = start;
+        Some(rule)
+    } else {
+        let end = rest.start + left.iter().skip(1).position(is_mark).map_or(left.len(), |n| n + 1);
+        let rule = rest.start..end;
+        rest.start = end;
+        Some(rule)
+    }
+}
+
 /// True if a text can end from the instruction at `at`, as far as `live` knows it of others.
 ///
 /// - `bytes`: true if a byte of the range can be read
@@ -274,6 +297,18 @@ pub(super) fn is_live(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_found_both_ways() {
+        let code = [Op::Rule(0), Op::Return, Op::Rule(1), Op::Byte(1, 2), Op::Return, Op::Rule(2)].map(Op::encode);
+        for (backward, want) in [(false, [0..2, 2..5, 5..6]), (true, [5..6, 2..5, 0..2])] {
+            let mut rest = 0..code.len();
+            for rule in want {
+                assert_eq!(next_rule(&code, &mut rest, backward), Some(rule));
+            }
+            assert_eq!(next_rule(&code, &mut rest, backward), None);
+        }
+    }
 
     #[test]
     fn instructions_are_read_as_they_were_written() {

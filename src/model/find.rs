@@ -15,7 +15,7 @@ use crate::tensor::{Form, GlobalSlot, LayerSlot, Presence};
 const TYPES: &str = if WeightType::ALL.len() == WeightType::N_KNOWN {
     "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, TQ2_0, MXFP4"
 } else {
-    "F32, F16, BF16, Q8_0 or one of a feature that is built in: legacy, k, iq4, rare"
+    "F32, F16, BF16, Q8_0 or one of a feature that is built in: legacy, legacy_1, k, iq4, rare"
 };
 
 /// A tensor whose form and type were checked.

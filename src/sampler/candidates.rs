@@ -19,7 +19,12 @@ impl Candidate {
 
 /// Replaces NaN by -∞, +∞ by the largest float, and -0 by 0.
 fn ordinary(logit: f32) -> f32 {
-    if logit.is_nan() { f32::NEG_INFINITY } else { logit.min(f32::MAX) + 0.0 }
+    // `f32::min` would be a call on Cortex-M.
+    match logit {
+        logit if logit.is_nan() => f32::NEG_INFINITY,
+        logit if logit > f32::MAX => f32::MAX,
+        logit => logit + 0.0,
+    }
 }
 
 /// All tokens with their logits, the lowest first.

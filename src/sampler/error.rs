@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use nearfield_kernels::Digits;
+
 use super::config::SamplerConfig;
 
 /// Error of a setting that is out of range.
@@ -43,22 +45,26 @@ pub enum SamplerError {
 impl fmt::Display for SamplerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Temp { found } => write!(f, "a temperature of {found}: it has to be finite and at least 0"),
-            Self::TopP { found } => write!(f, "a top-p of {found}: it has to lie between 0 and 1"),
-            Self::MinP { found } => write!(f, "a min-p of {found}: it has to lie between 0 and 1"),
+            Self::Temp { found } => write!(f, "a temperature of {}: it has to be finite and at least 0", Digits(found)),
+            Self::TopP { found } => write!(f, "a top-p of {}: it has to lie between 0 and 1", Digits(found)),
+            Self::MinP { found } => write!(f, "a min-p of {}: it has to lie between 0 and 1", Digits(found)),
             Self::RepeatPenalty { found } => {
-                write!(f, "a repetition penalty of {found}: it has to be finite and above 0 (1 for none)")
+                write!(f, "a repetition penalty of {}: it has to be finite and above 0 (1 for none)", Digits(found))
             }
             Self::RepeatLastN { found } => {
                 write!(f, "a penalty on the last {found} tokens: {} are remembered", SamplerConfig::MAX_LAST_N)
             }
-            Self::FrequencyPenalty { found } => write!(f, "a frequency penalty of {found}: it has to be finite"),
-            Self::PresencePenalty { found } => write!(f, "a presence penalty of {found}: it has to be finite"),
-            Self::TypicalP { found } => write!(f, "a typical-p of {found}: it has to lie between 0 and 1"),
-            Self::DryMultiplier { found } => {
-                write!(f, "a DRY multiplier of {found}: it has to be finite and at least 0 (0 for none)")
+            Self::FrequencyPenalty { found } => {
+                write!(f, "a frequency penalty of {}: it has to be finite", Digits(found))
             }
-            Self::DryBase { found } => write!(f, "a DRY base of {found}: it has to be finite and at least 1"),
+            Self::PresencePenalty { found } => {
+                write!(f, "a presence penalty of {}: it has to be finite", Digits(found))
+            }
+            Self::TypicalP { found } => write!(f, "a typical-p of {}: it has to lie between 0 and 1", Digits(found)),
+            Self::DryMultiplier { found } => {
+                write!(f, "a DRY multiplier of {}: it has to be finite and at least 0 (0 for none)", Digits(found))
+            }
+            Self::DryBase { found } => write!(f, "a DRY base of {}: it has to be finite and at least 1", Digits(found)),
             Self::DryBreakers => f.write_str("DRY breakers that are not in ascending order"),
             Self::LogitBias { token } => write!(f, "the bias of token {token} is not a number"),
             Self::NeedsMemory => f.write_str("typical-p and DRY need a sampler with memory"),

@@ -1,6 +1,6 @@
 //! The likeliest token, if its probability is high: a question that needs no draw.
 
-use nearfield_kernels::scalar::exp;
+use nearfield_kernels::exp;
 
 use super::candidates::{Candidate, all, best};
 

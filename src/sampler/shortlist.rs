@@ -27,8 +27,7 @@ pub(super) fn first(k: usize, candidates: impl Iterator<Item = Candidate>) -> Sh
             list.pop();
         }
         let at = list.partition_point(|other| other.logit >= candidate.logit);
-        // The list has room: `k` is at most its capacity.
-        let _ = list.insert(at, candidate);
+        insert(&mut list, at, candidate);
         if list.len() == k {
             last = list.last().map(|last| last.logit);
         }
@@ -37,7 +36,15 @@ pub(super) fn first(k: usize, candidates: impl Iterator<Item = Candidate>) -> Sh
     let mut in_order = Shortlist::new();
     for candidate in list {
         let at = in_order.partition_point(|other: &Candidate| other.token < candidate.token);
-        let _ = in_order.insert(at, candidate);
+        insert(&mut in_order, at, candidate);
     }
     in_order
+}
+
+/// Inserts a candidate at `at`. The list has room: `k` is at most its capacity. (`Vec::insert` would panic behind the end, and the
+/// compiler does not see that `at` never is.)
+fn insert(list: &mut Shortlist, at: usize, candidate: Candidate) {
+    let mut moved = candidate;
+    list.iter_mut().skip(at).for_each(|place| core::mem::swap(place, &mut moved));
+    let _ = list.push(moved);
 }

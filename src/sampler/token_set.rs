@@ -47,6 +47,17 @@ impl<'a> TokenSet<'a> {
         }
     }
 
+    /// Takes a token out of a set in this memory; false if it has no place there.
+    pub fn remove(words: &mut [u32], token: u32) -> bool {
+        match words.get_mut((token / u32::BITS) as usize) {
+            Some(word) => {
+                *word &= !(1 << (token % u32::BITS));
+                true
+            }
+            None => false,
+        }
+    }
+
     /// True if the token is in the set.
     pub fn contains(&self, token: u32) -> bool {
         self.words.get((token / u32::BITS) as usize).is_some_and(|word| word >> (token % u32::BITS) & 1 == 1)

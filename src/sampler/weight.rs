@@ -1,6 +1,6 @@
 //! Weights: probabilities as integers, whose sums are exact in any order.
 
-use nearfield_kernels::scalar::exp;
+use nearfield_kernels::exp;
 
 /// Weight of the highest logit.
 pub(super) const ONE: f32 = (1u64 << 39) as f32;

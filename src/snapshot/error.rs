@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use nearfield_kernels::Digits;
+
 use super::ModelId;
 use super::header::VERSION;
 use crate::kv_type::KvTypes;
@@ -115,7 +117,9 @@ impl fmt::Display for PrefixError {
             }
             Self::HorizonEps { snapshot, session } => write!(
                 f,
-                "the snapshot was made with a horizon's epsilon of {snapshot:e}, the session has one of {session:e}"
+                "the snapshot was made with a horizon's epsilon of {}, the session has one of {}",
+                Digits(snapshot),
+                Digits(session)
             ),
             Self::AlibiBf16 { snapshot } => {
                 let (with, without) =

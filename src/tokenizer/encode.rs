@@ -2,12 +2,12 @@
 
 use super::encoding::{Encoding, Part};
 use super::error::TextError;
-use super::hash::Hash;
 use super::special::Bytes;
 use super::split::{Split, Wanted};
 use super::unit::Unit;
 use super::vocab::TokenType;
 use super::{Tokenizer, bpe};
+use crate::hash::Hash;
 
 /// Score of tokens that were added to a SentencePiece model, as written by llama.cpp's converter and by ours.
 const ADDED: f32 = -1000.0;

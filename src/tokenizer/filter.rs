@@ -6,11 +6,11 @@
 
 use nearfield_kernels::Arena;
 
-use super::hash::Hash;
 use super::kind::Filtered;
 use super::numbers::Numbers;
 use super::unicode::first_char;
 use super::vocab::{TokenType, Vocab};
+use crate::hash::Hash;
 use crate::sections::Sections;
 
 /// Words of a filter over `n_tokens`.

@@ -1,6 +1,7 @@
 //! Reads the vocabulary from a GGUF file's metadata.
 
 use core::fmt;
+use core::iter;
 
 use super::{
     AddedTokens, BertOptions, CharacterOptions, Kind, PreTokenizer, SpaceOptions, StringArray, Tokenizer, Vocab,
@@ -39,14 +40,13 @@ pub enum VocabError {
         /// Value of the key (cut off when long).
         found: heapless::String<32>,
     },
-    /// The vocabulary needs texts in NFC, which the called function does not read, or which its pre-tokenizer is not combined
-    /// with.
-    Nfc {
-        /// Vocabularies that can be read.
-        want: &'static str,
+    /// The vocabulary needs texts in NFC, which its pre-tokenizer is not combined with.
+    Nfc,
+    /// The vocabulary needs a feature of this crate that is not built in.
+    NotBuilt {
+        /// Name of the feature.
+        feature: &'static str,
     },
-    /// Some tokens are found only where no part of a word stands next to them, which the called function does not read.
-    SingleWord,
 }
 
 impl fmt::Display for VocabError {
@@ -55,9 +55,12 @@ impl fmt::Display for VocabError {
             Self::Missing { key } => write!(f, "the file has no tokenizer: {key} is missing"),
             Self::Type { key, want, found } => write!(f, "{key} is of type {found}, not {want}"),
             Self::Model { found, want } => write!(f, "tokenizer.ggml.model is \"{found}\": {want} can be read"),
-            Self::Nfc { want } => write!(f, "the tokenizer wants its texts in NFC ({NFC}): {want} can be read"),
-            Self::SingleWord => {
-                write!(f, "{SINGLE_WORD} is not read here: tokens that are found wherever they stand can be")
+            Self::Nfc => write!(
+                f,
+                "the tokenizer wants its texts in NFC ({NFC}): that with GPT-2's way to cut texts can be read"
+            ),
+            Self::NotBuilt { feature } => {
+                write!(f, "the tokenizer is of a kind that is not built in: see the feature {feature}")
             }
             Self::Pre { found } => write!(f, "tokenizer.ggml.pre \"{found}\": {}", super::UnknownPreTokenizer),
         }
@@ -67,32 +70,69 @@ impl fmt::Display for VocabError {
 impl core::error::Error for VocabError {}
 
 impl<'f> Vocab<'f> {
-    /// Reads the vocabulary, of any [kind](Kind), from the metadata.
+    /// Reads the vocabulary, of any [kind](Kind) that is built in, from the metadata.
+    ///
+    /// Files from before `tokenizer.ggml.pre` existed lack it, and a converter that did not know a tokenizer wrote `default`.
+    /// Such files get the pre-tokenizer of the architecture's published models: BLOOM's for `bloom`, StarCoder's for `refact`
+    /// and `starcoder`, Falcon's for `falcon`, and GPT-2's for all others that run here. For an unknown architecture, a missing
+    /// name means GPT-2's, and `default` is an error.
     ///
     /// # Errors
-    /// [`VocabError`] names the key at fault.
+    /// [`VocabError`] names the key at fault, or the feature that the kind needs.
     pub fn from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        let vocab = match model(gguf)? {
-            b"whitespace" => Self::character_bpe_from_gguf(gguf),
-            b"gpt2" if matches!(string(gguf, PRE)?, Some(b"dnabert-2" | b"whitespace" | b"jina-v2-zh")) => {
-                Self::character_bpe_from_gguf(gguf)
-            }
-            b"gpt2" if wants_nfc(gguf)? => match Self::plain_byte_level_from_gguf(gguf)? {
+        // Code and tables of a kind are reached by these calls alone.
+        let vocab = match Self::kind_feature(gguf)? {
+            "byte_level" if cfg!(feature = "byte_level") => Self::byte_level_from_gguf(gguf),
+            "nfc" if cfg!(feature = "nfc") => match Self::byte_level_from_gguf(gguf)? {
                 vocab @ Self { pre: PreTokenizer::Gpt2, .. } => Ok(Self { kind: Kind::BYTE_LEVEL_BPE_NFC, ..vocab }),
-                _ => Err(VocabError::Nfc { want: "that with GPT-2's way to cut texts" }),
+                _ => Err(VocabError::Nfc),
             },
-            b"gpt2" => Self::plain_byte_level_from_gguf(gguf),
-            b"llama" => Self::sentencepiece_from_gguf(gguf, Kind::SENTENCEPIECE_BPE),
-            b"t5" => Self::sentencepiece_from_gguf(gguf, Kind::UNIGRAM),
-            b"bert" => Self::wordpiece_from_gguf(gguf),
-            other => Err(VocabError::Model {
-                found: cut_off(other),
-                want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram), \"bert\" (WordPiece) or \"whitespace\" (BPE over characters)",
-            }),
+            "character_bpe" if cfg!(feature = "character_bpe") => Self::character_bpe_from_gguf(gguf),
+            "sentencepiece" if cfg!(feature = "sentencepiece") => {
+                Self::sentencepiece_from_gguf(gguf, Kind::SENTENCEPIECE_BPE)
+            }
+            "unigram" if cfg!(feature = "unigram") => Self::sentencepiece_from_gguf(gguf, Kind::UNIGRAM),
+            "wordpiece" if cfg!(feature = "wordpiece") => Self::wordpiece_from_gguf(gguf),
+            feature => Err(VocabError::NotBuilt { feature }),
         }?;
-        let single_word = four_bytes_each(gguf, SINGLE_WORD)?.unwrap_or_default();
-        let added = added_tokens(gguf)?.with_single_word(single_word);
+        let mut added = added_tokens(gguf)?;
+        if let Some(ids) = single_word(gguf)? {
+            if !cfg!(feature = "single_word") {
+                return Err(VocabError::NotBuilt { feature: "single_word" });
+            }
+            added = added.with_single_word(ids);
+        }
         Ok(Self { index: vocab.index_in(gguf), added, ..vocab })
+    }
+
+    /// Features of this crate that [`from_gguf`](Self::from_gguf) needs for a file.
+    ///
+    /// # Errors
+    /// [`VocabError`] if no feature reads the vocabulary.
+    pub fn features(gguf: &Gguf<'_>) -> Result<impl Iterator<Item = &'static str>, VocabError> {
+        let single_word = single_word(gguf)?.map(|_| "single_word");
+        Ok(iter::once(Self::kind_feature(gguf)?).chain(single_word))
+    }
+
+    /// Feature that reads vocabularies of the file's kind.
+    fn kind_feature(gguf: &Gguf<'_>) -> Result<&'static str, VocabError> {
+        Ok(match model(gguf)? {
+            b"whitespace" => "character_bpe",
+            b"gpt2" if matches!(string(gguf, PRE)?, Some(b"dnabert-2" | b"whitespace" | b"jina-v2-zh")) => {
+                "character_bpe"
+            }
+            b"gpt2" if wants_nfc(gguf)? => "nfc",
+            b"gpt2" => "byte_level",
+            b"llama" => "sentencepiece",
+            b"t5" => "unigram",
+            b"bert" => "wordpiece",
+            other => {
+                return Err(VocabError::Model {
+                    found: cut_off(other),
+                    want: "\"gpt2\" (byte-level BPE), \"llama\" (SentencePiece BPE), \"t5\" (unigram), \"bert\" (WordPiece) or \"whitespace\" (BPE over characters)",
+                });
+            }
+        })
     }
 
     /// The key of an array of bytes that ends with the tokenizer's [index](super::Tokenizer::index). The array begins with
@@ -108,32 +148,7 @@ impl<'f> Vocab<'f> {
         body.get(body.len().checked_sub(need)?..)
     }
 
-    /// Reads the vocabulary from the metadata, if it is one of byte-level BPE: for a firmware that has such a model and no room
-    /// for the other kinds.
-    ///
-    /// Files from before `tokenizer.ggml.pre` existed lack it, and a converter that did not know a tokenizer wrote `default`.
-    /// Such files get the pre-tokenizer of the architecture's published models: BLOOM's for `bloom`, StarCoder's for `refact`
-    /// and `starcoder`, Falcon's for `falcon`, and GPT-2's for all others that run here. For an unknown architecture, a missing
-    /// name means GPT-2's, and `default` is an error.
-    ///
-    /// # Errors
-    /// [`VocabError`] names the key at fault. [`VocabError::Nfc`] if texts have to be in NFC (MPT), and
-    /// [`VocabError::SingleWord`] if some tokens are found only as whole words: [`from_gguf`](Self::from_gguf) reads both.
-    pub fn byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        if wants_nfc(gguf)? {
-            return Err(VocabError::Nfc { want: "byte-level BPE of texts as they are" });
-        }
-        if four_bytes_each(gguf, SINGLE_WORD)?.is_some_and(|ids| !ids.is_empty()) {
-            return Err(VocabError::SingleWord);
-        }
-        Ok(Self { added: added_tokens(gguf)?, ..Self::plain_byte_level_from_gguf(gguf)? })
-    }
-
-    fn plain_byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
-        let model = model(gguf)?;
-        if model != b"gpt2" {
-            return Err(VocabError::Model { found: cut_off(model), want: "\"gpt2\" (byte-level BPE)" });
-        }
+    fn byte_level_from_gguf(gguf: &Gguf<'f>) -> Result<Self, VocabError> {
         let pre = match string(gguf, PRE)?.filter(|name| !is_default(gguf, name)) {
             Some(name) => core::str::from_utf8(name)
                 .ok()
@@ -302,6 +317,11 @@ fn wants_nfc(gguf: &Gguf<'_>) -> Result<bool, VocabError> {
             model(gguf)? == b"gpt2" && means_nfc
         }
     })
+}
+
+/// Ids of the tokens that are found only as whole words, if there are any.
+fn single_word<'f>(gguf: &Gguf<'f>) -> Result<Option<&'f [u8]>, VocabError> {
+    Ok(four_bytes_each(gguf, SINGLE_WORD)?.filter(|ids| !ids.is_empty()))
 }
 
 fn string<'f>(gguf: &Gguf<'f>, key: &'static str) -> Result<Option<&'f [u8]>, VocabError> {
@@ -574,9 +594,6 @@ mod tests {
             &[(NFC, Flag(true))],
         ] {
             assert_eq!(kind(entries), Ok(Kind::BYTE_LEVEL_BPE_NFC));
-            let file = made(5, &[&[(MODEL, Text("gpt2"))], entries].concat());
-            let error = Vocab::byte_level_from_gguf(&Gguf::parse(&file).unwrap()).err();
-            assert!(matches!(error, Some(VocabError::Nfc { .. })), "{error:?}");
         }
         for entries in [
             &[][..],
@@ -587,7 +604,7 @@ mod tests {
         ] {
             assert_eq!(kind(entries), Ok(Kind::BYTE_LEVEL_BPE));
         }
-        assert!(matches!(kind(&[pre("bloom"), (NFC, Flag(true))]), Err(VocabError::Nfc { .. })));
+        assert_eq!(kind(&[pre("bloom"), (NFC, Flag(true))]), Err(VocabError::Nfc));
     }
 
     #[test]
@@ -604,7 +621,24 @@ mod tests {
         });
     }
 
-    /// Firmwares have all rules of added tokens but the one that needs a table of words.
+    #[test]
+    fn features_are_those_of_the_kind_and_of_added_tokens() {
+        let features = |model: &str, entries: &[(&str, Made<'_>)]| {
+            let file = made(5, &[&[(MODEL, Text(model))], entries].concat());
+            Vocab::features(&Gguf::parse(&file).unwrap()).map(Iterator::collect::<Vec<_>>)
+        };
+        assert_eq!(features("gpt2", &[(SINGLE_WORD, Ids(&[]))]), Ok(["byte_level"].to_vec()));
+        assert_eq!(features("gpt2", &[(SINGLE_WORD, Ids(&[3]))]), Ok(["byte_level", "single_word"].to_vec()));
+        assert_eq!(features("gpt2", &[(PRE, Text("mpt"))]), Ok(["nfc"].to_vec()));
+        assert_eq!(features("gpt2", &[(PRE, Text("dnabert-2"))]), Ok(["character_bpe"].to_vec()));
+        for (model, feature) in
+            [("whitespace", "character_bpe"), ("llama", "sentencepiece"), ("t5", "unigram"), ("bert", "wordpiece")]
+        {
+            assert_eq!(features(model, &[]), Ok([feature].to_vec()));
+        }
+        assert!(matches!(features("rwkv", &[]), Err(VocabError::Model { .. })));
+    }
+
     #[test]
     fn rules_of_added_tokens_are_read() {
         let rules = |added: AddedTokens<'_>| {
@@ -614,12 +648,7 @@ mod tests {
         for (i, key) in [LSTRIP, RSTRIP, NORMALIZED, SINGLE_WORD].into_iter().enumerate() {
             let wanted = core::array::from_fn(|rule| rule == i);
             read(5, "gpt2", &[(key, Ids(&[3]))], |vocab| assert_eq!(rules(vocab.unwrap().added), wanted, "{key}"));
-            let file = made(5, &[(MODEL, Text("gpt2")), (key, Ids(&[3]))]);
-            let found = Vocab::byte_level_from_gguf(&Gguf::parse(&file).unwrap()).map(|vocab| rules(vocab.added));
-            assert_eq!(found, if key == SINGLE_WORD { Err(VocabError::SingleWord) } else { Ok(wanted) });
         }
-        let file = made(5, &[(MODEL, Text("gpt2")), (SINGLE_WORD, Ids(&[]))]);
-        assert!(Vocab::byte_level_from_gguf(&Gguf::parse(&file).unwrap()).is_ok());
     }
 
     #[test]

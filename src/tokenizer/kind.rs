@@ -1,8 +1,7 @@
 //! Properties and functions of a kind of tokenizer; `kinds` has the table of all.
 //!
 //! A [`Kind`] is reached only by its constant, and a [`Vocab`](super::Vocab) holds the kind that its file names. So a program
-//! that reads one kind of file ([`Vocab::byte_level_from_gguf`](super::Vocab::byte_level_from_gguf)) does not contain the code
-//! and tables of the others.
+//! without the feature that reads a kind of file ([`Vocab::from_gguf`](super::Vocab::from_gguf)) does not contain its code and tables.
 
 use core::fmt;
 

@@ -4,10 +4,10 @@ use nearfield_kernels::Arena;
 
 use super::bpe::{self, NEVER};
 use super::error::{MergePart, TokenizerError};
-use super::hash::{Hash, probes};
 use super::numbers::{Numbers, NumbersMut};
 use super::strings::StringArray;
 use super::tokens::TokenTable;
+use crate::hash::{Hash, probes};
 use crate::sections::Sections;
 
 /// Merges by rank, and a hash table of their ranks. A merge's rank is its place in the file: low ranks are applied first.

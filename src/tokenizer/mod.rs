@@ -39,7 +39,6 @@ mod error;
 mod fallback;
 mod filter;
 mod from_gguf;
-mod hash;
 mod index;
 mod kind;
 mod kinds;
@@ -277,8 +276,7 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
         &self.vocab
     }
 
-    /// Options that the model expects: `add_bos` and `add_eos` as the file says, all others off. Clear `add_eos` for a text
-    /// that the model is to continue.
+    /// Options of a whole text: `add_bos` and `add_eos` as the file says, all others off.
     pub fn options(&self) -> EncodeOptions {
         let (add_bos, add_eos) = (self.vocab.add_bos, self.vocab.add_eos);
         EncodeOptions {
@@ -286,6 +284,11 @@ impl<'f, 'a> Tokenizer<'f, 'a> {
             add_eos: add_eos && self.vocab.end().is_some(),
             ..EncodeOptions::default()
         }
+    }
+
+    /// Options of a text that the model is to continue: [`options`](Self::options) without the token that ends a text.
+    pub fn prompt_options(&self) -> EncodeOptions {
+        EncodeOptions { add_eos: false, ..self.options() }
     }
 
     /// True if the vocabulary puts a space before each text.

@@ -15,10 +15,10 @@ use core::cmp::Ordering;
 
 use nearfield_kernels::Arena;
 
-use super::hash::Hash;
 use super::numbers::{Numbers, NumbersMut};
 use super::token_list::TokenList;
 use super::vocab::TokenType;
+use crate::hash::Hash;
 use crate::sections::Sections;
 
 /// Greatest length of a special token, in bytes. Published ones have some dozens; the limit keeps a search short in any text.

@@ -7,12 +7,12 @@
 use nearfield_kernels::Arena;
 
 use super::error::TokenizerError;
-use super::hash::{Hash, probes};
 use super::numbers::{Numbers, NumbersMut};
 use super::special::{self, SpecialTable};
 use super::strings::StringArray;
 use super::token_list::TokenList;
 use super::vocab::Vocab;
+use crate::hash::{Hash, probes};
 use crate::sections::Sections;
 
 /// Numbers in the index for each token.

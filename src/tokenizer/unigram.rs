@@ -15,9 +15,9 @@ use super::Tokenizer;
 use super::encoding::{Encoding, Part};
 use super::error::TextError;
 use super::fallback::{self, expand, is_unknown};
-use super::hash::Hash;
 use super::normalizer::{Ahead, Normalized};
 use super::unit::Unit;
+use crate::hash::Hash;
 
 /// Score of an unknown character below that of the worst token.
 const UNKNOWN_PENALTY: f32 = 10.0;

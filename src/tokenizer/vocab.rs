@@ -114,7 +114,7 @@ impl<'f> Vocab<'f> {
     }
 
     /// The tokens at which generation ends; some may come twice.
-    pub(crate) fn ends(&self) -> impl Iterator<Item = u32> + use<'f> {
+    pub fn ends(&self) -> impl Iterator<Item = u32> + use<'f> {
         [self.eos, self.eot, self.eom].into_iter().flatten().chain(self.more_ends())
     }
 

@@ -9,9 +9,9 @@ use super::Tokenizer;
 use super::bert::{self, Class};
 use super::encoding::{Encoding, Part};
 use super::error::TextError;
-use super::hash::Hash;
 use super::unicode::first_char;
 use super::unit::{SPACE, Unit};
+use crate::hash::Hash;
 
 /// Characters of the longest word that is split into tokens; longer words are unknown.
 const MAX_CHARS: usize = 100;

@@ -53,7 +53,7 @@ const LEAST: f32 = 0.4;
 /// # let sampler = Sampler::new(SamplerConfig { seed: 1, ..SamplerConfig::default() })?;
 /// let mut generator = Generator::new(sampler, generator_config, StopWords::none()).with_drafter(&mut draft);
 /// # let mut tokens = [0; 64];
-/// # let n = tokenizer.encode("Once upon a time", tokenizer.options(), &mut tokens)?;
+/// # let n = tokenizer.encode("Once upon a time", tokenizer.prompt_options(), &mut tokens)?;
 /// generator.read(&mut session, &tokens[..n])?;
 /// let mut text = String::new();
 /// while generator.next(&mut session, &tokenizer, &mut text)?.is_some() {}

@@ -12,7 +12,7 @@ mod states;
 use nearfield_kernels::Arena;
 
 use super::error::MatchError;
-use super::program::{Grammar, GrammarSizes, LIVE, NO_MAX, Op, counts, is_live, target};
+use super::program::{Grammar, GrammarSizes, LIVE, MAX_PASSES, NO_MAX, Op, counts, is_live, next_rule, target};
 use crate::const_math::sum_known;
 use nodes::{BOTTOM, Frame, Nodes};
 use queue::Queue;
@@ -106,25 +106,30 @@ impl<'g, 'a> Automaton<'g, 'a> {
     /// Marks instructions from which a text can end with these bytes.
     fn mark_alive(&mut self, bytes: &[u32; 8]) {
         self.blocked.fill(0);
-        loop {
+        for _ in 0..MAX_PASSES {
             self.alive.fill(0);
-            while self.alive_pass(bytes) {}
+            // Marks that further passes would find are left out: what they stand for is not allowed then.
+            let _ = (0..MAX_PASSES).take_while(|pass| self.alive_pass(bytes, pass % 2 == 0)).count();
             if !self.block() {
-                break;
+                return;
             }
         }
+        self.alive.fill(0);
     }
 
-    /// A pass from back to front; true if something changed.
-    fn alive_pass(&mut self, bytes: &[u32; 8]) -> bool {
+    /// A pass over the rules, each from back to front; true if something changed.
+    fn alive_pass(&mut self, bytes: &[u32; 8], backward: bool) -> bool {
         let code = self.grammar.code();
         let has = |byte: u8| bit(bytes, usize::from(byte));
         let readable = |lo: u8, hi: u8| (lo..=hi).any(has);
         let mut changed = false;
-        for at in (0..code.len()).rev().filter(|&at| code.get(at).is_some_and(|word| word & LIVE != 0)) {
-            let (alive, blocked) = (&*self.alive, &*self.blocked);
-            if !bit(alive, at) && is_live(code, at, |at| bit(alive, at), readable, |at| bit(blocked, at)) {
-                changed |= set_bit(self.alive, at);
+        let mut rest = 0..code.len();
+        while let Some(rule) = next_rule(code, &mut rest, backward) {
+            for at in rule.rev().filter(|&at| code.get(at).is_some_and(|word| word & LIVE != 0)) {
+                let (alive, blocked) = (&*self.alive, &*self.blocked);
+                if !bit(alive, at) && is_live(code, at, |at| bit(alive, at), readable, |at| bit(blocked, at)) {
+                    changed |= set_bit(self.alive, at);
+                }
             }
         }
         changed

@@ -1,12 +1,11 @@
 //! Checks of all rules together: each is defined, none begins with itself, and the root has a text that ends.
 
+use core::ops::Range;
+
 use super::super::error::{GrammarError, RuleName};
-use super::super::program::{LEFT, LIVE, Op, counts, is_live, target};
+use super::super::program::{LEFT, LIVE, MAX_PASSES, Op, counts, is_live, next_rule, target};
 use super::memory::{Field, Memory, NONE};
 use super::parse::Parser;
-
-/// Instructions that all passes of a search may look at, for each instruction of the program; a few passes are usual.
-const MAX_PASSES: usize = 256;
 
 impl Parser<'_, '_> {
     /// Checks that rules that are used are defined; returns the number of the root.
@@ -24,9 +23,8 @@ impl Parser<'_, '_> {
 
     /// Marks instructions that are reached before a byte is read in their rule, and rules that match the empty text.
     pub(super) fn mark_left(&mut self) -> Result<(), GrammarError> {
-        let memory = &mut self.memory;
-        for _ in 0..MAX_PASSES {
-            if !left_pass(memory) {
+        for pass in 0..MAX_PASSES {
+            if !left_pass(&mut self.memory, pass % 2 == 1) {
                 return Ok(());
             }
         }
@@ -104,14 +102,16 @@ impl Parser<'_, '_> {
     pub(super) fn mark_live(&mut self) -> Result<(), GrammarError> {
         let code = self.memory.code_mut();
         code.iter_mut().for_each(|word| *word &= !(LEFT | LIVE));
-        for _ in 0..MAX_PASSES {
-            let mut changed = false;
-            for at in (0..code.len()).rev() {
-                let has = |at: usize| code.get(at).is_some_and(|word| word & LIVE != 0);
-                let live = !has(at) && is_live(code, at, has, |_, _| true, |_| false);
-                if let Some(word) = code.get_mut(at).filter(|_| live) {
-                    *word |= LIVE;
-                    changed = true;
+        for pass in 0..MAX_PASSES {
+            let (mut changed, mut rest) = (false, 0..code.len());
+            while let Some(rule) = next_rule(code, &mut rest, pass % 2 == 0) {
+                for at in rule.rev() {
+                    let has = |at: usize| code.get(at).is_some_and(|word| word & LIVE != 0);
+                    let live = !has(at) && is_live(code, at, has, |_, _| true, |_| false);
+                    if let Some(word) = code.get_mut(at).filter(|_| live) {
+                        *word |= LIVE;
+                        changed = true;
+                    }
                 }
             }
             if !changed {
@@ -136,12 +136,20 @@ impl Parser<'_, '_> {
     }
 }
 
-/// A pass of [`Parser::mark_left`]; true if something changed.
-///
-/// Loops are entered at their beginning only, so a pass from front to back reaches all of a rule but what lies behind other rules.
-fn left_pass(memory: &mut Memory<'_>) -> bool {
+/// A pass of [`Parser::mark_left`] over the rules, forward or backward; true if something changed.
+fn left_pass(memory: &mut Memory<'_>, backward: bool) -> bool {
+    let (mut changed, mut rest) = (false, 0..memory.len());
+    while let Some(rule) = next_rule(memory.code(), &mut rest, backward) {
+        changed |= left_of_rule(memory, rule);
+    }
+    changed
+}
+
+/// Marks what is reached in a rule before a byte is read. Loops are entered at their beginning only, so that one way from front to
+/// back reaches all but what lies behind other rules.
+fn left_of_rule(memory: &mut Memory<'_>, at: Range<usize>) -> bool {
     let (mut changed, mut rule) = (false, None);
-    for at in 0..memory.len() {
+    for at in at {
         let Some(&word) = memory.code().get(at) else { break };
         let Some(op) = Op::decode(word) else { break };
         if let Op::Rule(number) = op {

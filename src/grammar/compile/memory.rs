@@ -2,11 +2,15 @@
 
 use super::super::error::GrammarError;
 use super::super::program::{HEADER, MAX_CODE, Op};
+use crate::hash::Hash;
 
 /// Words of a rule in the table.
 const N_FIELDS: usize = 7;
-/// Lists of rules whose names have the same hash, at the very end.
-const N_LISTS: usize = 64;
+/// Lists of rules whose names have the same hash, at the very end: one for so many words, and at least the least.
+const WORDS_OF_LIST: usize = 64;
+const MIN_LISTS: usize = 64;
+/// Rules of a list that are looked at. Names that were made to collide are refused beyond it.
+const MAX_CHAIN: usize = 1024;
 /// Position or number of nothing.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -33,15 +37,17 @@ pub(super) struct Memory<'m> {
     words: &'m mut [u32],
     n_code: usize,
     n_rules: usize,
+    n_lists: usize,
 }
 
 impl<'m> Memory<'m> {
     pub fn new(words: &'m mut [u32]) -> Result<Self, GrammarError> {
         let have = words.len();
         let room = have.checked_sub(HEADER).ok_or(GrammarError::Memory { have })?;
-        let lists = words.last_chunk_mut::<N_LISTS>().filter(|_| room >= N_LISTS);
-        *lists.ok_or(GrammarError::Memory { have })? = [NONE; N_LISTS];
-        Ok(Self { words, n_code: 0, n_rules: 0 })
+        let n_lists = MIN_LISTS.max(have / WORDS_OF_LIST);
+        let lists = words.len().checked_sub(n_lists).filter(|_| room >= n_lists).and_then(|at| words.get_mut(at..));
+        lists.ok_or(GrammarError::Memory { have })?.fill(NONE);
+        Ok(Self { words, n_code: 0, n_rules: 0, n_lists })
     }
 
     /// Instructions so far.
@@ -63,7 +69,7 @@ impl<'m> Memory<'m> {
 
     /// First word of the table.
     fn table(&self) -> usize {
-        self.words.len().saturating_sub(N_LISTS + N_FIELDS * self.n_rules)
+        self.words.len().saturating_sub(self.n_lists + N_FIELDS * self.n_rules)
     }
 
     /// Words between the instructions and the table.
@@ -123,19 +129,21 @@ impl<'m> Memory<'m> {
 
     /// Word of a field: the rules lie backwards.
     fn place(&self, rule: usize, field: Field) -> Option<usize> {
-        (self.words.len() - N_LISTS).checked_sub(N_FIELDS * (rule + 1)).map(|at| at + field as usize)
+        (self.words.len() - self.n_lists).checked_sub(N_FIELDS * (rule + 1)).map(|at| at + field as usize)
     }
 
     /// Number of the rule with the name at `start` of `text`; a new one if there is none.
     pub fn rule(&mut self, text: &str, start: usize, len: usize) -> Result<usize, GrammarError> {
         let named = |start: usize, len: usize| text.as_bytes().get(start..start + len).unwrap_or_default();
         let name = named(start, len);
-        // FNV-1a.
-        let hash = name.iter().fold(0x811c_9dc5u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let list = self.words.len() - 1 - hash as usize % N_LISTS;
+        let list = self.words.len() - 1 - Hash::of(&[name]).below(self.n_lists);
         let first = self.words.get(list).copied().unwrap_or(NONE);
-        let mut rule = first;
+        let (mut rule, mut n_seen) = (first, 0);
         while rule != NONE {
+            n_seen += 1;
+            if n_seen > MAX_CHAIN {
+                return Err(GrammarError::Names);
+            }
             let at = rule as usize;
             let other = named(self.field(at, Field::Name) as usize, self.field(at, Field::Len) as usize);
             if other == name {

@@ -18,7 +18,7 @@ impl<'g> Grammar<'g> {
     /// them by a part of its bytes. Where llama.cpp takes more than 2,000 repetitions for any number, they are counted here, and an
     /// empty class is an error.
     ///
-    /// `memory` also holds the table of rules while they are read; the grammar borrows it. About 100 words and 10 words for each
+    /// `memory` also holds the table of rules while they are read; the grammar borrows it. About 140 words and 10 words for each
     /// byte of text are enough for most grammars; with too few, try more.
     ///
     /// ```

@@ -75,7 +75,7 @@ impl<'t, 'm> Parser<'t, 'm> {
     }
 
     fn sequence(&mut self, nested: bool) -> Result<(), GrammarError> {
-        let mut last = None;
+        let (mut last, mut n_repeats) = (None, 0);
         while let Some(byte) = self.peek() {
             let start = self.memory.len();
             match byte {
@@ -94,6 +94,11 @@ impl<'t, 'm> Parser<'t, 'm> {
                         self.pos = at;
                         return Err(self.expected("something to repeat"));
                     };
+                    // Each moves the instructions of all before.
+                    n_repeats += 1;
+                    if n_repeats > MAX_DEPTH {
+                        return Err(GrammarError::Depth { at: self.place(at), max: MAX_DEPTH });
+                    }
                     self.repeat(start, min, max)?;
                     self.space(nested);
                     continue;
@@ -104,7 +109,7 @@ impl<'t, 'm> Parser<'t, 'm> {
                 }
                 _ => break,
             }
-            last = Some(start);
+            (last, n_repeats) = (Some(start), 0);
             self.space(nested);
         }
         Ok(())

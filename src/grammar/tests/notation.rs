@@ -112,7 +112,7 @@ fn errors_name_the_place_and_what_was_expected() {
         assert_eq!(error(text), want, "{text}");
     }
     let deep = std::format!("root ::= {}\"a\"{}", "(".repeat(65), ")".repeat(65));
-    assert_eq!(error(&deep), "line 1, column 74: more than 64 groups in each other");
+    assert_eq!(error(&deep), "line 1, column 74: more than 64 groups or repetitions in each other");
     assert!(matches(&words(&deep.replace("((", "(").replace("))", ")")).expect("a grammar"), "a"));
 }
 
@@ -124,10 +124,10 @@ fn a_rule_that_begins_with_itself_is_found_behind_others() {
         "root ::= a\na ::= \"a\" | b \"b\"\nb ::= \"c\" | empty a \"d\" | \"e\"\nempty ::= \"blah\" | ",
         "root ::= \"\"* root \"x\" | \"y\"",
         "root ::= (\"x\"?){2,5} root | \"y\"",
-        "root ::= a{3} | \"z\"\na ::= b? root",
+        "root ::= a{3} | \"z\"\na ::= b? root\nb ::= \"q\"",
     ] {
         let found = error(text);
-        assert!(found.contains("begins with itself") || found.contains("b is not defined"), "{text}: {found}");
+        assert!(found.contains("begins with itself"), "{text}: {found}");
     }
     // Read first, each of these is fine.
     for text in ["root ::= \"x\" root | \"y\"", "root ::= (\"x\"?){2,5} \"z\" root | \"y\"", "root ::= \"x\"+ root?"] {

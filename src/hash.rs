@@ -1,12 +1,12 @@
-//! Hashing for the tables of the index.
+//! Hashing for tables: of a tokenizer's index, and of the rules of a grammar.
 
 /// Slots that are tried for one key. A half-full table of 250,000 keys needs a quarter as many. Keys that were made to collide
 /// are refused beyond this limit, so no lookup takes long.
-pub(super) const MAX_PROBES: usize = 256;
+pub(crate) const MAX_PROBES: usize = 256;
 
 /// FNV-1a hash. The hash of a longer text continues that of its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hash(u32);
+pub(crate) struct Hash(u32);
 
 impl Hash {
     /// Hash of no bytes.
@@ -38,7 +38,7 @@ impl Hash {
 }
 
 /// Slots of a table of `n` in which a key may lie, in the order in which they are tried.
-pub(super) fn probes(hash: Hash, n: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn probes(hash: Hash, n: usize) -> impl Iterator<Item = usize> {
     let first = hash.below(n);
     (0..n.min(MAX_PROBES)).map(move |i| if first + i < n { first + i } else { first + i - n })
 }
