@@ -89,7 +89,9 @@ impl fmt::Display for TooLong {
 
 impl std::error::Error for TooLong {}
 
-/// True if the question is too long; the conversation is then unchanged.
-pub fn is_too_long(error: &Error) -> bool {
-    error.is::<TooLong>()
+/// True if a question cannot be asked, or its answer cannot be held to the grammar; the conversation is then unchanged.
+pub fn is_of_question(error: &Error) -> bool {
+    let is_refused =
+        |error: &host::Error| matches!(error.cause(), host::Error::Chat(_) | host::Error::Run(RunError::Grammar(_)));
+    error.is::<TooLong>() || error.downcast_ref::<host::Error>().is_some_and(is_refused)
 }

@@ -477,9 +477,10 @@ impl<'s> Generator<'s, '_> {
     /// Writes the snapshot of a conversation, of which all tokens but the last are run if they were not yet.
     ///
     /// # Errors
-    /// When the conversation does not begin with the tokens of the snapshot that the generator continues, when it is longer than
+    /// When the sampler looks at more tokens than a snapshot has, when the conversation does not begin with the tokens of the snapshot that the generator continues, when it is longer than
     /// the context, and when the file cannot be written.
     pub fn save_chat(&mut self, chat: &SavedChat, save: &Save) -> Result<Saved> {
+        self.sampler.check_stored()?;
         let (model, n_prefix) = (self.model, self.model.n_prefix());
         let tokens = chat.tokens.get(n_prefix..).filter(|tokens| !tokens.is_empty());
         let tokens = tokens.context("the conversation is shorter than the snapshot that it continues")?;

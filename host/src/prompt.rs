@@ -28,7 +28,7 @@ impl Prompt {
     /// Makes a prompt of a text that the model continues.
     pub fn of_text(tokenizer: &Tokenizer<'_, '_>, text: &[u8], monitor: &Monitor) -> Result<Self> {
         let mut notes = Notes::default();
-        let mut tokens = notes.encode(tokenizer, text, options(tokenizer))?;
+        let mut tokens = notes.encode(tokenizer, text, tokenizer.prompt_options())?;
         notes.tell(monitor);
         if tokens.is_empty() {
             let vocab = tokenizer.vocab();
@@ -46,7 +46,7 @@ impl Prompt {
         tokens.extend(notes.encode(
             tokenizer,
             text,
-            EncodeOptions { add_bos: false, continues: true, ..options(tokenizer) },
+            EncodeOptions { add_bos: false, continues: true, ..tokenizer.prompt_options() },
         )?);
         notes.tell(monitor);
         ensure!(!tokens.is_empty(), "the snapshot has no token to go on with, and no prompt follows");
@@ -62,7 +62,7 @@ impl Prompt {
         let (plain, mut notes) = (EncodeOptions::default(), Notes::default());
         // Text behind the hole is not the beginning of a text.
         let behind_hole = EncodeOptions { continues: true, ..plain };
-        let mut tokens = text::encode(tokenizer, b"", options(tokenizer))?;
+        let mut tokens = text::encode(tokenizer, b"", tokenizer.prompt_options())?;
         tokens.push(before);
         tokens.extend(notes.encode(tokenizer, prefix, plain)?);
         tokens.push(behind);
@@ -72,11 +72,6 @@ impl Prompt {
         let stops = Stops { tokens: vec![before, behind, hole], texts: vec![] };
         Ok(Self { shown: prefix.to_vec(), tokens, stops, after: suffix.to_vec() })
     }
-}
-
-/// Options for encoding a text that the model continues: no token for its end.
-pub fn options(tokenizer: &Tokenizer<'_, '_>) -> EncodeOptions {
-    EncodeOptions { add_eos: false, ..tokenizer.options() }
 }
 
 /// Tokens before prefix, suffix and middle: their keys in the file, the former names of these keys, and the tokens' spellings

@@ -62,7 +62,7 @@ mod paths {
     use super::*;
 
     impl HubArgs {
-        /// False: the command was built without network code.
+        /// False: the command was built without the client of the Hub.
         pub fn is_named(&self) -> bool {
             false
         }

@@ -1,5 +1,6 @@
 //! Share of the held keys that each head visited, as a table and as a picture.
 
+use super::GRAY;
 use std::fmt;
 
 use nearfield::{Shape, alibi};
@@ -78,8 +79,6 @@ const CELL: (i32, i32) = (52, 30);
 const MARGIN: (i32, i32) = (78, 62);
 /// Space right of and below the cells.
 const EDGE: i32 = 12;
-/// Text that is readable on white and on black.
-const GRAY: RGBColor = RGBColor(0x7d, 0x85, 0x90);
 /// Colors of heads that visited none and all of their keys; others are mixed.
 const NONE_TO_ALL: [RGBColor; 2] = [RGBColor(0x23, 0x3b, 0x5e), RGBColor(0xf2, 0xc1, 0x4e)];
 

@@ -20,7 +20,7 @@ use rustyline::{
 use super::input::Lines;
 use super::interrupt::while_editing;
 use super::tty::Quiet;
-use super::{StandardOutput, history, note};
+use super::{StandardOutput, history, note, tell};
 
 /// Text before a message.
 const PROMPT: &str = "> ";
@@ -124,7 +124,7 @@ impl Edited {
                     note("(Ctrl-C again, or Ctrl-D, ends)");
                 }
                 Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
-                    note("nearfield: what was typed is no UTF-8");
+                    tell("nearfield: what was typed is no UTF-8");
                 }
                 Err(error) => return Err(error).context("cannot read the terminal"),
             }

@@ -152,6 +152,9 @@ impl fmt::Display for Left {
         } else if most <= WIDE * least {
             let unit = Unit::of(most);
             write!(f, "{} to {} {} left", unit.digits(least), unit.digits(most), unit.name)
+        } else if least < 0.5 {
+            let unit = Unit::of(most);
+            write!(f, "up to {} {} left", unit.digits(most), unit.name)
         } else {
             let unit = Unit::of(least);
             write!(f, "more than {} {} left", unit.digits(least), unit.name)
@@ -281,6 +284,7 @@ mod tests {
             (7.0, 28.0, "7 to 28 s left"),
             (7.0, 90.0, "more than 7 s left"),
             (0.2, 1.4, "1 s left"),
+            (0.0, 9.0, "up to 9 s left"),
             (95.0, 200.0, "1.6 to 3.3 min left"),
             (800.0, 900.0, "14 min left"),
             (4000.0, 12000.0, "1.1 to 3.3 h left"),

@@ -52,8 +52,10 @@ mod imp {
             quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
             quiet.local_modes.insert(LocalModes::NOFLSH);
             quiet.input_modes.remove(InputModes::ICRNL);
-            if tcsetattr(stdin(), OptionalActions::Now, &quiet).is_ok() {
-                *BEFORE.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(before);
+            // Known before anything changes: a signal may end the program in between.
+            *BEFORE.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(before);
+            if tcsetattr(stdin(), OptionalActions::Now, &quiet).is_err() {
+                BEFORE.lock().unwrap_or_else(|broken| broken.into_inner()).take();
             }
         }
 

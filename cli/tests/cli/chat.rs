@@ -128,6 +128,19 @@ fn talk_with(f: &Folder, model: &str, arguments: &[&str], lines: impl AsRef<[u8]
 }
 
 #[test]
+fn a_chat_replaces_its_own_file_and_no_window_is_too_long_to_save() {
+    let f = folder(&CHATML);
+    let (_, report) = talk(&f, &["--save-kv", "a.kv"], "he\n/save a.kv\nin\n");
+    assert_eq!(report.matches("snapshot ").count(), 2, "{report}");
+    let (_, report) = talk(&f, &["--load-kv", "a.kv"], "on\n");
+    assert!(!report.contains("nearfield: "), "{report}");
+    let window = ["--repeat-last-n", "128", "--repeat-penalty", "1.1"];
+    let (_, report) = talk(&f, &window, "he\n/save b.kv\nin\n");
+    assert!(report.contains("nearfield: the sampler looks at the last 128 tokens, a snapshot has 64"), "{report}");
+    assert!(!f.path().join("b.kv").exists());
+}
+
+#[test]
 fn errors_are_told_in_a_quiet_chat() {
     let f = folder(&CHATML);
     let (_, report) = talk(&f, &["-q"], "he\n/save none/a.kv\n/load none.kv\n/nope\n");
@@ -346,7 +359,12 @@ fn a_chat_is_not_loaded_from_just_any_file() {
     f.stderr("run more.gguf he -n 2 --save-kv text.kv");
     f.fails("run more.gguf --chat --load-kv text.kv", 1, "text.kv: a snapshot of a text, not of a chat");
     f.fails("run more.gguf --chat --load-kv gone.kv", 1, "cannot open gone.kv: ");
-    f.fails("run tiny.gguf --chat=plain --load-kv a.kv", 1, "a.kv, made with more.gguf: ");
+    f.fails("run tiny.gguf --chat --load-kv a.kv", 1, "a.kv, made with more.gguf: ");
+    f.fails(
+        "run more.gguf --chat=plain --load-kv a.kv",
+        1,
+        "--chat=plain beside --load-kv: a saved chat goes on in its own format",
+    );
     f.fails("run more.gguf he --chat --save-kv a.kv", 1, "a.kv is there already: --force replaces it");
     f.fails(
         "run more.gguf he --chat --load-kv a.kv --system x",

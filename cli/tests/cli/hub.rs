@@ -10,8 +10,11 @@ use crate::{Folder, split, text, tiny};
 /// `nearfield` with the server as the Hub and a cache in the folder.
 fn command(f: &Folder, server: &Server, line: &str) -> Command {
     let mut command = f.command(line.split_whitespace());
-    for name in ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "http_proxy"] {
+    for name in ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE"] {
         command.env_remove(name);
+    }
+    for name in ["all_proxy", "http_proxy", "https_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
     }
     command.env("HF_HOME", f.path().join("home")).env("HF_ENDPOINT", server.address());
     command

@@ -118,7 +118,7 @@ fn what_does_not_fit_is_refused() {
         ("--kv q8_0", "the snapshot has keys and values in f16, the session in q8_0: --kv f16 goes on"),
         (
             "--ring 64 --horizon-eps 0",
-            "the snapshot was made with a horizon's epsilon of 5.9604645e-8, the session has one of 0e0: --horizon-eps 5.9604645e-8 goes on",
+            "the snapshot was made with a horizon's epsilon of 5.96046e-8, the session has one of 0: --horizon-eps 5.9604645e-8 goes on",
         ),
         (
             "--ring 64 --alibi-bf16",

@@ -12,7 +12,7 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const CHATML: &str = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + \
                       '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-/// As in Phi-3: the name of a token is put together, and content is trimmed.
+/// Template like that of Phi-3: it puts the name of a token together, and trims the content.
 const COMPOSED: &str = "{% for m in messages %}{{ '<|im_' + 'start|>' + m.role + '\n' + m.content | trim + '<|im_end|>\n' }}\
                         {% endfor %}{{ '<|im_' + 'start|>assistant\n' }}";
 const NAMES: [&str; 4] = ["<|im_start|>", "<|im_end|>", "qq", "\n\n"];

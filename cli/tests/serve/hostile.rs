@@ -44,10 +44,11 @@ fn odd_values() -> Vec<Value> {
 fn routes() -> Vec<(&'static str, Value, &'static str)> {
     let sampling = "temperature top_p top_k min_p repeat_penalty repetition_penalty presence_penalty frequency_penalty seed stop \
                     logit_bias stream visited_keys typical_p repeat_last_n dry_multiplier dry_base dry_allowed_length \
-                    dry_penalty_last_n dry_sequence_breakers ignore_eos";
+                    dry_penalty_last_n dry_sequence_breakers ignore_eos grammar json_schema response_format";
     let texts = format!("model prompt suffix max_tokens n echo best_of logprobs stream_options user {sampling}");
     let chats = format!("model messages max_tokens max_completion_tokens n logprobs top_logprobs tools {sampling}");
-    let infill = format!("input_prefix input_suffix prompt input_extra n_predict t_max_predict_ms {sampling}");
+    let infill =
+        format!("input_prefix input_suffix prompt input_extra n_predict t_max_predict_ms response_fields {sampling}");
     let leak = |text: String| -> &'static str { text.leak() };
     vec![
         ("/v1/completions", json!({"model": "tiny", "prompt": "a", "max_tokens": 2}), leak(texts)),

@@ -74,6 +74,19 @@ impl Clock {
             if !padded {
                 conversion = chars.next()?;
             }
+            let text = match conversion {
+                'b' => month_name.get(..3),
+                'B' => Some(*month_name),
+                'a' => day_name.get(..3),
+                'A' => Some(*day_name),
+                'p' => Some(if hour < 12 { "AM" } else { "PM" }),
+                '%' => Some("%"),
+                _ => None,
+            };
+            if let Some(text) = text {
+                out.push_str(text);
+                continue;
+            }
             let n = match conversion {
                 'Y' => year,
                 'm' => month as u64,
@@ -83,30 +96,6 @@ impl Clock {
                 'M' => minute,
                 'S' => second,
                 'y' => year % 100,
-                'b' => {
-                    out.push_str(month_name.get(..3)?);
-                    continue;
-                }
-                'B' => {
-                    out.push_str(month_name);
-                    continue;
-                }
-                'a' => {
-                    out.push_str(day_name.get(..3)?);
-                    continue;
-                }
-                'A' => {
-                    out.push_str(day_name);
-                    continue;
-                }
-                'p' => {
-                    out.push_str(if hour < 12 { "AM" } else { "PM" });
-                    continue;
-                }
-                '%' => {
-                    out.push('%');
-                    continue;
-                }
                 _ => return None,
             };
             if padded { write!(out, "{n:02}").ok()? } else { write!(out, "{n}").ok()? }

@@ -4,7 +4,6 @@ use nearfield::tokenizer::{EncodeOptions, Tokenizer};
 
 use super::message::Words;
 use crate::error::Result;
-use crate::prompt::options;
 use crate::text;
 
 /// Tokens so far, and the text that follows them.
@@ -62,7 +61,8 @@ impl<'t> Writer<'t> {
     pub(super) fn end_text(&mut self) -> Result<()> {
         let options = match self.tokens.is_empty() {
             true => {
-                EncodeOptions { add_bos: self.add_bos && self.tokenizer.options().add_bos, ..options(self.tokenizer) }
+                let options = self.tokenizer.prompt_options();
+                EncodeOptions { add_bos: self.add_bos && options.add_bos, ..options }
             }
             false => EncodeOptions::default(),
         };

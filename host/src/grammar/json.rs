@@ -1,5 +1,6 @@
 //! JSON whose objects keep the order of their members, since texts follow the order of a schema's properties.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde_core::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -38,6 +39,15 @@ impl Json {
     /// Member of an object; `None` if there is none of this name, or the value is no object.
     pub fn get(&self, name: &str) -> Option<&Json> {
         self.as_object()?.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// Number of values in the value, itself among them.
+    pub(super) fn n_values(&self) -> usize {
+        1 + match self {
+            Self::Array(items) => items.iter().map(Self::n_values).sum(),
+            Self::Object(members) => members.iter().map(|(_, value)| value.n_values()).sum(),
+            _ => 0,
+        }
     }
 
     pub(super) fn as_object(&self) -> Option<&Members> {
@@ -123,21 +133,6 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-impl From<&serde_json::Value> for Json {
-    fn from(value: &serde_json::Value) -> Self {
-        match value {
-            serde_json::Value::Null => Self::Null,
-            serde_json::Value::Bool(value) => Self::Bool(*value),
-            serde_json::Value::Number(number) => Self::Number(number.clone()),
-            serde_json::Value::String(text) => Self::String(text.clone()),
-            serde_json::Value::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
-            serde_json::Value::Object(members) => {
-                Self::Object(members.iter().map(|(name, value)| (name.clone(), value.into())).collect())
-            }
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor)
@@ -186,9 +181,10 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-        let mut object: Members = Vec::new();
+        let (mut object, mut places) = (Members::new(), HashMap::new());
         while let Some((name, value)) = members.next_entry::<String, Json>()? {
-            match object.iter_mut().find(|(other, _)| *other == name) {
+            let place = *places.entry(name.clone()).or_insert(object.len());
+            match object.get_mut(place) {
                 Some(member) => member.1 = value,
                 None => object.push((name, value)),
             }

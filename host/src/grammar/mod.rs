@@ -13,7 +13,7 @@
 //! ```
 //!
 //! [`Options::grammar`](crate::generate::Options::grammar) holds texts of a [`TextModel`](crate::generate::TextModel) to a grammar.
-//! Whoever generates in another way makes a [`Matcher`] for each text: the grammar is compiled once, the tokens of a model are sorted
+//! Callers that generate in another way make a [`Matcher`] for each text: the grammar is compiled once, the tokens of a model are sorted
 //! once ([`SortedTokens`]), and both are shared.
 
 mod gbnf;

@@ -96,6 +96,9 @@ fn patterns() {
         ("ab)", "a ) too many"),
         ("[ab", "a ] is missing"),
         ("*a", "nothing to repeat"),
+        (r"\uD800\u0041", "half of a pair is missing"),
+        (r"\u{41", "a } is missing"),
+        (r"\x+1", "hexadecimal digits are missing"),
     ] {
         let error = to_gbnf(&Json::parse(&of(pattern)).unwrap()).unwrap_err().to_string();
         assert!(error.starts_with("#/pattern") && error.ends_with(want), "{pattern}: {error}");
@@ -267,6 +270,38 @@ fn what_other_libraries_write_is_taken() {
     ] {
         let grammar = Grammar::from_json_schema(&Json::parse(schema).unwrap()).unwrap();
         assert_eq!([valid, invalid].map(|text| grammar.matches(text).unwrap()), [true, false], "{schema}");
+    }
+}
+
+/// Schemas of strangers: an error, or a grammar, in little time and stack.
+#[test]
+fn hostile_schemas_end_soon() {
+    let parse = |text: &str| Json::parse(text).unwrap();
+    let chain: Vec<String> =
+        (0..20_000).map(|i| format!(r##""a{i}": {{"items": {{"$ref": "#/$defs/a{}"}}}}"##, i + 1)).collect();
+    let chain =
+        format!(r##"{{"$defs": {{{}, "a20000": {{"type": "null"}}}}, "$ref": "#/$defs/a0"}}"##, chain.join(", "));
+    let grammar = Grammar::from_json_schema(&parse(&chain)).unwrap();
+    assert!(grammar.matches("[[[]]]").unwrap() && !grammar.matches("[[1]]").unwrap());
+    let long = format!(r#"{{"properties": {{"{}": {{}}}}, "additionalProperties": true}}"#, "a".repeat(50_000));
+    let twice: Vec<String> = (1..31)
+        .map(|i| format!(r##""a{i}": {{"allOf": [{{"$ref": "#/$defs/a{0}"}}, {{"$ref": "#/$defs/a{0}"}}]}}"##, i - 1))
+        .collect();
+    let twice = format!(r##"{{"$defs": {{"a0": {{"minLength": 1}}, {}}}, "$ref": "#/$defs/a30"}}"##, twice.join(", "));
+    for (schema, want) in [
+        (long, "beside a property whose name has more than 256 bytes"),
+        (twice, "schemas that hold together are too many, or too large"),
+        (format!(r#"{{"pattern": "[{}]"}}"#, "ab".repeat(6000)), "#/pattern: more than 10000 bytes"),
+    ] {
+        let error = Grammar::from_json_schema(&parse(&schema)).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    for is_required in [false, true] {
+        let properties: Vec<String> = (0..600).map(|i| format!(r#""p{i}": {{"type": "null"}}"#)).collect();
+        let names: Vec<String> = (0..600).filter(|_| is_required).map(|i| format!(r#""p{i}""#)).collect();
+        let schema = format!(r#"{{"properties": {{{}}}, "required": [{}]}}"#, properties.join(", "), names.join(", "));
+        let grammar = Grammar::from_json_schema(&parse(&schema)).unwrap();
+        assert_eq!(grammar.matches(r#"{"p7": null, "p599": null}"#).unwrap(), !is_required);
     }
 }
 

@@ -69,9 +69,10 @@ impl RepoCache {
         self.blobs().join(format!("{}.incomplete", file.etag))
     }
 
-    /// True if all bytes of the file are there.
-    pub fn has_blob(&self, file: &RemoteFile) -> bool {
-        self.blob(file).is_file()
+    /// True if all bytes of the file are there: as a blob, or at its place in the snapshot of a commit, where no links are allowed.
+    pub fn has(&self, commit: &str, file: &RemoteFile) -> bool {
+        let is_whole = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.size);
+        is_whole(&self.blob(file)) || is_whole(&self.snapshot(commit).join(&file.name))
     }
 
     /// Number of bytes that have come so far.
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!((cache.present(std::slice::from_ref(&file.name)), cache.files()), (None, Vec::new()));
         cache.make_folders().unwrap();
         fs::write(cache.begun(&file), "GG").unwrap();
-        assert_eq!((cache.n_begun(&file), cache.has_blob(&file)), (2, false));
+        assert_eq!((cache.n_begun(&file), cache.has("0123", &file)), (2, false));
         fs::write(cache.blob(&file), "GGUF").unwrap();
         cache.link("0123", &file).unwrap();
         cache.link("0123", &file).unwrap();

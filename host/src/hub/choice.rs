@@ -81,8 +81,12 @@ fn part_of(name: &str) -> Option<(&str, u32, u32)> {
     let stem = name.strip_suffix(".gguf")?;
     let (stem, count) = stem.rsplit_once("-of-")?;
     let (stem, number) = stem.rsplit_once('-')?;
-    let digits = |text: &str| (text.len() == 5).then(|| text.parse().ok()).flatten();
-    Some((stem, digits(number)?, digits(count)?))
+    let digits = |text: &str| {
+        let is_number = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse().ok()).flatten()
+    };
+    let (number, count) = (digits(number)?, digits(count)?);
+    (1..=count).contains(&number).then_some((stem, number, count))
 }
 
 /// True for the only or first file of a model that writes or encodes text.
@@ -101,8 +105,8 @@ fn parts(name: &str) -> Vec<String> {
     }
 }
 
-/// True if the name has the quantization as a word: behind a letter that is none, and before the end, a hyphen or a dot. `Q4_K` is
-/// no word of `Q4_K_M`.
+/// True if the quantization stands in the name between `-`, `_`, `.`, `/` or its ends; `_` may not follow, so that `Q4_K` is not
+/// found in `Q4_K_M`.
 fn has_tag(name: &str, tag: &str) -> bool {
     let (name, tag) = (name.to_ascii_lowercase(), tag.to_ascii_lowercase());
     let stem = part_of(&name).map_or_else(|| name.strip_suffix(".gguf").unwrap_or(&name), |(stem, ..)| stem);
@@ -159,6 +163,9 @@ mod tests {
         assert_eq!(chosen("a/b:Q4_0", names), names);
         assert_eq!(chosen("a/b:d/m-Q4_0-00001-of-00003.gguf", names), names);
         let cut = names.replace("00002-of", "00004-of");
+        // Numbers beyond the count are no parts.
+        assert_eq!(chosen("a/b:a-00001-of-00000.gguf", "a-00001-of-00000.gguf b.gguf"), "a-00001-of-00000.gguf");
+        assert_eq!(chosen("a/b:a-+0001-of-00002.gguf", "a-+0001-of-00002.gguf"), "a-+0001-of-00002.gguf");
         assert_eq!(choose("a/b", &cut), Err(Problem::NoPart("d/m-Q4_0-00002-of-00003.gguf".into())));
     }
 }

@@ -16,6 +16,8 @@ use super::name::is_file_name;
 pub const ENDPOINT: &str = "https://huggingface.co";
 /// Time for a connection, and for the head of an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Time for the body of a list of files.
+const LISTING_TIME: Duration = Duration::from_secs(60);
 /// Times before a request is sent again.
 const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 /// Bytes of a list of files at most.
@@ -91,7 +93,8 @@ impl Client {
     /// Files of a repository at its branch `main`.
     pub fn listing(&self, repo: &str) -> Result<Listing, HubError> {
         let url = format!("{}/api/models/{repo}/revision/main?blobs=true", self.endpoint);
-        let answer = self.checked(self.send_again(|| self.agent.get(&url))?, repo, &url)?;
+        let request = || self.agent.get(&url).config().timeout_recv_body(Some(LISTING_TIME)).build();
+        let answer = self.checked(self.send_again(request)?, repo, &url)?;
         let body = answer.into_body().into_with_config().limit(MAX_LISTING).read_to_vec();
         let body = body.map_err(|error| self.no_answer(error))?;
         listing(&body).ok_or(HubError::Answer { url })
@@ -108,7 +111,7 @@ impl Client {
             let location = text(answer.headers(), "location").filter(|_| answer.status().is_redirection());
             match location.filter(|location| location.starts_with('/')) {
                 // A repository that was renamed.
-                Some(location) => at = format!("{}{location}", self.endpoint),
+                Some(location) => at = format!("{}{location}", origin(&self.endpoint)),
                 None if answer.status().is_redirection() => return remote(name, url, answer.headers()),
                 None => return remote(name, url.clone(), self.checked(answer, repo, &url)?.headers()),
             }
@@ -152,16 +155,27 @@ impl Client {
     /// The answer, if its status is success.
     fn checked(&self, answer: Response<Body>, repo: &str, url: &str) -> Result<Response<Body>, HubError> {
         let (code, with_token) = (answer.status().as_u16(), self.token.is_some());
-        let is_gated = text(answer.headers(), "x-error-code") == Some("GatedRepo");
+        let reason = text(answer.headers(), "x-error-code");
+        let is_gated = reason == Some("GatedRepo");
         let page = || format!("{}/{repo}", self.endpoint);
         match code {
             200..300 => Ok(answer),
             401 | 403 if is_gated || code == 403 => Err(HubError::Gated { url: page(), with_token }),
+            404 if matches!(reason, Some("EntryNotFound" | "RevisionNotFound")) => {
+                Err(HubError::Status { url: url.into(), code })
+            }
             // Without a token the Hub answers 401 for a repository that is not there.
             401 | 404 => Err(HubError::NoRepo { url: page(), with_token }),
             _ => Err(HubError::Status { url: url.into(), code }),
         }
     }
+}
+
+/// Scheme and host of an address.
+fn origin(address: &str) -> &str {
+    let host = address.find("://").map_or(0, |at| at + 3);
+    let end = address.get(host..).and_then(|rest| rest.find('/')).map_or(address.len(), |at| host + at);
+    address.get(..end).unwrap_or(address)
 }
 
 /// True for the code of a failure that may be over at the next request.
@@ -216,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_listing_has_names_and_sizes() {
-        let body = br#"{"sha": "0a1b", "siblings": [{"rfilename": "m.gguf", "size": 12}, {"rfilename": "../x"}, {"rfilename": "d/y"}]}"#;
+        let body = br#"{"sha": "0a1b", "siblings": [{"rfilename": "m.gguf", "size": 12}, {"rfilename": "../x"}, {"rfilename": "\\u001b[2J.gguf"}, {"rfilename": "d/y"}]}"#;
         let found = listing(body).unwrap();
         let files: Vec<_> = found.files.iter().map(|file| (file.name.as_str(), file.size)).collect();
         assert_eq!((found.commit.as_str(), files), ("0a1b", vec![("m.gguf", Some(12)), ("d/y", None)]));
@@ -239,6 +253,12 @@ mod tests {
         assert_eq!(remote(&[("content-length", "1")]), without("ETag"));
         assert_eq!(remote(&[("etag", "\"../x\""), ("content-length", "1")]), without("ETag"));
         assert_eq!(remote(&[("etag", "ab")]), without("Content-Length"));
+    }
+
+    #[test]
+    fn a_redirect_without_a_host_stays_at_the_host() {
+        let addresses = ["https://a.b", "https://a.b/mirror", "http://[::1]:80/x/y"];
+        assert_eq!(addresses.map(origin), ["https://a.b", "https://a.b", "http://[::1]:80"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Transfer of one file into the cache: whole, checked, and gone on with where it broke off.
+//! Transfer of one file into the cache: whole, checked, and resumed where it broke off.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
@@ -16,6 +16,7 @@ use super::client::{Client, RemoteFile, is_passing, text};
 use super::error::HubError;
 use crate::error::{Context, Result};
 use crate::monitor::Monitor;
+use crate::output_file::{folder_of, sync_folder};
 
 /// Bytes of a step.
 const STEP: usize = 256 << 10;
@@ -36,6 +37,8 @@ pub struct Download<'d> {
     pub client: &'d Client,
     /// Cache of the repository; its folders are there.
     pub cache: &'d RepoCache,
+    /// Commit whose snapshot has the file.
+    pub commit: &'d str,
     /// File to fetch.
     pub file: &'d RemoteFile,
     /// Monitor, which can cancel the transfer.
@@ -57,12 +60,13 @@ impl<E: Into<crate::error::Error>> From<E> for Broken {
 }
 
 impl Download<'_> {
-    /// Fetches the file's bytes, unless the cache has them; `reached` takes the number of bytes that are there.
+    /// Fetches the file's bytes, unless the cache has them, and links its place to them; `reached` takes the number of bytes that are
+    /// there. Another program that wants the file waits until its place is linked.
     pub fn run(&self, reached: &mut dyn FnMut(u64)) -> Result<()> {
         let lock = self.cache.lock_file(self.file)?;
         self.wait_for(&lock)?;
         // Whoever had the lock may have fetched the file.
-        if !self.cache.has_blob(self.file) {
+        if !self.cache.has(self.commit, self.file) {
             let had_begun = self.cache.n_begun(self.file) > 0;
             match self.fetch(reached) {
                 Err(error) if had_begun && is_checksum(&error) => {
@@ -72,6 +76,7 @@ impl Download<'_> {
                 result => result?,
             }
         }
+        self.cache.link(self.commit, self.file)?;
         reached(self.file.size);
         Ok(())
     }
@@ -121,19 +126,22 @@ impl Download<'_> {
                 return Err(HubError::BrokenOff { file, have: part.n, size, cause }.into());
             }
             self.monitor.note(format_args!("{}: {cause}; trying again", self.file.name));
-            self.wait(FIRST_WAIT * (1 << n_tries))?;
+            self.wait(FIRST_WAIT * (1 << n_tries.saturating_sub(1)))?;
         }
         let found = part.sha256();
+        part.out.sync_all().with_context(|| format!("cannot write {}", path.display()))?;
         drop(part);
         if let Some(want) = self.file.sha256().filter(|want| *want != found) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             return Err(HubError::Checksum { file: self.file.name.clone(), want: want.into(), found }.into());
         }
         let blob = self.cache.blob(self.file);
-        fs::rename(&path, &blob).with_context(|| format!("cannot write {}", blob.display()))
+        fs::rename(&path, &blob).with_context(|| format!("cannot write {}", blob.display()))?;
+        sync_folder(folder_of(&blob));
+        Ok(())
     }
 
-    /// Asks for the bytes that lack and writes those that come.
+    /// Asks for the missing bytes and writes those that come.
     fn attempt(&self, part: &mut Part, reached: &mut dyn FnMut(u64)) -> Result<(), Broken> {
         self.monitor.check()?;
         let answer = self.client.bytes(self.file, part.n).map_err(|error| Broken::Again(error.to_string()))?;
@@ -152,11 +160,11 @@ impl Download<'_> {
         let mut steps = Steps::new(answer)?;
         while let Some(step) = steps.next(self.monitor)? {
             part.push(&step).with_context(|| format!("cannot write {}", self.cache.begun(self.file).display()))?;
-            reached(part.n);
             if part.n > self.file.size {
                 part.clear()?;
                 return Err(Broken::Again("the server sends more bytes than it announced".into()));
             }
+            reached(part.n);
         }
         if part.n < self.file.size { Err(Broken::Again("the connection broke off".into())) } else { Ok(()) }
     }

@@ -82,15 +82,15 @@ impl Hub {
         let remote = choice.files.iter().map(|file| self.client.file(name.repo(), &listing.commit, file));
         let remote: Vec<RemoteFile> = remote.collect::<Result<_, _>>()?;
         cache.make_folders()?;
-        let missing = remote.iter().filter(|file| !cache.has_blob(file)).map(|file| file.size - cache.n_begun(file));
-        cache.check_room(missing.sum())?;
-        let mut progress = monitor.begin("fetching", Unit::Bytes, remote.iter().map(|file| file.size).sum());
+        let commit = &*listing.commit;
+        let missing = remote.iter().filter(|file| !cache.has(commit, file)).map(|file| file.size - cache.n_begun(file));
+        cache.check_room(sum(missing))?;
+        let mut progress = monitor.begin("fetching", Unit::Bytes, sum(remote.iter().map(|file| file.size)));
         let mut before = 0;
         for file in &remote {
-            let mut reached = |done: u64| progress.reached(before + done);
-            Download { client: &self.client, cache, file, monitor }.run(&mut reached)?;
-            cache.link(&listing.commit, file)?;
-            before += file.size;
+            let mut reached = |done: u64| progress.reached(sum([before, done]));
+            Download { client: &self.client, cache, commit, file, monitor }.run(&mut reached)?;
+            before = sum([before, file.size]);
         }
         drop(progress);
         cache.point_main_to(&listing.commit)?;
@@ -98,4 +98,9 @@ impl Hub {
         monitor.note(format_args!("fetched {}", path.display()));
         Ok(path)
     }
+}
+
+/// Sum of sizes that a server names: the greatest number if they overflow.
+fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
+    sizes.into_iter().fold(0, u64::saturating_add)
 }

@@ -51,9 +51,11 @@ fn is_part(part: &str) -> bool {
     letters && !part.is_empty() && part.len() <= 96 && !part.starts_with(['-', '.']) && !part.ends_with(['-', '.'])
 }
 
-/// True for the name of a file that lies in a repository's folder wherever it is stored.
+/// True for the name of a file that lies in the repository's folder on every system, and that a terminal can show.
 pub fn is_file_name(name: &str) -> bool {
-    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', ':', '\0']);
+    let plain = |part: &str| {
+        !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control() || c == '\\' || c == ':')
+    };
     name.split('/').all(plain)
 }
 

@@ -94,12 +94,9 @@ impl SamplerOptions {
             dry_penalty_last_n: dry_penalty_last_n.min(n_ctx),
             ..self.config
         };
-        ensure!(
-            !is_stored || config.window() <= TextState::MAX_TOKENS,
-            "the sampler looks at the last {} tokens, a snapshot has {}: penalties and DRY need a window of at most that",
-            config.window(),
-            TextState::MAX_TOKENS
-        );
+        if is_stored {
+            check_stored(&config)?;
+        }
         let breakers = match config.dry_multiplier {
             0.0 => Breakers::default(),
             _ => Breakers::new(tokenizer, &self.dry_sequence_breakers)?,
@@ -132,12 +129,22 @@ impl SamplerOptions {
             ensure!(biases.len() <= MAX_BIASES, "biases of more than {MAX_BIASES} tokens");
         }
         if self.ignore_eos {
-            let tokens = 0..u32::try_from(tokenizer.n_tokens()).unwrap_or(u32::MAX);
-            let ends = tokens.filter(|&token| tokenizer.vocab().is_end(token));
+            let ends = tokenizer.vocab().ends().filter(|&token| (token as usize) < tokenizer.n_tokens());
             biases.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
         }
         Ok(biases)
     }
+}
+
+/// Checks that a snapshot has all tokens that the sampler looks at.
+fn check_stored(config: &SamplerConfig) -> Result<()> {
+    ensure!(
+        config.window() <= TextState::MAX_TOKENS,
+        "the sampler looks at the last {} tokens, a snapshot has {}: penalties and DRY need a window of at most that",
+        config.window(),
+        TextState::MAX_TOKENS
+    );
+    Ok(())
 }
 
 /// Settings and lists of samplers for a vocabulary and a context.
@@ -149,6 +156,11 @@ pub struct PreparedSampler {
 }
 
 impl PreparedSampler {
+    /// Checks that a text can be stored and go on with the same tokens.
+    pub(crate) fn check_stored(&self) -> Result<()> {
+        check_stored(&self.config)
+    }
+
     /// Words of a sampler's memory.
     pub fn memory(&self) -> Vec<u32> {
         vec![0; self.config.memory_words(&self.lists(&[]))]

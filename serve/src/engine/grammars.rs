@@ -13,8 +13,8 @@ use self_cell::{MutBorrow, self_cell};
 /// Matchers that wait for a text at most. Each has some megabytes.
 const MAX_IDLE: usize = 16;
 
-/// Words of memory for compiling a grammar at most: 16 MiB.
-const MAX_WORDS: usize = 1 << 22;
+/// Words of memory for compiling a grammar at most, 4 MiB: each job that waits may hold as much.
+const MAX_WORDS: usize = 1 << 20;
 /// Sizes of a matcher: the other texts of a pass wait while the tokens of one are chosen, so that its time is bounded.
 const CONFIG: MatcherConfig = MatcherConfig { max_steps: 1 << 20, ..MatcherConfig::HOST };
 

@@ -1,12 +1,13 @@
 //! Schemas that hold together, as one: `allOf`, and keywords beside `$ref`, `anyOf` and `oneOf`.
 
 use super::super::json::{Json, Members};
-use super::{MAX_DEPTH, Writer, check_keywords, keywords, types};
+use super::{MAX_DEPTH, MAX_MERGED, Writer, check_keywords, keywords, types};
 use crate::error::{Context, Result, bail, ensure};
 
 impl Writer<'_> {
     /// A schema without `allOf`, and without a `$ref` beside other keywords.
     pub(super) fn merged(&mut self, members: &Members, path: &str) -> Result<Json> {
+        self.merges(members.iter().map(|(_, value)| value.n_values()).sum(), path)?;
         let is_merged = members.iter().any(|(name, _)| matches!(name.as_str(), "$ref" | "allOf"));
         // Properties that no schema names are not written, so that none is left unevaluated.
         let is_kept = |name: &str| match name {
@@ -33,6 +34,13 @@ impl Writer<'_> {
             }
         }
         Ok(merged)
+    }
+
+    /// Counts values that are copied or compared.
+    fn merges(&mut self, n: usize, path: &str) -> Result<()> {
+        self.n_merged = self.n_merged.saturating_add(n).saturating_add(1);
+        ensure!(self.n_merged <= MAX_MERGED, "{path}: schemas that hold together are too many, or too large");
+        Ok(())
     }
 
     /// Schema of the values that obey both.
@@ -83,18 +91,20 @@ impl Writer<'_> {
                 |members: &Members| members.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
             let value = match (of(&a), of(&b)) {
                 _ if matches!(name.as_str(), "properties" | "additionalProperties") => continue,
-                (Some(x), Some(y)) if super::is_known(name) => self.both_values(name, &x, &y, path)?,
+                (Some(x), Some(y)) if super::is_known(name) => match self.both_values(name, &x, &y, path)? {
+                    Some(value) => value,
+                    None => return Ok(Json::Bool(false)),
+                },
                 _ => value.clone(),
             };
-            let Some(value) = value_of_type(name, value, &a, &b, path)? else { return Ok(Json::Bool(false)) };
             merged.push((name.clone(), value));
         }
         self.properties(&a, &b, &mut merged, path)?;
         Ok(Json::Object(merged))
     }
 
-    /// Value of a keyword that both schemas have.
-    fn both_values(&mut self, name: &str, a: &Json, b: &Json, path: &str) -> Result<Json> {
+    /// Value of a keyword that both schemas have; `None` if no value obeys it.
+    fn both_values(&mut self, name: &str, a: &Json, b: &Json, path: &str) -> Result<Option<Json>> {
         let array = |value: &Json| value.as_array().map(<[Json]>::to_vec).unwrap_or_default();
         let least = |lower: bool| -> Result<Json> {
             let of = |value: &Json| match value {
@@ -104,12 +114,16 @@ impl Writer<'_> {
             let (x, y) = of(a).zip(of(b)).with_context(|| format!("{path}/{name}: a number is expected"))?;
             Ok(if (x < y) == lower { a.clone() } else { b.clone() })
         };
-        Ok(match name {
+        Ok(Some(match name {
             _ if a.equals(b) => a.clone(),
             "required" => Json::Array(array(a).into_iter().chain(array(b)).collect()),
-            "enum" => Json::Array(array(a).into_iter().filter(|x| array(b).iter().any(|y| x.equals(y))).collect()),
-            "const" => return Ok(Json::Array(vec![])),
-            "type" => Json::Null,
+            "enum" => {
+                let (a, b) = (array(a), array(b));
+                self.merges(a.len().saturating_mul(b.len()), path)?;
+                Json::Array(a.into_iter().filter(|x| b.iter().any(|y| x.equals(y))).collect())
+            }
+            "const" => return Ok(None),
+            "type" => return both_types(a, b, path),
             "minimum" | "exclusiveMinimum" | "minLength" | "minItems" => least(false)?,
             "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" => least(true)?,
             "items" => self.both(a, b, &format!("{path}/items"))?,
@@ -125,7 +139,7 @@ impl Writer<'_> {
                 Json::Array(branches)
             }
             _ => bail!("{path}/{name}: two of them that hold together are not supported"),
-        })
+        }))
     }
 
     /// Properties of both schemas. One that a schema does not name obeys its `additionalProperties`.
@@ -230,25 +244,15 @@ impl Writer<'_> {
     }
 }
 
-/// Value of a keyword after merging; `None` if no value obeys it.
-fn value_of_type(name: &str, value: Json, a: &Members, b: &Members, path: &str) -> Result<Option<Json>> {
-    match (name, &value) {
-        // Two different constants.
-        ("const", Json::Array(values)) if values.is_empty() => {
-            let is_own =
-                [a, b].iter().any(|members| members.iter().any(|(other, own)| other == "const" && *own == value));
-            Ok(is_own.then_some(value))
-        }
-        ("type", Json::Null) => {
-            let [x, y] = [types(a, path)?, types(b, path)?];
-            let meets = |x: &&str| y.contains(x) || *x == "integer" && y.contains(&"number");
-            let mut both: Vec<&str> = x.iter().copied().filter(meets).collect();
-            if y.contains(&"integer") && x.contains(&"number") {
-                both.push("integer");
-            }
-            let names: Vec<Json> = both.into_iter().map(|name| Json::String(name.into())).collect();
-            Ok((!names.is_empty()).then_some(Json::Array(names)))
-        }
-        _ => Ok(Some(value)),
+/// Types that both values of `type` allow; `None` if there are none.
+fn both_types(a: &Json, b: &Json, path: &str) -> Result<Option<Json>> {
+    let of = |value: &Json| types(&vec![("type".into(), value.clone())], path);
+    let (x, y) = (of(a)?, of(b)?);
+    let meets = |x: &&str| y.contains(x) || *x == "integer" && y.contains(&"number");
+    let mut both: Vec<&str> = x.iter().copied().filter(meets).collect();
+    if y.contains(&"integer") && x.contains(&"number") {
+        both.push("integer");
     }
+    let names: Vec<Json> = both.into_iter().map(|name| Json::String(name.into())).collect();
+    Ok((!names.is_empty()).then_some(Json::Array(names)))
 }

@@ -36,6 +36,9 @@ const MAX_DEPTH: usize = 64;
 /// Rules of a grammar at most: branches that are merged can multiply.
 const MAX_RULES: usize = 100_000;
 
+/// Values that may be copied while schemas are merged: a few lines can ask for an endless number.
+const MAX_MERGED: usize = 10_000_000;
+
 /// White space between tokens of JSON, as llama.cpp writes it.
 const SPACE: &str = "space";
 
@@ -95,8 +98,21 @@ const TYPES: [&str; 7] = ["object", "array", "string", "integer", "number", "boo
 /// # Errors
 /// When the schema has a keyword or a value that is not supported; the message begins with its path.
 pub fn to_gbnf(schema: &Json) -> Result<String> {
-    let mut writer = Writer { root: schema, rules: String::from(COMMON), n_rules: 0, refs: HashMap::new(), depth: 0 };
+    let mut writer = Writer {
+        root: schema,
+        rules: String::from(COMMON),
+        n_rules: 0,
+        refs: HashMap::new(),
+        unwritten: Vec::new(),
+        depth: 0,
+        n_merged: 0,
+    };
     let root = writer.value(schema, "#")?;
+    // A reference may name a schema with other references, so that none is written within another.
+    while let Some((name, schema, path)) = writer.unwritten.pop() {
+        let body = writer.value(schema, &path)?;
+        writer.define(&name, &body);
+    }
     // The names of rules are numbers, so none is `root`.
     Ok(format!("root ::= {root}\n{}", writer.rules))
 }
@@ -108,7 +124,11 @@ struct Writer<'s> {
     n_rules: usize,
     /// Rule of each `$ref`.
     refs: HashMap<String, String>,
+    /// Rules of references that are still to be written: name, schema and its path.
+    unwritten: Vec<(String, &'s Json, String)>,
     depth: usize,
+    /// Values that were copied while schemas were merged.
+    n_merged: usize,
 }
 
 impl<'s> Writer<'s> {
@@ -250,11 +270,7 @@ impl<'s> Writer<'s> {
         let schema = self.resolve(target, path)?;
         let name = self.new_name()?;
         self.refs.insert(target.into(), name.clone());
-        // References in a reference lie no deeper: each is a rule of its own.
-        let depth = core::mem::take(&mut self.depth);
-        let body = self.value(schema, target)?;
-        self.depth = depth;
-        self.define(&name, &body);
+        self.unwritten.push((name.clone(), schema, target.to_owned()));
         Ok(name)
     }
 
@@ -342,7 +358,8 @@ fn percent_decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let [first, behind @ ..] = rest {
         rest = behind;
-        let code = behind.first_chunk::<2>().and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        let hex = behind.first_chunk::<2>().filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let code = hex.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
         match code.filter(|_| *first == b'%') {
             Some(code) => {
                 bytes.push(code);

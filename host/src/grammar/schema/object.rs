@@ -1,10 +1,15 @@
 //! Objects: properties in the order of the schema.
 
+use std::collections::HashSet;
+
 use super::super::gbnf::{any_of, literal};
 use super::super::json::{Json, Members, quoted};
 use super::chars::Chars;
 use super::{SPACE, Writer};
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, ensure};
+
+/// Bytes of the name of a property at most, where other names are told apart from it letter by letter.
+const MAX_NAME: usize = 256;
 
 impl Writer<'_> {
     pub(super) fn object(&mut self, members: &Members, path: &str) -> Result<String> {
@@ -31,8 +36,10 @@ impl Writer<'_> {
         for (name, schema) in &properties {
             all.push((name.clone(), schema.clone(), format!("{path}/properties/{name}")));
         }
+        let named: HashSet<&str> = properties.iter().map(|(name, _)| name.as_str()).collect();
+        let mut required_names = HashSet::new();
         for name in &required {
-            if !all.iter().any(|(other, ..)| other == name) {
+            if required_names.insert(*name) && !named.contains(name) {
                 let schema = get("additionalProperties").cloned().unwrap_or(Json::Bool(true));
                 all.push((name.to_string(), schema, format!("{path}/additionalProperties")));
             }
@@ -43,7 +50,7 @@ impl Writer<'_> {
             let value = self.rule(&value)?;
             pairs.push((
                 format!("{} {SPACE} \":\" {SPACE} {value} {SPACE}", literal(&quoted(name))),
-                required.contains(&name.as_str()),
+                required_names.contains(name.as_str()),
             ));
         }
         let other = match &others {
@@ -51,7 +58,7 @@ impl Writer<'_> {
             schema => {
                 let value = self.value(schema, &format!("{path}/additionalProperties"))?;
                 let names: Vec<&str> = all.iter().map(|(name, ..)| name.as_str()).collect();
-                let name = if names.is_empty() { "string".into() } else { self.other_name(&names)? };
+                let name = if names.is_empty() { "string".into() } else { self.other_name(&names, path)? };
                 Some(self.rule(&format!("{name} {SPACE} \":\" {SPACE} ({value}) {SPACE}"))?)
             }
         };
@@ -83,7 +90,12 @@ impl Writer<'_> {
     }
 
     /// Name, as a JSON string without escapes, that is none of `names`.
-    fn other_name(&mut self, names: &[&str]) -> Result<String> {
+    fn other_name(&mut self, names: &[&str], path: &str) -> Result<String> {
+        let is_short = |name: &&str| name.len() <= MAX_NAME;
+        ensure!(
+            names.iter().all(is_short),
+            "{path}/additionalProperties: beside a property whose name has more than {MAX_NAME} bytes it is not supported"
+        );
         let rest = self.other_rest(names)?;
         self.rule(&format!("\"\\\"\" {rest} \"\\\"\""))
     }

@@ -4,11 +4,14 @@ use super::super::gbnf::{any_of, repeated};
 use super::chars::Chars;
 use crate::error::{Context, Result, bail, ensure};
 
+/// Bytes of a pattern at most: its classes are merged letter by letter.
+const MAX_PATTERN: usize = 10_000;
 /// Groups in each other, at most.
 const MAX_DEPTH: usize = 32;
 
 /// Right side for the letters between the quotes of a string in which the pattern is found.
 pub(super) fn to_gbnf(pattern: &str, path: &str) -> Result<String> {
+    ensure!(pattern.len() <= MAX_PATTERN, "{path}/pattern: more than {MAX_PATTERN} bytes");
     let mut parser = Parser { chars: pattern.chars().collect(), pos: 0, depth: 0, path };
     let body = parser.alternatives(true)?;
     ensure!(parser.pos == parser.chars.len(), "{path}/pattern: {pattern:?} has a ) too many");
@@ -107,6 +110,9 @@ impl Parser<'_> {
     fn counts(&mut self) -> Option<(u64, Option<u64>)> {
         let end = self.chars.get(self.pos..)?.iter().position(|&c| c == '}')?;
         let inner: String = self.chars.get(self.pos + 1..self.pos + end)?.iter().collect();
+        if !inner.chars().all(|c| c.is_ascii_digit() || c == ',') {
+            return None;
+        }
         let (min, max) = match inner.split_once(',') {
             None => (inner.parse().ok()?, Some(inner.parse().ok()?)),
             Some((min, "")) => (min.parse().ok()?, None),
@@ -167,14 +173,19 @@ impl Parser<'_> {
             'u' if self.eat('{') => {
                 let n = self.chars.get(self.pos..).unwrap_or_default().iter().take_while(|&&c| c != '}').count();
                 let code = self.hex(n)?;
-                self.pos += 1;
+                ensure!(self.eat('}'), "{}: a }} is missing", self.place());
                 self.character(code)?
             }
             'u' => {
                 let high = self.hex(4)?;
                 let is_pair = (0xd800..0xdc00).contains(&high) && self.eat('\\') && self.eat('u');
-                let code =
-                    if is_pair { 0x10000 + ((high - 0xd800) << 10) + self.hex(4)?.wrapping_sub(0xdc00) } else { high };
+                let code = if is_pair {
+                    let low = self.hex(4)?.checked_sub(0xdc00).filter(|&low| low < 0x400);
+                    let low = low.with_context(|| format!("{}: half of a pair is missing", self.place()))?;
+                    0x10000 + ((high - 0xd800) << 10) + low
+                } else {
+                    high
+                };
                 self.character(code)?
             }
             c if !c.is_alphanumeric() => one(c.into()),
@@ -190,8 +201,10 @@ impl Parser<'_> {
     fn hex(&mut self, n: usize) -> Result<u32> {
         let digits: String = self.chars.get(self.pos..self.pos + n).unwrap_or_default().iter().collect();
         self.pos += n;
-        u32::from_str_radix(&digits, 16)
-            .ok()
+        let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
+        is_hex
+            .then(|| u32::from_str_radix(&digits, 16).ok())
+            .flatten()
             .with_context(|| format!("{}: hexadecimal digits are missing", self.place()))
     }
 

@@ -47,6 +47,11 @@ pub fn chat(model: &TextModel<'_>, options: ChatOptions<'_>) -> Result<()> {
         !model.options.endless,
         "--chat: an answer has an end; -n N gives it a length, -n -2 leaves it to the model"
     );
+    ensure!(
+        options.load.is_none() || options.chat == Chat::Auto,
+        "--chat={} beside --load-kv: a saved chat goes on in its own format",
+        options.chat.name()
+    );
     let ChatOptions { chat, system, stop, question, load, save, keeps_history, print } = options;
     // A format that the model has no tokens for is an error before anything is asked.
     let mut held = match load {
@@ -63,19 +68,21 @@ pub fn chat(model: &TextModel<'_>, options: ChatOptions<'_>) -> Result<()> {
     let mut before: Option<Held<'_>> = None;
     let mut n_ctx = model.options.n_ctx;
     loop {
-        let Held { conversation, source, path } = &mut held;
-        n_ctx = n_ctx.or(source.as_ref().map(|source| source.saved.n_ctx));
-        let options = Options { n_ctx, ..model.options.clone() };
-        let prefix = source.as_ref().map(|source| source.prefix(model)).transpose()?;
-        let here = TextModel { prefix, options: &options, ..*model };
-        let n_prefix = prefix.map_or(0, |prefix| prefix.n_tokens());
-        let n_first = conversation.prompt(question.unwrap_or_default())?.tokens.len().saturating_sub(n_prefix);
-        let prefix = source.as_ref().map_or(&[][..], |source| &source.saved.tokens);
         let mut has_begun = false;
-        let next = with_generator(&here, n_first, print, |generator| {
-            (has_begun, n_ctx) = (true, Some(generator.n_ctx()));
-            talk.run(model, generator, conversation, prefix, path)
-        });
+        let next = (|| {
+            let Held { conversation, source, path } = &mut held;
+            n_ctx = n_ctx.or(source.as_ref().map(|source| source.saved.n_ctx));
+            let options = Options { n_ctx, ..model.options.clone() };
+            let prefix = source.as_ref().map(|source| source.prefix(model)).transpose()?;
+            let here = TextModel { prefix, options: &options, ..*model };
+            let n_prefix = prefix.map_or(0, |prefix| prefix.n_tokens());
+            let n_first = conversation.prompt(question.unwrap_or_default())?.tokens.len().saturating_sub(n_prefix);
+            let prefix = source.as_ref().map_or(&[][..], |source| &source.saved.tokens);
+            with_generator(&here, n_first, print, |generator| {
+                (has_begun, n_ctx) = (true, Some(generator.n_ctx()));
+                talk.run(model, generator, conversation, prefix, path)
+            })
+        })();
         match (next, before.take()) {
             (Ok(Next::End), _) => break,
             (Ok(Next::Again(action)), _) => {

@@ -13,7 +13,7 @@ use super::super::print::{PrintOptions, print_with};
 use super::command::{Command, HELP};
 use super::held::Held;
 use crate::args::seed;
-use crate::errors::{is_too_long, more_room, of_question};
+use crate::errors::{is_of_question, more_room, of_question};
 use crate::terminal::editor::Messages;
 use crate::terminal::{Bytes, StandardOutput, interrupt, monitor, note, tell};
 
@@ -98,11 +98,14 @@ impl Talk<'_> {
                 Some(Command::Exit) => match self.save.take() {
                     Some(save) => {
                         self.messages = None;
-                        self.pending = Some(Action::Save { save, is_last: true });
+                        self.pending = Some(Action::Save { save: with_own(&at, save), is_last: true });
                     }
                     None => return Ok(Next::End),
                 },
-                Some(Command::Ask(question)) => self.pending = Some(Action::ask(question)),
+                Some(Command::Ask(question)) => {
+                    self.n_again = 0;
+                    self.pending = Some(Action::ask(question));
+                }
                 Some(Command::Regenerate) => self.regenerate(&mut at),
                 Some(Command::Save { path, force }) => self.pending = save(&at, path, force),
                 Some(Command::Load(path)) => match Held::open(model, path, self.stop) {
@@ -162,12 +165,21 @@ impl Talk<'_> {
                     Ok(Answer::Kept) => true,
                     Ok(Answer::Dropped) => false,
                     // The conversation is unchanged.
-                    Err(error) if self.messages.is_some() && is_too_long(&error) => {
-                        tell(format_args!("nearfield: {error}"));
+                    Err(error) if self.messages.is_some() && is_of_question(&error) => {
+                        tell(format_args!("nearfield: {error:#}"));
                         false
                     }
                     Err(error) if self.messages.is_some() && interrupt::is_interrupted(&error) => false,
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // Earlier answers are not lost with the chat.
+                        if self.messages.is_some()
+                            && let Some(save) = self.save.take()
+                        {
+                            let save = with_own(at, save);
+                            write(at, save, false)?;
+                        }
+                        return Err(error);
+                    }
                 };
                 if let Some(turn) = instead.filter(|_| !is_kept) {
                     at.conversation.put_back(turn);
@@ -227,9 +239,13 @@ fn save(at: &At<'_, '_, '_, '_>, path: Option<PathBuf>, force: bool) -> Option<A
         tell("nearfield: /save needs the name of a file");
         return None;
     };
-    // The conversation's own file is replaced by what it has become.
-    let is_own = at.path.as_ref().is_some_and(|own| are_one_file(own, &path));
-    Some(Action::Save { save: Save { path, force: force || is_own }, is_last: false })
+    Some(Action::Save { save: with_own(at, Save { path, force }), is_last: false })
+}
+
+/// The same, but the conversation's own file is replaced by what it has become.
+fn with_own(at: &At<'_, '_, '_, '_>, save: Save) -> Save {
+    let is_own = at.path.as_ref().is_some_and(|own| are_one_file(own, &save.path));
+    Save { force: save.force || is_own, ..save }
 }
 
 /// Writes the conversation to a file; returns the action if it takes another session.
