@@ -4,10 +4,12 @@
 //! - [`target`]: memory that a model needs on a machine
 //! - [`calibrate`]: shares of the attention that rings cut off on a text
 //! - [`certify`]: bounds of these shares on any text
+//! - [`speed`]: tokens per second on a board, computed
 
 pub mod boards;
 pub mod calibrate;
 pub mod certify;
+pub mod speed;
 pub mod target;
 
 use nearfield::kernels::KV_BLOCK;

@@ -93,6 +93,10 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub threads: ThreadsArgs,
 
+    /// Print the features of the library that the model needs, one a line, and nothing else
+    #[arg(long, conflicts_with_all = ["json", "board", "ram", "flash", "certify", "calibrate", "kv_budget"])]
+    pub features: bool,
+
     /// Print a JSON object; `--ring @FILE` reads its `ring`
     #[arg(long)]
     pub json: bool,

@@ -29,6 +29,9 @@ use sheet::Sheet;
 pub fn plan(args: &PlanArgs) -> Result<()> {
     let file = ModelFile::open(args.model.or(&args.first)?, monitor())?;
     let model = file.model()?;
+    if args.features {
+        return output::print_features(&model).with_context(|| file.name.clone());
+    }
     let shape = model.shape();
     if shape.arch.is_encoder() {
         return Err(SessionError::Encoder { arch: shape.arch.name }).with_context(|| file.name.clone());

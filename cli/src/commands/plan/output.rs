@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use nearfield::{AlibiScale, HeadPlan, SessionConfig};
+use nearfield::{AlibiScale, HeadPlan, Model, SessionConfig, features};
 use nearfield_host::plan::calibrate::Calibration;
+use nearfield_host::plan::speed::{self, Speed};
 use nearfield_host::plan::target::Need;
 use nearfield_host::plan::{By, Choice, slope};
 use serde_json::{Map, Value, json};
@@ -29,6 +30,15 @@ pub fn print(sheet: &Sheet<'_>) -> Result<()> {
     if facts.fits() { Ok(()) } else { bail!("it does not fit: {}", facts.missing()) }
 }
 
+/// Prints the features of the library that a model needs, one a line.
+pub fn print_features(model: &Model<'_>) -> Result<()> {
+    let mut out = StandardOutput::lock();
+    for feature in features::of_model(model.gguf())? {
+        writeln!(out, "{feature}")?;
+    }
+    Ok(())
+}
+
 /// Sheet with the needs and the advice that follow from it.
 struct Facts<'s> {
     sheet: &'s Sheet<'s>,
@@ -36,6 +46,8 @@ struct Facts<'s> {
     choice: &'s Choice,
     needs: Vec<Need>,
     advice: Vec<Advice>,
+    /// Computed speed on the board that was named.
+    speed: Option<Speed>,
 }
 
 impl<'s> Facts<'s> {
@@ -59,7 +71,9 @@ impl<'s> Facts<'s> {
                 break;
             }
         }
-        Ok(Self { sheet, choice, needs, advice })
+        let board = sheet.target.and_then(|target| target.board);
+        let speed = board.and_then(|board| speed::of(board.name, sheet.model));
+        Ok(Self { sheet, choice, needs, advice, speed })
     }
 
     fn fits(&self) -> bool {
@@ -190,6 +204,9 @@ fn fit(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
         writeln!(out, "{}", wrapped(&line, 9))?;
     }
     writeln!(out, "{}", if facts.fits() { "it fits" } else { "it does not fit" })?;
+    if let (true, Some(speed)) = (facts.fits(), facts.speed) {
+        writeln!(out, "  speed  {speed}, computed (docs/boards-speed.md): nobody has measured it")?;
+    }
     if facts.fits() {
         return Ok(());
     }
@@ -326,6 +343,7 @@ fn fit_json(facts: &Facts<'_>) -> Value {
         "board": facts.sheet.target.and_then(|target| target.board).map(|board| board.name),
         "fits": facts.fits(),
         "needs": facts.needs.iter().map(need).collect::<Vec<_>>(),
+        "computed_tokens_per_second": facts.speed.map(|speed| json!([speed.tokens.least, speed.tokens.most])),
         "advice": facts.advice.iter().map(advice).collect::<Vec<_>>(),
     })
 }
