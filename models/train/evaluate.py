@@ -14,10 +14,11 @@ import gguf
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer
 
 import corpus
 from model import Model, Shape, attention_bias, sinusoids
+from tokenizer import byte_level
 
 PROMPT = "Once upon a time"
 TEMPERATURE, TOP_K, TOP_P = 0.7, 40, 0.95
@@ -46,12 +47,8 @@ def load(path: Path) -> tuple[Model, Tokenizer]:
     assert all(not t.any() for n, t in tensors.items() if n.endswith(".bias"))
     model.load_state_dict(weights)
 
-    tokens, merges = get("tokenizer.ggml.tokens"), get("tokenizer.ggml.merges")
-    bpe = models.BPE({t: i for i, t in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges])
-    tokenizer = Tokenizer(bpe)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return model, tokenizer
+    merges = [tuple(merge.split(" ")) for merge in get("tokenizer.ggml.merges")]
+    return model, byte_level(get("tokenizer.ggml.tokens"), merges)
 
 
 @torch.no_grad()

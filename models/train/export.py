@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType, TokenType
 
-from model import NORM_EPS, SHAPES, Shape, sinusoids
-from quantize import TYPES, Types
+from model import NORM_EPS, Shape, shape_of, sinusoids
+from quantize import OTHER_SHAPES, TYPES, Types
 
 MARKER_ID = 0
 CONTEXT = 4096
 STORIES_SOURCE = "TinyStories (roneneldan/TinyStories), CDLA-Sharing-1.0"
 TALES_SOURCE = "children's tales published before 1931, public domain in the US"
 ABOUT = {
+    "micro": ("nearfield micro", "Story model for the smallest microcontrollers", [STORIES_SOURCE]),
     "pocket": ("nearfield pocket", "Story model for microcontrollers", [STORIES_SOURCE]),
     "stories": ("nearfield stories", "Story model of the nearfield command", [STORIES_SOURCE, TALES_SOURCE]),
     "sinusoidal": ("nearfield sinusoidal baseline", "Pocket shape with sinusoidal positions", [STORIES_SOURCE]),
@@ -61,9 +62,9 @@ def add_tensor(writer: gguf.GGUFWriter, name: str, value: np.ndarray, kind: str)
 
 
 def export(weights: dict, tokenizer: dict, shape_name: str, types: Types, out: Path, context: int = CONTEXT):
-    shape = SHAPES[shape_name]
+    shape = shape_of(shape_name)
     arch = "mpt" if shape.max_alibi_bias else "gpt2"
-    name, description, sources = ABOUT[shape_name]
+    name, description, sources = ABOUT.get(shape_name, ("nearfield stories", "Story model", [STORIES_SOURCE]))
     writer = gguf.GGUFWriter(out, arch)
     writer.add_name(name)
     writer.add_description(f"{description}. Trained on: {'; '.join(sources)}.")
@@ -89,12 +90,13 @@ def main():
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--types", help="embedding,others, as F32,F32; default: the shape's own")
+    parser.add_argument("--mean", action="store_true", help="the running mean of the weights (train.py --ema)")
     parser.add_argument("--context", type=int, default=CONTEXT, help="tokens; the sinusoids' table has so many rows")
     args = parser.parse_args()
     state = torch.load(args.run / "checkpoint.pt", weights_only=True)
     tokenizer = json.loads((args.run / "tokenizer.json").read_text())
-    types = Types(*args.types.split(",")) if args.types else TYPES[state["shape"]]
-    export(state["model"], tokenizer, state["shape"], types, args.out, args.context)
+    types = Types(*args.types.split(",")) if args.types else TYPES.get(state["shape"], OTHER_SHAPES)
+    export(state["mean_weights" if args.mean else "model"], tokenizer, state["shape"], types, args.out, args.context)
     print(f"{args.out}: {args.out.stat().st_size} bytes after {state['tokens']} tokens")
 
 

@@ -39,11 +39,6 @@ ROUNDING = {
 }
 
 
-def straight_through(w: torch.Tensor, kind: str) -> torch.Tensor:
-    """Forward: the rounded weights. Backward: as if they had not been rounded."""
-    return w + (ROUNDING[kind](w.detach()) - w.detach())
-
-
 @dataclass(frozen=True)
 class Types:
     """GGUF types of a model's matrices; norm weights stay F32."""
@@ -57,18 +52,31 @@ class Types:
         return self.embedding if name == "token_embd.weight" else self.others
 
 
+OTHER_SHAPES = Types("Q5_0", "Q4_0")
 TYPES = {
+    "micro": Types("Q4_0", "Q4_0"),
     "pocket": Types("Q5_0", "Q4_0"),
     "stories": Types("Q8_0", "Q8_0"),
     "sinusoidal": Types("Q8_0", "Q8_0"),
 }
 
 
-def rounded(model: torch.nn.Module, types: Types):
-    """The model's forward with its matrices rounded on the way."""
+class Rounded:
+    """Within `with`: the model's matrices are those that the file will hold.
 
-    def forward(window, bias):
-        weights = {n: straight_through(p, types.of(n, p)) for n, p in model.named_parameters()}
-        return torch.func.functional_call(model, weights, (window, bias))
+    A gradient that is computed within and applied after it to the exact weights is the straight-through one.
+    """
 
-    return forward
+    def __init__(self, model: torch.nn.Module, types: Types):
+        self.matrices = [(p, types.of(n, p)) for n, p in model.named_parameters() if p.dim() == 2]
+
+    @torch.no_grad()
+    def __enter__(self):
+        self.exact = [p.clone() for p, _ in self.matrices]
+        for p, kind in self.matrices:
+            p.copy_(ROUNDING[kind](p))
+
+    @torch.no_grad()
+    def __exit__(self, *_):
+        for (p, _), exact in zip(self.matrices, self.exact):
+            p.copy_(exact)
