@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gguf = in_flash(&std::fs::read(model)?);
     let vocab = Vocab::from_gguf(&Gguf::parse(gguf)?)?;
     let index: Vec<u8> = Tokenizer::new(vocab, &mut memory.arena())?.index().collect();
-    let image = Image { name: "model", gguf, checksum: checksum(gguf), index: in_flash(&index), prefix: &[] };
+    let image =
+        Image { name: "model", gguf, checksum: checksum(gguf), index: in_flash(&index), prefix: &[], n_ctx: None };
     TextModel::open(&image, CONFIG, isa, &Inline, &mut memory, |model| {
         generate_once(&mut Stdout, model, "Once upon a time", n_tokens)
     })

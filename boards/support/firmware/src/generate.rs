@@ -16,6 +16,7 @@ use crate::halt::Halt;
 use crate::hash::Fnv64;
 use crate::image::Image;
 use crate::prompt::MAX_PROMPT;
+use crate::settings::TextSettings;
 
 /// Greatest number of tokens that a prompt can become.
 const MAX_TOKENS: usize = Tokenizer::encode_bound(MAX_PROMPT);
@@ -42,12 +43,21 @@ impl<const LINES: usize> Memory<LINES> {
 pub struct Generated {
     /// Number of tokens after the prompt.
     pub n_tokens: usize,
-    /// Time that these tokens took, in microseconds; `None` where the board has no clock.
+    /// Time from the first of these tokens to the last, in microseconds; `None` where the board has no clock.
     pub micros: Option<u64>,
     /// Hash of the prompt's and the text's bytes.
     pub text: u64,
     /// Hash of the logits after the prompt and after each token but the last.
     pub logits: u64,
+    /// Key that stopped the text.
+    pub stopped_by: Option<u8>,
+}
+
+/// Hashes in a line, as the `nearfield` command writes them with `--hash`.
+impl fmt::Display for Generated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hash text {:016x} logits {:016x}", self.text, self.logits)
+    }
 }
 
 /// Model that is ready to generate texts.
@@ -60,6 +70,7 @@ pub struct TextModel<'m, 'f, 'a> {
     /// Newest tokens and seed of the snapshot in flash; `None` without one.
     begun: Option<TextState<'static>>,
     n_prefix: usize,
+    n_batch: usize,
 }
 
 impl TextModel<'_, '_, '_> {
@@ -85,8 +96,9 @@ impl TextModel<'_, '_, '_> {
             Some(prefix) => Session::with_prefix(&model, config, kernels, executor, &mut arena, prefix)?,
         };
         let begun = prefix.map(|prefix| prefix.text());
-        let n_prefix = config.n_prefix;
-        then(&mut TextModel { tokenizer: &tokenizer, session, tokens: &mut memory.tokens, plan, begun, n_prefix })
+        let (n_prefix, n_batch) = (config.n_prefix, config.n_batch);
+        let tokens = &mut memory.tokens;
+        then(&mut TextModel { tokenizer: &tokenizer, session, tokens, plan, begun, n_prefix, n_batch })
     }
 
     /// Number of bytes of the arena in use.
@@ -99,32 +111,43 @@ impl TextModel<'_, '_, '_> {
         self.n_prefix
     }
 
-    /// Writes `prompt`, which follows the prefix in flash if there is one, and at most `n` generated tokens.
+    /// Writes `prompt`, which follows the prefix in flash if there is one, and the generated text. A key that is typed meanwhile stops
+    /// it.
     ///
     /// # Errors
     /// [`Halt`] when the board cannot be written to or the model fails.
-    pub fn generate<B: Board>(&mut self, board: &mut B, prompt: &[u8], n: usize, seed: u64) -> Result<Generated, Halt> {
+    pub fn generate<B: Board>(
+        &mut self,
+        board: &mut B,
+        prompt: &[u8],
+        settings: TextSettings,
+    ) -> Result<Generated, Halt> {
         let in_use = self.encode(board, prompt)?;
-        let mut generator = generator(seed, Some(n))?;
+        let TextSettings { max_tokens, seed, temp } = settings;
+        let mut generator = generator(SamplerConfig { seed, temp, ..SamplerConfig::DEFAULT }, Some(max_tokens))?;
         let (mut text, mut hash) = (Fnv64::default(), Fnv64::default());
         text.bytes(prompt);
         for chunk in prompt.utf8_chunks() {
             board.write_str(chunk.valid())?;
         }
 
-        self.read(&mut generator, prompt.is_empty(), in_use)?;
+        let mut stopped_by = self.read(board, &mut generator, prompt.is_empty(), in_use)?;
         let mut start = None;
-        while let Some(logits) = generator.advance(&mut self.session)? {
+        while stopped_by.is_none()
+            && let Some(logits) = generator.advance(&mut self.session)?
+        {
             hash.floats(logits);
             board.mark();
             if generator.n_tokens() == 0 {
                 start = board.micros();
             }
             generator.write(self.tokenizer, &mut Tee { board, hash: &mut text })?;
+            board.between_passes();
+            stopped_by = key(board);
         }
         generator.finish(&mut Tee { board, hash: &mut text })?;
         let micros = start.zip(board.micros()).map(|(start, end)| end.saturating_sub(start));
-        Ok(Generated { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get() })
+        Ok(Generated { n_tokens: generator.n_tokens(), micros, text: text.get(), logits: hash.get(), stopped_by })
     }
 
     /// Writes a text to `out` that follows `prompt` and is held to `constraint`, until it is complete.
@@ -141,10 +164,13 @@ impl TextModel<'_, '_, '_> {
     ) -> Result<(), Halt> {
         let in_use = self.encode(board, prompt)?;
         constraint.begin()?;
-        let mut generator = generator(seed, None)?.with_constraint(constraint);
-        self.read(&mut generator, prompt.is_empty(), in_use)?;
+        let mut generator =
+            generator(SamplerConfig { seed, ..SamplerConfig::DEFAULT }, None)?.with_constraint(constraint);
+        // A key stops nothing here: the constraint ends each text soon.
+        self.read(board, &mut generator, prompt.is_empty(), in_use)?;
         while generator.advance(&mut self.session)?.is_some() {
             generator.write(self.tokenizer, out)?;
+            board.between_passes();
         }
         Ok(generator.finish(out)?)
     }
@@ -154,11 +180,18 @@ impl TextModel<'_, '_, '_> {
         self.tokenizer.vocab()
     }
 
-    /// Runs the end of the prefix in flash and the tokens of the prompt, from the beginning of a text.
+    /// Runs the end of the prefix in flash and the tokens of the prompt, from the beginning of a text, pass by pass. Returns the key that
+    /// was typed meanwhile, at which it ends.
     ///
     /// - `continues`: true if no prompt stands between the prefix and the generated text
     /// - `in_use`: place of the prompt's tokens in `self.tokens`
-    fn read(&mut self, generator: &mut Generator<'_>, continues: bool, in_use: Range<usize>) -> Result<(), Halt> {
+    fn read<B: Board>(
+        &mut self,
+        board: &mut B,
+        generator: &mut Generator<'_>,
+        continues: bool,
+        in_use: Range<usize>,
+    ) -> Result<Option<u8>, Halt> {
         self.session.reset();
         let begun = self.begun.map(|begun| begun.last_tokens).unwrap_or_default();
         if continues {
@@ -168,18 +201,21 @@ impl TextModel<'_, '_, '_> {
         let (last, before) =
             begun.split_last().map_or((&[][..], begun), |(last, before)| (slice::from_ref(last), before));
         generator.accept(before);
-        for tokens in [last, self.tokens.get(in_use).unwrap_or_default()] {
-            if !tokens.is_empty() {
-                generator.read(&mut self.session, tokens)?;
+        let passes = self.tokens.get(in_use).unwrap_or_default().chunks(self.n_batch.max(1));
+        for tokens in [last].into_iter().filter(|last| !last.is_empty()).chain(passes) {
+            generator.read(&mut self.session, tokens)?;
+            board.between_passes();
+            if let Some(key) = key(board) {
+                return Ok(Some(key));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Encodes the prompt and returns its place in `self.tokens`. A prompt too long for the context loses its beginning, with a
     /// notice.
     fn encode(&mut self, board: &mut impl Board, prompt: &[u8]) -> Result<Range<usize>, Halt> {
-        let (options, goes_on) = (self.tokenizer.options(), self.begun.is_some());
+        let (options, goes_on) = (self.tokenizer.prompt_options(), self.begun.is_some());
         let options = EncodeOptions { add_bos: options.add_bos && !goes_on, continues: goes_on, ..options };
         let Encoded { n_tokens: mut n, n_skipped } = self.tokenizer.encode_counted(prompt, options, self.tokens)?;
         if n_skipped > 0 {
@@ -202,9 +238,14 @@ impl TextModel<'_, '_, '_> {
     }
 }
 
+/// Key that was typed already. A line feed is none: terminals may send it behind the carriage return that began the text.
+fn key(board: &mut impl Board) -> Option<u8> {
+    board.typed().filter(|&byte| byte != b'\n')
+}
+
 /// Generator at the beginning of a text of at most `n` tokens.
-fn generator<'s>(seed: u64, n: Option<usize>) -> Result<Generator<'s>, Halt> {
-    let sampler = Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() })?;
+fn generator<'s>(config: SamplerConfig, n: Option<usize>) -> Result<Generator<'s>, Halt> {
+    let sampler = Sampler::new(config)?;
     let config = GeneratorConfig { max_tokens: n, ..GeneratorConfig::DEFAULT };
     Ok(Generator::new(sampler, config, StopWords::none()))
 }
@@ -234,8 +275,8 @@ pub fn generate_once<B: Board>(
     n: usize,
 ) -> Result<(), Halt> {
     let (prompt, seed) = model.begun.map_or((prompt, 1), |begun| ("", begun.seed));
-    let Generated { n_tokens, text, logits, .. } = model.generate(board, prompt.as_bytes(), n, seed)?;
-    writeln!(board, "\nhash text {text:016x} logits {logits:016x}, {n_tokens} tokens")?;
+    let generated = model.generate(board, prompt.as_bytes(), TextSettings::new(n, seed))?;
+    writeln!(board, "\n{generated}, {} tokens", generated.n_tokens)?;
     let MemoryPlan { kv_cache, key_norms, layer_table, activations, logits, .. } = model.plan;
     writeln!(
         board,

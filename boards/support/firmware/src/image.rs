@@ -1,6 +1,6 @@
 //! Model and snapshot as they lie in flash.
 
-use nearfield::kernels::Layout;
+use nearfield::features;
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, SnapshotHeader, checksum};
 
@@ -20,6 +20,8 @@ pub struct Image {
     /// Snapshot that every text begins with, as `nearfield run --save-kv` writes it: aligned to 64 bytes, used in place. Empty
     /// without one.
     pub prefix: &'static [u8],
+    /// Number of tokens of the context that was asked for when the firmware was built, in place of the board's.
+    pub n_ctx: Option<usize>,
 }
 
 impl Image {
@@ -40,7 +42,7 @@ impl Image {
     /// # Errors
     /// [`Halt::Vocab`], or [`Halt::Tokenizer`] when the index is damaged or another model's.
     pub fn tokenizer(&self, model: &Model<'static>) -> Result<Tokenizer<'static, 'static>, Halt> {
-        Ok(Tokenizer::prepared(Vocab::byte_level_from_gguf(model.gguf())?, self.index)?)
+        Ok(Tokenizer::prepared(Vocab::from_gguf(model.gguf())?, self.index)?)
     }
 }
 
@@ -57,16 +59,20 @@ impl Image {
         Ok(Some(Prefix::from_bytes(self.prefix, model)?))
     }
 
-    /// Copy of `config` whose `n_prefix` is the snapshot's number of tokens.
+    /// Copy of `config` with the image's context, whose `n_prefix` is the snapshot's number of tokens.
     ///
     /// # Errors
     /// [`PrefixError`] when the bytes are no snapshot.
     pub const fn config(&self, config: &SessionConfig) -> Result<SessionConfig, PrefixError> {
+        let n_ctx = match self.n_ctx {
+            Some(n_ctx) => n_ctx,
+            None => config.n_ctx,
+        };
         if self.prefix.is_empty() {
-            return Ok(*config);
+            return Ok(SessionConfig { n_ctx, ..*config });
         }
         match SnapshotHeader::read(self.prefix) {
-            Ok(header) => Ok(SessionConfig { n_prefix: header.n_tokens, ..*config }),
+            Ok(header) => Ok(SessionConfig { n_ctx, n_prefix: header.n_tokens, ..*config }),
             Err(error) => Err(error),
         }
     }
@@ -85,40 +91,39 @@ pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
     MemoryPlan::of_file(image.gguf, &config).without_tokenizer()
 }
 
-/// Checks that kernels for weights of these GGUF type numbers are compiled in, for a `const`: a firmware that cannot run its
-/// model does not compile.
+/// Checks that features of `nearfield` are built in, for a `const`: a firmware that cannot run its model does not compile.
+///
+/// - `needed`: names, each with the message for a firmware without it
 ///
 /// # Panics
 /// Panics at compile time, when used as meant.
-pub const fn require_kernels(mut types: &[u32]) {
-    while let [ty, rest @ ..] = types {
-        if Layout::from_gguf(*ty).is_none() {
-            panic!(
-                "the model has weights of a type without kernels here: give `nearfield` in the board's Cargo.toml the \
-                 feature `legacy` (Q4_0, Q4_1, Q5_0, Q5_1), `k` (Q2_K to Q6_K), `iq4` (IQ4_NL, IQ4_XS) or `rare` (others)"
-            )
+pub const fn require_features(mut needed: &[(&str, &str)]) {
+    while let [(feature, message), rest @ ..] = needed {
+        if !features::is_built(feature) {
+            panic!("{}", *message)
         }
-        types = rest;
+        needed = rest;
     }
 }
 
-/// Puts the model of a firmware into a static of its own and gives an [`Image`] of it.
+/// Puts the model that the build script names into a static of its own and gives an [`Image`] of it.
 ///
-/// `image!(NAME, PATH)`; with `in SECTION` model and snapshot lie in that section of the image, which the board's `memory.x` places.
+/// `image!()`; with `image!(in SECTION)` model and snapshot lie in that section of the image, which the board's `memory.x` places.
 #[macro_export]
 macro_rules! image {
-    ($name:literal, $path:expr $(, in $section:literal)?) => {{
-        const _: () = $crate::require_kernels(include!(concat!(env!("OUT_DIR"), "/types.rs")));
+    ($(in $section:literal)?) => {{
+        const _: () = $crate::require_features(include!(concat!(env!("OUT_DIR"), "/features.rs")));
         $crate::Image {
-            name: $name,
+            name: env!("NEARFIELD_MODEL_NAME"),
             // SAFETY: the section holds bytes that are only read, and no name that anything links to.
-            gguf: $crate::include_model!($path $(, #[unsafe(link_section = $section)])?),
+            gguf: $crate::include_model!(env!("NEARFIELD_MODEL_PATH") $(, #[unsafe(link_section = $section)])?),
             checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")),
             index: $crate::include_model!(concat!(env!("OUT_DIR"), "/tokenizer.index")),
             // SAFETY: as for the model.
             prefix: $crate::include_model!(
                 concat!(env!("OUT_DIR"), "/prefix.kv") $(, #[unsafe(link_section = $section)])?
             ),
+            n_ctx: include!(concat!(env!("OUT_DIR"), "/context.rs")),
         }
     }};
 }
@@ -131,15 +136,22 @@ mod tests {
     static POCKET: &[u8] = include_model!("../../../../models/pocket.gguf");
 
     #[test]
-    #[should_panic(expected = "a type without kernels here")]
-    fn weights_without_kernels_do_not_compile() {
-        require_kernels(&[8, 0]);
-        require_kernels(&[8, 24]);
+    #[should_panic(expected = "no float8 here")]
+    fn a_missing_feature_does_not_compile() {
+        require_features(&[("legacy", "no Q4_0 here"), ("byte_level", "no BPE here")]);
+        require_features(&[("legacy", "no Q4_0 here"), ("float8", "no float8 here")]);
     }
 
     #[test]
     fn a_damaged_image_is_refused() {
-        let image = Image { name: "pocket.gguf", gguf: POCKET, checksum: checksum(POCKET), index: &[], prefix: &[] };
+        let image = Image {
+            name: "pocket.gguf",
+            gguf: POCKET,
+            checksum: checksum(POCKET),
+            index: &[],
+            prefix: &[],
+            n_ctx: None,
+        };
         let model = image.model().unwrap();
         assert_eq!(image.tokenizer(&model).unwrap_err().code(), 3, "no index is no index of this model");
         let want = image.checksum ^ 1;

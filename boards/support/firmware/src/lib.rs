@@ -20,6 +20,7 @@ extern crate std;
 
 mod board;
 mod commands;
+mod config;
 mod generate;
 mod grammar;
 mod halt;
@@ -28,15 +29,18 @@ mod image;
 mod power_on;
 mod prompt;
 mod self_test;
+mod settings;
 
-pub use board::{Board, StackUse};
+pub use board::{Board, StackUse, send_lines};
 pub use commands::{Command, Commander, Led};
+pub use config::CONFIG;
 pub use generate::{Generated, Memory, TextModel, generate_once};
 pub use grammar::GrammarImage;
 pub use halt::Halt;
-pub use image::{Image, plan, require_kernels};
+pub use image::{Image, plan, require_features};
 #[doc(hidden)]
 pub use nearfield::include_model;
 pub use power_on::power_on;
 pub use prompt::{MAX_PROMPT, Prompt, answer_prompts};
 pub use self_test::self_test;
+pub use settings::TextSettings;

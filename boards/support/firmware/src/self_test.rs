@@ -9,7 +9,7 @@ use crate::halt::Halt;
 /// Checks `n_cases` drawn inputs of every kernel, in the memory of `arena`.
 ///
 /// # Errors
-/// [`Halt::SelfTest`] with the first number that differs; [`Halt::NoRoom`] for an arena below 114 KiB.
+/// [`Halt::SelfTest`] with the first number that differs; [`Halt::NoRoom`] for an arena below 82 KiB.
 pub fn self_test(isa: &dyn Kernels, n_cases: u64, mut arena: Arena<'_>) -> Result<(), Halt> {
     let (need, have) = (size_of::<conformance::Scratch>(), arena.free_bytes());
     let scratch = conformance::Scratch::take(&mut arena).ok_or(Halt::NoRoom { need, have })?;
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn it_passes_here_and_says_what_it_needs() {
-        let mut lines = vec![Line::ZERO; 116 * 1024 / Line::BYTES];
+        let mut lines = vec![Line::ZERO; 82 * 1024 / Line::BYTES];
         assert!(self_test(best(), 2, Arena::new(&mut lines)).is_ok());
         assert!(matches!(self_test(best(), 1, Arena::new(&mut lines[..9])), Err(Halt::NoRoom { have: 576, .. })));
     }

@@ -9,7 +9,7 @@ use nearfield::kernels::best;
 use nearfield::tokenizer::Tokenizer;
 use nearfield::{Arena, Inline, Line, MemoryPlan, Model, ModelId, Session, TextState};
 use nearfield_boards::{
-    Halt, Image, MAX_PROMPT, Memory, TextModel, answer_prompts, generate_once, hash, power_on, self_test,
+    Halt, Image, MAX_PROMPT, Memory, TextModel, TextSettings, answer_prompts, generate_once, hash, power_on, self_test,
 };
 
 /// Image with the snapshot of a text of `tokens`, the last of which is not run yet.
@@ -55,7 +55,7 @@ fn a_text_generated_again_is_the_same() {
     let mut written = Vec::new();
     with_model(|model| {
         for (prompt, seed) in [("The dog", 1), ("The cat", 2), ("The dog", 1)] {
-            written.push(model.generate(&mut Paper::default(), prompt.as_bytes(), 9, seed)?);
+            written.push(model.generate(&mut Paper::default(), prompt.as_bytes(), TextSettings::new(9, seed))?);
         }
         Ok(())
     });
@@ -68,8 +68,60 @@ fn prompts_are_answered_until_nobody_types() {
     let written = answers(b"The cat\r\nThe dag\x7f\x7fog\n");
     assert!(written.contains("\r\n> The cat\r\nThe cat"), "{written}");
     assert!(written.contains("\r\n> The dag\x08 \x08\x08 \x08og\r\nThe dog"), "{written}");
-    assert_eq!(written.matches("[10 tokens, 10.000 tokens/s, arena ").count(), 2, "{written}");
+    // Without noise, the seeds are counted.
+    for seed in [1, 2] {
+        assert!(written.contains(&format!("[10 tokens, seed {seed}, 9.000 tokens/s, arena ")), "{written}");
+    }
+    assert_eq!(written.matches("[hash text ").count(), 2, "{written}");
     assert!(written.ends_with("\r\n> "), "{written}");
+}
+
+#[test]
+fn commands_set_what_the_next_texts_have() {
+    let written = answers(b":seed 7\n:len 3\n:temp 0\nThe cat\nThe cat\n:seed\n:len 4\nThe cat\n:lan 4\n:stop\n");
+    assert!(written.contains("[seed 7, temperature 0.000, at most 3 tokens]\r\n"), "{written}");
+    assert_eq!(written.matches("[3 tokens, seed 7, ").count(), 2, "{written}");
+    assert!(written.contains("[a new seed each time, temperature 0.000, at most 4 tokens]\r\n"), "{written}");
+    assert!(written.contains("[4 tokens, seed 1, "), "{written}");
+    assert!(
+        written.contains("> :lan 4\r\n[no such command, or a number out of its range: :help lists both]\r\n"),
+        "{written}"
+    );
+    assert!(written.ends_with("> :stop\r\n\r\n> "), "{written}");
+    let help = answers(b":help\n");
+    assert!(help.contains("\r\n:len N    the greatest number of tokens\r\n"), "{help}");
+    assert!(help.contains("[a new seed each time, temperature 0.800, at most 10 tokens]"), "{help}");
+}
+
+/// The text before the key is that of a run without one.
+#[test]
+fn a_key_stops_a_text() {
+    let settings = TextSettings::new(10, 1);
+    let (mut whole, mut stopped, mut at_once) = (Paper::default(), Paper::default(), Paper::default());
+    with_model(|model| {
+        assert_eq!(model.generate(&mut whole, b"The cat", settings)?.stopped_by, None);
+        // The prompt is one pass; then each token is one.
+        stopped.key_after = Some((5, b'x'));
+        let generated = model.generate(&mut stopped, b"The cat", settings)?;
+        assert_eq!((generated.n_tokens, generated.stopped_by), (4, Some(b'x')));
+        at_once.key_after = Some((0, b'x'));
+        assert_eq!(model.generate(&mut at_once, b"The cat", settings)?.n_tokens, 0);
+        // A terminal's line feed behind the carriage return is no key.
+        let line_feed = &mut Paper { key_after: Some((2, b'\n')), ..Paper::default() };
+        assert_eq!(model.generate(line_feed, b"The cat", settings)?.n_tokens, 10);
+        Ok(())
+    });
+    assert!(whole.written.starts_with(&stopped.written) && stopped.written.len() > 7, "{}", stopped.written);
+    assert_eq!(at_once.written, "The cat");
+    // A command that was typed out stays one.
+    let mut board = Paper {
+        typed: b"The cat\nlen 2\nThe dog\n".iter().copied().collect(),
+        key_after: Some((2, b':')),
+        ..Paper::default()
+    };
+    with_model(|model| answer_prompts(&mut board, model, 10));
+    assert!(board.written.contains("> :len 2\r\n[a new seed each time"), "{}", board.written);
+    assert!(board.written.contains("[2 tokens, seed 2, "), "{}", board.written);
 }
 
 #[test]
@@ -129,7 +181,7 @@ fn a_stored_text_goes_on() {
     let whole = tokens(text);
     assert!(whole.len() > 34);
     let mut at_once = Paper::default();
-    let want = with_model(|model| model.generate(&mut at_once, text.as_bytes(), 12, 3));
+    let want = with_model(|model| model.generate(&mut at_once, text.as_bytes(), TextSettings::new(12, 3)));
     for (image, prompt) in [
         (image_behind(&whole, 3), ""),
         (image_behind(&tokens("Once upon a time, there was a little boy named Tim."), 3), &text[51..]),
@@ -137,10 +189,10 @@ fn a_stored_text_goes_on() {
         let mut memory = Box::new(Memory::<LINES>::ZERO);
         let (mut first, mut again) = (Paper::default(), Paper::default());
         let got = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, |model| {
-            let got = model.generate(&mut first, prompt.as_bytes(), 12, 3)?;
+            let got = model.generate(&mut first, prompt.as_bytes(), TextSettings::new(12, 3))?;
             // Each text begins again at the snapshot.
-            model.generate(&mut Paper::default(), b" x", 30, 1)?;
-            assert_eq!(model.generate(&mut again, prompt.as_bytes(), 12, 3)?.logits, got.logits);
+            model.generate(&mut Paper::default(), b" x", TextSettings::new(30, 1))?;
+            assert_eq!(model.generate(&mut again, prompt.as_bytes(), TextSettings::new(12, 3))?.logits, got.logits);
             Ok(got)
         })
         .unwrap();

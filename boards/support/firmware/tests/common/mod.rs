@@ -13,7 +13,7 @@ pub static POCKET: Aligned = Aligned(*include_bytes!("../../../../../models/pock
 
 pub const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 128, n_batch: 8, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
-const BARE: Image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, index: &[], prefix: &[] };
+const BARE: Image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, index: &[], prefix: &[], n_ctx: None };
 pub const LINES: usize = plan(&BARE, &CONFIG).n_lines();
 
 /// Model and its tokenizer's index, as a build script makes them.
@@ -38,6 +38,9 @@ pub struct Paper {
     pub written: String,
     pub typed: VecDeque<u8>,
     pub micros: u64,
+    /// Key that is typed after so many passes.
+    pub key_after: Option<(usize, u8)>,
+    pub n_passes: usize,
 }
 
 impl fmt::Write for Paper {
@@ -54,6 +57,18 @@ impl Board for Paper {
 
     fn read(&mut self) -> Option<u8> {
         self.typed.pop_front()
+    }
+
+    fn typed(&mut self) -> Option<u8> {
+        self.key_after.take_if(|&mut (n, _)| n <= self.n_passes).map(|(_, key)| key)
+    }
+
+    fn between_passes(&mut self) {
+        self.n_passes += 1;
+    }
+
+    fn noise(&mut self) -> Option<u64> {
+        None
     }
 
     fn micros(&mut self) -> Option<u64> {
