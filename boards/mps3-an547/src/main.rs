@@ -3,16 +3,15 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use nearfield_boards::{Image, Memory, image, plan};
+use nearfield_boards::{CONFIG, Image, Memory, image, plan};
 use static_cell::ConstStaticCell;
 
-static IMAGE: Image = image!("pocket.gguf", "../../../models/pocket.gguf", in ".model");
+static IMAGE: Image = image!(in ".model");
 
 /// All memory that changes but the stack: exactly what the plan says.
-static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &nearfield_mps::CONFIG).n_lines() }>> =
-    ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 
 #[entry]
 fn main() -> ! {
-    nearfield_mps::main("mps3-an547 (Cortex-M55)", &IMAGE, MEMORY.take())
+    nearfield_semihosted::main("mps3-an547 (Cortex-M55)", &IMAGE, MEMORY.take())
 }

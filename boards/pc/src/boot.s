@@ -78,8 +78,9 @@ gdt:                                // SDM 3.4.5: base 0, limit 4 GiB
     .quad   0x00cf9a000000ffff      // 0x08: code, 32 bits
     .quad   0x00cf92000000ffff      // 0x10: data
     .quad   0x00af9a000000ffff      // 0x18: code, 64 bits
+    .quad   0x0000890050000067, 0   // 0x20: task state (SDM 8.2.3): 104 bytes at 0x5000
 gdt_pointer:
-    .word   4 * 8 - 1
+    .word   6 * 8 - 1
     .long   gdt
 
     .org    384                     // a text that ends with a zero, written to the disk for one start
@@ -96,10 +97,11 @@ protected:
     mov     ds, ax
     mov     es, ax
     mov     ss, ax
-    // SDM 5.5.4: the first GiB, each address to itself, in 2 MiB pages. One table of each level, at 0x1000, 0x2000, 0x3000.
+    // SDM 5.5.4: the first GiB, each address to itself, in 2 MiB pages. One table of each level, at 0x1000, 0x2000, 0x3000. The first
+    // 2 MiB are pages of 4 KiB, by a table at 0x4000, without the page below the stack: an overflow is a page fault (14).
     xor     eax, eax
     mov     edi, 0x1000
-    mov     ecx, 0x3000 / 4
+    mov     ecx, 0x5000 / 4
     rep     stosd
     mov     dword ptr [0x1000], 0x2003      // present, writable
     mov     dword ptr [0x2000], 0x3003
@@ -110,6 +112,16 @@ protected:
     add     edi, 8
     cmp     edi, 0x4000
     jb      2b
+    mov     dword ptr [0x3000], 0x4003
+    mov     eax, 0x03
+4:  mov     [edi], eax
+    add     eax, 0x1000
+    add     edi, 8
+    cmp     edi, 0x5000
+    jb      4b
+    mov     dword ptr [0x4000 + 8 * ((0x40000 - 0x1000) / 0x1000)], 0
+    // SDM 8.7: exceptions have a stack of their own (IST 1), below that page, since the other may be the reason.
+    mov     dword ptr [0x5000 + 36], 0x40000 - 0x1000
     // SDM 10.8.5: to IA-32e mode.
     mov     eax, cr4
     or      eax, 1 << 5 | 1 << 9 | 1 << 10  // CR4.PAE, OSFXSR, OSXMMEXCPT (the last two for SSE: SDM 10.6)
@@ -130,6 +142,8 @@ protected:
 
 .code64
 long_mode:
+    mov     ax, 0x20
+    ltr     ax
     // SDM 13.2 and 2.6: all vector state that this processor has, of x87, SSE, AVX and AVX-512 (XCR0 bits 0-2, 5-7).
     mov     eax, 1
     cpuid
@@ -158,14 +172,15 @@ long_mode:
     mov     rsp, offset __stack_end
     call    start
 
-// An entry for each exception (SDM 6.15): its number and, where the processor pushes none, an error code of 0.
+// An entry for each exception (SDM 6.15; of AMD's processors 29 and 30, AMD64 Architecture Programmer's Manual 2, 8.2): its number
+// and, where the processor pushes none, an error code of 0.
 .balign 16
 .global exceptions
 exceptions:
 .set vector, 0
 .rept 32
     .balign 16
-    .if !(vector == 8 || vector >= 10 && vector <= 14 || vector == 17 || vector == 21)
+    .if !(vector == 8 || vector >= 10 && vector <= 14 || vector == 17 || vector == 21 || vector == 29 || vector == 30)
     push    0
     .endif
     push    vector

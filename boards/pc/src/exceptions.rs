@@ -14,8 +14,8 @@ const N_EXCEPTIONS: usize = 32;
 const ENTRY: u64 = 16;
 /// `boot.s`: the 64-bit code segment.
 const CODE_SEGMENT: u64 = 0x18;
-/// Present, a 64-bit interrupt gate.
-const GATE: u64 = 0x8e;
+/// Present, a 64-bit interrupt gate, on the stack of exceptions (IST 1, by `boot.s`).
+const GATE: u64 = 0x8e01;
 
 /// The interrupt descriptor table: two words for each exception.
 static mut TABLE: [[u64; 2]; N_EXCEPTIONS] = [[0; 2]; N_EXCEPTIONS];
@@ -34,7 +34,7 @@ pub fn catch() {
     let table = (&raw mut TABLE).cast::<[u64; 2]>();
     for i in 0..N_EXCEPTIONS {
         let entry = first + ENTRY * i as u64;
-        let low = entry & 0xffff | CODE_SEGMENT << 16 | GATE << 40 | (entry >> 16 & 0xffff) << 48;
+        let low = entry & 0xffff | CODE_SEGMENT << 16 | GATE << 32 | (entry >> 16 & 0xffff) << 48;
         // SAFETY: in the table, which the processor reads from the next instruction but one on, and nobody else.
         unsafe { table.add(i).write_volatile([low, entry >> 32]) };
     }

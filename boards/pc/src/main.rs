@@ -26,7 +26,7 @@ use machine::{Pc, arguments, end};
 
 global_asm!(include_str!("boot.s"));
 
-static IMAGE: Image = image!("stories.gguf", "../../../models/stories.gguf");
+static IMAGE: Image = image!();
 
 const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };

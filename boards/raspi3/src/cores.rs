@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::hint::spin_loop;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use nearfield::Executor;
 
@@ -20,6 +20,9 @@ static WORK: AtomicPtr<Work<'static>> = AtomicPtr::new(ptr::null_mut());
 static STEP: AtomicUsize = AtomicUsize::new(0);
 /// Number of helpers that are done with the step; before the first step, of helpers that have started.
 static DONE: AtomicUsize = AtomicUsize::new(0);
+
+/// True while a step runs: work that calls `run` itself runs on the core that it is on.
+static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// All four cores: exists once the helpers run.
 pub struct Cores(());
@@ -80,7 +83,12 @@ impl Executor for Cores {
     }
 
     /// All cores are called, since they wait together; those that are not needed find nothing to do.
+    ///
+    /// Within a step that runs already, on any core, the caller alone does all the work: the helpers still hold that step's.
     fn run(&self, _: usize, work: Work<'_>) {
+        if BUSY.swap(true, Ordering::Acquire) {
+            return work();
+        }
         DONE.store(0, Ordering::Relaxed);
         WORK.store((&raw const work).cast_mut().cast(), Ordering::Relaxed);
         STEP.fetch_add(1, Ordering::Release);
@@ -90,5 +98,6 @@ impl Executor for Cores {
         while DONE.load(Ordering::Acquire) < N_CORES - 1 {
             spin_loop();
         }
+        BUSY.store(false, Ordering::Release);
     }
 }

@@ -1,4 +1,4 @@
-//! Raspberry Pi 3 without an operating system: four cores, PL011 serial, the larger story model.
+//! Raspberry Pi 3, Zero 2 W and 4 without an operating system: four cores, PL011 serial, the larger story model.
 //!
 //! [`boot.s`](../src/boot.s) brings each core here.
 #![no_std]
@@ -6,7 +6,9 @@
 // The plan looks a model's shape up in the file's table, which holds the vocabulary: long, and sure to end.
 #![allow(long_running_const_eval)]
 
+mod clock;
 mod cores;
+mod devices;
 mod mmu;
 mod uart;
 
@@ -15,7 +17,7 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
 use nearfield::{KvType, KvTypes, SessionConfig, kernels};
-use nearfield_boards::{Board, Image, Memory, StackUse, image, plan, power_on};
+use nearfield_boards::{Board, Image, Memory, StackUse, answer_prompts, generate_once, image, plan, power_on};
 use static_cell::ConstStaticCell;
 
 use cores::Cores;
@@ -23,7 +25,7 @@ use uart::Uart;
 
 global_asm!(include_str!("boot.s"));
 
-static IMAGE: Image = image!("stories.gguf", "../../../models/stories.gguf");
+static IMAGE: Image = image!();
 
 const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 2048, n_batch: 32, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
@@ -33,6 +35,8 @@ static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = Co
 
 struct Raspi3 {
     uart: Uart,
+    /// True if prompts are asked for: always on a board, in the emulator with the argument `ask`.
+    asks: bool,
 }
 
 impl fmt::Write for Raspi3 {
@@ -43,14 +47,15 @@ impl fmt::Write for Raspi3 {
 
 impl Board for Raspi3 {
     fn name(&self) -> &'static str {
-        "raspi3 (4 x Cortex-A53)"
+        if devices::is_pi4() { "raspi4 (4 x Cortex-A72)" } else { "raspi3 (4 x Cortex-A53)" }
     }
 
     fn read(&mut self) -> Option<u8> {
-        #[cfg(feature = "qemu")]
-        return None;
-        #[cfg(not(feature = "qemu"))]
-        Some(self.uart.read())
+        self.asks.then(|| self.uart.read())
+    }
+
+    fn typed(&mut self) -> Option<u8> {
+        self.uart.typed()
     }
 
     #[cfg(not(feature = "qemu"))]
@@ -70,7 +75,8 @@ impl Board for Raspi3 {
 
     fn stack(&self) -> Option<StackUse> {
         const PAINT: u64 = 0xcccc_cccc_cccc_cccc;
-        const SIZE: usize = 1 << 18;
+        /// Without the page that is not there.
+        const SIZE: usize = (1 << 18) - (1 << 12);
         unsafe extern "C" {
             static __stacks_end: u64;
         }
@@ -89,20 +95,43 @@ extern "C" fn start(core: usize) -> ! {
         unsafe { mmu::enable() };
         cores::help();
     }
-    // SAFETY: core 0, once, while the others wait; the tables are built before anyone uses them.
-    unsafe {
+    // SAFETY: core 0, once, while the others wait; its caches are off, and the tables are built before anyone uses them.
+    let megahertz = unsafe {
+        let megahertz = clock::raise();
         mmu::build();
         Cores::wake();
         mmu::enable();
+        megahertz
+    };
+    let mut board = Raspi3 { uart: Uart::new(), asks: asks() };
+    if let Some(megahertz) = megahertz {
+        // Without a terminal the line is lost, as the rest of the text.
+        let _ = write!(board, "processor at {megahertz} MHz\r\n");
     }
-    let mut board = Raspi3 { uart: Uart::new() };
     let (isa, cores) = (kernels::best(), Cores::ready());
     end(power_on(&mut board, &IMAGE, CONFIG, isa, &cores, MEMORY.take(), |board, model| {
-        #[cfg(feature = "qemu")]
-        return nearfield_boards::generate_once(board, model, "Once upon a time", 64);
-        #[cfg(not(feature = "qemu"))]
-        nearfield_boards::answer_prompts(board, model, 512)
+        if board.asks { answer_prompts(board, model, 512) } else { generate_once(board, model, "Once upon a time", 64) }
     }))
+}
+
+#[cfg(not(feature = "qemu"))]
+fn asks() -> bool {
+    true
+}
+
+/// The emulator's argument `ask`; any other ends it with 2.
+#[cfg(feature = "qemu")]
+fn asks() -> bool {
+    let words = semihosting::experimental::env::args::<64>();
+    // The first is the firmware's name.
+    match words.as_ref().map(|words| words.skip(1).next()) {
+        Ok(None) => false,
+        Ok(Some(Ok("ask"))) => true,
+        _ => {
+            let _ = writeln!(Uart::new(), "no such argument: there is `ask`");
+            end(2)
+        }
+    }
 }
 
 /// The emulator ends with the code; a board waits to be switched off.

@@ -5,6 +5,8 @@
 
 use core::arch::asm;
 
+use crate::devices;
+
 /// One level of the translation: 512 descriptors.
 #[repr(C, align(4096))]
 struct Table([u64; 512]);
@@ -13,13 +15,25 @@ struct Table([u64; 512]);
 static mut LEVEL_1: Table = Table([0; 512]);
 /// 2 MiB a descriptor.
 static mut LEVEL_2: Table = Table([0; 512]);
+/// 4 KiB a descriptor: the 2 MiB with the stacks.
+static mut LEVEL_3: Table = Table([0; 512]);
 
-/// Where the devices begin; the memory below it is ordinary.
-const DEVICES: u64 = 0x3f00_0000;
+/// Pages of the stack of a core, by the linker script.
+const STACK_PAGES: usize = 0x40000 >> 12;
+const N_STACKS: usize = 4;
+
+/// End of the memory that is mapped: image, arena and stacks lie below. A Zero 2 W has 512 MiB, of which the video core takes a part.
+const MEMORY_END: u64 = 0x0400_0000;
+/// Where the devices of a Pi 3 begin.
+const DEVICES: u64 = devices::BCM2837 as u64;
+/// 1 GiB with the devices of a Pi 4.
+const DEVICES_PI4: usize = devices::BCM2711 >> 30;
 
 // Descriptor bits: valid block, attribute index, accessed, shareable, not executable.
 const BLOCK: u64 = 1;
 const TABLE: u64 = 3;
+/// At the last level.
+const PAGE: u64 = 3;
 const ATTRIBUTE_DEVICE: u64 = 1 << 2;
 const INNER_SHAREABLE: u64 = 3 << 8;
 const ACCESSED: u64 = 1 << 10;
@@ -35,22 +49,40 @@ const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 1 << 32;
 /// MMU, data cache, instruction cache.
 const SCTLR: u64 = 1 | 1 << 2 | 1 << 12;
 
-/// Writes the tables: the first 2 GiB, each address to itself. Core 0 alone, before [`enable`].
+/// Writes the tables: the first 64 MiB and the devices, each address to itself, but for the lowest page of each stack, where an
+/// overflow faults. Core 0 alone, before [`enable`].
 ///
 /// # Safety
 /// No core has the MMU on, and no other core runs.
 pub unsafe fn build() {
     let level_1 = (&raw mut LEVEL_1).cast::<u64>();
     let level_2 = (&raw mut LEVEL_2).cast::<u64>();
-    // SAFETY: both tables have 512 entries, and by the function's condition nobody else looks at them.
+    let level_3 = (&raw mut LEVEL_3).cast::<u64>();
+    unsafe extern "C" {
+        static __stacks_start: u8;
+    }
+    let stacks = (&raw const __stacks_start).addr();
+    // SAFETY: the tables have 512 entries, `stacks` is a multiple of 2 MiB below 1 GiB (both by the linker script), and by the function's
+    // condition nobody else looks at them.
     unsafe {
         for i in 0..512 {
             let address = (i as u64) << 21;
-            let kind = if address < DEVICES { NORMAL } else { DEVICE };
-            level_2.add(i).write_volatile(address | kind);
+            let descriptor = match address {
+                ..MEMORY_END => address | NORMAL,
+                DEVICES.. => address | DEVICE,
+                _ => 0,
+            };
+            level_2.add(i).write_volatile(descriptor);
         }
+        for page in 0..512 {
+            let is_guard = page % STACK_PAGES == 0 && page < N_STACKS * STACK_PAGES;
+            let address = (stacks + (page << 12)) as u64;
+            level_3.add(page).write_volatile(if is_guard { 0 } else { address | NORMAL | PAGE });
+        }
+        level_2.add(stacks >> 21).write_volatile(level_3 as u64 | TABLE);
         level_1.write_volatile(level_2 as u64 | TABLE);
         level_1.add(1).write_volatile(1 << 30 | DEVICE);
+        level_1.add(DEVICES_PI4).write_volatile((DEVICES_PI4 as u64) << 30 | DEVICE);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use core::fmt;
 
-const GPIO: usize = 0x3f20_0000;
+use crate::devices;
+
+const GPIO: usize = 0x20_0000;
 const GPFSEL1: usize = GPIO + 0x04;
-const UART: usize = 0x3f20_1000;
+const UART: usize = 0x20_1000;
 const DR: usize = UART;
 const FR: usize = UART + 0x18;
 const IBRD: usize = UART + 0x24;
@@ -17,12 +19,12 @@ const TX_FULL: u32 = 1 << 5;
 
 fn read(register: usize) -> u32 {
     // SAFETY: a register of a device of this board, aligned; reading it changes no memory.
-    unsafe { (register as *const u32).read_volatile() }
+    unsafe { devices::read(register) }
 }
 
 fn write(register: usize, value: u32) {
     // SAFETY: a register of a device of this board, aligned; the devices written to here touch no memory.
-    unsafe { (register as *mut u32).write_volatile(value) }
+    unsafe { devices::write(register, value) }
 }
 
 /// The serial port, set up.
@@ -44,12 +46,18 @@ impl Uart {
     }
 
     /// The next byte, waited for.
-    #[cfg_attr(feature = "qemu", expect(dead_code, reason = "the emulated board asks for nothing"))]
     pub fn read(&mut self) -> u8 {
-        while read(FR) & RX_EMPTY != 0 {
+        loop {
+            if let Some(byte) = self.typed() {
+                return byte;
+            }
             core::hint::spin_loop();
         }
-        read(DR) as u8
+    }
+
+    /// A byte that has come already.
+    pub fn typed(&mut self) -> Option<u8> {
+        (read(FR) & RX_EMPTY == 0).then(|| read(DR) as u8)
     }
 }
 

@@ -6,11 +6,12 @@ use cortex_m_rt::entry;
 use embassy_rp::gpio::{Level, Output};
 use embassy_time::{Duration, block_for};
 use nearfield::{Line, MatcherConfig};
-use nearfield_boards::{GrammarImage, Image, Led, Memory, grammar, image, plan};
-use nearfield_pico2::{CONFIG, NAME, serial};
+use nearfield_boards::{CONFIG, GrammarImage, Image, Led, Memory, grammar, image, plan};
+use nearfield_pico2::{IDENTITY, NAME};
+use nearfield_rp::{Serial, continuous_reads, cores};
 use static_cell::{ConstStaticCell, StaticCell};
 
-static IMAGE: Image = image!("pocket.gguf", "../../../../models/pocket.gguf");
+static IMAGE: Image = image!();
 static GRAMMAR: GrammarImage = grammar!(MatcherConfig::SMALL);
 
 /// All memory that changes but the stack: exactly what the plans say.
@@ -44,7 +45,8 @@ impl Led for OnBoard {
 fn main() -> ! {
     let p = embassy_rp::init(embassy_rp::config::Config::default());
     let led = OnBoard(LED.init(Output::new(p.PIN_25, Level::Low)));
-    let (send, receive) = serial(p.UART0, p.PIN_0, p.PIN_1);
+    continuous_reads();
+    let serial = Serial::new(p.USB, p.WATCHDOG, (p.UART0, p.PIN_0, p.PIN_1), IDENTITY);
     let (image, memory) = ((&IMAGE, &GRAMMAR), (MEMORY.take(), &mut MATCHER.take()[..]));
-    nearfield_serial::commands(NAME, image, CONFIG, memory, led, send, receive)
+    nearfield_serial::commands(NAME, image, CONFIG, cores(p.CORE1), memory, led, serial)
 }

@@ -7,19 +7,18 @@ mod led;
 use cortex_m_rt::entry;
 use led::UserLed0;
 use nearfield::{Line, MatcherConfig};
-use nearfield_boards::{GrammarImage, Image, Memory, grammar, image, plan};
+use nearfield_boards::{CONFIG, GrammarImage, Image, Memory, grammar, image, plan};
 use static_cell::ConstStaticCell;
 
-static IMAGE: Image = image!("pocket.gguf", "../../../../../models/pocket.gguf", in ".model");
+static IMAGE: Image = image!(in ".model");
 static GRAMMAR: GrammarImage = grammar!(MatcherConfig::SMALL);
 
 /// All memory that changes but the stack: exactly what the plans say.
-static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &nearfield_mps::CONFIG).n_lines() }>> =
-    ConstStaticCell::new(Memory::ZERO);
+static MEMORY: ConstStaticCell<Memory<{ plan(&IMAGE, &CONFIG).n_lines() }>> = ConstStaticCell::new(Memory::ZERO);
 static MATCHER: ConstStaticCell<[Line; GRAMMAR.matcher_lines()]> =
     ConstStaticCell::new([Line::ZERO; GRAMMAR.matcher_lines()]);
 
 #[entry]
 fn main() -> ! {
-    nearfield_mps::commands("mps2-an386 (Cortex-M4F)", &IMAGE, &GRAMMAR, MEMORY.take(), MATCHER.take(), UserLed0)
+    nearfield_semihosted::commands("mps2-an386 (Cortex-M4F)", &IMAGE, &GRAMMAR, MEMORY.take(), MATCHER.take(), UserLed0)
 }
