@@ -1,7 +1,7 @@
 /* A QEMU plugin that counts the guest's instructions: the same number in every run, whatever the host does.
  *
  * Writes to standard error "icount mark N total T delta D" each time the guest executes a mark, an instruction that does
- * nothing and that no compiler emits (Thumb `mov r9, r9`, A64 `mov x18, x18`), and "icount total T" at the end.
+ * nothing and that no compiler emits (Thumb `mov r9, r9`, A64 `mov x18, x18`, RISC-V `slti zero, zero, 1`), and "icount total T" at the end.
  * With the argument cpu0=1 only the first processor counts.
  *
  *     gcc -O2 -shared -fPIC -o libicount.so icount.c
@@ -43,14 +43,14 @@ EXPORT int qemu_plugin_version = 1;
 
 static uint64_t total, last;
 static unsigned marks;
-static int only_cpu0, is_a64;
+static int only_cpu0;
+/* The mark of this guest's processor. */
+static const char *mark = "\xc9\x46";
+static size_t mark_size = 2;
 
 static int is_mark(const struct qemu_plugin_insn *insn)
 {
-    static const uint8_t thumb[] = {0xc9, 0x46}, a64[] = {0xf2, 0x03, 0x12, 0xaa};
-    size_t size = qemu_plugin_insn_size(insn);
-    const void *bytes = qemu_plugin_insn_data(insn);
-    return is_a64 ? size == 4 && !memcmp(bytes, a64, 4) : size == 2 && !memcmp(bytes, thumb, 2);
+    return qemu_plugin_insn_size(insn) == mark_size && !memcmp(qemu_plugin_insn_data(insn), mark, mark_size);
 }
 
 static void on_mark(unsigned cpu, void *unused)
@@ -94,7 +94,10 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int
 {
     for (int i = 0; i < argc; i++)
         only_cpu0 |= !strncmp(argv[i], "cpu0=", 5);
-    is_a64 = !strcmp(info->target_name, "aarch64");
+    if (!strcmp(info->target_name, "aarch64"))
+        mark = "\xf2\x03\x12\xaa", mark_size = 4;
+    else if (!strcmp(info->target_name, "riscv32"))
+        mark = "\x13\x20\x10\x00", mark_size = 4;
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
     qemu_plugin_register_atexit_cb(id, at_exit, NULL);
     return 0;

@@ -7,14 +7,15 @@ import re
 # Not run, whatever is asked for.
 NEVER = [
     (r"^tests/(docs/)?run", "it runs this script"),
+    (r"^cargo generate|^cd my-board|^cp \.\./nearfield|^cargo run --release$", "tests/boards/run template does it"),
     (r"^tests/fuzz/run", "it needs a nightly Rust"),
-    (r"\bcd boards/(pico2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
+    (r"\bcd boards/(pico2|esp32c3|microbit-v2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
     (r"^cargo install", "it installs the command"),
     (r"^cargo semver-checks", "it compares with a release"),
     (r"^hf | --?hf ", "it downloads a model"),
     (r"defmt-print", "it needs defmt-print, which cargo installs from its source"),
     (r"--llama|greedy\.py|peers/run|extrapolate\.py|perf record|valgrind", "it measures beside other programs, which have to be installed"),
-    (r"^cd train|train\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
+    (r"^cd train|train\.py|shrink\.py|grow\.py|export\.py|evaluate\.py|-m venv", "it trains a model, for hours, or needs PyTorch"),
     (r"compare_\w+\.py|make\.py", "it needs PyTorch and transformers"),
     (r"first_layers\.py", "it needs numpy"),
 ]
@@ -25,7 +26,7 @@ ASKED = [
     (r"^measure/plot-keys|endless_run\.py", ["slow"]),
     (r"tinystories|valid\.txt", ["corpus"]),
     (r"cargo test|nearfield bench|cargo run .* bench", ["slow"]),
-    (r"boards/(run|sizes)|cd boards/", ["boards"]),
+    (r"boards/(run|sizes|dist|image|rp2040)|cd boards/|measure/flash-reads/run", ["boards"]),
 ]
 
 OPTIONS = {
