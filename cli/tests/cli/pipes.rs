@@ -118,11 +118,12 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
     assert!(!f.names().contains(&part), "{:?}", f.names());
 }
 
-/// Waits for the temporary name of a file that is being written, and returns it.
-fn wait_for_part(f: &Folder) -> String {
+/// Waits for the temporary name of a file that is being written, and returns it. An empty one may be a trial, which is removed again.
+pub fn wait_for_part(f: &Folder) -> String {
     let begun = Instant::now();
+    let is_written = |name: &str| std::fs::metadata(f.path().join(name)).is_ok_and(|part| part.len() > 0);
     loop {
-        if let Some(part) = f.names().into_iter().find(|name| name.ends_with(".part")) {
+        if let Some(part) = f.names().into_iter().find(|name| name.ends_with(".part") && is_written(name)) {
             return part;
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing is written: {:?}", f.names());
