@@ -11,15 +11,19 @@
 //!
 //! A row is a token of a sequence. Rows of all sequences are multiplied together; only attention tells the sequences apart.
 
+use core::ops::Range;
+
 use nearfield_kernels::{BlockQ8, Parts, RowsMut};
 
 use crate::attention::Tile;
 use crate::heads::{self, Queries};
-use crate::model::{Head, Layer, Linear, Qkv};
+use crate::model::{Head, Layer, Linear, Qkv, Weights};
 use crate::pass::Forward;
 use crate::planned::Planned;
+use crate::session::RunError;
 use crate::session::sequence::{Chunk, Sequence};
 use crate::steps::{ColumnsOf, rows, rows_mut};
+use crate::stream::{Stream, Window};
 
 /// Activations, in the arena. Each but `logits` holds `n_batch` rows.
 #[derive(Debug)]
@@ -42,16 +46,45 @@ pub(crate) struct Buffers<'a> {
 
 impl Forward<'_, '_, '_> {
     /// Runs the rows of `chunks` (at most `n_batch`, tokens below `n_vocab`) through all layers; `act.x` then holds the residual
-    /// stream. Like all functions here, returns `None` if some memory is shorter than planned.
-    pub(crate) fn layers(&self, chunks: &mut [Chunk<'_, '_, '_>], act: &mut Buffers<'_>) -> Planned {
+    /// stream. Layers that are not in memory come from `stream`.
+    pub(crate) fn layers(
+        &self,
+        chunks: &mut [Chunk<'_, '_, '_>],
+        act: &mut Buffers<'_>,
+        mut stream: Option<&mut Stream<'_>>,
+    ) -> Result<(), RunError> {
         let n_rows = chunks.iter().map(Chunk::n_rows).sum();
-        self.embed(chunks, n_rows, act)?;
+        self.embed(chunks, n_rows, act).ok_or(RunError::Broken)?;
         for i in 0..self.shape().n_layer {
-            let layer = self.layers.layer(self.model, i)?;
-            self.attention(&layer, i, n_rows, chunks, act)?;
-            self.feed_forward(&layer, n_rows, act)?;
+            let mut work = |window: Window<'_>| self.layer(window, i, n_rows, chunks, act);
+            match (self.layers.streamed(self.model, i), &mut stream) {
+                (None, _) => work(Window::NONE).ok_or(RunError::Broken)?,
+                (Some(now), Some(stream)) => stream.run(now, self.next_streamed(i).ok_or(RunError::Broken)?, work)?,
+                (Some(_), None) => return Err(RunError::NoStream { layer: i }),
+            }
         }
-        Some(())
+        Ok(())
+    }
+
+    /// Range in the file of the next layer after `i` that is not in memory, in this pass or the one after it.
+    fn next_streamed(&self, i: usize) -> Option<Range<u64>> {
+        let n_layer = self.shape().n_layer;
+        (i + 1..=i + n_layer).find_map(|next| self.layers.streamed(self.model, next % n_layer))
+    }
+
+    /// Runs the rows through a layer, whose weights may lie in `window`. Like all functions below, returns `None` if some memory is
+    /// shorter than planned.
+    fn layer(
+        &self,
+        window: Window<'_>,
+        index: usize,
+        n_rows: usize,
+        chunks: &mut [Chunk<'_, '_, '_>],
+        act: &mut Buffers<'_>,
+    ) -> Planned {
+        let layer = self.layers.layer(&Weights { model: self.model, window }, index)?;
+        self.attention(&layer, index, n_rows, chunks, act)?;
+        self.feed_forward(&layer, n_rows, act)
     }
 
     /// Computes the logits of the tokens in some rows of `act.x`, to the rows of `act.logits` from `first` on; returns their number.

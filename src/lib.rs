@@ -119,6 +119,7 @@ mod session;
 mod shape;
 mod snapshot;
 mod steps;
+mod stream;
 mod tensor;
 pub mod tokenizer;
 
@@ -144,6 +145,7 @@ pub use sampler::{DryBreakers, Sampler, SamplerConfig, SamplerError, SamplerList
 pub use session::{Batch, Chunk, ChunkError, KeyStats, RewindError, RunError, Sequence, Session, SessionError};
 pub use shape::{Shape, ShapeError};
 pub use snapshot::{ModelId, Prefix, PrefixError, Snapshot, SnapshotHeader, TextState};
+pub use stream::{Storage, StorageError, Stream, StreamPlan};
 
 /// Example of the README, compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -34,6 +34,12 @@ impl<'m, 'f, 'a> Runner<'m, 'f, 'a> {
         self.model.shape()
     }
 
+    /// Bytes of the longest layer that is not in memory, in whole blocks of a storage; 0 if all are.
+    pub(crate) fn longest_streamed(&self) -> u64 {
+        let ranges = (0..self.shape().n_layer).filter_map(|layer| self.layers.streamed(self.model, layer));
+        ranges.map(|range| range.end - range.start).max().unwrap_or(0)
+    }
+
     /// A pass.
     pub(crate) fn forward(&self) -> Forward<'_, 'f, 'a> {
         let steps = Steps { shape: self.model.shape(), kernels: self.kernels, executor: self.executor };

@@ -32,4 +32,5 @@ mod ring;
 mod sampler;
 mod snapshot;
 mod stories_horizon;
+mod stream;
 mod tokenizer;

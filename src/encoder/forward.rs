@@ -22,10 +22,11 @@ use super::documents::Documents;
 use super::keys::Keys;
 use crate::attention::Tile;
 use crate::heads::{self, Queries};
-use crate::model::{Head, LayerTable, Linear, Model, NormWeights};
+use crate::model::{Head, LayerTable, Linear, Model, NormWeights, Weights};
 use crate::pass::{Forward, Visited};
 use crate::planned::Planned;
 use crate::steps::{ColumnsOf, Input, rows, rows_mut};
+use crate::stream::Window;
 use crate::tensor::LayerSlot;
 
 /// Weights of one layer.
@@ -48,8 +49,9 @@ struct Layer<'f> {
 impl<'f> Layer<'f> {
     fn new(table: &LayerTable<'_>, model: &Model<'f>, layer: usize) -> Option<Self> {
         use LayerSlot as S;
-        let norm = |weight, bias| table.norm(model, layer, weight, bias);
-        let linear = |weight, bias| table.linear(model, layer, weight, bias);
+        let weights = Weights { model, window: Window::NONE };
+        let norm = |weight, bias| table.norm(&weights, layer, weight, bias);
+        let linear = |weight, bias| table.linear(&weights, layer, weight, bias);
         Some(Self {
             attn_q: linear(S::AttnQ, S::AttnQBias)?,
             attn_k: linear(S::AttnK, S::AttnKBias)?,

@@ -214,6 +214,13 @@ pub enum GgufError {
         /// Name of the tensor.
         name: Name,
     },
+    /// The part of a file that is in memory has another length than the tensors there.
+    Resident {
+        /// Bytes of the tables and these tensors.
+        want: u64,
+        /// Bytes of the part.
+        found: u64,
+    },
 }
 
 impl fmt::Display for GgufError {
@@ -274,6 +281,9 @@ impl fmt::Display for GgufError {
                 )
             }
             Self::TensorPieces { name } => write!(f, "the tensor {name} does not lie in one piece of the data"),
+            Self::Resident { want, found } => {
+                write!(f, "the part of the file in memory has {found} bytes, its tables and tensors have {want}")
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod error;
 mod long_arrays;
 mod names;
 mod pieces;
+mod resident;
 mod tensor;
 mod value;
 
@@ -28,6 +29,7 @@ pub use error::{GgufError, Name};
 use long_arrays::LongArrays;
 use names::{Group, Seen};
 pub use pieces::Pieces;
+use resident::ALL_LAYERS;
 use tensor::MAX_DIMS;
 pub use tensor::TensorInfo;
 pub use value::{Array, Value, ValueType};
@@ -47,7 +49,7 @@ const MAX_ALIGNMENT: u64 = 1 << 20;
 /// A GGUF file whose tables were checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Gguf<'f> {
-    /// The whole file; of a file in pieces, its tables.
+    /// The whole file; of a file in pieces, its tables; of one that is partly in memory, that part.
     file: &'f [u8],
     version: u32,
     n_entries: u64,
@@ -59,6 +61,19 @@ pub struct Gguf<'f> {
     n_data: u64,
     /// Source of the data, if they are not in `file`.
     pieces: Option<&'f dyn Pieces>,
+    /// Layers whose data are in memory, from the first on.
+    n_layers_resident: usize,
+}
+
+/// Length of a file whose bytes are not all at hand.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    /// Bytes that are at hand, which are all.
+    AtHand,
+    /// Bytes of the data.
+    Data(u64),
+    /// Bytes of the file.
+    File(u64),
 }
 
 impl<'f> Gguf<'f> {
@@ -76,11 +91,11 @@ impl<'f> Gguf<'f> {
     /// Reads as much of the tables as can be read, and returns the error of the rest, for programs that inspect broken files.
     /// Only without an error do all tensors lie inside the file; otherwise [`data`](Self::data) may be `None`.
     pub const fn parse_partly(file: &'f [u8]) -> (Self, Option<GgufError>) {
-        Self::parse_tables(file, None)
+        Self::parse_tables(file, Length::AtHand)
     }
 
-    /// Reads as [`parse_partly`](Self::parse_partly) does; `n_data` is the length of data that lie outside `file`.
-    const fn parse_tables(file: &'f [u8], n_data: Option<u64>) -> (Self, Option<GgufError>) {
+    /// Reads as [`parse_partly`](Self::parse_partly) does, of a file whose data may lie outside `file`.
+    const fn parse_tables(file: &'f [u8], length: Length) -> (Self, Option<GgufError>) {
         let mut gguf = Self {
             file,
             version: 0,
@@ -92,15 +107,16 @@ impl<'f> Gguf<'f> {
             data_at: file.len(),
             n_data: 0,
             pieces: None,
+            n_layers_resident: ALL_LAYERS,
         };
-        match gguf.read(n_data) {
+        match gguf.read(length) {
             Ok(()) => (gguf, None),
             Err(error) => (gguf, Some(error)),
         }
     }
 
     /// Reads the tables in their order, so that after an error everything before it is there.
-    const fn read(&mut self, n_data: Option<u64>) -> Result<(), GgufError> {
+    const fn read(&mut self, length: Length) -> Result<(), GgufError> {
         let mut cursor = Cursor::new(self.file, 0);
         let magic = attempt!(cursor.u32("the header")).to_le_bytes();
         if !matches!(&magic, b"GGUF") {
@@ -151,9 +167,10 @@ impl<'f> Gguf<'f> {
             Some(at) if at < self.file.len() => at,
             _ => self.file.len(),
         };
-        self.n_data = match n_data {
-            Some(n) => n,
-            None => (self.file.len() - self.data_at) as u64,
+        self.n_data = match length {
+            Length::AtHand => (self.file.len() - self.data_at) as u64,
+            Length::Data(n) => n,
+            Length::File(n) => n.saturating_sub(self.data_at as u64),
         };
         self.check_tensors(alignment)
     }
@@ -187,7 +204,7 @@ impl<'f> Gguf<'f> {
         let (n_groups, mut number, mut n_alike) = (names::n_groups(self.n_tensors), 0, 0);
         while number < n_groups {
             let mut group = Group::new(number, n_groups);
-            let mut cursor = Cursor::new(self.file, self.tensors_at);
+            let mut cursor = self.tensor_cursor();
             let mut i = 0;
             while i < self.n_tensors {
                 let tensor = attempt!(TensorInfo::read(&mut cursor));
@@ -211,7 +228,7 @@ impl<'f> Gguf<'f> {
     /// there.
     const fn check_tensors(&self, alignment: u64) -> Result<(), GgufError> {
         let has = self.n_data;
-        let mut cursor = Cursor::new(self.file, self.tensors_at);
+        let mut cursor = self.tensor_cursor();
         let (mut expected, mut is_known, mut i) = (0, true, 0);
         while i < self.n_tensors {
             let tensor = attempt!(TensorInfo::read(&mut cursor));
@@ -294,13 +311,18 @@ impl<'f> Gguf<'f> {
 
     /// Iterates over the tensors, in the order of the file.
     pub fn tensors(&self) -> impl Iterator<Item = TensorInfo<'f>> + use<'f> {
-        let mut cursor = Cursor::new(self.file, self.tensors_at);
+        let mut cursor = self.tensor_cursor();
         (0..self.n_tensors).map_while(move |_| TensorInfo::read(&mut cursor).ok())
+    }
+
+    /// Cursor at the first tensor's entry.
+    const fn tensor_cursor(&self) -> Cursor<'f> {
+        Cursor::new(self.file, self.tensors_at)
     }
 
     /// Finds the tensor called `prefix` + `suffix`.
     pub const fn tensor(&self, prefix: &str, suffix: &str) -> Option<TensorInfo<'f>> {
-        let mut cursor = Cursor::new(self.file, self.tensors_at);
+        let mut cursor = self.tensor_cursor();
         let mut i = 0;
         while i < self.n_tensors {
             let mut entry = cursor;

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::Gguf;
 use super::error::{GgufError, Name};
+use super::{Gguf, Length};
 
 /// Data that do not lie together in memory.
 ///
@@ -26,7 +26,7 @@ impl<'f> Gguf<'f> {
                 n => n_data = n_data.saturating_add(n),
             }
         }
-        let (mut gguf, error) = Self::parse_tables(tables, Some(n_data));
+        let (mut gguf, error) = Self::parse_tables(tables, Length::Data(n_data));
         if let Some(error) = error {
             return Err(error);
         }
@@ -50,7 +50,8 @@ impl<'f> Gguf<'f> {
         self.n_data
     }
 
-    /// Bytes of the data from `offset` on, as many as lie together: in a file that was not split, all of them.
+    /// Bytes of the data from `offset` on, as many as lie together: in a file that was not split, all of them. Of a file that is
+    /// [partly in memory](Self::parse_resident), bytes of the data there.
     pub fn data_from(&self, offset: u64) -> &'f [u8] {
         match self.pieces {
             Some(pieces) => pieces.data_from(offset),
@@ -61,8 +62,13 @@ impl<'f> Gguf<'f> {
         }
     }
 
-    /// `n_bytes` of the data from `offset` on; `None` if they are not all there, in one piece.
+    /// `n_bytes` of the data from `offset` on; `None` if they are not all in memory, in one piece.
     pub fn data(&self, offset: u64, n_bytes: u64) -> Option<&'f [u8]> {
-        self.data_from(offset).get(..usize::try_from(n_bytes).ok()?)
+        self.data_at_place(self.place(offset)?, n_bytes)
+    }
+
+    /// `n_bytes` of the data in memory from [`place`](Self::place) on; `None` if they are not all there, in one piece.
+    pub(crate) fn data_at_place(&self, place: u64, n_bytes: u64) -> Option<&'f [u8]> {
+        self.data_from(place).get(..usize::try_from(n_bytes).ok()?)
     }
 }

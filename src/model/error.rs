@@ -30,6 +30,13 @@ pub enum LoadError {
         /// Name of the tensor, without the layer.
         name: &'static str,
     },
+    /// A tensor of an encoder is not in memory: only layers of decoders come from a [`Storage`](crate::Storage).
+    NotResident {
+        /// Layer of the tensor; `None` if it belongs to none.
+        layer: Option<usize>,
+        /// Name of the tensor, without the layer.
+        name: &'static str,
+    },
     /// A tensor that this family does not use: running without it would give wrong answers.
     UnusedTensor {
         /// Name of the tensor (cut off when very long).
@@ -108,6 +115,9 @@ impl fmt::Display for LoadError {
             Self::MissingTensor { layer, name } => write!(f, "the tensor {} is missing", TensorName(layer, name)),
             Self::TensorBytes { layer, name } => {
                 write!(f, "the bytes of the tensor {} are not all in the file", TensorName(layer, name))
+            }
+            Self::NotResident { layer, name } => {
+                write!(f, "the tensor {} is not in memory, where an encoder needs it", TensorName(layer, name))
             }
             Self::UnusedTensor { ref name } => {
                 write!(f, "the tensor {name} is not part of this architecture as it is supported")

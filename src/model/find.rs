@@ -24,6 +24,7 @@ pub(super) struct Found<'f> {
     pub(super) ty: WeightType,
     pub(super) layout: Layout,
     pub(super) offset: u64,
+    /// Bytes of the tensor; empty if it lies in a storage.
     pub(super) bytes: &'f [u8],
 }
 
@@ -198,12 +199,18 @@ impl<'f> Finder<'f> {
         let type_error =
             |want| LoadError::TensorType { layer, name, want, found: gguf_type_name(tensor.ty), number: tensor.ty };
         let (ty, layout) = Layout::from_gguf(tensor.ty).ok_or(type_error(TYPES))?;
+        if matches!(form, Form::Vector(_)) && ty != WeightType::F32 {
+            return Err(type_error("F32"));
+        }
+        if !self.gguf.is_resident(&tensor) {
+            if self.shape.arch.is_encoder() {
+                return Err(LoadError::NotResident { layer, name });
+            }
+            return Ok(Found { ty, layout, offset: tensor.offset, bytes: &[] });
+        }
         let bytes = tensor.n_bytes().and_then(|n| self.gguf.data(tensor.offset, n));
         let bytes = bytes.ok_or(LoadError::TensorBytes { layer, name })?;
         if matches!(form, Form::Vector(_)) {
-            if ty != WeightType::F32 {
-                return Err(type_error("F32"));
-            }
             let vector = view::<f32>(bytes).ok_or(LoadError::Misaligned { layer, name })?;
             if let Some(index) = vector.iter().position(|x| !x.is_finite()) {
                 return Err(LoadError::NotFinite { layer, name, index });

@@ -11,10 +11,11 @@ use nearfield_kernels::Matrix;
 
 use crate::gguf::{Gguf, TensorInfo};
 use crate::shape::Shape;
+use crate::stream::Window;
 use crate::tensor::{GlobalSlot, LayerSlot};
 
 pub use error::LoadError;
-pub(crate) use layers::LayerTable;
+pub(crate) use layers::{LayerTable, Weights};
 
 use find::{Finder, Found};
 use layers::{ABSENT, n_slots};
@@ -185,7 +186,7 @@ impl<'f> Model<'f> {
         &self.gguf
     }
 
-    /// Weights of a decoder's `layer`; `None` if there is no such layer. The file's tables are searched, which takes time; a
+    /// Weights of a decoder's `layer`; `None` if there is no such layer, or it is not in memory. The file's tables are searched, which takes time; a
     /// session keeps a table of its own.
     ///
     /// # Errors
@@ -196,7 +197,8 @@ impl<'f> Model<'f> {
         }
         let mut words = [ABSENT; LayerSlot::N];
         let words = words.get_mut(..n_slots(&self.shape)).unwrap_or_default();
-        Ok(LayerTable::from_layer(self, layer, words)?.layer(self, 0))
+        let weights = Weights { model: self, window: Window::NONE };
+        Ok(LayerTable::from_layer(self, layer, words)?.layer(&weights, 0))
     }
 
     /// Bytes of weights that one new token reads: every matrix once, and one row of the embedding.

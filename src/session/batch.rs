@@ -15,6 +15,7 @@ use crate::plan::{BatchLengths, BatchPlan};
 use crate::planned::Planned;
 use crate::snapshot::Prefix;
 use crate::steps::all_finite;
+use crate::stream::Stream;
 
 /// A model with the memory of a pass, which sequences share: weights are read once for the tokens of all of them.
 ///
@@ -48,6 +49,8 @@ use crate::steps::all_finite;
 pub struct Batch<'m, 'f, 'a> {
     runner: Runner<'m, 'f, 'a>,
     act: Buffers<'a>,
+    /// Source of layers that are not in memory.
+    stream: Option<Stream<'m>>,
     config: BatchConfig,
     /// Number of passes so far.
     pass: u64,
@@ -87,7 +90,19 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
         }
         let (words, act) = take(arena, &n).ok_or_else(too_small)?;
         let runner = Runner::new(model, kernels, executor, words).map_err(SessionError::Load)?;
-        Ok(Self { runner, act, config, pass: 0, n_computed: 0 })
+        Ok(Self { runner, act, stream: None, config, pass: 0, n_computed: 0 })
+    }
+
+    /// The same batch, with `stream` as the source of the layers that are not in memory.
+    ///
+    /// # Errors
+    /// [`SessionError::StreamTooSmall`] if the longest of these layers does not fit a buffer.
+    pub fn with_stream(self, stream: Stream<'m>) -> Result<Self, SessionError> {
+        let (need, have) = (self.runner.longest_streamed(), stream.buffer_bytes());
+        if need > have as u64 {
+            return Err(SessionError::StreamTooSmall { need: usize::try_from(need).unwrap_or(usize::MAX), have });
+        }
+        Ok(Self { stream: Some(stream), ..self })
     }
 
     /// Begins a sequence at position 0, with its memory from `arena`, which has to have [`MemoryPlan::sequence`] bytes free.
@@ -148,7 +163,7 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
         self.pass(chunks).map_err(|error| ChunkError { chunk: 0, error })
     }
 
-    /// Does what [`run`](Self::run) does with checked chunks. The only error is [`RunError::Broken`].
+    /// Does what [`run`](Self::run) does with checked chunks. The errors are those of the storage, and [`RunError::Broken`].
     pub(super) fn pass(&mut self, chunks: &mut [Chunk<'_, '_, '_>]) -> Result<usize, RunError> {
         let mut left = Left { rows: self.config.n_tokens, outputs: self.config.n_outputs };
         chunks.iter_mut().try_for_each(|chunk| chunk.begin_pass(&mut left))?;
@@ -156,14 +171,15 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
         let n_run = chunks.iter().map(Chunk::n_run).sum();
         if n_run > 0 {
             self.pass += 1;
-            self.pass_of(chunks).ok_or(RunError::Broken)?;
+            self.runner.forward().layers(chunks, &mut self.act, self.stream.as_mut())?;
+            self.end_pass(chunks).ok_or(RunError::Broken)?;
         }
         Ok(n_run)
     }
 
-    fn pass_of(&mut self, chunks: &mut [Chunk<'_, '_, '_>]) -> Planned {
+    /// Computes the logits that the chunks ask for, and moves their sequences on.
+    fn end_pass(&mut self, chunks: &mut [Chunk<'_, '_, '_>]) -> Planned {
         let forward = self.runner.forward();
-        forward.layers(chunks, &mut self.act)?;
         let mut end = 0;
         let outputs = chunks.iter().flat_map(|chunk| {
             end += chunk.n_rows();

@@ -6,6 +6,7 @@ use crate::config::PlanError;
 use crate::grammar::MatchError;
 use crate::model::LoadError;
 use crate::snapshot::PrefixError;
+use crate::stream::StorageError;
 
 /// Error of a session that cannot begin.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,13 @@ pub enum SessionError {
         /// `general.architecture` of the model.
         arch: &'static str,
     },
+    /// The buffers of a stream are shorter than the longest layer that is not in memory.
+    StreamTooSmall {
+        /// Bytes that each buffer needs.
+        need: usize,
+        /// Bytes of each buffer.
+        have: usize,
+    },
     /// The session cannot begin with this prefix.
     Prefix(PrefixError),
     /// The prefix has another length than [`n_prefix`](crate::SessionConfig::n_prefix) of the configuration.
@@ -47,6 +55,9 @@ impl fmt::Display for SessionError {
                 write!(f, "the session needs an arena of {need} bytes, it has {have}")
             }
             Self::Load(ref error) => error.fmt(f),
+            Self::StreamTooSmall { need, have } => {
+                write!(f, "a layer takes {need} bytes of a stream's buffer, which has {have}")
+            }
             Self::Prefix(ref error) => error.fmt(f),
             Self::PrefixLength { planned, found } => {
                 write!(f, "the session is planned with a prefix of {planned} tokens, and gets one of {found}")
@@ -113,6 +124,18 @@ pub enum RunError {
         /// Rows of logits of a pass.
         n_outputs: usize,
     },
+    /// A layer is not in memory, and the session has no [`Stream`](crate::Stream).
+    NoStream {
+        /// The layer.
+        layer: usize,
+    },
+    /// The storage did not bring a layer. The session's [keys visited](crate::Session::key_stats) count the layers before it.
+    Storage {
+        /// Place in the file of the bytes that were asked for.
+        at: u64,
+        /// Error of the storage.
+        error: StorageError,
+    },
     /// The text cannot go on as its grammar demands.
     Grammar(MatchError),
     /// The session's memory is not what its plan says. This is a bug of this library.
@@ -137,6 +160,10 @@ impl fmt::Display for RunError {
             Self::NoRoomForLogits { n_outputs } => {
                 write!(f, "the pass has computed the logits of {n_outputs} tokens, as many as were planned")
             }
+            Self::NoStream { layer } => {
+                write!(f, "layer {layer} is not in memory, and the session has no stream to bring it")
+            }
+            Self::Storage { at, error } => write!(f, "the storage did not bring the layer at byte {at}: {error}"),
             Self::Grammar(error) => error.fmt(f),
             Self::Broken => f.write_str("the session's memory is not what its plan says: a bug of nearfield"),
         }

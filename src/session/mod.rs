@@ -12,6 +12,7 @@ use crate::config::{AlibiScale, PlanError, SessionConfig};
 use crate::executor::Executor;
 use crate::model::Model;
 use crate::snapshot::{ModelId, Prefix, Snapshot, TextState};
+use crate::stream::Stream;
 
 pub use batch::Batch;
 pub use error::{ChunkError, RewindError, RunError, SessionError};
@@ -71,6 +72,15 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
         Self::begin(model, config, kernels, executor, arena, Some(prefix))
     }
 
+    /// The same session, with `stream` as the source of the layers that are not in memory
+    /// ([`Gguf::parse_resident`](crate::Gguf::parse_resident)). Results have the bits of a session whose model is in memory.
+    ///
+    /// # Errors
+    /// [`SessionError::StreamTooSmall`] if the longest of these layers does not fit a buffer.
+    pub fn with_stream(self, stream: Stream<'m>) -> Result<Self, SessionError> {
+        Ok(Self { batch: self.batch.with_stream(stream)?, ..self })
+    }
+
     fn begin(
         model: &'m Model<'f>,
         config: SessionConfig,
@@ -99,7 +109,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// The logits have the same bits, however the tokens are cut into calls.
     ///
     /// # Errors
-    /// [`RunError`]. Nothing was run then, unless it is [`RunError::NotFinite`].
+    /// [`RunError`]. Nothing was run then, unless it is [`RunError::NotFinite`], or [`RunError::Storage`] in a later pass than the first.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
         self.run(tokens)?;
         self.logits()
@@ -108,7 +118,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// Runs `tokens` at the next positions and computes no logits: for the parts of a long prompt.
     ///
     /// # Errors
-    /// [`RunError`]. Nothing was run then.
+    /// [`RunError`]. Nothing was run then, unless it is [`RunError::Storage`]: the passes before that one were run.
     pub fn run(&mut self, tokens: &[u32]) -> Result<(), RunError> {
         self.sequence.check(tokens)?;
         let mut rest = tokens;
