@@ -68,8 +68,8 @@ impl Forward<'_, '_, '_> {
 
     /// Range in the file of the next layer after `i` that is not in memory, in this pass or the one after it.
     fn next_streamed(&self, i: usize) -> Option<Range<u64>> {
-        let n_layer = self.shape().n_layer;
-        (i + 1..=i + n_layer).find_map(|next| self.layers.streamed(self.model, next % n_layer))
+        let mut others = (i + 1..self.shape().n_layer).chain(0..=i);
+        others.find_map(|next| self.layers.streamed(self.model, next))
     }
 
     /// Runs the rows through a layer, whose weights may lie in `window`. Like all functions below, returns `None` if some memory is

@@ -11,6 +11,7 @@ use core::ops::Range;
 
 use nearfield_kernels::Line;
 
+use crate::checksum::{Checksum, Words};
 use crate::const_math::max;
 use crate::gguf::Gguf;
 use crate::planned::Planned;
@@ -103,10 +104,35 @@ impl fmt::Debug for Stream<'_> {
 }
 
 impl<'m> Stream<'m> {
+    const BLOCK: usize = StreamPlan::BLOCK as usize;
+
     /// Creates a stream with its buffers in `lines`, of which there have to be [`StreamPlan::n_lines`].
     pub fn new(storage: &'m mut dyn Storage, lines: &'m mut [Line]) -> Self {
         let (first, second) = lines.split_at_mut(lines.len() / 2);
         Self { storage, buffers: [first, second].map(|lines| Buffer { bytes: Line::bytes_mut(lines), range: 0..0 }) }
+    }
+
+    /// Reads the first `n_bytes` of the storage, block by block or as much as a buffer holds, and computes their
+    /// [`checksum`](crate::checksum): that of the model file, if the storage has the right one.
+    ///
+    /// # Errors
+    /// Errors of the storage.
+    pub fn checksum(&mut self, n_bytes: u64) -> Result<u32, StorageError> {
+        let [Buffer { bytes, range }, _] = &mut self.buffers;
+        *range = 0..0;
+        let mut block = [0; Self::BLOCK];
+        let whole = bytes.len() - bytes.len() % Self::BLOCK;
+        let part = bytes.get_mut(..whole).filter(|part| !part.is_empty()).unwrap_or(&mut block);
+        let (mut words, mut at) = (Words::behind(Checksum::EMPTY), 0);
+        while at < n_bytes {
+            let n_left = usize::try_from(n_bytes - at).unwrap_or(usize::MAX);
+            let n = part.len().min(n_left.checked_next_multiple_of(Self::BLOCK).unwrap_or(usize::MAX));
+            let part = part.get_mut(..n).unwrap_or_default();
+            self.storage.read(at, part, &mut || ())?;
+            words.push(part.get(..n.min(n_left)).unwrap_or_default());
+            at += n as u64;
+        }
+        Ok(words.get())
     }
 
     /// Bytes of each buffer.

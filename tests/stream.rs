@@ -8,7 +8,7 @@ use crate::common::run::{Setup, logits, soil};
 use crate::common::threads::Threads;
 use nearfield::{
     Arena, Gguf, GgufError, Line, LoadError, MemoryPlan, Model, RunError, Session, SessionError, Storage, StorageError,
-    Stream, StreamPlan,
+    Stream, StreamPlan, checksum,
 };
 
 /// Moment at which a storage lets the session work.
@@ -191,6 +191,18 @@ fn a_storage_that_fails_changes_nothing() {
             assert_eq!(n_errors, 1, "after {fails_after} reads");
             assert_same_bits(&format!("after {fails_after} reads"), &want, &rows);
         });
+    }
+}
+
+#[test]
+fn the_checksum_is_that_of_the_file() {
+    let file = SPEC.file("Q8_0");
+    for (n_lines, n_bytes) in [(0, 5000), (1, 4097), (16, 4096), (38, 1), (500, 4095), (2000, file.bytes().len())] {
+        let (mut card, mut buffers) = (Card::new(file.bytes(), Works::Never), vec![Line::ZERO; n_lines]);
+        let found = Stream::new(&mut card, &mut buffers).checksum(n_bytes as u64);
+        assert_eq!(found, Ok(checksum(&file.bytes()[..n_bytes])), "{n_lines} lines, {n_bytes} bytes");
+        let mut card = Card { fails_after: Some(0), ..card };
+        assert_eq!(Stream::new(&mut card, &mut buffers).checksum(n_bytes as u64), Err(StorageError(7)));
     }
 }
 

@@ -111,10 +111,12 @@ impl<'f> Gguf<'f> {
 }
 
 /// Bytes of a tensor's data with its padding; 0 for an unknown type.
+///
+/// - `alignment`: a power of two
 const fn padded(tensor: &TensorInfo<'_>, alignment: u64) -> u64 {
     match tensor.n_bytes() {
         // Sizes have 63 bits at most, and alignments 20.
-        Some(n) => n.next_multiple_of(alignment),
+        Some(n) => n.wrapping_add(alignment.wrapping_sub(1)) & !alignment.wrapping_sub(1),
         None => 0,
     }
 }

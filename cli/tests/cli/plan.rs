@@ -152,6 +152,31 @@ fn whether_it_fits() {
     assert_eq!(plan["n_batch"], 256);
 }
 
+/// A storage's layers take no memory but two buffers.
+#[test]
+fn layers_may_come_from_a_storage() {
+    let f = Folder::new();
+    let whole = json(&f, "");
+    let n = number(&json(&f, "--layers 0")["weights"]["read_per_pass"]);
+    let all = |plan: &Value| number(&plan["weights"]["resident"]);
+    let mut before = 0;
+    for n_layers in 0..2 {
+        let plan = json(&f, &format!("--layers {n_layers} --board nrf52840-dk --ctx 256"));
+        let [ram, flash] = [0, 1].map(|i| &plan["fit"]["needs"][i]["parts"]);
+        assert_eq!([&ram["two layers"], &flash["model"]], [&plan["weights"]["buffers"], &plan["weights"]["resident"]]);
+        let left = number(&whole["model_bytes"]) - all(&plan);
+        // A buffer holds whole blocks of 512 bytes.
+        let per_layer = number(&plan["weights"]["buffers"]) / 2;
+        assert!(per_layer.is_multiple_of(512) && left <= per_layer * (2 - n_layers) && all(&plan) > before, "{plan}");
+        assert_eq!(plan["fit"]["computed_tokens_per_second"], Value::Null);
+        before = all(&plan);
+    }
+    assert_eq!(n, 0, "two layers stay in the buffers");
+    let told = f.stdout("plan tiny.gguf --layers 1");
+    assert!(told.contains("\nweights ") && told.contains("1 of 2 layers, and all that belongs to none"), "{told}");
+    f.fails("plan tiny.gguf --layers 2", 1, "--layers 2: a number below 2, all layers of the model, is needed");
+}
+
 /// Each advice is planned again here with its flags, and fits.
 #[test]
 fn what_would_make_it_fit() {

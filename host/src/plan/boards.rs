@@ -163,7 +163,7 @@ pub static BOARDS: &[Board] = &[
     // The stack has 28 KiB, and a guard of 4 below it.
     Board {
         own_ram: FIRMWARE_VARIABLES + 32 * KIB,
-        ..controller("riscv-virt", "RV32IMAC, emulated", 256 * KIB, 4 * MIB)
+        ..controller("riscv-virt", "RV32IMAC, emulated", 512 * KIB, 4 * MIB)
     },
     // The memory that is mapped. The image begins at 512 KiB; the stacks, of 256 KiB for each core, begin at a multiple of 2 MiB
     // (boards/raspi3/memory.x, src/mmu.rs).

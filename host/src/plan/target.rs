@@ -1,6 +1,6 @@
 //! Memory that a model needs on a machine, beside the memory that is there.
 
-use nearfield::MemoryPlan;
+use nearfield::{Gguf, MemoryPlan, StreamPlan};
 
 use super::boards::{Board, FIRMWARE_FLASH, FIRMWARE_RAM, Place};
 
@@ -37,6 +37,31 @@ impl Need {
     }
 }
 
+/// Memory that the weights take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Bytes of the model's file that stay in memory.
+    pub resident: u64,
+    /// Bytes of both buffers for layers of a storage.
+    pub buffers: u64,
+    /// Bytes that each pass reads from the storage.
+    pub per_pass: u64,
+}
+
+impl Weights {
+    /// Weights of a file of `n_bytes` bytes, all in memory.
+    pub fn in_memory(n_bytes: u64) -> Self {
+        Self { resident: n_bytes, buffers: 0, per_pass: 0 }
+    }
+
+    /// Weights of a file of which a storage brings the layers from `n_layers` on.
+    pub fn streamed(gguf: &Gguf<'_>, n_layers: usize) -> Self {
+        let plan = StreamPlan::new(gguf, n_layers);
+        let data: u64 = gguf.resident_data(n_layers).map(|range| range.end - range.start).sum();
+        Self { resident: gguf.data_at() as u64 + data, buffers: 2 * plan.buffer as u64, per_pass: plan.per_pass }
+    }
+}
+
 /// Bytes of RAM below which a target is a microcontroller.
 const SMALL: u64 = 64 << 20;
 
@@ -61,12 +86,16 @@ impl Target {
         self.ram.is_none_or(|(bytes, _)| bytes < SMALL)
     }
 
-    /// Needs of a session with this plan and a model file of `file` bytes, one for each memory.
-    pub fn needs(&self, plan: &MemoryPlan, file: u64) -> Vec<Need> {
+    /// Needs of a session with this plan and these weights, one for each memory.
+    pub fn needs(&self, plan: &MemoryPlan, weights: Weights) -> Vec<Need> {
+        let file = weights.resident;
         let mut needs = Vec::new();
         let is_in_ram = self.model == Some(Place::Ram);
         if let Some((have, own)) = self.ram {
             let mut parts = vec![("arena", plan.session() as u64)];
+            if weights.buffers > 0 {
+                parts.push(("two layers", weights.buffers));
+            }
             if is_in_ram {
                 parts.extend([("tokenizer index", plan.tokenizer as u64), ("model", file)]);
             }

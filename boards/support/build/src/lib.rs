@@ -7,6 +7,7 @@
 //! - `NEARFIELD_MODEL`: a model in place of the board's
 //! - `NEARFIELD_CTX`: the number of tokens of its context, in place of the board's
 //! - `NEARFIELD_KV`: a snapshot by `nearfield run --save-kv`, which every text goes on with
+//! - `NEARFIELD_LAYERS`: the number of the model's layers that lie in flash; a card holds the model file, and brings the others
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -16,7 +17,7 @@ use std::{env, fs};
 use nearfield::kernels::Layout;
 use nearfield::tokenizer::{Tokenizer, Vocab};
 use nearfield::{
-    Arena, Gguf, Grammar, GrammarError, Line, Model, ModelId, Prefix, TokenTrie, TriePlan, checksum, features,
+    Arena, Gguf, Grammar, GrammarError, Line, Model, ModelId, Prefix, Shape, TokenTrie, TriePlan, checksum, features,
 };
 
 /// Words of memory for compiling a grammar, at most: 64 MiB.
@@ -100,15 +101,42 @@ fn memory_map() {
 /// Hands the model, its checksum, the features that it needs, its tokenizer's index and the snapshot to `image!`.
 fn image(path: &Path) {
     let file = used(path, fs::read(path).map_err(Into::into));
-    println!("cargo:rustc-env=NEARFIELD_MODEL_PATH={}", used(path, path.to_str().ok_or("the path is no UTF-8".into())));
-    println!("cargo:rustc-env=NEARFIELD_MODEL_NAME={}", path.file_name().unwrap_or_default().display());
-    println!("cargo:rustc-env=NEARFIELD_CHECKSUM={}", checksum(&file));
     used(path, runs(&file));
+    let (in_flash, card) = match variable("NEARFIELD_LAYERS") {
+        None => (path.to_owned(), None),
+        Some(n_layers) => {
+            let (resident, card) = used(path, resident(&file, &n_layers.to_string_lossy()));
+            write("resident.gguf", &resident);
+            (out_dir().join("resident.gguf"), Some((resident, card)))
+        }
+    };
+    let flash = card.as_ref().map_or(&file, |(resident, _)| resident);
+    println!("cargo:rustc-env=NEARFIELD_CHECKSUM={}", checksum(flash));
+    write("card.rs", card.map_or_else(|| "None".into(), |(_, card)| format!("Some({card})")));
+    let text = in_flash.to_str().ok_or("the path is no UTF-8".into());
+    println!("cargo:rustc-env=NEARFIELD_MODEL_PATH={}", used(path, text));
+    println!("cargo:rustc-env=NEARFIELD_MODEL_NAME={}", path.file_name().unwrap_or_default().display());
     write("context.rs", format!("{:?}", context()));
     write("features.rs", format!("&{:?}", used(path, features(path, &file))));
     write("tokenizer.index", used(path, index(&file)));
     let snapshot = variable("NEARFIELD_KV").map(PathBuf::from);
     write("prefix.kv", snapshot.map_or_else(Vec::new, |path| used(&path, prefix(&path, &file))));
+}
+
+/// Part of a model file that lies in flash with its first `n_layers` layers, and the `Card` with the others, as Rust reads it.
+fn resident(file: &[u8], n_layers: &str) -> Result<(Vec<u8>, String), Box<dyn Error>> {
+    let gguf = Gguf::parse(file)?;
+    let n = Shape::from_gguf(&gguf)?.n_layer;
+    let n_layers: usize =
+        n_layers.parse().ok().filter(|&n_layers| n_layers < n).ok_or_else(|| {
+            format!("NEARFIELD_LAYERS is {n_layers}: a number below {n}, all of its layers, is needed")
+        })?;
+    let mut resident = gguf.tables().to_vec();
+    for range in gguf.resident_data(n_layers) {
+        resident.extend_from_slice(&file[range.start as usize..range.end as usize]);
+    }
+    let card = format!("Card {{ n_layers: {n_layers}, n_bytes: {}, checksum: {} }}", file.len(), checksum(file));
+    Ok((resident, card))
 }
 
 /// Result of using the file at `path`; cargo shows the error.

@@ -53,9 +53,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gguf = in_flash(&std::fs::read(model)?);
     let vocab = Vocab::from_gguf(&Gguf::parse(gguf)?)?;
     let index: Vec<u8> = Tokenizer::new(vocab, &mut memory.arena())?.index().collect();
-    let image =
-        Image { name: "model", gguf, checksum: checksum(gguf), index: in_flash(&index), prefix: &[], n_ctx: None };
-    TextModel::open(&image, CONFIG, isa, &Inline, &mut memory, |model| {
+    let image = Image {
+        name: "model",
+        gguf,
+        checksum: checksum(gguf),
+        card: None,
+        index: in_flash(&index),
+        prefix: &[],
+        n_ctx: None,
+    };
+    TextModel::open(&image, CONFIG, isa, &Inline, &mut memory, None, |model| {
         generate_once(&mut Stdout, model, "Once upon a time", n_tokens)
     })
     .map_err(|halt| halt.to_string().into())

@@ -12,6 +12,7 @@ use nearfield::{
 };
 
 use crate::board::Board;
+use crate::card::Layers;
 use crate::halt::Halt;
 use crate::hash::Fnv64;
 use crate::image::Image;
@@ -76,14 +77,17 @@ pub struct TextModel<'m, 'f, 'a> {
 impl TextModel<'_, '_, '_> {
     /// Loads a model and hands it to `then`.
     ///
+    /// - `layers`: source of the layers that are not in flash, which is checked first
+    ///
     /// # Errors
-    /// [`Halt`] when the image is damaged or the memory too small, and any error of `then`.
+    /// [`Halt`] when the image or the card is damaged or the memory too small, and any error of `then`.
     pub fn open<T, const LINES: usize>(
         image: &Image,
         config: SessionConfig,
         kernels: &dyn Kernels,
         executor: &dyn Executor,
         memory: &mut Memory<LINES>,
+        mut layers: Option<Layers<'_>>,
         then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
         let model = image.model()?;
@@ -94,6 +98,15 @@ impl TextModel<'_, '_, '_> {
         let session = match prefix {
             None => Session::new(&model, config, kernels, executor, &mut arena)?,
             Some(prefix) => Session::with_prefix(&model, config, kernels, executor, &mut arena, prefix)?,
+        };
+        let session = match &mut layers {
+            None => session,
+            Some(layers) => {
+                if let Some(card) = &image.card {
+                    card.check(layers)?;
+                }
+                session.with_stream(layers.stream())?
+            }
         };
         let begun = prefix.map(|prefix| prefix.text());
         let (n_prefix, n_batch) = (config.n_prefix, config.n_batch);

@@ -5,7 +5,7 @@ use core::fmt;
 use nearfield::tokenizer::{DetokenizeError, TextError, TokenizerError, VocabError};
 use nearfield::{
     GgufError, LoadError, MatchError, PlanError, PrefixError, ProgramError, RunError, SamplerError, SessionError,
-    TrieError,
+    StorageError, TrieError,
 };
 use nearfield_kernels::conformance::Mismatch;
 
@@ -20,6 +20,15 @@ pub enum Halt {
         /// Checksum of the model in flash.
         found: u32,
     },
+    /// The card holds another file than the model, or cannot be read well.
+    Card {
+        /// Checksum of the model file when the firmware was built.
+        want: u32,
+        /// Checksum of as many bytes of the card.
+        found: u32,
+    },
+    /// The card cannot be read.
+    Storage(StorageError),
     /// The model cannot be run.
     Load(LoadError),
     /// The model has no vocabulary that this library reads.
@@ -64,7 +73,11 @@ impl Halt {
     /// the rest. (1 is a panic.)
     pub fn code(&self) -> u8 {
         match self {
-            Self::Checksum { .. } | Self::Prefix(PrefixError::Damaged) | Self::Grammar(_) | Self::Tokens(_) => 2,
+            Self::Checksum { .. }
+            | Self::Card { .. }
+            | Self::Prefix(PrefixError::Damaged)
+            | Self::Grammar(_)
+            | Self::Tokens(_) => 2,
             Self::Load(_) | Self::Vocab(_) | Self::Tokenizer(_) | Self::Prefix(_) => 3,
             Self::SelfTest(_) => 4,
             _ => 5,
@@ -78,6 +91,10 @@ impl fmt::Display for Halt {
             Self::Checksum { want, found } => {
                 write!(f, "the model in flash is damaged: its checksum is {found:#010x}, not {want:#010x}")
             }
+            Self::Card { want, found } => {
+                write!(f, "the card does not hold the model: its checksum is {found:#010x}, not {want:#010x}")
+            }
+            Self::Storage(error) => write!(f, "the card cannot be read: {error}"),
             Self::Load(error) => write!(f, "the model cannot be run: {error}"),
             Self::Vocab(error) => write!(f, "the model's vocabulary cannot be used: {error}"),
             Self::Tokenizer(error) => write!(f, "the model's tokenizer cannot be used: {error}"),
@@ -110,6 +127,7 @@ macro_rules! from {
 }
 
 from! {
+    Storage StorageError;
     Load LoadError;
     Vocab VocabError;
     Tokenizer TokenizerError;

@@ -2,8 +2,11 @@
 
 use nearfield::features;
 use nearfield::tokenizer::{Tokenizer, Vocab};
-use nearfield::{MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, SnapshotHeader, checksum};
+use nearfield::{
+    Gguf, GgufError, MemoryPlan, Model, ModelId, Prefix, PrefixError, SessionConfig, Shape, SnapshotHeader, checksum,
+};
 
+use crate::card::Card;
 use crate::halt::Halt;
 
 /// Model in flash, with the checksum and the index made when the firmware was built.
@@ -11,10 +14,12 @@ use crate::halt::Halt;
 pub struct Image {
     /// Name of the model file.
     pub name: &'static str,
-    /// Bytes of the model file, aligned to 64 bytes and read in place.
+    /// Bytes of the model file, aligned to 64 bytes and read in place; with a card, those of its part in flash.
     pub gguf: &'static [u8],
-    /// [`checksum`] of the file when the firmware was built.
+    /// [`checksum`] of these bytes when the firmware was built.
     pub checksum: u32,
+    /// Model file that holds the other layers; `None` if all are in flash.
+    pub card: Option<Card>,
     /// Index of the model's tokenizer, made when the firmware was built: aligned to 64 bytes, used in place.
     pub index: &'static [u8],
     /// Snapshot that every text begins with, as `nearfield run --save-kv` writes it: aligned to 64 bytes, used in place. Empty
@@ -25,6 +30,17 @@ pub struct Image {
 }
 
 impl Image {
+    /// Tables of the model.
+    ///
+    /// # Errors
+    /// Errors of [`Gguf::parse`], or with a card of [`Gguf::parse_resident`].
+    pub const fn gguf(&self) -> Result<Gguf<'static>, GgufError> {
+        match &self.card {
+            None => Gguf::parse(self.gguf),
+            Some(card) => Gguf::parse_resident(self.gguf, card.n_bytes, card.n_layers),
+        }
+    }
+
     /// Model of the image, once its checksum has been compared.
     ///
     /// # Errors
@@ -34,7 +50,7 @@ impl Image {
         if found != self.checksum {
             return Err(Halt::Checksum { want: self.checksum, found });
         }
-        Ok(Model::from_gguf(self.gguf)?)
+        Ok(Model::from_tables(self.gguf()?)?)
     }
 
     /// Tokenizer of the model, whose index stays in flash and takes no other memory.
@@ -55,7 +71,10 @@ impl Image {
         if self.prefix.is_empty() {
             return Ok(None);
         }
-        let model = ModelId { n_bytes: self.gguf.len() as u64, checksum: self.checksum };
+        let model = match self.card {
+            None => ModelId { n_bytes: self.gguf.len() as u64, checksum: self.checksum },
+            Some(card) => ModelId { n_bytes: card.n_bytes, checksum: card.checksum },
+        };
         Ok(Some(Prefix::from_bytes(self.prefix, model)?))
     }
 
@@ -78,17 +97,35 @@ impl Image {
     }
 }
 
-/// Memory plan of a session whose tokenizer's index and prefix lie in flash, for a `const`: a model without a usable header, or
-/// a context that is out of range, does not compile.
+/// Memory plan of a session whose tokenizer's index and prefix lie in flash, for a `const`: a model without a usable header, a
+/// context that is out of range, or a model on a card, does not compile.
 ///
 /// # Panics
 /// Panics at compile time, when used as meant.
 pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
+    if image.card.is_some() {
+        panic!(
+            "NEARFIELD_LAYERS is set, and this firmware has no card: --bin streamed has one, on boards with such a firmware"
+        );
+    }
+    plan_beside_card(image, config)
+}
+
+/// Does what [`plan`] does for a firmware to which a card may bring layers. Their buffers are [`stream_plan`](crate::stream_plan)'s.
+///
+/// # Panics
+/// Panics at compile time, when used as meant.
+pub const fn plan_beside_card(image: &Image, config: &SessionConfig) -> MemoryPlan {
     let config = match image.config(config) {
         Ok(config) => config,
         Err(_) => panic!("the beginning of the text is no snapshot"),
     };
-    MemoryPlan::of_file(image.gguf, &config).without_tokenizer()
+    let Ok(gguf) = image.gguf() else { panic!("the model has no usable GGUF header") };
+    let Ok(shape) = Shape::from_gguf(&gguf) else { panic!("the model has no usable GGUF header") };
+    match MemoryPlan::new(&shape, &config) {
+        Ok(plan) => plan.without_tokenizer(),
+        Err(_) => panic!("no plan can be made for this configuration"),
+    }
 }
 
 /// Checks that features of `nearfield` are built in, for a `const`: a firmware that cannot run its model does not compile.
@@ -118,6 +155,10 @@ macro_rules! image {
             // SAFETY: the section holds bytes that are only read, and no name that anything links to.
             gguf: $crate::include_model!(env!("NEARFIELD_MODEL_PATH") $(, #[unsafe(link_section = $section)])?),
             checksum: $crate::hash::parse(env!("NEARFIELD_CHECKSUM")),
+            card: {
+                use $crate::Card;
+                include!(concat!(env!("OUT_DIR"), "/card.rs"))
+            },
             index: $crate::include_model!(concat!(env!("OUT_DIR"), "/tokenizer.index")),
             // SAFETY: as for the model.
             prefix: $crate::include_model!(
@@ -148,6 +189,7 @@ mod tests {
             name: "pocket.gguf",
             gguf: POCKET,
             checksum: checksum(POCKET),
+            card: None,
             index: &[],
             prefix: &[],
             n_ctx: None,

@@ -19,6 +19,7 @@
 extern crate std;
 
 mod board;
+mod card;
 mod commands;
 mod config;
 mod generate;
@@ -32,15 +33,16 @@ mod self_test;
 mod settings;
 
 pub use board::{Board, StackUse, send_lines};
+pub use card::{Card, Layers, stream_plan};
 pub use commands::{Command, Commander, Led};
 pub use config::CONFIG;
 pub use generate::{Generated, Memory, TextModel, generate_once};
 pub use grammar::GrammarImage;
 pub use halt::Halt;
-pub use image::{Image, plan, require_features};
+pub use image::{Image, plan, plan_beside_card, require_features};
 #[doc(hidden)]
 pub use nearfield::include_model;
-pub use power_on::power_on;
+pub use power_on::{power_on, power_on_with};
 pub use prompt::{MAX_PROMPT, Prompt, answer_prompts};
 pub use self_test::self_test;
 pub use settings::TextSettings;

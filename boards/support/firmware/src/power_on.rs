@@ -4,6 +4,7 @@ use nearfield::kernels::Kernels;
 use nearfield::{Executor, SessionConfig};
 
 use crate::board::Board;
+use crate::card::Layers;
 use crate::generate::{Memory, TextModel};
 use crate::halt::Halt;
 use crate::image::Image;
@@ -20,7 +21,22 @@ pub fn power_on<B: Board, const LINES: usize>(
     memory: &mut Memory<LINES>,
     then: impl FnOnce(&mut B, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
 ) -> u8 {
-    match begin(board, image, config, isa, executor, memory, then) {
+    power_on_with(board, image, config, isa, executor, memory, None, then)
+}
+
+/// Does what [`power_on`] does with a model whose `layers` are not all in flash.
+#[expect(clippy::too_many_arguments, reason = "those of `power_on`, and one")]
+pub fn power_on_with<B: Board, const LINES: usize>(
+    board: &mut B,
+    image: &Image,
+    config: SessionConfig,
+    isa: &dyn Kernels,
+    executor: &dyn Executor,
+    memory: &mut Memory<LINES>,
+    layers: Option<Layers<'_>>,
+    then: impl FnOnce(&mut B, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
+) -> u8 {
+    match begin(board, image, config, isa, executor, memory, layers, then) {
         Ok(()) => 0,
         Err(halt) => {
             let code = halt.code();
@@ -33,6 +49,7 @@ pub fn power_on<B: Board, const LINES: usize>(
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "those of `power_on_with`")]
 fn begin<B: Board, const LINES: usize>(
     board: &mut B,
     image: &Image,
@@ -40,6 +57,7 @@ fn begin<B: Board, const LINES: usize>(
     isa: &dyn Kernels,
     executor: &dyn Executor,
     memory: &mut Memory<LINES>,
+    layers: Option<Layers<'_>>,
     then: impl FnOnce(&mut B, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
 ) -> Result<(), Halt> {
     let (name, isa_name, n_cases) = (board.name(), isa.name(), board.self_test_cases());
@@ -50,7 +68,7 @@ fn begin<B: Board, const LINES: usize>(
     write!(board, "self-test: {n_cases} cases of each kernel, {isa_name} gives the definitions' bits\r\n")?;
     #[cfg(feature = "defmt")]
     defmt::info!("self-test passed: {}", isa_name);
-    TextModel::open(image, config, isa, executor, memory, |model| {
+    TextModel::open(image, config, isa, executor, memory, layers, |model| {
         if model.n_prefix() > 0 {
             write!(board, "a text of {} tokens goes on\r\n", model.n_prefix())?;
         }

@@ -30,7 +30,7 @@ fn image_behind(tokens: &[u32], seed: u64) -> Image {
 
 fn with_model<T>(then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>) -> T {
     let mut memory = Box::new(Memory::<LINES>::ZERO);
-    TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, then).unwrap()
+    TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, None, then).unwrap()
 }
 
 fn answers(typed: &[u8]) -> String {
@@ -188,7 +188,7 @@ fn a_stored_text_goes_on() {
     ] {
         let mut memory = Box::new(Memory::<LINES>::ZERO);
         let (mut first, mut again) = (Paper::default(), Paper::default());
-        let got = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, |model| {
+        let got = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, None, |model| {
             let got = model.generate(&mut first, prompt.as_bytes(), TextSettings::new(12, 3))?;
             // Each text begins again at the snapshot.
             model.generate(&mut Paper::default(), b" x", TextSettings::new(30, 1))?;
@@ -219,7 +219,7 @@ fn a_stored_text_that_is_damaged_or_another_models_halts() {
     let halted = |bytes: &[u8]| {
         let image = Image { prefix: in_flash(bytes), ..image };
         let mut memory = Box::new(Memory::<LINES>::ZERO);
-        let halt = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, |_| Ok(())).unwrap_err();
+        let halt = TextModel::open(&image, CONFIG, best(), &Inline, &mut memory, None, |_| Ok(())).unwrap_err();
         (halt.code(), halt.to_string())
     };
     let whole = image.prefix;

@@ -64,7 +64,7 @@ fn commanded(
     let mut board = Paper { typed: typed.iter().copied().collect(), ..Paper::default() };
     let (mut memory, mut lines) = (Box::new(Memory::<LINES>::ZERO), vec![Line::ZERO; n_lines]);
     let mut changes = Vec::new();
-    TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, |model| {
+    TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, None, |model| {
         let led = Lamp { on: false, changes: &mut changes };
         then(&mut Commander::new(model, grammar, &mut lines, led)?, &mut board)
     })?;
@@ -182,7 +182,7 @@ fn a_context_without_room_for_a_command_halts() {
     let grammar = grammar();
     let (mut memory, mut lines) = (Box::new(Memory::<LINES>::ZERO), vec![Line::ZERO; grammar.matcher_lines()]);
     let config = SessionConfig { n_ctx: 4, n_batch: 4, ..CONFIG };
-    let halt = TextModel::open(&image(), config, best(), &Inline, &mut memory, |model| {
+    let halt = TextModel::open(&image(), config, best(), &Inline, &mut memory, None, |model| {
         let led = Lamp { on: false, changes: &mut Vec::new() };
         Commander::new(model, &grammar, &mut lines, led)?.obey(&mut Paper::default(), b"The lamp", 1)
     })

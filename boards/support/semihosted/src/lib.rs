@@ -4,13 +4,13 @@
 //! `ask` they ask for prompts, as a board on a desk does, and read them from the standard input.
 #![no_std]
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::panic::PanicInfo;
 
 use nearfield::{Inline, Line, kernels};
 use nearfield_boards::{
-    Board, CONFIG, Commander, GrammarImage, Halt, Image, Led, Memory, StackUse, TextModel, answer_prompts,
-    generate_once, power_on,
+    Board, CONFIG, Commander, GrammarImage, Halt, Image, Layers, Led, Memory, StackUse, TextModel, answer_prompts,
+    generate_once, power_on_with,
 };
 use semihosting::experimental::env::args;
 use semihosting::io::{Read as _, Stdin, Write as _};
@@ -82,9 +82,29 @@ impl Board for Semihosted {
 
 /// Tests the kernels, generates the text and ends the emulator: with 0, or with the code of the error.
 pub fn main<const LINES: usize>(name: &'static str, image: &Image, memory: &mut Memory<LINES>) -> ! {
-    run(name, image, memory, |board, model| match board.typed {
+    run(name, image, memory, tell)
+}
+
+/// Generates the text, or one for each prompt that is asked for.
+fn tell(board: &mut Semihosted, model: &mut TextModel<'_, '_, '_>) -> Result<(), Halt> {
+    match board.typed {
         None => generate_once(board, model, PROMPT, N_TOKENS),
         Some(_) => answer_prompts(board, model, N_ASKED),
+    }
+}
+
+/// Does what [`main`] does with a model whose `layers` may lie on a card.
+pub fn streamed<const LINES: usize>(
+    name: &'static str,
+    image: &Image,
+    memory: &mut Memory<LINES>,
+    layers: Layers<'_>,
+) -> ! {
+    run_with(name, image, memory, Some(layers), |board, model| {
+        if let Some(card) = &image.card {
+            writeln!(board, "{} of the layers in flash, the others on a card", card.n_layers)?;
+        }
+        tell(board, model)
     })
 }
 
@@ -114,6 +134,16 @@ fn run<const LINES: usize>(
     memory: &mut Memory<LINES>,
     then: impl FnOnce(&mut Semihosted, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
 ) -> ! {
+    run_with(name, image, memory, None, then)
+}
+
+fn run_with<const LINES: usize>(
+    name: &'static str,
+    image: &Image,
+    memory: &mut Memory<LINES>,
+    layers: Option<Layers<'_>>,
+    then: impl FnOnce(&mut Semihosted, &mut TextModel<'_, '_, '_>) -> Result<(), Halt>,
+) -> ! {
     // Without standard output no message can be written.
     #[cfg(not(feature = "defmt"))]
     let out = semihosting::io::stdout();
@@ -122,7 +152,7 @@ fn run<const LINES: usize>(
     let Ok(out) = out else { exit(1) };
     let typed = typed();
     let mut board = Semihosted { name, out, typed };
-    let code = power_on(&mut board, image, CONFIG, kernels::best(), &Inline, memory, then);
+    let code = power_on_with(&mut board, image, CONFIG, kernels::best(), &Inline, memory, layers, then);
     exit(code.into())
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use nearfield::kernels::KV_BLOCK;
 use nearfield::{Gguf, KvType, KvTypes, SessionConfig, Shape, bias_cut};
-use nearfield_host::plan::target::{Need, Target};
+use nearfield_host::plan::target::{Need, Target, Weights};
 use nearfield_host::plan::{By, Choice, fitted};
 use nearfield_kernels::block::WeightType;
 
@@ -33,8 +33,8 @@ pub struct Ram<'s> {
     pub shape: &'s Shape,
     pub target: &'s Target,
     pub config: SessionConfig,
-    /// Bytes of the model's file.
-    pub file: u64,
+    /// Memory that the weights take.
+    pub weights: Weights,
 }
 
 impl Ram<'_> {
@@ -82,7 +82,7 @@ impl Ram<'_> {
     /// RAM needed with this configuration.
     fn need(&self, config: &SessionConfig) -> Result<Option<Need>> {
         let choice = Choice::new(By::Hand, self.shape, *config)?;
-        Ok(self.target.needs(&choice.plan, self.file).into_iter().find(|need| need.memory == "RAM"))
+        Ok(self.target.needs(&choice.plan, self.weights).into_iter().find(|need| need.memory == "RAM"))
     }
 
     /// First of the configurations that fits.

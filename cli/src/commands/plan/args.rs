@@ -68,6 +68,11 @@ pub struct PlanArgs {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub flash: Option<u64>,
 
+    /// Layers that stay in memory or flash, from the first on; a card or another storage brings the others in each pass
+    /// (boards: NEARFIELD_LAYERS)
+    #[arg(long, value_name = "N", conflicts_with = "features")]
+    pub layers: Option<usize>,
+
     /// Bound the share that rings cut off on any text, by the norms of the weights, and choose rings by it: for --kv-budget, or
     /// for --loss
     #[arg(long, conflicts_with = "ring")]

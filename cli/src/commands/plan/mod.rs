@@ -9,13 +9,13 @@ mod args;
 mod output;
 mod sheet;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, ensure};
 use nearfield::kernels;
 use nearfield::{SessionConfig, SessionError};
 use nearfield_host::engine::N_BATCH;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::plan::calibrate::{Calibration, CalibrationText};
-use nearfield_host::plan::target::Target;
+use nearfield_host::plan::target::{Target, Weights};
 use nearfield_host::plan::{by_bias, by_measurement, certify, for_any_text};
 
 use crate::args::text::Source;
@@ -61,7 +61,13 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     if let Some(calibration) = &calibration {
         choices.push(by_measurement(shape, &config, args.kv_budget, args.loss, calibration)?);
     }
-    output::print(&Sheet { args, file: &file, model: &model, choices, calibration, spread, target })
+    let weights = args.layers.map(|n_layers| {
+        let n = shape.n_layer;
+        ensure!(n_layers < n, "--layers {n_layers}: a number below {n}, all layers of the model, is needed");
+        Ok(Weights::streamed(model.gguf(), n_layers))
+    });
+    let weights = weights.transpose()?;
+    output::print(&Sheet { args, file: &file, model: &model, choices, calibration, spread, target, weights })
 }
 
 fn config(args: &PlanArgs, target: Option<&Target>) -> SessionConfig {

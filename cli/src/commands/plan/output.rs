@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use nearfield::{AlibiScale, HeadPlan, Model, SessionConfig, features};
 use nearfield_host::plan::calibrate::Calibration;
 use nearfield_host::plan::speed::{self, Speed};
-use nearfield_host::plan::target::Need;
+use nearfield_host::plan::target::{Need, Weights};
 use nearfield_host::plan::{By, Choice, slope};
 use serde_json::{Map, Value, json};
 
@@ -54,12 +54,13 @@ impl<'s> Facts<'s> {
     fn new(sheet: &'s Sheet<'s>) -> Result<Self> {
         let choice = sheet.choices.last().expect("there is at least one");
         let file = sheet.file.n_bytes();
-        let needs = sheet.target.map_or_else(Vec::new, |target| target.needs(&choice.plan, file));
+        let weights = sheet.weights.unwrap_or(Weights::in_memory(file));
+        let needs = sheet.target.map_or_else(Vec::new, |target| target.needs(&choice.plan, weights));
         let mut advice = Vec::new();
         for need in needs.iter().filter(|need| !need.is_met()) {
             let n_before = advice.len();
             if let (Some(target), "RAM") = (&sheet.target, need.memory) {
-                let ram = Ram { shape: sheet.model.shape(), target, config: choice.config, file };
+                let ram = Ram { shape: sheet.model.shape(), target, config: choice.config, weights };
                 advice.extend(ram.advice()?);
             }
             if need.parts.iter().any(|&(part, _)| part == "model") {
@@ -72,6 +73,8 @@ impl<'s> Facts<'s> {
             }
         }
         let board = sheet.target.and_then(|target| target.board);
+        // Counts of instructions know nothing of a storage.
+        let board = board.filter(|_| sheet.weights.is_none());
         let speed = board.and_then(|board| speed::of(board.name, sheet.model));
         Ok(Self { sheet, choice, needs, advice, speed })
     }
@@ -108,6 +111,9 @@ fn text(facts: &Facts<'_>, out: &mut impl Write) -> Result<()> {
     let line = format!("{tokens}{endless}, keys and values in {kv}{sinks}{scale}, {batch} at a time");
     writeln!(out, "{}", wrapped(&line, 2))?;
     memory(choice, out)?;
+    if let (Some(weights), Some(n_layers)) = (&sheet.weights, sheet.args.layers) {
+        storage(weights, n_layers, sheet.model.shape().n_layer, out)?;
+    }
     for choice in &sheet.choices {
         if choice.forgets() || choice.by != By::Hand {
             heads(sheet, choice, out)?;
@@ -126,6 +132,20 @@ fn memory(choice: &Choice, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  {part:<16} {bytes:>12} {:>6.1} %", 100.0 * bytes as f64 / total as f64)?;
     }
     Ok(writeln!(out, "  {:<16} {total:>12}          {}", "in all", Bytes(total as u64))?)
+}
+
+/// Prints the memory of the weights, where a storage brings some of them.
+fn storage(weights: &Weights, n_layers: usize, n: usize, out: &mut impl Write) -> Result<()> {
+    let Weights { resident, buffers, per_pass } = *weights;
+    writeln!(out, "\n{:<18} {:>12}", "weights", "bytes")?;
+    writeln!(
+        out,
+        "  {:<16} {resident:>12}          {n_layers} of {n} layers, and all that belongs to none",
+        "in memory"
+    )?;
+    writeln!(out, "  {:<16} {buffers:>12}          two layers, one read while the other is computed", "buffers")?;
+    let seconds = per_pass as f64 / 1e6;
+    Ok(writeln!(out, "  {:<16} {per_pass:>12}          {seconds:.2} s at 1 MB/s, in each pass", "read")?)
 }
 
 /// Prints a table of the heads, under the method by which their rings were chosen.
@@ -269,6 +289,13 @@ fn json(facts: &Facts<'_>) -> Value {
             "total": plan.total(),
         }),
     );
+    if let Some(weights) = &sheet.weights {
+        let Weights { resident, buffers, per_pass } = weights;
+        set(
+            "weights",
+            json!({ "layers": sheet.args.layers, "resident": resident, "buffers": buffers, "read_per_pass": per_pass }),
+        );
+    }
     set("rings", sheet.choices.iter().map(|choice| rings_json(sheet, choice)).collect());
     if let Some(found) = &sheet.calibration {
         set("calibration", calibration_json(sheet, found));

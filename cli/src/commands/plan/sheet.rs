@@ -4,7 +4,7 @@ use nearfield::Model;
 use nearfield_host::model_file::ModelFile;
 use nearfield_host::plan::Choice;
 use nearfield_host::plan::calibrate::Calibration;
-use nearfield_host::plan::target::Target;
+use nearfield_host::plan::target::{Target, Weights};
 
 use super::args::PlanArgs;
 
@@ -19,4 +19,6 @@ pub struct Sheet<'s> {
     /// Largest distance between two scores on any text, from [`nearfield_host::plan::certify`]. `[n_head_kv]`
     pub spread: Option<Vec<f64>>,
     pub target: Option<Target>,
+    /// Memory of the weights, where a storage brings some layers.
+    pub weights: Option<Weights>,
 }

@@ -13,7 +13,8 @@ pub static POCKET: Aligned = Aligned(*include_bytes!("../../../../../models/pock
 
 pub const CONFIG: SessionConfig =
     SessionConfig { n_ctx: 128, n_batch: 8, kv: KvTypes::both(KvType::Q8_0), ..SessionConfig::DEFAULT };
-const BARE: Image = Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, index: &[], prefix: &[], n_ctx: None };
+const BARE: Image =
+    Image { name: "pocket.gguf", gguf: &POCKET.0, checksum: 0, card: None, index: &[], prefix: &[], n_ctx: None };
 pub const LINES: usize = plan(&BARE, &CONFIG).n_lines();
 
 /// Model and its tokenizer's index, as a build script makes them.
