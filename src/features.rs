@@ -23,6 +23,7 @@ macro_rules! features {
 features! {
     "legacy" "legacy_1" "k" "iq4" "rare"
     "byte_level" "nfc" "character_bpe" "sentencepiece" "unigram" "wordpiece" "single_word"
+    "stream"
 }
 
 /// Compares bytes as `==` does, in a `const fn`.
@@ -35,7 +36,7 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Features that a model needs for its weights and its tokenizer, in the order of [`ALL`]. A file without a tokenizer needs none for
-/// it. The keys and values of a session may need `kv_q4_0`, which no model does.
+/// it. The keys and values of a session may need `kv_q4_0`, and a model of which memory holds a part `stream`: neither is among them.
 ///
 /// # Errors
 /// [`VocabError`] if no feature reads the vocabulary.

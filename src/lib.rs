@@ -74,6 +74,7 @@
 //! | `unigram` | yes | unigram of SentencePiece |
 //! | `wordpiece` | yes | WordPiece |
 //! | `single_word` | yes | added tokens that are found only as whole words, with 3 KiB of tables |
+//! | `stream` | yes | layers that are not in memory ([`Stream`]) |
 //! | `std` | no | `kernels::Pool`: threads, for machines with an operating system |
 //! | `dsp` | no | kernels for the DSP extension of Cortex-M4F, M7 and M33 |
 //! | `mve` | no | kernels for Helium (Cortex-M55); includes `dsp` |

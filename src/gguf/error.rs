@@ -221,6 +221,8 @@ pub enum GgufError {
         /// Bytes of the part.
         found: u64,
     },
+    /// A file is partly in memory, and the feature `stream` is not built in.
+    NoStream,
 }
 
 impl fmt::Display for GgufError {
@@ -281,6 +283,9 @@ impl fmt::Display for GgufError {
                 )
             }
             Self::TensorPieces { name } => write!(f, "the tensor {name} does not lie in one piece of the data"),
+            Self::NoStream => {
+                f.write_str("a file of which memory holds a part needs the feature `stream` of nearfield")
+            }
             Self::Resident { want, found } => {
                 write!(f, "the part of the file in memory has {found} bytes, its tables and tensors have {want}")
             }

@@ -17,8 +17,12 @@ impl<'f> Gguf<'f> {
     /// their order, each from the next multiple of the alignment on. [`resident_data`](Self::resident_data) has its ranges in the file.
     ///
     /// # Errors
-    /// Errors of [`parse`](Self::parse), and [`GgufError::Resident`] for a part of another length.
+    /// Errors of [`parse`](Self::parse), [`GgufError::Resident`] for a part of another length, and [`GgufError::NoStream`] without the
+    /// feature `stream`.
     pub const fn parse_resident(resident: &'f [u8], n_bytes: u64, n_layers: usize) -> Result<Self, GgufError> {
+        if !cfg!(feature = "stream") {
+            return Err(GgufError::NoStream);
+        }
         let n_bytes = if n_bytes < MAX_FILE { n_bytes } else { MAX_FILE };
         let mut gguf = match Self::parse_tables(resident, Length::File(n_bytes)) {
             (gguf, None) => gguf,
@@ -43,14 +47,14 @@ impl<'f> Gguf<'f> {
 
     /// True if the whole file is in memory.
     pub const fn is_whole(&self) -> bool {
-        self.n_layers_resident == ALL_LAYERS
+        !cfg!(feature = "stream") || self.n_layers_resident == ALL_LAYERS
     }
 
     /// True if the tensor's data are in memory.
     pub const fn is_resident(&self, tensor: &TensorInfo<'_>) -> bool {
         match layer_of(tensor.name.as_bytes()) {
-            Some(layer) => layer < self.n_layers_resident,
-            None => true,
+            Some(layer) if !self.is_whole() => layer < self.n_layers_resident,
+            _ => true,
         }
     }
 

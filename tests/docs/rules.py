@@ -9,7 +9,7 @@ NEVER = [
     (r"^tests/(docs/)?run", "it runs this script"),
     (r"^cargo generate|^cd my-board|^cp \.\./nearfield|^cargo run --release$", "tests/boards/run template does it"),
     (r"^tests/fuzz/run", "it needs a nightly Rust"),
-    (r"\bcd boards/(pico2|esp32c3|microbit-v2|nrf52840-dk|nucleo-h743zi)\b|picocom", "it needs the board"),
+    (r"\bcd boards/(pico2|esp32c3|microbit-v2|nrf52840-(dk|usb)|nucleo-h743zi)\b|picocom", "it needs the board"),
     (r"^cargo install", "it installs the command"),
     (r"^cargo semver-checks", "it compares with a release"),
     (r"^hf | --?hf ", "it downloads a model"),

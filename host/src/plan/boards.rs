@@ -117,8 +117,8 @@ const fn controller(name: &'static str, what: &'static str, ram: u64, flash: u64
     Board { name, what, ram, own_ram: FIRMWARE_RAM, model: in_flash(flash) }
 }
 
-/// Raspberry Pi's microcontroller, whose firmware also has the second core's stack and the USB port.
-const fn pico(name: &'static str, what: &'static str, ram: u64, flash: u64) -> Board {
+/// Microcontroller whose firmware also has a USB port, and on Raspberry Pi's the second core's stack.
+const fn with_usb(name: &'static str, what: &'static str, ram: u64, flash: u64) -> Board {
     let own = size(name, 1) + size(name, 3) - POCKET_INDEX;
     Board { name, what, ram, own_ram: size(name, 4) - ARENA + STACK, model: Place::Flash { bytes: flash, own } }
 }
@@ -139,12 +139,19 @@ pub static BOARDS: &[Board] = &[
     controller("microbit-v2", "micro:bit v2: nRF52833, Cortex-M4F", 128 * KIB, 512 * KIB),
     controller("stm32f405", "STM32F405, Cortex-M4F", 128 * KIB, MIB),
     controller("nrf52840-dk", "nRF52840, Cortex-M4F", 256 * KIB, MIB),
+    // The flash between the master boot record and the boot loader (boards/nrf52840-usb/memory.x).
+    with_usb(
+        "nrf52840-usb",
+        "nRF52840 with a USB boot loader (Feather, XIAO, dongle), Cortex-M4F",
+        256 * KIB,
+        892 * KIB,
+    ),
     // Sources: RP2040 datasheet, 2.6.2: 264 KiB of SRAM; Raspberry Pi Pico datasheet: 2 MiB of flash.
-    pico("pico", "Raspberry Pi Pico and Pico W: RP2040, two Cortex-M0+", 264 * KIB, 2 * MIB),
+    with_usb("pico", "Raspberry Pi Pico and Pico W: RP2040, two Cortex-M0+", 264 * KIB, 2 * MIB),
     // Source: STM32F745xx/746xx datasheet, DS10916: 320 Kbytes of SRAM, of which 64 are the DTCM right before the others; 1
     // Mbyte of flash.
     controller("stm32f746", "STM32F746, Cortex-M7", 320 * KIB, MIB),
-    pico("pico2", "Raspberry Pi Pico 2 and Pico 2 W: RP2350, two Cortex-M33", 512 * KIB, 4 * MIB),
+    with_usb("pico2", "Raspberry Pi Pico 2 and Pico 2 W: RP2350, two Cortex-M33", 512 * KIB, 4 * MIB),
     // Source: esp-hal's memory map, ld/esp32c3/memory.x: 313 KiB of the 400 are for programs. Boards have 4 MiB of flash as a rule, whose first 64 KiB
     // espflash fills with the boot loader and the table of partitions. 16 KiB: assumed for code that esp-hal copies to the same RAM.
     Board {
@@ -224,6 +231,7 @@ mod tests {
             ("stm32f405", include_str!("../../../boards/stm32f405/memory.x")),
             ("microbit-v2", include_str!("../../../boards/microbit-v2/memory.x")),
             ("nrf52840-dk", include_str!("../../../boards/nrf52840-dk/memory.x")),
+            ("nrf52840-usb", include_str!("../../../boards/nrf52840-usb/memory.x")),
             ("pico", include_str!("../../../boards/pico/memory.x")),
             ("pico2", include_str!("../../../boards/pico2/memory.x")),
             ("nucleo-h743zi", include_str!("../../../boards/nucleo-h743zi/memory.x")),

@@ -110,6 +110,11 @@ fn image(path: &Path) {
             (out_dir().join("resident.gguf"), Some((resident, card)))
         }
     };
+    let mut needed = used(path, features(path, &file));
+    if card.is_some() {
+        let message = "NEARFIELD_LAYERS needs the feature `stream`: boards/run NAME --bin streamed gives it";
+        needed.push(("stream", message.into()));
+    }
     let flash = card.as_ref().map_or(&file, |(resident, _)| resident);
     println!("cargo:rustc-env=NEARFIELD_CHECKSUM={}", checksum(flash));
     write("card.rs", card.map_or_else(|| "None".into(), |(_, card)| format!("Some({card})")));
@@ -117,7 +122,7 @@ fn image(path: &Path) {
     println!("cargo:rustc-env=NEARFIELD_MODEL_PATH={}", used(path, text));
     println!("cargo:rustc-env=NEARFIELD_MODEL_NAME={}", path.file_name().unwrap_or_default().display());
     write("context.rs", format!("{:?}", context()));
-    write("features.rs", format!("&{:?}", used(path, features(path, &file))));
+    write("features.rs", format!("&{needed:?}"));
     write("tokenizer.index", used(path, index(&file)));
     let snapshot = variable("NEARFIELD_KV").map(PathBuf::from);
     write("prefix.kv", snapshot.map_or_else(Vec::new, |path| used(&path, prefix(&path, &file))));

@@ -4,6 +4,7 @@ use core::fmt;
 use core::ops::Range;
 use core::slice;
 
+use nearfield::features;
 use nearfield::kernels::Kernels;
 use nearfield::tokenizer::{EncodeOptions, Encoded, Tokenizer, Vocab};
 use nearfield::{
@@ -100,13 +101,14 @@ impl TextModel<'_, '_, '_> {
             Some(prefix) => Session::with_prefix(&model, config, kernels, executor, &mut arena, prefix)?,
         };
         let session = match &mut layers {
-            None => session,
-            Some(layers) => {
+            // A firmware without a card carries no code for one.
+            Some(layers) if features::is_built("stream") => {
                 if let Some(card) = &image.card {
                     card.check(layers)?;
                 }
                 session.with_stream(layers.stream())?
             }
+            _ => session,
         };
         let begun = prefix.map(|prefix| prefix.text());
         let (n_prefix, n_batch) = (config.n_prefix, config.n_batch);

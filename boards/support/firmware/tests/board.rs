@@ -7,9 +7,13 @@ use std::convert::Infallible;
 use common::{CONFIG, LINES, POCKET, Paper, image, in_flash};
 use nearfield::kernels::best;
 use nearfield::tokenizer::Tokenizer;
-use nearfield::{Arena, Inline, Line, MemoryPlan, Model, ModelId, Session, TextState};
+use nearfield::{
+    Arena, Gguf, Inline, Line, MemoryPlan, Model, ModelId, RunError, Session, Storage, StorageError, TextState,
+    checksum,
+};
 use nearfield_boards::{
-    Halt, Image, MAX_PROMPT, Memory, TextModel, TextSettings, answer_prompts, generate_once, hash, power_on, self_test,
+    Card, Halt, Image, Layers, MAX_PROMPT, Memory, TextModel, TextSettings, answer_prompts, generate_once, hash, plan,
+    plan_beside_card, power_on, self_test, stream_plan,
 };
 
 /// Image with the snapshot of a text of `tokens`, the last of which is not run yet.
@@ -31,6 +35,52 @@ fn image_behind(tokens: &[u32], seed: u64) -> Image {
 fn with_model<T>(then: impl FnOnce(&mut TextModel<'_, '_, '_>) -> Result<T, Halt>) -> T {
     let mut memory = Box::new(Memory::<LINES>::ZERO);
     TextModel::open(&image(), CONFIG, best(), &Inline, &mut memory, None, then).unwrap()
+}
+
+/// Card that holds these bytes.
+struct Drawer(Vec<u8>);
+
+impl Storage for Drawer {
+    fn read(&mut self, at: u64, to: &mut [u8], work: &mut dyn FnMut()) -> Result<(), StorageError> {
+        work();
+        let bytes = self.0.get(at as usize..).ok_or(StorageError(3))?;
+        let n = bytes.len().min(to.len());
+        to[..n].copy_from_slice(&bytes[..n]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_card_brings_the_layers_that_flash_has_no_room_for() {
+    let text = |image: &Image, layers: Option<Layers<'_>>| {
+        let (mut board, mut memory) = (Paper::default(), Box::new(Memory::<LINES>::ZERO));
+        TextModel::open(image, CONFIG, best(), &Inline, &mut memory, layers, |model| {
+            model.generate(&mut board, b"Once", TextSettings::new(12, 1)).map(|generated| generated.logits)
+        })
+    };
+    let whole = image();
+    let want = text(&whole, None).unwrap();
+    let file = Gguf::parse(&POCKET.0).unwrap();
+    for n_layers in [0, 3, 5] {
+        let mut part = file.tables().to_vec();
+        let ranges = file.resident_data(n_layers).map(|range| range.start as usize..range.end as usize);
+        ranges.for_each(|range| part.extend_from_slice(&POCKET.0[range]));
+        let part = in_flash(&part);
+        let card = Card { n_layers, n_bytes: POCKET.0.len() as u64, checksum: checksum(&POCKET.0) };
+        let image = Image { gguf: part, checksum: checksum(part), card: Some(card), ..whole };
+        assert_eq!(plan_beside_card(&image, &CONFIG), plan(&whole, &CONFIG));
+        let mut buffers = vec![Line::ZERO; stream_plan(&image).n_lines()];
+        let mut right = Drawer(POCKET.0.to_vec());
+        assert_eq!(text(&image, Some(Layers { storage: &mut right, buffers: &mut buffers })).unwrap(), want);
+        right.0[400_000] ^= 1;
+        let halt = text(&image, Some(Layers { storage: &mut right, buffers: &mut buffers })).unwrap_err();
+        assert!(matches!(halt, Halt::Card { want, .. } if want == card.checksum) && halt.code() == 2, "{halt}");
+        let mut empty = Drawer(vec![]);
+        let halt = text(&image, Some(Layers { storage: &mut empty, buffers: &mut buffers })).unwrap_err();
+        assert!(matches!(halt, Halt::Storage(StorageError(3)) | Halt::Card { .. }), "{halt}");
+        let halt = text(&image, None).unwrap_err();
+        assert!(matches!(halt, Halt::Run(RunError::NoStream { layer }) if layer == n_layers), "{halt}");
+    }
 }
 
 fn answers(typed: &[u8]) -> String {

@@ -1,12 +1,19 @@
 //! Parts that the boards with an nRF52833 or nRF52840 share: the clock, the flash's cache and a serial port. A board names its pins.
 #![no_std]
 
+#[cfg(feature = "usb")]
+mod usb;
+
 use embassy_nrf::config::{Config, HfclkSource};
 use embassy_nrf::gpio::Pin;
 use embassy_nrf::peripherals::UARTE0;
 use embassy_nrf::uarte::{self, Baudrate, InterruptHandler, Uarte};
 use embassy_nrf::{Peri, Peripherals, bind_interrupts};
 use nearfield_serial::Port;
+#[cfg(feature = "usb")]
+pub use nearfield_usb::Identity;
+#[cfg(feature = "usb")]
+pub use usb::UsbPort;
 
 bind_interrupts!(struct Interrupts {
     UARTE0 => InterruptHandler<UARTE0>;

@@ -171,9 +171,17 @@ mod tests {
         let pocket = nearfield::include_model!("../../../../models/pocket.gguf");
         let micro = nearfield::include_model!("../../../../models/micro.gguf");
         let [pocket, micro] = [pocket, micro].map(|file| Model::from_gguf(file).unwrap());
-        for board in
-            ["pico", "pico2", "nrf52840-dk", "microbit-v2", "nucleo-h743zi", "stm32f405", "stm32f411", "raspi3"]
-        {
+        for board in [
+            "pico",
+            "pico2",
+            "nrf52840-dk",
+            "nrf52840-usb",
+            "microbit-v2",
+            "nucleo-h743zi",
+            "stm32f405",
+            "stm32f411",
+            "raspi3",
+        ] {
             assert!(crate::plan::boards::find(board).is_some(), "{board}");
             let [pocket, micro] = [&pocket, &micro].map(|model| of(board, model).unwrap().tokens);
             assert!(0.0 < pocket.least && pocket.least <= pocket.most, "{board}: {pocket:?}");

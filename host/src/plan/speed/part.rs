@@ -148,6 +148,7 @@ static PARTS: &[Part] = &[
         counts: || counts::of("pico2"),
     },
     NRF52840,
+    Part { board: "nrf52840-usb", ..NRF52840 },
     // nRF52833 product specification: the same clock, core and flash.
     Part { board: "microbit-v2", ..NRF52840 },
     STM32F405,
