@@ -206,6 +206,11 @@ impl<'f> Finder<'f> {
             if self.shape.arch.is_encoder() {
                 return Err(LoadError::NotResident { layer, name });
             }
+            // A stream's windows begin at multiples of a block, in buffers that are aligned.
+            let at = (self.gguf.data_at() as u64).wrapping_add(tensor.offset);
+            if matches!(form, Form::Vector(_)) && !at.is_multiple_of(4) {
+                return Err(LoadError::Misaligned { layer, name });
+            }
             return Ok(Found { ty, layout, offset: tensor.offset, bytes: &[] });
         }
         let bytes = tensor.n_bytes().and_then(|n| self.gguf.data(tensor.offset, n));
