@@ -16,6 +16,7 @@ use crate::const_math::max;
 use crate::gguf::Gguf;
 use crate::planned::Planned;
 use crate::session::RunError;
+use crate::shape::MAX_LAYERS;
 
 /// Source of a model's layers that are not in memory: a card, a flash chip behind a bus, a file.
 pub trait Storage: Send {
@@ -58,14 +59,16 @@ pub struct StreamPlan {
 }
 
 impl StreamPlan {
-    /// Bytes of a block of the storage. The two common sizes of pages and sectors are multiples of it.
+    /// Bytes of a block of the storage: a sector of cards and disks.
     pub const BLOCK: u64 = 512;
 
     /// Plans the buffers for a file of which the first `n_layers` layers stay in memory. A `const fn`, for boards.
     pub const fn new(gguf: &Gguf<'_>, n_layers: usize) -> Self {
         let mut plan = Self { buffer: 0, per_pass: 0 };
         let mut layer = n_layers;
-        while let Some((start, end)) = gguf.layer_data(layer) {
+        while layer < MAX_LAYERS as usize
+            && let Some((start, end)) = gguf.layer_data(layer)
+        {
             let (start, end) = whole_blocks(start, end);
             let n = end - start;
             // A layer beyond all addresses fits no memory.

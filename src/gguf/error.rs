@@ -222,7 +222,7 @@ pub enum GgufError {
         found: u64,
     },
     /// A file is partly in memory, and the feature `stream` is not built in.
-    NoStream,
+    StreamFeature,
 }
 
 impl fmt::Display for GgufError {
@@ -283,7 +283,7 @@ impl fmt::Display for GgufError {
                 )
             }
             Self::TensorPieces { name } => write!(f, "the tensor {name} does not lie in one piece of the data"),
-            Self::NoStream => {
+            Self::StreamFeature => {
                 f.write_str("a file of which memory holds a part needs the feature `stream` of nearfield")
             }
             Self::Resident { want, found } => {

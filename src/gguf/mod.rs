@@ -29,7 +29,6 @@ pub use error::{GgufError, Name};
 use long_arrays::LongArrays;
 use names::{Group, Seen};
 pub use pieces::Pieces;
-use resident::ALL_LAYERS;
 use tensor::MAX_DIMS;
 pub use tensor::TensorInfo;
 pub use value::{Array, Value, ValueType};
@@ -61,8 +60,8 @@ pub struct Gguf<'f> {
     n_data: u64,
     /// Source of the data, if they are not in `file`.
     pieces: Option<&'f dyn Pieces>,
-    /// Layers whose data are in memory, from the first on.
-    n_layers_resident: usize,
+    /// Number of layers whose data are in memory, from the first on; `None` for all of a whole file.
+    n_layers_resident: Option<usize>,
 }
 
 /// Length of a file whose bytes are not all at hand.
@@ -107,7 +106,7 @@ impl<'f> Gguf<'f> {
             data_at: file.len(),
             n_data: 0,
             pieces: None,
-            n_layers_resident: ALL_LAYERS,
+            n_layers_resident: None,
         };
         match gguf.read(length) {
             Ok(()) => (gguf, None),

@@ -62,9 +62,10 @@ impl<'f> Gguf<'f> {
         }
     }
 
-    /// `n_bytes` of the data from `offset` on; `None` if they are not all in memory, in one piece.
+    /// `n_bytes` of the data from `offset` on; `None` if they are not all in memory, in one piece. Of a file that is partly in memory, bytes of one
+    /// tensor with its padding.
     pub fn data(&self, offset: u64, n_bytes: u64) -> Option<&'f [u8]> {
-        self.data_at_place(self.place(offset)?, n_bytes)
+        self.data_at_place(self.place(offset, n_bytes)?, n_bytes)
     }
 
     /// `n_bytes` of the data in memory from [`place`](Self::place) on; `None` if they are not all there, in one piece.

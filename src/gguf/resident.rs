@@ -1,45 +1,48 @@
 //! Files of which memory holds a part: the tables, the tensors outside the layers, and the first layers. The other layers lie in a
 //! [`Storage`](crate::Storage).
 
-use super::error::GgufError;
+use super::error::{GgufError, Name};
 use super::{Gguf, Length, TensorInfo};
 use crate::const_math::attempt;
 
-/// Number of layers in memory of a file that is there as a whole.
-pub(super) const ALL_LAYERS: usize = usize::MAX;
 /// Greatest length of a file in bytes: sums of offsets never overflow, and fit a word of the layer table.
 const MAX_FILE: u64 = 1 << 48;
 
 impl<'f> Gguf<'f> {
     /// Reads and checks the tables of a file of `n_bytes` bytes, of which `resident` is the part in memory. A `const fn`, for boards.
     ///
-    /// That part is the file without the data of its layers from `n_layers` on: the tables, then the data of all other tensors in
-    /// their order, each from the next multiple of the alignment on. [`resident_data`](Self::resident_data) has its ranges in the file.
+    /// The part is the file without the data of its layers from `n_layers` on: the tables with their padding, then the data of all other
+    /// tensors in their order, each from the next multiple of the alignment on. [`resident_data`](Self::resident_data) has its ranges in the file.
     ///
     /// # Errors
-    /// Errors of [`parse`](Self::parse), [`GgufError::Resident`] for a part of another length, and [`GgufError::NoStream`] without the
-    /// feature `stream`.
+    /// Errors of [`parse`](Self::parse), [`GgufError::Resident`] for a part of another length, and
+    /// [`GgufError::StreamFeature`] without the feature `stream`.
     pub const fn parse_resident(resident: &'f [u8], n_bytes: u64, n_layers: usize) -> Result<Self, GgufError> {
         if !cfg!(feature = "stream") {
-            return Err(GgufError::NoStream);
+            return Err(GgufError::StreamFeature);
         }
         let n_bytes = if n_bytes < MAX_FILE { n_bytes } else { MAX_FILE };
         let mut gguf = match Self::parse_tables(resident, Length::File(n_bytes)) {
             (gguf, None) => gguf,
             (_, Some(error)) => return Err(error),
         };
-        gguf.n_layers_resident = n_layers;
+        gguf.n_layers_resident = Some(n_layers);
         let alignment = gguf.alignment() as u64;
         let (mut cursor, mut i, mut end) = (gguf.tensor_cursor(), 0, gguf.data_at as u64);
         while i < gguf.n_tensors {
             let tensor = attempt!(TensorInfo::read(&mut cursor));
+            if tensor.n_bytes().is_none() {
+                return Err(GgufError::TensorSize { name: Name::new(tensor.name) });
+            }
             if gguf.is_resident(&tensor) {
                 // The sizes were added up to less than the file's length before.
                 end += padded(&tensor, alignment);
             }
             i += 1;
         }
-        if end != resident.len() as u64 {
+        // Tables that end early have no padding.
+        let is_padded = gguf.data_at.is_multiple_of(gguf.alignment());
+        if end != resident.len() as u64 || !is_padded {
             return Err(GgufError::Resident { want: end, found: resident.len() as u64 });
         }
         Ok(gguf)
@@ -47,13 +50,16 @@ impl<'f> Gguf<'f> {
 
     /// True if the whole file is in memory.
     pub const fn is_whole(&self) -> bool {
-        !cfg!(feature = "stream") || self.n_layers_resident == ALL_LAYERS
+        !cfg!(feature = "stream") || self.n_layers_resident.is_none()
     }
 
     /// True if the tensor's data are in memory.
     pub const fn is_resident(&self, tensor: &TensorInfo<'_>) -> bool {
-        match layer_of(tensor.name.as_bytes()) {
-            Some(layer) if !self.is_whole() => layer < self.n_layers_resident,
+        match (self.n_layers_resident, self.is_whole()) {
+            (Some(n_layers), false) => match layer_of(tensor.name.as_bytes()) {
+                Some(layer) => layer < n_layers,
+                None => true,
+            },
             _ => true,
         }
     }
@@ -96,8 +102,9 @@ impl<'f> Gguf<'f> {
         range
     }
 
-    /// Place in memory, counted from the start of the data there, of the data at `offset`; `None` if they lie in the storage.
-    pub(crate) fn place(&self, offset: u64) -> Option<u64> {
+    /// Place in memory, counted from the start of the data there, of `n_bytes` of a tensor's data from
+    /// `offset` on; `None` if they lie in the storage, or beyond the tensor.
+    pub(crate) fn place(&self, offset: u64, n_bytes: u64) -> Option<u64> {
         if self.is_whole() {
             return Some(offset);
         }
@@ -105,7 +112,9 @@ impl<'f> Gguf<'f> {
         for tensor in self.tensors() {
             let (n, is_resident) = (padded(&tensor, alignment), self.is_resident(&tensor));
             match offset.checked_sub(tensor.offset) {
-                Some(within) if within < n => return is_resident.then_some(place + within),
+                Some(within) if within < n => {
+                    return (is_resident && n_bytes <= n - within).then_some(place + within);
+                }
                 _ if is_resident => place += n,
                 _ => {}
             }
@@ -134,7 +143,12 @@ const fn layer_of(name: &[u8]) -> Option<usize> {
             Some(before) => before,
             None => 0usize,
         };
-        layer = Some(before.saturating_mul(10).saturating_add((*digit - b'0') as usize));
+        // A number beyond all layers.
+        let Some(times) = before.checked_mul(10) else { return None };
+        layer = times.checked_add((*digit - b'0') as usize);
+        if layer.is_none() {
+            return None;
+        }
         rest = behind;
     }
     match rest {

@@ -64,7 +64,7 @@ impl<'a> LayerTable<'a> {
         for (layer, words) in words.chunks_exact_mut(n_slots(&model.shape)).enumerate() {
             for (found, word) in finder.find_layer(first + layer)?.slots.iter().zip(words) {
                 *word = found.map_or(ABSENT, |found| {
-                    let (place, streamed) = match model.gguf.place(found.offset) {
+                    let (place, streamed) = match model.gguf.place(found.offset, 0) {
                         Some(place) => (place, 0),
                         None => (found.offset, STREAMED),
                     };

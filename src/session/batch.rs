@@ -54,6 +54,8 @@ pub struct Batch<'m, 'f, 'a> {
     config: BatchConfig,
     /// Number of passes so far.
     pass: u64,
+    /// Pass whose rows a later pass wrote over, which failed; 0 for none.
+    rows_lost_of: u64,
     /// Rows of logits that the last pass computed.
     n_computed: usize,
 }
@@ -90,7 +92,7 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
         }
         let (words, act) = take(arena, &n).ok_or_else(too_small)?;
         let runner = Runner::new(model, kernels, executor, words).map_err(SessionError::Load)?;
-        Ok(Self { runner, act, stream: None, config, pass: 0, n_computed: 0 })
+        Ok(Self { runner, act, stream: None, config, pass: 0, rows_lost_of: 0, n_computed: 0 })
     }
 
     /// The same batch, with `stream` as the source of the layers that are not in memory.
@@ -154,7 +156,7 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
     /// ends, the [logits](Self::logits) after its last token are computed; they stay until the next pass.
     ///
     /// # Errors
-    /// [`ChunkError`], with the place of the chunk. No chunk was run then.
+    /// [`ChunkError`], with the place of the chunk; 0 for an error of the storage, which concerns all. No chunk was run then.
     pub fn run(&mut self, chunks: &mut [Chunk<'_, '_, '_>]) -> Result<usize, ChunkError> {
         let id = self.id();
         for (i, chunk) in chunks.iter().enumerate() {
@@ -170,8 +172,13 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
         chunks.iter_mut().for_each(|chunk| chunk.begin_guesses(&mut left));
         let n_run = chunks.iter().map(Chunk::n_run).sum();
         if n_run > 0 {
+            if let Err(error) = self.runner.forward().layers(chunks, &mut self.act, self.stream.as_mut()) {
+                // Logits stay where they were computed; rows of activations were written over.
+                self.rows_lost_of = self.pass;
+                chunks.iter_mut().try_for_each(Chunk::fail_pass)?;
+                return Err(error);
+            }
             self.pass += 1;
-            self.runner.forward().layers(chunks, &mut self.act, self.stream.as_mut())?;
             self.end_pass(chunks).ok_or(RunError::Broken)?;
         }
         Ok(n_run)
@@ -201,7 +208,7 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
     ///
     /// # Errors
     /// [`RunError::NoTokens`] if none ran since the text began or went back; [`RunError::LogitsGone`] after a pass that the
-    /// sequence had no part in, or in which its chunk did not end; [`RunError::NoRoomForLogits`] for a chunk
+    /// sequence had no part in, or in which its chunk did not end, or where the logits were not computed before a pass that failed; [`RunError::NoRoomForLogits`] for a chunk
     /// [without logits](Chunk::without_logits) in a full pass; [`RunError::OtherBatch`]; [`RunError::NotFinite`].
     pub fn logits(&mut self, sequence: &mut Sequence<'_, '_>) -> Result<&[f32], RunError> {
         if sequence.batch != self.id() {
@@ -212,6 +219,7 @@ impl<'m, 'f, 'a> Batch<'m, 'f, 'a> {
         }
         let row = match sequence.last {
             Last::None => return Err(RunError::NoTokens),
+            Last::Row(_) if self.rows_lost_of == self.pass => return Err(RunError::LogitsGone),
             Last::Row(row) => {
                 let n_outputs = self.config.n_outputs;
                 if self.n_computed >= n_outputs {

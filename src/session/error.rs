@@ -86,7 +86,8 @@ impl From<PrefixError> for SessionError {
     }
 }
 
-/// Error of tokens that cannot be run. The session is as before, except after [`NotFinite`](Self::NotFinite).
+/// Error of tokens that cannot be run. The session is as before, except after [`NotFinite`](Self::NotFinite) and
+/// [`Storage`](Self::Storage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -129,7 +130,8 @@ pub enum RunError {
         /// The layer.
         layer: usize,
     },
-    /// The storage did not bring a layer. The session's [keys visited](crate::Session::key_stats) count the layers before it.
+    /// The storage did not bring a layer. The passes before this one were run: a text goes on with the token at
+    /// [`pos`](crate::Session::pos). [Keys visited](crate::Session::key_stats) count the layers before it, and guesses were taken back.
     Storage {
         /// Place in the file of the bytes that were asked for.
         at: u64,

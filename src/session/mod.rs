@@ -109,7 +109,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// The logits have the same bits, however the tokens are cut into calls.
     ///
     /// # Errors
-    /// [`RunError`]. Nothing was run then, unless it is [`RunError::NotFinite`], or [`RunError::Storage`] in a later pass than the first.
+    /// [`RunError`]. Nothing was run then, unless it is [`RunError::NotFinite`], or [`RunError::Storage`]: the tokens before [`pos`](Self::pos) were run.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], RunError> {
         self.run(tokens)?;
         self.logits()
@@ -118,7 +118,7 @@ impl<'m, 'f, 'a> Session<'m, 'f, 'a> {
     /// Runs `tokens` at the next positions and computes no logits: for the parts of a long prompt.
     ///
     /// # Errors
-    /// [`RunError`]. Nothing was run then, unless it is [`RunError::Storage`]: the passes before that one were run.
+    /// [`RunError`]. Nothing was run then, unless it is [`RunError::Storage`]: the tokens before [`pos`](Self::pos) were run.
     pub fn run(&mut self, tokens: &[u32]) -> Result<(), RunError> {
         self.sequence.check(tokens)?;
         let mut rest = tokens;

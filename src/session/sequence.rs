@@ -156,6 +156,18 @@ impl<'m, 'a> Sequence<'m, 'a> {
         Ok(())
     }
 
+    /// Takes back the keys of `n` tokens at the next positions, which some layers have stored.
+    fn forget(&mut self, n: usize) -> Result<(), RunError> {
+        let n_layer = self.shape.n_layer;
+        if self.pos == self.config.n_prefix {
+            // Each position is written again before it is seen.
+            return self.cache.begin(self.kernels, n_layer).ok_or(RunError::Broken);
+        }
+        self.written = self.written.max(self.pos + n);
+        // The keys that a query at `pos` sees are there: rings have room for a pass.
+        self.cache.rewind(self.kernels, n_layer, self.pos).ok_or(RunError::Broken)
+    }
+
     /// Begins a new text in the same memory, with the same prefix if there is one. Counts begin again at 0.
     pub fn reset(&mut self) {
         self.begin_again();
@@ -412,6 +424,13 @@ impl<'s, 'm, 'a> Chunk<'s, 'm, 'a> {
         let n_vocab = sequence.shape.n_vocab;
         self.n_ahead = self.guesses.iter().take(most).take_while(|&&id| (id as usize) < n_vocab).count();
         left.take(self.n_ahead, self.n_ahead);
+    }
+
+    /// Notes that the pass failed: keys that it stored are taken back.
+    pub(super) fn fail_pass(&mut self) -> Result<(), RunError> {
+        let n_rows = self.n_rows();
+        (self.n_run, self.n_ahead) = (0, 0);
+        if n_rows == 0 { Ok(()) } else { self.sequence.forget(n_rows) }
     }
 
     /// Notes that the pass ran. The chunk's first row is `row`, and `output` that of its logits, if there are any.
