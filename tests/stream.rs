@@ -6,9 +6,11 @@ use crate::common::file::File;
 use crate::common::model::{BAICHUAN, BLOOM, GPT2, JAIS, MPT, REFACT, Spec};
 use crate::common::run::{Setup, logits, soil};
 use crate::common::threads::Threads;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
 use nearfield::{
-    Arena, Gguf, GgufError, Line, LoadError, MemoryPlan, Model, RunError, Session, SessionError, Storage, StorageError,
-    Stream, StreamPlan, checksum,
+    Arena, Gguf, GgufError, Line, LoadError, MemoryPlan, Model, Ring, RunError, Session, SessionConfig, SessionError,
+    Storage, StorageError, Stream, StreamPlan, checksum,
 };
 
 /// Moment at which a storage lets the session work.
@@ -64,6 +66,23 @@ impl Storage for Card<'_> {
     }
 }
 
+/// Card that fails once, at a read that the test chooses while the session has it.
+struct Fails<'f> {
+    card: Card<'f>,
+    /// Number of reads before the one that fails; negative for never.
+    countdown: &'f AtomicIsize,
+}
+
+impl Storage for Fails<'_> {
+    fn read(&mut self, at: u64, to: &mut [u8], work: &mut dyn FnMut()) -> Result<(), StorageError> {
+        if self.countdown.fetch_sub(1, Ordering::Relaxed) == 0 {
+            work();
+            return Err(StorageError(7));
+        }
+        self.card.read(at, to, work)
+    }
+}
+
 /// The part of a file that stays in memory with its first `n_layers` layers.
 fn resident(file: &[u8], n_layers: usize) -> File {
     let gguf = Gguf::parse(file).unwrap();
@@ -79,7 +98,7 @@ fn streamed<R>(
     setup: Setup<'_>,
     file: &[u8],
     n_layers: usize,
-    card: &mut Card<'_>,
+    card: &mut impl Storage,
     run: impl FnOnce(&mut Session<'_, '_, '_>) -> R,
 ) -> R {
     let resident = resident(file, n_layers);
@@ -191,6 +210,49 @@ fn a_storage_that_fails_changes_nothing() {
             assert_eq!(n_errors, 1, "after {fails_after} reads");
             assert_same_bits(&format!("after {fails_after} reads"), &want, &rows);
         });
+    }
+}
+
+/// Keys that a failed pass stored are taken back: whatever follows has the bits, and visits the keys, of a text without that pass.
+#[test]
+fn keys_of_a_failed_pass_are_taken_back() {
+    let (file, tokens) = (SPEC.file("Q8_0"), SPEC.tokens(150));
+    for ring in [Ring::Full, Ring::Keys(64)] {
+        let setup = Setup::default().with_ctx(200).with_batch(32).with_ring(ring).with_eps(SessionConfig::HORIZON_EPS);
+        for (n_before, back_to) in [(0, 0), (96, 96), (96, 64), (96, 33), (80, 70)] {
+            for (n_failed, fails_at) in [(20, 0), (20, 1), (20, 3), (1, 2), (32, 4)] {
+                let what = format!("{ring:?}, {n_before} tokens, {n_failed} fail at {fails_at}, back to {back_to}");
+                let texts = |fails: bool| {
+                    let countdown = AtomicIsize::new(-1);
+                    let mut card = Fails { card: Card::new(file.bytes(), Works::Before), countdown: &countdown };
+                    streamed(setup, file.bytes(), 0, &mut card, |session| {
+                        let first = (n_before > 0).then(|| session.prefill(&tokens[..n_before]).unwrap().to_vec());
+                        if fails {
+                            countdown.store(fails_at, Ordering::Relaxed);
+                            let error = session.run(&tokens[110..110 + n_failed]).unwrap_err();
+                            assert!(matches!(error, RunError::Storage { .. }), "{error}");
+                            assert_eq!(session.pos(), n_before, "{what}");
+                            countdown.store(-1, Ordering::Relaxed);
+                            // Logits that were computed before are still there.
+                            assert_eq!(session.logits().ok().map(<[f32]>::to_vec), first, "{what}");
+                        }
+                        let is_back = session.rewind(back_to).is_ok();
+                        let before = session.key_stats().visited.to_vec();
+                        let rows = logits(session, &tokens[100..107]);
+                        let visited = session.key_stats().visited.iter().zip(before).map(|(n, before)| n - before);
+                        (is_back, rows, visited.collect::<Vec<_>>())
+                    })
+                };
+                let (want, got) = (texts(false), texts(true));
+                // A ring may have lost keys to the pass: going back is refused then, and the text goes on where it was.
+                if got.0 == want.0 {
+                    assert_same_bits(&what, &want.1, &got.1);
+                    assert_eq!(want.2, got.2, "{what}: keys visited");
+                } else {
+                    assert!(want.0 && ring != Ring::Full, "{what}");
+                }
+            }
+        }
     }
 }
 
