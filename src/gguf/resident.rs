@@ -56,7 +56,7 @@ impl<'f> Gguf<'f> {
     /// True if the tensor's data are in memory.
     pub const fn is_resident(&self, tensor: &TensorInfo<'_>) -> bool {
         match (self.n_layers_resident, self.is_whole()) {
-            (Some(n_layers), false) => match layer_of(tensor.name.as_bytes()) {
+            (Some(n_layers), false) => match tensor.layer() {
                 Some(layer) => layer < n_layers,
                 None => true,
             },
@@ -67,7 +67,7 @@ impl<'f> Gguf<'f> {
     /// Range in the file of each tensor's data, with its padding, that a part with the first `n_layers` layers holds behind the tables.
     pub fn resident_data(&self, n_layers: usize) -> impl Iterator<Item = core::ops::Range<u64>> {
         let (alignment, data_at) = (self.alignment() as u64, self.data_at as u64);
-        let is_there = move |tensor: &TensorInfo<'_>| layer_of(tensor.name.as_bytes()).is_none_or(|n| n < n_layers);
+        let is_there = move |tensor: &TensorInfo<'_>| tensor.layer().is_none_or(|layer| layer < n_layers);
         self.tensors().filter(is_there).map(move |tensor| {
             let at = data_at.saturating_add(tensor.offset);
             at..at.saturating_add(padded(&tensor, alignment))
@@ -80,7 +80,7 @@ impl<'f> Gguf<'f> {
         let (mut cursor, mut i, mut range) = (self.tensor_cursor(), 0, None);
         while i < self.n_tensors {
             let Ok(tensor) = TensorInfo::read(&mut cursor) else { return None };
-            if matches!(layer_of(tensor.name.as_bytes()), Some(found) if found == layer) {
+            if matches!(tensor.layer(), Some(found) if found == layer) {
                 let start = (self.data_at as u64).saturating_add(tensor.offset);
                 let n = match tensor.n_bytes() {
                     Some(n) => n,
@@ -131,28 +131,5 @@ const fn padded(tensor: &TensorInfo<'_>, alignment: u64) -> u64 {
         // Sizes have 63 bits at most, and alignments 20.
         Some(n) => n.wrapping_add(alignment.wrapping_sub(1)) & !alignment.wrapping_sub(1),
         None => 0,
-    }
-}
-
-/// Layer in the name of a tensor, `blk.N.` and more; `None` for one outside the layers.
-const fn layer_of(name: &[u8]) -> Option<usize> {
-    let [b'b', b'l', b'k', b'.', rest @ ..] = name else { return None };
-    let (mut rest, mut layer) = (rest, None);
-    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
-        let before = match layer {
-            Some(before) => before,
-            None => 0usize,
-        };
-        // A number beyond all layers.
-        let Some(times) = before.checked_mul(10) else { return None };
-        layer = times.checked_add((*digit - b'0') as usize);
-        if layer.is_none() {
-            return None;
-        }
-        rest = behind;
-    }
-    match rest {
-        [b'.', ..] => layer,
-        _ => None,
     }
 }

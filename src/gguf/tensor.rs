@@ -58,6 +58,25 @@ impl<'f> TensorInfo<'f> {
         Ok(name)
     }
 
+    /// Layer that the tensor belongs to, by its name `blk.N.`; `None` for one outside the layers.
+    pub const fn layer(&self) -> Option<usize> {
+        let [b'b', b'l', b'k', b'.', rest @ ..] = self.name.as_bytes() else { return None };
+        let (mut rest, mut layer) = (rest, None);
+        while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+            let before = match layer {
+                Some(before) => before,
+                None => 0usize,
+            };
+            let Some(times) = before.checked_mul(10) else { return None };
+            let Some(sum) = times.checked_add((*digit - b'0') as usize) else { return None };
+            (layer, rest) = (Some(sum), behind);
+        }
+        match rest {
+            [b'.', ..] => layer,
+            _ => None,
+        }
+    }
+
     /// Offset in the file of the byte behind this entry.
     pub const fn end(&self) -> u64 {
         self.type_at() + 4 + 8

@@ -172,6 +172,17 @@ fn layers_may_come_from_a_storage() {
         before = all(&plan);
     }
     assert_eq!(n, 0, "two layers stay in the buffers");
+    // What is missing is counted, and advised, by the part in flash alone.
+    let plan = json(&f, "--layers 0 --flash 210K");
+    let flash = &plan["fit"]["needs"][0];
+    assert_eq!(
+        [&flash["parts"]["model"], &flash["fits"]],
+        [&plan["weights"]["resident"], &Value::from(false)],
+        "{plan}"
+    );
+    for advice in plan["fit"]["advice"].as_array().unwrap() {
+        assert!(number(&advice["need"]) <= number(&flash["have"]), "{advice}");
+    }
     let told = f.stdout("plan tiny.gguf --layers 1");
     assert!(told.contains("\nweights ") && told.contains("1 of 2 layers, and all that belongs to none"), "{told}");
     f.fails("plan tiny.gguf --layers 2", 1, "--layers 2: a number below 2, all layers of the model, is needed");

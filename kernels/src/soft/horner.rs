@@ -10,7 +10,7 @@ use super::{add, multiply};
 #[repr(C)]
 pub(crate) struct Coefficient {
     significand: u32,
-    /// As the float holds it.
+    /// Bits as the float holds them.
     exponent: u32,
     /// All ones if negative.
     sign: u32,

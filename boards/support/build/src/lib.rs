@@ -112,7 +112,7 @@ fn image(path: &Path) {
     };
     let mut needed = used(path, features(path, &file));
     if card.is_some() {
-        let message = "NEARFIELD_LAYERS needs the feature `stream`: boards/run NAME --bin streamed gives it";
+        let message = "NEARFIELD_LAYERS needs the feature `stream`: boards/run riscv-virt --bin streamed gives it";
         needed.push(("stream", message.into()));
     }
     let flash = card.as_ref().map_or(&file, |(resident, _)| resident);

@@ -69,7 +69,7 @@ pub enum Halt {
 }
 
 impl Halt {
-    /// Code that the board halts with: 2 for a damaged image, 3 for a model that does not run, 4 for a failed self-test, 5 for
+    /// Code that the board halts with: 2 for a damaged image or another card, 3 for a model that does not run, 4 for a failed self-test, 5 for
     /// the rest. (1 is a panic.)
     pub fn code(&self) -> u8 {
         match self {

@@ -104,9 +104,7 @@ impl Image {
 /// Panics at compile time, when used as meant.
 pub const fn plan(image: &Image, config: &SessionConfig) -> MemoryPlan {
     if image.card.is_some() {
-        panic!(
-            "NEARFIELD_LAYERS is set, and this firmware has no card: --bin streamed has one, on boards with such a firmware"
-        );
+        panic!("NEARFIELD_LAYERS is set, and this firmware has no card: boards/run riscv-virt --bin streamed has one");
     }
     plan_beside_card(image, config)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nearfield::kernels::KV_BLOCK;
-use nearfield::{Gguf, KvType, KvTypes, SessionConfig, Shape, bias_cut};
+use nearfield::{Gguf, KvType, KvTypes, SessionConfig, Shape, TensorInfo, bias_cut};
 use nearfield_host::plan::target::{Need, Target, Weights};
 use nearfield_host::plan::{By, Choice, fitted};
 use nearfield_kernels::block::WeightType;
@@ -154,18 +154,23 @@ impl Ram<'_> {
 }
 
 /// Largest type to which the file can be quantized so that the memory for the model suffices.
-pub fn smaller_weights(gguf: &Gguf<'_>, file: u64, need: &Need) -> Option<Advice> {
+///
+/// - `n_layers`: layers that stay in memory; `None` for all
+pub fn smaller_weights(gguf: &Gguf<'_>, weights: Weights, n_layers: Option<usize>, need: &Need) -> Option<Advice> {
+    let file = weights.resident;
     let others = need.bytes() - file;
-    let sizes = [WeightType::Q8_0, WeightType::Q5_0, WeightType::Q4_0].map(|ty| (ty, file_size(gguf, file, ty)));
+    let sizes =
+        [WeightType::Q8_0, WeightType::Q5_0, WeightType::Q4_0].map(|ty| (ty, file_size(gguf, file, n_layers, ty)));
     let (ty, size) = sizes.into_iter().find(|&(_, size)| size < file && others + size <= need.have)?;
     let what = format!("nearfield quantize --pure IN.gguf OUT.gguf {}", ty.name());
     Some(Advice { memory: need.memory, what, need: others + size, bias_cut: None })
 }
 
-/// Bytes of the file with its matrices quantized to this type, where that makes them smaller.
-fn file_size(gguf: &Gguf<'_>, file: u64, ty: WeightType) -> u64 {
+/// Bytes of the part of a file in memory with its matrices quantized to this type, where that makes them smaller.
+fn file_size(gguf: &Gguf<'_>, file: u64, n_layers: Option<usize>, ty: WeightType) -> u64 {
     let (block, n) = (ty.block_bytes() as u64, ty.block_len() as u64);
-    let saved = gguf.tensors().map(|tensor| {
+    let is_there = |tensor: &TensorInfo<'_>| n_layers.is_none_or(|n| tensor.layer().is_none_or(|layer| layer < n));
+    let saved = gguf.tensors().filter(is_there).map(|tensor| {
         let n_columns = tensor.dims[0];
         let bytes = tensor.n_bytes().unwrap_or(0);
         let n_weights: u64 = tensor.dims[..tensor.n_dims].iter().product();

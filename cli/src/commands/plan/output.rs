@@ -64,7 +64,7 @@ impl<'s> Facts<'s> {
                 advice.extend(ram.advice()?);
             }
             if need.parts.iter().any(|&(part, _)| part == "model") {
-                advice.extend(smaller_weights(sheet.model.gguf(), file, need));
+                advice.extend(smaller_weights(sheet.model.gguf(), weights, sheet.args.layers, need));
             }
             // Advice for one memory is of no use where nothing helps another.
             if advice.len() == n_before {

@@ -1,6 +1,6 @@
 //! Contribution of a block of weights to a sum of floats, in assembly.
 //!
-//! It keeps the high registers that the loops over weights use.
+//! The high registers that the loops over weights use stay as they are.
 
 use core::arch::naked_asm;
 

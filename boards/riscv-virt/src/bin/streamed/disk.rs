@@ -53,7 +53,8 @@ unsafe impl Hal for Machine {
     }
 
     unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
-        buffer.cast::<u8>().addr().get() as PhysAddr
+        // The device writes there, which the compiler has to know.
+        buffer.cast::<u8>().as_ptr().expose_provenance() as PhysAddr
     }
 
     unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
