@@ -172,7 +172,7 @@ fn layers_may_come_from_a_storage() {
         before = all(&plan);
     }
     assert_eq!(n, 0, "two layers stay in the buffers");
-    // What is missing is counted, and advised, by the part in flash alone.
+    // The part in flash alone counts, for the bytes that are missing and for advice.
     let plan = json(&f, "--layers 0 --flash 210K");
     let flash = &plan["fit"]["needs"][0];
     assert_eq!(
