@@ -4,6 +4,7 @@ use crate::common::compare::assert_same_bits;
 use crate::common::encoder;
 use crate::common::file::File;
 use crate::common::model::{BAICHUAN, BLOOM, GPT2, JAIS, MPT, REFACT, Spec};
+use crate::common::reference::gguf_writer::{Value, Writer};
 use crate::common::run::{Setup, logits, soil};
 use crate::common::threads::Threads;
 use std::sync::atomic::{AtomicIsize, Ordering};
@@ -288,6 +289,40 @@ fn sessions_without_a_stream_and_buffers_that_are_too_small_are_errors() {
     let error = session.with_stream(Stream::new(&mut card, &mut buffers)).unwrap_err();
     assert_eq!(error, SessionError::StreamTooSmall { need: plan.buffer, have: plan.buffer - Line::BYTES });
     assert!(model.layer(1).unwrap().is_some() && model.layer(2).unwrap().is_none());
+}
+
+/// A file whose alignment is not that of floats: refused if a norm on the card is not aligned, and run otherwise.
+#[test]
+fn vectors_that_are_not_aligned_are_an_error() {
+    let mut n_refused = 0;
+    // A name of another length moves the data.
+    for (n_vocab, name) in [(45, "a"), (45, "abc"), (46, "a"), (46, "abc")] {
+        let spec = Spec { n_vocab, head_dim: 4, ..SPEC };
+        let parts = spec.parts_of(&spec.tensors(), "Q4_0");
+        // Norms outside the layers come first, which keeps them aligned where the data are.
+        let (last, first): (Vec<_>, Vec<_>) =
+            parts.tensors.iter().partition(|tensor| tensor.name != "output_norm.weight");
+        let writer = parts.metadata.iter().fold(Writer::new(3), |file, (key, value)| file.meta(key, value.clone()));
+        let writer = first
+            .into_iter()
+            .chain(last)
+            .fold(writer.alignment(2).meta("general.name", Value::string(name)), |file, tensor| {
+                file.tensor(&tensor.name, &tensor.shape, tensor.ty, tensor.bytes.clone())
+            });
+        let file = File::new(&writer.finish());
+        let part = resident(file.bytes(), 0);
+        let gguf = Gguf::parse_resident(part.bytes(), file.bytes().len() as u64, 0).unwrap();
+        match Model::from_tables(gguf) {
+            Err(LoadError::Misaligned { layer, .. }) => n_refused += usize::from(layer.is_some()),
+            Err(error) => panic!("{error}"),
+            Ok(_) => {
+                let mut card = Card::new(file.bytes(), Works::Behind);
+                let setup = Setup::default().with_ctx(20);
+                streamed(setup, file.bytes(), 0, &mut card, |session| assert!(session.prefill(&[1, 2]).is_ok()));
+            }
+        }
+    }
+    assert_eq!(n_refused, 1, "one of these has aligned norms outside the layers, and others that are not");
 }
 
 #[test]
